@@ -40,7 +40,7 @@ def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, un
     with moving.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
         switched = moving.undo(host, settings, asked=undo)
         if not undo:
-            from infisical_iac.cluster.scaling_deploy import scaling_out
+            from infisical_iac.cluster.scaling import scaling_out
 
             _move(
                 host,
@@ -74,7 +74,7 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
             moving.undo(host, settings, asked=True)
             return
         if not moving.end(host):
-            from infisical_iac.cluster.scaling_deploy import scaling_in
+            from infisical_iac.cluster.scaling import scaling_in
 
             switched = moving.undo(host, settings, asked=False)
             _move(
@@ -132,7 +132,7 @@ def _move(
 
 def _after_failure(settings: "StackSettings", again: str, rest: str, switched: bool) -> str:
     """Bring back what served before if the move has not ended, and tell what is so now."""
-    from infisical_iac.cluster import moves, scaling
+    from infisical_iac.cluster import scaling
 
     if scaling.succeeded():
         return f"The moved data are proven and serve; {rest} does the rest."
@@ -141,7 +141,7 @@ def _after_failure(settings: "StackSettings", again: str, rest: str, switched: b
             "The data are where they were moved to: the same command tries again, and with --undo "
             "goes back to those from before the move"
         )
-    found = moves.unfinished()
+    found = scaling.unfinished()
     if found is None:
         return f"The data were not touched. {again}"
-    return " ".join([*moves.go_back(found, settings.start_timeout), again])
+    return " ".join([*scaling.go_back(found, settings.start_timeout), again])

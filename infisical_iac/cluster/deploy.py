@@ -3,29 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Literal
 
 from pyinfra.context import host
 
-from infisical_iac.change import path, upgrade
 from infisical_iac.change.deploy import StackSteps, end_interrupted
-from infisical_iac.cluster import shared_state, stack
-from infisical_iac.cluster import upgrade as cluster_upgrade
-from infisical_iac.cluster.site import ClusterSite, of
-from infisical_iac.cluster.upgrade import ClusterVersionChange
+from infisical_iac.cluster import shared_state, stack, upgrade
+from infisical_iac.cluster.site import of
 from infisical_iac.core import journal
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_ingress
-from infisical_iac.stack.state import Upgrades, UpgradeState
-from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
 
 Why = Literal["missing", "stale", "ends"]
@@ -142,54 +135,6 @@ def _beside(what: str) -> str:
     return f"/var/lib/infisical-{what}/fetched"
 
 
-@telling_operation
-def upgraded(*, site: ClusterSite, project: str) -> Commands:
-    """Bring data that an older version used to the one of the settings.
-
-    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
-    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
-    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
-    one that was undone.
-    """
-    journal.current().kept = None
-    settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
-    found = UpgradeState() if waits else shared(Upgrades, wanted=settings.stack.infisical_reference)
-    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
-    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
-    if found.was and changes:
-        with upgrade.refusing(found.was):
-            path.refuse_other_major(found.was, wanted)
-            path.refuse(found.was, wanted)
-            upgrade.refuse_room([], settings)
-            gate.refuse(settings.stack.http_port)
-    yield from decide_change(found, wanted, changes, site, project, waits=waits)
-
-
-def decide_change(
-    found: UpgradeState,
-    wanted: Images,
-    changes: Mapping[str, str],
-    site: ClusterSite,
-    project: str,
-    *,
-    waits: bool = False,
-) -> Commands:
-    """Decide what is to be done for the `changes` of version, which are not refused.
-
-    It `waits` for the end of an earlier change.
-    """
-    if waits:
-        yield upgrade.UNSEEN
-        return
-    if not found.was or not changes:
-        yield UpToDate("no version changes")
-        return
-    for what, how in changes.items():
-        yield Item("~", what, how + upgrade.failed(found, wanted))
-    change = ClusterVersionChange(found.was, wanted.infisical)
-    yield step(upgrade.make, partial(cluster_upgrade.made, change, site, project))
-
-
 @dataclass(frozen=True)
 class ClusterStackSteps(StackSteps):
     """The steps of the deploy of the stack, on each node of a cluster."""
@@ -227,7 +172,7 @@ def roll_out(known: Preflight) -> None:
         project = known.workspace.project.slug
         end_interrupted(known)
         stack.made_anew(site=site, name="Make networks anew that differ")
-        upgraded(site=site, project=project, name="Change the version")
+        upgrade.upgraded(site=site, project=project, name="Change the version")
         stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
         dropped(machine=known.machine, name="Forget what was begun as lead")

@@ -1,11 +1,12 @@
-"""The members of etcd: replaced where one is lost, and all of them where most are."""
+"""Decide how each data node's etcd begins, and replace members that are lost."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import consensus
-from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.model import Cluster, Node
+from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
@@ -13,6 +14,91 @@ from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
+
+
+def broken(nodes: Sequence[Node]) -> bool:
+    """Return whether most of etcd has lost its data. What is slow, or waits for the others, has
+    lost nothing.
+    """
+    etcd = [node.etcd for node in nodes]
+    return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
+
+
+def lost(nodes: Sequence[Node]) -> bool:
+    """Return whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are
+    there.
+
+    Nothing is in etcd but what that one writes there again.
+    """
+    return broken(nodes) and not undecided(nodes)
+
+
+def undecided(nodes: Sequence[Node]) -> str:
+    """Return why a broken etcd can't begin anew, with what helps; empty if it can.
+
+    Of a data node that is away nothing is known, and what it has would come back; so would that of
+    one which the managers don't reach.
+    """
+    data = [node for node in nodes if node.number]
+    looks = {node.name: node.seen for node in data if node.seen}
+    if away := [node.name for node in data if not node.up]:
+        return f"{_listed(away)} can't be reached: bring it back, and run again"
+    if down := [node.name for node in data if node.given_up]:
+        restart = "`systemctl restart docker` there, and run again"
+        return f"the swarm takes {_listed(down)} for down: {restart}"
+    if empty := [name for name, look in looks.items() if not look.data]:
+        return f"{_listed(empty)} has no data of PostgreSQL or copies them: run again in a minute"
+    if _primaries(nodes) > 1:
+        primaries = _listed(name for name, look in looks.items() if look.primary)
+        return f"{primaries} are both primaries: run again in a minute"
+    unread = [name for name, look in looks.items() if look.wal == (0, 0)]
+    if unread and not _primaries(nodes):
+        told = f"it can't be told what the PostgreSQL of {_listed(unread)} has written"
+        return f"{told}: run again in a minute"
+    return ""
+
+
+def furthest(nodes: Sequence[Node]) -> int:
+    """The number of the one whose PostgreSQL has every write that was acknowledged, where none is
+    the primary: the one that has written most; 0 if one is.
+
+    A new timeline begins with a new primary, which had all of the one before it.
+    """
+    wal = {node.number: node.seen.wal for node in nodes if node.number and node.seen}
+    return 0 if _primaries(nodes) else max(wal, key=lambda number: wal[number], default=0)
+
+
+def _primaries(nodes: Sequence[Node]) -> int:
+    return sum(node.seen.primary for node in nodes if node.seen and node.number)
+
+
+def beginning(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
+    """The nodes, each with how its etcd begins: all of it `anew`, or one that most go on without
+    as a new member."""
+    if anew:
+        return tuple(replace(node, joined="new") if node.number else node for node in nodes)
+    if sum(node.etcd == "well" for node in nodes) * 2 < DATA_NODES:
+        return tuple(nodes)
+    return tuple(
+        replace(node, joined="existing") if node.etcd == "lost" else node for node in nodes
+    )
+
+
+def members_to_replace(nodes: Iterable[Node]) -> dict[int, str]:
+    """The numbers whose etcd needs a new member, each with its node's name.
+
+    A host takes the number over from one that is lost, or its etcd has lost its data.
+    """
+    return {
+        node.number: node.name
+        for node in nodes
+        if node.joined == "existing"
+        and (node.member is None or node.member.number != node.number or node.etcd == "lost")
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 @telling_operation
@@ -23,7 +109,7 @@ def members_replaced(cluster: Cluster) -> Commands:
     its number, has the data of a member that is one no more, with which none starts. So does that
     of a node whose etcd lost its data. An etcd without a quorum takes no member, see `end_lost`.
     """
-    replaced = consensus.replaced(cluster.nodes)
+    replaced = members_to_replace(cluster.nodes)
     if not replaced:
         yield UpToDate("no data node takes the place of another")
     for number, name in replaced.items():
@@ -42,7 +128,7 @@ def end_lost(cluster: Cluster) -> None:
     now = [replace(node, seen=_seen(node.name)) for node in data]
     if any(node.etcd == "well" for node in now):
         return
-    if not consensus.lost(now) or consensus.furthest(now) != cluster.first:
+    if not lost(now) or furthest(now) != cluster.first:
         raise Refused(
             "what the hosts tell of etcd and PostgreSQL has changed since the run began, and "
             "nothing was taken away: run again"

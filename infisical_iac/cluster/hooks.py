@@ -8,7 +8,7 @@ from infisical_iac.backup.restore import RestoreSite
 from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
-from infisical_iac.cluster import shared_state, topology
+from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster.deploy import ClusterStackSteps
 from infisical_iac.cluster.destroy import ClusterRemoval
 from infisical_iac.cluster.rotation import ClusterKeyHolders
@@ -29,7 +29,7 @@ class _ClusterHosts(InventoryHosts):
         first = next(host for host in hosts if host in host.state.active_hosts)
         with current(first):
             try:
-                name = topology.known().lead.name
+                name = membership.known().lead.name
             except Refused:
                 if quorum:
                     raise
@@ -38,7 +38,7 @@ class _ClusterHosts(InventoryHosts):
 
     def share(self) -> None:
         try:
-            shared_state.spread(topology.known())
+            shared_state.spread(membership.known())
         except (UserError, *LOST) as error:
             echo(
                 f"Note: what was changed is not on all hosts of the cluster yet ({error}): "

@@ -1,12 +1,22 @@
-"""Form a cluster from the hosts of an inventory, as they are looked at. Pure."""
+"""Observe all hosts of the inventory together, and form the cluster that they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
+from time import monotonic, sleep
+from weakref import WeakKeyDictionary
 
-from infisical_iac.cluster import consensus, model
-from infisical_iac.cluster.model import Cluster, Node, free_pool
+import gevent  # type: ignore[import-untyped]
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state, host
+
+from infisical_iac.cluster import etcd, model
+from infisical_iac.cluster.model import Cluster, Node, free_pool, settling
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
+from infisical_iac.cluster.swarm_state import Joined, Swarm, SwarmMember, SwarmState
+from infisical_iac.cluster.validation import refuse_malformed
+from infisical_iac.core.connection import current, without_delay
 from infisical_iac.core.errors import Refused
 
 
@@ -239,8 +249,8 @@ def cluster(
     lost = tuple(lost_members(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
     nodes = ordered([*nodes, *map(absent, lost)])
-    anew = begun and bool(members) and consensus.lost(nodes)
-    nodes = consensus.beginning(nodes, anew=anew)
+    anew = begun and bool(members) and etcd.lost(nodes)
+    nodes = etcd.beginning(nodes, anew=anew)
     by_name = {node.name: node for node in nodes}
     for each in nodes:
         if each is not by_name[each.name]:
@@ -257,7 +267,7 @@ def cluster(
         pool=looks[lead].pool or free_pool(node.address for node in nodes),
         begun=begun,
         anew=anew,
-        first=consensus.furthest(nodes) if anew else 0,
+        first=etcd.furthest(nodes) if anew else 0,
         generation=max(each.generation for each in members) + anew if members else 0,
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),
@@ -289,3 +299,54 @@ def _notes(
                 f"{node.name} is in the swarm, and in no inventory: add it there, or, to take it "
                 f"out, shut it down and run again"
             )
+
+
+# For hosts that boot together, and a swarm that elects a leader.
+_SETTLING_SECONDS = 60
+_reading = Lock()
+_looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
+
+
+def known() -> Cluster:
+    """The cluster, told to the current host; all its hosts are looked at once a run, together.
+
+    Raises Refused.
+    """
+    state = host.state
+    with _reading:
+        if state not in _looks:
+            _looks[state] = _settled(state)
+    hosts: list[Host] = [*state.inventory]
+    addresses = {each.name: str(each.data.get("cluster_address") or "") for each in hosts}
+    refuse_malformed(addresses)
+    return cluster([each.name for each in hosts], _looks[state], addresses=addresses, me=host.name)
+
+
+def _settled(state: State) -> dict[str, SwarmState]:
+    """The looks, once managers that have just started have found together, or had time for it."""
+    end = monotonic() + _SETTLING_SECONDS
+    while settling(looks := _read(state)) and monotonic() < end:
+        sleep(2)
+    return looks
+
+
+def forget() -> None:
+    """Let the next `known` look at the hosts anew."""
+    _looks.pop(host.state, None)
+
+
+def _read(state: State) -> dict[str, SwarmState]:
+    active: list[Host] = state.inventory.get_active_hosts()
+    spawned = {each.name: gevent.spawn(_look, state, each) for each in active}
+    return {name: greenlet.get() for name, greenlet in spawned.items()}
+
+
+def _look(state: State, of: Host) -> SwarmState:
+    with ctx_state.use(state), current(of):
+        without_delay(of)
+        return of.get_fact(Swarm)
+
+
+def looks() -> Mapping[str, SwarmState]:
+    """Return what each connected host is like, read once more."""
+    return _read(host.state)

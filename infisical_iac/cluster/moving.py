@@ -41,12 +41,12 @@ def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host
 
 
 def _keeper(found: "Host") -> "Host":
-    from infisical_iac.cluster import moves
+    from infisical_iac.cluster import scaling
     from infisical_iac.core.connection import current, with_others
 
     for each in with_others(found):
         with current(each):
-            if moves.unfinished():
+            if scaling.unfinished():
                 return each
     return found
 
@@ -60,10 +60,10 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
     Args:
         asked: whether that is all that was asked for; the cluster of a move out ends then too.
     """
-    from infisical_iac.cluster import moves, topology
+    from infisical_iac.cluster import membership, scaling
     from infisical_iac.core import audit
 
-    found = moves.unfinished()
+    found = scaling.unfinished()
     if found is None:
         _end_beginning(host, asked=asked)
         return False
@@ -72,8 +72,8 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
         return True
     event: Event = "scale-out" if found.direction == "out" else "scale-in"
     with audit.recorded(event, [f"undone: the move {found.stamp}"]):
-        now, *more = moves.go_back(found, settings.stack.start_timeout, dissolving=asked)
-    topology.forget()
+        now, *more = scaling.go_back(found, settings.stack.start_timeout, dissolving=asked)
+    membership.forget()
     echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
     for sentence in more:
         echo(sentence)
@@ -82,20 +82,20 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
 
 def _end_beginning(host: "Host", *, asked: bool) -> None:
     """End what of a cluster is there beside a single host, whose data were never moved."""
-    from infisical_iac.cluster import moves, topology
-    from infisical_iac.cluster.moves import dissolve
+    from infisical_iac.cluster import membership, scaling
+    from infisical_iac.cluster.scaling import end_swarm
     from infisical_iac.core import audit
 
     if not asked:
         return
-    looks = topology.looks()
+    looks = membership.looks()
     alone = looks[host.name].single and not any(each.stack for each in looks.values())
     if not (alone and any(each.mark for each in looks.values())):
         echo("There is nothing to undo: no move is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
         # A move that was undone before may have let the cluster serve for a while.
-        kept = dissolve(moves.served())
+        kept = end_swarm(scaling.served())
     echo(f"No data had been moved. {host.name} serves alone; all hosts have left the swarm.")
     for sentence in kept:
         echo(sentence)
@@ -103,14 +103,14 @@ def _end_beginning(host: "Host", *, asked: bool) -> None:
 
 def end(host: "Host") -> bool:
     """End the cluster of a move that is proven, if there is one; whether there was."""
-    from infisical_iac.cluster import moves
+    from infisical_iac.cluster import scaling
     from infisical_iac.core import audit
 
-    found = moves.unfinished()
+    found = scaling.unfinished()
     if found is None or not found.proven:
         return False
     with audit.recorded("scale-in", ["- swarm"]):
-        kept = moves.end_cluster(found)
+        kept = scaling.end_cluster(found)
     echo(f"{host.name} serves alone; all hosts have left the swarm.")
     for sentence in kept:
         echo(sentence)

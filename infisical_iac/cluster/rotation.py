@@ -7,7 +7,7 @@ from pyinfra import logger
 
 from infisical_iac.change.keys import Key
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
-from infisical_iac.cluster import rollout, shared_state, topology
+from infisical_iac.cluster import membership, rollout, shared_state
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
@@ -59,7 +59,7 @@ class ClusterKeyHolders(KeyHolders):
 
     def share(self) -> None:
         """With a serial, by which no node that was away leads with the old one."""
-        shared_state.spread(topology.known())
+        shared_state.spread(membership.known())
 
     def use(self) -> None:
         rollout.roll_out(cluster_site.running(self.site))

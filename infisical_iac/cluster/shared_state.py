@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.cluster import topology
+from infisical_iac.cluster import membership
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
@@ -91,7 +91,7 @@ def shared(cluster: Cluster) -> Commands:
     is_old = cluster.leads and journal.current().changed
     names = (node.name for node in cluster.nodes)
     coming = [name for name in names if journal.will_change(f"{_STATE} on {name}")]
-    yield from decide(cluster, topology.looks() if is_old else _seen(cluster), coming)
+    yield from decide(cluster, membership.looks() if is_old else _seen(cluster), coming)
 
 
 def decide(
@@ -126,7 +126,7 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
 
     Returns the names of the hosts that got it. Raises CommandFailed.
     """
-    lead, others = _of(cluster, topology.looks())
+    lead, others = _of(cluster, membership.looks())
     wanted = sharing(lead, others)
     if not wanted.to:
         return ()

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import docker, shared_state, swarm, topology, validation
+from infisical_iac.cluster import docker, membership, shared_state, swarm, validation
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
@@ -45,7 +45,7 @@ class ClusterSite(host_site.Site):
         check: Callable[[host_site.Site], None] | None,
     ) -> Self:
         validation.refuse(settings)
-        found = cls(settings, machine, topology.known())
+        found = cls(settings, machine, membership.known())
         validation.refuse_overlapping(found.cluster)
         validation.refuse_undecided(found.cluster)
         if check:
@@ -59,7 +59,7 @@ class ClusterSite(host_site.Site):
 
     @classmethod
     def of_command(cls, settings: Settings) -> Self:
-        return cls(settings, host.get_fact(Machine), topology.known())
+        return cls(settings, host.get_fact(Machine), membership.known())
 
     @property
     def leads(self) -> bool:

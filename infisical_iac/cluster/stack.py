@@ -7,7 +7,7 @@ import yaml
 from pyinfra.context import host
 
 from infisical_iac.change import path
-from infisical_iac.cluster import consensus, rollout, stack_file, stack_plan
+from infisical_iac.cluster import etcd, rollout, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
@@ -196,7 +196,7 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
         yield UpToDate("the networks are as stack.yaml says")
         return
     in_parts = stack_plan.leading(found, to_be, site.cluster)
-    if stack_plan.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
+    if stack_plan.away(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
         yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     yield from items

@@ -5,7 +5,9 @@ the data afterwards. Where it can't, for the new one has changed the database to
 before takes their place; those data are given up, which is not to lose them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from pyinfra import logger
@@ -13,7 +15,7 @@ from pyinfra.context import host
 
 from infisical_iac.backup import kit_host, manifest, restore, snapshot
 from infisical_iac.backup.restore import RestoreSite, SnapshotSource
-from infisical_iac.change import changeover, releases
+from infisical_iac.change import changeover, path, releases, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.deploy import stack
 from infisical_iac.change.releases import Release, UnfinishedChange
@@ -21,12 +23,14 @@ from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.core import audit, connection
+from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
+from infisical_iac.stack.state import Upgrades, UpgradeState
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
 
@@ -201,6 +205,54 @@ class _OnCluster(Changeover):
             opening=self.open_ if self._exchanged() else None,
             other_version=True,
         )
+
+
+@telling_operation
+def upgraded(*, site: ClusterSite, project: str) -> Commands:
+    """Bring data that an older version used to the one of the settings.
+
+    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
+    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
+    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
+    one that was undone.
+    """
+    journal.current().kept = None
+    settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
+    found = UpgradeState() if waits else shared(Upgrades, wanted=settings.stack.infisical_reference)
+    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
+    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    if found.was and changes:
+        with upgrade.refusing(found.was):
+            path.refuse_other_major(found.was, wanted)
+            path.refuse(found.was, wanted)
+            upgrade.refuse_room([], settings)
+            gate.refuse(settings.stack.http_port)
+    yield from decide_change(found, wanted, changes, site, project, waits=waits)
+
+
+def decide_change(
+    found: UpgradeState,
+    wanted: Images,
+    changes: Mapping[str, str],
+    site: ClusterSite,
+    project: str,
+    *,
+    waits: bool = False,
+) -> Commands:
+    """Decide what is to be done for the `changes` of version, which are not refused.
+
+    It `waits` for the end of an earlier change.
+    """
+    if waits:
+        yield upgrade.UNSEEN
+        return
+    if not found.was or not changes:
+        yield UpToDate("no version changes")
+        return
+    for what, how in changes.items():
+        yield Item("~", what, how + upgrade.failed(found, wanted))
+    change = ClusterVersionChange(found.was, wanted.infisical)
+    yield step(upgrade.make, partial(made, change, site, project))
 
 
 @telling_operation

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
-from infisical_iac.cluster import consensus
+from infisical_iac.cluster import etcd
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.cluster.stack_file import NETWORKS
@@ -61,10 +61,10 @@ def refuse_overlapping(cluster: Cluster) -> None:
 
 def refuse_undecided(cluster: Cluster) -> None:
     """Raise Refused if etcd has lost its quorum, and can't begin anew by itself."""
-    if cluster.anew or not cluster.holders or not consensus.broken(cluster.nodes):
+    if cluster.anew or not cluster.holders or not etcd.broken(cluster.nodes):
         return
     raise Refused(
-        f"etcd has lost its quorum, and {consensus.undecided(cluster.nodes)}, or follow "
+        f"etcd has lost its quorum, and {etcd.undecided(cluster.nodes)}, or follow "
         "docs/cluster-runbooks.md, 'A lost etcd quorum'"
     )
 

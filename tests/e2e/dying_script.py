@@ -29,7 +29,7 @@ def die_at(script: str, line: str) -> None:
     """Let this process die when the script on the host has come to the end of a line of it."""
     from infisical_iac.backup import restore, snapshot
     from infisical_iac.change import changeover, rotation
-    from infisical_iac.cluster import moves, scaling
+    from infisical_iac.cluster import scaling
     from infisical_iac.core import rendering
     from infisical_iac.core.remote import run
     from infisical_iac.stack import compose
@@ -46,7 +46,7 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    changing = [changeover, moves, rotation, scaling]
+    changing = [changeover, rotation, scaling]
     for module in [*changing, restore, snapshot, compose]:
         replace(module, "run", die)
 

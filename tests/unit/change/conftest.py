@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.cluster import rollout, shared_state, topology
+from infisical_iac.cluster import membership, rollout, shared_state
 from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
@@ -44,7 +44,7 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
         host.steps = before
 
     monkeypatch.setattr(connection, "on", on)
-    monkeypatch.setattr(topology, "known", lambda: site().cluster)
+    monkeypatch.setattr(membership, "known", lambda: site().cluster)
     monkeypatch.setattr(shared_state, "spread", lambda _: host.run("spread", doing="share"))
     monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))
     monkeypatch.setattr(

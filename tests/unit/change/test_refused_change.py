@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from infisical_iac.change import upgrade
-from infisical_iac.cluster import deploy
 from infisical_iac.cluster import stack as cluster_stack
+from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState
@@ -199,13 +199,13 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
-    for module in (cluster_stack, deploy):
+    for module in (cluster_stack, cluster_upgrade):
         monkeypatch.setattr(module, "host", host)
-    monkeypatch.setattr(deploy, "shared", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(cluster_upgrade, "shared", lambda *_, **__: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
     site = clusters.site(**changes, redis_memory="512m")
-    changed = _function(deploy.upgraded)
+    changed = _function(cluster_upgrade.upgraded)
     run = _function(cluster_stack.rolled_out)
     host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
     host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))

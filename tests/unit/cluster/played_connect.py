@@ -13,7 +13,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from infisical_iac.cluster import shared_state, topology
+from infisical_iac.cluster import membership, shared_state
 from infisical_iac.core import lock
 from infisical_iac.core.errors import Refused, UserError
 
@@ -43,7 +43,7 @@ def _play(played: dict[str, Any]) -> list[str]:
         return ()
 
     vars(inventory).update(connect_all=connect_all, disconnect_all=lambda _: None)
-    vars(topology).update(known=known)
+    vars(membership).update(known=known)
     vars(shared_state).update(spread=spread)
     vars(lock).update(held=lambda _: bool(played.get("writes")))
     return shared

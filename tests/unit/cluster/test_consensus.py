@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from infisical_iac.cluster import consensus, swarm
+from infisical_iac.cluster import swarm
+from infisical_iac.cluster.etcd import members_to_replace
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import refuse_undecided
@@ -28,7 +29,7 @@ def _joined(cluster: Cluster) -> list[str]:
 
 def test_a_settled_etcd_goes_on() -> None:
     cluster = told(_with_etcd("well", "well", "well"))
-    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {})
+    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {})
 
 
 def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary() -> None:
@@ -38,7 +39,7 @@ def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary(
         members=tuple(replace(each, joined="existing") for each in looks["one"].members),
     )
     cluster = told(looks)
-    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (True, {})
+    assert (cluster.anew, members_to_replace(cluster.nodes)) == (True, {})
     assert (_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
 
 
@@ -156,13 +157,13 @@ def test_an_etcd_that_has_not_lost_most_of_its_data_is_no_reason_to_do_nothing(
 
 def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
     cluster = told(_with_etcd("lost", "well", "well"))
-    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {1: "one"})
+    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {1: "one"})
     assert _joined(cluster) == ["existing", "new", "new"]
 
 
 def test_one_that_does_not_answer_is_left_alone() -> None:
     cluster = told(_with_etcd("", "well", "well"))
-    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {})
+    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {})
     assert _joined(cluster) == ["new"] * 3
 
 
@@ -170,17 +171,17 @@ def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
     lost = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     looks = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
     cluster = told(looks, inventory=("one", "two", "four"))
-    assert consensus.replaced(cluster.nodes) == {3: "four"}
+    assert members_to_replace(cluster.nodes) == {3: "four"}
     # A worker has joined already, without a number.
     worker = member(4, "four")
     looks |= settled(*(lost["one"].members), worker)
     cluster = told(
         {name: looks[name] for name in ("one", "two", "four")}, inventory=("one", "two", "four")
     )
-    assert consensus.replaced(cluster.nodes) == {3: "four"}
+    assert members_to_replace(cluster.nodes) == {3: "four"}
     done = replace(worker, number=3, joined="existing", manager=True)
     looks = settled(member(1, "one"), member(2, "two"), done)
-    assert consensus.replaced(told(looks, inventory=("one", "two", "four")).nodes) == {}
+    assert members_to_replace(told(looks, inventory=("one", "two", "four")).nodes) == {}
 
 
 def _survivor() -> dict[str, SwarmState]:

@@ -378,7 +378,7 @@ OPERATIONS = {
     "cluster.scaling.moved_in": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.moved_in)(compose="", settings=settings_of(), project="chainalign"),
+            lambda: of(scaling.moved_in)(text="", settings=settings_of(), project="chainalign"),
             "~ database infisical: from the cluster to this host; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_in",),

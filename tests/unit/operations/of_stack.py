@@ -282,22 +282,28 @@ OPERATIONS = {
         "a host that has begun nothing is up to date",
         "the machine tells of it by a file, or the preflight ends the run",
     ),
-    "cluster.deploy.upgraded": Cases(
+    "cluster.upgrade.upgraded": Cases(
         settled(
-            lambda: deploy.decide_change(UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"),
+            lambda: cluster_upgrade.decide_change(
+                UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"
+            ),
             "no version changes",
         ),
         due(
-            lambda: deploy.decide_change(UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"),
+            lambda: cluster_upgrade.decide_change(
+                UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"
+            ),
             "~ Infisical: v0.164.0 → v0.165.16",
             steps=("make",),
         ),
         settled(
-            lambda: deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
+            lambda: cluster_upgrade.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
         due(
-            lambda: deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True),
+            lambda: cluster_upgrade.decide_change(
+                UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
+            ),
             unknown="whether a version changes can be seen once the last change has ended",
             steps=(),
         ),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.cluster import moves, rollout, scaling
-from infisical_iac.cluster.moves import Direction, UnfinishedMove
+from infisical_iac.cluster import rollout, scaling
+from infisical_iac.cluster.scaling import Direction, UnfinishedMove
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
@@ -56,7 +56,7 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
-    for module in (moves, scaling, compose):
+    for module in (scaling, compose):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
         monkeypatch.setattr(module, "host", made)
@@ -65,7 +65,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(edge, "close", lambda _: made.steps.append("close"))
     monkeypatch.setattr(edge, "open_", lambda: made.steps.append("open"))
     monkeypatch.setattr(edge, "open_on", lambda names: made.steps.append(f"open {names}"))
-    monkeypatch.setattr(moves, "with_others", lambda host: [host])
+    monkeypatch.setattr(scaling, "with_others", lambda host: [host])
     monkeypatch.setattr(scaling, "write", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
@@ -150,8 +150,8 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
         host.steps.append(f"dissolve {stamp}")
         return ["Kept on node-2: volume infisical_patroni_before_x."]
 
-    monkeypatch.setattr(moves, "dissolve", dissolve)
-    assert moves.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
+    monkeypatch.setattr(scaling, "end_swarm", dissolve)
+    assert scaling.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
         "Kept on node-2: volume infisical_patroni_before_x.",
         "Kept on node-1: volume old.",
     ]
@@ -166,10 +166,10 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         host.steps.append(f"dissolve {stamp}")
         return []
 
-    monkeypatch.setattr(moves, "dissolve", dissolve)
+    monkeypatch.setattr(scaling, "end_swarm", dissolve)
     found = UnfinishedMove(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
-    assert moves.go_back(found, 60, dissolving=True) == [
+    assert scaling.go_back(found, 60, dissolving=True) == [
         f"node-1 serves alone again, with {data}.",
         "The hosts have left the swarm.",
     ]
@@ -188,28 +188,28 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
         kept.append(stamp)
         return []
 
-    monkeypatch.setattr(moves, "dissolve", dissolve)
-    moves.go_back(UnfinishedMove(_STAMP, "out", "begun"), 60, dissolving=True)
+    monkeypatch.setattr(scaling, "end_swarm", dissolve)
+    scaling.go_back(UnfinishedMove(_STAMP, "out", "begun"), 60, dissolving=True)
     assert kept == ["20261125T101112Z"]
 
 
 def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
-    told = moves.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
     assert told[1].startswith(
         "Of the cluster, what was written, which could not be counted, is in the database infisical"
     )
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
-    told = moves.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
     assert told[1].startswith(
         "Of the cluster, 3 writes since 2026-11-26T10:12:00Z are in the database infisical, which"
     )
-    assert len(moves.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
+    assert len(scaling.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
 
 
 def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
     host.unwell = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
-        moves.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
+        scaling.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
 
 
