@@ -12,11 +12,17 @@ key=$root/keys/cluster_ca_key
 here=$root/tls
 ca=$here/ca.crt
 services="etcd postgres redis sentinel"
-numbers="1 2 3"
 # A certificate is made again so long before its end; the authority's has the same key then, so that
 # what it has signed stays good.
 soon=5184000
 soon_ca=157680000
+
+# Calls $1 for each service and its number.
+each() {
+    for service in $services; do
+        for number in 1 2 3; do "$1" "$service" "$number"; done
+    done
+}
 
 # By which names a service is reached. HAProxy passes on what is under TLS without opening it.
 names() {
@@ -51,9 +57,7 @@ says() {
 # The authority may sign for the cluster's own names alone: Infisical believes it for whatever it
 # reaches.
 permitted() {
-    for service in $services; do
-        for number in $numbers; do names "$service" "$number"; done
-    done | sort -u | sed 's,^IP:.*,&/255.255.255.255,; s/^/permitted;/' | paste -sd ,
+    each names | sort -u | sed 's,^IP:.*,&/255.255.255.255,; s/^/permitted;/' | paste -sd ,
 }
 
 constraints() {
@@ -105,9 +109,7 @@ check_leaf() { # check_leaf <service> <number>
 
 check() {
     check_ca
-    for service in $services; do
-        for number in $numbers; do check_leaf "$service" "$number"; done
-    done
+    each check_leaf
 }
 
 # A clock that is behind by less than a day does no harm.
@@ -144,19 +146,19 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 nameConstraints = critical, $(permitted)
 CONFIG
-    for service in $services; do
-        for number in $numbers; do
-            cat <<CONFIG
-[$service-$number]
+    each config_of_leaf
+}
+
+config_of_leaf() {
+    cat <<CONFIG
+[$1-$2]
 basicConstraints = critical, CA:false
 keyUsage = critical, digitalSignature
-extendedKeyUsage = $(usage "$service")
-subjectAltName = $(names "$service" "$number" | paste -sd ,)
+extendedKeyUsage = $(usage "$1")
+subjectAltName = $(names "$1" "$2" | paste -sd ,)
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 CONFIG
-        done
-    done
 }
 
 request() { openssl req -new -key "$1" -subj "/CN=any" -config config -out request; }
@@ -176,6 +178,7 @@ kit; without it no certificate can be made again"
 }
 
 make_leaf() { # make_leaf <service> <number>
+    test -n "$(check_leaf "$1" "$2")" || return 0
     key_of_ca >ca.key
     new_key leaf.key
     request leaf.key
@@ -192,11 +195,7 @@ make() {
     : >index
     config >config
     test -z "$(check_ca)" || make_ca
-    for service in $services; do
-        for number in $numbers; do
-            test -z "$(check_leaf "$service" "$number")" || make_leaf "$service" "$number"
-        done
-    done
+    each make_leaf
 }
 
 "$@"

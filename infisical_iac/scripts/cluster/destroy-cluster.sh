@@ -9,19 +9,12 @@
 #   destroy-cluster.sh gone    waits for this node's containers to end, and removes the stack's files
 #   destroy-cluster.sh volumes once the host has left the Swarm: removes the volumes; all data are gone
 #                              then
-set -eu
-umask 077
+. ./basics.sh
 . ./containers.sh
 . ./nodes.sh
 . ./saving.sh
-root=/etc/infisical
 stack=label=com.docker.stack.namespace=infisical
 unit=infisical-unlock.service
-
-refuse() {
-    echo "$1" >&2
-    exit 1
-}
 
 look() {
     test -z "$(ls -A "$root" 2>/dev/null)" || echo "files $root"
@@ -59,7 +52,7 @@ gone() {
         test -n "$left" || break
         sleep 1
     done
-    test -z "$left" || refuse "containers of the stack still run after two minutes: run it again"
+    test -z "$left" || fail "containers of the stack still run after two minutes: run it again"
     # Those of tasks that ended before; they hold the volumes.
     ended=$(docker ps --all --quiet --filter "$stack")
     test -z "$ended" || docker rm --force $ended >/dev/null

@@ -24,26 +24,20 @@ file=$root/keys/swarm_unlock_key
 
 state() { docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null; }
 
-# Until it is known which swarm it is, the host has come into one by this project's doing.
-marked() {
-    mkdir -p "$root/keys"
-    echo new | store "$root/swarm"
-}
-
 # What is left of another swarm, if the host was in one that this project made, goes before it comes
 # into one.
 afresh() {
     abandon
     forget_interfaces
-    marked
+    # Until it is known which swarm it is, the host has come into one by this project's doing.
+    mkdir -p "$root/keys"
+    echo new | store "$root/swarm"
     forget_stack
 }
 
 begin() {
     # Managers that don't answer for a moment are no reason to leave them.
-    known=
-    test ! -e "$root/swarm" || known=$(cat "$root/swarm")
-    case $known in
+    case $(cat "$root/swarm" 2>/dev/null) in
     '' | new) ;;
     *) fail "the managers of the host's swarm don't answer just now: run again" ;;
     esac
@@ -87,9 +81,7 @@ join() {
 }
 
 unlock() {
-    case $(state) in
-    locked) timeout 60 docker swarm unlock <"$file" >/dev/null ;;
-    esac
+    test "$(state)" != locked || timeout 60 docker swarm unlock <"$file" >/dev/null
 }
 
 key() { docker swarm unlock-key --quiet; }
@@ -124,10 +116,7 @@ abandon() {
 
 leave() {
     systemctl disable --quiet --now infisical-unlock.service 2>/dev/null || true
-    case $(state) in
-    inactive) ;;
-    *) abandon ;;
-    esac
+    abandon
     rm -f "$root/swarm" "$root/serial" "$root/led" "$file"
 }
 

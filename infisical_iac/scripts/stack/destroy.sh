@@ -5,18 +5,11 @@
 #                                   directory that only root can read
 #   destroy.sh stack                containers and networks; data and keys stay
 #   destroy.sh everything           and the data, the keys, the credentials and the firewall
-set -eu
-umask 077
+. ./basics.sh
 . ./database.sh
 . ./saving.sh
-root=/etc/infisical
 firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
-
-refuse() {
-    echo "$1" >&2
-    exit 1
-}
 
 look() {
     # On a data volume it is a mount point, which stays.

@@ -1,7 +1,7 @@
 # The database and the files of /etc/infisical, saved before they are taken away: save <directory>
 #
 # The directory is new, only root can read it, and it is whole or not there. Whoever reads this in
-# has `database`, which runs a command in the database's container, and `refuse`.
+# has `database`, which runs a command in the database's container, and `fail`.
 
 # In a trap, $1 would be what the script was called with.
 save() {
@@ -16,7 +16,7 @@ save() {
     listed=$(database pg_restore --list <"$saved.new/database.dump")
     case $listed in
     *"TABLE DATA"*) ;;
-    *) refuse "the dump of the database can't be read back" ;;
+    *) fail "the dump of the database can't be read back" ;;
     esac
     tar --create --file "$saved.new/etc-infisical.tar" --directory / etc/infisical
     sync "$saved.new/database.dump" "$saved.new/etc-infisical.tar" "$saved.new"
