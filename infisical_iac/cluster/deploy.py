@@ -47,6 +47,7 @@ class Certificates(Fact[list[Lacking]]):
         rows = [line.split() for line in output]
         return [Lacking(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
 
+
 _ROOT = "/etc/infisical"
 
 
@@ -127,9 +128,7 @@ def _aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
 
 
 def _beside(what: str) -> str:
-    """Return what goes with the state: passwords that are not in their place, or a copy of the
-    data.
-    """
+    """Return what goes with the state: passwords not in their place, or a copy of the data."""
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
     return f"/var/lib/infisical-{what}/fetched"

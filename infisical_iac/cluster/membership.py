@@ -1,6 +1,6 @@
 """Observe all hosts of the inventory together, and form the cluster that they are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from time import monotonic, sleep
@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state, host
 from infisical_iac.cluster import etcd, model
 from infisical_iac.cluster.model import Cluster, Node, free_pool, settling
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import Joined, Swarm, SwarmMember, SwarmState
+from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from infisical_iac.cluster.validation import refuse_malformed
 from infisical_iac.core.connection import current, without_delay
 from infisical_iac.core.errors import Refused
@@ -64,23 +64,14 @@ def matched(
                 "again"
             )
         number, joined = (member.number, member.joined) if member else (0, "")
-        yield Node(name, address, look.hostname, number, False, joined, look.serial, look, member)
+        yield Node(name, address, number, False, joined, look, member)
     yield from map(absent, left)
 
 
 def absent(member: SwarmMember) -> Node:
-    """A node of which no more is known than what the swarm has of it."""
-    return Node(
-        member.host or member.hostname,
-        member.address,
-        member.hostname,
-        member.number,
-        member.manager,
-        member.joined,
-        0,
-        None,
-        member,
-    )
+    """Return a node of which no more is known than what the swarm has of it."""
+    name = member.host or member.hostname
+    return Node(name, member.address, member.number, member.manager, member.joined, None, member)
 
 
 def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable[SwarmMember]:
@@ -99,12 +90,11 @@ def numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
     one that gets it now joins that of others."""
     free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
     done = []
-    for node in nodes:
+    for each in nodes:
+        node = each
         if node.up and not node.number and free:
-            joined: Joined = "existing" if joins else "new"
-            done.append(_with(node, number=free.pop(0), joined=joined))
-        else:
-            done.append(_with(node, number=node.number, joined=node.joined))
+            node = replace(node, number=free.pop(0), joined="existing" if joins else "new")
+        done.append(replace(node, manager=node.number > 0))
     return ordered(done)
 
 
@@ -113,17 +103,13 @@ def ordered(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
 
 
-def _with(node: Node, *, number: int, joined: Joined) -> Node:
-    return replace(node, number=number, joined=joined, manager=number > 0)
-
-
 _RUNBOOK = "docs/cluster-runbooks.md"
 
 
-def refuse(
+def _refusals(
     inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
-) -> None:
-    """Raise Refused if hosts can't be one cluster, or can't be at the moment.
+) -> Iterator[str]:
+    """Yield why hosts can't be one cluster, or can't be at the moment.
 
     Args:
         inventory: the names of its hosts.
@@ -131,94 +117,67 @@ def refuse(
         looks: what those are like.
         lead: which of them would lead.
     """
-    _refuse_few(inventory, names, looks)
-    _refuse_clocks(names, looks)
-    _refuse_older(names, looks, lead)
-    marks = {looks[name].mark for name in names} - {"", "new"}
-    if not marks and len(names) < DATA_NODES:
-        lost = ", ".join(name for name in inventory if name not in names)
-        raise Refused(
-            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
-            f"{lost} can't: see to it, and run again"
-        )
-    if marks and not any(look.control for look in looks.values()):
-        raise Refused(
-            "no host that can be reached is a manager with a majority behind it: bring the others "
-            "back, start Docker there (`systemctl restart docker`), or follow "
-            f"{_RUNBOOK}, 'Two of three lost'"
-        )
-    if not (marks and looks[lead].stack):
-        _refuse_data(names, looks, lead)
-    for name in names:
-        _refuse_foreign(name, looks[name], lead, looks[lead], marks)
-
-
-def _refuse_few(
-    inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState]
-) -> None:
+    leads = looks[lead]
     if len(inventory) < DATA_NODES:
         clustered = any(looks[name].stack for name in names)
         or_single = "" if clustered else ", or set topology to 'single'"
-        raise Refused(
+        yield (
             f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
             f"{len(inventory)}: add hosts to it{or_single}"
         )
-
-
-def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> None:
-    wrong = [name for name in names if looks[name].early]
-    if wrong:
-        raise Refused(
+    if wrong := [name for name in names if looks[name].early]:
+        yield (
             f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
             "knows the host is not valid yet there: set the clock (`timedatectl` tells it), start "
             "Docker anew (`systemctl restart docker`), and run again"
         )
-
-
-def _refuse_older(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> None:
     if newer := model.newer(names, looks, lead):
-        raise Refused(
+        yield (
             f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
             "wait for: run again in a minute, or start Docker anew there (`systemctl restart "
             "docker`)"
         )
-
-
-def _refuse_data(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> None:
-    others = [
-        name
-        for name in names
-        if looks[name].data and name != lead and looks[name].mark in ("", "new")
-    ]
-    if others:
-        raise Refused(
-            f"{' and '.join(others)} would come into a new swarm of {lead} with PostgreSQL's data, "
-            "and nothing says whose are the newest: keep those of the host that leads, and remove "
-            f"the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
+    marks = {looks[name].mark for name in names} - {"", "new"}
+    if not marks and len(names) < DATA_NODES:
+        lost = ", ".join(name for name in inventory if name not in names)
+        yield (
+            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
+            f"{lost} can't: see to it, and run again"
         )
-
-
-def _refuse_foreign(
-    name: str, look: SwarmState, lead: str, leads: SwarmState, marks: set[str]
-) -> None:
-    if look.state not in ("", "inactive") and not look.mark:
-        raise Refused(
-            f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
-            "use a host of Infisical's own, or let this one leave its Swarm first"
+    if marks and not any(look.control for look in looks.values()):
+        yield (
+            "no host that can be reached is a manager with a majority behind it: bring the others "
+            "back, start Docker there (`systemctl restart docker`), or follow "
+            f"{_RUNBOOK}, 'Two of three lost'"
         )
-    if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
-        raise Refused(
-            f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
-            "it leave that one first (`docker swarm leave --force`, and remove "
-            "/etc/infisical/swarm)"
+    unmarked = [name for name in names if looks[name].mark in ("", "new") and name != lead]
+    with_data = [name for name in unmarked if looks[name].data]
+    if with_data and not (marks and leads.stack):
+        yield (
+            f"{' and '.join(with_data)} would come into a new swarm of {lead} with PostgreSQL's "
+            "data, and nothing says whose are the newest: keep those of the host that leads, and "
+            f"remove the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
         )
-    # A host that once was one of them has an older state, not another one, or half of both.
-    own = not look.serial and look.mark in ("", "new")
-    if look.key and look.key != leads.key and own:
-        raise Refused(
-            f"{name} has an encryption key of its own, which another database needs than that "
-            f"of {lead}: use a host with no Infisical on it"
-        )
+    for name in names:
+        look = looks[name]
+        if look.state not in ("", "inactive") and not look.mark:
+            yield (
+                f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
+                "use a host of Infisical's own, or let this one leave its Swarm first"
+            )
+        if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
+            yield (
+                f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
+                "it leave that one first (`docker swarm leave --force`, and remove "
+                "/etc/infisical/swarm)"
+            )
+        # A host that once was one of them has an older state, not another one, or half of both.
+        own = not look.serial and look.mark in ("", "new")
+        if look.key and look.key != leads.key and own:
+            yield (
+                f"{name} has an encryption key of its own, which another database needs than that "
+                f"of {lead}: use a host with no Infisical on it"
+            )
 
 
 def cluster(
@@ -241,10 +200,15 @@ def cluster(
     names = [name for name in inventory if name in looks]
     lead = model.choose(names, looks)
     members = looks[lead].members
-    refuse(inventory, names, looks, lead)
+    for reason in _refusals(inventory, names, looks, lead):
+        raise Refused(reason)
     gone = tuple(each for each in members if is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
-    begun = any(look.stack for look in looks.values() if _counts(look, looks[lead]))
+    # Not the stack of a cluster before this one.
+    ours = [
+        each for each in looks.values() if not looks[lead].control or each.mark == looks[lead].mark
+    ]
+    begun = any(each.stack for each in ours)
     nodes = numbered([*matched(names, looks, addresses, staying)], joins=begun and bool(members))
     lost = tuple(lost_members(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
@@ -272,13 +236,6 @@ def cluster(
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),
     )
-
-
-def _counts(look: SwarmState, lead: SwarmState) -> bool:
-    """Return whether the stack that a host knows of is this cluster's: not that of one before
-    it.
-    """
-    return not lead.control or look.mark == lead.mark
 
 
 def _notes(

@@ -24,17 +24,14 @@ class Node:
         manager: whether it has a vote, as each data node.
         joined: `existing` where its etcd joins a consensus that is there, `new` where it begins
             one, empty without a number.
-        serial: of the shared state that it has.
         member: what the swarm has of it, None before it has joined.
     """
 
     name: str
     address: str
-    hostname: str
     number: int
     manager: bool
     joined: Joined
-    serial: int
     seen: SwarmState | None = None
     member: SwarmMember | None = None
 

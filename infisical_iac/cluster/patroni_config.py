@@ -58,8 +58,7 @@ def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
     """
     if found.configuration is None:
         return
-    for key, value in _differing(found.configuration, wanted):
-        there = _at(found.configuration, key)
+    for key, there, value in _differing(found.configuration, wanted):
         before = "(none)" if there is None else json.dumps(there)
         yield Item("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
     for name in found.waiting:
@@ -69,7 +68,7 @@ def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
 def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
     """Return what to send to Patroni, which merges it into what is there; empty for nothing."""
     made: dict[str, Any] = {}
-    for key, value in _differing(found.configuration or {}, wanted):
+    for key, _, value in _differing(found.configuration or {}, wanted):
         *folders, last = key.split(".")
         place = made
         for folder in folders:
@@ -78,18 +77,14 @@ def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
     return made if found.configuration is not None else {}
 
 
-def _differing(there: Any, wanted: Configuration, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _differing(
+    there: Any, wanted: Configuration, prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each key that differs, with what is there and what is wanted."""
     for name, value in wanted.items():
         seen = there.get(name) if isinstance(there, Mapping) else None
         if isinstance(value, Mapping):
             yield from _differing(seen, value, f"{prefix}{name}.")
         # As JSON, in which true is not 1.
         elif json.dumps(seen) != json.dumps(value):
-            yield f"{prefix}{name}", value
-
-
-def _at(configuration: Configuration, key: str) -> Any:
-    found: Any = configuration
-    for name in key.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+            yield f"{prefix}{name}", seen, value

@@ -66,8 +66,8 @@ def restarted(seconds: int, again: Sequence[str]) -> None:
             _do(*again, doing=f"see {name} back before the next one is restarted")
 
 
-def _do(*step: str, doing: str) -> str:
-    return run(script("cluster-stack", *step), doing=doing)
+def _do(*step: str, doing: str, stdin: str | None = None) -> str:
+    return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
 
 
 # Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
@@ -132,7 +132,7 @@ def _roll_out(site: ClusterSite) -> None:
         part(stack_plan.part(to_be.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
     stages = stack_plan.stages(before, to_be, first | stack_plan.at_once(before, site.tls))
-    well = run(script("cluster-stack", "data"), doing="see who keeps data")
+    well = _do("data", doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
     seconds = merged(before.patroni, to_be.patroni())
@@ -142,9 +142,8 @@ def _roll_out(site: ClusterSite) -> None:
         asked = part(stack_plan.part(to_be.text, names, before.nodes), names, timeout)
         _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
-        back = script("cluster-stack", *again)
-        run(back, doing="see the data node back before the next one changes")
-    asked = hashes(run(script("cluster-stack", "up"), doing="roll the services out"))
+        _do(*again, doing="see the data node back before the next one changes")
+    asked = hashes(_do("up", doing="roll the services out"))
     _await(timeout)
     most_well()
     after = _refuse_rollback(site, asked, old)
@@ -155,7 +154,7 @@ def _roll_out(site: ClusterSite) -> None:
     write(RECORD, record_text(stack_plan.recorded(after, to_be, asked)))
     _try_again(after)
     kept = [*to_be.secrets, *to_be.configs]
-    run(script("cluster-stack", "clean", *kept), doing="remove what the roll-out replaced")
+    _do("clean", *kept, doing="remove what the roll-out replaced")
 
 
 def databases(site: ClusterSite) -> None:
@@ -176,7 +175,7 @@ def asking(site: ClusterSite) -> str:
 
 def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     """Have secrets and configurations on the host; what is there, and what is to be."""
-    run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
+    _do("secrets", keys_of(SECRETS), doing="make the stack's secrets")
     # Earlier steps brought images, keys and nodes.
     before = fresh(site)
     if not before.manager:
@@ -192,15 +191,14 @@ def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
 
     Returns the hash of each service as it was asked for. Raises CheckFailed.
     """
-    deploy = script("cluster-stack", "part")
-    asked = hashes(run(deploy, doing="roll a part of the services out", stdin=text))
+    asked = hashes(_do("part", doing="roll a part of the services out", stdin=text))
     _await(timeout, names)
     return asked
 
 
 def most_well() -> None:
     """Wait until most of those who keep data are well. Raises CommandFailed."""
-    run(script("cluster-stack", "again", _AGAIN_SECONDS, *_MOST), doing="see most of the data well")
+    _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data well")
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -213,7 +211,7 @@ def _timeout(settings: Settings, *, first: bool) -> int:
 
 def _await(timeout: int, names: Iterable[str] = ()) -> None:
     named = [f"infisical_{name}" for name in sorted(names)]
-    unwell = run(script("cluster-stack", "wait", str(timeout), *named), doing="wait for the stack")
+    unwell = _do("wait", str(timeout), *named, doing="wait for the stack")
     if unwell:
         hint = ""
         if "Read-only file system" in unwell:
@@ -223,27 +221,21 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 def _try_again(found: ClusterStackState) -> None:
     if any(service.waiting for service in found.services.values()):
-        run(script("cluster-stack", "anew"), doing="have Swarm try again what waits for a node")
+        _do("anew", doing="have Swarm try again what waits for a node")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
-    """Return what is there now, if nothing of it is what Swarm went back to; CheckFailed
-    otherwise.
+    """Return what is there now. Raise CheckFailed where Swarm went back to what ran before, which
+    stack.yaml says again then.
     """
     found = fresh(site)
-    if back := stack_plan.rolled_back(found, asked):
-        _went_back(back, old)
-    return found
-
-
-def _went_back(names: Sequence[str], old: str) -> None:
-    """Let stack.yaml say again what runs, and tell why."""
+    back = stack_plan.rolled_back(found, asked)
+    if not back:
+        return found
     if old:
         write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(
-        run(script("cluster-stack", "why", f"infisical_{name}"), doing="see why") for name in names
-    )
+    why = "".join(_do("why", f"infisical_{name}", doing="see why") for name in back)
     raise CheckFailed(
-        f"{' and '.join(names)} did not become healthy, so Swarm went back to what ran before, "
+        f"{' and '.join(back)} did not become healthy, so Swarm went back to what ran before, "
         f"which serves:\n{why}"
     )

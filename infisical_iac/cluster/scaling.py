@@ -1,6 +1,6 @@
 """Move Infisical from a single host into a cluster, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -89,9 +89,7 @@ class UnfinishedMove:
 
     @property
     def proven(self) -> bool:
-        """Return whether it has no way back any more, and only the cluster it came from is to
-        end.
-        """
+        """Return whether it has no way back, and only the cluster that it came from is to end."""
         return self.phase == "proven"
 
     @property
@@ -128,7 +126,8 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     session.forget()
     data = f"its data of {found.stamp}" if found.switched else "all its data"
     if found.direction == "out":
-        _serve_alone(timeout)
+        compose.bring_up()
+        _refuse_unwell("stack", timeout, "containers")
         told = [f"{host.name} serves alone again, with {data}."]
         if dissolving:
             # One that the version before had begun has left no mark.
@@ -141,7 +140,8 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
                 "end of the cluster keeps."
             )
     else:
-        _serve_together(timeout)
+        run(script("cluster-stack", "up"), doing="roll the services out")
+        _refuse_unwell("cluster-stack", timeout, "services")
         told = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
     return [*told, *end(found.direction)]
@@ -156,17 +156,8 @@ def served() -> str:
     return run(f"cat {mark} 2>/dev/null || true", doing="see what the cluster has had").strip()
 
 
-def _serve_alone(timeout: int) -> None:
-    compose.bring_up()
-    _refuse(run(script("stack", "wait", str(timeout)), doing="wait for the containers"))
-
-
-def _serve_together(timeout: int) -> None:
-    run(script("cluster-stack", "up"), doing="roll the services out")
-    _refuse(run(script("cluster-stack", "wait", str(timeout)), doing="wait for the services"))
-
-
-def _refuse(unwell: str) -> None:
+def _refuse_unwell(program: str, timeout: int, what: str) -> None:
+    unwell = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
     if unwell:
         raise CheckFailed(f"what served before is back, but not well:\n{unwell}")
 
@@ -320,25 +311,19 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
 
 
 @telling_operation
-def dissolved(others: Sequence[str]) -> Commands:
+def dissolved(names: Sequence[str]) -> Commands:
     """Let the cluster end, from which Infisical has moved to the current host.
 
     Args:
-        others: the hosts that leave the swarm before the current one.
+        names: the hosts, in the order in which they leave the swarm.
     """
-    yield from decide_dissolved([*others, host.name])
-
-
-def decide_dissolved(names: Sequence[str]) -> Commands:
-    """Tell which hosts leave the swarm, in this order."""
     for name in names:
         yield Item("-", f"{name} in the swarm")
     yield step(_dissolve)
 
 
 def _dissolve() -> None:
-    found = unfinished()
-    if found:
+    if found := unfinished():
         journal.current().shown += end_cluster(found)
 
 
@@ -349,7 +334,7 @@ def scaling_out(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-out"
-    known = preflight(scaling=True, check=_any_site if switched else _refuse_move_out)
+    known = preflight(scaling=True, check=_check(refuse_move_out, switched=switched))
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
@@ -371,25 +356,23 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    known = preflight(scaling=True, leaving=True, check=_any_site if switched else _refuse_move_in)
+    check = _check(refuse_move_in, switched=switched)
+    known = preflight(scaling=True, leaving=True, check=check)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     dissolve(known=known)
     record()
 
 
-def _any_site(_: Site) -> None:
-    """Refuse none."""
+def _check(refuse: Callable[[Cluster], None], *, switched: bool) -> Callable[[Site], None]:
+    """Return what refuses a site for a move, unless that was made already."""
 
+    def check(site: Site) -> None:
+        assert isinstance(site, ClusterSite)
+        if not switched:
+            refuse(site.cluster)
 
-def _refuse_move_out(site: Site) -> None:
-    assert isinstance(site, ClusterSite)
-    refuse_move_out(site.cluster)
-
-
-def _refuse_move_in(site: Site) -> None:
-    assert isinstance(site, ClusterSite)
-    refuse_move_in(site.cluster)
+    return check
 
 
 @deploy("Move")
@@ -400,11 +383,8 @@ def move_out(known: Preflight, *, switched: bool) -> None:
         return
     site = of(known)
     stack.databases_there(site=site, name="Have the cluster's databases")
-    moved_out(
-        site=site,
-        project=known.workspace.project.slug,
-        name="Move the data into the cluster",
-    )
+    project = known.workspace.project.slug
+    moved_out(site=site, project=project, name="Move the data into the cluster")
 
 
 @deploy("Stack")
@@ -435,14 +415,12 @@ def move_in(known: Preflight, *, switched: bool) -> None:
 
 def refuse_away(cluster: Cluster) -> None:
     """Raise Refusal if a host is not there to leave the cluster: it would keep keys and data."""
-    lost = [node.name for node in cluster.nodes if node.given_up]
-    if lost:
+    if lost := [node.name for node in cluster.nodes if node.given_up]:
         raise Refusal(
             f"the swarm takes {', '.join(lost)} for down, though Docker runs there, and nobody "
             "could stop what may write: `infisical-iac apply` brings it back first"
         )
-    away = [node.name for node in cluster.nodes if not node.up]
-    if away:
+    if away := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
             f"{', '.join(away)} can't be reached, and would keep the cluster's keys and data: "
             "bring it back, or have a new host take its place with `infisical-iac apply`, first"
@@ -467,4 +445,4 @@ def dissolve(known: Preflight) -> None:
     """End the cluster; the lead, which has Infisical for itself, is the last to leave."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
-        dissolved(others=others, name="End the cluster")
+        dissolved(names=[*others, host.name], name="End the cluster")

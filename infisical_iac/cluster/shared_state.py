@@ -32,7 +32,8 @@ def claim(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
     It is a higher one than any other host's where the host did not lead before: whoever did may
     come back with a state of its own, under the serial that both had.
     """
-    if lead.serial and lead.led == lead.serial and not _above(lead, others):
+    is_newest = all(each.serial <= lead.serial for each in others.values())
+    if lead.serial and lead.led == lead.serial and is_newest:
         return lead.serial
     return _next(lead, others)
 
@@ -54,10 +55,6 @@ def sharing(lead: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
         name for name, each in others.items() if (each.serial, each.digest) != (serial, lead.digest)
     ]
     return Sharing(serial, tuple(to))
-
-
-def _above(lead: SwarmState, others: Mapping[str, SwarmState]) -> bool:
-    return any(each.serial > lead.serial for each in others.values())
 
 
 def _next(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:

@@ -144,25 +144,12 @@ def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
     Before the first roll-out, what is not known yet stands for itself.
     """
     start: Mapping[str, tuple[str, ...]] = defaultdict(tuple, found.start)
-    return StackInputs(
-        numbers=site.cluster.numbers,
-        existing=site.cluster.existing,
-        generation=site.cluster.generation,
-        nodes=len(site.cluster.nodes),
-        ipvs=site.cluster.ipvs,
-        esp=site.cluster.esp,
-        secrets={
-            purpose: found.secrets.get(purpose, f"{purpose}_{'0' * 12}") for purpose in SECRETS
-        },
-        start=start,
-        tls=site.tls,
-    )
+    secrets = {name: found.secrets.get(name, f"{name}_{'0' * 12}") for name in SECRETS}
+    return StackInputs(site.cluster, secrets, start, site.tls)
 
 
 def wanted_stack(site: ClusterSite, found: ClusterStackState) -> DesiredStack:
-    """Return what the stack is to be: its file, and the configurations and secrets that this
-    names.
-    """
+    """Return what the stack is to be: its file, with the configurations and secrets it names."""
     given = inputs(site, found)
     return DesiredStack(
         text=render_stack_file(site.settings, site.machine, given),

@@ -196,7 +196,7 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
         yield UpToDate("the networks are as stack.yaml says")
         return
     in_parts = stack_plan.leading(found, to_be, site.cluster)
-    if stack_plan.away(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
+    if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
         yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     yield from items
@@ -210,10 +210,8 @@ def _make_anew(site: ClusterSite) -> None:
     text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
     users = stack_file.users(text, names)
     services = " ".join(f"infisical_{name}" for name in sorted(users))
-    run(
-        script("cluster-networks", "remove", services, " ".join(sorted(names))),
-        doing="take the networks away",
-    )
+    remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))
+    run(remove, doing="take the networks away")
     asked: dict[str, str] = {}
     databases = stack_plan.databases(text)
     # What asks them finds them: it would otherwise start again and again.

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import STACK, Network, Task
@@ -48,19 +49,11 @@ NETWORKS = {
 class StackInputs:
     """Hold what the stack depends on besides the settings.
 
-    `numbers` are those of the data nodes, `existing` those whose etcd joins a consensus that is
-    there, `generation` how often that has begun anew; `nodes` is how many hosts there are; `ipvs`
-    and `esp` tell whether every kernel has them, for addresses of services and for encrypted
-    networks; `secrets` maps each purpose of SECRETS to the secret's name; `start` maps an image's
-    reference to its own entrypoint and command; `tls` is how far the services are to come.
+    `secrets` maps each purpose of SECRETS to the secret's name; `start` maps an image's reference
+    to its own entrypoint and command; `tls` is how far the services are to come.
     """
 
-    numbers: tuple[int, ...]
-    existing: frozenset[int]
-    generation: int
-    nodes: int
-    ipvs: bool
-    esp: bool
+    cluster: Cluster
     secrets: Mapping[str, str]
     start: Mapping[str, tuple[str, ...]]
     tls: Level = Level.REQUIRED
@@ -69,35 +62,35 @@ class StackInputs:
 def render_stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -> str:
     """The text of stack.yaml; its configurations are files beside it, in `stack/`."""
     values = shared_values(settings, machine)
-    start_interval = values["start_interval"]
+    cluster, replicas = inputs.cluster, settings.cluster.infisical_replicas
+    balancer = [f"{settings.balancer_address}/32"] if settings.balancer_address else []
     return template(
         "stack.yaml",
         **values | {"node_options": f"{values['node_options']} --require=/keepalive.cjs"},
-        numbers=inputs.numbers,
-        existing=inputs.existing,
-        generation=inputs.generation,
+        numbers=cluster.numbers,
+        existing=cluster.existing,
+        generation=cluster.generation,
         start=inputs.start[settings.stack.infisical_reference],
         tls=int(inputs.tls),
         secrets=_secrets(inputs),
         configs={name.rpartition("_")[0]: name for name in configs(settings, inputs)},
         networks=NETWORKS,
-        encrypted=inputs.esp,
-        endpoint_mode="vip" if inputs.ipvs else "dnsrr",
+        encrypted=cluster.esp,
+        endpoint_mode="vip" if cluster.ipvs else "dnsrr",
         # One a node, so that no node's end takes two; none waits for a node that isn't there.
-        spread=settings.cluster.infisical_replicas <= inputs.nodes,
+        spread=replicas <= len(cluster.nodes),
         # A new one has nowhere to stand beside the old ones where each node has its own.
-        order="start-first" if settings.cluster.infisical_replicas < inputs.nodes else "stop-first",
+        order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
-        interval=15 if start_interval else 5,
+        interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
-        trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *_balancer(settings)),
+        trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *balancer),
     )
 
 
 def _secrets(inputs: StackInputs) -> dict[str, str]:
-    """The secrets of the services that there are; before a cluster has begun, data nodes may
-    lack."""
-    numbers = {str(number) for number in inputs.numbers}
+    """The secrets of the services that there are: before a first deploy, data nodes may lack."""
+    numbers = {str(number) for number in inputs.cluster.numbers}
     return {
         purpose: name
         for purpose, name in inputs.secrets.items()
@@ -105,14 +98,10 @@ def _secrets(inputs: StackInputs) -> dict[str, str]:
     }
 
 
-def _balancer(settings: Settings) -> tuple[str, ...]:
-    return (f"{settings.balancer_address}/32",) if settings.balancer_address else ()
-
-
 def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
     """The configurations: name, which ends in the content's hash, → content."""
     values = {
-        "numbers": inputs.numbers,
+        "numbers": inputs.cluster.numbers,
         "tls": int(inputs.tls),
         # While one replica takes another's place there is one more.
         "replicas": settings.cluster.infisical_replicas + 1,
@@ -125,9 +114,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
 
 
 def digest(content: str) -> str:
-    """Return what the names of secrets and configurations end in: 12 digits of the content's
-    SHA-256.
-    """
+    """Return what names of configurations end in: 12 digits of the content's SHA-256."""
     return sha256(content.encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.stack_state import ClusterStackState, NodeAvailability, Recorded
+from infisical_iac.cluster.stack_state import ClusterStackState, Recorded
 from infisical_iac.core.item import Item
 
 
@@ -79,13 +79,13 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     if was.rendered != rendered:
         return "its part of stack.yaml changes"
     # Of a service that runs on every node, as many are wanted as there are.
-    active = sum(node.active for node in found.nodes)
+    active = sum(found.nodes)
     follows = service.desired == active < len(found.nodes)
     if service.desired != was.desired and service.hash != was.hash and not follows:
         return f"{service.desired} tasks instead of {was.desired}"
     if service.hash != was.hash:
         return "runs with another configuration"
-    waiting = service.waiting if away(found.nodes) else 0
+    waiting = 0 if all(found.nodes) else service.waiting
     # The update of what runs on that node alone ends when it is back.
     waits = service.update == "updating" and service.running == 0 < service.desired == waiting
     unfinished = ("updating", "paused", "rollback_started", "rollback_paused")
@@ -103,11 +103,6 @@ def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
     return sorted(
         name for name in names if name not in there or there[name].running != there[name].desired
     )
-
-
-def away(nodes: tuple[NodeAvailability, ...]) -> bool:
-    """Return whether a node of the Swarm is down or takes no tasks."""
-    return not all(node.active for node in nodes)
 
 
 def recorded(
@@ -188,7 +183,8 @@ def stages(
     parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
     if len(pinned) < 2 and not (pinned and missing):
         parts = []
-    parts.append({name for name in changing if _crowded(wanted, name, found.nodes)})
+    services = yaml.safe_load(wanted.text)["services"]
+    parts.append({name for name in changing if _too_many(services[name], found.nodes)})
     return [frozenset(part) for part in parts if part]
 
 
@@ -208,7 +204,7 @@ def databases(text: str) -> frozenset[str]:
     return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
 
 
-def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeAvailability] = ()) -> str:
+def part(text: str, names: AbstractSet[str], nodes: Sequence[bool] = ()) -> str:
     """Return what stack.yaml with `text` says of the services `names`.
 
     Those that have a node for each task get as many tasks as there are `nodes` that take some, if
@@ -218,23 +214,17 @@ def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeAvailability] =
     services = {name: whole["services"][name] for name in sorted(names)}
     for service in services.values():
         if _too_many(service, nodes):
-            service["deploy"]["replicas"] = sum(node.active for node in nodes)
+            service["deploy"]["replicas"] = sum(nodes)
             for config in ("update_config", "rollback_config"):
                 service["deploy"].setdefault(config, {})["order"] = "stop-first"
     return yaml.safe_dump({**whole, "services": services})
 
 
-def _crowded(wanted: DesiredStack, name: str, nodes: Sequence[NodeAvailability]) -> bool:
-    return _too_many(yaml.safe_load(wanted.text)["services"][name], nodes)
-
-
-def _too_many(service: dict[str, Any], nodes: Sequence[NodeAvailability]) -> bool:
-    """Return whether a task of a service, or the next one in its place, waits for a node that is
-    away.
-    """
+def _too_many(service: dict[str, Any], nodes: Sequence[bool]) -> bool:
+    """Return whether a task, or the next one in its place, waits for a node that is away."""
     deploy = service.get("deploy", {})
     each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1
-    active = sum(node.active for node in nodes)
+    active = sum(nodes)
     more = deploy.get("update_config", {}).get("order") == "start-first"
     return each_its_own and active < len(nodes) and deploy.get("replicas", 1) + more > active
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,14 +48,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class NodeAvailability:
-    """A node of the Swarm: whether it answers and takes tasks."""
-
-    id: str
-    active: bool
-
-
-@dataclass(frozen=True)
 class Recorded:
     """Hold what the last good roll-out had of a service: the hashes of what Docker says of it and
     of its part of stack.yaml, and how many tasks were wanted.
@@ -74,6 +67,7 @@ class ClusterStackState:
         manager: whether the Swarm answers, which takes most of its managers.
         files: what is at the paths that were asked for.
         secrets: per purpose, the name that the keys on the host give it; none without all keys.
+        nodes: of each node of the Swarm, whether it answers and takes tasks.
         start: per image that is there, its entrypoint and command.
         services: without the stack's name before them.
         made: the names of the secrets and configs that the stack has.
@@ -87,7 +81,7 @@ class ClusterStackState:
     files: Mapping[str, PathState] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     start: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    nodes: tuple[NodeAvailability, ...] = ()
+    nodes: tuple[bool, ...] = ()
     services: Mapping[str, SwarmService] = field(default_factory=dict)
     made: Mapping[str, frozenset[str]] = field(default_factory=dict)
     record: Mapping[str, Recorded] = field(default_factory=dict)
@@ -107,41 +101,34 @@ class ClusterStack(Fact[ClusterStackState]):
 
     def process(self, output: list[str]) -> ClusterStackState:
         files, told = parted(output)
-        lines = [line.split(" ") for line in told]
-        hashes = {row[1].removeprefix(STACK): row[2] for row in lines if row[0] == "hash"}
-        levels = {row[1].removeprefix(STACK): int(row[2]) for row in lines if row[0] == "tls"}
+        rows: dict[str, list[list[str]]] = defaultdict(list)
+        for kind, *rest in (line.split(" ") for line in told):
+            rows[kind].append(rest)
+        hashes = {row[0]: row[1] for row in rows["hash"]}
+        levels = {row[0]: int(row[1]) for row in rows["tls"]}
         services = {
-            name: SwarmService(
-                int(row[2]),
-                int(row[3]),
-                row[4],
-                int(row[5]),
+            name.removeprefix(STACK): SwarmService(
+                int(running),
+                int(desired),
+                update,
+                int(waiting),
                 hashes.get(name, ""),
                 levels.get(name, 0),
             )
-            for row in lines
-            if row[0] == "service"
-            for name in [row[1].removeprefix(STACK)]
+            for name, running, desired, update, waiting, *_ in rows["service"]
         }
         return ClusterStackState(
-            engine=["engine"] in lines,
-            manager=["manager"] in lines,
+            engine="engine" in rows,
+            manager="manager" in rows,
             files=Paths().process(files),
-            secrets={row[1]: row[2] for row in lines if row[0] == "wanted"},
-            start={row[1]: _start(" ".join(row[2:])) for row in lines if row[0] == "start"},
-            nodes=tuple(
-                NodeAvailability(row[1], row[2:] == ["ready", "active"])
-                for row in lines
-                if row[0] == "node"
-            ),
+            secrets={row[0]: row[1] for row in rows["wanted"]},
+            start={image: _start(" ".join(rest)) for image, *rest in rows["start"]},
+            nodes=tuple(row[1:] == ["ready", "active"] for row in rows["node"]),
             services=services,
-            made={
-                kind: frozenset(row[1] for row in lines if row[0] == kind)
-                for kind in ("secret", "config")
-            },
-            record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
+            made={kind: frozenset(row[0] for row in rows[kind]) for kind in ("secret", "config")},
+            record=next((_record(" ".join(row)) for row in rows["record"]), {}),
             patroni=patroni_config.parse(told),
-            networks={row[1]: _network(" ".join(row[2:])) for row in lines if row[0] == "network"},
+            networks={name: _network(" ".join(rest)) for name, *rest in rows["network"]},
         )
 
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
@@ -62,12 +63,35 @@ def settings(seen: SwarmState) -> list[str]:
 
 
 def updates(cluster: Cluster) -> Iterator[Update]:
-    """Yield what differs of each node that is in the swarm; first who is to be manager, then who
-    not.
-    """
-    nodes = [node for node in cluster.nodes if node.member]
-    for node in sorted(nodes, key=lambda node: not node.manager):
-        yield from _update(node, node.member, cluster.generation if node.number else 0)
+    """Yield what differs of each node in the swarm, of those that are to be managers first."""
+    for node in sorted(cluster.nodes, key=lambda node: not node.manager):
+        if (member := node.member) is None:
+            continue
+        generation = cluster.generation if node.number else 0
+        labels = {
+            HOST: (node.name, member.host),
+            NUMBER: (str(node.number or ""), str(member.number or "")),
+            JOINED: (node.joined, member.joined),
+            LACKS: (node.lacks, member.lacks),
+            ETCD: (str(generation or ""), str(member.generation or "")),
+        }
+        arguments, why = [], []
+        for label, (wanted, there) in labels.items():
+            if wanted and wanted != there:
+                arguments += ["--label-add", f"{label}={wanted}"]
+            elif there and not wanted:
+                arguments += ["--label-rm", label]
+            if wanted != there:
+                why.append(f"{label} {there or '(none)'} → {wanted or '(none)'}")
+        if node.manager != member.manager:
+            role = "manager" if node.manager else "worker"
+            arguments += ["--role", role]
+            why.append(f"role → {role}")
+        if not member.active:
+            arguments += ["--availability", "active"]
+            why.append("drained → active")
+        if arguments:
+            yield Update(node.name, member.id, ("update", *arguments, member.id), ", ".join(why))
 
 
 def removals(cluster: Cluster) -> Iterator[Update]:
@@ -92,35 +116,6 @@ def with_members(
     return replace(cluster, nodes=nodes, gone=gone)
 
 
-def _update(node: Node, member: SwarmMember | None, generation: int) -> Iterator[Update]:
-    if member is None:
-        return
-    arguments, why = [], []
-    labels = {
-        HOST: (node.name, member.host),
-        NUMBER: (str(node.number or ""), str(member.number or "")),
-        JOINED: (node.joined, member.joined),
-        LACKS: (node.lacks, member.lacks),
-        ETCD: (str(generation or ""), str(member.generation or "")),
-    }
-    for label, (wanted, there) in labels.items():
-        if wanted and wanted != there:
-            arguments += ["--label-add", f"{label}={wanted}"]
-            why.append(f"{label} {there or '(none)'} → {wanted}")
-        elif there and not wanted:
-            arguments += ["--label-rm", label]
-            why.append(f"{label} {there} → (none)")
-    if node.manager != member.manager:
-        role = "manager" if node.manager else "worker"
-        arguments += ["--role", role]
-        why.append(f"role → {role}")
-    if not member.active:
-        arguments += ["--availability", "active"]
-        why.append("drained → active")
-    if arguments:
-        yield Update(node.name, member.id, ("update", *arguments, member.id), ", ".join(why))
-
-
 KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
 _HOURS = str(CERTIFICATE_HOURS)
 
@@ -140,8 +135,13 @@ def decide_begun(cluster: Cluster, there: SwarmState) -> Commands:
         around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
         why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
         yield Item("+", "swarm", why)
-        yield step(_begin, cluster)
-    elif differing := [*settings(there), *_mark(there)]:
+        begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
+        yield step(run, begin, doing="make the swarm")
+        return
+    differing = settings(there)
+    if there.mark != there.swarm:
+        differing.append("its id on the host")
+    if differing:
         yield Item("~", "swarm", ", ".join(differing))
         yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
     else:
@@ -236,17 +236,6 @@ def _now(cluster: Cluster) -> SwarmState:
     return host.get_fact(Swarm) if journal.current().changed or seen is None else seen
 
 
-def _mark(there: SwarmState) -> list[str]:
-    return [] if there.mark == there.swarm else ["its id on the host"]
-
-
-def _begin(cluster: Cluster) -> None:
-    run(
-        script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS),
-        doing="make the swarm",
-    )
-
-
 def _join(cluster: Cluster) -> None:
     me = cluster.me
     role = "manager" if me.manager else "worker"
@@ -263,13 +252,14 @@ def _join(cluster: Cluster) -> None:
 
 
 def _unlock(cluster: Cluster) -> None:
-    opening = script("swarm", "unlock"), f"open {cluster.me.name}'s part in the swarm"
+    doing = f"open {cluster.me.name}'s part in the swarm"
+    unlock = partial(run, script("swarm", "unlock"), doing=doing)
     try:
         # A key that was made anew while the host was away does not open what it has.
-        run(opening[0], doing=opening[1])
+        unlock()
     except CommandFailed:
         _keep_key(cluster)
-        run(opening[0], doing=opening[1])
+        unlock()
     run(script("swarm", "ready", "60"), doing=f"wait for {cluster.me.name} in the swarm")
 
 
@@ -304,9 +294,7 @@ def _node(update: Update) -> None:
 
 
 def programs() -> Iterator[File]:
-    """Yield what opens a host's part in the swarm when Docker starts, and hands over before it
-    stops.
-    """
+    """Yield what opens a host's part when Docker starts, and hands over before it stops."""
     yield File(PROGRAM, script_file("swarm-unlock"))
     yield File(HANDING_OVER, script_file("hand-over"))
     yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))

@@ -52,7 +52,6 @@ class SwarmState:
 
     Attributes:
         address: what its default route leaves from, empty without one.
-        hostname: its own name.
         ipvs: whether its kernel can balance; `esp` whether it can encrypt an overlay.
         single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
         data: whether it has the data of a cluster's PostgreSQL.
@@ -80,7 +79,6 @@ class SwarmState:
     """
 
     address: str = ""
-    hostname: str = ""
     ipvs: bool = False
     esp: bool = False
     single: bool = False
@@ -146,7 +144,6 @@ class Swarm(Fact[SwarmState]):
         members = tuple(_member(_json(text)) for key, text in pairs if key == "node")
         return SwarmState(
             address=found.get("address", ""),
-            hostname=found.get("hostname", ""),
             ipvs="ipvs" in found,
             esp="esp" in found,
             single="single" in found,

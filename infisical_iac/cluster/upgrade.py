@@ -35,21 +35,6 @@ from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
 
 
-@dataclass(frozen=True)
-class ClusterVersionChange:
-    """Hold what is to run, and with which data.
-
-    Attributes:
-        was: what runs now.
-        image: the reference of Infisical's image that is to run; it is on the nodes.
-        data: the release whose data it gets; None for those that are there.
-    """
-
-    was: Images
-    image: str
-    data: Release | None = None
-
-
 def fetch(release: Release, site: ClusterSite) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
@@ -60,8 +45,10 @@ def fetch(release: Release, site: ClusterSite) -> None:
                 compose.fetch([image], site.settings.stack.image_archives)
 
 
-def made(change: ClusterVersionChange, site: ClusterSite, project: str) -> list[str]:
-    """Make the change, and return what is to be said of it.
+def made(
+    site: ClusterSite, project: str, was: Images, image: str, data: Release | None = None
+) -> list[str]:
+    """Change the version, and return what is to be said of it.
 
     Infisical stands still only where the data change too. Raises RunFailed, with what ran
     before running again, or with how it comes to.
@@ -69,15 +56,18 @@ def made(change: ClusterVersionChange, site: ClusterSite, project: str) -> list[
     Args:
         site: of the settings; its image of Infisical need not be the one that is to run.
         project: the slug of the project whose secrets are read before and after.
+        was: what runs now.
+        image: the reference of Infisical's image that is to run; it is on the nodes.
+        data: the release whose data it gets; None for those that are there.
     """
-    settings, was = site.settings, change.was
+    settings = site.settings
     before = gate.before(settings, project, settings.stack.http_port)
-    unfinished = changeover.starting(was, change.image)
+    unfinished = changeover.starting(was, image)
     under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
     under_way.begin()
     with under_way.or_back():
-        under_way.swap(change.data)
-        told = under_way.prove(same_data=change.data is None)
+        under_way.swap(data)
+        told = under_way.prove(same_data=data is None)
     return [*told, *under_way.end()]
 
 
@@ -106,7 +96,7 @@ class ClusterVersionChanges(VersionChanges):
         image = release.images["infisical"]
         fetch(release, self.site)
         with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-            told = made(ClusterVersionChange(was, image, data), self.site, project)
+            told = made(self.site, project, was, image, data)
         settings = self.site.settings
         runs = Images(image, settings.stack.postgres_image)
         return [
@@ -141,7 +131,15 @@ class _OnCluster(Changeover):
 
     def prove(self, *, same_data: bool) -> list[str]:
         self._roll_out(self.unfinished.image)
-        return self._passed(same_data=same_data)
+        return gate.passed(
+            self.settings,
+            self.project,
+            self.before,
+            port=self.settings.stack.http_port,
+            same_data=same_data,
+            opening=self.open_ if self._exchanged() else None,
+            other_version=True,
+        )
 
     def close(self) -> None:
         """Close every node's edge where the data have changed places.
@@ -156,9 +154,8 @@ class _OnCluster(Changeover):
 
     def _exchanged(self) -> bool:
         """Return whether other data may have taken the place of those that were there."""
-        return bool(
-            self.step("exchanged", doing="see whether the data have changed places").strip()
-        )
+        said = self.step("exchanged", doing="see whether the data have changed places")
+        return bool(said.strip())
 
     def back(self) -> str:
         said = self.step("back", doing="bring the old data back")
@@ -194,17 +191,6 @@ class _OnCluster(Changeover):
     def _roll_out(self, image: str) -> None:
         session.forget()
         rollout.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
-
-    def _passed(self, *, same_data: bool) -> list[str]:
-        return gate.passed(
-            self.settings,
-            self.project,
-            self.before,
-            port=self.settings.stack.http_port,
-            same_data=same_data,
-            opening=self.open_ if self._exchanged() else None,
-            other_version=True,
-        )
 
 
 @telling_operation
@@ -251,8 +237,7 @@ def decide_change(
         return
     for what, how in changes.items():
         yield Item("~", what, how + upgrade.failed(found, wanted))
-    change = ClusterVersionChange(found.was, wanted.infisical)
-    yield step(upgrade.make, partial(made, change, site, project))
+    yield step(upgrade.make, partial(made, site, project, found.was, wanted.infisical))
 
 
 @telling_operation

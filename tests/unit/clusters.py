@@ -23,11 +23,9 @@ def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
         Node(
             name=f"node-{number}",
             address=f"10.0.0.{number}",
-            hostname=f"node-{number}",
             number=number,
             manager=True,
             joined="new",
-            serial=1,
             seen=None if number in away else SwarmState(),
         )
         for number in (1, 2, 3)

@@ -1,10 +1,13 @@
 """stack.yaml as it is rendered, for tests."""
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from tests.unit.settings_of import settings_of
@@ -19,19 +22,28 @@ def swarm_settings(**changes: Any) -> Settings:
     return settings_of(**{"topology": "swarm"} | changes)
 
 
-def stack_inputs(settings: Settings, **changes: Any) -> StackInputs:
-    """Return what else the file depends on: three data nodes that lack nothing."""
-    values: dict[str, Any] = {
-        "numbers": (1, 2, 3),
-        "existing": frozenset(),
-        "generation": 0,
-        "nodes": 3,
-        "ipvs": True,
-        "esp": True,
-        "secrets": {purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS},
-        "start": {settings.stack.infisical_reference: START},
-    }
-    return StackInputs(**values | changes)
+def stack_inputs(
+    settings: Settings,
+    *,
+    nodes: int = 3,
+    existing: frozenset[int] = frozenset(),
+    tls: Level = Level.REQUIRED,
+    **changes: Any,
+) -> StackInputs:
+    """Return what else the file depends on: three data nodes that lack nothing.
+
+    Args:
+        existing: the numbers of those whose etcd joins the others'.
+        changes: of the cluster.
+    """
+    found = [
+        Node(f"node-{n}", f"10.0.0.{n}", n, True, "existing" if n in existing else "new")
+        for n in range(1, nodes + 1)
+    ]
+    cluster = Cluster(tuple(found), found[0], found[0], ipvs=True, esp=True, begun=True)
+    secrets = {purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS}
+    start = {settings.stack.infisical_reference: START}
+    return StackInputs(replace(cluster, **changes), secrets, start, tls)
 
 
 def render(

@@ -76,7 +76,6 @@ written() {
 }
 
 echo "address $(address)"
-echo "hostname $(hostname)"
 ! ipvs || echo ipvs
 ! esp || echo esp
 test ! -e "$root/compose.yaml" || echo single

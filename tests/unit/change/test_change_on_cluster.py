@@ -12,7 +12,7 @@ from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import rollout
 from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.upgrade import ClusterVersionChange, ClusterVersionChanges
+from infisical_iac.cluster.upgrade import ClusterVersionChanges
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
@@ -112,9 +112,7 @@ class _Answering:
 
 
 def _upgrade() -> list[str]:
-    return cluster_upgrade.made(
-        ClusterVersionChange(_WAS, _NEW), site(infisical_version="v0.166.0"), "chainalign"
-    )
+    return cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", _WAS, _NEW)
 
 
 _UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
@@ -171,8 +169,8 @@ def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> Non
 
 
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
-    change = ClusterVersionChange(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
-    cluster_upgrade.made(change, site(infisical_version="v0.166.0"), "chainalign")
+    was = Images(_NEW, _WAS.postgres)
+    cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE)
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     assert lead.steps == [*_SWAPPED, *proof, *_END]
 
@@ -181,13 +179,13 @@ def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> 
 def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing: str) -> None:
     """The edge is closed on all nodes from before the swap until the checks have passed."""
     lead.failing, lead.given_up = [failing], _GIVEN_UP
-    change = ClusterVersionChange(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
+    was = Images(_NEW, _WAS.postgres)
     told = (
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
     )
     with pytest.raises(RunFailed, match=told):
-        cluster_upgrade.made(change, site(infisical_version="v0.166.0"), "chainalign")
+        cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE)
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     done = proof[: proof.index(failing) + 1]
     back = ["close", "back", "roll out v0.166.0", "use"]

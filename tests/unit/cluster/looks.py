@@ -14,7 +14,7 @@ SWARM = "swarm-id"
 
 def bare(number: int, **changes: Any) -> SwarmState:
     """A host with nothing on it."""
-    seen = SwarmState(address=f"10.0.0.{number}", hostname=f"h{number}", ipvs=True, esp=True)
+    seen = SwarmState(address=f"10.0.0.{number}", ipvs=True, esp=True)
     return replace(seen, **changes)
 
 

@@ -3,7 +3,6 @@
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
-    NodeAvailability,
     Recorded,
     SwarmService,
 )
@@ -14,7 +13,7 @@ WANTED = DesiredStack(
     secrets=frozenset({"infisical_env_0123456789ab"}),
 )
 RENDERED = WANTED.rendered()
-NODES = tuple(NodeAvailability(f"node{n}", active=True) for n in (1, 2, 3))
+NODES = (True, True, True)
 SETTLED = ClusterStackState(
     engine=True,
     manager=True,

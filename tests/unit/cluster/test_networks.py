@@ -12,8 +12,7 @@ import yaml
 
 from infisical_iac.cluster import rollout, stack, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import inputs
-from infisical_iac.cluster.stack_file import render_stack_file
+from infisical_iac.cluster.site import wanted_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStack,
@@ -28,9 +27,10 @@ from infisical_iac.core.rendering import script
 from tests.unit.clusters import site
 
 _SITE = site()
-_INPUTS = inputs(_SITE, ClusterStackState())
-PLAIN = render_stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=False))
-ENCRYPTED = render_stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=True))
+PLAIN, ENCRYPTED = (
+    wanted_stack(replace(_SITE, cluster=replace(_SITE.cluster, esp=esp)), ClusterStackState()).text
+    for esp in (False, True)
+)
 _MTU = {"com.docker.network.driver.mtu": "1350"}
 # Docker adds the number that it has in the envelope of packets.
 _DOCKERS = {"com.docker.network.driver.overlay.vxlanid_list": "4097"}

@@ -45,7 +45,7 @@ def test_a_rollback_that_ended_where_the_record_is_tells_nothing() -> None:
 
 
 def test_what_waits_for_a_node_that_is_away_is_no_difference() -> None:
-    nodes = (*NODES[:2], replace(NODES[2], active=False))
+    nodes = (True, True, False)
     waits = replace(_with("infisical", running=2, waiting=1), nodes=nodes)
     assert _told(waits) == []
     fails = replace(_with("infisical", running=1, waiting=1), nodes=nodes)
@@ -53,7 +53,7 @@ def test_what_waits_for_a_node_that_is_away_is_no_difference() -> None:
 
 
 def test_fewer_tasks_for_a_node_that_is_away_are_not_told_as_somebodys_doing() -> None:
-    nodes = (*NODES[:2], replace(NODES[2], active=False))
+    nodes = (True, True, False)
     found = replace(_with("haproxy", running=2, desired=2, hash="cc"), nodes=nodes)
     assert _told(found) == ["~ service haproxy: runs with another configuration"]
     assert _told(replace(found, nodes=NODES)) == ["~ service haproxy: 2 tasks instead of 3"]
@@ -62,7 +62,7 @@ def test_fewer_tasks_for_a_node_that_is_away_are_not_told_as_somebodys_doing() -
 
 
 def test_an_update_of_what_has_no_other_node_waits_for_the_one_that_is_away() -> None:
-    nodes = (*NODES[:2], replace(NODES[2], active=False))
+    nodes = (True, True, False)
     waits = _with("infisical", running=0, desired=1, waiting=1, update="updating")
     assert _told(replace(waits, nodes=nodes)) == []
     assert _told(waits) == ["~ service infisical: its update is updating"]

@@ -40,7 +40,7 @@ def test_what_a_manager_says_is_read() -> None:
     }
     found = Swarm().process(
         [
-            *("address 10.0.0.1", "hostname h1", "ipvs", "stack", "mark swarm-id", "serial 3"),
+            *("address 10.0.0.1", "ipvs", "stack", "mark swarm-id", "serial 3"),
             *("data", "etcd lost", "primary"),
             *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
             *(f"node {json.dumps(node)}", "next:", "next:"),

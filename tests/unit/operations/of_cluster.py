@@ -13,7 +13,6 @@ from infisical_iac.cluster.site import wanted_stack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     Network,
-    NodeAvailability,
     Recorded,
     SwarmService,
     Task,
@@ -55,7 +54,7 @@ _ROLLED_OUT = ClusterStackState(
             "/etc/infisical/stack.yaml", _WANTED.text, mode="600"
         ).state
     },
-    nodes=tuple(NodeAvailability(f"node-{number}", active=True) for number in (1, 2, 3)),
+    nodes=(True, True, True),
     services=_SERVICES,
     made={"secret": _WANTED.secrets, "config": frozenset(_WANTED.configs)},
     record={name: Recorded("aa", rendered, 1) for name, rendered in _WANTED.rendered().items()},
@@ -104,13 +103,13 @@ OPERATIONS = {
         due(
             lambda: swarm.decide_begun(_BARE, looks.bare(1)),
             "+ swarm: one is its first manager",
-            steps=("_begin",),
+            steps=("make the swarm",),
         ),
         # An engine that does not answer is brought up before, and says then what it is in.
         due(
             lambda: swarm.decide_begun(_BARE, SwarmState()),
             "+ swarm: one is its first manager",
-            steps=("_begin",),
+            steps=("make the swarm",),
         ),
     ),
     "cluster.swarm.joined": Cases(
@@ -356,7 +355,7 @@ OPERATIONS = {
                 replace(
                     _ROLLED_OUT,
                     networks=_DIFFERS,
-                    nodes=(NodeAvailability("node-1", active=False),),
+                    nodes=(False,),
                 ),
             ),
             unknown="network infisical-edge can be made anew once all nodes and all of etcd are "
@@ -400,7 +399,7 @@ OPERATIONS = {
     "cluster.scaling.dissolved": Cases(
         "it is called only while there is a cluster to end",
         due(
-            lambda: scaling.decide_dissolved(["two", "one"]),
+            lambda: of(scaling.dissolved)(["two", "one"]),
             "- two in the swarm",
             "- one in the swarm",
             steps=("_dissolve",),
