@@ -60,11 +60,9 @@ def refuse_existing(file: Path, *, force: bool) -> None:
 def save(file: Path, text: str, *, force: bool) -> None:
     """Write a kit's file, and read it back. Raises FileError."""
     refuse_existing(file, force=force)
-    try:
+    with atomic.writing(file):
         atomic.write(file, text, mode=0o600)
         there = file.read_text()
-    except OSError as error:
-        raise FileError(f"{file} can't be written: {error.strerror}") from None
     if there != text:
         raise FileError(f"{file} does not hold what was written to it: check the disk")
 

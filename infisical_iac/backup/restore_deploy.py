@@ -1,14 +1,16 @@
-"""The steps of a restore: a deploy in which the database comes from a snapshot."""
+"""The steps of a restore, a deploy in which the database comes from a snapshot; the way back."""
 
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.backup import proof, restore
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import RestoreSite, SnapshotSource
-from infisical_iac.core import journal
+from infisical_iac.core import audit, journal
 from infisical_iac.core.end_of_run import record
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
-from infisical_iac.host.site import at
+from infisical_iac.host.site import at, site_of
 from infisical_iac.stack import keys
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 from infisical_iac.workspace.preflight import Preflight, preflight
@@ -58,3 +60,28 @@ def exchange(known: Preflight, source: SnapshotSource) -> None:
             site=known.site,
             name="Prove that people and machines get in",
         )
+
+
+def undo(settings: Settings, *, asked: bool) -> None:
+    """Undo a restore that has not ended, if there is one, and print what is so now.
+
+    Args:
+        asked: whether that is all that was asked for.
+    """
+    began = restore.unfinished()
+    if not began:
+        if asked:
+            echo("There is nothing to undo: no restore is under way.")
+        return
+    with audit.recorded("restore", [f"undone: the restore {began}"]):
+        now = restore.go_back(site_of(settings))
+    echo(f"The restore {began} had not ended. {now}", err=not asked)
+
+
+def go_back(settings: Settings) -> str:
+    """Bring the old data back if the restore has not ended, and return what is so now."""
+    if proof.succeeded():
+        return "The restored data are proven and serve; `infisical-iac apply` does the rest."
+    if restore.unfinished():
+        return restore.go_back(site_of(settings))
+    return "The data were not touched."

@@ -10,14 +10,15 @@ from pyinfra.context import host
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
-from infisical_iac.core import connection, journal
+from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.site import Site, at
+from infisical_iac.core.terminal import echo
+from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
@@ -251,6 +252,13 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
         if found.ends_new
         else f"The {key.name} key is the old one."
     )
+
+
+def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) -> None:
+    """End a rotation that was interrupted, as the audit log then says, and print how."""
+    with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
+        how = recover(found, settings, project, site_of(settings))
+    echo(f"A rotation had not ended. {how}", err=True)
 
 
 def refuse_encryption_key(settings: StackSettings) -> Refused:

@@ -4,19 +4,25 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from infisical_iac.cli.options import (
+    Lock,
     inventory_option,
     json_option,
     lock_options,
-    locking,
     yes_option,
 )
-from infisical_iac.cli.output import as_data, count, show
+from infisical_iac.cli.output import (
+    as_data,
+    confirm,
+    count,
+    print_foreign,
+    print_notes,
+    print_table,
+    show,
+)
 from infisical_iac.cli.run import run
-from infisical_iac.cli.showing import print_foreign, print_notes
-from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
     from infisical_iac.core.deployment import DeployStep
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 @yes_option
 @lock_options
 @json_option
-def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_json: bool) -> None:
+def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     """Show the plan, ask, and make the host and the inside of Infisical as declared.
 
     Only what differs is touched; a run that was interrupted is completed by the next. What is
@@ -37,17 +43,17 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     from infisical_iac.core.deployment import looked
 
     started = time.monotonic()
-    with looked(inventory, writes=locking(lock_timeout, break_lock)) as deployment:
+    with looked(inventory, writes=lock) as deployment:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
-            show([*journal.planned, *journal.blocked], journal.unknown, console(stderr=as_json))
+            show([*journal.planned, *journal.blocked], journal.unknown, stderr=as_json)
         print_notes(journal.notes)
         foreign = journal.foreign
         if not as_json:
             print_foreign(foreign)
-        if deployment.has_work and not yes:
+        if deployment.has_work:
             asked = time.monotonic()
-            click.confirm("Make these changes?", abort=True, err=True)
+            confirm("Make these changes?", yes=yes)
             started += time.monotonic() - asked  # the time to think is not the run's
         steps = run(deployment) if deployment.has_work else []
     seconds = time.monotonic() - started
@@ -66,11 +72,9 @@ def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
     if not made:
         echo(f"Nothing to change. {seconds:.1f} s.")
         return
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    table.add_column("Step", no_wrap=True)
-    for column in ("Changes", "Seconds"):
-        table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
-    for step in steps:
-        table.add_row(step.name, str(len(step.made)), f"{step.seconds:.1f}")
-    console().print(table)
+    print_table(
+        ("Step", "Changes", "Seconds"),
+        ((step.name, len(step.made), f"{step.seconds:.1f}") for step in steps),
+        numbers=("Changes", "Seconds"),
+    )
     echo(f"{count(made)} made in {seconds:.1f} s.")

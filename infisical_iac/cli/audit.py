@@ -5,11 +5,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
-from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.options import inventory_option, json_option, open_host
+from infisical_iac.cli.output import print_notes, print_table
 from infisical_iac.core.audit_entries import Doing, doings, doings_of
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.terminal import console, echo, print_data
@@ -25,12 +24,7 @@ from infisical_iac.stack.access_log import (
 from infisical_iac.stack.settings import StackSettings
 
 
-@click.group(
-    cls=LazyGroup,
-    summaries={"access": "Show who has asked Infisical for what."},
-    module="audit",
-    invoke_without_command=True,
-)
+@click.group(invoke_without_command=True)
 @inventory_option
 @json_option
 @click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
@@ -85,7 +79,7 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@audit.command(short_help="Show who has asked Infisical for what.")
 @inventory_option
 @click.option("--identity", help="Only a machine identity: its name, such as backend-production.")
 @click.option("--person", help="Only a person: the e-mail address.")
@@ -118,15 +112,12 @@ def access(
     a question mark for it, and is shown whichever environment is asked for. Exit status: 0, or 1
     for an error.
     """
-    from infisical_iac.core.connection import with_others
-    from infisical_iac.core.hosts import each_of
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
-    from infisical_iac.host.watch import read_requests
-
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
-    with connected(inventory) as host:
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+    with open_host(inventory) as (host, settings):
+        from infisical_iac.core.connection import with_others
+        from infisical_iac.core.hosts import each_of
+        from infisical_iac.host.watch import read_requests
+
         if not settings.stack.runs_caddy:
             raise Refused(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
@@ -147,7 +138,7 @@ def access(
     if UNFINISHED in lines:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     if len(found) == last:
-        echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
+        print_notes([f"only the latest {last} are shown: --last takes more."])
 
 
 def _known(settings: StackSettings, *, is_needed: bool) -> KnownNames:
@@ -159,7 +150,7 @@ def _known(settings: StackSettings, *, is_needed: bool) -> KnownNames:
     except UserError as error:
         if is_needed:
             raise
-        echo(f"Note: ids are shown without names, for {error}", err=True)
+        print_notes([f"ids are shown without names, for {error}"])
         return KnownNames()
 
 
@@ -168,16 +159,11 @@ def show(found: Sequence[LoggedRequest]) -> None:
     if not found:
         echo("Nobody has asked.")
         return
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for column in _COLUMNS:
-        table.add_column(column, no_wrap=True)
+    rows = []
     for each in found:
         who = f"{each.who}{'' if each.proven or not each.who else '?'}"
         environment = "?" if each.is_unplaced else each.environment
         place = (each.project, environment, each.folder)
-        cells = (each.at, who, each.method, each.path, *place, str(each.status), each.address)
-        table.add_row(*map(Text, cells))
+        rows.append((each.at, who, each.method, each.path, *place, each.status, each.address))
     # A line is as long as it is: a name that is cut off answers no question.
-    to = console()
-    to.width = _WIDEST
-    to.print(table)
+    print_table(_COLUMNS, rows, width=_WIDEST)

@@ -4,14 +4,13 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.table import Table
 
 from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
 from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import inventory_option, json_option, lock_options
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
+from infisical_iac.cli.output import counted, print_table
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.terminal import echo, print_data
 
 
 @click.group(
@@ -37,19 +36,19 @@ def backup() -> None:
     help="Seconds to wait for its end.",
 )
 @json_option
-def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_json: bool) -> None:
+def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
     """Make a backup in every target and tell what was made.
 
     It is the very run that the timer starts. Exit status: 0 if every target has a new snapshot,
     1 if one has not, with the reason, or for an error.
     """
     from infisical_iac.backup import timed
-    from infisical_iac.core import audit, lock
+    from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
 
     with connected(inventory) as host:
         on_cluster = host.data.get("topology") == "swarm"
-        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        lock(host)
         changes: list[str] = []
         with audit.recorded("backup", changes):
             found = timed.back_up(timeout, on_cluster=on_cluster)
@@ -93,7 +92,8 @@ def list_command(inventory: str, as_json: bool) -> None:
         print_data([_listed_data(each) for each in found])
     else:
         for each in found:
-            _show(each)
+            if not each.error:
+                _show(each)
         if key:
             echo(f"The host logs in at SFTP targets with {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
@@ -102,19 +102,12 @@ def list_command(inventory: str, as_json: bool) -> None:
 
 
 def _show(listed: ListedSnapshots) -> None:
-    if listed.error:
-        return
-    table = Table(
-        title=listed.name, title_justify="left", show_edge=False, pad_edge=False, box=None
-    )
-    for column in ("Snapshot", "At", "Version"):
-        table.add_column(column, no_wrap=True)
-    for column in ("Size", "Secrets"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for each in listed.snapshots:
-        at = each.at.strftime("%Y-%m-%d %H:%M:%S %Z")
-        table.add_row(each.id, at, each.version, size(each.bytes), str(each.secrets))
-    console().print(table)
+    rows = [
+        (each.id, f"{each.at:%Y-%m-%d %H:%M:%S %Z}", each.version, size(each.bytes), each.secrets)
+        for each in listed.snapshots
+    ]
+    columns = ("Snapshot", "At", "Version", "Size", "Secrets")
+    print_table(columns, rows, numbers=("Size", "Secrets"), title=listed.name)
 
 
 def _listed_data(listed: ListedSnapshots) -> dict[str, object]:

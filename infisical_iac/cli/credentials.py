@@ -4,29 +4,28 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from infisical_iac.cli.options import (
+    Lock,
     inventory_option,
     json_option,
     lock_options,
-    locking,
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import counted
-from infisical_iac.cli.showing import print_notes
+from infisical_iac.cli.output import counted, print_notes, print_table
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
@@ -66,20 +65,28 @@ overlap_option = click.option(
 )
 
 
+# The credentials of the Infisical that the options of a command name, as `keep` gives them.
+Keeping = Callable[..., AbstractContextManager[Kept]]
+
+
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where Infisical, the workspace file and the credentials' files are."""
-    for option in (
-        click.option(
-            "--credentials",
-            "where",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="At a URL: the directory of the credentials' files.",
-        ),
-        workspace_file_option,
-        inventory_option,
-    ):
-        command = option(command)
-    return command
+    """Give a command the options on where credentials are, as one argument: `keeping`."""
+
+    @inventory_option
+    @workspace_file_option
+    @click.option(
+        "--credentials",
+        "where",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="At a URL: the directory of the credentials' files.",
+    )
+    @wraps(command)
+    def with_keeping(
+        *args: Any, inventory: str, file: Path | None, where: Path | None, **options: Any
+    ) -> Any:
+        return command(*args, keeping=partial(keep, inventory, file, where), **options)
+
+    return with_keeping
 
 
 def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
@@ -122,12 +129,12 @@ def _others_can_read_output() -> bool:
 @click.command("list", short_help="List age, use, expiry and file of each.")
 @place_options
 @json_option
-def list_command(inventory: str, file: Path | None, where: Path | None, as_json: bool) -> None:
+def list_command(keeping: Keeping, as_json: bool) -> None:
     """List the credentials of all services: age, last use, uses, expiry, and their files.
 
     What should be done about some is told as notes. No secret is shown, and nothing is changed.
     """
-    with keep(inventory, file, where, needs_files=False) as kept:
+    with keeping(needs_files=False) as kept:
         rows = [
             overview(
                 step,
@@ -140,26 +147,19 @@ def list_command(inventory: str, file: Path | None, where: Path | None, as_json:
     if as_json:
         print_data({"credentials": [row.data for row in rows], "notes": told})
         return
-    console().print(_table(rows, kept.now))
+    columns = ("Credentials", "Made", "Last used", "Uses", "Ends", "File", "Others")
+    print_table(columns, (_cells(row, kept.now) for row in rows))
     print_notes(told)
 
 
-def _table(rows: Iterable[Overview], now: datetime) -> Table:
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for column in ("Credentials", "Made", "Last used", "Uses", "Ends", "File", "Others"):
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        secret = row.secret
-        table.add_row(
-            row.name,
-            ago(now - secret.created) if secret else "never",
-            ago(now - secret.used) if secret and secret.used else "never",
-            str(secret.uses) if secret else "0",
-            f"{secret.ends:%Y-%m-%d}" if secret and secret.ends else "never",
-            row.file,
-            _others(row),
-        )
-    return table
+def _cells(row: Overview, now: datetime) -> tuple[object, ...]:
+    made = used = ends = "never"
+    uses = 0
+    if secret := row.secret:
+        made, uses = ago(now - secret.created), secret.uses
+        used = ago(now - secret.used) if secret.used else used
+        ends = f"{secret.ends:%Y-%m-%d}" if secret.ends else ends
+    return (row.name, made, used, uses, ends, row.file, _others(row))
 
 
 def _others(row: Overview) -> str:
@@ -182,9 +182,7 @@ def show(
     service: str,
     environment: str,
     output: Path | None,
-    inventory: str,
-    file: Path | None,
-    where: Path | None,
+    keeping: Keeping,
     yes: bool,
 ) -> None:
     """Print the three variables that SERVICE starts with in an environment.
@@ -194,13 +192,14 @@ def show(
     """
     if output:
         _refuse_foreign(output)
-    with keep(inventory, file, where) as kept:
+    with keeping() as kept:
         step = kept.one(service, environment)
         may_show(step.account.credentials, environment, yes=yes, into=output)
         text = render(kept.held(step).settled)
         with kept.disclosed([step]):
             if output:
-                _write(output, text)
+                with atomic.writing(output):
+                    atomic.write(output, text, mode=0o600)
             else:
                 sys.stdout.write(text)
 
@@ -213,13 +212,6 @@ def _refuse_foreign(file: Path) -> None:
         raise FileError(f"{file} can't be read: {error.strerror}") from None
     if there and not there.startswith(FIRST_WORDS):
         raise FileError(f"{file} holds something else: name another file, or remove it")
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        atomic.write(file, text, mode=0o600)
-    except OSError as error:
-        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -290,12 +282,9 @@ def push(
     to: str,
     deploy: bool,
     overlap: timedelta,
-    inventory: str,
-    file: Path | None,
-    where: Path | None,
+    keeping: Keeping,
     yes: bool,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
 ) -> None:
     """Deliver credentials to where `deliver` in the workspace file says; of SERVICE, or of all.
 
@@ -303,10 +292,10 @@ def push(
     DOKPLOY_API_KEY.
     """
     if to == "json":
-        with keep(inventory, file, where) as kept:
+        with keeping() as kept:
             _print(kept, kept.some(service, environment), yes=yes)
         return
-    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
+    with keeping(lock=lock) as kept:
         _deliver(kept, kept.some(service, environment), deploy, overlap)
 
 
@@ -352,11 +341,8 @@ def rotate(
     environment: str,
     overlap: timedelta,
     deploy: bool,
-    inventory: str,
-    file: Path | None,
-    where: Path | None,
-    lock_timeout: int,
-    break_lock: bool,
+    keeping: Keeping,
+    lock: Lock,
 ) -> None:
     """Replace the client secret of SERVICE in an environment.
 
@@ -365,7 +351,7 @@ def rotate(
     have been started anew. The next apply, or rotation, after it revokes the old one. A
     rotation that was interrupted is completed by the next.
     """
-    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
+    with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
         way = delivery(step.account, deploys=deploy, tell=kept.tell)
         way.check()
@@ -384,19 +370,16 @@ def rotate(
 def revoke(
     service: str,
     environment: str,
-    inventory: str,
-    file: Path | None,
-    where: Path | None,
+    keeping: Keeping,
     yes: bool,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
 ) -> None:
     """Revoke all client secrets of SERVICE in an environment, with all tokens, at once.
 
     Those that others made for its identity too; its file is removed. The next apply makes new
     ones: to end a service for good, take it out of the workspace file.
     """
-    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
+    with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
         name = step.account.credentials
         secrets = list(step.holder.secrets) if step.holder else []

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.options import inventory_option, lock_options
+from infisical_iac.cli.options import Lock, inventory_option, lock_options
+from infisical_iac.cli.output import confirm_name
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 
@@ -30,8 +31,7 @@ _GONE = (
 @click.option("--no-backup", is_flag=True, help="Take no backup first.")
 def destroy(
     inventory: str,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
     volumes: bool,
     confirm: str | None,
     no_backup: bool,
@@ -44,12 +44,12 @@ def destroy(
     name if its hosts are named by hand. Exit status: 0 when nothing is left to take away, 1 for an
     error, with the reason, or for another name.
     """
-    from infisical_iac.core import audit, lock
+    from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
 
     # An earlier run may have ended as the hosts left their Swarm.
     with connected(inventory, quorum=not volumes) as host:
-        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        lock(host)
         target = _target(host, inventory)
         there = target.look()
         if not there:
@@ -82,10 +82,7 @@ def _target(host: "Host", inventory: str) -> "HostRemoval":
 def _confirm(target: "HostRemoval", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
     at = f" from {target.name} at {target.address}" if target.address else ""
-    question = f"This takes {what} away{at}. Type {target.called} name, {target.name}"
-    typed = given or click.prompt(question, err=True, default="", show_default=False)
-    if typed != target.name:
-        raise Refused(f"{typed!r} is not {target.called} name, {target.name}: nothing was done")
+    confirm_name(f"This takes {what} away{at}.", target.called, target.name, given)
 
 
 def _back_up(target: "HostRemoval") -> str:

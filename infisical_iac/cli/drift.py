@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.showing import print_notes
+from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.terminal import echo, print_data
@@ -72,7 +72,8 @@ def drift(
     else:
         echo(answer.sentence)
     if textfile:
-        _write(textfile, metrics(answer))
+        with atomic.writing(textfile):
+            atomic.write(textfile, metrics(answer), mode=0o644)
     if webhook and not answer.settled:
         post(webhook, answer)
     ctx.exit(1 if answer.error or answer.blocked else 0 if answer.settled else FOUND)
@@ -96,10 +97,3 @@ def _watch(every: int) -> None:
     while True:
         subprocess.run(command, check=False, start_new_session=True)
         time.sleep(every)
-
-
-def _write(textfile: Path, text: str) -> None:
-    try:
-        atomic.write(textfile, text, mode=0o644)
-    except OSError as error:
-        raise FileError(f"{textfile} can't be written: {error.strerror}") from None

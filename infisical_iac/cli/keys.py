@@ -1,42 +1,38 @@
 """`infisical-iac keys`: the keys of the host, and new ones for old."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
-from infisical_iac.change.keys import KEYS, Key, named
-from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
+from infisical_iac.change.keys import KEYS, named, unfinished
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    open_host,
+    yes_option,
+)
+from infisical_iac.cli.output import confirm, print_table
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
-    from infisical_iac.core.settings import Settings
     from infisical_iac.host.model import MachineState
 
 
-@click.group(
-    cls=LazyGroup,
-    summaries={
-        "list": "List the keys, their age and purpose.",
-        "rotate": "Replace a key by a new one.",
-    },
-    module="keys",
-)
+@click.group()
 def keys() -> None:
     """List the keys that were made on the host, and replace one of them by a new one."""
 
 
-@click.command()
+@keys.command(short_help="Replace a key by a new one.")
 @click.argument("key", type=click.Choice([each.name for each in KEYS]))
 @inventory_option
 @lock_options
 @yes_option
-def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: bool) -> None:
+def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     """Make a new KEY on the host, let everything use it, and end the old one.
 
     If Infisical does not work with the new one, the old one comes back by itself. A rotation that
@@ -44,35 +40,41 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
     with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
     error, with which is in use.
     """
-    from infisical_iac.core import lock
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
-    from infisical_iac.host.machine import Machine
-    from infisical_iac.workspace.load import load as load_workspace
-
     wanted = named(key)
-    with connected(inventory) as host:
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        lock.take(host, wait=lock_timeout, by_force=break_lock)
-        _refuse(host.get_fact(Machine))
-        if wanted.name == "encryption-key":
-            from infisical_iac.change import rotation
+    with open_host(inventory, lock) as (host, settings):
+        from infisical_iac.backup import kit_host
+        from infisical_iac.change import rotation
+        from infisical_iac.core import audit
+        from infisical_iac.host.machine import Machine
+        from infisical_iac.host.site import site_of
+        from infisical_iac.workspace.load import load_declared
 
+        machine = host.get_fact(Machine)
+        _refuse(machine)
+        if wanted.name == "encryption-key":
             raise rotation.refuse_encryption_key(settings.stack)
-        path = Path(settings.workspace.workspace_file)
-        project = load_workspace(path, admin_email=settings.workspace.admin_email).project.slug
-        if not _completed(wanted, settings, project):
-            _confirm(wanted, yes=yes)
-            _go(wanted, settings, project)
-        _tell_kit(wanted)
+        project = load_declared(settings.workspace).project.slug
+        found = unfinished(machine.rotating)
+        if found:
+            rotation.end_unfinished(found, settings, project)
+        if not (found and found.ends_new and found.key == wanted):
+            if wanted.ends and not yes:
+                echo(wanted.ends, err=True)
+                confirm("Make a new one?", yes=yes)
+            with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
+                told = rotation.made(wanted, settings, project, site_of(settings))
+            for sentence in told:
+                echo(sentence)
+            echo(f"The new {wanted.name} key is in use, and the old one is no more.")
+        row = kit_host.row()
+        if row and not row.ok:
+            echo(f"{row.name}: {row.text}.")
+            if wanted.name == "restic":
+                echo("Until then nothing that is kept off the host opens the backups.")
 
 
 def _refuse(machine: "MachineState") -> None:
-    if machine.restoring:
-        raise Refused(
-            "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
-            "data back"
-        )
+    machine.refuse_restoring()
     if machine.upgrading:
         raise Refused(
             "a change of version has not ended on the host: `infisical-iac apply` ends it"
@@ -81,53 +83,7 @@ def _refuse(machine: "MachineState") -> None:
         raise Refused("there is no Infisical on the host: `infisical-iac apply` deploys it")
 
 
-def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
-    """End a rotation that was interrupted; whether that has given the wanted key its successor."""
-    from pyinfra.context import host
-
-    from infisical_iac.change import rotation
-    from infisical_iac.change.keys import unfinished
-    from infisical_iac.core import audit
-    from infisical_iac.host.machine import Machine
-    from infisical_iac.host.site import site_of
-
-    found = unfinished(host.get_fact(Machine).rotating)
-    if found is None:
-        return False
-    with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-        how = rotation.recover(found, settings, project, site_of(settings))
-    echo(f"A rotation had not ended. {how}", err=True)
-    return found.ends_new and found.key == wanted
-
-
-def _confirm(wanted: Key, *, yes: bool) -> None:
-    if wanted.ends and not yes:
-        echo(wanted.ends, err=True)
-        click.confirm("Make a new one?", abort=True, err=True)
-
-
-def _go(wanted: Key, settings: "Settings", project: str) -> None:
-    from infisical_iac.change import rotation
-    from infisical_iac.core import audit
-    from infisical_iac.host.site import site_of
-
-    with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-        told = rotation.made(wanted, settings, project, site_of(settings))
-    for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
-        echo(sentence)
-
-
-def _tell_kit(wanted: Key) -> None:
-    from infisical_iac.backup import kit_host
-
-    row = kit_host.row()
-    if row and not row.ok:
-        echo(f"{row.name}: {row.text}.")
-        if wanted.name == "restic":
-            echo("Until then nothing that is kept off the host opens the backups.")
-
-
-@click.command("list")
+@keys.command("list", short_help="List the keys, their age and purpose.")
 @inventory_option
 @json_option
 def list_command(inventory: str, as_json: bool) -> None:
@@ -135,40 +91,35 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    from infisical_iac.change.keys import unfinished
     from infisical_iac.core.inventory import connected
-    from infisical_iac.host.machine import Machine
 
     with connected(inventory) as host:
         from infisical_iac.change import rotation
+        from infisical_iac.host.machine import Machine
 
         found = rotation.list_keys()
         begun = unfinished(host.get_fact(Machine).rotating)
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "name": key.name,
+            "made": f"{made:%Y-%m-%dT%H:%M:%SZ}",
+            "days": (now - made).days,
+            "purpose": key.purpose,
+        }
+        for key, made in found
+    ]
     if as_json:
-        print_data([_data(key, made) for key, made in found])
+        print_data(rows)
     else:
-        _show(found)
+        print_table(
+            ("Key", "Made", "Days", "What it does"),
+            ([row["name"], str(row["made"])[:10], row["days"], row["purpose"]] for row in rows),
+            numbers=("Days",),
+        )
     if begun:
         echo(
             f"A rotation of the {begun.key.name} key has not ended: {begun.told} by "
             "`infisical-iac apply`.",
             err=True,
         )
-
-
-def _days(made: datetime) -> int:
-    return (datetime.now(UTC) - made).days
-
-
-def _data(key: Key, made: datetime) -> dict[str, object]:
-    at = made.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"name": key.name, "made": at, "days": _days(made), "purpose": key.purpose}
-
-
-def _show(found: Sequence[tuple[Key, datetime]]) -> None:
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for column in ("Key", "Made", "Days", "What it does"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "Days" else "left")
-    for key, made in found:
-        table.add_row(key.name, f"{made:%Y-%m-%d}", str(_days(made)), key.purpose)
-    console().print(table)

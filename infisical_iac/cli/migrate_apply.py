@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, lock_options, locking
+from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
@@ -44,8 +44,7 @@ def apply(
     workspace_file: Path | None,
     on_conflict: Policy,
     as_json: bool,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
 ) -> None:
     """Write into Infisical what the plan says, read it back, and prove that it is the same.
 
@@ -60,13 +59,7 @@ def apply(
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
     pending, root = Pending(file.parent, key), file.parent / plan.root
-    with reach(
-        inventory,
-        workspace_file,
-        None,
-        lock=locking(lock_timeout, break_lock),
-        needs_admin=False,
-    ) as reached:
+    with reach(inventory, workspace_file, None, lock=lock, needs_admin=False) as reached:
         if plan.project != reached.desired.project.slug:
             raise UserError(
                 f"{file} was made for the project {plan.project}, and the workspace file is of "

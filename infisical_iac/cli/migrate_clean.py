@@ -10,7 +10,7 @@ from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
 from infisical_iac.cli.options import FOUND, yes_option
-from infisical_iac.cli.output import counted, show
+from infisical_iac.cli.output import confirm, counted, show
 from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
@@ -98,8 +98,7 @@ def clean(
     if plan.is_empty:
         echo("Nothing to do.")
     else:
-        if not yes:
-            click.confirm("Make these changes?", abort=True, err=True)
+        confirm("Make these changes?", yes=yes)
         kept = [*kept, *_run(root, plan, keys, key)]
     ctx.exit(FOUND if kept else 0)
 
@@ -133,7 +132,7 @@ def _show(root: Path, plan: _Plan) -> None:
         items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
     for ready in plan.examined.ready:
         items.append(Item("-", ready.file.path, _detail(ready)))
-    show(items, _lines_of(plan.examined.kept), console())
+    show(items, _lines_of(plan.examined.kept))
 
 
 def _lines_of(kept: Iterable[KeptFile]) -> list[str]:
@@ -185,7 +184,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         archive.write(plan.archive, contents, keys.recipients, keys.identities)
         echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
     kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
-    show([], _lines_of(kept), console())
+    show([], _lines_of(kept))
     echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):
         echo("git's history still has what was tracked: commit, then run migrate history.")

@@ -12,7 +12,6 @@ from infisical_iac.cli.migrate import note_exposed, paths_argument, show, worksp
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import FileError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
@@ -76,7 +75,8 @@ def plan(
             earlier=earlier,
         )
         compared = _compare(reached, sources, made)
-    _write(output, plan_file.dump(made))
+    with atomic.writing(output):
+        atomic.write(output, plan_file.dump(made))  # people's decisions are in the one before
     undecided = any(_undecided(made))
     if as_json:
         print_data(_data(made, compared))
@@ -103,13 +103,6 @@ def _compare(reached: Reached, sources: Sequence[Source], made: MigrationPlan) -
     known = {each.slug for each in reached.desired.environments}
     environments = {each.name.environment for each in secrets} & known
     return compare(secrets, verify.read(reached.client, project, environments))
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        atomic.write(file, text)  # people's decisions are in the one that is there
-    except OSError as error:
-        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 def _undecided(made: MigrationPlan) -> Iterator[str]:

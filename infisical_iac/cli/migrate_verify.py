@@ -7,8 +7,7 @@ import click
 
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted
-from infisical_iac.cli.showing import print_notes
+from infisical_iac.cli.output import counted, print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import look

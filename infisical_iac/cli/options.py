@@ -1,6 +1,8 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the host that they name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +11,30 @@ import click
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.settings import Settings
+
 # The exit status of a command that did its work and found something for people to look at.
 FOUND = 2
 
-inventory_option = click.option(
-    *("-i", "--inventory"),
-    type=click.Path(),
-    default="inventory/hetzner.py",
-    envvar="INFISICAL_IAC_INVENTORY",
-    show_default=True,
-    show_envvar=True,
-    help="The inventory that names the host.",
-)
+# It takes the lock of a connected host, and raises Locked.
+Lock = Callable[["Host"], None]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def name_inventory(*names: str, help: str) -> Decorator:
+    """Return the option for the inventory, with other names and a text of its own."""
+    return click.option(
+        *("-i", "--inventory", *names, "inventory"),
+        type=click.Path(),
+        default="inventory/hetzner.py",
+        envvar="INFISICAL_IAC_INVENTORY",
+        show_default=True,
+        show_envvar=True,
+        help=help,
+    )
+
+
+inventory_option = name_inventory(help="The inventory that names the host.")
 workspace_file_option = click.option(
     "--file",
     type=click.Path(path_type=Path),
@@ -30,29 +44,42 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
-_lock_timeout = click.option(
-    "--lock-timeout",
-    type=click.IntRange(min=0),
-    default=5,
-    show_default=True,
-    help="Seconds to wait for another run on the host to end.",
-)
-_break_lock = click.option(
-    "--break-lock", is_flag=True, help="Take the lock from another run, which is surely gone."
-)
-
-
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--lock-timeout` and `--break-lock`, for commands that change the host."""
-    return _lock_timeout(_break_lock(command))
+    """Give a command `--lock-timeout` and `--break-lock`, as one argument: a Lock named `lock`."""
+
+    @click.option(
+        "--lock-timeout",
+        type=click.IntRange(min=0),
+        default=5,
+        show_default=True,
+        help="Seconds to wait for another run on the host to end.",
+    )
+    @click.option(
+        "--break-lock", is_flag=True, help="Take the lock from another run, which is surely gone."
+    )
+    @wraps(command)
+    def with_lock(*args: Any, lock_timeout: int, break_lock: bool, **options: Any) -> Any:
+        def take(host: "Host") -> None:
+            from infisical_iac.core import lock
+
+            lock.take(host, wait=lock_timeout, by_force=break_lock)
+
+        return command(*args, lock=take, **options)
+
+    return with_lock
 
 
-def locking(lock_timeout: int, break_lock: bool) -> "Callable[[Host], None]":
-    """Return what takes the lock of a connected host as those options say; it raises Locked."""
+@contextmanager
+def open_host(
+    inventory: str, lock: Lock | None = None, **options: bool
+) -> "Iterator[tuple[Host, Settings]]":
+    """The host of an inventory as `core.inventory` connects it, locked if need be; its settings."""
+    # It gives the process to gevent, which commands that need no host do without.
+    from infisical_iac.core import inventory as hosts
+    from infisical_iac.core.settings import load
 
-    def take(host: "Host") -> None:
-        from infisical_iac.core import lock
-
-        lock.take(host, wait=lock_timeout, by_force=break_lock)
-
-    return take
+    with hosts.connected(inventory, **options) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        if lock:
+            lock(host)
+        yield host, settings

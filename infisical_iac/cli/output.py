@@ -1,15 +1,21 @@
-"""Items of a plan, and of what a run changed, as text and as JSON."""
+"""Plans, tables, notes and questions, as several commands print them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+import click
+from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.core.errors import printable
+from infisical_iac.core.errors import Refused, printable
 from infisical_iac.core.item import Item, together
+from infisical_iac.core.terminal import console, echo
 
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
+_FOREIGN = (
+    "access that the file does not give (*) stays: `infisical-iac workspace apply --prune` takes "
+    "it away; what is wanted goes into `accepted` of the file"
+)
 
 
 def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
@@ -21,14 +27,69 @@ def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
     ]
 
 
-def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
+def show(items: Iterable[Item], unknown: Iterable[str] = (), *, stderr: bool = False) -> None:
     """Print each item in a line, its diff below it, and then what can't be seen yet."""
+    to = console(stderr=stderr)
     for item in together(items):
         to.print(Text(printable(str(item)), style=_COLORS[item.kind]))
         for line in item.diff.splitlines():
             to.print(Text(f"    {line}", style=_COLORS.get(line[:1].replace("@", "~"), "dim")))
     for sentence in unknown:
         to.print(Text(f"? {sentence}", style="cyan"))
+
+
+def print_foreign(found: Iterable[Item]) -> None:
+    """Print each access that the file does not give in a line, and what to do about them."""
+    items = list(found)
+    show(items)
+    if items:
+        print_notes([_FOREIGN])
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print sentences that are no changes, beside the output proper."""
+    for note in notes:
+        echo(f"Note: {note}", err=True)
+
+
+def print_table(
+    columns: Iterable[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Container[str] = (),
+    width: int | None = None,
+    title: str | None = None,
+) -> None:
+    """Print rows below the names of their columns; those of `numbers` stand at the right."""
+    table = Table(title=title, title_justify="left", pad_edge=False, box=None)
+    for column in columns:
+        if column in numbers:
+            table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
+        else:
+            table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    to = console()
+    to.width = width or to.width
+    to.print(table)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless `yes` is the answer already; raises Abort for no."""
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
+    """Tell what is to be done, and have a name typed unless it is given; Refused for another.
+
+    Args:
+        whose: name it is, such as "the host's".
+    """
+    question = f"{what} Type {whose} name, {name}"
+    typed = given or click.prompt(question, err=True, default="", show_default=False)
+    if typed != name:
+        raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
 
 
 def counted(number: int, what: str) -> str:
@@ -39,6 +100,3 @@ def counted(number: int, what: str) -> str:
 def count(items: Sequence[object]) -> str:
     """Return how many items, such as `1 change`."""
     return counted(len(items), "change")
-
-
-# In the order in which a sentence counts them.

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import click
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import as_data, count, show
-from infisical_iac.cli.showing import print_foreign, print_notes
+from infisical_iac.cli.output import as_data, count, print_foreign, print_notes, show
 from infisical_iac.core.item import Item
-from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.terminal import echo, print_data
 
 
 @click.command()
@@ -37,7 +36,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
         data |= {"foreign": as_data(foreign), "unknown": unknown}
         print_data({**data, "notes": notes})
     else:
-        show([*planned, *blocked], unknown, console())
+        show([*planned, *blocked], unknown)
         echo(_sum(planned, blocked))
         print_foreign(foreign)
     print_notes(notes)

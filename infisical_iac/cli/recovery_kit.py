@@ -8,7 +8,13 @@ from infisical_iac.backup import kit_sheet, kit_trust
 from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_sheet import read
 from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
-from infisical_iac.cli.options import inventory_option, json_option, lock_options, locking
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    open_host,
+)
 from infisical_iac.core.terminal import echo, print_data
 
 _LINES_ON_A_PAGE = 66
@@ -34,8 +40,7 @@ _LINES_ON_A_PAGE = 66
 )
 def recovery_kit(
     inventory: str,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
     as_json: bool,
     recipients: tuple[str, ...],
     output: Path,
@@ -50,18 +55,14 @@ def recovery_kit(
 
     Exit status: 0 when it is written and was read back, 1 for an error.
     """
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
-
     given = [key for each in recipients for key in _recipients(each)]
     known = identities(read(identity)) if identity else []
     kit_sheet.refuse_existing(output, force=force)
-    with connected(inventory) as host:
+    with open_host(inventory) as (host, settings):
         from infisical_iac.backup import kit_host
 
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         to = kit_host.choose_recipients(given, settings.backup)
-        locking(lock_timeout, break_lock)(host)
+        lock(host)
         kit, text, signer = kit_host.make(settings, to, known, output, force=force)
     if as_json:
         print_data(

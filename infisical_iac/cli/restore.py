@@ -12,8 +12,8 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
-from infisical_iac.cli.options import lock_options, yes_option
-from infisical_iac.cli.run import WayBack, run_or_back
+from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
+from infisical_iac.cli.run import run_or_back
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
 
@@ -25,22 +25,8 @@ if TYPE_CHECKING:
     from infisical_iac.core.settings import Settings
 
 
-_UNDO = "`infisical-iac restore --undo` brings the old data back"
-
-
 @click.command()
-@click.option(
-    "-i",
-    "--inventory",
-    "--to",
-    "inventory",
-    type=click.Path(),
-    default="inventory/hetzner.py",
-    show_default=True,
-    envvar="INFISICAL_IAC_INVENTORY",
-    show_envvar=True,
-    help="The inventory that names the host to restore onto.",
-)
+@name_inventory("--to", help="The inventory that names the host to restore onto.")
 @yes_option
 @lock_options
 @click.option("--snapshot", default="latest", show_default=True, help="Which; see `backup list`.")
@@ -61,8 +47,7 @@ _UNDO = "`infisical-iac restore --undo` brings the old data back"
 def restore(
     inventory: str,
     yes: bool,
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
     snapshot: str,
     target: str | None,
     kit: Path | None,
@@ -94,50 +79,49 @@ def restore(
             )
         _drill(inventory, snapshot, target)
         return
-    from infisical_iac.core import lock
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
-
     if kit is None and (fingerprint or accept_unsigned_kit):
         raise click.UsageError(
             "--fingerprint and --accept-unsigned-kit are of a kit: give --kit too"
         )
-    known = KnownFingerprints(_fingerprint(fingerprint), unsigned=accept_unsigned_kit)
+    if fingerprint and not re.fullmatch(signing.FINGERPRINT, fingerprint):
+        raise click.UsageError(
+            "--fingerprint takes SHA256: and 43 signs after it, as `recovery-kit` prints them"
+        )
+    known = KnownFingerprints(fingerprint, unsigned=accept_unsigned_kit)
     opened = _opened(kit, identity)
-    with connected(inventory) as host:
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        lock.take(host, wait=lock_timeout, by_force=break_lock)
-        _undo(settings, asked=undo)
-        if not undo:
-            from infisical_iac.backup.restore import choose_source
+    with open_host(inventory, lock) as (host, settings):
+        from infisical_iac.backup import kit_host, restore_deploy
+        from infisical_iac.backup.restore import choose_source
 
-            _refuse_others(opened, known, settings.backup, ask=not yes)
-            source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
-            _restore(host, source, settings, yes=yes)
-            _remember(kit, opened)
+        restore_deploy.undo(settings, asked=undo)
+        if undo:
+            return
+        _refuse_others(opened, known, settings.backup, ask=not yes)
+        source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
+        _restore(host, source, settings, yes=yes)
+        if kit and opened:  # the host, which has it now, asks for none
+            printed = kit_sheet.fingerprint(kit_sheet.read(kit))
+            kit_host.remember(kit_host.record_of(opened.kit, printed, opened.signer))
 
 
 def _drill(inventory: str, snapshot: str, target: str | None) -> None:
     """Prove a snapshot. The host's lock is left alone, for nothing is changed that a run needs."""
     if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
         raise UserError(f"{snapshot!r} is no snapshot: `infisical-iac backup list` tells them")
-    from infisical_iac.backup import timed
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
+    with open_host(inventory) as (_, settings):
+        from infisical_iac.backup import timed
 
-    with connected(inventory) as host:
-        targets = load(host.data.dict()).backup.backup_targets  # type: ignore[no-untyped-call]
-        found = timed.drill(snapshot, target, targets)
+        found = timed.drill(snapshot, target, settings.backup.backup_targets)
     seconds = (found.ended - found.began).total_seconds()
     echo(f"Proven in {seconds:.0f} s: {found.proof}.")
 
 
-def _fingerprint(given: str) -> str:
-    if given and not re.fullmatch(signing.FINGERPRINT, given):
-        raise click.UsageError(
-            "--fingerprint takes SHA256: and 43 signs after it, as `recovery-kit` prints them"
-        )
-    return given
+def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
+    if kit is None:
+        return None
+    if identity is None:
+        raise FileError("a kit is opened with a private key: give its file with --identity")
+    return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
 
 
 def _refuse_others(
@@ -159,62 +143,17 @@ def _refuse_others(
     raise kit_trust.refuse_unasked(opened.signer)
 
 
-def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
-    if kit is None:
-        return None
-    if identity is None:
-        raise FileError("a kit is opened with a private key: give its file with --identity")
-    return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
-
-
-def _undo(settings: "Settings", *, asked: bool) -> None:
-    from infisical_iac.backup import restore
-    from infisical_iac.core import audit
-
-    began = restore.unfinished()
-    if not began:
-        if asked:
-            echo("There is nothing to undo: no restore is under way.")
-        return
-    with audit.recorded("restore", [f"undone: the restore {began}"]):
-        now = _go_back(settings)
-    echo(f"The restore {began} had not ended. {now}", err=not asked)
-
-
-def _go_back(settings: "Settings") -> str:
-    from infisical_iac.backup import restore
-    from infisical_iac.host.site import site_of
-
-    return restore.go_back(site_of(settings))
-
-
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:
-    from infisical_iac.backup.restore_deploy import restoring
+    from infisical_iac.backup import restore_deploy
 
     run_or_back(
         host,
-        lambda: restoring(source),
-        WayBack(lambda: _after_failure(settings), what="The old data", remedy=_UNDO),
+        lambda: restore_deploy.restoring(source),
+        lambda: restore_deploy.go_back(settings),
         name="restore",
+        what="The old data",
+        remedy="`infisical-iac restore --undo` brings the old data back",
         question="Restore, and move aside what is there?",
         done="Restored",
         yes=yes,
     )
-
-
-def _after_failure(settings: "Settings") -> str:
-    """Bring the old data back if the restore has not ended, and tell what is so now."""
-    from infisical_iac.backup import proof, restore
-
-    if proof.succeeded():
-        return "The restored data are proven and serve; `infisical-iac apply` does the rest."
-    return _go_back(settings) if restore.unfinished() else "The data were not touched."
-
-
-def _remember(kit: Path | None, opened: Opened | None) -> None:
-    """Let the host know of the kit that it was restored with, so that it asks for none."""
-    from infisical_iac.backup import kit_host
-
-    if kit and opened:
-        fingerprint = kit_sheet.fingerprint(kit_sheet.read(kit))
-        kit_host.remember(kit_host.record_of(opened.kit, fingerprint, opened.signer))

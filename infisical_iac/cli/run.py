@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
 from rich.text import Text
 
-from infisical_iac.cli.output import count, show
+from infisical_iac.cli.output import confirm, count, show
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo
 
@@ -40,62 +38,48 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
     return steps
 
 
-@dataclass(frozen=True)
-class WayBack:
-    """Bring back what was before.
-
-    Attributes:
-        go: brings it back if need be, and returns sentences on what is so then.
-        what: comes back, such as "The old data".
-        remedy: what helps where it can't, for the end of a sentence.
-    """
-
-    go: Callable[[], str]
-    what: str
-    remedy: str
-
-    def told(self) -> str:
-        """Go it, and tell what is so now; a host that is lost is told too."""
-        from infisical_iac.core.connection import LOST
-
-        try:
-            return self.go()
-        except (UserError, *LOST) as error:
-            return f"{self.what} could not be brought back ({error}): {self.remedy}"
-
-
 def run_or_back(
     host: "Host",
     steps: Callable[[], object],
-    back: WayBack,
+    back: Callable[[], str],
     *,
     name: str,
+    what: str,
+    remedy: str,
     question: str,
     done: str,
     yes: bool,
 ) -> None:
-    """Show what is to be done, ask, and do it; go back if it fails. Raises Failed.
+    """Show what is to be done, ask, and do it; go back if it fails. Raises RunFailed.
 
     Args:
         steps: those of the deploy.
+        back: brings back what was before if need be, and returns sentences on what is so then.
         name: what it is, such as "restore".
+        what: comes back, such as "The old data".
+        remedy: what helps where it can't, for the end of a sentence.
         done: how it is called once it is made, such as "Restored".
     """
+    from infisical_iac.core.connection import LOST
     from infisical_iac.core.deployment import look
+
+    def told() -> str:
+        try:
+            return back()
+        except (UserError, *LOST) as error:
+            return f"{what} could not be brought back ({error}): {remedy}"
 
     deployment = look(host, steps)
     # What comes first may be of what comes later too.
-    planned = list(dict.fromkeys(deployment.journal.planned))
-    show(planned, deployment.journal.unknown, console())
-    if not yes:
-        click.confirm(question, abort=True, err=True)
+    show(dict.fromkeys(deployment.journal.planned), deployment.journal.unknown)
+    confirm(question, yes=yes)
     started = time.monotonic()
     try:
         run(deployment, remedy=f"the {name} ends here")
     except RunFailed as error:
-        raise RunFailed(f"{error}. {back.told()}") from None
+        raise RunFailed(f"{error}. {told()}") from None
     except Exception:  # whatever it is, what was before comes back
-        echo(back.told(), err=True)
+        echo(told(), err=True)
         raise
     made = count(deployment.journal.made)
     echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")

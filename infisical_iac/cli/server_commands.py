@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import click
-from rich.table import Table
 
 from infisical_iac.cli.options import FOUND, json_option, yes_option
-from infisical_iac.cli.output import as_data, count, show
-from infisical_iac.core.errors import UserError
+from infisical_iac.cli.output import as_data, confirm, confirm_name, count, print_table, show
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.hetzner import remote, replacement
 from infisical_iac.hetzner.adoption import list_unadopted
@@ -88,7 +86,7 @@ def create(timeout: int, yes: bool) -> None:
         echo("Nothing to change.")
         return
     _show_plan(deployment, changes, stderr=True)
-    _confirm("Make these changes?", yes=yes)
+    confirm("Make these changes?", yes=yes)
     _make_all(changes)
     for node in deployment.nodes:
         echo(f"The server {node.desired.name} is up at {node[PrimaryIps].login_address}.")
@@ -119,7 +117,7 @@ def adopt(yes: bool) -> None:
         return
     _show(changes)
     question = f"Label these as the deployment {name}'s, which may then change and delete them?"
-    _confirm(question, yes=yes)
+    confirm(question, yes=yes)
     _make_all(changes)
     echo(f"{count(changes)} made: they are the deployment {name}'s from now on.")
 
@@ -164,7 +162,7 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
         to.print(f"[green]✓[/] {what}")
 
     if undo:
-        _confirm(f"Go back to the old server of {name}?", yes=yes)
+        confirm(f"Go back to the old server of {name}?", yes=yes)
         replacement.undo_replacement(executor, report, timeout=timeout)
         return
     if not fresh and now.is_pointless:
@@ -174,7 +172,7 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
         to.print(f"  {title}", markup=False)
     to.print(f"The new server: {now.node[CloudServer].summary}, net.")
     to.print("Infisical is away from when the old one is stopped until the new one has started.")
-    _confirm(f"Replace {name}?", yes=yes)
+    confirm(f"Replace {name}?", yes=yes)
     after = replacement.replace_server(executor, report, timeout=timeout)
     _make_all(plan_changes(after))
     address = after.nodes[0][PrimaryIps].login_address
@@ -192,7 +190,7 @@ def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> N
         removals = [*replacement.plan_node_removal(node, executor)]
     _show(removals)
     echo(f"Then a new one is made in its place: {node[CloudServer].summary}, net.", err=True)
-    _confirm(f"Replace {name}?", yes=yes)
+    confirm(f"Replace {name}?", yes=yes)
     _make_all(removals)
     _make_all(plan_changes(observe(timeout=timeout)))
     echo(f"The server {name} is a new one, at {node[PrimaryIps].login_address}.")
@@ -220,11 +218,8 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     is_cluster, many = len(deployment.nodes) > 1, len(deployment.all_nodes) > 1
     kind = "cluster" if is_cluster else "deployment" if many else "server"
     what = f"all servers of the {kind}" if many else "the server"
-    question = f"This deletes {what} {_describe_data(volumes, with_data=with_data, many=many)}. "
-    question += f"Type the {kind}'s name, {name}"
-    typed = confirm or click.prompt(question, err=True, default="", show_default=False)
-    if typed != name:
-        raise UserError(f"{typed!r} is not the {kind}'s name, {name}: nothing was done")
+    deletes = f"This deletes {what} {_describe_data(volumes, with_data=with_data, many=many)}."
+    confirm_name(deletes, f"the {kind}'s", name, confirm)
     _make_all(changes)
     forget_host_keys(deployment)
     echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
@@ -261,12 +256,7 @@ def list(as_json: bool) -> None:
     elif not rows:
         echo(f"Nothing at Hetzner Cloud has the label {SELECTOR}.")
     else:
-        table = Table(show_edge=False, pad_edge=False, box=None)
-        for column in ListedResource._fields:
-            table.add_column(column.capitalize(), no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console().print(table)
+        print_table(map(str.capitalize, ListedResource._fields), rows)
     if unadopted:
         echo(
             f"Note: of no deployment yet, as an earlier version made them: {', '.join(unadopted)}; "
@@ -276,7 +266,7 @@ def list(as_json: bool) -> None:
 
 
 def _show(changes: Sequence[PlannedChange], *, stderr: bool = True) -> None:
-    show([each.item for each in changes], (), console(stderr=stderr))
+    show([each.item for each in changes], stderr=stderr)
 
 
 def _show_plan(
@@ -288,11 +278,6 @@ def _show_plan(
     for note in collect_notes(deployment):
         to.print(f"! {note}", markup=False)
     to.print(f"All of it: {sum_prices(deployment)}, net, traffic beyond it apart.")
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if not yes:
-        click.confirm(question, abort=True, err=True)
 
 
 def _make_all(changes: Sequence[PlannedChange]) -> None:

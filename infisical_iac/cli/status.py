@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from rich.markup import escape
 
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.item import Row
 from infisical_iac.core.terminal import console, print_data
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.settings import Settings
-    from infisical_iac.stack.settings import StackSettings
 
 
 @click.command()
@@ -42,55 +41,43 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 
 def _look(inventory: str) -> list[Row]:
-    from infisical_iac.backup import kit_host
-    from infisical_iac.core import audit, lock
-    from infisical_iac.core.connection import with_others
-    from infisical_iac.core.hosts import each_of
-    from infisical_iac.core.inventory import connected
-    from infisical_iac.core.settings import load
-    from infisical_iac.host.machine import Machine, absence
-    from infisical_iac.monitoring.condition_fact import Condition
+    with open_host(inventory, quorum=False) as (host, settings):
+        from infisical_iac.backup import kit_host
+        from infisical_iac.core import audit, lock
+        from infisical_iac.core.connection import with_others
+        from infisical_iac.core.hosts import each_of
+        from infisical_iac.host.machine import Machine, absence
+        from infisical_iac.monitoring.condition_fact import Condition
 
-    with connected(inventory, quorum=False) as host:
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        hosts = with_others(host)
+        hosts, topology = with_others(host), settings.cluster.topology
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
         away = [each.name for each in host.state.inventory if each.name not in named]
-        if sentence := absence(named, topology=settings.cluster.topology, away=bool(away)):
+        if sentence := absence(named, topology=topology, away=bool(away)):
             return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
-        if settings.cluster.topology == "swarm":
-            found = _cluster(host, away, settings, asked)
-        else:
-            condition = host.get_fact(Condition, **asked)
+        if topology == "swarm":
+            from infisical_iac.cluster import status as cluster_status
+            from infisical_iac.cluster.stack_state import NodeCondition
+
+            looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
+            nodes, now = dict(zip(named, looks, strict=True)), datetime.now(UTC)
             drifted, inside = _drift(host, settings)
-            found = rows(condition, settings, audit.read(), drifted, datetime.now(UTC), inside)
+            found = cluster_status.rows(nodes, away, settings, host.name, drifted, now, inside)
+        else:
+            state = host.get_fact(Condition, **asked)
+            drifted, inside = _drift(host, settings)
+            found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
-
-
-def _cluster(
-    host: "Host", away: list[str], settings: "Settings", asked: dict[str, Any]
-) -> list[Row]:
-    from infisical_iac.cluster import status as cluster_status
-    from infisical_iac.cluster.stack_state import NodeCondition
-    from infisical_iac.core.connection import with_others
-    from infisical_iac.core.hosts import each_of
-
-    hosts = with_others(host)
-    looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
-    nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
-    now = datetime.now(UTC)
-    drifted, inside = _drift(host, settings)
-    return cluster_status.rows(nodes, away, settings, host.name, drifted, now, inside)
 
 
 def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     """Return the row on drift, and those on access and on what else the instance has."""
     from infisical_iac.core.deployment import look
+    from infisical_iac.workspace.reconcile import beyond
 
     try:
         deployment = look(host)
@@ -99,13 +86,8 @@ def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
         return drift((), error=str(error)), []
     if not deployment.journal.sees_access:
         return drifted, []
-    return drifted, [*access(deployment.journal.foreign), *_instance(settings.stack)]
-
-
-def _instance(settings: "StackSettings") -> list[Row]:
-    from infisical_iac.workspace.reconcile import beyond
-
     try:
-        return instance(beyond(settings.http_port))
+        there = instance(beyond(settings.stack.http_port))
     except UserError as error:
-        return instance(None, error=str(error))
+        there = instance(None, error=str(error))
+    return drifted, [*access(deployment.journal.foreign), *there]

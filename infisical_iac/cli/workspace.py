@@ -1,6 +1,7 @@
 """`infisical-iac workspace`: the inside of Infisical alone."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,24 @@ import click
 from infisical_iac.api.identities import organization_id
 from infisical_iac.cli.options import (
     FOUND,
+    Lock,
     inventory_option,
     json_option,
     lock_options,
-    locking,
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import count
-from infisical_iac.cli.showing import (
-    print_changes,
+from infisical_iac.cli.output import (
+    as_data,
+    confirm,
+    count,
+    counted,
     print_foreign,
-    print_json,
     print_notes,
-    print_rotations,
-    print_shown,
-    unnamed_notes,
+    show,
 )
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
@@ -37,7 +37,7 @@ from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach
 
 
-def confirm(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
+def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
     """Return once every name that is needed was given.
 
     Args:
@@ -76,6 +76,8 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
         echo(renew(reached.client, reached.admin(), organization, email))
 
 
+# In the order in which a sentence counts them.
+_COUNTED = ("credentials", "import", "folder", "environment")
 _NO_MEMORY = (
     "at a URL only access is pruned: which environments, folders and imports this project made is "
     "known on its host alone"
@@ -135,13 +137,13 @@ def plan(
         planned = look(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(planned.due, planned.unnamed, planned.foreign, planned.rotate, notes)
+        _print_json(planned.due, planned, notes)
     else:
-        print_changes(planned.due)
+        show(planned.due)
         if not planned.due:
             echo("Nothing to change.")
         print_foreign(each.item for each in planned.foreign)
-        print_rotations(planned.rotate)
+        _print_rotations(planned)
         print_notes(notes)
     ctx.exit(FOUND if planned.due else 0)
 
@@ -166,8 +168,7 @@ def apply(
     as_json: bool,
     yes: bool,
     names: tuple[str, ...],
-    lock_timeout: int,
-    break_lock: bool,
+    lock: Lock,
 ) -> None:
     """Show the plan, ask, and make the changes.
 
@@ -180,24 +181,25 @@ def apply(
 
     def tell(change: Change) -> None:
         if not as_json:
-            print_changes([change])
-        print_shown(change, stderr=as_json)
+            show([change])
+        if change.shown:  # once, and to nobody but the operator
+            echo(change.shown, err=as_json)
         made.append(change)
         told.append(str(change))
 
-    with reach(inventory, file, isolation, lock=locking(lock_timeout, break_lock)) as reached:
+    with reach(inventory, file, isolation, lock=lock) as reached:
         planned = look(reached, prune=prune)
         if not as_json:
-            print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more
+            _print_rotations(planned)  # before, since afterwards nobody can tell any more
         if planned.due and not yes:
-            print_changes(planned.due, stderr=True)
-            click.confirm("Make these changes?", abort=True, err=True)
-        confirm(planned.removals, names, ask=not yes)
+            show(planned.due, stderr=True)
+            confirm("Make these changes?", yes=yes)
+        _confirm_removals(planned.removals, names, ask=not yes)
         with reached.recorded("workspace", told) if planned.due else nullcontext():
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(made, planned.unnamed, planned.foreign, planned.rotate, notes)
+        _print_json(made, planned, notes)
     else:
         echo(f"{count(made)} made." if made else "Nothing to change.")
         print_foreign(each.item for each in planned.foreign)
@@ -212,3 +214,43 @@ def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str
     if prune and reached.remember is None:
         notes.append(_NO_MEMORY)
     return notes
+
+
+def _print_json(changes: Iterable[Change], planned: WorkspacePlan, notes: Sequence[str]) -> None:
+    """Print the changes, and apart from them what stays though the file does not name it."""
+    print_data(
+        {
+            "changes": as_data(changes),
+            "unnamed": as_data(each.change for each in planned.unnamed),
+            "foreign": [each.data for each in planned.foreign],
+            "rotate": planned.rotate,
+            "notes": notes,
+        }
+    )
+
+
+def _print_rotations(planned: WorkspacePlan) -> None:
+    """Print which secrets people who lose access could read."""
+    for email, secrets in planned.rotate.items():
+        echo(f"Rotate what {email} could read:" if secrets else f"{email} could read nothing.")
+        for secret in secrets:
+            echo(f"  {secret}")
+
+
+def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
+    """Return sentences on what `--prune` would take away besides access, if there is anything."""
+    kinds = Counter(each.change.what.split()[0] for each in unnamed)
+    words = [
+        f"{kinds[kind]} credentials" if kind == "credentials" else counted(kinds[kind], kind)
+        for kind in _COUNTED
+        if kinds[kind]
+    ]
+    if not words:
+        return []
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    one = sum(kinds[kind] for kind in _COUNTED) == 1
+    summary = f"{listed} {'is' if one else 'are'} no longer in the file: --prune removes "
+    return [
+        f"{summary}{'it' if one else 'them'}",
+        *(f"{each.change.what} still holds {each.holds}" for each in unnamed if each.holds),
+    ]

@@ -7,21 +7,24 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyinfra.api.host import Host
 
     from infisical_iac.core.audit_entries import Event
     from infisical_iac.core.settings import Settings
+    from infisical_iac.stack.settings import StackSettings
 
 
 @contextmanager
-def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host, Settings]]":
+def moving(inventory: str, lock: "Callable[[Host], None]") -> "Iterator[tuple[Host, Settings]]":
     """The host that a move is of, locked with all others, and its settings.
 
     It is the one where a move has not ended, else the one that leads.
+
+    Args:
+        lock: takes the lock.
     """
-    from infisical_iac.core import lock
     from infisical_iac.core.connection import current
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
@@ -34,7 +37,7 @@ def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host
                 "setting 'topology' is 'single': name the inventory of the whole cluster, "
                 "with topology 'swarm'"
             )
-        lock.take(found, wait=wait, by_force=by_force)
+        lock(found)
         host = _keeper(found)
         with current(host):
             yield host, settings
@@ -115,3 +118,26 @@ def end(host: "Host") -> bool:
     for sentence in kept:
         echo(sentence)
     return True
+
+
+def go_back(settings: "StackSettings", *, again: str, rest: str, switched: bool) -> str:
+    """Bring back what served before if the move has not ended, and return what is so now.
+
+    Args:
+        again: a sentence on what to do after a failure, when what served before serves.
+        rest: the command that does what is left to do after the proof, for a sentence.
+        switched: whether an earlier run has moved the data, which are not given up for a failure.
+    """
+    from infisical_iac.cluster import scaling
+
+    if scaling.succeeded():
+        return f"The moved data are proven and serve; {rest} does the rest."
+    if switched:
+        return (
+            "The data are where they were moved to: the same command tries again, and with --undo "
+            "goes back to those from before the move"
+        )
+    found = scaling.unfinished()
+    if found is None:
+        return f"The data were not touched. {again}"
+    return " ".join([*scaling.go_back(found, settings.start_timeout), again])

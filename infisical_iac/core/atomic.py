@@ -2,8 +2,11 @@
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from infisical_iac.core.errors import FileError
 
 
 def write(file: Path, text: str, *, mode: int | None = None) -> None:
@@ -29,6 +32,15 @@ def write(file: Path, text: str, *, mode: int | None = None) -> None:
         _sync(file.parent)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Write a file in this context: it raises FileError where that can't be done."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 def _sync(directory: Path) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from infisical_iac.core.errors import Refused
+
 
 @dataclass(frozen=True)
 class System:
@@ -85,3 +87,11 @@ class MachineState:
     def system(self) -> System | None:
         """The system that it runs; None for one that is not supported."""
         return SYSTEMS.get((self.os, self.release))
+
+    def refuse_restoring(self) -> None:
+        """Raise Refused where a restore has not ended."""
+        if self.restoring:
+            raise Refused(
+                "a restore has not ended on the host: `infisical-iac restore --undo` brings the "
+                "old data back"
+            )

@@ -301,13 +301,11 @@ class Pending:
     def _write(self, since: dict[str, str]) -> None:
         self._since = since
         data = {"schema_version": 1, "pending": since}
-        try:
+        with atomic.writing(self.file):
             if since:
                 atomic.write(self.file, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
             else:
                 self.file.unlink()
-        except OSError as error:
-            raise FileError(f"{self.file} can't be written: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
+from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.git import output
 from infisical_iac.migrate.search_terms import Match, SearchTerms
@@ -301,10 +302,8 @@ def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
     """
     hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
     names = sorted({name for hit in hits for name in hit.objects})
-    try:
+    with atomic.writing(hashes):
         hashes.write_text("".join(f"{name}\n" for name in names))
-    except OSError as error:
-        raise FileError(f"{hashes} can't be written: {error.strerror}") from None
     path = shlex.quote(str(hashes.resolve()))
     command = f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {path}"
     return command if names else ""

@@ -20,6 +20,7 @@ from infisical_iac.workspace.model import (
     Service,
     Workspace,
 )
+from infisical_iac.workspace.settings import WorkspaceSettings
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
 
@@ -175,6 +176,11 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     if problems:
         raise _refusal(problems, document, where)
     return workspace
+
+
+def load_declared(settings: WorkspaceSettings) -> Workspace:
+    """Return the desired state in the workspace file that the settings name. Raises FileError."""
+    return load(Path(settings.workspace_file), admin_email=settings.admin_email)
 
 
 def _text(source: str | Path) -> str:

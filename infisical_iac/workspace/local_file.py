@@ -68,10 +68,8 @@ def write(directory: Path, known: LocalFile) -> bool:
     file, after = directory / NAME, text(directory, known)
     if file.exists() and file.read_text("utf-8") == after:
         return False
-    try:
+    with atomic.writing(file):
         atomic.write(file, after)
-    except OSError as error:
-        raise FileError(f"{file} can't be written: {error.strerror}") from None
     return True
 
 

@@ -20,7 +20,7 @@ from infisical_iac.host.foreign_engine import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.site import Known, Site, observe_site
-from infisical_iac.workspace.load import load as load_workspace
+from infisical_iac.workspace.load import load_declared
 from infisical_iac.workspace.model import Workspace
 
 
@@ -56,9 +56,7 @@ def preflight(
     try:
         data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
         settings = load(data)
-        workspace = load_workspace(
-            Path(settings.workspace.workspace_file), admin_email=settings.workspace.admin_email
-        )
+        workspace = load_declared(settings.workspace)
         password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
         without_delay(host)
         machine = host.get_fact(Machine)

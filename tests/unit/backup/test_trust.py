@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_host, kit_sheet, kit_trust, restore_deploy, signing
 from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.kit_sheet import seal
@@ -101,8 +101,8 @@ class _Restoring:
         )
         monkeypatch.setattr(lock, "take", lambda *_, **__: None)
         monkeypatch.setattr(kit_host, "signer", lambda: self.own)
-        monkeypatch.setattr(restore, "_undo", lambda *_, **__: None)
-        monkeypatch.setattr(restore, "_remember", lambda *_: None)
+        monkeypatch.setattr(restore_deploy, "undo", lambda *_, **__: None)
+        monkeypatch.setattr(kit_host, "remember", lambda *_: None)
         monkeypatch.setattr(
             restore, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
         )

@@ -46,7 +46,7 @@ def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_an_item_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    show([Item("-", f"x\n+ nothing to see{_NAME}")], [], console())
+    show([Item("-", f"x\n+ nothing to see{_NAME}")])
     assert capsys.readouterr().out == f"- x\\n+ nothing to see{_SHOWN}\n"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.cli.showing import unnamed_notes
+from infisical_iac.cli.workspace import unnamed_notes
 from infisical_iac.core.item import Item, together
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.prune import Removal
