@@ -71,6 +71,7 @@ def drift(
         print_data(message(answer), indent=None)
     else:
         echo(answer.sentence)
+        print_notes(answer.notes)
     if textfile:
         with atomic.writing(textfile):
             atomic.write(textfile, metrics(answer), mode=0o644)

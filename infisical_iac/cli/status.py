@@ -90,4 +90,5 @@ def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
         there = instance(beyond(settings.stack.http_port))
     except UserError as error:
         there = instance(None, error=str(error))
-    return drifted, [*access(deployment.journal.foreign), *there]
+    told = access(deployment.journal.foreign, deployment.journal.told_of_access)
+    return drifted, [*told, *there]

@@ -183,7 +183,14 @@ class Journal:
     @property
     def told(self) -> list[str]:
         """Return the notes on the run, and those of its operations."""
-        return [*self.notes, *(note for look in self.looks.values() for note in look.notes)]
+        return [*self.notes, *self.told_of_access]
+
+    @property
+    def told_of_access(self) -> list[str]:
+        """Return the notes on access: what of it could not be seen, and what is accepted in
+        vain.
+        """
+        return [note for look in self.looks.values() for note in look.notes]
 
     @property
     def unknown(self) -> list[str]:
@@ -365,6 +372,11 @@ class Journals:
     def sees_access(self) -> bool:
         """Return whether such access was looked for."""
         return any(journal.sees_access for journal in self.journals.values())
+
+    @property
+    def told_of_access(self) -> list[str]:
+        """Return the notes on access of all hosts."""
+        return [note for journal in self.journals.values() for note in journal.told_of_access]
 
     @property
     def made(self) -> list[Item]:

@@ -118,14 +118,17 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
     return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)
 
 
-def access(foreign: Sequence[Item]) -> list[Row]:
-    """Return a row on each access that nothing in the workspace file gives, or on there being none.
+def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
+    """Return a row on each access that nothing in the workspace file gives, or on there being none,
+    and one on each note.
 
     Args:
         foreign: the access.
+        notes: what of it could not be seen, and what the file accepts in vain.
     """
-    told = [f"{each.what}: {each.detail}" for each in foreign]
-    return [Row("Access", each, ok=False) for each in told] or [Row("Access", "as the file says")]
+    found = [Row("Access", f"{each.what}: {each.detail}", ok=False) for each in foreign]
+    seen = "as the file says, as far as it was seen" if notes else "as the file says"
+    return [*(found or [Row("Access", seen)]), *(Row("Access", each) for each in notes)]
 
 
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:

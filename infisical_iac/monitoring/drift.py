@@ -33,12 +33,15 @@ class Answer:
         changes: what would have to be changed, `*` access that nothing in the file gives, `!` what
             is blocked, and `?` what could not be seen, a line each.
         error: why the check could not tell, if it could not.
+        notes: what of the access could not be seen, and what the file accepts in vain: it is no
+            drift.
     """
 
     of: str
     at: datetime
     changes: Sequence[str] = field(default_factory=list)
     error: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def settled(self) -> bool:
@@ -76,6 +79,7 @@ def message(answer: Answer) -> Mapping[str, Any]:
         "at": answer.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "changes": list(answer.changes),
         "error": answer.error,
+        "notes": list(answer.notes),
     }
 
 
@@ -114,7 +118,8 @@ def check(inventory: str) -> Answer:
 
         with looked(inventory, writes=None) as deployment:
             foreign = map(str, deployment.journal.foreign)
-            return Answer(of, at, [*deployment.lines(), *foreign])
+            notes = deployment.journal.told_of_access
+            return Answer(of, at, [*deployment.lines(), *foreign], notes=notes)
     except UserError as error:
         return Answer(of, at, error=str(error))
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.core.audit_entries import Log
-from infisical_iac.monitoring.condition import ConditionState, Running, drift, rows
+from infisical_iac.core.item import Item, Row
+from infisical_iac.monitoring.condition import ConditionState, Running, access, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.stack.settings import with_digest
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
@@ -126,3 +127,19 @@ def test_data_that_were_given_up_are_told_until_nobody_needs_them(writes: str, o
     line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
     text, well = row_of("Given up", Condition().process([*OUTPUT, line]))
     assert (f"in the Docker volume {name}; " in text, well) == (True, ok)
+
+
+def test_access_that_was_not_seen_is_told_beside_what_was() -> None:
+    note, found = (
+        "service tokens were not seen",
+        Item("*", "identity ci", "the file does not name it"),
+    )
+    assert access([]) == [Row("Access", "as the file says")]
+    assert access([], [note]) == [
+        Row("Access", "as the file says, as far as it was seen"),
+        Row("Access", note),
+    ]
+    assert [(row.text, row.ok) for row in access([found], [note])] == [
+        ("identity ci: the file does not name it", False),
+        (note, True),
+    ]

@@ -21,7 +21,21 @@ def test_drift_is_a_sentence_and_a_list() -> None:
         "at": "2026-11-25T12:00:00Z",
         "changes": ["~ sign-up: open → closed"],
         "error": "",
+        "notes": [],
     }
+
+
+def test_access_that_could_not_be_seen_is_no_drift_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    note = "service tokens were not seen: the administrator can't log in"
+    answer = Answer("hetzner", _AT, notes=[note])
+    assert answer.settled
+    assert message(answer)["notes"] == [note]
+    monkeypatch.setattr(drift, "check", lambda _: answer)
+    done = CliRunner().invoke(drift.drift, ["-i", "inventory/hetzner.py"])
+    assert done.exit_code == 0
+    assert f"Note: {note}\n" in done.stderr
 
 
 def test_no_drift_is_told_as_such() -> None:

@@ -86,8 +86,8 @@ def test_credentials_are_not_sent_to_another_machine_in_plain_http(
         _reach(url, monkeypatch)
     shown = url.replace("localhost@", "***@")  # a login, for all that an error knows
     assert str(refusal.value) == (
-        f"INFISICAL_API_URL is {shown!r}, where credentials would go unencrypted: write https://, or"
-        " set INFISICAL_ALLOW_HTTP=1 if you trust the whole network between"
+        f"INFISICAL_API_URL is {shown!r}, where credentials would go unencrypted: write https://, "
+        "or set INFISICAL_ALLOW_HTTP=1 if you trust the whole network between"
     )
     assert logins == []
     monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "0")
