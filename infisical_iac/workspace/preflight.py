@@ -57,9 +57,11 @@ def preflight(
         data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
         settings = load(data)
         workspace = load_declared(settings.workspace)
-        password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
         without_delay(host)
         machine = host.get_fact(Machine)
+        password = admin_password(
+            os.environ.get("INFISICAL_ADMIN_PASSWORD"), is_new=not machine.deployed
+        )
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         site = observe_site(settings, machine, check)
         run = journal.current()
@@ -150,16 +152,21 @@ def _block_or_raise(error: Refused) -> None:
     journal.current().block(error.part, str(error))
 
 
-def admin_password(given: str | None) -> str | None:
-    """The password as given, or None. Raises Refused if it is weak or would be altered."""
-    if given is None:
-        return None
+def admin_password(given: str | None, *, is_new: bool) -> str | None:
+    """Return the password as given, or None.
+
+    Raises SettingsError for a new one that is weak, or would be altered. That of an administrator
+    who is there already is what it is, and of no use to most runs: where it would be altered,
+    nothing is given.
+    """
+    if given is None or not is_new:
+        return given if given and _fits(given) else None
     if given != given.strip():
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
             "remove them"
         )
-    if not re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", given):
+    if not _fits(given):
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
             "letter outside ASCII, which do not survive all shells: leave them out"
@@ -170,6 +177,11 @@ def admin_password(given: str | None) -> str | None:
             "or leave it unset and one is made on the host"
         )
     return given
+
+
+def _fits(password: str) -> bool:
+    """Return whether a password survives all shells and files as it is."""
+    return bool(re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", password))
 
 
 def refuse_missing(archives: Iterable[str]) -> None:

@@ -78,11 +78,11 @@ def test_a_host_in_a_cluster_is_let_through_as_one() -> None:
 
 
 def test_no_password_given_means_that_one_is_made() -> None:
-    assert admin_password(None) is None
+    assert admin_password(None, is_new=True) is None
 
 
 def test_a_strong_password_is_taken_as_it_is() -> None:
-    assert admin_password("obviously-fake-Passw0rd!") == "obviously-fake-Passw0rd!"
+    assert admin_password("obviously-fake-Passw0rd!", is_new=True) == "obviously-fake-Passw0rd!"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,19 @@ def test_a_weak_or_fragile_password_is_refused_without_being_shown(
     given: str, sentence: str
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
-        admin_password(given)
+        admin_password(given, is_new=True)
     assert sentence in str(refusal.value)
     assert len(given) < 9 or given.strip() not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("short-fake", "short-fake"), ("", None), ("obviously fake", None), (" fake", None)],
+)
+def test_the_password_of_an_administrator_who_is_there_keeps_no_run_from_going_on(
+    given: str, taken: str | None
+) -> None:
+    assert admin_password(given, is_new=False) == taken
 
 
 @pytest.mark.parametrize(
