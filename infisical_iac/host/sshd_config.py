@@ -57,6 +57,23 @@ _ALGORITHMS = {
         ),
     ),
 }
+# What a block for some connections may take away, and must not give: sshd prefers its values to
+# those that hold for everybody.
+_GIVES = (
+    "PermitRootLogin",
+    "PasswordAuthentication",
+    "KbdInteractiveAuthentication",
+    "HostbasedAuthentication",
+    "PermitEmptyPasswords",
+    "AllowTcpForwarding",
+    "PermitOpen",
+    "AllowStreamLocalForwarding",
+    "AllowAgentForwarding",
+    "X11Forwarding",
+    "PermitTunnel",
+    "GatewayPorts",
+)
+_GIVES_NOTHING = ("no", "none", "forced-commands-only")
 QUERIES = tuple(kind for kind, _ in _ALGORITHMS.values())
 
 
@@ -152,7 +169,8 @@ def drop_in(options: Mapping[str, str]) -> str:
 
 
 def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise Refused if sshd would take another value than that of `options` for one of them.
+    """Raise Refused if sshd would take another value than that of `options` for one of them, if
+    only for some connections.
 
     It names the file that says so. Older releases pass over some options, such as DebianBanner.
     """
@@ -168,6 +186,7 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
     if others:
         places = {name: _before_ours(found.lines, name) for name in others}
         _refuse(others, [place for place in places.values() if place])
+    _refuse_blocks(options, found.lines)
 
 
 def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
@@ -191,6 +210,7 @@ def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
     }
     if earlier:
         _refuse({name: place.words[1] for name, place in earlier.items()}, earlier.values())
+    _refuse_blocks(options, found.lines)
 
 
 def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
@@ -206,6 +226,24 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
         f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
         "earlier"
     )
+
+
+def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
+    """Raise Refused if a `Match` block gives some connections more than everybody has."""
+    ours = {name.lower(): _printed(options[name]) for name in _GIVES if name in options}
+    block: Line | None = None
+    for line in lines:
+        if block and line.file != block.file:
+            block = None
+        option, values = line.words[0].lower(), [_printed(each.lower()) for each in line.words[1:]]
+        if option == "match":
+            block = line
+        elif block and option in ours and " ".join(values) not in (ours[option], *_GIVES_NOTHING):
+            raise Refused(
+                f"sshd would take {' '.join(line.words)} for some connections because of "
+                f"{line.file}, line {line.number}, in the block `{' '.join(block.words)}`: "
+                "remove that line"
+            )
 
 
 def _before_ours(lines: Iterable[Line], option: str) -> Line | None:

@@ -113,7 +113,6 @@ def test_the_file_that_overrules_ours_is_named(
         [_INCLUDE, f"line {_LATER}:1:PasswordAuthentication yes"],
         [_INCLUDE, f"line {_MAIN}:20:PasswordAuthentication yes"],
         [_INCLUDE, f"line {_BAD}:1:PasswordAuthentication no"],
-        [_INCLUDE, f"line {_BAD}:1:Match User ben", f"line {_BAD}:2:PasswordAuthentication yes"],
         [_INCLUDE, f"line {DROP_IN}:1:PasswordAuthentication yes"],
     ],
 )
@@ -211,3 +210,57 @@ def test_a_host_without_sshd_has_nothing_to_harden_there() -> None:
     assert found.understood
     assert not found.sshd.there
     assert not found.sshd.stale
+
+
+@pytest.mark.parametrize("is_ours_there", [True, False])
+@pytest.mark.parametrize("value", ["PasswordAuthentication yes", 'passwordauthentication="yes"'])
+def test_a_block_for_some_connections_may_not_give_them_more(
+    is_ours_there: bool, value: str
+) -> None:
+    lines = [
+        f"line {_LATER}:1:LogLevel INFO",
+        f"line {_LATER}:3:Match Address 0.0.0.0/0",
+        f"line {_LATER}:4: {value}",
+    ]
+    ours = [f"line {DROP_IN}:2:PasswordAuthentication no"] if is_ours_there else []
+    found = sshd_config.parse(["sshd", "option passwordauthentication no", _INCLUDE, *ours, *lines])
+    with pytest.raises(Refused) as refusal:
+        (sshd_config.refuse_overruled if is_ours_there else sshd_config.refuse_earlier)(
+            _NO_PASSWORDS, found
+        )
+    assert f"{_LATER}, line 4, in the block `Match Address 0.0.0.0/0`: remove that line" in str(
+        refusal.value
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PasswordAuthentication no",
+        "AllowTcpForwarding no",
+        "PermitOpen none",
+        "PermitRootLogin forced-commands-only",
+        "PermitRootLogin without-password",
+        "ForceCommand internal-sftp",
+        "Banner /etc/issue.net",
+    ],
+)
+def test_a_block_for_some_connections_may_take_from_them(line: str) -> None:
+    options = {
+        "PasswordAuthentication": "no",
+        "AllowTcpForwarding": "local",
+        "PermitOpen": "127.0.0.1:*",
+        "PermitRootLogin": "prohibit-password",
+        "Banner": "none",
+    }
+    lines = [_INCLUDE, f"line {_LATER}:1:Match Group sftp", f"line {_LATER}:2:{line}"]
+    sshd_config.refuse_earlier(options, sshd_config.parse(["sshd", *lines]))
+
+
+def test_a_block_ends_with_its_file() -> None:
+    lines = [
+        _INCLUDE,
+        f"line {_LATER}:1:Match User fake",
+        "line /etc/ssh/sshd_config.d/99-y.conf:1:PasswordAuthentication yes",
+    ]
+    sshd_config.refuse_earlier(_NO_PASSWORDS, sshd_config.parse(["sshd", *lines]))
