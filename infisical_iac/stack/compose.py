@@ -189,9 +189,10 @@ def _pull(image: str) -> None:
 def up(timeout: int, without: Collection[str] = ()) -> None:
     """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
 
-    Compose compares no networks, and connects nothing again: containers whose connections are wrong
-    are made anew. Raises UserError with the last log lines of those that are not healthy within
-    `timeout` seconds. The services `without` are left as they are.
+    Compose compares no networks, connects nothing again, and does not see what `docker update`
+    has changed: containers whose connections or limits are wrong are made anew. Raises UserError
+    with the last log lines of those that are not healthy within `timeout` seconds. The services
+    `without` are left as they are.
     """
     failure = ""
     try:
@@ -214,9 +215,10 @@ def bring_up(without: Collection[str] = ()) -> None:
     The services `without` are left as they are.
     """
     seen = run(script("stack", "connections"), doing="see what the containers are connected to")
-    wrong = connections(seen.splitlines()).wrong().keys() - {*without}
-    left = (f"-{each}" for each in sorted(without))
-    run(script("stack", "up", *left, *sorted(wrong)), doing="bring the containers up")
+    found = connections(seen.splitlines())
+    wrong = sorted(found.wrong().keys() - {*without})
+    given = [*(f"-{each}" for each in sorted(without)), *(f"+{each}" for each in found.foreign())]
+    run(script("stack", "up", *given, *wrong), doing="bring the containers up")
 
 
 def compose_text() -> str:

@@ -1,8 +1,10 @@
 """Read what Docker says of the Compose project `infisical`."""
 
+import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import yaml
 
@@ -41,21 +43,71 @@ class Connection:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network of Docker's: its id, whether it leads nowhere else, and whose Compose project made
+    it.
+    """
+
+    id: str
+    internal: bool
+    project: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What `docker update` changes of a container, which leaves the hash of its configuration.
+
+    Attributes:
+        restart: when it is started again, as Compose calls it.
+        memory: in bytes; 0 for as much as there is.
+        cpus: in billionths of one; 0 for all.
+        pids: how many processes; 0 for any number.
+    """
+
+    restart: str
+    memory: int
+    cpus: int
+    pids: int
+
+    def differences(self, wanted: "Limits") -> Iterator[str]:
+        """Yield what is otherwise than wanted, as half a sentence each."""
+        for each in fields(self):
+            now, then = getattr(self, each.name), getattr(wanted, each.name)
+            if now != then:
+                yield f"limit {each.name} {now or 'none'} → {then or 'none'}"
+
+
+@dataclass(frozen=True)
 class Connections:
-    """The networks that the services are to be connected to, and those that they are.
+    """What the Compose file says of the surroundings of each service, and what they are.
 
     Attributes:
         wanted: per service, the names that it must have in each network.
         actual: per service that has a container, its connections by network.
-        networks: the ids of Docker's networks by name.
+        networks: Docker's networks by name.
+        own: the networks that Compose makes, and whether each leads nowhere else.
+        limits: per service, its limits.
+        actual_limits: the same of those that have a container.
     """
 
     wanted: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
     actual: dict[str, dict[str, Connection]] = field(default_factory=dict)
-    networks: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
+    own: dict[str, bool] = field(default_factory=dict)
+    limits: dict[str, Limits] = field(default_factory=dict)
+    actual_limits: dict[str, Limits] = field(default_factory=dict)
+
+    def foreign(self) -> list[str]:
+        """Return the networks that are not as Compose would make them: to be made anew."""
+        return sorted(
+            name
+            for name, internal in self.own.items()
+            if (there := self.networks.get(name))
+            and (there.internal, f"{there.project}_") != (internal, _PROJECT)
+        )
 
     def wrong(self) -> dict[str, str]:
-        """Return per service what is wrong with its connections, as half a sentence.
+        """Return per service what is wrong with its connections and limits, as half a sentence.
 
         Nothing is where Docker does not tell of its networks.
         """
@@ -68,24 +120,29 @@ class Connections:
         return {service: reason for service, reason in reasons.items() if reason}
 
     def _reasons(self, service: str) -> Iterator[str]:
-        wanted, actual = self.wanted[service], self.actual[service]
+        wanted, actual, foreign = self.wanted[service], self.actual[service], self.foreign()
         for network, names in wanted.items():
             name, there = network.removeprefix(_PROJECT), actual.get(network)
+            now = self.networks.get(network)
             if there is None:
                 yield f"not connected to network {name}"
-            elif there.network not in ("-", self.networks.get(network)):
+            elif network in foreign:
+                yield f"connected to a network {name} that is not as compose.yaml says"
+            elif there.network not in ("-", now.id if now else ""):
                 yield f"connected to a network {name} that is there no more"
             elif missing := sorted(names - there.aliases):
                 yield f"not known as {', '.join(missing)} in network {name}"
         for network in sorted(actual.keys() - wanted.keys()):
             yield f"connected to network {network.removeprefix(_PROJECT)}, but should not be"
+        if limits := self.actual_limits.get(service):
+            yield from limits.differences(self.limits[service])
 
 
 def connections(output: Iterable[str]) -> Connections:
     """Return the Connections from what stack.sh prints; other lines of it are passed over."""
     compose: list[str] = []
     actual: dict[str, dict[str, Connection]] = {}
-    networks = {}
+    networks, limits = {}, {}
     for line in output:
         if line.startswith("compose"):
             compose.append(line.removeprefix("compose "))
@@ -96,14 +153,30 @@ def connections(output: Iterable[str]) -> Connections:
             case ["connected", service, network, id, *aliases]:
                 names = frozenset("".join(aliases).split(","))
                 actual.setdefault(service, {})[network] = Connection(id, names)
-            case ["network", network, id]:
-                networks[network] = id
-    return Connections(_wanted("\n".join(compose)), actual, networks)
+            case ["limits", service, restart, memory, cpus, pids]:
+                limits[service] = Limits(restart, int(memory), int(cpus), int(pids))
+            case ["network", network, id, internal, *project]:
+                networks[network] = Network(id, internal == "true", "".join(project))
+    whole = yaml.safe_load("\n".join(compose)) or {}
+    own = {
+        f"{_PROJECT}{name}": bool((body or {}).get("internal"))
+        for name, body in (whole.get("networks") or {}).items()
+        if not (body or {}).get("external")
+    }
+    wanted_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
+    return Connections(_wanted(whole), actual, networks, own, wanted_limits, limits)
 
 
-def _wanted(compose: str) -> dict[str, dict[str, frozenset[str]]]:
+def _limits(service: Mapping[str, Any]) -> Limits:
+    """Return the limits of a service of a Compose file."""
+    memory = re.fullmatch(r"(\d+)([bkmg]?)b?", str(service.get("mem_limit", 0)).lower())
+    size = int(memory[1]) * 1024 ** "bkmg".index(memory[2] or "b") if memory else 0
+    restart, cpus = str(service.get("restart", "no")), float(service.get("cpus", 0))
+    return Limits(restart, size, round(cpus * 1e9), int(service.get("pids_limit", 0)))
+
+
+def _wanted(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset[str]]]:
     """Return per service of a Compose file its networks, by Docker's names, with its own names."""
-    whole = yaml.safe_load(compose) or {}
     own = whole.get("networks") or {}
     names = {each: (body or {}).get("name", f"{_PROJECT}{each}") for each, body in own.items()}
     found: dict[str, dict[str, frozenset[str]]] = {}

@@ -24,6 +24,16 @@ from tests.e2e.drift import (
     Drift,
 )
 
+_EACH = "for service in infisical postgres redis; do docker "
+_LOGIN = '{"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}'
+# Until Infisical asks its database again.
+_WORKS = (
+    'for second in $(seq 60); do test "$(curl --silent --output /dev/null '
+    "--write-out '%{http_code}' --header 'Content-Type: application/json' "
+    f"--data '{_LOGIN}' http://127.0.0.1:8080/api/v1/auth/universal-auth/login)\" = 401 && break; "
+    "sleep 1; done"
+)
+
 OF_HOST: dict[str, Drift] = {
     "container stopped": Drift(
         causes.shell("docker stop infisical-infisical-1"),
@@ -91,6 +101,26 @@ OF_HOST: dict[str, Drift] = {
         ("~ container postgres: connected to network bridge, but should not be",),
         (STACK,),
         ("postgres",),
+    ),
+    "network opened": Drift(
+        causes.shell(
+            f"{_EACH}network disconnect --force infisical_databases infisical-$service-1; done; "
+            "docker network rm infisical_databases; docker network create infisical_databases; "
+            f"{_EACH}network connect --alias $service infisical_databases infisical-$service-1; "
+            f"done; {_WORKS}"
+        ),
+        tuple(
+            f"~ container {service}: connected to a network databases that is not as compose.yaml"
+            for service in ("infisical", "postgres", "redis")
+        ),
+        (STACK,),
+        ("infisical", "postgres", "redis"),
+    ),
+    "limits updated": Drift(
+        causes.shell("docker update --restart no --pids-limit 60 infisical-redis-1"),
+        ("~ container redis: limit restart no → unless-stopped; limit pids 60 → 64",),
+        (STACK,),
+        ("redis",),
     ),
     "compose file edited": Drift(
         causes.shell("sed -i 's/mem_limit: 256m/mem_limit: 512m/' /etc/infisical/compose.yaml"),

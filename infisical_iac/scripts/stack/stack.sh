@@ -1,13 +1,14 @@
 # The Compose project `infisical`, as far as the deploy has to ask and to do on the host.
 #
 #   stack.sh state <image>…        the hashes of the Compose file on standard input, whether the
-#                                  engine answers, the containers, what they are connected to,
-#                                  Docker's networks, the images present
+#                                  engine answers, the containers, what they are connected to, their
+#                                  limits, Docker's networks, the images present
 #   stack.sh connections           "compose " and a line of compose.yaml each; what the containers
-#                                  are connected to, and Docker's networks
+#                                  are connected to, their limits, and Docker's networks
 #   stack.sh check <file>          fails if Compose can't read the file
-#   stack.sh up [-<service>…] [<service>…]   brings the containers to what compose.yaml says, but for
-#                                  those with a hyphen; those of the other services are made anew
+#   stack.sh up [-<service>…] [+<network>…] [<service>…]   brings the containers to what compose.yaml
+#                                  says, but for those with a hyphen; those of the other services are
+#                                  made anew, and so are the networks
 #   stack.sh wait <seconds> [<service>…]   returns once every container is healthy, but for those of
 #                                  the services; else prints which is not, and its last log lines
 #                                  without any secret
@@ -48,15 +49,19 @@ state() {
     present "$@"
 }
 
-# "connected <service> <network> <its id> <aliases>" of each container, with what else it is called;
-# and "network <name> <id>" of each that there is. Of one that was stopped, what it was.
+# "connected <service> <network> <its id> <aliases>" of each container, with what else it is called, and
+# "limits <service> <restarted> <memory> <processors> <processes>"; and "network <name> <id> <internal>
+# <project>" of each that there is. Of one that was stopped, what it was.
 connected() {
-    docker network ls --no-trunc --format 'network {{ .Name }} {{ .ID }}'
+    docker network ls --no-trunc --format 'network {{ .Name }} {{ .ID }} {{ .Internal }} {{
+        .Label "com.docker.compose.project" }}'
     containers | xargs --no-run-if-empty docker inspect --format '{{
         $service := index .Config.Labels "com.docker.compose.service" }}connections {{ $service }}{{ println }}{{
         range $name, $network := .NetworkSettings.Networks }}connected {{ $service }} {{
             $name }} {{ with $network.NetworkID }}{{ . }}{{ else }}-{{ end }} {{
-            join $network.Aliases "," }}{{ println }}{{ end }}'
+            join $network.Aliases "," }}{{ println }}{{ end }}{{
+        with .HostConfig }}limits {{ $service }} {{ .RestartPolicy.Name }} {{ .Memory }} {{
+            .NanoCpus }} {{ with .PidsLimit }}{{ . }}{{ else }}0{{ end }}{{ end }}'
 }
 
 connections() {
@@ -80,12 +85,16 @@ check() {
 
 up() {
     left=''
+    networks=''
     for each; do
         case $each in
         -*) left="$left ${each#-}" && shift ;;
+        +*) networks="$networks ${each#+}" && shift ;;
         esac
     done
     startable "$@"
+    # Compose leaves a network as it is, or refuses one that somebody else has made.
+    test -z "$networks" || docker network rm $networks >/dev/null
     said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans $(but_for $left) 2>&1)
     status=$?
     test $status = 0 || echo "$said" | tail -n 3 >&2

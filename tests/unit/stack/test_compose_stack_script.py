@@ -13,8 +13,13 @@ from infisical_iac.stack.containers import Stack, connections
 
 _COMPOSE = """\
 services:
-  infisical: {networks: {edge: {aliases: [infisical-upstream]}, databases: {}}}
-  redis: {networks: [databases]}
+  infisical:
+    networks: {edge: {aliases: [infisical-upstream]}, databases: {}}
+    restart: unless-stopped
+    mem_limit: 768m
+    cpus: 1.5
+    pids_limit: 512
+  redis: {networks: [databases], restart: unless-stopped, mem_limit: 256m, pids_limit: 64}
   caddy: {network_mode: host}
   proxied: {networks: [proxy]}
 networks:
@@ -32,18 +37,25 @@ _CONNECTED = {
     "proxied": ["dokploy-network p1 infisical-proxied-1,proxied"],
 }
 _NETWORKS = {
-    "infisical_edge": "e1",
-    "infisical_databases": "d1",
-    "dokploy-network": "p1",
-    "host": "h1",
-    "bridge": "b1",
+    "infisical_edge": "e1 false infisical",
+    "infisical_databases": "d1 true infisical",
+    "dokploy-network": "p1 false",
+    "host": "h1 false",
+    "bridge": "b1 false",
+}
+_LIMITS = {
+    "infisical": "unless-stopped 805306368 1500000000 512",
+    "redis": "unless-stopped 268435456 0 64",
 }
 
 
 def _told(
-    connected: dict[str, list[str]] = _CONNECTED, networks: dict[str, str] = _NETWORKS
+    connected: dict[str, list[str]] = _CONNECTED,
+    networks: dict[str, str] = _NETWORKS,
+    limits: dict[str, str] = _LIMITS,
 ) -> list[str]:
     return [
+        *(f"limits {service} {each}" for service, each in limits.items()),
         *(f"compose {line}" for line in _COMPOSE.splitlines()),
         *(f"network {name} {id}" for name, id in networks.items()),
         *(f"connections {service}" for service in connected),
@@ -88,8 +100,40 @@ def test_each_wrong_connection_is_named(service: str, now: list[str], reason: st
 
 
 def test_a_network_that_was_made_again_has_another_id() -> None:
-    made_again = {**_NETWORKS, "infisical_databases": "d2"}
-    assert connections(_told(networks=made_again)).wrong().keys() == {"infisical", "redis"}
+    made_again = {**_NETWORKS, "infisical_databases": "d2 true infisical"}
+    found = connections(_told(networks=made_again))
+    assert found.wrong().keys() == {"infisical", "redis"}
+    assert found.foreign() == []
+
+
+@pytest.mark.parametrize("now", ["d1 false infisical", "d1 true", "d1 true another"])
+def test_a_network_that_compose_would_make_otherwise_is_made_anew(now: str) -> None:
+    found = connections(_told(networks={**_NETWORKS, "infisical_databases": now}))
+    reason = "connected to a network databases that is not as compose.yaml says"
+    assert found.wrong() == {"infisical": reason, "redis": reason}
+    assert found.foreign() == ["infisical_databases"]
+
+
+def test_another_project_s_network_is_left_as_it_is() -> None:
+    found = connections(_told(networks={**_NETWORKS, "dokploy-network": "p1 true dokploy"}))
+    assert (found.wrong(), found.foreign()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ("no 268435456 0 64", "limit restart no → unless-stopped"),
+        ("unless-stopped 0 0 64", "limit memory none → 268435456"),
+        ("unless-stopped 268435456 500000000 64", "limit cpus 500000000 → none"),
+        (
+            "always 268435456 0 0",
+            "limit restart always → unless-stopped; limit pids none → 64",
+        ),
+    ],
+)
+def test_limits_that_docker_update_has_changed_are_told(now: str, reason: str) -> None:
+    found = connections(_told(limits={**_LIMITS, "redis": now}))
+    assert found.wrong() == {"redis": reason}
 
 
 def test_nothing_is_wrong_where_docker_does_not_tell_of_its_networks() -> None:
@@ -169,6 +213,12 @@ def test_a_container_of_the_wrong_networks_is_made_anew_and_stopped_before(host:
     assert found == ["p postgres running 0 healthy"]
     said = [each for each in (host / "said").read_text().splitlines() if each.endswith(" r")]
     assert said == ["unpause r", "stop r", "rm --force r"]
+
+
+def test_a_network_is_made_anew_once_nothing_is_connected_to_it(host: Path) -> None:
+    _up(host, "r redis running 0 healthy\n", "-caddy", "+infisical_databases", "redis")
+    said = [each for each in (host / "said").read_text().splitlines() if " r" in each]
+    assert said[:3] == ["stop r", "rm --force r", "network rm infisical_databases"]
 
 
 def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> None:
