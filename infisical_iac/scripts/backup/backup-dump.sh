@@ -70,10 +70,7 @@ manifest() {
     version=${image##*:}
     test "$image" = "${image%@*}" || version=$(echo "${image%@*}" | sed 's/.*://')
     rows=$(counted rows | sed 's/\(.*\) \(.*\)/"\1": \2/' | paste -s -d , | sed 's/,/, /g')
-    fingerprint=$({
-        printf 'infisical-iac encryption key '
-        tr -d '\n' <"$root/keys/encryption_key"
-    } | sha256sum | cut -c 1-16)
+    fingerprint=$(key_fingerprint)
     bytes=$(stat -c %s "$into/database.dump")
     migrations=$(counted "rows infisical_migrations")
     secrets=$(counted "rows secrets_v2")

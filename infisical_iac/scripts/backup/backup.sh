@@ -126,14 +126,11 @@ of_targets() {
 }
 
 measured() {
-    metric run_timestamp_seconds "When the last run ended, since the epoch."
-    echo "infisical_backup_run_timestamp_seconds $now"
-    metric run_success "Whether the last run succeeded in every target."
-    echo "infisical_backup_run_success $(test -n "$failure" && echo 0 || echo 1)"
-    metric run_duration_seconds "How long the last run took."
-    echo "infisical_backup_run_duration_seconds $((now - began))"
-    metric dump_bytes "The size of the last run's dump, 0 if it made none."
-    echo "infisical_backup_dump_bytes $bytes"
+    metric run_timestamp_seconds "When the last run ended, since the epoch." "$now"
+    metric run_success "Whether the last run succeeded in every target." \
+        "$(test -n "$failure" && echo 0 || echo 1)"
+    metric run_duration_seconds "How long the last run took." "$((now - began))"
+    metric dump_bytes "The size of the last run's dump, 0 if it made none." "$bytes"
     of_targets success_timestamp_seconds "When the last snapshot was saved, since the epoch." success
     of_targets added_bytes "What the last snapshot added to the repository." added
     of_targets snapshots "How many snapshots the repository has." snapshots

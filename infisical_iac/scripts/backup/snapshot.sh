@@ -11,12 +11,11 @@
 #                                                       prints the address of Infisical
 #   snapshot.sh clean <directory> <project>             takes away all that the project has, and
 #                                                       what was fetched
-. ./basics.sh
+. ./alone.sh
 . ./compose.sh
 . ./room.sh
 . ./secrecy.sh
 . ./writes.sh
-here=$2
 
 fetch() {
     rm -rf "$here/fetched"
@@ -31,10 +30,7 @@ fetch() {
         fail "the dump is truncated: it has $bytes of the $(of_dump bytes) bytes in its manifest"
     test "$(sha256sum database.dump | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
         fail "the dump was altered: its SHA-256 is another than in its manifest"
-    echo "key $({
-        printf 'infisical-iac encryption key '
-        tr -d '\n' <"$root/keys/encryption_key"
-    } | sha256sum | cut -c 1-16)"
+    echo "key $(key_fingerprint)"
     cat manifest.json
 }
 
@@ -87,17 +83,14 @@ load() {
     said=$(docker exec --interactive "$container" pg_restore --username infisical \
         --dbname infisical --exit-on-error --single-transaction 2>&1 <"$here/fetched/database.dump") ||
         fail "the dump can't be loaded: $(echo "$said" | tail -n 1)"
-    docker exec --interactive "$container" psql --no-psqlrc --username infisical --dbname infisical \
-        --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 <<'SQL'
+    sql_in "$container" <<'SQL'
 ANALYZE;
 SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 \gexec
 SQL
     # Of data that are to take the place of others; a drill has none of it.
-    test ! -e "$here/state" || echo "$next_transaction" | docker exec --interactive "$container" psql \
-        --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
-        --set ON_ERROR_STOP=1 | store "$here/loaded"
+    test ! -e "$here/state" || echo "$next_transaction" | sql_in "$container" | store "$here/loaded"
     docker stop --time 60 "$container" >/dev/null
     docker rm "$container" >/dev/null
 }
@@ -125,10 +118,7 @@ clean() {
     ! command -v docker >/dev/null || remove
 }
 
-mkdir -p "$here"
-exec 9>>"$here/lock"
-# What was started over a connection that is gone may be at work still.
-flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
+alone "$2"
 command=$1
 shift 2
 "$command" "$@"

@@ -96,9 +96,8 @@ writes_since() {
     loaded=$(cat "$here/loaded" 2>/dev/null) || loaded=
     if [ -n "$started" ] && [ "$started" = "$(cat "$here/started" 2>/dev/null)" ]; then
         echo 0
-    elif counted=$(questions "$1" "$loaded" | timeout 60 docker exec --interactive "$(of_service postgres)" \
-        psql --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
-        --set ON_ERROR_STOP=1 2>/dev/null) && [ -n "$counted" ]; then
+    elif counted=$(questions "$1" "$loaded" |
+        within="timeout 60" sql_in "$(of_service postgres)" 2>/dev/null) && [ -n "$counted" ]; then
         echo "$counted" | total
     else
         echo unknown

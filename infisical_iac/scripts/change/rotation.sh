@@ -13,7 +13,7 @@
 #
 # `state` in the directory below has the key and the phase. In /etc/infisical/keys are <key>.next
 # before the switch and <key>.old after it; <key> itself is whole at every moment.
-. ./basics.sh
+. ./alone.sh
 . ./compose.sh
 . ./database.sh
 . ./variables.sh
@@ -144,11 +144,6 @@ end() {
 
 case $1 in
 list | targets | replaces) ;;
-*)
-    mkdir -p "$here"
-    exec 9>>"$here/lock"
-    # What was started over a connection that is gone may be at work still.
-    flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
-    ;;
+*) alone "$here" ;;
 esac
 "$@"

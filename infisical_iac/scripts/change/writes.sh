@@ -3,6 +3,13 @@
 # not of the load, `started`, when PostgreSQL had started last before they took their place, and
 # `writes`, what count_writes has noted.
 
+# Runs the SQL on standard input in the database of the container $1; $within may be a command that
+# ends it after a while.
+sql_in() {
+    ${within-} docker exec --interactive "$1" psql --no-psqlrc --username infisical \
+        --dbname infisical --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
+}
+
 forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begun"; }
 
 # The first transaction that may end from now on.

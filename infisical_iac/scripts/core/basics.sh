@@ -31,4 +31,12 @@ discard() {
     done
 }
 
+# What tells the encryption key from all others, and nothing of it.
+key_fingerprint() {
+    {
+        printf 'infisical-iac encryption key '
+        tr -d '\n' <"$root/keys/encryption_key"
+    } | sha256sum | cut -c 1-16
+}
+
 random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }

@@ -36,8 +36,10 @@ attempt() {
     test -z "$errors" || echo "$errors" >&2
 }
 
+# One of the metrics, with its description and, if it has just one, its value.
 metric() {
     printf '# HELP %s_%s %s\n# TYPE %s_%s gauge\n' "$metrics" "$1" "$2" "$metrics" "$1"
+    test -z "${3-}" || echo "${metrics}_$1 $3"
 }
 
 # Takes the metrics on standard input to where they are looked for.
