@@ -20,12 +20,7 @@ Access = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Turned:
-    """Hold what is different after a restore, in words.
-
-    Attributes:
-        revived: what was revoked or taken away since the snapshot, and is in force again.
-        lost: what was made since the snapshot, and is in force no more.
-    """
+    """Hold what was revoked since the snapshot and is in force again, and what is lost with it."""
 
     revived: list[str]
     lost: list[str]
@@ -34,15 +29,10 @@ class Turned:
 def read(
     client: Client, admin: Client, organization: str, project: Mapping[str, Any] | None
 ) -> Access:
-    """All identities, their client secrets, and the roles and privileges in a project.
+    """All identities, their client secrets, and the roles and privileges in a project, if any.
 
-    Args:
-        client: with the token of the deployer, or of an administrator.
-        admin: with an administrator's own token, for the privileges of persons.
-        organization: its id.
-        project: as the server has it; one that is not there has no members.
-
-    Raises ApiError or Unreachable.
+    The deployer may be the `client`, but persons' privileges are an administrator's to read. Raises
+    ApiError or Unreachable.
     """
     members = _members(client, admin, project["id"], project["slug"]) if project else {}
     return {**_machines(client, organization), **members}
@@ -75,22 +65,14 @@ def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
         *((each, each["user"]["username"]) for each in persons),
         *((each, f"identity {each['identity']['name']}") for each in machines),
     ]
+    of_person, of_machine = (
+        partial(_privileges, admin, OF_PERSONS),
+        partial(_privileges, client, OF_IDENTITIES, projectId=project),
+    )
     privileges = gather(
         [
-            *(
-                partial(_privileges, admin, OF_PERSONS, projectMembershipId=each["id"])
-                for each in persons
-            ),
-            *(
-                partial(
-                    _privileges,
-                    client,
-                    OF_IDENTITIES,
-                    identityId=each["identity"]["id"],
-                    projectId=project,
-                )
-                for each in machines
-            ),
+            *(partial(of_person, projectMembershipId=each["id"]) for each in persons),
+            *(partial(of_machine, identityId=each["identity"]["id"]) for each in machines),
         ]
     )
     return {

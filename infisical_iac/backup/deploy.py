@@ -80,86 +80,68 @@ SSH_KEY = f"{DIRECTORY}/ssh_key"
 WEBHOOK = f"{DIRECTORY}/webhook"
 
 
-@telling_operation
-def configured(
-    targets: Sequence[BackupTarget],
-    *,
-    webhook: str,
-    schedules: Mapping[str, str],
-    configuration: Sequence[File],
-    timers: Sequence[str],
-    coming: Collection[str] = (),
-) -> Commands:
-    """Keep on the host what backups log in with, their `configuration`, and the `timers` running.
+_TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
-    Credentials that the environment does not bring stay as they are; what belongs to no target
-    any more is taken away.
 
-    Args:
+@dataclass(frozen=True)
+class DesiredBackups:
+    """Hold what a host is to have for backups.
+
+    Attributes:
+        targets: whose logins are kept there.
         webhook: where failures are posted, or empty.
         schedules: what systemd must understand before anything is changed, by their settings.
-        configuration: all that is no secret, units among it.
+        files: all that is no secret, units among it.
         coming: files that an earlier step of this run brings.
+    """
 
-    Raises a UserError for credentials that are neither brought nor there, and for a schedule that
-    is none.
+    targets: Sequence[BackupTarget]
+    webhook: str = field(repr=False)
+    schedules: Mapping[str, str]
+    files: Sequence[File]
+    timers: Sequence[str] = _TIMERS
+    coming: Collection[str] = ()
+
+
+@telling_operation
+def configured(desired: DesiredBackups) -> Commands:
+    """Keep on the host what backups log in with, their configuration, and their timers running.
+
+    Credentials that the environment does not bring stay; those of no target are taken away. Raises
+    a UserError for credentials that are neither brought nor there, and for a schedule that is none.
     """
     there = host.get_fact(
         Backup,
-        schedules=list(schedules.values()),
-        paths=[each.path for each in configuration],
-        units=[PurePath(each.path).name for each in configuration if units.is_unit(each)],
+        schedules=list(desired.schedules.values()),
+        paths=[each.path for each in desired.files],
+        units=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
     )
-    given = target.given(targets, os.environ)
-    yield from decide(
-        there,
-        targets,
-        given,
-        webhook=webhook,
-        schedules=schedules,
-        configuration=configuration,
-        timers=timers,
-        coming=coming,
-    )
+    yield from decide(there, desired, target.given(desired.targets, os.environ))
 
 
-def decide(
-    there: BackupState,
-    targets: Sequence[BackupTarget],
-    given: Mapping[str, str],
-    *,
-    webhook: str,
-    schedules: Mapping[str, str],
-    configuration: Sequence[File],
-    timers: Sequence[str],
-    coming: Collection[str] = (),
-) -> Commands:
+def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]) -> Commands:
     """Decide what is to be written and started for backups, by what is `there`.
 
-    What targets log in with is `given` by path; all else is as for `configured`, as is what is
-    raised.
+    What targets log in with is `given` by path; what is raised is as for `configured`.
     """
-    for setting, schedule in schedules.items():
+    for setting, schedule in desired.schedules.items():
         if schedule in there.no_schedules:
             raise SettingsError(
                 f"setting {setting!r}: systemd does not understand {schedule!r}; "
                 "`systemd-analyze calendar` on the host tells more"
             )
     decided = (
-        *_private(targets, given, webhook, there.private, coming),
-        *units.installed(configuration, there.files, there.units),
-        *units.brought_up(timers, there.units),
+        *_private(desired, given, there.private),
+        *units.installed(desired.files, there.files, there.units),
+        *units.brought_up(desired.timers, there.units),
     )
     yield from or_up_to_date(decided, "backups and drills are configured, and their timers run")
 
 
 def _private(
-    targets: Sequence[BackupTarget],
-    given: Mapping[str, str],
-    webhook: str,
-    there: Mapping[str, PathState],
-    coming: Collection[str],
+    desired: DesiredBackups, given: Mapping[str, str], there: Mapping[str, PathState]
 ) -> Commands:
+    targets, coming, webhook = desired.targets, desired.coming, desired.webhook
     target.refuse_missing(targets, {*there, *given, *coming})
     wanted = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
     needs_key = any(each.kind.uses_ssh for each in targets)
@@ -168,8 +150,11 @@ def _private(
         if not File(path, text, mode="600").matches(there.get(path)):
             yield Item("~" if path in there else "+", path)
             yield step(write, path, text)
-    readable = {path for path, state in there.items() if not _is_roots_alone(state)}
-    yield from _made_private(kept & readable - wanted.keys())
+    for path in sorted(kept & there.keys() - wanted.keys()):
+        if (there[path].mode, there[path].owner) != ("600", "root:root"):
+            yield Item("~", path, "readable by others → private to root")
+            private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
+            yield step(run, private, doing=f"make {path} private")
     if needs_key and SSH_KEY not in {*there, *coming}:
         yield Item("+", SSH_KEY)
         yield step(_make_key)
@@ -177,17 +162,6 @@ def _private(
     for path in sorted(there.keys() - kept - {SSH_KEY}):
         yield Item("-", path, "no target needs it")
         yield step(remove, path, doing=f"remove {path}")
-
-
-def _is_roots_alone(state: PathState) -> bool:
-    return (state.mode, state.owner) == ("600", "root:root")
-
-
-def _made_private(paths: set[str]) -> Commands:
-    for path in sorted(paths):
-        yield Item("~", path, "readable by others → private to root")
-        private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
-        yield step(run, private, doing=f"make {path} private")
 
 
 def _make_key() -> None:
@@ -210,42 +184,30 @@ _PARTS = (
     *("backup", "backup-dump", "backup-target", "reporting"),
     *("drill", "drill-look", "snapshot"),
 )
-_TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:
     """The files that the scripts on the host read; `number` is the site's, where it has one."""
     targets = settings.backup.backup_targets
-    keep = [
-        f"--keep-{period} {number}"
-        for period, number in settings.backup.backup_keep.numbers.items()
-    ]
+    keep = settings.backup.backup_keep.model_dump()
+    # What a host has to know of the others; a directory is each host's own.
+    shared = " ".join(each.name for each in targets if not each.kind.on_host)
+    sharing = {} if number is None else {"NODE": str(number), "SHARED": shared}
     yield _variables(
         "backup.conf",
         TARGETS=" ".join(each.name for each in targets),
-        KEEP=" ".join(keep),
+        KEEP=" ".join(f"--keep-{period} {most}" for period, most in keep.items()),
         WITH_ENCRYPTION_KEY=str(settings.backup.backup_with_encryption_key).lower(),
         AUDIT=audit.FILE,
-        **({} if number is None else _sharing(settings, number)),
+        **sharing,
     )
     for each in targets:
-        yield _target(each)
-    known = [each.known_host for each in targets if each.kind.uses_ssh]
+        more = each.kind.configuration(each) | ({"APPEND_ONLY": "true"} if each.append_only else {})
+        yield _variables(f"{each.name}.conf", REPOSITORY=each.repository, **more)
+    # A server goes by the target's name.
+    known = [f"{each.name} {each.host_key}\n" for each in targets if each.kind.uses_ssh]
     if known:
         yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
-
-
-def _sharing(settings: Settings, number: int) -> dict[str, str]:
-    """Return what a host has to know of the others; a directory is each host's own."""
-    shared = [each.name for each in settings.backup.backup_targets if not each.kind.on_host]
-    return {"NODE": str(number), "SHARED": " ".join(shared)}
-
-
-def _target(target: BackupTarget) -> File:
-    more = target.kind.configuration(target)
-    if target.append_only:
-        more["APPEND_ONLY"] = "true"
-    return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **more)
 
 
 def _variables(name: str, **values: str) -> File:
@@ -265,38 +227,27 @@ def programs(settings: Settings) -> Iterator[File]:
 
 
 def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
-    """The files with what targets log in with, which the lead of a cluster shares with the others.
-
-    One that made its own would tell people a key that the lead's takes the place of.
-    """
+    """The files with what targets log in with, which a cluster's lead shares with the others."""
     return frozenset({SSH_KEY, *(each.login_file for each in targets if each.kind.login)})
 
 
 @deploy("Backup")
 def backup(known: Known, coming: Collection[str] = ()) -> None:
-    """Have the host back itself up, and prove it by drills, as the settings say.
-
-    Args:
-        coming: files with what targets log in with that an earlier step brings.
-    """
+    """Have the host back itself up and prove it by drills; a step before brings files `coming`."""
     settings, kept = known.settings, journal.current().kept
-    running = settings.keeping(kept) if kept else settings
+    running, own = settings.keeping(kept) if kept else settings, settings.backup
     # A host without data saves nothing, and needs nothing secret.
     saves = known.site.number != 0
-    configured(
-        targets=settings.backup.backup_targets if saves else (),
-        webhook=settings.backup.backup_webhook if saves else "",
-        schedules={
-            "backup_schedule": settings.backup.backup_schedule,
-            "drill_schedule": settings.backup.drill_schedule,
-        },
-        configuration=[
+    desired = DesiredBackups(
+        targets=own.backup_targets if saves else (),
+        webhook=own.backup_webhook if saves else "",
+        schedules={key: getattr(own, key) for key in ("backup_schedule", "drill_schedule")},
+        files=[
             *configuration(settings, known.site.number),
             *programs(settings),
             # A drill restores what the version that runs has dumped.
             File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
         ],
-        timers=_TIMERS,
-        coming=coming if known.leads else {*coming, *of_the_lead(settings.backup.backup_targets)},
-        name="Configure backups and drills with their timers",
+        coming=coming if known.leads else {*coming, *of_the_lead(own.backup_targets)},
     )
+    configured(desired=desired, name="Configure backups and drills with their timers")

@@ -33,13 +33,9 @@ def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
 
 
 def check_forms(files: Mapping[str, str], *, where: str) -> None:
-    """Refuse files that no kit has, or that have not the form of such a file.
+    """Refuse texts, by path under /etc/infisical, that no kit has or that have another form there.
 
-    Args:
-        files: the text of each, by its path under /etc/infisical.
-        where: whose files they are, for the beginning of a sentence.
-
-    Raises FileError with the path, and without a word of the text.
+    Raises FileError that begins with `where`, with the path, and without a word of the text.
     """
     for path, text in files.items():
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)

@@ -31,14 +31,11 @@ _NAME = "Recovery kit"
 
 @dataclass(frozen=True)
 class KitRecord:
-    """A kit as the host remembers it.
+    """A kit as the host remembers it, by the fingerprint that is printed on it.
 
     Attributes:
-        at: when it was made.
-        kit: its fingerprint, which is printed on it.
-        recipients: whom it is encrypted for.
-        signed_by: the fingerprint of the key that signed it; empty of one of the version before.
         files: the fingerprint of each file in it, by path.
+        signed_by: the fingerprint of the key that signed it; empty of one of the version before.
     """
 
     at: str
@@ -60,11 +57,6 @@ def _fingerprint(path: str, text: str, key: str) -> str:
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
-def render_record(record: KitRecord) -> str:
-    """The file's content."""
-    return json.dumps(asdict(record), indent=2) + "\n"
-
-
 def parse_record(text: str) -> KitRecord | None:
     """The record in a file's content, None where it holds none."""
     try:
@@ -74,11 +66,9 @@ def parse_record(text: str) -> KitRecord | None:
 
 
 def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: str = "") -> Row:
-    """Return what to say of the kit.
+    """Return what to say of the kit, by the fingerprints of the files that one would have `now`.
 
-    Args:
-        setting: the fingerprint of the deployment's signing key as the settings have it, or empty.
-        now: the fingerprint of each file that a kit made at this moment would have.
+    The `setting` is the fingerprint of the deployment's signing key, or empty.
     """
     if record is None:
         return Row(_NAME, "none has been made: see `infisical-iac recovery-kit --help`", ok=False)
@@ -100,11 +90,8 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
 class KitContents:
     """The files for a kit, by path, and what else the host says, by name."""
 
-    files: dict[str, str]
+    files: dict[str, str] = field(repr=False)
     values: dict[str, str]
-
-    def __repr__(self) -> str:
-        return f"KitContents({sorted(self.files)}, {self.values})"
 
 
 def read() -> KitContents:
@@ -147,10 +134,7 @@ def make(
 ) -> tuple[Kit, str, str]:
     """Write a kit of the current host to a file, and have the host remember it.
 
-    Args:
-        to: whom it is encrypted for.
-        known: identities that must open it.
-        force: whether it may replace a file.
+    It is encrypted `to` recipients, and those identities that are `known` must open it.
 
     Returns the kit, the text of its file, and the fingerprint of the key that signed it. Raises a
     UserError.
@@ -169,6 +153,7 @@ def make(
 
 
 def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -> Kit:
+    workspace = kit_sheet.read(Path(settings.workspace.workspace_file))
     kit = Kit(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         by=audit_entries.who(),
@@ -183,9 +168,7 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
             revision=audit_entries.revision(),
         ),
         backup_targets=tuple(each.model_dump() for each in settings.backup.backup_targets),
-        workspace=sha256(
-            kit_sheet.read(Path(settings.workspace.workspace_file)).encode()
-        ).hexdigest(),
+        workspace=sha256(workspace.encode()).hexdigest(),
         recipients=tuple(each.name for each in to),
         files=found.files,
     )
@@ -210,17 +193,18 @@ def signer() -> str:
     return signing.fingerprint(signing.parse(text).public_key()) if text.strip() else ""
 
 
+def render_record(record: KitRecord) -> str:
+    """Return the content of the record's file."""
+    return json.dumps(asdict(record), indent=2) + "\n"
+
+
 def remember(made: KitRecord) -> None:
     """Keep a record on the current host."""
     write(FILE, render_record(made))
 
 
 def row(fingerprint: str = "") -> Row | None:
-    """Return what to say of the kit of the current host; None where there are no keys.
-
-    Args:
-        fingerprint: that of the key which signs kits, as the settings have it, or empty.
-    """
+    """Return what to say of the current host's kit, as `describe_record`; None without keys."""
     known, now = None, {}
     text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
     for kind, name, value in _lines(text):
@@ -244,12 +228,7 @@ _BOUND = ("keys/encryption_key", "keys/restic_password")
 
 @dataclass(frozen=True)
 class Placing:
-    """Hold what is to be done with files of /etc/infisical, by path.
-
-    Attributes:
-        put: the text of those to be written.
-        aside: those of the host that are moved aside before.
-    """
+    """The texts to `put` into /etc/infisical, by path, and what is moved aside before."""
 
     put: Mapping[str, str] = field(default_factory=dict, repr=False)
     aside: tuple[str, ...] = ()
@@ -270,11 +249,7 @@ def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) ->
     """Return what of a kit's files goes onto the host: all that it lacks.
 
     Of files that both have, the host's stays, for it may be newer; with `replace`, the kit's takes
-    its place.
-
-    Args:
-        kit: the text of each file in the kit, by path; none where no kit is given.
-        host: the same of the host.
+    its place. Both are texts by path; without a kit it has none.
 
     Raises Refused for a host that has other keys than the kit, and where a key is in neither;
     FileError for a file that no kit has.

@@ -29,14 +29,9 @@ class KnownFingerprints:
 
 
 def check(signer: str, known: KnownFingerprints) -> bool:
-    """Refuse a kit that is not signed by the deployment's key.
-
-    Args:
-        signer: the fingerprint of the key that signed it; empty for one of the version before.
+    """Raise FileError for a kit whose `signer` is another key than the deployment's, or nobody.
 
     Returns whether somebody has to be asked, since nothing is known of the key.
-
-    Raises FileError.
     """
     if not signer:
         _check_unsigned(known)

@@ -12,14 +12,9 @@ from infisical_iac.core.settings import Settings
 
 @dataclass(frozen=True)
 class Manifest:
-    """A snapshot's manifest.
+    """A snapshot's manifest, of what the package's docstring says is in it.
 
-    Attributes:
-        at: when the dump was begun.
-        host: whose database it was.
-        infisical, postgres: the versions, such as `v0.165.16` and `17.11`; may be empty.
-        key: the fingerprint of the encryption key that the database needs.
-        rows: how many rows each table has, but for those with none.
+    The versions, such as `v0.165.16` and `17.11`, may be empty.
     """
 
     at: str
@@ -54,11 +49,7 @@ def parse(text: str) -> Manifest:
 
 
 def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
-    """Raise Refused if the snapshot can't be restored onto this host.
-
-    Args:
-        key: the fingerprint of the encryption key on the host.
-    """
+    """Raise Refused if the snapshot can't be restored onto this host, which has the `key`."""
     if manifest.key != key:
         raise Refused(
             f"the snapshot of {manifest.at} needs the encryption key with fingerprint "

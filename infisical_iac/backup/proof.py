@@ -41,10 +41,8 @@ def proven(*, desired: Workspace, site: Site) -> Commands:
 
 
 def _prove(desired: Workspace, site: Site) -> None:
-    settings = site.settings
-    port = settings.stack.http_port
-    admin = _administrator(port)
-    deployer = _deployer(port)
+    settings, port = site.settings, site.settings.stack.http_port
+    admin, deployer = _administrator(port), _deployer(port)
     client = deployer or admin
     told = _contents(client, desired)
     if deployer is None:
@@ -59,7 +57,8 @@ def _prove(desired: Workspace, site: Site) -> None:
         opening()
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
-    journal.current().shown += [*told, *_aside(kept)]
+    told += _old_data(dict(line.split(" ", 1) for line in kept))
+    journal.current().shown += [*told, *given_up.after_proof(kept)]
 
 
 def _administrator(port: int) -> Client:
@@ -96,16 +95,12 @@ def _sample(client: Client, desired: Workspace) -> str:
         for environment in desired.environments
         for folder in ("/", *desired.folders)
     ]
-    numbers = gather(calls)
-    folders = sum(number is not None for number in numbers)
-    secrets = sum(number or 0 for number in numbers)
-    return f"{secrets} secrets in {folders} folders that can be read"
+    numbers = [number for number in gather(calls) if number is not None]
+    return f"{sum(numbers)} secrets in {len(numbers)} folders that can be read"
 
 
 def _read(client: Client, project: str, environment: str, folder: str) -> int | None:
-    """Return how many secrets a folder has, all of them decrypted; None for one that is not
-    there.
-    """
+    """Return how many secrets of a folder were decrypted; None for one that is not there."""
     try:
         return len(contents.secrets(client, project, environment, folder=folder))
     except ApiError as error:
@@ -117,9 +112,7 @@ def _read(client: Client, project: str, environment: str, folder: str) -> int | 
 
 
 def _services(desired: Workspace, port: int) -> list[str]:
-    """Return which services' credentials on the host work; each is tried once, for wrong ones
-    lock.
-    """
+    """Say which services' credentials work; each is tried once, for wrong ones lock."""
     api = session.api(port)
     files = kit_host.read().files
     accounts = desired.accounts()
@@ -168,11 +161,6 @@ def _turned(client: Client, admin: Client, project: str) -> list[str]:
 
 def _listed(what: str, items: Sequence[str]) -> list[str]:
     return [f"{what}:", *(f"  {each}" for each in items)] if items else []
-
-
-def _aside(kept: Sequence[str]) -> list[str]:
-    before = given_up.after_proof(kept)
-    return [*_old_data(dict(line.split(" ", 1) for line in kept)), *before]
 
 
 def _old_data(found: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,10 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 
 import pyrage
 
+from infisical_iac.backup.signing import fingerprint_of
 from infisical_iac.core.errors import FileError
 
 _PRIVATE = re.compile(
@@ -47,7 +47,7 @@ def parse(text: str) -> Recipient:
             return Recipient(kind, "X25519", pyrage.x25519.Recipient.from_str(kind))
         if kind in ("ssh-ed25519", "ssh-rsa") and len(words) > 1:
             return Recipient(
-                f"{kind} {_fingerprint(words[1])}",
+                f"{kind} {fingerprint_of(base64.b64decode(words[1], validate=True))}",
                 kind,
                 pyrage.ssh.Recipient.from_str(" ".join(words[:2])),
             )
@@ -64,11 +64,6 @@ def parse(text: str) -> Recipient:
 def parse_lines(lines: Iterable[str]) -> list[Recipient]:
     """The keys in lines, of which empty ones and those that begin with `#` are none."""
     return [parse(text) for line in lines if (text := line.strip()) and not text.startswith("#")]
-
-
-def _fingerprint(blob: str) -> str:
-    digest = sha256(base64.b64decode(blob, validate=True)).digest()
-    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 def identities(text: str) -> list[Identity]:

@@ -1,26 +1,25 @@
 """Assess how backups and drills on a host went, and list the snapshots in its targets."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_iac.backup.target import BackupTarget
 
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # Once a day, with room for the random delay and for the run itself.
 _LONGEST = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Hold what is known of one target.
+    """Hold what is known of one target: of its last snapshot, and how many there were after it.
 
     Attributes:
-        success: when the last snapshot was saved there; None if none ever was.
-        snapshot: that snapshot's id.
+        success: when it was saved; None if none ever was.
         added: the bytes that it added to the repository.
-        snapshots: how many there were after it.
         error: why the last run failed there; empty if it did not.
     """
 
@@ -34,10 +33,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Record:
-    """Hold how the last run went; `failure` holds all reasons, in one line, if there are any.
-
-    `bytes` is the size of the dump, 0 if there was none.
-    """
+    """Hold how the last run went: all reasons of a `failure`, the dump's size or 0, the targets."""
 
     began: datetime
     ended: datetime
@@ -54,19 +50,23 @@ class Record:
 def parse_record(text: str) -> Record:
     """The record in the text of last.json. Raises ValueError for any other text."""
     try:
-        found: dict[str, Any] = json.loads(text)
-        targets = [
-            Saved(**{**each, "success": _moment(each["success"]) if each["success"] else None})
-            for each in found["targets"]
-        ]
-        began, ended = _moment(found["began"]), _moment(found["ended"])
-        return Record(began, ended, found["failure"], found["bytes"], tuple(targets))
+        found = _with_moments(json.loads(text))
+        targets = tuple(Saved(**_with_moments(each)) for each in found["targets"])
+        return Record(**{**found, "targets": targets})
     except (KeyError, TypeError) as error:
         raise ValueError(f"no record of a backup: {error}") from None
 
 
+def _with_moments(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was found, with its moments as such; there may have been no success yet."""
+    texts = {name: found[name] for name in ("began", "ended", "success") if name in found}
+    return {**found} | {
+        name: _moment(text) if text or name != "success" else None for name, text in texts.items()
+    }
+
+
 def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
 def assess_record(
@@ -87,23 +87,20 @@ def assess_record(
         return (text, False) if waiting > _LONGEST else ("none yet", True)
     if record.failure:
         return f"failed at {_text(record.ended)}: {record.failure}{_last(record)}", False
-    late = [each.name for each in _of(record, targets) if is_late(each.success, now)]
+    names = {each.name for each in targets}
+    found = [each for each in record.targets if each.name in names]
+    late = [each.name for each in found if is_late(each.success, now)]
     if late:
         return f"no success within 26 h for {', '.join(late)}{_last(record)}", False
-    names = ", ".join(each.name for each in _of(record, targets))
+    to = ", ".join(each.name for each in found)
     here = all(each.kind.on_host for each in targets)
-    text = f"{_text(record.ended)}, {size(record.bytes)} to {names}"
+    text = f"{_text(record.ended)}, {size(record.bytes)} to {to}"
     return f"{text} (on this host only)" if here else text, True
 
 
 def size(bytes: int) -> str:
     """A size for people, such as `6.1 MB`."""
     return f"{bytes / 1e6:.1f} MB" if bytes >= 1e6 else f"{bytes / 1e3:.0f} kB"
-
-
-def _of(record: Record, targets: Iterable[BackupTarget]) -> list[Saved]:
-    names = {each.name for each in targets}
-    return [each for each in record.targets if each.name in names]
 
 
 def is_late(success: datetime | None, now: datetime) -> bool:
@@ -113,24 +110,21 @@ def is_late(success: datetime | None, now: datetime) -> bool:
 
 def _last(record: Record) -> str:
     moments = [each.success for each in record.targets if each.success]
-    return f"; last success {_text(max(moments))}" if moments else "; there is none yet"
+    return _last_success(max(moments, default=None))
+
+
+def _last_success(moment: datetime | None) -> str:
+    return f"; last success {_text(moment)}" if moment else "; there is none yet"
 
 
 def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.strftime(_FORMAT)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One snapshot, as its tags tell.
-
-    Attributes:
-        at: when it was saved.
-        version: of Infisical.
-        bytes: of the dump.
-        secrets: how many secrets there were, over all projects.
-        migrations: how many migrations the database had seen.
-        key: the fingerprint of the encryption key that its database needs.
+    """One snapshot, as its tags tell: Infisical's version, the dump's size, how many secrets and
+    migrations there were, and the fingerprint of the encryption key that it needs.
     """
 
     id: str
@@ -192,8 +186,7 @@ class Drill:
     Attributes:
         failure: why the snapshot is not proven, in one line; empty if it is.
         success: when a drill last proved a snapshot; None if none ever did.
-        target: where the snapshot was.
-        snapshot: its id; `at` when it was made, `version` of which Infisical.
+        at: when the snapshot was made, of the Infisical that `version` says.
         login: who was let in: `deployer`, or `administrator` where the deployer was not.
         canary: `alive`, or `none` where the login sees no canary.
         folders, secrets: how many were read.
@@ -226,21 +219,13 @@ class Drill:
 def parse_drill(text: str) -> Drill:
     """The drill in the text of last.json. Raises ValueError for any other text."""
     try:
-        found: dict[str, Any] = json.loads(text)
-        moments = {name: _moment(found[name]) for name in ("began", "ended")}
-        success = _moment(found["success"]) if found["success"] else None
-        return Drill(**{**found, **moments, "success": success})
+        return Drill(**_with_moments(json.loads(text)))
     except (KeyError, TypeError) as error:
         raise ValueError(f"no record of a drill: {error}") from None
 
 
 def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:
-    """Return what to say of the drills, and whether they are well.
-
-    Args:
-        drill: the last one; None before the first.
-        since: since when there should be drills; None where they are not set up.
-    """
+    """Return what to say of the drills, and whether they are well, as `assess_record` does."""
     if since is None:
         return "not set up: `infisical-iac apply` does it", False
     if drill is None:
@@ -248,12 +233,9 @@ def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) 
         if waiting > _LONGEST_BETWEEN_DRILLS:
             return f"none yet, {waiting.days} days after they were set up", False
         return "none yet: `infisical-iac restore --drill` makes one", True
+    last = _last_success(drill.success)
     if drill.failure:
-        return f"failed at {_text(drill.ended)}: {drill.failure}{_last_drill(drill)}", False
+        return f"failed at {_text(drill.ended)}: {drill.failure}{last}", False
     if now - (drill.success or drill.ended) > _LONGEST_BETWEEN_DRILLS:
-        return f"no success within {_LONGEST_BETWEEN_DRILLS.days} days{_last_drill(drill)}", False
+        return f"no success within {_LONGEST_BETWEEN_DRILLS.days} days{last}", False
     return f"{_text(drill.ended)}, {drill.proof}", True
-
-
-def _last_drill(drill: Drill) -> str:
-    return f"; last success {_text(drill.success)}" if drill.success else "; there is none yet"

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar
 
 from pyinfra import logger
@@ -16,7 +17,7 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
-from infisical_iac.backup.target import BackupTarget
+from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -65,10 +66,7 @@ def choose_source(
     replace_keys: bool,
 ) -> SnapshotSource:
     """Return what is to be restored: from one target, or any, with the files of an opened kit."""
-    targets = [each for each in settings.backup_targets if target in (None, each.name)]
-    if not targets:
-        names = ", ".join(each.name for each in settings.backup_targets)
-        raise UserError(f"there is no backup target {target!r}: the settings have {names}")
+    targets = choose_targets(settings.backup_targets, target)
     if opened is None:
         return SnapshotSource(snapshot, targets)
     return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
@@ -76,11 +74,8 @@ def choose_source(
 
 @dataclass(frozen=True)
 class Restored:
-    """The snapshot that was restored, and the state before it.
-
-    Attributes:
-        before: who could get in; None where that could not be read.
-        public: whether the public address answered.
+    """The snapshot that was restored, who could get in before it, if that is known, and whether
+    the public address answered.
     """
 
     manifest: Manifest
@@ -120,10 +115,6 @@ def restored(source: SnapshotSource, *, settings: Settings, compose: str, projec
     Infisical serves the old data until the last step. It stays stopped then, for the stack to
     bring up. Raises a UserError, with the old data where they were, for a snapshot that can't be
     fetched, that is for another key or a newer version, or that is not what its manifest says.
-
-    Args:
-        compose: the text of the Compose file.
-        project: the slug of the project whose members are compared.
     """
     yield from decide(source, over=host.get_fact(Keys).database)
     yield step(_restore, source, settings, compose, project)
@@ -137,14 +128,9 @@ def decide(source: SnapshotSource, *, over: bool) -> Commands:
 
 
 def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
-    def load() -> dict[str, int]:
-        return snapshot.load(DIRECTORY, PROJECT, settings.stack.start_timeout)
-
     write(f"{DIRECTORY}/compose.yaml", compose)
-
-    def close() -> None:
-        edge.close(settings)
-
+    load = partial(snapshot.load, DIRECTORY, PROJECT, settings.stack.start_timeout)
+    close = partial(edge.close, settings)
     exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
 
 
@@ -164,8 +150,7 @@ def exchange(
     manifest.refuse(found, key=key, settings=settings)
     logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
     manifest.refuse_difference(found, load())
-    public = gate.public(settings)
-    _restored[host.name] = Restored(found, _access(project), public)
+    _restored[host.name] = Restored(found, _access(project), gate.public(settings))
     close()
     do("swap", *loaded, doing="put the snapshot in the place of the data")
     session.forget()
@@ -187,11 +172,7 @@ def _access(project: str) -> Access | None:
 def placed(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
     """Begin the restore: put the kit's files onto the host, and move those aside that differ.
 
-    Raises Refused, with nothing changed, for keys that are others than the host's or are
-    missing.
-
-    Args:
-        more: the keys that not every host has, in one word.
+    Raises Refused, with nothing changed, for keys that are others than the host's or are missing.
     """
     files = at(site, RestoreSite).files(source.files)
     yield from decide_placing(
@@ -295,13 +276,10 @@ class RestoreSite:
         run_containers(settings, known.machine)
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
-        """Have the old data serve; called at the end of the way back.
+        """Have the old data serve, at the end of the way back; return what the host is like now.
 
-        Args:
-            touched: whether the data had changed places.
-            kept: sentences on what is kept of the new ones, for the end of what is returned.
-
-        Returns a sentence on what the host is like now. Raises a UserError.
+        The data had changed places if they were `touched`. The sentence ends with what is `kept` of
+        the new ones. Raises a UserError.
         """
         there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
         if touched and there:

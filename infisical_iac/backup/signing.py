@@ -37,8 +37,12 @@ def parse(text: str) -> Ed25519PrivateKey:
 
 def fingerprint(key: Ed25519PublicKey) -> str:
     """Return what tells a public key from all others, such as `SHA256:…`."""
-    digest = sha256(_BLOB + key.public_bytes_raw()).digest()
-    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+    return fingerprint_of(_BLOB + key.public_bytes_raw())
+
+
+def fingerprint_of(blob: bytes) -> str:
+    """Return the fingerprint of an SSH public key, of which `blob` is the second word, decoded."""
+    return f"SHA256:{_text(sha256(blob).digest()).rstrip('=')}"
 
 
 def sign(content: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:

@@ -15,10 +15,6 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
 
     Returns the fingerprint of the host's encryption key, and the manifest, to which the dump fits.
     Raises UserError with the reason of each target.
-
-    Args:
-        directory: where on the host, in `fetched`.
-        snapshot: its id, or `latest`.
     """
     reasons = []
     for target in targets:
@@ -36,12 +32,8 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
 def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     """Load the dump that was fetched into a new database, of a Compose project of its own.
 
-    Returns how many rows each table has. The database is stopped then, its data are in the
-    project's volume. Raises CommandFailed.
-
-    Args:
-        directory: where it was fetched to, with a `compose.yaml` that has a postgres.
-        timeout: how many seconds the database may take to start.
+    Returns how many rows each table has. The database, which may take `timeout` seconds to start,
+    is stopped then; its data are in the project's volume. Raises CommandFailed.
     """
     command = script("snapshot", "load", directory, project, str(timeout))
     return rows(run(command, doing="load the snapshot").splitlines())

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
-from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.validation import SettingsModel
 
 DIRECTORY = "/etc/infisical/backup"
@@ -203,11 +203,6 @@ class BackupTarget(SettingsModel):
         return kind
 
     @property
-    def known_host(self) -> str:
-        """The line of known_hosts for its server, which goes by the target's name."""
-        return f"{self.name} {self.host_key}\n"
-
-    @property
     def login_file(self) -> str:
         """The file on the host that holds what it logs in with."""
         return f"{DIRECTORY}/{self.name}.env"
@@ -236,13 +231,19 @@ class Keep(SettingsModel):
 
     @model_validator(mode="after")
     def _something_stays(self) -> Self:
-        if min(self.numbers.values()) < 0 or not any(self.numbers.values()):
+        numbers = self.model_dump().values()
+        if min(numbers) < 0 or not any(numbers):
             raise ValueError("must keep at least one, in numbers of 0 or more")
         return self
 
-    @property
-    def numbers(self) -> dict[str, int]:
-        return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
+
+def choose_targets(targets: Sequence[BackupTarget], name: str | None) -> list[BackupTarget]:
+    """Return the target of a name, or all without one. Raises UserError where there is none."""
+    chosen = [each for each in targets if name in (None, each.name)]
+    if not chosen:
+        names = ", ".join(each.name for each in targets)
+        raise UserError(f"there is no backup target {name!r}: the settings have {names}")
+    return chosen
 
 
 def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Drill, ListedSnapshots, Record
-from infisical_iac.backup.target import BackupTarget
+from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core import audit
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.remote import run, write
@@ -76,18 +76,10 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
 def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) -> Drill:
     """Have the current host restore a snapshot beside what it runs; return what that has proven.
 
-    Args:
-        snapshot: its id, or `latest`.
-        target: where to take it from; None for the first target that has it whole.
-        targets: those of the settings.
-
-    Raises UserError with what is wrong with the snapshot, or if there can be no drill now.
+    It is taken from the `target`, or from the first of the `targets` that has it whole. Raises
+    UserError with what is wrong with the snapshot, or if there can be no drill now.
     """
-    names = [each.name for each in targets]
-    if target not in (None, *names):
-        raise UserError(
-            f"there is no backup target {target!r}: the settings have {', '.join(names)}"
-        )
+    choose_targets(targets, target)
     active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
     if active.strip() == "activating":
         raise Refused("a drill is at work already: `infisical-iac status` tells how it ends")

@@ -46,9 +46,8 @@ def read_releases() -> list[Release]:
 
 def read_given_up() -> list[GivenUp]:
     """Return the data that changes were given up with, and that are kept."""
-    return given_up.parse_given_up(
-        release_step("given_up", doing="see what was given up").splitlines()
-    )
+    lines = release_step("given_up", doing="see what was given up").splitlines()
+    return given_up.parse_given_up(lines)
 
 
 def discard_releases(settings: Settings, image: str) -> None:
@@ -211,7 +210,6 @@ class Changeover(ABC):
 
 
 def _stuck(why: str, error: UserError) -> RunFailed:
-    """Return what is to be raised where not even the way back was come to the end of."""
     return RunFailed(
         f"the version before could not be brought back ({error}); no data were removed, and "
         f"`infisical-iac apply` tries again. What came before: {why}"

@@ -9,13 +9,9 @@ from infisical_iac.core.errors import Refused, RunFailed
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the host.
+    """A key of the host, by its name in commands and its file in /etc/infisical/keys.
 
-    Attributes:
-        name: what the command calls it.
-        file: its file in /etc/infisical/keys.
-        purpose: what it is for.
-        ends: what ends together with it, in sentences; empty if nothing does.
+    With it end the things that `ends` names, in sentences.
     """
 
     name: str
@@ -53,12 +49,7 @@ def of_file(file: str) -> Key:
 
 
 def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
-    """Return why the encryption key is not rotated.
-
-    Args:
-        version: of the Infisical that runs.
-        replaces: whether its database has a place for a second key.
-    """
+    """Return why the encryption key is not rotated, of an Infisical that `replaces` it or not."""
     if replaces:
         return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "

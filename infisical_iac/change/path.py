@@ -6,16 +6,7 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images, Numbers, numbers_of
 
 
-class Broken(NamedTuple):
-    """A release that nobody should run, and why."""
-
-    version: Numbers
-    reason: str
-
-
-class Crossing(NamedTuple):
-    """A release that can't be crossed in one step by those before it, and why."""
-
+class _Refused(NamedTuple):
     version: Numbers
     reason: str
 
@@ -23,14 +14,16 @@ class Crossing(NamedTuple):
 # Since this one, a release migrates the database by itself when it starts.
 FIRST: Numbers = (0, 111, 0)
 
+# What nobody should run.
 BROKEN = (
-    Broken(
+    _Refused(
         (0, 110),
         "v0.110 broke self-hosted instances, which v0.111.0 repaired: take v0.111.0 or a later one",
     ),
 )
+# What those before it can't cross in one step.
 CROSSINGS = (
-    Crossing(
+    _Refused(
         (0, 94, 0),
         "from before v0.94.0 it ends in 'Invalid root key encryption strategy', with no secret "
         "readable: set up a new instance and carry the secrets over",
@@ -39,8 +32,6 @@ CROSSINGS = (
 
 # The official image's size, unpacked.
 IMAGE_KIB = 2900 * 1024
-
-
 _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
 # What a new database and a dump need beside their data.
 _SPARE_KIB = 256 * 1024
@@ -69,8 +60,7 @@ class Room(NamedTuple):
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
-    """Return what changes its version, each with from what to what; empty for no change that
-    matters.
+    """Return what changes its version, each with from what to what.
 
     A minor version of PostgreSQL reads the data of another, and Redis holds nothing that is
     missed: they are no change.
@@ -113,11 +103,7 @@ def refuse(was: Images, wanted: Images) -> None:
 
 
 def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
-    """Raise Refused if a dump would go to an older major version of PostgreSQL.
-
-    Args:
-        instead: what can be done.
-    """
+    """Raise Refused, with what can be done `instead`, if a dump would go to an older PostgreSQL."""
     if wanted.major < was.major:
         raise Refused(
             f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
@@ -136,11 +122,7 @@ def refuse_other_major(was: Images, wanted: Images) -> None:
 
 
 def refuse_room(room: Room, *, images: int) -> None:
-    """Raise Refused if dump, new database and images don't fit.
-
-    Args:
-        images: the KiB that the images which are not on the host yet will take.
-    """
+    """Raise Refused if dump, new database and missing images, of so many KiB, don't fit."""
     new = room.data + _SPARE_KIB
     parts = (
         ("Docker's images", room.images, images),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from infisical_iac.backup import manifest
@@ -40,14 +40,7 @@ class UnfinishedChange(NamedTuple):
 
 @dataclass(frozen=True)
 class Release:
-    """Hold what ran at a time, with its data of that time.
-
-    Attributes:
-        name: its directory's.
-        images: the references of its images, by service; `ids` likewise.
-        manifest: of its dump; None for one whose change failed, which has no dump any more.
-        bytes: the size of its dump.
-    """
+    """Hold what ran at a time, with its dump; one whose change failed has none any more."""
 
     name: str
     images: dict[str, str]
@@ -62,7 +55,6 @@ class Release:
 
     @property
     def migrations(self) -> int:
-        """Return how many migrations its database has had."""
         return self.manifest.rows.get("infisical_migrations", 0) if self.manifest else 0
 
 
@@ -103,7 +95,7 @@ def _with_manifest(release: Release, text: str) -> Release:
         size = int(json.loads(text)["dump"]["bytes"])
     except (FileError, LookupError, TypeError, ValueError):
         return release
-    return Release(release.name, release.images, release.ids, read, size)
+    return replace(release, manifest=read, bytes=size)
 
 
 def choose(releases: Sequence[Release], name: str | None) -> Release:
@@ -111,12 +103,10 @@ def choose(releases: Sequence[Release], name: str | None) -> Release:
     whole = [each for each in releases if each.manifest]
     if not whole:
         raise Refused("no release is kept on the host: the first upgrade makes one")
-    if name is None:
-        return whole[0]
-    for each in whole:
-        if name == each.name:
-            return each
-    raise Refused(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
+    found = next((each for each in whole if name in (None, each.name)), None)
+    if not found:
+        raise Refused(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
+    return found
 
 
 def refuse_other_schema(release: Release, migrations: int) -> None:
@@ -129,12 +119,9 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
 
 
 def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
-    """Return what need not be kept of releases and of failed changes, beside the newest `keep` of
-    each.
+    """Return what can go beside the first `keep` releases and failed changes, the newest.
 
-    Args:
-        releases: the newest first.
-        needed: the images that are in use.
+    Images that are `needed` stay.
     """
     whole = [each for each in releases if each.manifest]
     failed = [each for each in releases if not each.manifest]
@@ -163,9 +150,7 @@ def differing(runs: Images, settings: StackSettings) -> list[str]:
 
 
 def moved(serves: WayIn, settings: Settings) -> list[str]:
-    """Return what of the way in is as it was then, until the next apply brings that of the
-    settings.
-    """
+    """Return what of the way in is as it was then, until the next apply."""
     told = []
     if serves.port != settings.stack.http_port:
         told.append(

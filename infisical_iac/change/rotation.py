@@ -217,9 +217,6 @@ def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     """Replace a key, and return what is to be said of it.
 
     Raises RunFailed, with the old key in its place and at work, or with how it comes to.
-
-    Args:
-        project: the slug of the project whose secrets are read before and after.
     """
     holders = at(site, KeyHolders)
     if key.name == "restic":
@@ -247,11 +244,9 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
     elif found.way == "go back":
         _go_back(key, holders, "it was interrupted")
     _end(key, holders)
-    return (
-        f"The new {key.name} key is in use."
-        if found.ends_new
-        else f"The {key.name} key is the old one."
-    )
+    if found.ends_new:
+        return f"The new {key.name} key is in use."
+    return f"The {key.name} key is the old one."
 
 
 def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) -> None:

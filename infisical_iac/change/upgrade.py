@@ -31,13 +31,7 @@ from infisical_iac.workspace import gate
 
 @dataclass(frozen=True)
 class VersionChange:
-    """Hold what is to run, and with which data.
-
-    Attributes:
-        was: what runs now.
-        compose: the text of the wanted Compose file, whose images are on the host.
-        data: the release whose data it gets; None for those that are there.
-    """
+    """Hold what runs now, the Compose file of what is to, and the release whose data it gets."""
 
     was: Images
     compose: str
@@ -45,7 +39,6 @@ class VersionChange:
 
     @property
     def wanted(self) -> Images:
-        """Return what is to run."""
         return images_of(self.compose)
 
 
@@ -53,9 +46,6 @@ def made_on_host(change: VersionChange, settings: Settings, project: str) -> lis
     """Make the change, and return what is to be said of it.
 
     Raises RunFailed, with what ran before running again, or with how it comes to.
-
-    Args:
-        project: the slug of the project whose secrets are read before and after.
     """
     now, then = way_in(stack.compose_text()), way_in(change.compose)
     before = gate.before(settings, project, now.port, same_way=now == then)
@@ -114,9 +104,8 @@ class _OnHost(Changeover):
         if not session.api(stack.published_port()).answers():
             raise CheckFailed("the API does not answer")
         kept = given_up.parse_given_up(said.splitlines())
-        return given_up.describe_data(
-            kept, f" of {kept[0].since}" if kept and kept[0].since else ""
-        )
+        since = f" of {kept[0].since}" if kept and kept[0].since else ""
+        return given_up.describe_data(kept, since)
 
 
 @dataclass(frozen=True)
@@ -139,11 +128,8 @@ class VersionChanges:
     def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
         """Go back to a release by a rollback, and return what is to be said of it.
 
-        Raises a UserError, with what ran before running again, or with how it comes to.
-
-        Args:
-            was: what runs now.
-            data: the release whose data it gets; None for those that are there.
+        It gets the `data` of a release, or has those that are there. Raises a UserError, with what
+        ran before running again, or with how it comes to.
         """
         settings = self.site.settings
         change = VersionChange(was, fetch_release(release, settings.stack), data)
@@ -188,8 +174,7 @@ def ended(
 ) -> Commands:
     """End a change of version that was interrupted: completed if it is well, else undone.
 
-    Args:
-        closed: whether the edge lets nobody in, which nobody needs without such a change.
+    An edge that is `closed` without such a change is opened.
     """
     if unfinished is None and closed:
         yield Item("~", "edge", "closed, and no change is under way: opened")

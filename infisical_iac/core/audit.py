@@ -22,11 +22,7 @@ _RUN = secrets.token_hex(4)
 
 
 def begin(event: Event | None = None) -> None:
-    """Write that a run is about to make its first change on the current host.
-
-    Args:
-        event: what is done; None takes the journal's.
-    """
+    """Write that a run is about to make its first change on the current host."""
     _append(event or journal.current().event, "begun")
 
 

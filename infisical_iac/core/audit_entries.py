@@ -12,6 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from infisical_iac.core.item import with_names
+
 _ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 10
 
@@ -61,16 +63,13 @@ Outcome = Literal["begun", "done", "failed"]
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One line of the log.
+    """One line of the log: when (in UTC) and by whom, as `user@machine`, what was done.
 
     Attributes:
-        at: when, in UTC, such as `2026-11-25T14:20:00Z`.
-        by: who, as `user@machine`.
-        event: what was done.
         outcome: `begun` is written before the first change, the others at the end.
         run: an id that the entries of one run share.
         revision: the commit of this project.
-        changes: what was changed, a line each; no secret.
+        changes: a line each; no secret.
         reason: why it failed.
     """
 
@@ -163,9 +162,6 @@ def doings_of(logs: Mapping[str, Log]) -> list[Doing]:
 
     What a run did on one host, or on some, is told with their names. It has ended when it has on
     each host, and failed if it did on one.
-
-    Args:
-        logs: of all hosts, by their names.
     """
     found: dict[str, dict[str, Doing]] = {}
     for host, log in logs.items():
@@ -195,6 +191,4 @@ def _named(lines: Mapping[str, Sequence[str]], of: int) -> list[str]:
     for host, each in lines.items():
         for line in each:
             hosts.setdefault(line, {})[host] = None
-    return [
-        line if len(names) == of else f"{', '.join(names)}: {line}" for line, names in hosts.items()
-    ]
+    return with_names(hosts, of=of)

@@ -21,7 +21,7 @@ from infisical_iac.core import audit, journal, lock
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.hosts import each_of
-from infisical_iac.core.item import Item, together
+from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
 
@@ -31,12 +31,7 @@ _AGAIN = "run again, and what is missing is completed"
 
 @dataclass(frozen=True)
 class DeployStep:
-    """A step that has been run.
-
-    Attributes:
-        made: what it changed.
-        seconds: how long it took.
-    """
+    """A step that has been run: what it changed, and how long it took."""
 
     name: str
     made: list[Item]
@@ -142,10 +137,7 @@ class Deployment:
 def looked(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator[Deployment]:
     """The deploy to the inventory's host, once its operations have looked at it.
 
-    Args:
-        writes: takes the lock; None for a plan, which changes nothing and takes none.
-
-    Raises a UserError, with nothing changed.
+    What `writes` takes the lock; a plan takes none. Raises a UserError, with nothing changed.
     """
     with connected(inventory, shares=False) as host:
         if writes:
@@ -189,13 +181,9 @@ def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
             codes.add(error[1])
     if said:
         # What is wrong for all of a cluster, such as a setting, is no one host's.
-        raise RunFailed(
-            "; ".join(
-                sentence if len(names) == len(hosts) else f"{', '.join(names)}: {sentence}"
-                for sentence, names in said.items()
-            ),
-            code=codes.pop() if len(codes) == 1 else RunFailed.code,
-        )
+        sentences = with_names(said, of=len(hosts))
+        code = codes.pop() if len(codes) == 1 else RunFailed.code
+        raise RunFailed("; ".join(sentences), code=code)
 
 
 def _prepared(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:

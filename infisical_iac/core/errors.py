@@ -54,13 +54,10 @@ def masked(text: str) -> str:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return the text on one line, with control characters escaped.
+    """Return the text on one line, with control characters escaped but for those to `keep`.
 
     Names of files and keys, and what a server answers, are others' words: a terminal must not obey
     them.
-
-    Args:
-        keep: characters that stay although they are not printable, such as line ends.
     """
     if text.isprintable():
         return text

@@ -163,21 +163,16 @@ class Rewritten(Item):
         return Item(self.kind, self.what, self.detail, diff=diff(text, self.content))
 
 
+_OF_PATH = ("kind", "mode", "owner")
+
+
 def difference(file: File, there: PathState | None) -> Item:
     """Return how `file` differs from what is there."""
     if there is None:
         return Item("+", file.path)
     wanted = file.state
-    details = [
-        f"{what} {is_} → {should_be}"
-        for what, is_, should_be in (
-            ("kind", there.kind, wanted.kind),
-            ("mode", there.mode, wanted.mode),
-            ("owner", there.owner, wanted.owner),
-        )
-        if is_ != should_be
-    ]
-    detail = ", ".join(details)
+    pairs = ((each, getattr(there, each), getattr(wanted, each)) for each in _OF_PATH)
+    detail = ", ".join(f"{what} {is_} → {then}" for what, is_, then in pairs if is_ != then)
     if there.sha256 and there.sha256 != wanted.sha256:
         return Rewritten("~", file.path, detail, content=file.content)
     return Item("~", file.path, detail)

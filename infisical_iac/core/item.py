@@ -1,6 +1,6 @@
 """Differences between what is and what should be, and lines of a status, for people to read."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -56,6 +56,14 @@ def together(items: Iterable[Item]) -> list[Item]:
             places[same] = len(merged)
             merged.append(item)
     return merged
+
+
+def with_names(sentences: Mapping[str, Collection[str]], *, of: int) -> list[str]:
+    """Return sentences with the names of their hosts, unless they are those of all hosts."""
+    return [
+        sentence if len(names) == of else f"{', '.join(names)}: {sentence}"
+        for sentence, names in sentences.items()
+    ]
 
 
 @dataclass(frozen=True)

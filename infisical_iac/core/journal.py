@@ -15,7 +15,7 @@ from pyinfra.context import host, state
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, Unknown, UpToDate
+from infisical_iac.core.item import Item, Unknown, UpToDate, with_names
 
 # By part, those without which nothing of it can be done. One that names itself is a chain: each of
 # its operations needs those before it.
@@ -263,11 +263,9 @@ def changed() -> bool:
 
 
 def missing_for(look: Look, *, unseen: bool = False) -> str:
-    """Return the blocked operation that one can't go on without; empty for none.
+    """Return the blocked operation that one of any host can't go on without; empty for none.
 
-    Args:
-        look: the one's, which may be of any host of the run.
-        unseen: whether it could not see what it works on before.
+    It may not have seen what it works on before, and is `unseen` then.
     """
     if look.blocked:
         return ""
@@ -288,11 +286,7 @@ def missing_for(look: Look, *, unseen: bool = False) -> str:
 def _comes_before(name: str, other: str) -> bool:
     """Return whether one operation is called before another, on a host on which both are."""
     orders = ([look.name for look in run.looks.values()] for run in _journals.values())
-    return any(
-        order.index(name) < order.index(other)
-        for order in orders
-        if name in order and other in order
-    )
+    return any({name, other} <= {*each} and each.index(name) < each.index(other) for each in orders)
 
 
 def block_waiting() -> None:
@@ -397,9 +391,7 @@ class Journals:
 
     @property
     def unknown(self) -> list[str]:
-        """Return what can't be seen yet, each sentence once; with the host's name if not so on
-        all.
-        """
+        """Return what can't be seen yet, each once; with the host's name if not so on all."""
         return self._sentences(lambda journal: journal.unknown)
 
     @property
@@ -419,10 +411,7 @@ class Journals:
         for name, each in self.journals.items():
             for sentence in read(each):
                 found.setdefault(sentence, []).append(name)
-        return [
-            sentence if len(names) == len(self.journals) else f"{', '.join(names)}: {sentence}"
-            for sentence, names in found.items()
-        ]
+        return with_names(found, of=len(self.journals))
 
     @property
     def remedy(self) -> str:

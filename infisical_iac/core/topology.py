@@ -54,11 +54,7 @@ class InventoryHosts:
     several: ClassVar[bool] = False
 
     def leader(self, hosts: Sequence[Host], *, quorum: bool) -> Host:
-        """Return the host to work on, once all that can be are connected. Raises a UserError.
-
-        Args:
-            quorum: whether they must be able to work; else they are only looked at.
-        """
+        """Return the host to work on, or to look at without a `quorum`. Raises a UserError."""
         return hosts[0]
 
     def share(self) -> None:

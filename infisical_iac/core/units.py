@@ -109,12 +109,7 @@ def is_unit(file: File) -> bool:
 def installed(
     wanted: Sequence[File], there: Mapping[str, PathState], units: Mapping[str, UnitState]
 ) -> Commands:
-    """Write those of the `wanted` files that differ, and let systemd read units that changed.
-
-    Args:
-        there: what is at the paths of the files.
-        units: whose files may have been changed by somebody else.
-    """
+    """Write those of the `wanted` files that differ, and let systemd read units that changed."""
     wrong = files.differing(wanted, there)
     yield from files.written(wrong, there)
     if any(map(is_unit, wrong)) or any(each.outdated for each in units.values()):

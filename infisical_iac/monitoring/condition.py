@@ -1,7 +1,7 @@
 """Describe a host's health: a row for each thing, and whether it is well."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -32,7 +32,7 @@ class Running:
     health: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConditionState:
     """The containers by service, the disk, and the certificate.
 
@@ -61,14 +61,14 @@ class ConditionState:
     certificate_ends: int | None = None
     engine: bool = True
     holder: str = ""
-    credentials: Mapping[str, Term] = field(default_factory=dict)
+    credentials: dict[str, Term] = field(default_factory=dict)
     backups_since: int | None = None
     backups: str = ""
-    saved: Mapping[str, datetime] = field(default_factory=dict)
+    saved: dict[str, datetime] = field(default_factory=dict)
     drills_since: int | None = None
     drills: str = ""
     closed: int | None = None
-    unfinished: Mapping[str, str] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
 
@@ -81,11 +81,7 @@ def rows(
     now: datetime,
     inside: Sequence[Row] = (),
 ) -> list[Row]:
-    """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC.
-
-    Args:
-        inside: the rows that `access` and `instance` make.
-    """
+    """The rows of the status; `drift`, `access` and `instance` make those that are given."""
     found = [
         *_containers(condition, settings),
         *edge(condition),
@@ -119,12 +115,9 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
 
 
 def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
-    """Return a row on each access that nothing in the workspace file gives, or on there being none,
-    and one on each note.
+    """Return a row on each access that nothing in the workspace file gives, or one on none.
 
-    Args:
-        foreign: the access.
-        notes: what of it could not be seen, and what the file accepts in vain.
+    There is one on each note too: what could not be seen, and what the file accepts in vain.
     """
     found = [Row("Access", f"{each.what}: {each.detail}", ok=False) for each in foreign]
     seen = "as the file says, as far as it was seen" if notes else "as the file says"
@@ -134,10 +127,8 @@ def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
     """Return the row on what the instance has besides what is declared.
 
-    It is no trouble: the members of an organization may make such things for themselves.
-
-    Args:
-        beyond: None where it isn't known, for the reason that `error` gives, if there is one.
+    It is no trouble: the members of an organization may make such things for themselves. Where it
+    isn't known, `error` is why, if that is.
     """
     if beyond is None:
         return [Row("Instance", f"can't be told: {error}")] if error else []
@@ -232,30 +223,25 @@ def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
 
 
 def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    since = condition.backups_since
+    targets, since = settings.backup.backup_targets, _moment(condition.backups_since)
     try:
-        text, ok = record.assess_record(
-            record.parse_record(condition.backups) if condition.backups else None,
-            settings.backup.backup_targets,
-            since=None if since is None else datetime.fromtimestamp(since, UTC),
-            now=now,
-        )
+        last = record.parse_record(condition.backups) if condition.backups else None
     except ValueError as error:
         return Row("Last backup", f"its record can't be read: {error}", ok=False)
-    return Row("Last backup", text, ok)
+    return Row("Last backup", *record.assess_record(last, targets, since=since, now=now))
 
 
 def drill(condition: ConditionState, now: datetime) -> Row:
-    since = condition.drills_since
     try:
-        text, ok = record.assess_drill(
-            record.parse_drill(condition.drills) if condition.drills else None,
-            since=None if since is None else datetime.fromtimestamp(since, UTC),
-            now=now,
-        )
+        last = record.parse_drill(condition.drills) if condition.drills else None
     except ValueError as error:
         return Row("Last drill", f"its record can't be read: {error}", ok=False)
-    return Row("Last drill", text, ok)
+    since = _moment(condition.drills_since)
+    return Row("Last drill", *record.assess_drill(last, since=since, now=now))
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def ended(record: str) -> str:
@@ -268,18 +254,11 @@ def ended(record: str) -> str:
 
 
 def last_apply(done: Sequence[Doing]) -> Row:
-    return Row("Last apply", _last([each for each in done if each.last.event == "apply"]))
-
-
-def _last(log: Sequence[Doing]) -> str:
-    if not log:
-        return "none yet"
-    last = log[-1]
-    told = f"{last.began} by {last.last.by}"
-    if last.last.revision:
-        told += f", revision {last.last.revision}"
-    if not last.ended:
-        return f"{told}: has not ended"
-    if last.last.outcome == "failed":
-        return f"{told}: failed"
-    return f"{told}: changed {len(last.last.changes)}" if last.last.event == "apply" else told
+    last = next((each for each in reversed(done) if each.last.event == "apply"), None)
+    if not last:
+        return Row("Last apply", "none yet")
+    entry = last.last
+    ends = {"begun": "has not ended", "failed": "failed"}
+    how = ends.get(entry.outcome, f"changed {len(entry.changes)}")
+    revision = f", revision {entry.revision}" if entry.revision else ""
+    return Row("Last apply", f"{last.began} by {entry.by}{revision}: {how}")

@@ -19,41 +19,32 @@ class Condition(Fact[ConditionState]):
         return script("status", lock, served_name, str(port))
 
     def process(self, output: list[str]) -> ConditionState:
-        containers: dict[str, Running] = {}
-        free = size = 0.0
-        ends = None
-        closed = None
-        unfinished: dict[str, str] = {}
-        holder = backups = drills = firewall = ""
-        since = drilling = None
-        terms: dict[str, Term] = {}
-        saved: dict[str, datetime] = {}
+        given = tuple(given_up.parse_given_up(output))
+        found = ConditionState(engine="engine" in output, given_up=given)
         for line in output:
             match line.split():
                 case ["container", service, image, status, health]:
-                    containers[service] = Running(image, status, health)
-                case ["disk", left, whole]:
-                    free, size = int(left) / 1024**2, int(whole) / 1024**2
+                    found.containers[service] = Running(image, status, health)
+                case ["disk", free, size]:
+                    found.disk_free_gb = int(free) / 1024**2
+                    found.disk_size_gb = int(size) / 1024**2
                 case ["certificate", seconds]:
-                    ends = int(seconds)
+                    found.certificate_ends = int(seconds)
                 case ["credentials", name, made, end]:
-                    terms[name] = Term(datetime.fromisoformat(made), datetime.fromisoformat(end))
+                    moments = map(datetime.fromisoformat, (made, end))
+                    found.credentials[name] = Term(*moments)
                 case ["backups", seconds, *words]:
-                    since, backups = int(seconds), " ".join(words)
+                    found.backups_since, found.backups = int(seconds), " ".join(words)
                 case ["saved", target, seconds]:
-                    saved[target] = datetime.fromtimestamp(int(seconds), UTC)
+                    found.saved[target] = datetime.fromtimestamp(int(seconds), UTC)
                 case ["drills", seconds, *words]:
-                    drilling, drills = int(seconds), " ".join(words)
+                    found.drills_since, found.drills = int(seconds), " ".join(words)
                 case ["closed", seconds]:
-                    closed = int(seconds)
+                    found.closed = int(seconds)
                 case ["unfinished", what, *words]:
-                    unfinished[what] = " ".join(words)
+                    found.unfinished[what] = " ".join(words)
                 case ["firewall", how]:
-                    firewall = how
+                    found.firewall = how
                 case ["busy", *words]:
-                    holder = " ".join(words)
-        return ConditionState(
-            *(containers, free, size, ends, "engine" in output, holder, terms),
-            *(since, backups, saved, drilling, drills),
-            *(closed, unfinished, tuple(given_up.parse_given_up(output)), firewall),
-        )
+                    found.holder = " ".join(words)
+        return found

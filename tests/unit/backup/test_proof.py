@@ -86,7 +86,7 @@ def test_what_was_put_aside_goes_by_the_command_without_that_of_another_restore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
-    (told,) = proof._aside(["volume infisical_postgres_before_20261125T180000Z"])
+    (told,) = proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"})
     assert told.endswith(
         "docker volume rm infisical_postgres_before_20261125T180000Z && "
         "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import proof, restore
-from infisical_iac.backup.deploy import BackupState
+from infisical_iac.backup.deploy import BackupState, DesiredBackups
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import rotation, upgrade
@@ -134,15 +134,14 @@ def _rotation(state: str) -> Iterable[Any]:
 def _backup(
     there: BackupState, *targets: BackupTarget, given: dict[str, str] | None = None
 ) -> Iterable[Any]:
-    return backup.decide(
-        there,
-        targets or [_TARGET],
-        given or {},
+    desired = DesiredBackups(
+        targets=targets or [_TARGET],
         webhook="",
         schedules={"backup_schedule": "*-*-* 02:30:00"},
-        configuration=_CONFIGURATION,
+        files=_CONFIGURATION,
         timers=["infisical-backup.timer"],
     )
+    return backup.decide(there, desired, given or {})
 
 
 def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
