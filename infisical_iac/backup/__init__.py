@@ -62,7 +62,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 
-A kit is believed if the key that signed it is the deployment's: see kit_trust.py. Nothing in it
+A kit is believed if the key that signed it is the deployment's: see signing.py. Nothing in it
 tells that, for whoever knows a recipient's public key can make a kit.
 
 On the host stays `/etc/infisical/recovery-kit.json`: when the last kit was made, for whom, and a

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.backup import kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_sheet, signing
 from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_forms
 from infisical_iac.backup.recipients import Identity, Recipient, parse
 from infisical_iac.backup.settings import BackupSettings
@@ -76,7 +76,7 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     if _KEY in changed:
         changed = [_KEY]  # all fingerprints change with it
     due = [path for path in changed if not path.startswith(_CREDENTIALS)]
-    signed, is_expected = kit_trust.row_text(record.signed_by, setting)
+    signed, is_expected = signing.row_text(record.signed_by, setting)
     made = f"made {record.at}{signed}"
     if due:
         more = f" and {len(due) - 3} more" if len(due) > 3 else ""
@@ -144,7 +144,7 @@ def make(
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
         signer = signing.fingerprint(key.public_key())
-        kit_trust.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
+        signing.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
         text = kit_sheet.seal(kit, to, key, known)
         kit_sheet.save(output, text, force=force)
         remember(record_of(kit, kit_sheet.fingerprint(text), signer))

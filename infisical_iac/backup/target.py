@@ -3,12 +3,12 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
 from infisical_iac.core.errors import SettingsError, UserError
-from infisical_iac.core.validation import SettingsModel
+from infisical_iac.core.validation import SettingsModel, matching
 
 DIRECTORY = "/etc/infisical/backup"
 
@@ -154,21 +154,16 @@ class BackupTarget(SettingsModel):
 
     example: ClassVar = {"name": "local", "repository": "/var/backups/infisical"}
 
-    name: str
+    # The host's files of a target lie beside those of the names that are taken.
+    name: Annotated[
+        str,
+        matching(r"[a-z][a-z0-9-]{0,31}", "must be 1 to 32 small letters, digits and hyphens"),
+        matching("(?!(backup|webhook)$).*", "is taken: choose another name"),
+    ]
     repository: str
     host_key: str = ""
     port: int = 22
     append_only: bool = False
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", value):
-            raise ValueError(f"{value!r} must be 1 to 32 small letters, digits and hyphens")
-        # The host's files of a target lie beside these.
-        if value in ("backup", "webhook"):
-            raise ValueError(f"{value!r} is taken: choose another name")
-        return value
 
     @field_validator("repository")
     @classmethod

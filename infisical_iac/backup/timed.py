@@ -85,21 +85,17 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
         raise Refused("a drill is at work already: `infisical-iac status` tells how it ends")
     changes: list[str] = []
     with audit.recorded("drill", changes):
-        found = _drill(f"{snapshot} {target or ''}\n")
+        write(_DRILL_REQUEST, f"{snapshot} {target or ''}\n")
+        try:
+            found = record.parse_drill(made("drill", timeout=_DRILL_SECONDS))
+        except ValueError as error:
+            raise UserError(f"the drill's record on the host can't be read: {error}") from None
+        finally:
+            run(f"rm -f {_DRILL_REQUEST}", doing="take the request away")
         if found.failure:
             raise RunFailed(f"the drill failed: {found.failure}")
         changes.append(f"proven: {found.proof}")
     return found
-
-
-def _drill(request: str) -> Drill:
-    write(_DRILL_REQUEST, request)
-    try:
-        return record.parse_drill(made("drill", timeout=_DRILL_SECONDS))
-    except ValueError as error:
-        raise UserError(f"the drill's record on the host can't be read: {error}") from None
-    finally:
-        run(f"rm -f {_DRILL_REQUEST}", doing="take the request away")
 
 
 def list_snapshots() -> tuple[list[ListedSnapshots], str]:

@@ -114,8 +114,7 @@ def access(
     """
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with open_host(inventory) as (host, settings):
-        from infisical_iac.core.connection import with_others
-        from infisical_iac.core.hosts import each_of
+        from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.watch import read_requests
 
         if not settings.stack.runs_caddy:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.backup import kit_sheet, kit_trust
+from infisical_iac.backup import kit_sheet, signing
 from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_sheet import read
 from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
@@ -94,6 +94,6 @@ def _tell(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> No
     echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Note that apart from the kit, best as `{kit_trust.SETTING}` in group_data/hetzner.py: a "
+        f"Note that apart from the kit, best as `{signing.SETTING}` in group_data/hetzner.py: a "
         "restore takes no kit of another key."
     )

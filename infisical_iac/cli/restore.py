@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.backup import kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_sheet, signing
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
-from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
+from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
 from infisical_iac.cli.run import run_or_back
 from infisical_iac.core.errors import FileError, UserError
@@ -133,14 +133,14 @@ def _refuse_others(
     if opened is None:
         return
     known = replace(known, setting=settings.recovery_fingerprint, own=kit_host.signer())
-    if not kit_trust.check(opened.signer, known):
+    if not signing.check_signer(opened.signer, known):
         return
     try:
-        if ask and click.confirm(kit_trust.question(opened.signer), err=True):
+        if ask and click.confirm(signing.trust_question(opened.signer), err=True):
             return
     except click.Abort:  # nobody is there to answer
         pass
-    raise kit_trust.refuse_unasked(opened.signer)
+    raise signing.refuse_unasked(opened.signer)
 
 
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:

@@ -44,8 +44,7 @@ def _look(inventory: str) -> list[Row]:
     with open_host(inventory, quorum=False) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.core import audit, lock
-        from infisical_iac.core.connection import with_others
-        from infisical_iac.core.hosts import each_of
+        from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.monitoring.condition_fact import Condition
 

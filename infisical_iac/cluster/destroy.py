@@ -9,9 +9,8 @@ from typing import Self
 from pyinfra.api.host import Host
 
 from infisical_iac.cluster import swarm
-from infisical_iac.core.connection import HOST_DEPLOYMENT, current, with_others
+from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
-from infisical_iac.core.hosts import each_of
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.destroy import HostRemoval

@@ -1,14 +1,16 @@
-"""Set the speed of the SSH connection, and word its failures."""
+"""Connections to hosts: the current one, all of them at once, their speed and their failures."""
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
+import gevent  # type: ignore[import-untyped]
 import paramiko
 from pyinfra import logger
 from pyinfra.api.host import Host
-from pyinfra.context import ctx_host
+from pyinfra.context import ctx_config, ctx_host
 from pyinfra.context import host as current_host
 
 # In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
@@ -93,3 +95,40 @@ def without_delay(host: Host) -> None:
     transport = client.get_transport() if client else None
     if transport is not None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+T = TypeVar("T")
+
+
+def on_each(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T | Exception]:
+    """Call something for each host, current then; what it returns or raises, in their order.
+
+    Waits for all. On a single host it is called here, so that an interruption reaches it.
+    """
+
+    def one(host: Host) -> T | Exception:
+        try:
+            with ctx_config.use(host.state.config.copy()), current(host):
+                return call(host)
+        except Exception as error:  # whatever it is, the other hosts go on to their end
+            return error
+
+    if len(hosts) == 1:
+        with current(hosts[0]):
+            return [call(hosts[0])]
+    greenlets = [host.state.pool.spawn(one, host) for host in hosts]
+    try:
+        gevent.joinall(greenlets)
+    finally:
+        gevent.killall(greenlets)
+    return [greenlet.value for greenlet in greenlets]
+
+
+def each_of(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T]:
+    """The same, where all must return: the first thing that was raised is raised then."""
+    found = []
+    for each in on_each(hosts, call):
+        if isinstance(each, Exception):
+            raise each
+        found.append(each)
+    return found

@@ -18,9 +18,8 @@ from pyinfra.api.state import State, StateStage
 from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
-from infisical_iac.core.connection import LOST, current, lost, with_others
+from infisical_iac.core.connection import LOST, current, each_of, lost, with_others
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.hosts import each_of
 from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal

@@ -68,7 +68,8 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
     ask = (
         partial(_ask_over, client.get_transport(), wait + _ANSWER_SECONDS) if client else _ask_here
     )
-    answer, let_go = ask(command, f"{_holder()}\n")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S UTC}"
+    answer, let_go = ask(command, f"by {who()} since {now}, process {os.getpid()}\n")
     atexit.register(let_go)
     if answer.startswith("busy"):
         holder = answer.removeprefix("busy").strip()
@@ -112,8 +113,3 @@ def _ask_here(command: str, holder: str) -> tuple[str, _LetGo]:
     local.stdin.write(holder)
     local.stdin.flush()
     return local.stdout.readline().strip(), local.stdin.close
-
-
-def _holder() -> str:
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"by {who()} since {now}, process {os.getpid()}"

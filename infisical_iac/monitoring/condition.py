@@ -149,20 +149,15 @@ def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
         there = condition.containers.get(service)
         if there is None:
             yield Row(service, f"no container; {named(image)} is wanted", ok=False)
-        else:
-            yield _container(service, there, image)
-
-
-def _container(service: str, there: Running, wanted: str) -> Row:
-    same = there.image == wanted
-    # Where the tags are the same, their digests tell what differs.
-    runs, due = there.image, wanted
-    if same or named(runs) != named(due):
-        runs, due = named(runs), named(due)
-    version = runs if same else f"{runs}, but {due} is wanted"
-    how = there.health if there.status == "running" else there.status
-    ok = same and (there.status, there.health) == ("running", "healthy")
-    return Row(service, f"{version}: {how}", ok)
+            continue
+        same, runs, due = there.image == image, named(there.image), named(image)
+        if not same and runs == due:
+            # Their digests tell what differs.
+            runs, due = there.image, image
+        version = runs if same else f"{runs}, but {due} is wanted"
+        how = there.health if there.status == "running" else there.status
+        ok = same and (there.status, there.health) == ("running", "healthy")
+        yield Row(service, f"{version}: {how}", ok)
 
 
 # How what has closed the edge is ended, by its name.

@@ -16,12 +16,12 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host, kit_sheet, kit_trust, restore_deploy, signing
+from infisical_iac.backup import kit_host, kit_sheet, restore_deploy, signing
 from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.kit_sheet import seal
-from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import parse
+from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli import restore
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
@@ -45,7 +45,7 @@ def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
     [KnownFingerprints(SIGNER), KnownFingerprints(setting=SIGNER), KnownFingerprints(own=SIGNER)],
 )
 def test_a_kit_of_the_known_key_is_taken_without_a_question(known: KnownFingerprints) -> None:
-    assert kit_trust.check(SIGNER, known) is False
+    assert signing.check_signer(SIGNER, known) is False
 
 
 @pytest.mark.parametrize(
@@ -54,33 +54,35 @@ def test_a_kit_of_the_known_key_is_taken_without_a_question(known: KnownFingerpr
 )
 def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
     with pytest.raises(FileError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
-        kit_trust.check(SIGNER, known)
+        signing.check_signer(SIGNER, known)
 
 
 def test_what_the_command_is_told_wins_over_what_was_known_before() -> None:
     """After a new signing key, or onto a host that was deployed anew."""
-    assert kit_trust.check(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
-    assert kit_trust.check(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
+    assert (
+        signing.check_signer(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
+    )
+    assert signing.check_signer(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
 
 
 def test_somebody_is_asked_only_where_nothing_is_known() -> None:
-    assert kit_trust.check(SIGNER, KnownFingerprints()) is True
-    assert SIGNER in kit_trust.question(SIGNER)
+    assert signing.check_signer(SIGNER, KnownFingerprints()) is True
+    assert SIGNER in signing.trust_question(SIGNER)
 
 
 def test_a_kit_without_a_signature_is_taken_only_where_that_is_said() -> None:
     with pytest.raises(FileError, match=r"has no signature.*--accept-unsigned-kit"):
-        kit_trust.check("", KnownFingerprints(own=SIGNER))
-    assert kit_trust.check("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
+        signing.check_signer("", KnownFingerprints(own=SIGNER))
+    assert signing.check_signer("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
     with pytest.raises(FileError, match="no --fingerprint can be compared"):
-        kit_trust.check("", KnownFingerprints(SIGNER, unsigned=True))
+        signing.check_signer("", KnownFingerprints(SIGNER, unsigned=True))
 
 
 def test_no_kit_is_made_that_a_restore_would_refuse() -> None:
-    kit_trust.refuse_another(SIGNER, setting="")
-    kit_trust.refuse_another(SIGNER, setting=SIGNER)
+    signing.refuse_another(SIGNER, setting="")
+    signing.refuse_another(SIGNER, setting=SIGNER)
     with pytest.raises(FileError, match="'recovery_fingerprint'"):
-        kit_trust.refuse_another(SIGNER, setting=_OTHER)
+        signing.refuse_another(SIGNER, setting=_OTHER)
 
 
 class _Restoring:
