@@ -1,11 +1,10 @@
 """`infisical-iac backup`: a backup at once, and what there is."""
 
 from dataclasses import asdict
-from typing import Any
 
 import click
 
-from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
+from infisical_iac.backup.record import ListedSnapshots, Record, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.output import counted, print_table
@@ -60,18 +59,15 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
 
 def _tell(found: Record, *, as_json: bool) -> None:
     if as_json:
-        print_data({"bytes": found.bytes, "failure": found.failure, "saved": _data(found.saved)})
+        keys = ("name", "snapshot", "added", "snapshots")
+        saved = [{key: getattr(each, key) for key in keys} for each in found.saved]
+        print_data({"bytes": found.bytes, "failure": found.failure, "saved": saved})
         return
     for each in found.saved:
         echo(
             f"{each.name}: snapshot {each.snapshot} of {size(found.bytes)}, "
             f"{size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
         )
-
-
-def _data(saved: list[Saved]) -> list[dict[str, Any]]:
-    keys = ("name", "snapshot", "added", "snapshots")
-    return [{key: asdict(each)[key] for key in keys} for each in saved]
 
 
 @click.command("list")

@@ -1,7 +1,6 @@
 """`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
 
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.api.client import Client
 from infisical_iac.check import model, usage
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
@@ -79,14 +77,6 @@ def _line(found: CheckFinding) -> Text:
     return line.append(printable(f" {found.kind}: {found.message}"))
 
 
-@dataclass(frozen=True)
-class _Inside:
-    """Hold what Infisical has: the project's id, and names of secrets by environment and folder."""
-
-    project_id: str
-    names: Names
-
-
 @click.command()
 @click.argument(
     "repository",
@@ -123,25 +113,39 @@ def check(
     """
     if offline and fix:
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
+    project, names = "", None
     if offline:
-        workspace, inside = load(workspace_file or Path(WORKSPACE_FILE)), None
+        workspace = load(workspace_file or Path(WORKSPACE_FILE))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
-            workspace, inside, address = reached.desired, _inside(reached), reached.address
-        if fix and (written := complete(repository, workspace, inside.project_id, address)):
+            workspace = reached.desired
+            project = verify.project_id(reached.client, workspace.project.slug)
+            names = _names(reached, project)
+        if fix and (written := complete(repository, workspace, project, reached.address)):
             echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
     looked = Repository(repository, workspace)
-    judged = model.judge(_findings(looked, inside), looked.exceptions(), model.NAME)
+    judged = model.judge(_findings(looked, project, names), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
-    show(looked, judged, is_compared=inside is not None)
+    show(looked, judged, is_compared=names is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
-def _findings(looked: Repository, inside: _Inside | None) -> list[CheckFinding]:
-    found = [*looked.files(), *looked.starts(inside.project_id if inside else "")]
+def _names(reached: Reached, project: str) -> Names:
+    """Return the names of secrets, by environment and folder. Raises UserError."""
+
+    def listed(slug: str) -> list[tuple[str, str]]:
+        with verify.asking(slug):
+            return holdings.in_environment(reached.client, project, slug)
+
+    return holdings.collect([each.slug for each in reached.desired.environments], listed)
+
+
+def _findings(looked: Repository, project: str, names: Names | None) -> list[CheckFinding]:
+    found = [*looked.files(), *looked.starts(project)]
     held = looked.held
     for name, (reads, _) in held.items():
-        found += (_dynamic(name, place) for place in reads.dynamic)
+        dynamic = f"{name} reads keys whose names are only known when it runs: not checked."
+        found += (CheckFinding("dynamic-read", each, "", dynamic, True) for each in reads.dynamic)
         found += (
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
@@ -149,27 +153,7 @@ def _findings(looked: Repository, inside: _Inside | None) -> list[CheckFinding]:
     found += (
         CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
     )
-    if inside:
-        found += usage.missing(held, inside.names, looked.workspace)
-        found += usage.left_over(held, looked.elsewhere(), inside.names, looked.workspace)
+    if names is not None:
+        found += usage.missing(held, names, looked.workspace)
+        found += usage.left_over(held, looked.elsewhere(), names, looked.workspace)
     return found
-
-
-def _dynamic(service: str, place: str) -> CheckFinding:
-    message = f"{service} reads keys whose names are only known when it runs: not checked."
-    return CheckFinding("dynamic-read", place, "", message, is_note=True)
-
-
-def _inside(reached: Reached) -> _Inside:
-    """Return what Infisical has of the workspace file. Raises UserError if it isn't all
-    there.
-    """
-    project = verify.project_id(reached.client, reached.desired.project.slug)
-    slugs = [each.slug for each in reached.desired.environments]
-    listed = partial(_in_environment, reached.client, project)
-    return _Inside(project, holdings.collect(slugs, listed))
-
-
-def _in_environment(client: Client, project: str, slug: str) -> list[tuple[str, str]]:
-    with verify.asking(slug):
-        return holdings.in_environment(client, project, slug)

@@ -38,6 +38,16 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"
 
 
+@click.group()
+def credentials() -> None:
+    """Look at, hand out, replace and deliver what services log in with.
+
+    Each service has a client secret in each environment, in a file on the host. With
+    INFISICAL_API_URL set, as for `infisical-iac workspace`, they are those of the Infisical there,
+    and their files are in the directory of --credentials.
+    """
+
+
 def _span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     match = re.fullmatch(r"(0)|([0-9]{1,4})([mhd])", value)
     if match is None:
@@ -126,7 +136,7 @@ def _others_can_read_output() -> bool:
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o077)
 
 
-@click.command("list", short_help="List age, use, expiry and file of each.")
+@credentials.command("list", short_help="List age, use, expiry and file of each.")
 @place_options
 @json_option
 def list_command(keeping: Keeping, as_json: bool) -> None:
@@ -168,7 +178,7 @@ def _others(row: Overview) -> str:
     return str(row.others or "none")
 
 
-@click.command(short_help="Print what a service starts with.")
+@credentials.command(short_help="Print what a service starts with.")
 @service_argument
 @environment_option
 @click.option(
@@ -178,13 +188,7 @@ def _others(row: Overview) -> str:
 )
 @place_options
 @yes_option
-def show(
-    service: str,
-    environment: str,
-    output: Path | None,
-    keeping: Keeping,
-    yes: bool,
-) -> None:
+def show(service: str, environment: str, output: Path | None, keeping: Keeping, yes: bool) -> None:
     """Print the three variables that SERVICE starts with in an environment.
 
     Write them into its .env.local with --output; git must ignore the file. Those of the environment
@@ -257,7 +261,7 @@ def delivery(account: ServiceAccount, *, deploys: bool, tell: Callable[[str], No
     return Delivery(account, way, deploys, tell)
 
 
-@click.command(short_help="Deliver credentials to where services run.")
+@credentials.command(short_help="Deliver credentials to where services run.")
 @click.argument("service", required=False)
 @click.option(
     *("--env", "--environment", "environment"),
@@ -329,7 +333,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
         echo("Nothing to deliver.")
 
 
-@click.command(short_help="Replace a client secret, with an overlap.")
+@credentials.command(short_help="Replace a client secret, with an overlap.")
 @service_argument
 @environment_option
 @overlap_option
@@ -361,19 +365,13 @@ def rotate(
             Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
 
 
-@click.command(short_help="Revoke all client secrets of a service, at once.")
+@credentials.command(short_help="Revoke all client secrets of a service, at once.")
 @service_argument
 @environment_option
 @place_options
 @yes_option
 @lock_options
-def revoke(
-    service: str,
-    environment: str,
-    keeping: Keeping,
-    yes: bool,
-    lock: Lock,
-) -> None:
+def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lock) -> None:
     """Revoke all client secrets of SERVICE in an environment, with all tokens, at once.
 
     Those that others made for its identity too; its file is removed. The next apply makes new
@@ -403,17 +401,3 @@ def revoke(
     echo(f"{count} of {name} revoked; the next apply makes a new one.")
     if step.account.target:
         echo(f"{step.account.target} keeps one that no longer works.")
-
-
-@click.group()
-def credentials() -> None:
-    """Look at, hand out, replace and deliver what services log in with.
-
-    Each service has a client secret in each environment, in a file on the host. With
-    INFISICAL_API_URL set, as for `infisical-iac workspace`, they are those of the Infisical there,
-    and their files are in the directory of --credentials.
-    """
-
-
-for command in (list_command, show, rotate, revoke, push):
-    credentials.add_command(command)

@@ -13,7 +13,7 @@ from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers
 from infisical_iac.init.answers import NEW, Answers
-from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
+from infisical_iac.init.services import FoundService, look, name_services
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
 
@@ -137,16 +137,16 @@ def _defaults(directory: Path) -> Mapping[str, Any]:
 
 def _refuse_edited(directory: Path) -> None:
     paths = (answers.SETTINGS_FILE, answers.WORKSPACE_FILE)
-    texts = {path: _text(directory / path) for path in paths if (directory / path).exists()}
+    texts = {
+        path: (directory / path).read_text("utf-8", errors="replace")
+        for path in paths
+        if (directory / path).exists()
+    }
     if edited := answers.edited(texts):
         raise Refused(
             f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
             "keep a copy and give --force"
         )
-
-
-def _text(file: Path) -> str:
-    return file.read_text("utf-8", errors="replace")
 
 
 def _existing(directory: Path, value: str) -> Path:
@@ -165,7 +165,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
         return {}
     echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
-        echo(_line(number, each, service))
+        echo(f"{number:4}  {service.name:24} {each.path:32} {', '.join(each.signs)}")
     echo()
     homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
     if yes:
@@ -187,10 +187,6 @@ def _local_files(homes: Mapping[FoundService, Path], site_url: str) -> dict[Path
         home / local_file.NAME: local_file.text(home, LocalFile("", site_url, service.folder))
         for service, home in homes.items()
     }
-
-
-def _line(number: int, found: FoundDirectory, service: FoundService) -> str:
-    return f"{number:4}  {service.name:24} {found.path:32} {', '.join(found.signs)}"
 
 
 def _write(files: Mapping[Path, str]) -> None:

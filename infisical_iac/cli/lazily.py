@@ -15,10 +15,8 @@ class LazyGroup(click.Group):
 
     Args:
         summaries: by the command's name, its line in the list.
-        prefix: what the names of the modules begin with; the rest is the command's name, with
-            underscores, which is the function's too, or is `<name>_command` where that would hide
-            one of Python's.
-        module: the module of all the functions, where they share one.
+        module: the name of the module of a command, with {} for the name of its function: the
+            command's with underscores, or `<name>_command` where that would hide one of Python's.
         modules: by the command's name, the module of its function, where it is another one.
     """
 
@@ -26,24 +24,21 @@ class LazyGroup(click.Group):
         self,
         *args: Any,
         summaries: Mapping[str, str],
-        prefix: str = "",
-        module: str = "",
+        module: str = "{}",
         modules: Mapping[str, str] = {},
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._summaries, self._prefix, self._module = summaries, prefix, module
-        self._modules = modules
+        self._summaries, self._module, self._modules = summaries, module, modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order in which one comes to need them."""
         return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._summaries:
             return None
         name = cmd_name.replace("-", "_")
-        own = self._modules.get(cmd_name, self._module or self._prefix + name)
+        own = self._modules.get(cmd_name, self._module.format(name))
         module = import_module(f"{__package__}.{own}")
         command: click.Command = getattr(module, f"{name}_command", None) or getattr(module, name)
         return command

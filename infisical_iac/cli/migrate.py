@@ -22,20 +22,18 @@ from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.workspace.load import load
 
-_COMMANDS = {
-    "scan": "Find .env files: where they belong, and what is in them.",
-    "plan": "Write down what would go where, to be reviewed.",
-    "apply": "Write the plan into Infisical, and read it back.",
-    "verify": "Verify that every key of the plan is there, unchanged.",
-    "clean": "Delete the .env files that were verified.",
-    "history": "Search git's objects for the values.",
-}
-
 
 @click.group(
     cls=LazyGroup,
-    summaries=_COMMANDS,
-    prefix="migrate_",
+    summaries={
+        "scan": "Find .env files: where they belong, and what is in them.",
+        "plan": "Write down what would go where, to be reviewed.",
+        "apply": "Write the plan into Infisical, and read it back.",
+        "verify": "Verify that every key of the plan is there, unchanged.",
+        "clean": "Delete the .env files that were verified.",
+        "history": "Search git's objects for the values.",
+    },
+    module="migrate_{}",
     modules={"scan": "migrate"},
 )
 def migrate() -> None:

@@ -19,7 +19,6 @@ from infisical_iac.migrate.cleaning import (
     Examined,
     KeptFile,
     MovedFile,
-    Ready,
     delete,
     examine,
     read_report,
@@ -30,12 +29,8 @@ _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True)
-class _Keys:
-    """Hold what the archive is written for and proved with; no recipients: there is to be none."""
-
-    recipients: Sequence[Recipient]
-    identities: Sequence[Identity]
+# What the archive is written for, and proved with; none of the first: there is to be no archive.
+_Keys = tuple[Sequence[Recipient], Sequence[Identity]]
 
 
 @dataclass(frozen=True)
@@ -44,10 +39,6 @@ class _Plan:
     additions: Sequence[ignores.Addition]
     examples: Sequence[Path]
     archive: Path | None
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.examined.ready or self.additions or self.examples)
 
 
 @click.command()
@@ -87,7 +78,7 @@ def clean(
     plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in sorted(report.unverified))
     _show(root, plan)
     _show_references(root, plan_file, [each.path for each in report.verified])
-    if plan.archive and not keys.recipients:
+    if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
             "public key that age-keygen prints, or --no-archive"
@@ -95,11 +86,11 @@ def clean(
     if no_archive and plan.examined.ready:
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
-    if plan.is_empty:
-        echo("Nothing to do.")
-    else:
+    if plan.examined.ready or plan.additions or plan.examples:
         confirm("Make these changes?", yes=yes)
         kept = [*kept, *_run(root, plan, keys, key)]
+    else:
+        echo("Nothing to do.")
     ctx.exit(FOUND if kept else 0)
 
 
@@ -110,7 +101,7 @@ def _keys(
     if no_archive and (lines or identity):
         raise UserError("--no-archive needs no keys: leave it out, or the keys")
     known = archive.identities(_lines(identity)) if identity else []
-    return _Keys(archive.recipients(lines), known)
+    return archive.recipients(lines), known
 
 
 def _lines(file: Path) -> list[str]:
@@ -131,20 +122,16 @@ def _show(root: Path, plan: _Plan) -> None:
     if plan.archive:
         items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
     for ready in plan.examined.ready:
-        items.append(Item("-", ready.file.path, _detail(ready)))
+        file = ready.file
+        detail = f"{counted(len(file.keys), 'key')} of {file.service} in {file.environment}"
+        detail += ", tracked by git" if ready.is_tracked else ""
+        detail += f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
+        items.append(Item("-", file.path, detail))
     show(items, _lines_of(plan.examined.kept))
 
 
 def _lines_of(kept: Iterable[KeptFile]) -> list[str]:
     return [printable(str(each)) for each in kept]
-
-
-def _detail(ready: Ready) -> str:
-    file = ready.file
-    whole = f"{counted(len(file.keys), 'key')} of {file.service} in {file.environment}"
-    tracked = ", tracked by git" if ready.is_tracked else ""
-    skipped = f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
-    return whole + tracked + skipped
 
 
 def _name(root: Path, file: Path) -> str:
@@ -181,7 +168,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
                 f"git check-ignore -v {plan.archive.name} says"
             )
         contents = {each.file.path: each.data for each in plan.examined.ready}
-        archive.write(plan.archive, contents, keys.recipients, keys.identities)
+        archive.write(plan.archive, contents, *keys)
         echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
     kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
     show([], _lines_of(kept))

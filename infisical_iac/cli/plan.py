@@ -1,12 +1,9 @@
 """`infisical-iac plan`: what a run would change."""
 
-from collections.abc import Sequence
-
 import click
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import as_data, count, print_foreign, print_notes, show
-from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import echo, print_data
 
 
@@ -37,12 +34,8 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
         print_data({**data, "notes": notes})
     else:
         show([*planned, *blocked], unknown)
-        echo(_sum(planned, blocked))
+        changes = f"{count(planned)} to make" if planned else "Nothing to change"
+        echo(f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}.")
         print_foreign(foreign)
     print_notes(notes)
     ctx.exit(1 if blocked else 0 if deployment.settled else FOUND)
-
-
-def _sum(planned: Sequence[Item], blocked: Sequence[Item]) -> str:
-    changes = f"{count(planned)} to make" if planned else "Nothing to change"
-    return f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}."

@@ -78,15 +78,8 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
     and its reason shown. Exit status: 1 if a check failed or none could run, else 0.
     """
     outcome = Outcome()
-    arguments = [
-        str(_SUITE),
-        "--inventory",
-        inventory,
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-    ]
+    arguments = [str(_SUITE), "--inventory", inventory]
+    arguments += ["-p", "no:terminal", "-p", "no:cacheprovider"]
     if junit:
         arguments += ["--junit-xml", str(junit)]
     status = pytest.main(arguments, plugins=[outcome])

@@ -60,22 +60,6 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
             raise Refused(f"that is not {each.name}: nothing was changed")
 
 
-@click.command()
-@inventory_option
-@workspace_file_option
-@click.argument("email")
-def invite(inventory: str, file: Path | None, email: str) -> None:
-    """Print a new invitation link for EMAIL, who was invited but has not come yet.
-
-    The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
-    """
-    with reach(inventory, file, None) as reached:
-        if email.lower() not in reached.desired.people:
-            raise UserError(f"{email} is not in `people` of the workspace file: add it first")
-        organization = organization_id(reached.client)
-        echo(renew(reached.client, reached.admin(), organization, email))
-
-
 # In the order in which a sentence counts them.
 _COUNTED = ("credentials", "import", "folder", "environment")
 _NO_MEMORY = (
@@ -206,7 +190,20 @@ def apply(
         print_notes(notes)
 
 
-workspace.add_command(invite)
+@workspace.command()
+@inventory_option
+@workspace_file_option
+@click.argument("email")
+def invite(inventory: str, file: Path | None, email: str) -> None:
+    """Print a new invitation link for EMAIL, who was invited but has not come yet.
+
+    The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
+    """
+    with reach(inventory, file, None) as reached:
+        if email.lower() not in reached.desired.people:
+            raise UserError(f"{email} is not in `people` of the workspace file: add it first")
+        organization = organization_id(reached.client)
+        echo(renew(reached.client, reached.admin(), organization, email))
 
 
 def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str]:
