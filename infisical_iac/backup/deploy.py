@@ -19,7 +19,6 @@ from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
-from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.site import Known
@@ -217,13 +216,11 @@ def _variables(name: str, **values: str) -> File:
 
 def programs(settings: Settings) -> Iterator[File]:
     """The scripts, and the units that run them."""
-    for part in _PARTS:
-        yield File(f"{units.SCRIPTS}/{part}.sh", script_file(part))
+    yield from map(units.program, _PARTS)
     for what in ("backup", "drill"):
         for kind in (".timer", ".service", "-failed.service"):
             unit = f"infisical-{what}{kind}"
-            text = template(unit, settings=settings, script=f"{units.SCRIPTS}/{what}.sh")
-            yield File(f"{units.DIRECTORY}/{unit}", text)
+            yield units.unit_file(unit, settings=settings, script=f"{units.SCRIPTS}/{what}.sh")
 
 
 def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from infisical_iac.core.files import File, PathState
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script_file, template
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,16 @@ SCRIPTS = "/usr/local/lib/infisical-iac"
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
+
+
+def unit_file(name: str, **values: object) -> File:
+    """Return the file of a unit, of the template with its name."""
+    return File(f"{DIRECTORY}/{name}", template(name, **values))
+
+
+def program(name: str) -> File:
+    """Return the script `<name>.sh` as a file that the host keeps for its units."""
+    return File(f"{SCRIPTS}/{name}.sh", script_file(name))
 
 
 def is_unit(file: File) -> bool:

@@ -65,7 +65,6 @@ class ManagedCertificates(SharedResource):
         return self.found.get(self.desired.certificate_name)
 
     def diff(self) -> Changes:
-        """Yield the certificate if it is missing, or was not issued."""
         if not (name := self.desired.certificate_name):
             return
         what, there = f"certificate {name}", self.desired_one
@@ -96,7 +95,6 @@ class FormerCertificates(SharedResource):
     made = 100
 
     def diff(self) -> Changes:
-        """Yield what deletes them, in a cluster."""
         if not self.desired.network:
             return
         for name, there in self.deployment[ManagedCertificates].found.items():
@@ -111,7 +109,6 @@ class LoadBalancer(SharedResource):
     found: BoundLoadBalancer | None = None
 
     def find(self) -> None:
-        """Look at the balancer, where there should be a cluster."""
         if self.desired.first.role:
             self.found = self.deployment.find_by_name(self.collection, self.desired.name)
 
@@ -141,13 +138,11 @@ class LoadBalancer(SharedResource):
         yield from self._diff_names(desired)
 
     def price(self) -> Iterable[Price]:
-        """Return what the balancer costs."""
         if balancer := self.desired.balancer:
             yield self.deployment.prices.balancer(balancer.type, self.desired.first.location)
 
     @classmethod
     def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
-        """Return its type, how many nodes are healthy, and its public addresses."""
         health = [*target_health(found).values()]
         healthy = f"{health.count(HEALTHY)} of {len(health)} healthy"
         addresses = ", ".join(public_addresses(found).values())
@@ -394,7 +389,6 @@ class DnsRecords(SharedResource):
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
-        """Yield what deletes the records of the deployment in the zone."""
         zone, one = deployment[cls].zone, deployment.desired.first
         if zone is None:
             return

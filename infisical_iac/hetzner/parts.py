@@ -88,7 +88,6 @@ class PlacementGroup(SharedResource):
             self.found = self.client.placement_groups.get_by_name(group)
 
     def diff(self) -> Changes:
-        """Yield the group if it is missing."""
         if (group := self.desired.first.group) and self.found is None:
             yield change("+", f"placement group {group}", "spread", partial(self._create, group))
 
@@ -115,7 +114,6 @@ class PrivateNetwork(SharedResource):
     found: BoundNetwork | None = None
 
     def find(self) -> None:
-        """Look at the network, where there should be a cluster."""
         if self.desired.first.role:
             self.found = self.deployment.find_by_name(self.collection, self.desired.name)
 
@@ -187,7 +185,6 @@ class PrimaryIps(ServerResource):
             yield change("+", f"primary IP {name}", detail, partial(self._create, version))
 
     def price(self) -> Iterable[Price]:
-        """Return what each address costs."""
         return map(self._price, self.desired.versions)
 
     def create(self, version: str, name: str, labels: dict[str, str], *, goes: bool) -> Any:
@@ -229,7 +226,6 @@ class ReverseDns(ServerResource):
     made = 75
 
     def diff(self) -> Changes:
-        """Yield the addresses that lead back to another name, or to none."""
         addresses, name = self.node[PrimaryIps].found, self.desired.host_name
 
         def point(version: str) -> None:
@@ -272,7 +268,6 @@ class CloudVolume(ServerResource):
     found: BoundVolume | None = None
 
     def find(self) -> None:
-        """Look at the volume by its name."""
         name = self.desired.volume_name
         self.found = self.deployment.find_by_name(self.collection, name)
 
@@ -304,7 +299,6 @@ class CloudVolume(ServerResource):
             yield change("~", f"volume {name}", "protected from deletion", self._protect)
 
     def price(self) -> Iterable[Price]:
-        """Return what the volume costs."""
         size = self.desired.volume_gb
         return [self.deployment.prices.volume(size)] if size else []
 
@@ -338,7 +332,6 @@ class CloudVolume(ServerResource):
 
     @classmethod
     def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
-        """Return its size, its status, and the server that it is attached to."""
         on = servers.get(found.server.id, f"server {found.server.id}") if found.server else ""
         return f"{found.size} GB", str(found.status), on or "no server"
 

@@ -37,13 +37,10 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
     the program with one sentence if no host is named, or if what is said of it can't be read.
     """
     advise_on_failures()
-    data = given(file)
+    name, data = "", given(file)
     if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
-        name, found = _found(file)
-        _tell(found)
+        ((name, found),) = _found(file, is_cluster=False)
         data = found | data
-    else:
-        name = ""
     if not data.get("ssh_hostname"):
         sys.exit(
             "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
@@ -77,8 +74,7 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
         )
     hosts = _named(settings, file)
     if not hosts and os.environ.get("HCLOUD_TOKEN"):
-        hosts = _found_cluster(file)
-        _tell(hosts[0][1])
+        hosts = _found(file, is_cluster=True)
     if not hosts:
         sys.exit(
             "INFISICAL_HOSTS is not set: set it to the hosts' addresses, with commas in between, "
@@ -138,35 +134,20 @@ def given(file: Path) -> dict[str, Any]:
     return data
 
 
-def _found(file: Path) -> tuple[str, dict[str, Any]]:
+def _found(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, Any]]]:
     # The library takes a while to load, which whoever names a host has no need of.
     from infisical_iac.hetzner import inventory
 
-    try:
-        return inventory.find_server(inventory.DeploymentName(*_server_name(file)))
-    except UserError as error:
-        sys.exit(str(error))
-
-
-def _found_cluster(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    from infisical_iac.hetzner import inventory
-
-    try:
-        return inventory.find_cluster(inventory.DeploymentName(*_server_name(file)))
-    except UserError as error:
-        sys.exit(str(error))
-
-
-def _server_name(file: Path) -> tuple[str, bool]:
-    """Return the setting server_name, and whether it is set beside its default."""
     given = _group_data(file).get("server_name")
     default = _group_data(file.with_name("all.py")).get("server_name", "")
-    return str(given or default), bool(given)
-
-
-def _tell(data: Mapping[str, Any]) -> None:
-    if sentence := data.get(HOST_REFUSES):
+    name = inventory.DeploymentName(str(given or default), bool(given))
+    try:
+        hosts = inventory.find_cluster(name) if is_cluster else [inventory.find_server(name)]
+    except UserError as error:
+        sys.exit(str(error))
+    if sentence := hosts[0][1].get(HOST_REFUSES):
         print(f"Note: {sentence}; until then nothing is changed on it.", file=sys.stderr)
+    return hosts
 
 
 def _verified(project: Path, address: str, port: int) -> dict[str, Any]:

@@ -85,14 +85,11 @@ def user_data(key: HostKey, *, ssh_port: int) -> str:
 
 @dataclass(frozen=True)
 class Login:
-    """A login as root, and the host keys that are accepted there.
-
-    Attributes:
-        key: the private key's file; None to ask the agent and ~/.ssh.
-    """
+    """A login as root, and the host keys that are accepted there."""
 
     address: str
     port: int
+    # The private key's file; None to ask the agent and ~/.ssh.
     key: str | None
 
     def __str__(self) -> str:

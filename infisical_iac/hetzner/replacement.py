@@ -64,15 +64,9 @@ _PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ReplacementState:
-    """The places of volume and addresses, and how far the new server is.
+    """The owners of volume and addresses, and how far the new server is.
 
-    Attributes:
-        old: whether the old server is there; `new` the new one.
-        ready: whether the new one is through with its first boot.
-        proven: whether the new one was seen to do the work.
-        volume: the server that has the volume.
-        addresses: for each of the addresses, the server that has it.
-        running: whether the new server runs; `old_running` the old one.
+    It is `ready` once it is through with its first boot, `proven` once it was seen to do the work.
     """
 
     old: bool
@@ -492,9 +486,7 @@ class SwarmNode(NamedTuple):
 def explain_need(report: str, name: str) -> str:
     """Return why the node `name` can't be taken away, empty if it can.
 
-    Args:
-        report: what `scripts/cluster/others.sh` printed on another node; nothing where there is no
-            cluster yet.
+    `report` is what `scripts/cluster/others.sh` printed on another node.
     """
     lines = [line.partition(" ") for line in report.splitlines()]
     rest = {kind: rest for kind, _, rest in lines}

@@ -232,12 +232,9 @@ _R = TypeVar("_R", bound=Resource)
 
 
 class CloudNode:
-    """One server with what only it has: `node[CloudVolume]` is its volume, and so on.
+    """One server with what only it has: `node[CloudVolume]` is its volume, and so on."""
 
-    Attributes:
-        server: the server itself, None as long as it is not made.
-    """
-
+    # None as long as it is not made.
     server: BoundServer | None = None
 
     def __init__(self, deployment: "CloudDeployment", desired: DesiredServer) -> None:

@@ -66,11 +66,9 @@ class CloudFirewall(SharedResource):
     found: BoundFirewall | None = None
 
     def find(self) -> None:
-        """Look at the firewall by the deployment's name."""
         self.found = self.deployment.find_by_name(self.collection, self.desired.name)
 
     def diff(self) -> Changes:
-        """Yield the firewall with the desired rules, or its end where the setting is off."""
         what, rules = f"firewall {self.desired.name}", _rules(self.desired.first.openings)
         wall = self.found
         if wall is None:
@@ -178,7 +176,6 @@ class CloudServer(ServerResource):
     collection, made, deleted, listed = "servers", 70, 40, 1
 
     def find(self) -> None:
-        """Look at the server by its name."""
         self.node.server = self.deployment.find_by_name(self.collection, self.desired.name)
 
     @property
@@ -238,14 +235,12 @@ class CloudServer(ServerResource):
         return f"{desired.type} in {desired.location} with {desired.image}, {price}"
 
     def price(self) -> Iterable[Price]:
-        """Return what the server and its backups cost."""
         yield self.deployment.prices.server(self.desired.type, self.desired.location)
         if self.desired.backups:
             yield self._price_of_backups()
 
     @classmethod
     def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
-        """Return its type and role, its status, and its addresses."""
         net = found.public_net
         public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
         private = [str(each.ip) for each in found.private_net or []]
@@ -368,7 +363,6 @@ class FirstBoot(ServerResource):
     made = 120
 
     def diff(self) -> Changes:
-        """Yield the wait for a server that is not through with it, and for one to be made."""
         if not self.node[CloudServer].is_ready:
             detail = "waited for, then known by a host key of its own"
             yield change("~", f"server {self.desired.name}", detail, self._finish)

@@ -75,20 +75,10 @@ class Action(ActionBase):
         _change(jail, "putFailTicket", of_ticket)
         _change(jail.actions, "removeBannedIP", of_address)
 
-    def reload(self, **options: Any) -> None:
-        """Do nothing: fail2ban keeps an action on reload that has this."""
+    def reload(self, *arguments: Any, **options: Any) -> None:
+        """Do nothing: fail2ban keeps an action on reload that has this, and asks for the others."""
 
-    def start(self) -> None:
-        """Do nothing: fail2ban asks for it."""
-
-    def stop(self) -> None:
-        """Do nothing: fail2ban asks for it."""
-
-    def ban(self, aInfo: Any) -> None:  # noqa: N803
-        """Do nothing: fail2ban asks for it."""
-
-    def unban(self, aInfo: Any) -> None:  # noqa: N803
-        """Do nothing: fail2ban asks for it."""
+    start = stop = ban = unban = reload
 
 
 def _change(of: Any, method: str, change: Callable[[Any], Any]) -> None:

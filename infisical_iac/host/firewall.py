@@ -18,7 +18,7 @@ from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, tried
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
@@ -145,10 +145,9 @@ class FirewallState:
 
     Attributes:
         actual: the table as the host's nft lists it, empty without one.
-        wanted: how it lists the ruleset that was asked for; empty if it can't be loaded.
+        wanted: how it lists the ruleset that was asked for; what is wrong if it can't be loaded.
         on_trial: whether a change has not been proven yet.
         installed: whether nft is there at all.
-        files: by path; `units`: by name.
     """
 
     actual: str = ""
@@ -211,12 +210,9 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
     """Yield the files that load the rules at boot, and that let in SSH alone where that fails."""
     yield File(FILE, ruleset(openings), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
-    for part in ("firewall", "reporting"):
-        yield File(f"{units.SCRIPTS}/{part}.sh", script_file(part))
+    yield from map(units.program, ("firewall", "reporting"))
     for unit in _OWN_UNITS:
-        path = FILE if unit == UNIT else FALLBACK
-        text = template(unit, path=path, script=_SCRIPT)
-        yield File(f"{units.DIRECTORY}/{unit}", text)
+        yield units.unit_file(unit, path=FILE if unit == UNIT else FALLBACK, script=_SCRIPT)
     yield File(DOCKER, template("infisical-firewall.conf"))
 
 
@@ -310,10 +306,6 @@ def _load(text: str, before: str) -> None:
     tried(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)
 
 
-# Where nothing says another one.
-_SSH_PORT = 22
-
-
 @deploy("Firewall")
 def firewall(known: Known) -> None:
     """Drop what the settings don't let in, or take the firewall away that did."""
@@ -322,9 +314,7 @@ def firewall(known: Known) -> None:
         return
     kept(
         openings=openings(
-            known.settings,
-            *(known.machine.ssh_ports or (_SSH_PORT,)),
-            peers=known.site.peers,
+            known.settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers
         ),
         machine=known.machine,
         in_cluster=known.site.in_swarm,

@@ -28,34 +28,32 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
 
 def refuse(settings: Settings, machine: MachineState) -> None:
     """Raise Refused if the engine is not ours and Infisical can't run on it as it is."""
-    left = not_ours(settings, machine)
+    left, major = not_ours(settings, machine), machine.engine.partition(".")[0]
     if not left:
         return
     if settings.host.data_volume:
-        raise Refused(
+        reason = (
             f"setting 'data_volume': {left}, with its volumes where they are: leave the setting "
-            "empty, or use a host of Infisical's own",
-            part="Docker",
+            "empty, or use a host of Infisical's own"
         )
-    if not machine.engine:
-        raise Refused(
+    elif not machine.engine:
+        reason = (
             f"{left}, but it does not answer: see `systemctl status docker` on the host, and start "
-            "it there",
-            part="Docker",
+            "it there"
         )
-    major = machine.engine.partition(".")[0]
-    if major.isdigit() and int(major) < _OLDEST:
-        raise Refused(
+    elif major.isdigit() and int(major) < _OLDEST:
+        reason = (
             f"{left}, but it is version {machine.engine}: upgrade it to {_OLDEST} or newer, as "
-            "whoever manages it does",
-            part="Docker",
+            "whoever manages it does"
         )
-    if not machine.compose:
-        raise Refused(
+    elif not machine.compose:
+        reason = (
             f"{left}, but `docker compose` is missing: install the plugin from where the engine "
-            "came from, docker-compose-plugin from Docker's own repository",
-            part="Docker",
+            "came from, docker-compose-plugin from Docker's own repository"
         )
+    else:
+        return
+    raise Refused(reason, part="Docker")
 
 
 class Engine(Fact[tuple[str, bool]]):

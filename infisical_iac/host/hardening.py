@@ -18,10 +18,9 @@ from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import tried
-from infisical_iac.core.units import SCRIPTS, Units, UnitState
+from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.model import MachineState
@@ -49,13 +48,9 @@ true
 
 @dataclass(frozen=True)
 class HardeningState:
-    """Hold what there is of the hardening.
+    """The files by path, the units by name, and sshd.
 
-    Attributes:
-        files: by path.
-        units: by name.
-        sshd: OpenSSH's server.
-        understood: whether systemd understands the schedule that was asked for.
+    `understood` tells whether systemd understands the schedule that was asked for.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
@@ -316,7 +311,7 @@ def _running(programs: Sequence[File], there: HardeningState) -> Commands:
 
 
 def _removed(there: HardeningState, reason: str) -> Commands:
-    units = [path for path in there.files if _is_unit(path)]
+    units = [path for path in there.files if path in _WINDOW_PATHS]
     if not units:
         return
     for path in units:
@@ -330,12 +325,6 @@ def _removed(there: HardeningState, reason: str) -> Commands:
     )
 
 
-def _is_unit(path: str) -> bool:
-    return PurePath(path).name.startswith("infisical-maintenance") and path.startswith(
-        f"{systemd.DIRECTORY}/"
-    )
-
-
 _JOURNAL = "/etc/systemd/journald.conf.d/90-infisical-iac.conf"
 _RULES = "/etc/audit/rules.d/90-infisical-iac.rules"
 _WINDOW_UNITS = (
@@ -343,6 +332,7 @@ _WINDOW_UNITS = (
     "infisical-maintenance.service",
     "infisical-maintenance-failed.service",
 )
+_WINDOW_PATHS = [f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS]
 
 
 def configuration(settings: Settings) -> Iterator[File]:
@@ -363,14 +353,11 @@ def without_window(settings: Settings, machine: MachineState) -> str:
 
 
 def programs(settings: Settings, turn: int | None) -> Iterator[File]:
-    """Yield what the maintenance window runs; `turn` is this host's in its cluster, None without
-    one.
-    """
-    for part in ("maintenance", "together", "apt"):
-        yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
+    """Yield what the maintenance window runs; `turn` is the host's in its cluster, or None."""
+    run_window = systemd.program("maintenance")
+    yield from (run_window, systemd.program("together"), systemd.program("apt"))
     for unit in _WINDOW_UNITS:
-        text = template(unit, settings=settings, script=f"{SCRIPTS}/maintenance.sh", turn=turn)
-        yield File(f"{systemd.DIRECTORY}/{unit}", text)
+        yield systemd.unit_file(unit, settings=settings, script=run_window.path, turn=turn)
 
 
 @deploy("Hardening")
@@ -381,8 +368,7 @@ def hardening(known: Known) -> None:
     """
     settings = known.settings
     files, without = [*configuration(settings)], without_window(settings, known.machine)
-    turn = known.site.turn
-    parts = [] if without else [*programs(settings, turn)]
+    parts = [] if without else [*programs(settings, known.site.turn)]
     units = {"systemd-journald.service": [_JOURNAL]}
     if settings.host.auditd == "on":
         units["auditd.service"] = []
@@ -391,7 +377,7 @@ def hardening(known: Known) -> None:
             *(file.path for file in [*files, *parts]),
             *MODES,
             DROP_IN,
-            *(f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS if not parts),
+            *([] if parts else _WINDOW_PATHS),
         ],
         "units": {**units, TIMER: []},
         "schedule": settings.host.maintenance_window,

@@ -24,10 +24,10 @@ echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
 for file in compose.yaml stack.yaml swarm; do
     test ! -e /etc/infisical/$file || echo deployed
 done
-state=/var/lib/infisical-restore/state; test ! -e $state || echo "restoring $(cat $state)"
-state=/var/lib/infisical-upgrade/state; test ! -e $state || echo "upgrading $(cat $state)"
-state=/var/lib/infisical-scale/state; test ! -e $state || echo "scaling $(cat $state)"
-state=/var/lib/infisical-rotation/state; test ! -e $state || echo "rotating $(cat $state)"
+for each in restore:restoring upgrade:upgrading scale:scaling rotation:rotating; do
+    state=/var/lib/infisical-${each%:*}/state
+    test ! -e $state || echo "${each#*:} $(cat $state)"
+done
 test ! -e /etc/infisical/ingress/closed || echo closed
 unit=/etc/systemd/system/infisical-data.service
 sed -n 's/^ExecStart=.* mount /data-volume /p' $unit 2>/dev/null
@@ -108,8 +108,7 @@ def _ports(listening: list[str]) -> tuple[int, ...]:
 
 
 def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:
-    """Return why there is nothing to look at as the inventory has it, in one sentence; empty if
-    there is.
+    """Return why there is nothing to look at as the inventory has it; empty if there is.
 
     While data move between a single host and a cluster, there is something in either view.
 

@@ -45,44 +45,37 @@ class Opening:
         return tuple(each for each in self.networks if ":" in each)
 
     def admits(self, address: str) -> bool:
-        """Return whether an IPv4 or IPv6 address, with or without a zone, is in one of the
-        networks.
-        """
+        """Return whether an address, with or without a zone, is in one of the networks."""
         of = ip_address(address.partition("%")[0])
         return any(of in ip_network(each) for each in self.networks)
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
-    """Return what is open on the host: first SSH, then what the ingress needs, then what was asked
-    for.
+    """Return what is open on the host: SSH, what the ingress needs, and what was asked for.
 
     Args:
         ssh_ports: where sshd listens.
         peers: the addresses of the nodes of the cluster that the host is of.
     """
+    return tuple(_openings(settings, ssh_ports, _apart(peers)))
+
+
+def _openings(
+    settings: Settings, ssh_ports: tuple[int, ...], nodes: tuple[str, ...]
+) -> Iterator[Opening]:
     web, balancer = settings.stack.runs_caddy, settings.balancer_address
-    return (
-        Opening("tcp", ssh_ports, _apart(settings.host.ssh_networks), "SSH", limited=True),
-        Opening("icmp", (), EVERYBODY, "ping"),
-        *((Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS"),) if web else ()),
+    yield Opening("tcp", ssh_ports, _apart(settings.host.ssh_networks), "SSH", limited=True)
+    yield Opening("icmp", (), EVERYBODY, "ping")
+    if web:
+        yield Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS")
         # A Load Balancer passes no UDP on.
-        *((Opening("udp", (443,), EVERYBODY, "HTTP/3"),) if web and not balancer else ()),
-        # Behind one that ends https itself, Infisical is for it alone.
-        *(
-            (Opening("tcp", (settings.stack.http_port,), _apart([balancer]), "Load Balancer"),)
-            if balancer and not web
-            else ()
-        ),
-        *(
-            Opening(each.protocol, (each.port,), _apart(each.networks), "allowed_ports")
-            for each in settings.host.allowed_ports
-        ),
-        *_among(_apart(peers)),
-    )
-
-
-def _among(nodes: tuple[str, ...]) -> Iterator[Opening]:
-    """Yield what the nodes of a cluster let each other in for."""
+        if not balancer:
+            yield Opening("udp", (443,), EVERYBODY, "HTTP/3")
+    # Behind one that ends https itself, Infisical is for it alone.
+    elif balancer:
+        yield Opening("tcp", (settings.stack.http_port,), _apart([balancer]), "Load Balancer")
+    for each in settings.host.allowed_ports:
+        yield Opening(each.protocol, (each.port,), _apart(each.networks), "allowed_ports")
     if nodes:
         yield Opening("tcp", (_MANAGERS, _GOSSIP), nodes, "nodes")
         yield Opening("udp", (_OVERLAY, _GOSSIP), nodes, "nodes")

@@ -104,13 +104,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Known:
-    """Hold what the steps of a host work with, once it has been looked at.
-
-    Attributes:
-        settings: the checked settings.
-        machine: the host's kind.
-        site: the host, or what it is one of.
-    """
+    """What the steps of a host work with, once it has been looked at."""
 
     settings: Settings
     machine: MachineState

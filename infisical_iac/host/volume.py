@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.core import files
+from infisical_iac.core import files, units
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script, script_file, template
+from infisical_iac.core.rendering import script, template
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.site import Known
@@ -51,7 +51,7 @@ class VolumeState:
     uuid: str = ""
     mounted: str = ""
     bound: frozenset[str] = frozenset()
-    docker_volumes: tuple[str, ...] = field(default=())
+    docker_volumes: tuple[str, ...] = ()
     larger: tuple[int, int] | None = None
 
     @property
@@ -84,43 +84,43 @@ def refuse(
                 "is empty: set it to that volume's device",
                 ends_run=True,
             )
-        return
+    elif reason := _unfit(device, state, of_host=of_host, deployed=deployed):
+        raise SettingsError(f"setting 'data_volume': {reason}", ends_run=True)
+
+
+def _unfit(device: str, state: VolumeState, *, of_host: str, deployed: bool) -> str:
+    """Return why the device can't be the host's data volume; empty if it can."""
     if not state.present:
-        raise SettingsError(
-            f"setting 'data_volume': there is no block device {device} on the host: attach the "
-            "volume, and nothing is started without it until then",
-            ends_run=True,
+        return (
+            f"there is no block device {device} on the host: attach the volume, and nothing is "
+            "started without it until then"
         )
     if of_host and state.uuid != of_host:
-        raise SettingsError(
-            f"setting 'data_volume': {device} is not the volume that the host's data are on, whose "
-            f"UUID is {of_host}: set it to that one's device",
-            ends_run=True,
+        return (
+            f"{device} is not the volume that the host's data are on, whose UUID is {of_host}: set "
+            "it to that one's device"
         )
     if state.holds and state.holds not in _FILE_SYSTEMS:
-        raise SettingsError(
-            f"setting 'data_volume': {device} holds {state.holds}, which is left alone: give an "
-            "empty volume, or one with an empty file system of ext4",
-            ends_run=True,
+        return (
+            f"{device} holds {state.holds}, which is left alone: give an empty volume, or one with "
+            "an empty file system of ext4"
         )
     if state.mounted and state.mounted != state.uuid:
-        raise SettingsError(
-            f"setting 'data_volume': another volume, with UUID {state.mounted}, is mounted at "
-            f"/mnt/infisical-data: set it to that one's device, not {device}",
-            ends_run=True,
+        return (
+            f"another volume, with UUID {state.mounted}, is mounted at /mnt/infisical-data: set it "
+            f"to that one's device, not {device}"
         )
     if not state.mounted and deployed and not of_host:
-        raise SettingsError(
-            "setting 'data_volume': the host has an Infisical on its own disk already: make a "
-            "recovery kit and a backup, deploy a new host with the volume, and restore there",
-            ends_run=True,
+        return (
+            "the host has an Infisical on its own disk already: make a recovery kit and a backup, "
+            "deploy a new host with the volume, and restore there"
         )
     if state.docker_volumes and "/var/lib/docker/volumes" not in state.bound:
-        raise SettingsError(
-            "setting 'data_volume': Docker on the host has volumes that the data volume would "
-            f"hide ({', '.join(state.docker_volumes)}): use a host of its own, or remove them",
-            ends_run=True,
+        return (
+            "Docker on the host has volumes that the data volume would hide "
+            f"({', '.join(state.docker_volumes)}): use a host of its own, or remove them"
         )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ def parse(lines: list[str]) -> VolumeState:
     return VolumeState(present, holds, uuid, mounted, frozenset(bound), tuple(volumes), larger)
 
 
-SCRIPT = "/usr/local/lib/infisical-iac/volume.sh"
+SCRIPT = f"{units.SCRIPTS}/volume.sh"
 UNIT = "infisical-data.service"
-_DOCKER = "/etc/systemd/system/docker.service.d/infisical-data.conf"
+_DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-data.conf"
 _UNFINISHED = " ".join(
     f"/var/lib/infisical-{name}/state" for name in ("restore", "upgrade", "rotation")
 )
@@ -176,10 +176,9 @@ _UNFINISHED = " ".join(
 
 def configuration(uuid: str) -> list[File]:
     """Return what on the host's own disk brings the volume with this UUID to its places."""
-    unit = template(UNIT, script=SCRIPT, uuid=uuid)
     return [
-        File(SCRIPT, script_file("volume")),
-        File(f"/etc/systemd/system/{UNIT}", unit),
+        units.program("volume"),
+        units.unit_file(UNIT, script=SCRIPT, uuid=uuid),
         File(_DOCKER, template("infisical-data.conf")),
     ]
 
@@ -188,14 +187,7 @@ def configuration(uuid: str) -> list[File]:
 def mounted(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
     """Have the host's data on `device`; with none, only see that they are not on a volume.
 
-    Args:
-        of_host: the UUID of the volume that the host worked with before, empty for none.
-        deployed: whether there is an Infisical in the host's places.
-        spare: a volume of the provider's with nothing on it, empty for none.
-
-    Raises Refused, with nothing changed, for a device that is not there, holds something else
-    or is not the host's, for data that are on the host's own disk already, and for a volume that
-    would be left empty.
+    The arguments are those of `refuse`, which raises before anything is changed.
     """
     there, paths = DataVolume(), [each.path for each in configuration("")]
     if device:
@@ -240,12 +232,8 @@ def decide(
 def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
     if blank:
         run(script("volume", "format", device), doing=f"make a file system on {device}")
-        found = host.get_fact(Volume, device=device, paths=[], units=[UNIT])
-        wrong = configuration(found.volume.uuid)
-        uuid = found.volume.uuid
-    else:
-        uuid = host.get_fact(Volume, device=device, paths=[], units=[UNIT]).volume.uuid
-    for file in wrong:
+    uuid = host.get_fact(Volume, device=device, paths=[], units=[UNIT]).volume.uuid
+    for file in configuration(uuid) if blank else wrong:
         write(file.path, file.content, mode=file.mode)
     run(
         f"{_STOP_DOCKER} && systemctl daemon-reload && systemctl enable --quiet {UNIT} && "

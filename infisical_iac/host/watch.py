@@ -19,7 +19,7 @@ from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script, script_file, template
+from infisical_iac.core.rendering import script, script_file
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
@@ -229,7 +229,6 @@ def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterat
         yield f"nftables lets {len(there.unenforced)} banned in"
 
 
-SCRIPT = "/usr/local/lib/infisical-iac/access-log.sh"
 _OWN_UNITS = ("infisical-access-log.service", TIMER, DISK)
 # What Caddy can write until it is rotated: a quarter of all, and no more.
 _LIVE_MB = 256
@@ -239,10 +238,10 @@ def rotation(settings: Settings) -> Iterator[File]:
     """The files by which the log has its file system, and by which a timer rotates it."""
     most = settings.stack.access_log_max_mb
     arguments = (min(_LIVE_MB, most // 4), settings.stack.access_log_keep_days, most)
-    yield File(SCRIPT, script_file("access-log"))
+    rotate = units.program("access-log")
+    yield rotate
     for unit in _OWN_UNITS:
-        text = template(unit, script=SCRIPT, arguments=" ".join(map(str, arguments)))
-        yield File(f"{units.DIRECTORY}/{unit}", text)
+        yield units.unit_file(unit, script=rotate.path, arguments=" ".join(map(str, arguments)))
 
 
 def bans(settings: Settings) -> Iterator[File]:

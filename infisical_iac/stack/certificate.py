@@ -31,10 +31,7 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     stack = settings.stack
     if not stack.tls_certificate:
         return None
-    pair = Pair(
-        _read("tls_certificate", stack.tls_certificate),
-        _read("tls_key", stack.tls_key),
-    )
+    pair = Pair(_read("tls_certificate", stack.tls_certificate), _read("tls_key", stack.tls_key))
     leaf = _leaf(pair.certificate, stack.tls_certificate)
     if _public(pair.key, stack.tls_key) != _certified(leaf, stack.tls_certificate):
         raise SettingsError(

@@ -269,9 +269,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_dokploys(who: str, machine: MachineState) -> bool:
-    """Return whether the holder of a port is Traefik of Dokploy, as a container or as Swarm's
-    service.
-    """
+    """Return whether Dokploy's Traefik holds a port, as a container or as Swarm's service."""
     swarms = who == "dockerd" and _NETWORK in machine.networks
     return who.startswith(f"container {_TRAEFIK}") or swarms
 

@@ -9,9 +9,7 @@ from infisical_iac.stack.ingress_kinds import KINDS
 
 
 class WayIn(NamedTuple):
-    """Hold how Infisical is reached: the kind of its ingress, and its port on the loopback
-    address.
-    """
+    """How Infisical is reached: the kind of its ingress, and its port on the loopback address."""
 
     ingress: str
     port: int

@@ -86,9 +86,7 @@ def deployer_id(port: int) -> str:
 
 
 def deployer_secret(port: int) -> str:
-    """Return the id of the client secret that the deployer logs in with, empty if its file does not
-    say it. Raises as `deployer` does.
-    """
+    """The id of the deployer's client secret, empty if unknown. Raises as `deployer` does."""
     deployer(port)
     return _logins[host.name].secret_id
 

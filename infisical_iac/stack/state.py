@@ -64,9 +64,7 @@ STACK_FILE = "/etc/infisical/stack.yaml"
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """Hold what is deployed: compose.yaml, if it is there, the stack, and changes of its
-    version.
-    """
+    """What is deployed: compose.yaml, if it is there, the stack, and changes of its version."""
 
     file: PathState | None = None
     upgrade: UpgradeState = field(default_factory=UpgradeState)
@@ -74,10 +72,7 @@ class DeploymentState:
 
 
 class DeploymentFact(Fact[DeploymentState]):
-    """The DeploymentState; `compose` is the text of the wanted file.
-
-    `images` are those to look for, Infisical's the first.
-    """
+    """The DeploymentState; the arguments are those of Stack, Infisical's image the first."""
 
     def command(self, compose: str, images: list[str]) -> str:
         return joined(

@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from infisical_iac.host.watch import DIRECTORY, SCRIPT, rotation
+from infisical_iac.core.units import SCRIPTS
+from infisical_iac.host.watch import DIRECTORY, rotation
 from tests.unit.settings_of import settings_of
 
 
@@ -22,7 +23,7 @@ class AccessLog:
     def apply(self, **changes: object) -> None:
         """Lay out the script and the units of settings with these changes."""
         files = {each.path: each.content for each in rotation(settings_of(**changes))}
-        text = files.pop(SCRIPT)
+        text = files.pop(f"{SCRIPTS}/access-log.sh")
         places = {
             "live=$directory/live": f"live={self.live}",
             DIRECTORY: str(self.directory),
