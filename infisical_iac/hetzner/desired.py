@@ -17,9 +17,7 @@ from hcloud.load_balancers import (
 
 from infisical_iac.core.errors import FileError, SettingsError, UserError
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.openings import Opening, openings
-from infisical_iac.stack.settings import StackSettings
 
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _MANAGERS = 3
@@ -153,14 +151,18 @@ def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployme
     if settings.cluster.topology == "single":
         return DesiredDeployment((one,))
     balancer = _derive_balancer(settings, one) if settings.balancer_address else None
-    shared = replace(
-        one,
-        group=one.group or one.deployment,
-        # Behind a balancer, the name leads to that and back.
-        host_name="" if balancer else one.host_name,
-    )
+    network = ip_network(settings.hetzner.server_network)
     nodes = (
-        _derive_node(shared, number, settings.hetzner)
+        replace(
+            one,
+            # The first has the name of a single server, which becomes it.
+            name=one.deployment if number == 1 else f"{one.deployment}-{number}",
+            group=one.group or one.deployment,
+            # Behind a balancer, the name leads to that and back.
+            host_name="" if balancer else one.host_name,
+            role="manager" if number <= _MANAGERS else "worker",
+            private=str(network[_FIRST + number]),
+        )
         for number in range(1, settings.hetzner.servers + 1)
     )
     return DesiredDeployment(tuple(nodes), settings.hetzner.server_network, balancer)
@@ -196,16 +198,6 @@ def _derive_server(settings: Settings, ssh_port: int) -> DesiredServer:
         record=_record(host_name, settings.hetzner.server_dns_zone),
         openings=() if settings.host.firewall == "off" else openings(settings, ssh_port),
         ssh_port=ssh_port,
-    )
-
-
-def _derive_node(shared: DesiredServer, number: int, settings: HetznerSettings) -> DesiredServer:
-    """Return a node of the cluster; the first has the name of a single server, which becomes it."""
-    return replace(
-        shared,
-        name=shared.deployment if number == 1 else f"{shared.deployment}-{number}",
-        role="manager" if number <= _MANAGERS else "worker",
-        private=str(ip_network(settings.server_network)[_FIRST + number]),
     )
 
 
@@ -257,47 +249,38 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
             "certificate (ingress, tls_certificate)"
         )
-    services = _terminate_https(settings.stack, one) if terminates else _pass_through(one)
+    if terminates:
+        # Infisical is reached in clear; the balancer sends port 80 to https.
+        services = [
+            LoadBalancerService(
+                protocol="https",
+                listen_port=443,
+                destination_port=settings.stack.http_port,
+                proxyprotocol=False,
+                http=LoadBalancerServiceHttp(redirect_http=True, sticky_sessions=False),
+                health_check=_health_check(settings.stack.http_port, one.host_name),
+            )
+        ]
+    else:
+        # Caddy learns the client's address by the PROXY protocol. Nodes are checked without TLS:
+        # which name a check has in its handshake, Hetzner does not say. Caddy passes the check on,
+        # so that its answer is Infisical's.
+        services = [
+            LoadBalancerService(
+                protocol="tcp",
+                listen_port=port,
+                destination_port=port,
+                proxyprotocol=True,
+                health_check=_health_check(80, one.host_name),
+            )
+            for port in (443, 80)
+        ]
     return DesiredBalancer(
         type=settings.hetzner.balancer_type,
         private=settings.balancer_address,
-        services=services,
+        services=tuple(services),
         host_name=one.host_name,
         terminates=terminates,
-    )
-
-
-def _pass_through(one: DesiredServer) -> tuple[LoadBalancerService, ...]:
-    """Return services that lead to Caddy, which learns the client's address by the PROXY protocol.
-
-    Nodes are checked without TLS: which name a check has in its handshake, Hetzner does not say.
-    Caddy passes the check on, so that its answer is Infisical's.
-    """
-    return tuple(
-        LoadBalancerService(
-            protocol="tcp",
-            listen_port=port,
-            destination_port=port,
-            proxyprotocol=True,
-            health_check=_health_check(80, one.host_name),
-        )
-        for port in (443, 80)
-    )
-
-
-def _terminate_https(
-    settings: StackSettings, one: DesiredServer
-) -> tuple[LoadBalancerService, ...]:
-    """Return services that lead to Infisical in clear; the balancer sends port 80 to https."""
-    return (
-        LoadBalancerService(
-            protocol="https",
-            listen_port=443,
-            destination_port=settings.http_port,
-            proxyprotocol=False,
-            http=LoadBalancerServiceHttp(redirect_http=True, sticky_sessions=False),
-            health_check=_health_check(settings.http_port, one.host_name),
-        ),
     )
 
 

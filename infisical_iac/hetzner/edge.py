@@ -226,6 +226,10 @@ class LoadBalancer(SharedResource):
             yield self._act(f"in the private network as {desired.private}", attach)
 
     def _diff_targets(self) -> Changes:
+        def add(node: CloudNode, balancer: BoundLoadBalancer) -> BoundAction:
+            target = LoadBalancerTarget(type="server", server=node.server, use_private_ip=True)
+            return balancer.add_target(target)
+
         nodes, right = self.deployment.nodes, set()
         ids = {node.server.id for node in nodes if node.server}
         for each in (self.found.targets or []) if self.found else []:
@@ -236,7 +240,7 @@ class LoadBalancer(SharedResource):
             yield self.stop_sending(each, name)
         for node in nodes:
             if node.server is None or node.server.id not in right:
-                yield self._act(f"sends to {node.desired.name}", partial(_add_target, node))
+                yield self._act(f"sends to {node.desired.name}", partial(add, node))
 
     def stop_sending(self, target: LoadBalancerTarget, name: str) -> PlannedChange:
         """Return the change after which a target gets no requests any more."""
@@ -254,11 +258,6 @@ class LoadBalancer(SharedResource):
             if not there or there.dns_ptr != name:
                 detail = f"reverse DNS of its {version} address: {name}"
                 yield self._act(detail, partial(point, version))
-
-
-def _add_target(node: CloudNode, balancer: BoundLoadBalancer) -> BoundAction:
-    target = LoadBalancerTarget(type="server", server=node.server, use_private_ip=True)
-    return balancer.add_target(target)
 
 
 def _with_certificate(

@@ -45,7 +45,6 @@ _PROGRAM = Path(sys.executable).with_name("infisical-iac")
 # Of the rows of `status`, those that a working server must have: backups and kits are not of this
 # day.
 _REQUIRED = ("infisical", "postgres", "redis", "Drift")
-_REQUIRED_IF_THERE = ("caddy",)
 
 # A server that is not up yet is reported by what is raised here, not line by line.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -322,7 +321,7 @@ class RemoteExecutor:
             answer = []
         # It is no list where the status could not be read.
         rows = {row["name"]: row for row in answer} if isinstance(answer, list) else {}
-        names = [*_REQUIRED, *(name for name in _REQUIRED_IF_THERE if name in rows)]
+        names = [*_REQUIRED, *(["caddy"] if "caddy" in rows else [])]
         unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]
         if unhealthy:
             raise UserError(

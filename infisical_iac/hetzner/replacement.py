@@ -11,7 +11,7 @@ addresses stay, its volume is set aside, and `apply` brings the new server into 
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
@@ -238,7 +238,8 @@ class Replacement:
                     executor.release_volume(final)
                 wait_for(self.volume.detach())
             case "attach":
-                self._attach_to(new)
+                assert new is not None
+                wait_for(self.volume.attach(new, automount=False))
             case "prove":
                 assert new is not None
                 login = self._temporary_login
@@ -283,7 +284,7 @@ class Replacement:
                     executor.release_volume(self._temporary_login)
                 wait_for(self.volume.detach())
             case "attach":
-                self._attach_to(old)
+                wait_for(self.volume.attach(old, automount=False))
             case "assign":
                 turn_off(old)
                 self._assign_to(old)
@@ -319,10 +320,6 @@ class Replacement:
         final.remember(*final.known_keys(), *login.known_keys())
         self.new.update(labels={**(self.new.labels or {}), **READY})
         pending.forget()
-
-    def _attach_to(self, server: BoundServer | None) -> None:
-        assert server is not None
-        wait_for(self.volume.attach(server, automount=False))
 
     def _assign_to(self, server: BoundServer) -> None:
         """Give a server, which is off, each address that nobody has."""
@@ -439,7 +436,8 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
             f"{name}: nothing was done"
         )
     reports = [executor.read_cluster(server.login) for server in alive]
-    report = next(filter(_has_databases, reports), reports[0])
+    # One that could say how the databases are, if there is one.
+    report = next((each for each in reports if "\npatroni {" in f"\n{each}"), reports[0])
     if reason := explain_need(report, name):
         raise UserError(f"the cluster can't do without {name}: {reason}; nothing was done")
 
@@ -466,12 +464,11 @@ def plan_node_removal(node: CloudNode, executor: RemoteExecutor) -> Changes:
 
 
 def _turn_off(node: CloudNode, executor: RemoteExecutor) -> None:
-    assert node.server is not None
     server = node[CloudServer]
     if server.is_alive():
         # A primary hands over in seconds when it is asked to end, in a minute when it is gone.
         executor.stop_docker(server.login)
-    turn_off(node.server, looks=_LOOKS)
+    turn_off(server.found, looks=_LOOKS)
 
 
 class SwarmNode(NamedTuple):
@@ -491,40 +488,21 @@ def explain_need(report: str, name: str) -> str:
     lines = [line.partition(" ") for line in report.splitlines()]
     rest = {kind: rest for kind, _, rest in lines}
     nodes = [SwarmNode(*each.split()) for kind, _, each in lines if kind == "node"]
-    databases, patroni = rest.get("databases", "0"), rest.get("patroni", "")
-    reasons = [
-        *_check_majority(nodes, name),
-        *_check_databases(nodes, name, databases, patroni),
-    ]
-    return reasons[0] if reasons else ""
-
-
-def _has_databases(report: str) -> bool:
-    """Return whether a node could say how the databases are."""
-    return any(line.startswith("patroni {") for line in report.splitlines())
-
-
-def _check_majority(nodes: Sequence[SwarmNode], name: str) -> Iterator[str]:
     voting = [each for each in nodes if each.vote != "-"]
     others = [each for each in voting if each.name != name and each.vote == "reachable"]
     if voting and 2 * len(others) <= len(voting):
-        yield f"{len(others)} of {len(voting)} managers would be left, which is no majority"
-
-
-def _check_databases(
-    nodes: Sequence[SwarmNode], name: str, databases: str, patroni: str
-) -> Iterator[str]:
-    if databases == "0":
-        return
+        return f"{len(others)} of {len(voting)} managers would be left, which is no majority"
+    if rest.get("databases", "0") == "0":
+        return ""
     try:
-        found = json.loads(patroni)["members"]
+        found = json.loads(rest.get("patroni", ""))["members"]
     except (ValueError, KeyError):
-        yield "no other node tells how PostgreSQL is"
-        return
+        return "no other node tells how PostgreSQL is"
     numbers = {each.number for each in nodes if each.name == name}
     left = [each for each in found if each["name"].rpartition("-")[2] not in numbers]
     unhealthy = [each["name"] for each in left if each["state"] not in _HEALTHY]
     if unhealthy:
-        yield f"{', '.join(unhealthy)} would be needed, and is not well"
+        return f"{', '.join(unhealthy)} would be needed, and is not well"
     if not any(each["role"] in _COMPLETE for each in left):
-        yield "no other node has all writes that were acknowledged"
+        return "no other node has all writes that were acknowledged"
+    return ""

@@ -181,11 +181,7 @@ class Resource:
 
     @classmethod
     def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
-        """Return what is listed of one: what it is, how it is, and where it is found.
-
-        Args:
-            servers: the names of all servers, by their ids.
-        """
+        """Return what it is, how it is and where it is found; `servers` are all names by id."""
         raise NotImplementedError
 
     @classmethod

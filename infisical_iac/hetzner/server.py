@@ -179,6 +179,12 @@ class CloudServer(ServerResource):
         self.node.server = self.deployment.find_by_name(self.collection, self.desired.name)
 
     @property
+    def found(self) -> BoundServer:
+        """The server, which has to be there."""
+        assert self.node.server is not None
+        return self.node.server
+
+    @property
     def is_ready(self) -> bool:
         """True once its first boot is over."""
         return has_labels(self.node.server, READY)
@@ -191,10 +197,8 @@ class CloudServer(ServerResource):
     @property
     def is_as_desired(self) -> bool:
         """True if a new server would be of the same type, with the same image."""
-        server = self.node.server
-        assert server is not None
-        image = server.image and server.image.name
-        there = server.server_type and server.server_type.name
+        image = self.found.image and self.found.image.name
+        there = self.found.server_type and self.found.server_type.name
         return there == self.desired.type and image in (self.desired.image, None)
 
     @property
@@ -284,9 +288,7 @@ class CloudServer(ServerResource):
 
     def add_labels(self, more: Mapping[str, str]) -> None:
         """Give the server further labels."""
-        server = self.node.server
-        assert server is not None
-        self.node.server = server.update(labels={**(server.labels or {}), **more})
+        self.node.server = self.found.update(labels={**(self.found.labels or {}), **more})
 
     def _create(self) -> None:
         addresses = self.node[PrimaryIps]
@@ -338,14 +340,12 @@ class CloudServer(ServerResource):
         wait_for(made.action, then=made.next_actions)
 
     def _join(self) -> None:
-        server, network = self.node.server, self.deployment[PrivateNetwork].found
-        assert server is not None
+        network = self.deployment[PrivateNetwork].found
         assert network is not None
-        wait_for(server.attach_to_network(network, ip=self.desired.private))
+        wait_for(self.found.attach_to_network(network, ip=self.desired.private))
 
     def _back_up(self) -> None:
-        assert self.node.server is not None
-        wait_for(self.node.server.enable_backup())
+        wait_for(self.found.enable_backup())
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:

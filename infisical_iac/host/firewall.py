@@ -77,7 +77,9 @@ def refuse(
             'close: set firewall = "off", and let a firewall in front of the host do the work'
         )
     ssh = [each for each in openings if each.limited]
-    if client and not _is_own(client) and not any(each.admits(client) for each in ssh):
+    # What comes by the loopback is never dropped.
+    is_own = client and ip_address(client.partition("%")[0]).is_loopback
+    if client and not is_own and not any(each.admits(client) for each in ssh):
         raise SettingsError(
             f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
             "add a network that it is in, or nobody could connect from here any more"
@@ -89,10 +91,6 @@ def refuse(
                 "bridges, so that the firewall can't tell the outside from containers: give it "
                 'another name, or set firewall = "off"'
             )
-
-
-def _is_own(address: str) -> bool:
-    return ip_address(address.partition("%")[0]).is_loopback
 
 
 def _input(opening: Opening) -> Iterator[str]:

@@ -100,12 +100,10 @@ def modules() -> str:
 
 @dataclass(frozen=True)
 class KernelState:
-    """`parameters` by name, `swap` devices that would hold memory in clear, and `core_limit`.
-
-    The last is the size of core dumps, in bytes, that systemd allows its services.
-    """
+    """`parameters` by name, and `swap` devices that would hold memory in clear."""
 
     parameters: dict[str, str] = field(default_factory=dict)
+    # The size of core dumps, in bytes, that systemd allows its services.
     core_limit: str = ""
     swap: tuple[str, ...] = ()
 
@@ -160,9 +158,8 @@ def without_swap(device: str) -> str:
 
 @telling_operation
 def settled(values: Mapping[str, str], *, swap_off: bool) -> Commands:
-    """Bring `values`, which a file holds for the next boot, into effect.
+    """Bring `values`, which a file holds for the next boot, into effect, if the kernel has them.
 
-    Those that the kernel lacks are passed over.
     systemd takes its limit on core dumps from its own files again if it isn't 0. With
     `swap_off`, swap that isn't encrypted is turned off, now and in `/etc/fstab`.
     """

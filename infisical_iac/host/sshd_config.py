@@ -114,12 +114,7 @@ class Sshd:
 
 
 def wanted(supported: Mapping[str, Collection[str]], *, root_logs_in: bool) -> dict[str, str]:
-    """The options and their values.
-
-    Args:
-        supported: by kind, the algorithms that the host's OpenSSH has.
-        root_logs_in: whether root deploys; else root can't log in at all.
-    """
+    """The options and their values; `supported` are the host's algorithms, by kind."""
     return {
         "PermitRootLogin": "prohibit-password" if root_logs_in else "no",
         "PubkeyAuthentication": "yes",
@@ -162,10 +157,8 @@ def _algorithms(supported: Mapping[str, Collection[str]]) -> dict[str, str]:
 
 def drop_in(options: Mapping[str, str]) -> str:
     """The text of the file; sshd takes the first value that it reads, and so reads it first."""
-    lines = (f"{name} {value}\n" for name, value in options.items())
-    return "# Written by infisical-iac; a change made here is undone by the next run.\n" + "".join(
-        lines
-    )
+    lines = "".join(f"{name} {value}\n" for name, value in options.items())
+    return f"# Written by infisical-iac; a change made here is undone by the next run.\n{lines}"
 
 
 def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
@@ -301,10 +294,9 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
 
 
 def way_back(before: str | None) -> str:
-    """Commands of the shell that bring the file back, and let sshd read it; they may be repeated.
+    """Return commands that bring the file back with its text of `before`, None for no file.
 
-    Args:
-        before: its text; None where there was none.
+    They let sshd read it, and may be repeated.
     """
     if before is None:
         return f"rm -f {DROP_IN}\n{RELOAD}\n"

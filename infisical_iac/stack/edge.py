@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Callable, Collection, Sequence
 
 from pyinfra import logger
-from pyinfra.api.host import Host
-from pyinfra.context import ctx_host, host
+from pyinfra.context import host
 
 from infisical_iac.core import connection
 from infisical_iac.core.connection import LOST, current, lost, with_others
@@ -56,10 +55,7 @@ def close(settings: Settings) -> None:
     """
     if not is_ours(settings.stack):
         return
-    run(
-        f"mkdir -p -m 700 {DIRECTORY} && touch {_FILE} && sync {DIRECTORY}",
-        doing="close the edge",
-    )
+    run(f"mkdir -p -m 700 {DIRECTORY} && touch {_FILE} && sync {DIRECTORY}", doing="close the edge")
     looks = f"test ! -e {CADDYFILE} || grep -q 'try_files /{MARKER}' {CADDYFILE} || echo older"
     if run(looks, doing=f"read {CADDYFILE}"):
         ingress.bring(settings)
@@ -122,10 +118,7 @@ def decide(there: Collection[str]) -> Commands:
 
 def open_() -> None:
     """Let everybody in again. Raises CommandFailed."""
-    run(
-        f"rm -f {_FILE}; test ! -d {DIRECTORY} || sync {DIRECTORY}",
-        doing="open the edge",
-    )
+    run(f"rm -f {_FILE}; test ! -d {DIRECTORY} || sync {DIRECTORY}", doing="open the edge")
 
 
 def answers_closed(settings: Settings, attempts: int) -> bool:
@@ -151,15 +144,10 @@ def reached(settings: Settings, command: str) -> bool:
 def _certificates() -> str:
     """Return the certificates of Caddy on each connected host: any node of a cluster may answer."""
     found = []
-    for each in with_others(_current()):
+    for each in with_others(host):
         with current(each):
             try:
                 found.append(run(_CERTIFICATES, doing="read what Caddy certifies with"))
             except (UserError, *LOST):
                 continue  # the others may answer
     return "".join(f"{each}\n" for each in found)
-
-
-def _current() -> Host:
-    found: Host = ctx_host.get()  # type: ignore[no-untyped-call]
-    return found

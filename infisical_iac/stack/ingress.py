@@ -28,13 +28,9 @@ _PEM = "-----BEGIN CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class IngressState:
-    """Hold what is there.
+    """The files by path, the revision that Caddy runs with, and the certificate that is served.
 
-    Attributes:
-        files: those asked for that exist, by path.
-        revision: the one that Caddy runs with; `none` if it tells none, `stopped` if it does not
-            run.
-        certificate: what is served, in PEM; empty for none.
+    The revision is `none` if Caddy tells none, the certificate in PEM, or empty for none.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)

@@ -119,7 +119,6 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(edge, "run", run)
     monkeypatch.setattr(edge, "current", current)
-    monkeypatch.setattr(edge, "_current", lambda: None)
     monkeypatch.setattr(edge, "with_others", lambda host: [host])
     return data
 
