@@ -56,6 +56,34 @@ def test_a_field_that_was_written_is_told_and_set_right_or_left_for_a_reason(
     assert inside.told() == []
 
 
+# Where each kind is written, and the fields that say which one is meant; those of an import are in
+# the field `import`.
+_WRITTEN = {
+    "project": ("/api/v1/projects/{projectId}", ()),
+    "environment": ("/api/v1/projects/{projectId}/environments/{id}", ()),
+    "folder": ("/api/v2/folders/{folderId}", ("projectId", "environment", "path")),
+    "import": ("/api/v2/secret-imports/{secretImportId}", ("projectId", "environment", "path")),
+    "identity": ("/api/v1/identities/{identityId}", ()),
+    "universal auth": ("/api/v1/auth/universal-auth/identities/{identityId}", ()),
+    "membership": ("/api/v1/projects/{projectId}/memberships/identities/{identityId}", ()),
+    "person": ("/api/v1/projects/{projectId}/memberships/{membershipId}", ()),
+    "privilege": ("/api/v2/identity-project-additional-privilege/{id}", ()),
+}
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_each_field_that_the_server_lets_somebody_write_is_in_the_table(kind: str) -> None:
+    text = (Path(__file__).parent / "openapi-subset.json").read_text(encoding="utf-8")
+    path, place = _WRITTEN[kind]
+    body = json.loads(text)["paths"][path]["patch"]["requestBody"]["content"]["application/json"]
+    fields = body["schema"]["properties"]
+    if kind == "import":
+        assert fields.keys() - {*place} == {"import"}
+        assert set(WRITABLE[kind]) == fields["import"]["properties"].keys()
+    else:
+        assert set(WRITABLE[kind]) == fields.keys() - {*place}
+
+
 def test_a_reason_is_given_for_fields_that_can_be_written_alone() -> None:
     for kind, reasons in UNDECLARED.items():
         assert reasons.keys() <= set(WRITABLE[kind])
