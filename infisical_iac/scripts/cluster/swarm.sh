@@ -37,7 +37,9 @@ afresh() {
 
 begin() {
     # Managers that don't answer for a moment are no reason to leave them.
-    case $(cat "$root/swarm" 2>/dev/null) in
+    known=
+    test ! -e "$root/swarm" || known=$(cat "$root/swarm")
+    case $known in
     '' | new) ;;
     *) fail "the managers of the host's swarm don't answer just now: run again" ;;
     esac
