@@ -59,7 +59,7 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
     if isinstance(error, UserError):
         print_failure(error.code, *error.split())
     elif isinstance(error, click.ClickException):
-        print_failure("usage", error.format_message())
+        print_failure("usage", *UserError(error.format_message()).split())
     else:
         print_failure("aborted", "it was interrupted, or not agreed to")
 

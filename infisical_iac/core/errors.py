@@ -30,9 +30,10 @@ _VERBS = (
     "try|turn|upgrade|use|wait|write"
 )
 _REMEDY = re.compile(
-    rf"[:;] (?=`|age-keygen|docs/|group_data/|there are: |without --|the (?:first|next) |"
-    rf"(?:did you mean|for everybody|if|it takes|the settings have|{_VERBS})\b(?! ?/| tcp| unix))"
-    rf"|, so (?=(?:{_VERBS})\b)"
+    r"[:;] (?=`|age-keygen|docs/|group_data/|there are: |without --|the (?:first|next) |"
+    rf"(?:did you mean|for everybody|if|it takes|most of its|the settings have|{_VERBS})"
+    r"\b(?! ?/| tcp| unix))"
+    rf"|, so (?=(?:{_VERBS})\b)|, and (?=`infisical-iac )"
 )
 
 # What logs in by an address, before its host: whatever stands there after "//", blanks too where

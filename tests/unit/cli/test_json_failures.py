@@ -91,6 +91,15 @@ def test_a_wrong_option_is_told_so_too() -> None:
     assert "No such option" in done.stderr
 
 
+def test_what_to_do_about_a_wrong_option_is_told_apart() -> None:
+    done = CliRunner().invoke(main, ["check", "--fix", "--offline", "--json"])
+    assert json.loads(done.stdout) == {
+        "code": "usage",
+        "message": "--fix needs the project's id from Infisical",
+        "remedy": "leave out --offline",
+    }
+
+
 def test_no_to_a_question_is_told_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(**_: object) -> None:
         click.confirm("Make these changes?", abort=True, err=True)

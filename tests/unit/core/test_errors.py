@@ -90,6 +90,14 @@ def test_the_code_is_the_classs_where_none_is_given() -> None:
         ("it moves; pin a release", ("it moves", "pin a release")),
         ("it is empty; for everybody write x", ("it is empty", "for everybody write x")),
         ("it is old, so go back without x", ("it is old", "go back without x")),
+        (
+            "it is back, and `infisical-iac apply` ends it",
+            ("it is back", "`infisical-iac apply` ends it"),
+        ),
+        (
+            "the Swarm is gone: most of its managers must be up",
+            ("the Swarm is gone", "most of its managers must be up"),
+        ),
         ("it was kept, so nobody saw it", ("it was kept, so nobody saw it", "")),
         ("x was kept; the next `apply` ends it", ("x was kept", "the next `apply` ends it")),
         (
