@@ -14,10 +14,7 @@ from infisical_iac.core.terminal import echo, print_data
 
 @click.group(
     cls=LazyGroup,
-    summaries={
-        "now": "Make a backup at once.",
-        "list": "List the snapshots in every target.",
-    },
+    summaries={"now": "Make a backup at once.", "list": "List the snapshots in every target."},
     module="backup",
 )
 def backup() -> None:

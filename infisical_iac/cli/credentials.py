@@ -341,12 +341,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
 @place_options
 @lock_options
 def rotate(
-    service: str,
-    environment: str,
-    overlap: timedelta,
-    deploy: bool,
-    keeping: Keeping,
-    lock: Lock,
+    service: str, environment: str, overlap: timedelta, deploy: bool, keeping: Keeping, lock: Lock
 ) -> None:
     """Replace the client secret of SERVICE in an environment.
 

@@ -30,11 +30,7 @@ _GONE = (
 @click.option("--confirm", metavar="HOST", help="The host's name, so that it isn't asked for.")
 @click.option("--no-backup", is_flag=True, help="Take no backup first.")
 def destroy(
-    inventory: str,
-    lock: Lock,
-    volumes: bool,
-    confirm: str | None,
-    no_backup: bool,
+    inventory: str, lock: Lock, volumes: bool, confirm: str | None, no_backup: bool
 ) -> None:
     """Take Infisical, PostgreSQL and Redis away from the inventory's host, or from a cluster.
 
@@ -64,10 +60,7 @@ def destroy(
             if not no_backup:
                 changes.append(f"+ {_back_up(target)}")
             target.take_away(volumes=volumes)
-            changes += [
-                "- stack",
-                *(["- volumes, keys and credentials"] if volumes else []),
-            ]
+            changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
     echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 
 

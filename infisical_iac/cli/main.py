@@ -67,7 +67,7 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
 @click.group(
     cls=_Telling,
     summaries=_COMMANDS,
-    modules={"scale-out": "scale", "scale-in": "scale"},
+    modules={"plan": "deploy", "apply": "deploy", "scale-out": "scale", "scale-in": "scale"},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")

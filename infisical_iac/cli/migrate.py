@@ -59,10 +59,7 @@ paths_argument = click.argument(
     type=click.Path(exists=True, path_type=Path),
 )
 plan_argument = click.argument(
-    "file",
-    metavar="[PLAN]",
-    default=PLAN_FILE,
-    type=click.Path(path_type=Path, dir_okay=False),
+    "file", metavar="[PLAN]", default=PLAN_FILE, type=click.Path(path_type=Path, dir_okay=False)
 )
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "✓": "green"}

@@ -8,13 +8,7 @@ from infisical_iac.backup import kit_sheet, signing
 from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_sheet import read
 from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
-from infisical_iac.cli.options import (
-    Lock,
-    inventory_option,
-    json_option,
-    lock_options,
-    open_host,
-)
+from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
 from infisical_iac.core.terminal import echo, print_data
 
 _LINES_ON_A_PAGE = 66

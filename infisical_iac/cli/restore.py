@@ -12,8 +12,8 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.recipients import identities
 from infisical_iac.backup.signing import KnownFingerprints
+from infisical_iac.cli.deploy import run_or_back
 from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
-from infisical_iac.cli.run import run_or_back
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
 

@@ -7,13 +7,7 @@ import click
 
 from infisical_iac.backup.record import size
 from infisical_iac.change.releases import Release, choose, unfinished
-from infisical_iac.cli.options import (
-    Lock,
-    inventory_option,
-    json_option,
-    lock_options,
-    open_host,
-)
+from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
 from infisical_iac.cli.output import confirm_name, print_table
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.stack.given_up import HELP, GivenUp

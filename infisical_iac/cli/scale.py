@@ -4,8 +4,8 @@ from functools import partial
 
 import click
 
+from infisical_iac.cli.deploy import run_or_back
 from infisical_iac.cli.options import Lock, inventory_option, lock_options, yes_option
-from infisical_iac.cli.run import run_or_back
 from infisical_iac.core.terminal import echo
 
 _move = partial(

@@ -23,12 +23,7 @@ from infisical_iac.hetzner.plan import (
     plan_removal,
     sum_prices,
 )
-from infisical_iac.hetzner.resource import (
-    CloudDeployment,
-    CloudNode,
-    ListedResource,
-    PlannedChange,
-)
+from infisical_iac.hetzner.resource import CloudDeployment, CloudNode, ListedResource, PlannedChange
 from infisical_iac.hetzner.server import CloudServer
 
 _timeout_option = click.option(

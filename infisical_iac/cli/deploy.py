@@ -1,0 +1,188 @@
+"""`infisical-iac plan` and `apply`: the plan, the question, the run; and a run with a way back."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from infisical_iac.cli.options import (
+    FOUND,
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    yes_option,
+)
+from infisical_iac.cli.output import (
+    as_data,
+    confirm,
+    count,
+    print_foreign,
+    print_notes,
+    print_table,
+    show,
+)
+from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.terminal import console, echo, print_data
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.core.deployment import Deployment, DeployStep
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
+    """Show what `apply` would change on the host and inside Infisical, and change nothing.
+
+    `+` is made, `~` is set right, `-` is taken away; `?` is what can't be seen before the rest
+    has been done, and `!` what can't be looked at or set right, with what to do. `*` is access to
+    the project that nothing in the file gives: it stays. Credentials that end soon, or were not
+    delivered to the end, are told as notes. Exit status: 0 for nothing, 2 for changes, 1 for an
+    error or where something is blocked.
+    """
+    # Importing it gives the process to gevent, which other commands have no need of.
+    from infisical_iac.core.deployment import looked
+    from infisical_iac.workspace.credentials_issue import warnings
+
+    with looked(inventory, writes=None) as deployment:
+        (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked
+        foreign = deployment.journal.foreign
+        notes = [*warnings(), *deployment.journal.notes]
+    if as_json:
+        data: dict[str, object] = {"changes": as_data(planned), "blocked": as_data(blocked)}
+        data |= {"foreign": as_data(foreign), "unknown": unknown}
+        print_data({**data, "notes": notes})
+    else:
+        show([*planned, *blocked], unknown)
+        changes = f"{count(planned)} to make" if planned else "Nothing to change"
+        echo(f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}.")
+        print_foreign(foreign)
+    print_notes(notes)
+    ctx.exit(1 if blocked else 0 if deployment.settled else FOUND)
+
+
+@click.command()
+@inventory_option
+@yes_option
+@lock_options
+@json_option
+def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
+    """Show the plan, ask, and make the host and the inside of Infisical as declared.
+
+    Only what differs is touched; a run that was interrupted is completed by the next. What is
+    blocked keeps nothing else from being done. Exit status: 0 when everything is as declared, 1 for
+    an error, where something is blocked, or for no to the question.
+    """
+    from infisical_iac.core.deployment import looked
+
+    started = time.monotonic()
+    with looked(inventory, writes=lock) as deployment:
+        journal = deployment.journal
+        if not deployment.settled and not (yes and as_json):
+            show([*journal.planned, *journal.blocked], journal.unknown, stderr=as_json)
+        print_notes(journal.notes)
+        foreign = journal.foreign
+        if not as_json:
+            print_foreign(foreign)
+        if deployment.has_work:
+            asked = time.monotonic()
+            confirm("Make these changes?", yes=yes)
+            started += time.monotonic() - asked  # the time to think is not the run's
+        steps = run(deployment) if deployment.has_work else []
+    seconds = time.monotonic() - started
+    if as_json:
+        blocked = as_data(journal.blocked)
+        made = as_data(journal.made)
+        found = {"changes": made, "blocked": blocked, "foreign": as_data(foreign)}
+        print_data({**found, "seconds": round(seconds, 1)})
+    else:
+        _summarize(steps, seconds)
+    deployment.refuse_blocked()
+
+
+def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
+    made = [item for step in steps for item in step.made]
+    if not made:
+        echo(f"Nothing to change. {seconds:.1f} s.")
+        return
+    print_table(
+        ("Step", "Changes", "Seconds"),
+        ((step.name, len(step.made), f"{step.seconds:.1f}") for step in steps),
+        numbers=("Changes", "Seconds"),
+    )
+    echo(f"{count(made)} made in {seconds:.1f} s.")
+
+
+def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
+    """Run the steps, tell each that has changed something, and return those.
+
+    Args:
+        remedy: what helps if one fails; None for another run.
+
+    Raises RunFailed as the deployment does.
+    """
+    to = console(stderr=True)
+    steps = []
+    try:
+        with to.status("") as status:
+            for step in deployment.run(lambda name: status.update(f"{name} …"), remedy):
+                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+                steps.append(step)
+    finally:
+        # Also of a run that fails: nobody can ask for them again.
+        for sentence in deployment.journal.shown:
+            to.print(Text(sentence))
+    return steps
+
+
+def run_or_back(
+    host: "Host",
+    steps: Callable[[], object],
+    back: Callable[[], str],
+    *,
+    name: str,
+    what: str,
+    remedy: str,
+    question: str,
+    done: str,
+    yes: bool,
+) -> None:
+    """Show what is to be done, ask, and do it; go back if it fails. Raises RunFailed.
+
+    Args:
+        steps: those of the deploy.
+        back: brings back what was before if need be, and returns sentences on what is so then.
+        name: what it is, such as "restore".
+        what: comes back, such as "The old data".
+        remedy: what helps where it can't, for the end of a sentence.
+        done: how it is called once it is made, such as "Restored".
+    """
+    from infisical_iac.core.connection import LOST
+    from infisical_iac.core.deployment import look
+
+    def told() -> str:
+        try:
+            return back()
+        except (UserError, *LOST) as error:
+            return f"{what} could not be brought back ({error}): {remedy}"
+
+    deployment = look(host, steps)
+    # What comes first may be of what comes later too.
+    show(dict.fromkeys(deployment.journal.planned), deployment.journal.unknown)
+    confirm(question, yes=yes)
+    started = time.monotonic()
+    try:
+        run(deployment, remedy=f"the {name} ends here")
+    except RunFailed as error:
+        raise RunFailed(f"{error}. {told()}") from None
+    except Exception:  # whatever it is, what was before comes back
+        echo(told(), err=True)
+        raise
+    made = count(deployment.journal.made)
+    echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")
