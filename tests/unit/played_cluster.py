@@ -22,8 +22,8 @@ statement() {
         done
         ;;
     SELECT\ datname*)
-        pattern=$(echo "${12}" | tr -d '\\')
-        for each in ${pattern%\%}*; do
+        without \\ "${12}"
+        for each in ${left%\%}*; do
             test ! -e "$each" || echo "$each|$(commented "$each")"
         done
         ;;
@@ -51,19 +51,35 @@ statement() {
 
 # What a database is commented with; with a second argument, whether it is so by a restore.
 commented() {
-    said=$(cat "../comments/$1" 2>/dev/null || echo "unknown unknown")
+    said="unknown unknown"
+    test ! -e "../comments/$1" || read -r said <"../comments/$1"
     test "${2-}" || { echo "$said"; return; }
     test "$said" != "replaced by a restore that was proven" || echo t
 }
 
+# Sets $left to $2 without any character $1, which takes no process.
+without() {
+    left=$2
+    while case $left in *"$1"*) ;; *) false ;; esac; do
+        left=${left%%"$1"*}${left#*"$1"}
+    done
+}
+
 psql() {
-    test "$PGPASSWORD" = "$(cat "$HOST/password")" || { echo "no password" >&2; exit 1; }
+    read -r password <"$HOST/password" || test -n "$password"
+    test "$PGPASSWORD" = "$password" || { echo "no password" >&2; exit 1; }
     case $last in "\\password "*) head -n 1 >"$HOST/password"; return ;; esac
     while [ "$1" != --dbname ]; do shift; done
     test ! -e "../closed/$2" || { echo "$2 takes no connections" >&2; exit 1; }
-    tr -d "'" | tr '\n;' ' \n' | while read -r words || test -n "$words"; do
+    asked=
+    while read -r line || test -n "$line"; do asked="$asked $line"; done
+    without "'" "$asked"
+    asked=$left
+    while test -n "$asked"; do
+        words=${asked%%;*} asked=${asked#"${asked%%;*}"}
+        asked=${asked#;}
         statement $words || exit 1
-    done || exit 1
+    done
 }
 
 case "$*" in

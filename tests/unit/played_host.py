@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
-from infisical_iac.core.rendering import script
+from infisical_iac.core.rendering import script_file
 
 MAIN = "infisical_postgres"
 _PLACES = (
@@ -21,15 +22,21 @@ _PLACES = (
 # All by which the scripts have an effect.
 _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 
-# Does what its name says, and keeps what the host is like then, as if it died there.
+# Does what its name says, and waits until what the host is like then is kept, as if it died there.
 _TOOL = """#!/bin/sh
 {program} "$@"
 status=$?
-set -- "$MOMENTS"/*
-test -e "$1" || shift
-/bin/cp -aT "$HOST" "$MOMENTS/$#" 2>"$MOMENTS.errors" || true
+echo >"$MOMENTS/asked"
+read -r _ <"$MOMENTS/told"
 exit $status
 """
+# Most of the time that a script takes is that of starting programs: those that are called most, and
+# change nothing or are played anyway, are functions of the shell that runs it.
+_FUNCTIONS = """
+dirname() { case $1 in */*) echo "${1%/*}" ;; *) echo . ;; esac; }
+timeout() { shift; "$@"; }
+"""
+_PLAYED = ("docker", "sleep", "sync")
 _DOCKER = r"""#!/bin/sh
 for last; do :; done
 case "$1 $2" in
@@ -39,24 +46,29 @@ case "$1 $2" in
 "volume ls")
     case $* in
     *given_up*)
-        pattern=$(echo "$*" | sed 's/.* name=//; s/ .*//')
-        ls "$HOST/volumes" | grep -e "$pattern" | while read -r name; do
-            echo "given-up $name $(cat "$HOST/volumes/$name/labels")"
+        all=$*
+        prefix=${all##* name=^}
+        for each in "$HOST/volumes/${prefix%% *}"*; do
+            test -d "$each" || continue
+            read -r labels <"$each/labels" || true
+            echo "given-up ${each##*/} $labels"
         done
         exit
         ;;
     esac
     case $last in
-    name=*) pattern=${last#name=} ;;
-    *) pattern="^${last##*=}_.*" ;;
+    name=^*\$) last=${last#name=^} pattern=${last%\$} ;;
+    *) pattern="${last##*=}_*" ;;
     esac
-    ls "$HOST/volumes" | grep -x -e "$pattern" || true
+    for each in "$HOST"/volumes/$pattern; do
+        test ! -d "$each" || echo "${each##*/}"
+    done
     ;;
 "volume create")
     /bin/mkdir -p "$HOST/volumes/$last/_data"
     for each; do
-        case $each in infisical-iac.*) echo "${each#*=}" ;; esac
-    done | tr '\n' ' ' >"$HOST/volumes/$last/labels"
+        case $each in infisical-iac.*) printf '%s ' "${each#*=}" ;; esac
+    done >"$HOST/volumes/$last/labels"
     ;;
 "volume inspect") test -d "$HOST/volumes/$last" && echo "$HOST/volumes/$last/_data" ;;
 "volume rm")
@@ -139,14 +151,17 @@ class PlayedHost:
     def run(
         self, *step: str, stdin: str = "", moments: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script with its arguments; `moments` gets what the host is like in between."""
-        command = script(*step)
-        for place in _PLACES:
-            command = command.replace(place, f"{self.directory}{place}")
+        """Run a script with its arguments; what is in `moments` keeps what the host is like."""
+        text, *arguments = (self._moved(each) for each in (script_file(step[0]), *step[1:]))
+        # What notes an effect has to be a program.
+        functions = "" if moments else self._functions()
         seen = f"{self._programs}/seen:" if moments else ""
         return subprocess.run(
-            # A shell can't catch a signal that it was started to ignore, as in the background.
-            ["env", "--default-signal=INT,HUP,TERM", "sh", "-c", command],
+            [
+                # A shell can't catch a signal that it was started to ignore, as in the background.
+                *("env", "--default-signal=INT,HUP,TERM"),
+                *("sh", "-c", f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
+            ],
             env={
                 "PATH": f"{seen}{self._programs}:{os.environ['PATH']}",
                 "HOST": str(self.directory),
@@ -158,36 +173,82 @@ class PlayedHost:
             timeout=60,
         )
 
+    def _moved(self, text: str) -> str:
+        for place in _PLACES:
+            text = text.replace(place, f"{self.directory}{place}")
+        return text
+
+    def _functions(self) -> str:
+        files = (self._programs / name for name in _PLAYED)
+        return "".join(
+            f"{each.name}() (\nset +eu\n{each.read_text()}\n)\n" for each in files if each.exists()
+        )
+
     def ok(self, *steps: Sequence[str]) -> None:
         """Run scripts, all of which must succeed."""
         for step in steps:
             done = self.run(*step)
             assert done.returncode == 0, (step, done.stderr)
 
-    def deaths(self, *steps: Sequence[str]) -> list["PlayedHost"]:
+    def deaths(self, *steps: Sequence[str], stdin: str = "") -> list["PlayedHost"]:
         """Return what the host would be like had it died in scripts, after each of their
         effects. A call that left everything as it was had none.
         """
-        moments = self.directory.with_name(f"{self.directory.name}-moments")
-        moments.mkdir()
-        for step in steps:
-            done = self.run(*step, moments=moments)
-            assert done.returncode == 0, (step, done.stderr)
-        found = sorted(moments.iterdir(), key=lambda each: int(each.name))
-        differing = (next(same) for _, same in groupby(found, _content))
-        return [PlayedHost(each, self._programs) for each in differing]
+        with _kept(self.directory) as (moments, found):
+            for step in steps:
+                done = self.run(*step, stdin=stdin, moments=moments)
+                assert done.returncode == 0, (step, done.stderr)
+        return [PlayedHost(each, self._programs) for each in found]
 
 
-def _content(directory: Path) -> list[tuple[Path, int, bytes | Path]]:
-    """Return each path below the directory with its kind, its mode, and what is in it."""
-    return [
-        (
-            each.relative_to(directory),
-            each.lstat().st_mode,
-            each.readlink() if each.is_symlink() else each.read_bytes() if each.is_file() else b"",
-        )
-        for each in sorted(directory.rglob("*"))
-    ]
+@contextmanager
+def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Keep what is in the directory, if that is new, whenever a tool asks for it."""
+    moments = directory.with_name(f"{directory.name}-moments")
+    moments.mkdir()
+    for name in ("asked", "told"):
+        os.mkfifo(moments / name)
+    # Opened for both, so that neither waits for the other end or is told that it is gone.
+    asked, told = (os.open(moments / name, os.O_RDWR) for name in ("asked", "told"))
+    found: list[Path] = []
+
+    def keep() -> None:
+        content = None
+        while os.read(asked, 1) == b"\n":
+            before, content = content, _content(directory)
+            if content != before:
+                found.append(moments / str(len(found)))
+                subprocess.run(["cp", "-aT", directory, found[-1]], stderr=subprocess.DEVNULL)
+            os.write(told, b"\n")
+
+    keeper = Thread(target=keep)
+    keeper.start()
+    try:
+        yield moments, found
+    finally:
+        os.write(asked, b".")
+        keeper.join()
+        os.close(asked)
+        os.close(told)
+
+
+def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:
+    """Return by each path below the directory its mode, and what is in it."""
+    found: dict[str, tuple[int, bytes | str]] = {}
+    waiting = [os.fspath(directory)]
+    while waiting:
+        for each in os.scandir(waiting.pop()):
+            # It may go meanwhile, by what runs beside the one that asks.
+            with suppress(FileNotFoundError):
+                inside: bytes | str = b""
+                if each.is_symlink():
+                    inside = os.readlink(each.path)
+                elif each.is_dir():
+                    waiting.append(each.path)
+                elif each.is_file():
+                    inside = Path(each.path).read_bytes()
+                found[each.path] = (each.stat(follow_symlinks=False).st_mode, inside)
+    return found
 
 
 def played(directory: Path) -> PlayedHost:

@@ -50,7 +50,8 @@ class _Host:
         ):
             assert f"\n{name}\n" in text
             text = text.replace(f"\n{name}\n", f"\n{path}\n")
-        command = ["sh", "-c", text, "rotation.sh", *step.split()]
+        # Nothing is to outlive a power cut here.
+        command = ["sh", "-c", f"sync() {{ :; }}\n{text}", "rotation.sh", *step.split()]
         return subprocess.run(command, capture_output=True).returncode
 
     @property
