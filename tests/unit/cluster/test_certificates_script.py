@@ -16,20 +16,26 @@ from cryptography.hazmat.primitives.serialization import (
 from infisical_iac.cluster.deploy import Certificates, Lacking
 from infisical_iac.core.rendering import script
 
-_SERVICES = [f"{name}-{n}" for name in ("etcd", "postgres", "redis", "sentinel") for n in (1, 2, 3)]
-_FILES = {f"tls/{name}.pem" for name in _SERVICES}
+_SERVICES = "etcd postgres redis sentinel"
+_FILES = {f"tls/{name}-{number}.pem" for name in _SERVICES.split() for number in (1, 2, 3)}
 
 
 class Authority:
-    """A lead's `/etc/infisical`."""
+    """A lead's `/etc/infisical`, of a cluster with these services."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, services: str = _SERVICES) -> None:
         self.root = root
+        self.services = services
+
+    def script(self, *arguments: str) -> str:
+        """The command that runs the script in the directory."""
+        text = script("certificates", *arguments).replace("/etc/infisical", str(self.root))
+        assert f'services="{_SERVICES}"' in text
+        return text.replace(f'services="{_SERVICES}"', f'services="{self.services}"')
 
     def run(self, *arguments: str, days: int = 0) -> subprocess.CompletedProcess[str]:
         """Run the script, as if it were so many days later for what it makes."""
-        text = script("certificates", *arguments).replace("/etc/infisical", str(self.root))
-        text = text.replace('"$days days"', f'"$((days - {days})) days"')
+        text = self.script(*arguments).replace('"$days days"', f'"$((days - {days})) days"')
         return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
 
     def check(self) -> list[Lacking]:
@@ -127,30 +133,38 @@ def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) 
     assert "permitted subtree violation" in done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def made_for_redis(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Those of one service: to look at all again and again takes openssl many seconds."""
+    authority = Authority(tmp_path_factory.mktemp("redis"), "redis")
+    authority.make()
+    return authority
+
+
 @pytest.fixture
-def own(made: Authority, tmp_path: Path) -> Authority:
-    """A copy of what was made, to be changed."""
-    subprocess.run(["cp", "-a", f"{made.root}/.", str(tmp_path)], check=True)
-    return Authority(tmp_path)
+def own(made_for_redis: Authority, tmp_path: Path) -> Authority:
+    """A copy of these, to be changed."""
+    subprocess.run(["cp", "-a", f"{made_for_redis.root}/.", str(tmp_path)], check=True)
+    return Authority(tmp_path, made_for_redis.services)
 
 
 def test_a_certificate_that_ends_within_60_days_is_made_again(own: Authority) -> None:
-    (own.root / "tls/etcd-2.pem").unlink()
+    (own.root / "tls/redis-2.pem").unlink()
     own.make(days=731 - 59)
     [lacking] = own.check()
-    assert (lacking.file, lacking.why) == ("tls/etcd-2.pem", "ends")
+    assert (lacking.file, lacking.why) == ("tls/redis-2.pem", "ends")
     before = {each.name: each.read_text() for each in (own.root / "tls").iterdir()}
     own.make()
     after = {each.name: each.read_text() for each in (own.root / "tls").iterdir()}
     assert own.check() == []
-    assert {name for name in after if after[name] != before[name]} == {"etcd-2.pem"}
+    assert {name for name in after if after[name] != before[name]} == {"redis-2.pem"}
 
 
 def test_a_public_key_with_a_line_that_begins_like_an_extension_s_is_settled(
     own: Authority,
 ) -> None:
     """One key of 64 has a second line that begins with an X, as `X509v3 …` does."""
-    (own.root / "tls/etcd-2.pem").unlink()
+    (own.root / "tls/redis-2.pem").unlink()
     given = own.root / "given.pem"
     given.write_bytes(
         next(
@@ -158,7 +172,7 @@ def test_a_public_key_with_a_line_that_begins_like_an_extension_s_is_settled(
         ).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     new = 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"'
-    text = script("certificates", "make").replace("/etc/infisical", str(own.root))
+    text = own.script("make")
     assert new in text
     subprocess.run(["sh", "-c", text.replace(new, f'cp {given} "$1"')], check=True)
     assert own.check() == []
