@@ -1,15 +1,16 @@
 """A deployer of a small workspace, against the Infisical in memory."""
 
+from functools import cache
 from typing import Any
 
 import httpx
 
 from infisical_iac.api.client import Client
+from infisical_iac.workspace import load as loading
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, remember
 from infisical_iac.workspace.model import Isolation, Workspace
 from tests.unit.fake_infisical import FakeInfisical
@@ -26,6 +27,7 @@ services:
   backend: {folder: /backend, imports: [/shared]}
   python-service: {folder: /services/python}
 """
+load = cache(loading.load)
 
 
 class Deployment:

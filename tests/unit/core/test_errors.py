@@ -1,7 +1,7 @@
 """Test the tree of errors: small, each one caught by name, each code its own."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +12,6 @@ from infisical_iac.core import errors
 from infisical_iac.core.errors import CommandFailed, Refused, SettingsError, UserError
 
 _T = TypeVar("_T", bound=ast.AST)
-_TREES = [
-    ast.parse(each.read_text("utf-8")) for each in Path(infisical_iac.__path__[0]).rglob("*.py")
-]
 _TREE = {
     name: found
     for name, found in vars(errors).items()
@@ -23,8 +20,21 @@ _TREE = {
 _BASES = ("Error", "Exception", "Refused", "Refusal", "Failed")
 
 
-def _nodes(kind: type[_T]) -> Iterator[_T]:
-    return (node for tree in _TREES for node in ast.walk(tree) if isinstance(node, kind))
+@cache
+def _all_nodes() -> dict[type[ast.AST], list[ast.AST]]:
+    """Return what is walked through once, by kind."""
+    found: dict[type[ast.AST], list[ast.AST]] = {
+        kind: [] for kind in (ast.ClassDef, ast.ExceptHandler, ast.Call)
+    }
+    for file in Path(infisical_iac.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if type(node) in found:
+                found[type(node)].append(node)
+    return found
+
+
+def _nodes(kind: type[_T]) -> list[_T]:
+    return [node for node in _all_nodes()[kind] if isinstance(node, kind)]
 
 
 def _names(node: ast.AST | None) -> set[str]:
