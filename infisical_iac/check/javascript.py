@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from infisical_iac.check.model import Read, Reads
 from infisical_iac.syntax import javascript
 from infisical_iac.syntax.javascript import (
-    ENDINGS,
     FUNCTIONS,
     WRAPPERS,
     Path,
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 
-__all__ = ["ENDINGS", "PACKAGE", "read", "uses_loader", "words"]
-
+ENDINGS = javascript.ENDINGS
 PACKAGE = "infisical-config"
 
 _NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
@@ -50,13 +48,6 @@ class _Access(NamedTuple):
     line: int
     is_optional: bool
     helper: str = ""
-
-
-class _Call(NamedTuple):
-    """A call with a name in quotes as its first argument."""
-
-    called: Path
-    read: Read
 
 
 def read(texts: Mapping[str, str]) -> dict[str, Reads]:
@@ -91,7 +82,7 @@ class _JavaScriptFile:
         self._path = path
         self._bindings = javascript.Bindings()
         self._accesses: list[_Access] = []
-        self._calls: list[_Call] = []
+        self._calls: list[tuple[Path, Read]] = []  # with a name in quotes as first argument
         self._passed_on: list[tuple[Path, int]] = []
         self._spoken_of: set[Path] = set()  # what may be the environment itself
         self._schemas: list[tuple[Path, Read]] = []
@@ -126,7 +117,7 @@ class _JavaScriptFile:
     def reads(self, helpers: Collection[str]) -> Reads:
         """Return what it reads, where these functions of all files look up what they are given."""
         found = [*self._members(), *self._declared()]
-        found += (call.read for call in self._calls if self._asks(call.called, helpers))
+        found += (read for called, read in self._calls if self._asks(called, helpers))
         return Reads(
             sorted(found, key=lambda each: each.line),
             sorted({*self._dynamic}),
@@ -213,7 +204,11 @@ class _JavaScriptFile:
         source = path_of(node.child_by_field_name("object"))
         if key == "env":
             self._spoken_of.add((*source, key))
-        if not source or _is_written(node, around) or _is_called(node, around):
+        parent = around[-1] if around else None
+        called = parent and parent.child_by_field_name("function")
+        if parent and parent.type == "call_expression" and called == node:
+            return
+        if not source or _is_written(node, around):
             return
         if key is None:
             index = node.child_by_field_name("index")
@@ -229,7 +224,7 @@ class _JavaScriptFile:
         name = string_of(javascript.argument(node))
         if name and _NAME.fullmatch(name) and (path := path_of(called)):
             is_optional = javascript.argument(node, 1) is not None or _has_default(node, around)
-            self._calls.append(_Call(path, Read(name, line_of(node), is_optional)))
+            self._calls.append((path, Read(name, line_of(node), is_optional)))
 
     def _take_pair(self, node: "Node") -> None:
         key, value = node.child_by_field_name("key"), node.child_by_field_name("value")
@@ -347,15 +342,6 @@ def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
     return False
 
 
-def _is_called(node: "Node", around: Sequence["Node"]) -> bool:
-    parent = around[-1] if around else None
-    return (
-        parent is not None
-        and parent.type == "call_expression"
-        and parent.child_by_field_name("function") == node
-    )
-
-
 def _helper(name: str, around: Sequence["Node"]) -> str:
     """Return the function around whose first parameter has a name, or ""."""
     nearest = around[-_FARTHEST:]
@@ -370,16 +356,14 @@ def _helper(name: str, around: Sequence["Node"]) -> str:
 
 
 def _parameters(function: "Node") -> list[str]:
+    """Return what the parameters bind: `a` of `a: string = "b"`."""
     only = function.child_by_field_name("parameter")
     given = function.child_by_field_name("parameters")
     nodes = [only] if only else [e for e in given.named_children if not e.is_extra] if given else []
-    return [text_of(_bound(each)) for each in nodes]
-
-
-def _bound(parameter: "Node") -> "Node":
-    """Return what a parameter binds: `a` of `a: string = "b"`."""
-    pattern = parameter.child_by_field_name("pattern") or parameter.child_by_field_name("left")
-    return pattern or parameter
+    return [
+        text_of(each.child_by_field_name("pattern") or each.child_by_field_name("left") or each)
+        for each in nodes
+    ]
 
 
 def _name_of(function: "Node", around: Iterable["Node"]) -> str:

@@ -40,8 +40,17 @@ class Started(NamedTuple):
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
     """Yield what the compose files among `paths` start."""
     for path in evidence.compose_files(paths):
-        for service, data in evidence.compose_services(text(path)):
-            yield _started(service, data, posixpath.dirname(path))
+        for name, data in evidence.compose_services(text(path)):
+            build = data.get("build")
+            context = build.get("context", ".") if isinstance(build, dict) else build
+            place = None
+            if context:
+                place = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(context)))
+            commands = (data.get("entrypoint"), data.get("command"))
+            words = (each if isinstance(each, list) else [each] for each in commands)
+            command = " ".join(str(word) for each in words for word in each)
+            given = frozenset(_given(data.get("environment")))
+            yield Started(name, "" if place == "." else place, command, given)
 
 
 def belongs(started: Started, service: str, homes: Sequence[str], workspace: Workspace) -> bool:
@@ -55,21 +64,6 @@ def set_in_image(dockerfile: str) -> set[str]:
     """Return the variables that an image is made with."""
     lines = (found[1].replace("\\\n", " ") for found in _DOCKER_ENV.finditer(dockerfile))
     return {each[1] for line in lines for each in _ASSIGNED.finditer(line)}
-
-
-def _started(name: str, data: dict[str, Any], directory: str) -> Started:
-    build = data.get("build")
-    context = build.get("context", ".") if isinstance(build, dict) else build
-    place = posixpath.normpath(posixpath.join(directory, str(context))) if context else None
-    words = [data.get("entrypoint"), data.get("command")]
-    return Started(
-        name,
-        "" if place == "." else place,
-        " ".join(
-            " ".join(map(str, each)) if isinstance(each, list) else str(each) for each in words
-        ),
-        frozenset(_given(data.get("environment"))),
-    )
 
 
 def _given(environment: Any) -> Iterator[str]:
@@ -111,12 +105,10 @@ def _shows(path: str, text: Text) -> bool:
         return javascript.uses_loader(path, text(path))
     if name.endswith(python.ENDINGS):
         return python.imports_loader(text(path))
-    return bool(_STARTING.fullmatch(name)) and _runs(text(path))
-
-
-def _runs(text: str) -> bool:
+    if not _STARTING.fullmatch(name):
+        return False
     # CMD ["python", "-m", "infisical_config", "--", …] says the same as a line of a shell.
-    commands = re.sub(r"(?m)^\s*#.*", "", text)
+    commands = re.sub(r"(?m)^\s*#.*", "", text(path))
     return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", commands)))
 
 

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -90,12 +90,12 @@ class Script:
         The sequence changes with the next node.
         """
         for tree in self._trees:
-            yield from _walk(tree, _NO_CODE)
+            yield from _walk(tree, lambda node: node.type not in _NO_CODE)
 
     def strings(self) -> Iterator[str]:
         """Yield what is between quotes, in types too, where there are no expressions in it."""
         for tree in self._trees:
-            for node, _ in _walk(tree, frozenset()):
+            for node, _ in _walk(tree, lambda _: True):
                 if (value := string_of(node)) is not None:
                     yield value
 
@@ -185,12 +185,14 @@ def _language(dialect: Dialect) -> "Language":
     return Language(tree_sitter_typescript.language_typescript())
 
 
-def _walk(tree: "Tree", leaves: Set[str]) -> Iterator[tuple["Node", Sequence["Node"]]]:
+def _walk(
+    tree: "Tree", enters: Callable[["Node"], bool]
+) -> Iterator[tuple["Node", Sequence["Node"]]]:
     cursor = tree.walk()
     around: list[Node] = []
     while node := cursor.node:
         yield node, around
-        if node.type not in leaves and cursor.goto_first_child():
+        if enters(node) and cursor.goto_first_child():
             around.append(node)
             continue
         while not cursor.goto_next_sibling():
@@ -201,20 +203,12 @@ def _walk(tree: "Tree", leaves: Set[str]) -> Iterator[tuple["Node", Sequence["No
 
 def _errors(tree: "Tree") -> Iterator["Node"]:
     """Yield the places that are no code of the grammar, in their order."""
-    cursor = tree.walk()
-    around: list[str] = []
-    while node := cursor.node:
+    for node, around in _walk(tree, lambda each: each.has_error and not each.is_error):
         # The grammar knows no `&` among the words of an element, as in <p>Save & close</p>.
-        is_text = around[-1:] in (["jsx_element"], ["jsx_fragment"]) and text_of(node)[:1] == "&"
+        in_element = around and around[-1].type in ("jsx_element", "jsx_fragment")
+        is_text = in_element and text_of(node)[:1] == "&"
         if (node.is_error and not is_text) or node.is_missing:
             yield node
-        if node.has_error and not node.is_error and cursor.goto_first_child():
-            around.append(node.type)
-            continue
-        while not cursor.goto_next_sibling():
-            if not cursor.goto_parent():
-                return
-            around.pop()
 
 
 def _weight(tree: "Tree") -> int:
@@ -292,7 +286,11 @@ def _root(node: "Node", steps: int) -> Path:
     if node.type == "meta_property":
         return ("import.meta",) if text_of(node).startswith("import") else ()
     if node.type == "await_expression":
-        return _awaited(node, steps)
+        call = _inside(node)
+        called = call.child_by_field_name("function") if call else None
+        if call and called and called.type == "import":
+            return _module(string_of(argument(call)))
+        return _result(called, steps)
     if node.type == "call_expression":
         called = node.child_by_field_name("function")
         if called and _is_require(called):
@@ -300,14 +298,6 @@ def _root(node: "Node", steps: int) -> Path:
         if called and called.type == "await_expression":  # so is `await load<T>()` read
             return _result(_inside(called), steps)
     return ()
-
-
-def _awaited(node: "Node", steps: int) -> Path:
-    call = _inside(node)
-    called = call.child_by_field_name("function") if call else None
-    if call and called and called.type == "import":
-        return _module(string_of(argument(call)))
-    return _result(called, steps)
 
 
 def _module(name: str | None) -> Path:
@@ -383,7 +373,8 @@ class Bindings:
         waiting = [(target, source)]
         while waiting:
             node, path = waiting.pop()
-            if node.type in _LOCALS and self._leads_on(path):
+            leads_on = path[0] in self._bound or path[0].startswith("<")
+            if node.type in _LOCALS and (leads_on or not _ROOTS.isdisjoint(path)):
                 self._bound.setdefault(text_of(node), set()).add(path)
             for part in node.named_children if node.type == "object_pattern" else ():
                 if part.is_extra:
@@ -402,10 +393,6 @@ class Bindings:
         self.modules.add(name or "")
         for local, path in _imported(clause, _module(name)) if clause and name else ():
             self._bound.setdefault(local, set()).add(path)
-
-    def _leads_on(self, path: Path) -> bool:
-        root = path[0]
-        return root in self._bound or root.startswith("<") or not _ROOTS.isdisjoint(path)
 
 
 def _imported(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
