@@ -57,60 +57,6 @@ class ShellValue:
     undefined: int = 0
 
 
-class ShellReferences:
-    """Reads references with what is assigned so far. Raises FileRefused for what can't be known."""
-
-    def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
-        self.values: dict[str, str] = {}
-        self._text, self._environ = text, environ
-
-    def read(self, position: int, depth: int = _DEEPEST) -> ShellValue:
-        """Return the reference that a dollar begins; a dollar alone stands for itself."""
-        text = self._text.text
-        match = _REFERENCE.match(text, position)
-        if not match:
-            if _MORE.match(text, position) or not depth:
-                self._refuse(position)
-            return ShellValue("$", position + 1)
-        name, operator = match[1] or match[2], match[3]
-        value = self._known(name, position)
-        self._text.replacing(value or "", self._text.line(position))
-        if not operator:
-            return ShellValue(value or "", match.end(), int(value is None))
-        rest = self._rest(match.end(), depth)
-        given = bool(value) if operator[0] == ":" else value is not None
-        if operator[-1] == "+":
-            return rest if given else ShellValue("", rest.end)
-        return ShellValue(value or "", rest.end) if given else rest
-
-    def _rest(self, position: int, depth: int) -> ShellValue:
-        """Return what stands in a reference after the operator: plain text and other references."""
-        rest = ShellValue("", position)
-        parts = []
-        while not self._text.text.startswith("}", rest.end):
-            plain = _ALTERNATIVE.match(self._text.text, rest.end)
-            if plain and plain[0]:
-                part = ShellValue(plain[0], plain.end())
-            elif self._text.text.startswith("$", rest.end) and depth:
-                part = self.read(rest.end, depth - 1)
-            else:
-                self._refuse(rest.end)
-            parts.append(part.value)
-            rest.end, rest.undefined = part.end, rest.undefined + part.undefined
-        return ShellValue("".join(parts), rest.end + 1, rest.undefined)
-
-    def _known(self, name: str, position: int) -> str | None:
-        value = self.values.get(name, self._environ.get(name))
-        if _MAGIC.fullmatch(name) or (value is None and _SET_AT_START.fullmatch(name)):
-            self._refuse(position)
-        return value
-
-    def _refuse(self, position: int) -> NoReturn:
-        message = "The value depends on a command or on the shell itself. It is not read."
-        remedy = "Write the value itself; put it in single quotes if the dollar is a part of it."
-        self._text.refuse(position, "refused", message, remedy)
-
-
 @dataclass
 class Word:
     """A value with references replaced, and as it is written but for quotes and backslashes."""
@@ -132,9 +78,8 @@ class Words:
     """Reads words with what is assigned so far. Raises FileRefused for what must not be read."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
-        self._text = text
-        self._references = ShellReferences(text, environ)
-        self.values = self._references.values
+        self.values: dict[str, str] = {}
+        self._text, self._environ = text, environ
 
     def read(self, begin: int, *, exported: bool) -> Word:
         """Return the word at a position, up to the first sign that is no part of it.
@@ -171,7 +116,8 @@ class Words:
         elif sign == "$" and not text.startswith(("$'", '$"'), position):
             self._add_reference(word)
         elif plain := _PLAIN.match(text, position):
-            word.add(unescaped(plain[0], _without_backslashes), plain.end())
+            unquoted = unescaped(plain[0], lambda part: part.replace("\\\n", "").replace("\\", ""))
+            word.add(unquoted, plain.end())
 
     def _add_double(self, word: Word) -> None:
         text = self._text.text
@@ -189,14 +135,52 @@ class Words:
         word.end += 1
 
     def _add_reference(self, word: Word) -> None:
-        replaced = self._references.read(word.end)
+        replaced = self._reference(word.end)
         word.read.append(replaced.value)
         word.written.append(self._text.text[word.end : replaced.end])
         word.end, word.undefined = replaced.end, word.undefined + replaced.undefined
 
+    def _reference(self, position: int, depth: int = _DEEPEST) -> ShellValue:
+        """Return the reference that a dollar begins; a dollar alone stands for itself."""
+        text = self._text.text
+        match = _REFERENCE.match(text, position)
+        if not match:
+            if _MORE.match(text, position) or not depth:
+                self._refuse(position)
+            return ShellValue("$", position + 1)
+        name, operator = match[1] or match[2], match[3]
+        value = self.values.get(name, self._environ.get(name))
+        if _MAGIC.fullmatch(name) or (value is None and _SET_AT_START.fullmatch(name)):
+            self._refuse(position)
+        self._text.replacing(value or "", self._text.line(position))
+        if not operator:
+            return ShellValue(value or "", match.end(), int(value is None))
+        rest = self._rest(match.end(), depth)
+        given = bool(value) if operator[0] == ":" else value is not None
+        if operator[-1] == "+":
+            return rest if given else ShellValue("", rest.end)
+        return ShellValue(value or "", rest.end) if given else rest
 
-def _without_backslashes(part: str) -> str:
-    return part.replace("\\\n", "").replace("\\", "")
+    def _rest(self, position: int, depth: int) -> ShellValue:
+        """Return what stands in a reference after the operator: plain text and other references."""
+        rest = ShellValue("", position)
+        parts = []
+        while not self._text.text.startswith("}", rest.end):
+            plain = _ALTERNATIVE.match(self._text.text, rest.end)
+            if plain and plain[0]:
+                part = ShellValue(plain[0], plain.end())
+            elif self._text.text.startswith("$", rest.end) and depth:
+                part = self._reference(rest.end, depth - 1)
+            else:
+                self._refuse(rest.end)
+            parts.append(part.value)
+            rest.end, rest.undefined = part.end, rest.undefined + part.undefined
+        return ShellValue("".join(parts), rest.end + 1, rest.undefined)
+
+    def _refuse(self, position: int) -> NoReturn:
+        message = "The value depends on a command or on the shell itself. It is not read."
+        remedy = "Write the value itself; put it in single quotes if the dollar is a part of it."
+        self._text.refuse(position, "refused", message, remedy)
 
 
 class Shell(Grammar):
