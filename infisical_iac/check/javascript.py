@@ -102,8 +102,7 @@ class _JavaScriptFile:
     def look_up(self, loading: Collection[str]) -> None:
         """Find the helpers, and where keys are read by names that the code doesn't show.
 
-        Args:
-            loading: the paths of files that use the loader, and may export what it gives.
+        The files in `loading` use the loader, and may export what it gives.
         """
         self._loading = loading
         for each in self._accesses:

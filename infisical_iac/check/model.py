@@ -29,12 +29,7 @@ class CheckFinding:
 
 
 class Read(NamedTuple):
-    """A place where code reads a key.
-
-    Attributes:
-        line: counted from 1.
-        is_optional: whether the code has a default, or asks first whether it is there.
-    """
+    """A place where code reads a key; optional if it has a default, or asks whether it is there."""
 
     key: str
     line: int
@@ -66,12 +61,7 @@ class Judged(NamedTuple):
 
 
 def load(text: str, where: str) -> dict[str, str]:
-    """Return the reasons by pattern. Raises FileError for a pattern without one.
-
-    Args:
-        text: of the file; "" if there is none.
-        where: what the file is called in messages.
-    """
+    """Return the reasons by pattern. Raises FileError for a pattern without one."""
     data = parse(text, where).data or {}
     ignored = data.get("ignore") if isinstance(data, dict) else None
     if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):

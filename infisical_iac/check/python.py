@@ -26,11 +26,7 @@ class PythonNames:
 
     @classmethod
     def of(cls, nodes: Sequence[ast.AST], loading: Collection[str] = ()) -> "PythonNames":
-        """Return the names of a file, all of whose parts are given.
-
-        Args:
-            loading: the modules beside it that use the loader; their `config` is the loader's.
-        """
+        """Return the names of a file; the `config` of modules in `loading` is the loader's."""
         names = cls()
         for node in nodes:
             if isinstance(node, ast.ImportFrom):

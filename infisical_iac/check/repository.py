@@ -93,8 +93,7 @@ class Repository:
     def starts(self, project_id: str) -> Iterator[CheckFinding]:
         """Yield what a service lacks that is to start from Infisical.
 
-        Args:
-            project_id: of the project in Infisical; "" if that can't be asked.
+        The id of the project is "" if Infisical was not asked.
         """
         if not self.services:
             message = (
@@ -159,11 +158,8 @@ def _text(root: Path, path: str) -> str:
 def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> list[Path]:
     """Write into each service's file below `root` what it lacks; returns those that changed.
 
-    Args:
-        domain: Infisical's address. A file that has one keeps it.
-
-    Raises FileError for a file that can't be read or written, and for a directory
-    that can't be listed.
+    A file that has a domain keeps it. Raises FileError for a file that can't be read or written,
+    and for a directory that can't be listed.
     """
     looked = Repository(root, workspace)
     written = []

@@ -25,9 +25,7 @@ class Started(NamedTuple):
     """A container as a compose file starts it.
 
     Attributes:
-        name: of the service in the compose file.
         build: the directory that its image is built from; None if it is built elsewhere.
-        command: the words that start it.
         given: the variables that it gets as they stand there.
     """
 

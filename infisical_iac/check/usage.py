@@ -119,11 +119,7 @@ def is_given(key: str) -> bool:
 
 
 class Held(NamedTuple):
-    """The keys of a service as its repository has them.
-
-    Attributes:
-        given: what images and compose files set, so that Infisical need not.
-    """
+    """The keys that a service uses, and those that images and compose files give it."""
 
     usage: Usage
     given: Collection[str]
@@ -160,10 +156,8 @@ def left_over(
 ) -> Iterator[CheckFinding]:
     """Yield the secrets that no code of the services which can read them uses.
 
-    Args:
-        elsewhere: the words of files that are no service's, such as a compose file at the top.
-
-    A folder that a service reads which isn't held is left out, and told by a note.
+    Nor do the words `elsewhere`, in files that are no service's, name them. A folder that a
+    service reads which isn't held is left out, and told by a note.
     """
     for folder in dict.fromkeys(folder for _, folder in names):
         readers = [

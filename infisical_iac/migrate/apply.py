@@ -158,12 +158,8 @@ _MOST_TOLD = 10
 
 @dataclass(frozen=True)
 class Work:
-    """Hold what is to be done.
-
-    Attributes:
-        folders: that are missing, as environment and path, parents first.
-        batches: the requests that write.
-        states: what becomes of each secret if all of them succeed.
+    """Hold the folders to make, parents first, the requests that write, and what then becomes of
+    each secret.
     """
 
     folders: tuple[tuple[str, str], ...]
@@ -179,13 +175,9 @@ def prepare(
     policy: Policy,
     today: date,
 ) -> Work:
-    """Decide what to write.
+    """Decide what to write, where these folders are there, by environment.
 
-    Args:
-        folders: those there are, by environment.
-        policy: what becomes of keys that Infisical has with another value.
-
-    Raises UserError with `fail`, if there are such keys.
+    Raises UserError with the policy `fail`, if Infisical has keys with another value.
     """
     if compared.changed and policy == "fail":
         told = [f"{each.name} ({each.file}:{each.line})" for each in compared.changed]
@@ -222,7 +214,6 @@ def carry_out(
     """Make the folders one after the other, then send the requests side by side.
 
     Args:
-        project: the id.
         wait: called with what is not in effect, for somebody has to approve it first.
         tell: called after each step with what was done and how many secrets that were.
 
@@ -256,9 +247,6 @@ PENDING_FILE = "migration-pending.json"
 
 class Pending:
     """The approvals that were asked for, in `migration-pending.json` in a directory.
-
-    Args:
-        key: of the hashes of values.
 
     Raises UserError if the file can't be read, and so do the methods that write it.
     """
@@ -339,7 +327,6 @@ def move(
 
     Args:
         client: with the token of an admin of the project.
-        project: its id.
         policy: what becomes of keys that Infisical has with another value.
         pending: what waits for an approval; what this run has to ask for is added.
         begin: called before the first write, with everything that is to be done.

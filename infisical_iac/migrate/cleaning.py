@@ -158,9 +158,7 @@ class Examined(NamedTuple):
 def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: bool) -> Examined:
     """Look at each file as it is now; nothing is changed.
 
-    Args:
-        key: of the files' hashes.
-        archived: whether an archive is made; without one, a file with skipped keys is kept.
+    Without an archive, a file with skipped keys is kept.
     """
     found = Examined([], [])
     for file in files:

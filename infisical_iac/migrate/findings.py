@@ -205,11 +205,7 @@ def _between(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[Fi
 
 
 def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding for each key that one of `others` reads otherwise than `reading`.
-
-    Args:
-        data: the bytes that `reading` was made from.
-    """
+    """Yield a finding for each key that one of `others` reads otherwise than `reading`."""
     if reading.error:
         return  # that is told already, and no key could agree
     readings = [multiline_keys.drop_pem_pieces(read(data, grammar), data) for grammar in others]

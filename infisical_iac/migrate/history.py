@@ -18,13 +18,8 @@ _CHUNK = 1 << 17
 
 @dataclass(frozen=True)
 class GitObject:
-    """An object of git.
-
-    Attributes:
-        name: its hash.
-        kind: `blob`, `tree`, `commit` or `tag`.
-        size: of its content, in bytes.
-        chunks: its content, to be read before the next object.
+    """An object of git: its hash, its kind, the bytes that it has, and these, to be read before
+    the next object.
     """
 
     name: str
@@ -115,7 +110,6 @@ def places(
     """Return where objects are, over the whole history of a repository.
 
     Args:
-        repository: the repository.
         wanted: hashes of the objects.
         commits: hashes of all commits that are stored, also of those that nothing refers to.
 
@@ -268,13 +262,7 @@ def _joined(hits: Iterator[Hit]) -> list[Hit]:
 
 @dataclass(frozen=True)
 class ValueRotation:
-    """A value that others may have read.
-
-    Attributes:
-        label: which value it is.
-        since: the day of the first commit that holds it; empty if no commit does.
-        repositories: where it is.
-    """
+    """A value that others may have read since a day; "" if no commit holds it."""
 
     label: str
     since: str

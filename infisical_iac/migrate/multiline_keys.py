@@ -22,9 +22,6 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
 
     What follows the first line of an unquoted PEM block is a piece of a secret: as the name of
     an entry it would be shown and stored. The torn value stays, with a finding that blocks.
-
-    Args:
-        data: the file's bytes, of which the reading is.
     """
     torn = [each for each in reading.entries if _is_torn(each)]
     if not torn:

@@ -44,11 +44,7 @@ Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
 
 def default_decision(findings: Collection[FileFinding], *, allow_literal: bool) -> Decision:
-    """Return what a plan says of a key about which these are the findings, unless a person decides.
-
-    Args:
-        allow_literal: whether a value with a reference that Infisical would replace is stored.
-    """
+    """Return what a plan says of a key with these findings, unless a person decides."""
     kinds = {each.kind for each in findings}
     blocking = {each.kind for each in findings if each.blocking}
     if not kinds.isdisjoint(_NOT_MOVED):
@@ -71,10 +67,6 @@ def keep_decision(fresh: _Any, earlier: _Any, found: Findings, found_then: Findi
     What a person decided then stays, also against a default to skip, unless something was found
     since of which they knew nothing; what was a default, to skip among them, may have become
     another.
-
-    Args:
-        found: what is found now.
-        found_then: what was in the earlier plan.
     """
     if earlier == "skip":
         was_default = not _NOT_MOVED.isdisjoint(each.kind for each in found_then)
@@ -125,9 +117,6 @@ def apply_chosen_grammars(
     """Return the sources; those whose grammar was changed in an earlier plan are read again.
 
     It was changed by a person if what was found then is what is found now.
-
-    Args:
-        root: the directory that the sources' paths begin in.
     """
     before = {each.path: each for each in earlier.sources} if earlier else {}
     made = []
@@ -178,7 +167,6 @@ def make(
 
     Args:
         root: the directory that the sources' paths begin in, seen from the plan's own.
-        key: of the hashes of values.
         allow_literal: whether values with what Infisical takes for a reference are stored.
         earlier: a plan whose decisions stay, for files and values that have not changed, and
             where it has its files go, which a person may have written.
@@ -283,11 +271,6 @@ _MOST_TOLD = 10
 
 def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
     """Return every value that goes into Infisical, each name once.
-
-    Args:
-        root: the directory that the sources' paths begin in.
-        key: of the hashes of values.
-        workspace: which environments there are.
 
     Raises UserError, with a sentence on each, if a file has changed or can't be read as
     planned, something is undecided, or a decision can't be carried out.

@@ -53,7 +53,6 @@ def build(
     """Return the report's data.
 
     Args:
-        key: of the hashes of values.
         at: when the values were read back.
         note: what could not be checked, and why.
     """

@@ -223,10 +223,6 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
 
     Of a value that has changed there, the new one is known, and the planned one is looked for
     as if the file were gone.
-
-    Args:
-        root: the directory that the sources' paths begin in.
-        key: of the hashes of values.
     """
     known = KnownValues()
     for source in plan.sources:

@@ -77,7 +77,6 @@ def source(
     """Return a file with where it goes, how it reads, and the findings that it shows by itself.
 
     Args:
-        path: relative to `root`, with slashes.
         choice: the loader that reads it today.
         content: gives the bytes of files under `root`.
         is_tracked: whether git tracks it.

@@ -47,11 +47,7 @@ def expected(plan: MigrationPlan) -> dict[Name, Expected]:
 def unchanged(
     wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[str]:
-    """Yield a sentence on what is missing, or has another value than it was planned with.
-
-    Args:
-        key: of the hashes of values.
-    """
+    """Yield a sentence on what is missing, or has another value than it was planned with."""
     for name, each in wanted.items():
         there = stored.get(name)
         if there is None:
@@ -143,12 +139,7 @@ def prove(
     plain: Mapping[Name, Stored],
     expanded: Mapping[Name, Stored] | None,
 ) -> list[Proof]:
-    """Compare each secret with what was read.
-
-    Args:
-        plain: what is stored.
-        expanded: the same with references replaced; None if it could not be read.
-    """
+    """Compare each secret with what is stored, and read expanded, if that could be read."""
     expanded = expanded or {}
     return [_prove(each, plain.get(each.name), expanded.get(each.name)) for each in secrets]
 
@@ -296,9 +287,6 @@ def read(
     client: Client, project: str, environments: Iterable[str], *, expand: bool = False
 ) -> dict[Name, Stored]:
     """Return every secret of some environments, in one request each.
-
-    Args:
-        expand: whether references are replaced.
 
     Raises ApiError or Unreachable, and UserError for an environment that isn't there.
     """
