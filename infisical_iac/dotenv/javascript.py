@@ -3,6 +3,7 @@
 import re
 
 _PATTERN = re.compile(r"\$([$&`'])")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 _LAST_INDEX = 2**32 - 2
 
 # What counts as white space, and which of it ends a line.
@@ -26,15 +27,6 @@ def replaced(text: str, template: str, value: str) -> str:
 
 def as_object(values: dict[str, str]) -> dict[str, str]:
     """Return values in the order of an object: keys that are array indices first, by number."""
-    indices = sorted((key for key in values if _is_index(key)), key=int)
+    numbers = (key for key in values if _NUMBER.fullmatch(key))
+    indices = sorted((key for key in numbers if int(key) <= _LAST_INDEX), key=int)
     return {key: values[key] for key in indices} | values if indices else values
-
-
-def _is_index(key: str) -> bool:
-    return (
-        len(key) <= len(str(_LAST_INDEX))
-        and key.isascii()
-        and key.isdigit()
-        and str(int(key)) == key
-        and int(key) <= _LAST_INDEX
-    )

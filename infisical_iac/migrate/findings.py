@@ -277,14 +277,9 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
         for key, value in source.reading.values.items()
         if not is_bootstrap(key)
     ]
-    yield from _same_target(places)
-    yield from _across_services(places)
-    yield from _same_value(places)
-
-
-def _same_target(places: Sequence[_Place]) -> Iterator[FileFinding]:
-    known = (each for each in places if all(each.source.target) and each.counts)
-    for group in _grouped(known, lambda each: (*each.source.target, each.key)):
+    known = [each for each in places if all(each.source.target)]
+    counting = (each for each in known if each.counts)
+    for group in _grouped(counting, lambda each: (*each.source.target, each.key)):
         if len({each.source.path for each in group}) > 1 and _differ(group):
             yield from _tell(
                 group,
@@ -292,32 +287,25 @@ def _same_target(places: Sequence[_Place]) -> Iterator[FileFinding]:
                 "Has another value in {others}, and both go to the same place.",
                 "Say in the plan which file counts.",
             )
-
-
-def _across_services(places: Sequence[_Place]) -> Iterator[FileFinding]:
-    known = (each for each in places if all(each.source.target) and each.value)
-    for group in _grouped(known, lambda each: (each.source.environment, each.key)):
+    given = (each for each in known if each.value)
+    for group in _grouped(given, lambda each: (each.source.environment, each.key)):
         if len({each.source.service for each in group}) < 2:
             continue
-        if _differ(group):
-            if all(is_plain(each.key, each.value) for each in group):
-                continue
+        if not _differ(group):
+            if group[0].is_telling:
+                yield from _tell(
+                    group,
+                    "shared-candidate",
+                    "Has the same value in {others}.",
+                    "Keep it once, in a shared folder that the services import.",
+                )
+        elif not all(is_plain(each.key, each.value) for each in group):
             yield from _tell(
                 group,
                 "differs-across-services",
                 "Has another value in {others}.",
                 "Leave each service its own, or make it one value in a shared folder.",
             )
-        elif group[0].is_telling:
-            yield from _tell(
-                group,
-                "shared-candidate",
-                "Has the same value in {others}.",
-                "Keep it once, in a shared folder that the services import.",
-            )
-
-
-def _same_value(places: Sequence[_Place]) -> Iterator[FileFinding]:
     telling = (each for each in places if each.is_telling and each.source.environment)
     for group in _grouped(telling, lambda each: (each.source.environment, each.value)):
         if len({each.key for each in group}) > 1:

@@ -36,48 +36,28 @@ class Component(NamedTuple):
     is_typescript: bool
 
 
-class _Element(NamedTuple):
-    """A comment, a script or a style, and where what is in it begins and ends."""
-
-    tag: str
-    attributes: str
-    start: int
-    inside: int
-    inside_end: int
-    end: int
-
-
 def code_of(text: str) -> Component:
     scripts, markup = [], []
-    position = 0
+    position, lower = 0, text.lower()
     is_typescript = False
-    for each in _elements(text):
-        markup += [text[position : each.start], _blank(text[each.start : each.end])]
-        inside = text[each.inside : each.inside_end]
-        scripts += [
-            _blank(text[position : each.inside]),
-            inside if each.tag == "script" else _blank(inside),
-            _blank(text[each.inside_end : each.end]),
-        ]
-        if each.tag == "script":
-            is_typescript |= bool(_IS_TYPESCRIPT.search(each.attributes))
-        position = each.end
-    scripts.append(_blank(text[position:]))
-    return Component(
-        "".join(scripts), _expressions("".join([*markup, text[position:]])), is_typescript
-    )
-
-
-def _elements(text: str) -> Iterator[_Element]:
-    position = 0
-    lower = text.lower()
-    while opening := _OPENING.search(text, position):
+    while opening := _OPENING.search(text, position):  # a comment, a script or a style
         tag = (opening[1] or "").lower()
         closing = f"</{tag}" if tag else "-->"
-        end = lower.find(closing, opening.end())
-        inside_end = end if end >= 0 else len(text)
-        position = min(len(text), inside_end + len(closing))
-        yield _Element(tag, opening[2] or "", opening.start(), opening.end(), inside_end, position)
+        found = lower.find(closing, opening.end())
+        inside_end = found if found >= 0 else len(text)
+        end = min(len(text), inside_end + len(closing))
+        inside = text[opening.end() : inside_end]
+        markup += [text[position : opening.start()], _blank(text[opening.start() : end])]
+        scripts += [
+            _blank(text[position : opening.end()]),
+            inside if tag == "script" else _blank(inside),
+            _blank(text[inside_end:end]),
+        ]
+        is_typescript |= tag == "script" and bool(_IS_TYPESCRIPT.search(opening[2]))
+        position = end
+    scripts.append(_blank(text[position:]))
+    expressions = _expressions("".join([*markup, text[position:]]))
+    return Component("".join(scripts), expressions, is_typescript)
 
 
 def _blank(text: str) -> str:
