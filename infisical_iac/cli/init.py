@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -20,36 +20,31 @@ from infisical_iac.workspace.local_file import LocalFile
 _T = TypeVar("_T")
 
 
-class Question(NamedTuple):
-    """Hold what is asked unless an option answers it; without a default, an answer is needed."""
-
-    option: str
-    text: str
-    default: str | None = None
-
-
-HOST = Question("host", f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)")
-SSH_KEY = Question("ssh_key", "The file of your public SSH key", "~/.ssh/id_ed25519.pub")
-SSH_USER = Question("ssh_user", "The user to log in as there", "root")
-DOMAIN = Question("domain", "The domain of Infisical (none: through an SSH tunnel only)", "")
-EMAIL = Question("email", "The first administrator's e-mail address")
-ORGANIZATION = Question("organization", "The organization, and its project", "ChainAlign")
-SERVICES = Question("services", "The directory that your services are in, from here", "..")
+# By the option that answers it, what is asked, and its default; without one, an answer is needed.
+_QUESTIONS: dict[str, tuple[str, str | None]] = {
+    "host": (f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)", None),
+    "ssh_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
+    "ssh_user": ("The user to log in as there", "root"),
+    "domain": ("The domain of Infisical (none: through an SSH tunnel only)", ""),
+    "email": ("The first administrator's e-mail address", None),
+    "organization": ("The organization, and its project", "ChainAlign"),
+    "services": ("The directory that your services are in, from here", ".."),
+}
 
 
 def ask_question(
-    given: Mapping[str, str | None], yes: bool, question: Question, check: Callable[[str], _T]
+    given: Mapping[str, str | None], yes: bool, name: str, check: Callable[[str], _T]
 ) -> _T:
     """Return what `check` makes of the option, with `yes` of the default, else of a person's
     answer.
 
     Raises a UserError for an option that can't be used, or that is needed and missing.
     """
-    answer = given[question.option]
+    answer, (text, default) = given[name], _QUESTIONS[name]
     if answer is None and not yes:
-        return prompt(question.text, question.default, check)
-    option = "--" + question.option.replace("_", "-")
-    answer = question.default if answer is None else answer
+        return prompt(text, default, check)
+    option = "--" + name.replace("_", "-")
+    answer = default if answer is None else answer
     if answer is None:
         raise SettingsError(f"{option} is not given: with --yes nothing is asked, so give it")
     try:
@@ -101,21 +96,25 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     if not force:
         _refuse_edited(directory)
     ask = partial(ask_question, given, yes)
-    host = ask(HOST, answers.host)
+    host = ask("host", answers.host)
     is_new = host == answers.NEW
     setting = partial(answers.setting, defaults)
     told = Answers(
         host="" if is_new else host,
-        ssh_key=ask(SSH_KEY, answers.public_key) if is_new else "",
-        ssh_user="" if is_new else ask(SSH_USER, answers.ssh_user),
-        site_url=ask(DOMAIN, partial(answers.site_url, defaults)),
-        email=ask(EMAIL, partial(setting, "admin_email")),
-        organization=ask(ORGANIZATION, partial(setting, "organization")),
+        ssh_key=ask("ssh_key", answers.public_key) if is_new else "",
+        ssh_user="" if is_new else ask("ssh_user", answers.ssh_user),
+        site_url=ask("domain", partial(answers.site_url, defaults)),
+        email=ask("email", partial(setting, "admin_email")),
+        organization=ask("organization", partial(setting, "organization")),
     )
-    services = ask(SERVICES, partial(_existing, directory))
+    services = ask("services", partial(_existing, directory))
     homes = _choose(services, directory, yes)
     files = answers.files(replace(told, services=list(homes)))
-    local = _local_files(homes, told.site_url)
+    # The project's id is not known before a deploy.
+    local = {
+        home / local_file.NAME: local_file.text(home, LocalFile("", told.site_url, service.folder))
+        for service, home in homes.items()
+    }
     _write({directory / path: text for path, text in files.items()} | local)
     if local:
         echo(
@@ -176,17 +175,6 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
         partial(answers.select, count=len(found)),
     )
     return {services[index]: homes[services[index]] for index in chosen}
-
-
-def _local_files(homes: Mapping[FoundService, Path], site_url: str) -> dict[Path, str]:
-    """The text of each service's `.infisical.json`; the project's id is not known before a deploy.
-
-    Raises FileError for one that is there and can't be read.
-    """
-    return {
-        home / local_file.NAME: local_file.text(home, LocalFile("", site_url, service.folder))
-        for service, home in homes.items()
-    }
 
 
 def _write(files: Mapping[Path, str]) -> None:
