@@ -27,7 +27,7 @@ from infisical_iac.cli.output import (
     print_notes,
     show,
 )
-from infisical_iac.core.errors import Refused, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
@@ -115,7 +115,8 @@ def plan(
     """Show what `apply` would change, item by item, and change nothing.
 
     What this project made and the file no longer names is told beside that, and with `--prune`
-    it is among the changes. Exit status: 0 for nothing, 2 for changes, 1 for an error.
+    it is among the changes. Exit status: 0 for nothing, 2 for changes, 1 for an error or where
+    something is blocked (`!`).
     """
     with reach(inventory, file, isolation) as reached:
         planned = look(reached, prune=prune)
@@ -123,13 +124,13 @@ def plan(
     if as_json:
         _print_json(planned.due, planned, notes)
     else:
-        show(planned.due)
+        show([*planned.due, *planned.blocked])
         if not planned.due:
             echo("Nothing to change.")
         print_foreign(each.item for each in planned.foreign)
         _print_rotations(planned)
         print_notes(notes)
-    ctx.exit(FOUND if planned.due else 0)
+    ctx.exit(1 if planned.blocked else FOUND if planned.due else 0)
 
 
 @workspace.command()
@@ -157,8 +158,8 @@ def apply(
     """Show the plan, ask, and make the changes.
 
     Nothing that this project did not make is deleted, and without `--prune` nothing that it
-    made. Exit status: 0 when everything is as the file says, 1 for an error, or for no to the
-    question.
+    made. What is blocked keeps nothing else from being done. Exit status: 0 when everything is as
+    the file says, 1 for an error, where something is blocked, or for no to the question.
     """
     made: list[Change] = []
     told: list[str] = []
@@ -176,7 +177,7 @@ def apply(
         if not as_json:
             _print_rotations(planned)  # before, since afterwards nobody can tell any more
         if planned.due and not yes:
-            show(planned.due, stderr=True)
+            show([*planned.due, *planned.blocked], stderr=True)
             confirm("Make these changes?", yes=yes)
         _confirm_removals(planned.removals, names, ask=not yes)
         with reached.recorded("workspace", told) if planned.due else nullcontext():
@@ -188,6 +189,9 @@ def apply(
         echo(f"{count(made)} made." if made else "Nothing to change.")
         print_foreign(each.item for each in planned.foreign)
         print_notes(notes)
+    if planned.blocked:
+        whats = (str(each).removeprefix("! ") for each in planned.blocked)
+        raise RunFailed("; ".join(whats), code="run.blocked")
 
 
 @workspace.command()
@@ -214,10 +218,13 @@ def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str
 
 
 def _print_json(changes: Iterable[Change], planned: WorkspacePlan, notes: Sequence[str]) -> None:
-    """Print the changes, and apart from them what stays though the file does not name it."""
+    """Print the changes, and apart from them what is blocked, and what stays though the file does
+    not name it.
+    """
     print_data(
         {
             "changes": as_data(changes),
+            "blocked": as_data(planned.blocked),
             "unnamed": as_data(each.change for each in planned.unnamed),
             "foreign": [each.data for each in planned.foreign],
             "rotate": planned.rotate,

@@ -83,6 +83,7 @@ class Look:
     Attributes:
         name: the operation's, with its part of the deploy before it: "Hardening | Harden SSH".
         items: what differs.
+        stuck: what of it only a person can set right; all else is done.
         unknown: what it could not see.
         commands: what it will run.
         foreign: access that nothing in the file gives.
@@ -95,6 +96,7 @@ class Look:
 
     name: str = ""
     items: list[Item] = field(default_factory=list)
+    stuck: list[Item] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
     foreign: list[Item] = field(default_factory=list)
@@ -112,6 +114,8 @@ class Look:
     def take(self, decided: Decided) -> None:
         """Keep what the operation has decided."""
         match decided:
+            case Item(kind="!"):
+                self.stuck.append(decided)
             case Item():
                 self.items.append(decided.read())
             case Unknown():
@@ -123,7 +127,7 @@ class Look:
 
     def block(self, sentence: str, *, waits_for: str = "") -> None:
         """Have the operation do nothing, for the reason that the sentence gives."""
-        self.items, self.unknown, self.commands = [], [], []
+        self.items, self.stuck, self.unknown, self.commands = [], [], [], []
         self.blocked, self.waits_for = sentence, waits_for
 
 
@@ -199,9 +203,13 @@ class Journal:
 
     @property
     def blocked(self) -> list[Item]:
-        """The operations that can't go on, each with its reason; of a part that waits, one."""
+        """The operations that can't go on, each with its reason; of a part that waits, one. Single
+        objects that can't be set right are among them.
+        """
         found: dict[tuple[str, str], Item] = {}
         for look in self.looks.values():
+            for item in look.stuck:
+                found.setdefault((item.what, item.detail), item)
             if look.blocked:
                 what = look.part if look.waits_for else look.name.rpartition(" | ")[2]
                 item = Item("!", what, f"blocked: {look.blocked}")

@@ -100,8 +100,10 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                     raise Refusal(str(error), error.code) from None
                 yield step(_fail, error)
                 return
-            if found.blocked and not state.is_executing and not run.is_read:
-                logger.warning(f"{host.print_prefix}! {name}: blocked: {found.blocked}")
+            if not state.is_executing and not run.is_read:
+                whole = [f"! {name}: blocked: {found.blocked}"] if found.blocked else []
+                for each in (*whole, *found.stuck):
+                    logger.warning(f"{host.print_prefix}{each}")
         if state.is_executing and found.commands and not run.changed:
             run.changed = True
             yield step(audit.begin)

@@ -46,6 +46,11 @@ class Change(Item):
     shown: str = field(default="", repr=False, compare=False)
 
 
+def blocked(what: str, reason: str) -> Change:
+    """Return the entry for what only a person can set right; nothing is done about it."""
+    return Change("!", what, f"blocked: {reason}")
+
+
 # What can be set of an object that this project makes, and is left as people set it.
 UNDECLARED: Mapping[str, Mapping[str, str]] = {
     "project": {

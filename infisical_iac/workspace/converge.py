@@ -90,7 +90,8 @@ def converge(
     tell: Callable[[Change], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
-    """Make the workspace so, and return the state as read when nothing differed any more.
+    """Make the workspace so, and return the state as read when nothing differed any more, but what
+    only a person can set right.
 
     A second pass finds what only the first brought to light, such as folders missing in an
     environment that was restored.
@@ -111,13 +112,14 @@ def converge(
             admin=administrator,
             remembered=remembered,
         )
-        changes = difference(
+        found = difference(
             workspace,
             actual,
             isolation=isolation,
             admin_email=admin_email,
             remembered=remembered,
         )
+        changes = [each for each in found if each.kind != "!"]
         if not changes:
             return actual
         for change in apply(client, changes, admin=administrator):

@@ -19,6 +19,8 @@ def difference(
 ) -> list[Change]:
     """Return what to change, in an order in which each change finds what it builds on.
 
+    What only a person can set right is among it, of the kind `!`, and what hangs on that is not.
+
     Nothing is deleted but privileges that widen what our own identities may do.
 
     Args:
@@ -26,11 +28,12 @@ def difference(
         admin_email: who must be an admin of the project.
         remembered: what the last run left, so that what was renamed is known again; empty on a
             first run.
-
-    Raises UserError where only a person can tell what is meant.
     """
+    of_project = list(structure.project(desired, actual, remembered))
+    if actual.project is None and any(each.kind == "!" for each in of_project):
+        return of_project
     changes = [
-        *structure.project(desired, actual, remembered),
+        *of_project,
         *access.admin(admin_email, actual),
         *environments(desired, actual, remembered.environments),
         *structure.contents(desired, actual, remembered),

@@ -23,6 +23,7 @@ class WorkspacePlan:
 
     Attributes:
         changes: what differs.
+        blocked: what of it only a person can set right.
         removals: what is to be taken away.
         unnamed: what the file no longer names and stays nevertheless.
         foreign: access that the file does not give and that stays.
@@ -31,6 +32,7 @@ class WorkspacePlan:
     """
 
     changes: list[Change]
+    blocked: list[Change]
     removals: list[Removal]
     unnamed: list[Removal]
     foreign: list[ForeignAccess]
@@ -49,19 +51,22 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     Raises a UserError if that can't be told.
     """
     seen = _see(reached)
-    changes = difference(
+    found = difference(
         reached.desired,
         seen.actual,
         isolation=reached.isolation,
         admin_email=reached.admin_email,
         remembered=reached.memory,
     )
+    changes = [each for each in found if each.kind != "!"]
+    blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
     if prune:
-        return WorkspacePlan(changes, removals, [], [], seen.notes, _rotate(reached, seen))
+        rotate = _rotate(reached, seen)
+        return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, rotate)
     told = {each.id for each in seen.findings}
     unnamed = [each for each in removals if each.id not in told]
-    return WorkspacePlan(changes, [], unnamed, seen.findings, seen.notes, {})
+    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, {})
 
 
 def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:

@@ -122,23 +122,38 @@ def render(memory: Memory) -> str:
 
 
 def remember(desired: Workspace, actual: Actual, memory: Memory) -> Memory:
-    """Return the memory with which object is which, in a state that is as the file says."""
-    slugs = {each.slug for each in desired.environments}
+    """Return the memory with which object is which, in a state that is as the file says.
+
+    What is still there keeps its name in it where that is blocked, since another object has it.
+    """
+    found = {name: each.identity.id for name, each in actual.accounts.items()}
+    identities = {**memory.identities, **found}
+    if actual.project is None:
+        return replace(memory, identities=identities)
+    by_id = {each.id: each for each in actual.environments}
+    slugs = [each.slug for each in desired.environments]
+    kept = {each: id for each in slugs if (id := memory.environments.get(each, "")) in by_id}
+    others = {each.slug: each.id for each in by_id.values() if each.id not in kept.values()}
+    environments = {**others, **kept}
+    is_known = actual.usurper and actual.project.id == memory.project
     return replace(
         memory,
-        environments={each.slug: each.id for each in actual.environments},
+        environments=environments,
         folders={
-            each.id: {path: each.folders[path] for path in desired.folders if path in each.folders}
-            for each in actual.environments
-            if each.slug in slugs
+            id: _folders(desired, by_id[id].folders, memory.folders.get(id, {}))
+            for id in (environments[slug] for slug in slugs if slug in environments)
         },
-        identities={
-            **memory.identities,
-            **{name: each.identity.id for name, each in actual.accounts.items()},
-        },
-        project=actual.project.id if actual.project else "",
-        slug=actual.project.slug if actual.project else "",
+        identities=identities,
+        project=actual.project.id,
+        slug=memory.slug if is_known else actual.project.slug,
     )
+
+
+def _folders(
+    desired: Workspace, there: Mapping[str, str], known: Mapping[str, str]
+) -> dict[str, str]:
+    kept = {path: id for path, id in known.items() if id in there.values()}
+    return {path: id for path in desired.folders if (id := kept.get(path) or there.get(path))}
 
 
 def learn(

@@ -24,7 +24,7 @@ from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import AccountState, Actual, Import
-from infisical_iac.workspace.structure import match_environments
+from infisical_iac.workspace.structure import match_environments, match_folders
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,27 @@ def unnamed(
         held: what the environments of `actual` hold.
     """
     named = {each.id for each in match_environments(desired, actual, memory.environments).values()}
-    found = (_unnamed(desired, memory.made, each, named) for each in held)
+    found = (_unnamed(desired, memory, each, named) for each in held)
     return [each for each in found if each.folders or each.imports]
 
 
-def _unnamed(
-    desired: Workspace, made: frozenset[str], held: Holding, named: Collection[str]
-) -> Unnamed:
-    id = held.environment.id
+def _unnamed(desired: Workspace, memory: Memory, held: Holding, named: Collection[str]) -> Unnamed:
+    id, made = held.environment.id, memory.made
     if id in made and id not in named:
         return Unnamed(held, ("",))
     services = desired.services.values() if id in named else ()
     wanted = {(service.folder, (id, each)) for service in services for each in service.imports}
     stay = set(desired.folders) if id in named else set()
+    # One that was renamed stays too, with what it imports, also where its name is taken.
+    known = memory.folders.get(id, {})
+    now = match_folders(desired, held.folders, known) if id in named else {}
+    stay |= {*now.values()}
+    back = {path: folder for folder, path in now.items()}
     folders = [path for path, each in held.folders.items() if each in made and path not in stay]
     imports = [
         each
         for each in held.imports
-        if each.id in made and (each.folder, each.source) not in wanted
+        if each.id in made and (back.get(each.folder, each.folder), each.source) not in wanted
     ]
     return Unnamed(held, tuple(sorted(folders, key=_innermost_first)), tuple(imports))
 

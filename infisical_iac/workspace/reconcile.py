@@ -90,14 +90,18 @@ def decide(
     changes = difference(
         desired, found, isolation=isolation, admin_email=admin_email, remembered=known
     )
+    due = [each for each in changes if each.kind != "!"]
     if unseen:
         yield Unknown(unseen)
-    elif changes:
+    elif due:
         yield from changes
     elif remember(desired, found, known) == known:
-        yield UpToDate("the workspace is as its file says")
+        yield from changes
+        if not changes:
+            yield UpToDate("the workspace is as its file says")
         return
     else:
+        yield from changes
         yield Item("~", MEMORY, "which object is which")
     yield step(_converge, desired, isolation, admin_email, port)
 

@@ -1,10 +1,9 @@
 """Compare the project, its environments and its folders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.change import Call, Change, Made, drift, words
+from infisical_iac.workspace.change import Call, Change, Made, blocked, drift, words
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, DeletedEnvironment, EnvironmentState
@@ -53,40 +52,78 @@ def changes(
 ) -> Iterator[Change]:
     """Folders renamed or missing, and imports missing or out of order.
 
-    Raises UserError if a renamed one's name was given to another folder.
+    A folder whose name another one has, which stays, is blocked, and nothing is done in it.
     """
     there = place.there.folders if place.there else _NOTHING
     matched = match_folders(desired, there, remembered)
-    yield from _renamed(matched, place, there)
-    for folder in desired.folders:
-        if folder not in matched:
-            path, _, name = folder.rpartition("/")
-            call = Call("POST", (_FOLDERS,), {**place.body(path), "name": name})
-            yield Change("+", f"folder {folder} in {place.slug}", calls=(call,))
-    for service in desired.services.values():
-        yield from _imports(service.folder, service.imports, place)
-
-
-def _renamed(
-    matched: Mapping[str, str], place: Place, there: Mapping[str, str]
-) -> Iterator[Change]:
     back = {now: folder for folder, now in matched.items()}
     held: dict[tuple[str, str], str] = {}  # which folder has which name in which desired folder
     for path in there:
         above, _, name = path.rpartition("/")
         held[back.get(above, above), name] = path
+    stuck = _stuck(
+        {
+            folder: back.get(other, "") if other else None
+            for folder in desired.folders
+            if (other := held.get(_key(folder))) != matched.get(folder, "")
+        }
+    )
+    for folder in sorted(stuck):
+        now = f"it is called {matched[folder]} now, and " if folder in matched else ""
+        reason = f"{now}another folder has its name: rename or delete one of them in Infisical"
+        yield blocked(f"folder {folder} in {place.slug}", reason)
+    free = {folder: now for folder, now in matched.items() if not _is_in(folder, stuck)}
+    yield from _renamed(free, held, place, there)
+    for folder in desired.folders:
+        if folder not in matched and not _is_in(folder, stuck):
+            path, _, name = folder.rpartition("/")
+            call = Call("POST", (_FOLDERS,), {**place.body(path), "name": name})
+            yield Change("+", f"folder {folder} in {place.slug}", calls=(call,))
+    for service in desired.services.values():
+        if not _is_in(service.folder, stuck):
+            sources = tuple(each for each in service.imports if not _is_in(each, stuck))
+            yield from _imports(service.folder, sources, place)
+
+
+def _stuck(holders: Mapping[str, str | None]) -> set[str]:
+    """Return what can't get its name, since what has it stays as it is.
+
+    Args:
+        holders: by each that is to be made or renamed, the one that has its name now: another of
+            these, something else that stays, or None.
+    """
+    stuck: set[str] = set()
+    while found := {
+        each
+        for each, holder in holders.items()
+        if each not in stuck and holder is not None and holder not in holders.keys() - stuck
+    }:
+        stuck |= found
+    return stuck
+
+
+def _is_in(folder: str, stuck: Collection[str]) -> bool:
+    return any(f"{folder}/".startswith(f"{each}/") for each in stuck)
+
+
+def _key(folder: str) -> tuple[str, str]:
+    parent, _, name = folder.rpartition("/")
+    return parent, name
+
+
+def _renamed(
+    matched: Mapping[str, str],
+    held: dict[tuple[str, str], str],
+    place: Place,
+    there: Mapping[str, str],
+) -> Iterator[Change]:
     for folder, now in matched.items():
-        parent, _, name = folder.rpartition("/")
+        parent, name = _key(folder)
         old = now.rpartition("/")[2]
         if held.get((parent, name)) == now:
             continue
         calls = []
         if other := held.get((parent, name)):
-            if back.get(other, other) == other:
-                raise UserError(
-                    f"the folder {folder} of the last run is called {now} in {place.slug} now, and "
-                    f"another has its name: rename or delete one of them in Infisical"
-                )
             # It gets its own name in its turn, and gives way until then.
             calls.append(_name(place, there[other], parent, f"{name}-moving"))
             held[parent, f"{name}-moving"] = other
@@ -171,14 +208,20 @@ def environments(
 ) -> Iterator[Change]:
     """Environments renamed, deleted, missing or out of order.
 
-    Raises UserError if a renamed one's slug was given to another environment.
+    One whose slug another environment has, which stays, is blocked.
     """
     matched = match_environments(desired, actual, remembered)
-    yield from _renamed_environments(desired, matched, actual)
+    stuck = _stuck_environments(desired, matched, actual)
+    for slug in sorted(stuck):
+        now = f"its slug is {matched[slug].slug} now, and " if slug in matched else ""
+        reason = f"{now}another environment has it: rename or delete one of them in Infisical"
+        yield blocked(f"environment {slug}", reason)
+    free = {slug: each for slug, each in matched.items() if slug not in stuck}
+    yield from _renamed_environments(desired, free, actual)
     order = sorted(matched, key=lambda slug: matched[slug].position)
     ids = {slug: each.id for slug, each in matched.items()}
     for wanted in desired.environments:
-        if wanted.slug in matched:
+        if wanted.slug in matched or wanted.slug in stuck:
             continue
         deleted = deleted_one(wanted, actual, remembered)
         if deleted:
@@ -190,13 +233,22 @@ def environments(
             yield Change("+", made, calls=(Call("POST", _path(actual), body, made),))
             ids[wanted.slug] = made
         order.append(wanted.slug)  # what is new or restored goes to the end
-    slugs = [each.slug for each in desired.environments]
+    slugs = [each.slug for each in desired.environments if each.slug in ids]
     if order != slugs:
         calls = tuple(
             Call("PATCH", (*_path(actual), ids[slug]), {"position": position})
             for position, slug in enumerate(slugs, start=1)
         )
         yield Change("~", "environments", f"order {', '.join(order)} → {', '.join(slugs)}", calls)
+
+
+def _stuck_environments(
+    desired: Workspace, matched: Mapping[str, EnvironmentState], actual: Actual
+) -> set[str]:
+    ours = {each.id: slug for slug, each in matched.items()}
+    held = {each.slug: ours.get(each.id, "") for each in actual.environments}
+    slugs = [each.slug for each in desired.environments]
+    return _stuck({slug: held.get(slug) for slug in slugs if held.get(slug) != slug})
 
 
 def _path(actual: Actual) -> tuple[str, ...]:
@@ -222,16 +274,10 @@ def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[C
     """Calls that first give way where environments hold each other's slugs."""
     moving = {slug: each for slug, each in matched.items() if each.slug != slug}
     held = {each.slug: each for each in actual.environments}
-    blocked = [slug for slug in moving if slug in held]
-    for slug in blocked:
-        if held[slug].id not in {each.id for each in moving.values()}:
-            raise UserError(
-                f"the environment {slug!r} of the last run is called {moving[slug].slug!r} now, "
-                f"and another has the slug {slug!r}: rename or delete one of them in Infisical"
-            )
     return tuple(
         Call("PATCH", (*_path(actual), held[slug].id), {"slug": f"{held[slug].slug[:57]}-moving"})
-        for slug in blocked
+        for slug in moving
+        if slug in held
     )
 
 
@@ -266,8 +312,8 @@ _PROJECTS = "/api/v1/projects"
 def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
     """The project's own drift, or its creation.
 
-    Raises UserError if the environments of the last run are found under another slug, or
-    another project has the slug of the one of the last run.
+    It is blocked if the environments of the last run are found under another slug, and its slug is
+    if another project has it.
     """
     wanted = desired.project
     what = f"project {wanted.slug}"
@@ -281,10 +327,12 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
             }
         )
         if moved:
-            raise UserError(
-                f"the project of the last run has the slug {moved[0]!r} now, and the workspace "
-                f"file says {wanted.slug!r}: set it back in Infisical, or write it into the file"
+            yield blocked(
+                what,
+                f"that of the last run has the slug {moved[0]!r} now, and the workspace file says "
+                f"{wanted.slug!r}: set it back in Infisical, or write it into the file",
             )
+            return
         body = {
             "projectName": wanted.name,
             "slug": wanted.slug,
@@ -296,9 +344,11 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         return
     differing = drift(fields, actual.project.fields)
     if "slug" in differing and actual.usurper:
-        raise UserError(
-            f"the project {wanted.slug!r} of the last run has the slug {actual.project.slug!r} "
-            "now, and another project has its slug: rename or delete one of them in Infisical"
+        del differing["slug"]
+        yield blocked(
+            what,
+            f"its slug is {actual.project.slug!r} now, and another project has its slug: rename "
+            "or delete one of them in Infisical",
         )
     if differing:
         call = Call("PATCH", (_PROJECTS, actual.project.id), differing)
@@ -322,8 +372,11 @@ def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator
     """
     matched = match_environments(desired, actual, remembered.environments)
     project = actual.project.id if actual.project else Made("project")
+    stuck = _stuck_environments(desired, matched, actual)
     for wanted in desired.environments:
         there = matched.get(wanted.slug)
+        if wanted.slug in stuck:
+            continue
         if there is None and deleted_one(wanted, actual, remembered.environments):
             continue
         known = remembered.folders.get(there.id, {}) if there else {}

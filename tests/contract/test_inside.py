@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError, UserError
+from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.change import UNDECLARED
 from infisical_iac.workspace.memory import Memory
 
@@ -121,11 +121,19 @@ def test_folders_that_swapped_names_are_swapped_back(inside: Inside) -> None:
     assert inside.told() == []
 
 
-def test_a_renamed_folder_whose_name_was_given_away_needs_a_person(inside: Inside) -> None:
+def test_a_renamed_folder_whose_name_was_given_away_needs_a_person_and_nothing_else_does(
+    inside: Inside,
+) -> None:
     inside.rename("/api", "app")
     by_hand = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
-    with pytest.raises(UserError, match=r"/api of the last run is called /app in qa now"):
-        inside.plan()
+    HANDS["identity", "name"].change(inside)
+    told = inside.told()
+    assert told == expected(inside, HANDS["identity", "name"])
+    (blocked,) = inside.plan().blocked
+    assert blocked.what == "folder /api in qa"
+    assert "it is called /app now, and another folder has its name" in blocked.detail
+    assert inside.apply() == told
+    assert inside.told() == []
     inside.client.delete(f"/api/v2/folders/{by_hand['folder']['id']}", json=inside.place("/"))
     inside.apply()
 
@@ -196,8 +204,11 @@ def test_a_project_whose_slug_was_given_away_needs_a_person(
     HANDS["project", "slug"].change(inside)
     body = {"projectName": "Usurper", "slug": inside.name, "shouldCreateDefaultEnvs": False}
     usurper = world.deployer.post("/api/v1/projects", json=body).json()["project"]["id"]
-    with pytest.raises(UserError, match="another project has its slug"):
-        inside.plan()
+    planned = inside.plan()
+    assert [each.what for each in planned.blocked] == [f"project {inside.name}"]
+    assert "another project has its slug" in planned.blocked[0].detail
+    assert planned.due == []
+    assert inside.apply() == []
     client.patch(f"/api/v1/projects/{usurper}", json={"slug": "usurper"})
     assert inside.apply() == [f"~ project {inside.name}: slug moved-elsewhere → {inside.name}"]
 

@@ -113,8 +113,8 @@ def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Depl
         {"id": "new", "slug": "staging", "name": "Staging", "position": 9}
     )
     deployed.server.folders["new"] = set()
-    with pytest.raises(UserError, match=r"'staging' of the last run is called 'stage' now"):
-        deployed.changes()
+    (blocked,) = deployed.changes()
+    assert str(blocked).startswith("! environment staging: blocked: its slug is stage now")
 
 
 def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
@@ -133,15 +133,17 @@ def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_t
     assert deployed.server.project is not None
     deployed.server.project["slug"] = "renamed"
     deployed.remembered = Memory(deployed.remembered.environments)
-    with pytest.raises(UserError, match=r"has the slug 'renamed' now, and the workspace"):
-        deployed.changes()
+    (blocked,) = deployed.changes()
+    assert blocked.kind == "!"
+    assert "has the slug 'renamed' now, and the workspace" in blocked.detail
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
     deployed: Deployment,
 ) -> None:
-    with pytest.raises(UserError, match=r"has the slug 'chainalign' now, and the workspace"):
-        deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
+    (blocked,) = deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
+    assert blocked.kind == "!"
+    assert "has the slug 'chainalign' now, and the workspace" in blocked.detail
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
@@ -191,8 +193,8 @@ def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deploymen
     deployed.server.rename_folder(staging, "/backend", "be")
     deployed.server.folders[staging].add("/backend")
     deployed.server.kept_ids[staging, "/backend"] = "by-hand"
-    with pytest.raises(UserError, match=r"/backend of the last run is called /be in staging"):
-        deployed.changes()
+    (blocked,) = deployed.changes()
+    assert str(blocked).startswith("! folder /backend in staging: blocked: it is called /be now")
 
 
 def test_a_folder_deleted_and_made_again_by_hand_is_taken_over(deployed: Deployment) -> None:

@@ -1,0 +1,196 @@
+"""Test that a name which was given away blocks one object, and all else is told and set right."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac.cli import workspace as command
+from infisical_iac.core.journal import Journal
+from infisical_iac.workspace import reconcile
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import remember
+from tests.unit.deployment import ADMIN, TEXT
+from tests.unit.people_deployment import PeopleDeployment
+
+_FOLDER = (
+    "! folder /services in staging: blocked: it is called /older now, and another folder has its "
+    "name: rename or delete one of them in Infisical"
+)
+_ENVIRONMENT = (
+    "! environment staging: blocked: its slug is uat now, and another environment has it: rename "
+    "or delete one of them in Infisical"
+)
+
+
+@pytest.fixture
+def deployed() -> PeopleDeployment:
+    deployment = PeopleDeployment()
+    deployment.settle(TEXT)
+    return deployment
+
+
+def _folders(deployed: PeopleDeployment, slug: str = "staging") -> set[str]:
+    return deployed.server.folders[deployed.server.environment(slug)["id"]]
+
+
+def _give_folder_away(deployed: PeopleDeployment) -> None:
+    """Rename a folder that holds another one, and make a new one of its name."""
+    id = deployed.server.environment("staging")["id"]
+    deployed.server.rename_folder(id, "/services", "older")
+    place = {"environment": "staging", "path": "/"}
+    deployed.server._create_folder({**place, "name": "services"})
+
+
+def _give_environment_away(deployed: PeopleDeployment) -> None:
+    deployed.server.environment("staging")["slug"] = "uat"
+    deployed.server._create_environment({"slug": "staging", "name": "Another"})
+
+
+def test_a_folder_whose_name_was_given_away_is_blocked_and_all_else_is_set_right(
+    deployed: PeopleDeployment,
+) -> None:
+    _give_folder_away(deployed)
+    _folders(deployed).discard("/shared")
+    _folders(deployed).discard("/older/python")
+    deployed.server.identity("backend-staging")["name"] = "other"
+    told = [str(each) for each in deployed.plan(TEXT)]
+    assert told[0] == _FOLDER
+    assert sorted(told[1:]) == [
+        "+ folder /shared in staging",
+        "~ identity backend-staging: name other → backend-staging",
+    ]
+    assert deployed.settle(TEXT) == told[1:]
+    assert [str(each) for each in deployed.plan(TEXT)] == [_FOLDER]
+    # Nothing is made in the folder that has the name now.
+    assert {each for each in _folders(deployed) if "older" in each or "services" in each} == {
+        "/older",
+        "/services",
+    }
+
+
+def test_a_folder_that_waits_for_one_that_is_blocked_is_blocked_too(
+    deployed: PeopleDeployment,
+) -> None:
+    _give_folder_away(deployed)
+    id = deployed.server.environment("staging")["id"]
+    deployed.server.rename_folder(id, "/shared", "aside")
+    deployed.server.rename_folder(id, "/older", "shared")
+    told = [str(each) for each in deployed.plan(TEXT)]
+    assert [each.partition(":")[0] for each in told] == [
+        "! folder /services in staging",
+        "! folder /shared in staging",
+    ]
+    assert deployed.settle(TEXT) == []
+
+
+def test_an_environment_whose_slug_was_given_away_is_blocked_and_all_else_is_set_right(
+    deployed: PeopleDeployment,
+) -> None:
+    _give_environment_away(deployed)
+    _folders(deployed, "uat").discard("/shared")
+    _folders(deployed, "production").discard("/shared")
+    assert deployed.settle(TEXT) == ["+ folder /shared in production"]
+    assert [str(each) for each in deployed.plan(TEXT)] == [_ENVIRONMENT]
+    # Nothing is made in the environment that has the slug now.
+    assert _folders(deployed) == set()
+
+
+def test_environments_that_wait_for_one_that_is_blocked_are_not_parked(
+    deployed: PeopleDeployment,
+) -> None:
+    _give_environment_away(deployed)
+    deployed.server.environment("production")["slug"] = "live"
+    deployed.server.environment("uat")["slug"] = "production"
+    told = [str(each).partition(":")[0] for each in deployed.plan(TEXT)]
+    assert told == ["! environment production", "! environment staging"]
+    assert deployed.settle(TEXT) == []
+
+
+def test_the_host_remembers_what_is_blocked_and_sets_it_right_once_the_name_is_free(
+    deployed: PeopleDeployment,
+) -> None:
+    before = deployed.remembered
+    _give_folder_away(deployed)
+    _give_environment_away(deployed)
+    assert deployed.settle(TEXT) == []
+    assert deployed.remembered.folders == before.folders
+    assert before.environments.items() <= deployed.remembered.environments.items()
+    _folders(deployed, "uat").discard("/services")
+    deployed.server.environments.pop()
+    assert deployed.settle(TEXT) == [
+        "~ environment staging: slug uat → staging",
+        "~ folder /services in staging: name older → services",
+    ]
+    assert deployed.plan(TEXT) == []
+
+
+def test_what_is_blocked_is_not_pruned(deployed: PeopleDeployment) -> None:
+    server = deployed.server
+    made = {each["id"] for each in server.environments} | {each["id"] for each in server.imports}
+    made |= {server.folder_id(id, path) for id, paths in server.folders.items() for path in paths}
+    deployed.remembered = replace(deployed.remembered, made=frozenset(made))
+    id = server.environment("staging")["id"]
+    server.rename_folder(id, "/backend", "app")
+    server._create_folder({"environment": "staging", "path": "/", "name": "backend"})
+    planned = deployed.look(TEXT, prune=True)
+    assert [each.what for each in planned.blocked] == ["folder /backend in staging"]
+    assert planned.removals == []
+
+
+def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
+    deployed: PeopleDeployment,
+) -> None:
+    actual = deployed.actual(TEXT)
+    assert actual.project
+    moved = {**actual.project.fields, "slug": "moved", "name": "Other"}
+    project = replace(actual.project, fields=moved)
+    actual = replace(actual, project=project, usurper="project-9")
+    changes = difference(
+        load(TEXT),
+        actual,
+        isolation="privilege",
+        admin_email=ADMIN,
+        remembered=deployed.remembered,
+    )
+    assert [str(each) for each in changes] == [
+        "! project chainalign: blocked: its slug is 'moved' now, and another project has its slug: "
+        "rename or delete one of them in Infisical",
+        "~ project chainalign: name Other → ChainAlign",
+    ]
+    assert remember(load(TEXT), actual, deployed.remembered) == deployed.remembered
+
+
+def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDeployment) -> None:
+    _give_folder_away(deployed)
+    run = Journal(goes_on=True)
+    run.look(
+        "operation",
+        "Workspace | Bring Infisical to what its file says",
+        lambda: reconcile.decide(
+            load(TEXT),
+            deployed.actual(TEXT),
+            deployed.remembered,
+            isolation="privilege",
+            admin_email=ADMIN,
+            port=8080,
+        ),
+    )
+    assert [str(each) for each in run.blocked] == [_FOLDER]
+    assert (run.planned, run.looks["operation"].commands) == ([], [])
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
+def test_the_command_shows_it_with_all_else_and_ends_with_an_error(
+    deployed: PeopleDeployment, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _give_folder_away(deployed)
+    _folders(deployed).discard("/shared")
+    reached = deployed.reached(TEXT)
+    monkeypatch.setattr(command, "reach", lambda *_, **__: nullcontext(reached))
+    ran = CliRunner().invoke(command.workspace, arguments)
+    assert ran.exit_code == 1
+    assert "+ folder /shared in staging" in ran.output
+    assert "! folder /services in staging" in ran.output + f"! {ran.exception}"
