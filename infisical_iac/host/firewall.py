@@ -37,11 +37,13 @@ BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 def ruleset(openings: Iterable[Opening]) -> str:
     """The text for `nft -f`, which puts the table in the place of the one that is there, if any."""
     listed = tuple(openings)
+    # SSH and what the nodes tell each other is the host's own, no container's.
+    published = [each for each in listed if not each.limited and each.description != "nodes"]
     return template(
         "firewall.nft",
         bridges=BRIDGES,
         input=[rule for each in listed for rule in _input(each)],
-        forward=[rule for each in listed if _is_published(each) for rule in _forward(each)],
+        forward=[rule for each in published for rule in _forward(each)],
     )
 
 
@@ -100,11 +102,6 @@ def _input(opening: Opening) -> Iterator[str]:
             yield f"{source}meta l4proto esp {verdict}"
         elif opening.ports:
             yield f"{source}{opening.protocol} dport {_set(opening.ports)} {verdict}"
-
-
-def _is_published(opening: Opening) -> bool:
-    # SSH and what the nodes tell each other is the host's own, no container's.
-    return not opening.limited and opening.description != "nodes"
 
 
 def _forward(opening: Opening) -> Iterator[str]:

@@ -68,36 +68,24 @@ class Watch(Fact[WatchState]):
 
     def process(self, output: list[str]) -> WatchState:
         files, told, units = parted(output)
+        jails: frozenset[str] = frozenset()
+        banned = enforced = jails
+        for line in told:
+            if found := re.search(r"Jail list:\s*(\S.*)", line):
+                jails = frozenset(re.split(r",\s*", found[1].strip()))
+            elif line.startswith(f"{_PROMPT}["):
+                of_jails = [jail.values() for jail in literal_eval(line.removeprefix(_PROMPT))]
+                banned = _networks(each for lists in of_jails for some in lists for each in some)
+            elif line.startswith('{"nftables"'):
+                sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
+                enforced = _networks(_text(each) for one in sets for each in one.get("elem", ()))
         return WatchState(
             Paths().process(files),
             Units().process(units),
-            _jails(told),
-            _banned(told) - _enforced(told),
+            jails,
+            banned - enforced,
             _MOUNTED in told,
         )
-
-
-def _jails(output: Iterable[str]) -> frozenset[str]:
-    for line in output:
-        if found := re.search(r"Jail list:\s*(\S.*)", line):
-            return frozenset(re.split(r",\s*", found[1].strip()))
-    return frozenset()
-
-
-def _banned(output: Iterable[str]) -> frozenset[str]:
-    for line in output:
-        if line.startswith(f"{_PROMPT}["):
-            by_jail = literal_eval(line.removeprefix(_PROMPT))
-            return _networks(each for jail in by_jail for some in jail.values() for each in some)
-    return frozenset()
-
-
-def _enforced(output: Iterable[str]) -> frozenset[str]:
-    for line in output:
-        if line.startswith('{"nftables"'):
-            sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
-            return _networks(_text(each) for one in sets for each in one.get("elem", ()))
-    return frozenset()
 
 
 def _text(element: str | dict[str, dict[str, object]]) -> str:
