@@ -11,19 +11,7 @@ from typing import Any
 
 from hcloud import APIException, Client
 
-from infisical_iac.hetzner.api import (
-    ADOPT,
-    CLUSTER,
-    DEPLOYMENT,
-    REPLACES,
-    SELECTOR,
-    Standing,
-    assess,
-    is_unadopted,
-    labels,
-    title_of,
-    translate_errors,
-)
+from infisical_iac.hetzner import api
 from infisical_iac.hetzner.desired import DesiredDeployment
 from infisical_iac.hetzner.resource import PlannedChange, change
 
@@ -42,7 +30,7 @@ def find_adoptable(
 
     Keys are collection and id. Raises UserError.
     """
-    with translate_errors("look for what no deployment has adopted"):
+    with api.translate_errors("look for what no deployment has adopted"):
         return dict(_Adopter(client, desired).adopt())
 
 
@@ -52,24 +40,24 @@ def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     carry, them = ("carry", "them") if more else ("carries", "it")
     return (
-        f"the {first}{more} {carry} the label {SELECTOR} alone, as an earlier version "
-        f"made {them}: `{ADOPT}` shows what it takes over for this deployment, and asks"
+        f"the {first}{more} {carry} the label {api.SELECTOR} alone, as an earlier version "
+        f"made {them}: `{api.ADOPT}` shows what it takes over for this deployment, and asks"
     )
 
 
 def list_unadopted(client: Client) -> list[str]:
     """Return kind and name of all that no deployment has adopted. Raises UserError."""
-    with translate_errors("look for what no deployment has adopted"):
+    with api.translate_errors("look for what no deployment has adopted"):
         return [
-            f"{title_of(collection)} {each.name}"
+            f"{api.title_of(collection)} {each.name}"
             for collection, found in _list_all(client).items()
             for each in found
-            if is_unadopted(each.labels)
+            if api.is_unadopted(each.labels)
         ]
 
 
 def _list_all(client: Client) -> dict[str, list[Any]]:
-    return {each: getattr(client, each).get_all(label_selector=SELECTOR) for each in _LISTED}
+    return {each: getattr(client, each).get_all(label_selector=api.SELECTOR) for each in _LISTED}
 
 
 class _Adopter:
@@ -92,17 +80,19 @@ class _Adopter:
 
     def _unadopted(self, collection: str) -> list[Any]:
         found = self._there[collection]
-        return [each for each in found if assess(each.labels, self._name) is Standing.UNADOPTED]
+        return [
+            each for each in found if api.assess(each.labels, self._name) is api.Standing.UNADOPTED
+        ]
 
     def _label(
         self, collection: str, found: Any, *, name: str = "", replaces: bool = False
     ) -> _Adoption:
         """Return the adoption of a resource, which gets a `name` too where it had none."""
         has = found.labels or {}
-        complete = labels(self._name) | ({REPLACES: self._name} if replaces else {})
+        complete = api.labels(self._name) | ({api.REPLACES: self._name} if replaces else {})
         new = {key: text for key, text in complete.items() if has.get(key) != text}
         detail = ", ".join(f"{key}={text}" for key, text in new.items())
-        what = f"{title_of(collection)} {found.name}"
+        what = f"{api.title_of(collection)} {found.name}"
         if collection == "rrsets":
             what, update = f"{what} {found.type}", found.update_rrset
         else:
@@ -115,14 +105,14 @@ class _Adopter:
         for found in self._there.values():
             for each in found:
                 has = each.labels or {}
-                owner = has.get(DEPLOYMENT) or has.get(CLUSTER)
+                owner = has.get(api.DEPLOYMENT) or has.get(api.CLUSTER)
                 if owner and owner != self._name:
                     yield owner
         named = [each for collection in _SHARED for each in self._unadopted(collection)]
         volumes = {str(each.name) for each in self._there["volumes"]}
         for each in self._unadopted("servers"):
             # One that is about to take another's place has nothing of its own.
-            if CLUSTER not in (each.labels or {}) and not (
+            if api.CLUSTER not in (each.labels or {}) and not (
                 each.name == f"{self._name}-next" and f"{each.name}-data" not in volumes
             ):
                 named.append(each)
@@ -131,13 +121,13 @@ class _Adopter:
     def _adopt_servers(self) -> Iterator[_Adoption]:
         family = self._name
         for each in self._there["servers"]:
-            standing, name = assess(each.labels, family), str(each.name)
-            if standing is Standing.OWN:
+            standing, name = api.assess(each.labels, family), str(each.name)
+            if standing is api.Standing.OWN:
                 self._servers[each.id] = each
-            if standing is not Standing.UNADOPTED or name in self._others:
+            if standing is not api.Standing.UNADOPTED or name in self._others:
                 continue
             replaces = name == f"{family}-next"
-            if name == family or replaces or CLUSTER in (each.labels or {}):
+            if name == family or replaces or api.CLUSTER in (each.labels or {}):
                 self._servers[each.id] = each
                 yield self._label("servers", each, replaces=replaces)
         for each in self._servers.values():
@@ -196,7 +186,7 @@ class _Adopter:
                 raise
             return
         for each in found:
-            if each.type in ("A", "AAAA") and is_unadopted(each.labels):
+            if each.type in ("A", "AAAA") and api.is_unadopted(each.labels):
                 yield self._label("rrsets", each)
 
 

@@ -19,14 +19,7 @@ from hcloud.locations import Location
 from hcloud.zones import BoundZone, BoundZoneRRSet, ZoneRecord
 
 from infisical_iac.core.errors import SettingsError, UserError
-from infisical_iac.hetzner.api import (
-    SELECTOR,
-    is_own,
-    labels,
-    selector,
-    translate_errors,
-    wait_for,
-)
+from infisical_iac.hetzner import api
 from infisical_iac.hetzner.desired import DesiredBalancer
 from infisical_iac.hetzner.parts import PrimaryIps, PrivateNetwork, host_address, private_address
 from infisical_iac.hetzner.resource import (
@@ -54,7 +47,7 @@ class ManagedCertificates(SharedResource):
 
     def find(self) -> None:
         """Look at all that the deployment had issued, also as a cluster that it was before."""
-        issued = self.client.certificates.get_all(label_selector=SELECTOR)
+        issued = self.client.certificates.get_all(label_selector=api.SELECTOR)
         self.found: dict[str, BoundCertificate] = {
             str(each.name): each for each in issued if self.deployment.owns(self.collection, each)
         }
@@ -74,18 +67,18 @@ class ManagedCertificates(SharedResource):
             error = there.status.error
             reason = error.message if error else "no reason is told"
             detail = f"issuing it failed ({reason}), tried again"
-            yield change("~", what, detail, lambda: wait_for(there.retry_issuance()))
+            yield change("~", what, detail, lambda: api.wait_for(there.retry_issuance()))
         elif there.status and there.status.issuance == "pending":
             running = partial(there.get_actions, status=["running"])
-            yield change("~", what, "waited for", lambda: wait_for(*running()))
+            yield change("~", what, "waited for", lambda: api.wait_for(*running()))
 
     def _issue(self) -> None:
         name, balancer = self.desired.certificate_name, self.desired.balancer
         assert balancer is not None
         made = self.client.certificates.create_managed(
-            name, [balancer.host_name], labels=labels(self.desired.name)
+            name, [balancer.host_name], labels=api.labels(self.desired.name)
         )
-        wait_for(made.action)
+        api.wait_for(made.action)
         self.found[name] = made.certificate
 
 
@@ -98,7 +91,9 @@ class FormerCertificates(SharedResource):
         if not self.desired.network:
             return
         for name, there in self.deployment[ManagedCertificates].found.items():
-            if name != self.desired.certificate_name and is_own(there.labels, self.desired.name):
+            if name != self.desired.certificate_name and api.is_own(
+                there.labels, self.desired.name
+            ):
                 yield ManagedCertificates.removal(there)
 
 
@@ -162,7 +157,7 @@ class LoadBalancer(SharedResource):
 
         def make() -> None:
             assert self.found is not None
-            wait_for(act(self.found))
+            api.wait_for(act(self.found))
 
         return change("~", self._title, detail, make)
 
@@ -173,10 +168,10 @@ class LoadBalancer(SharedResource):
             LoadBalancerType(name=self.desired.balancer.type),
             algorithm=LoadBalancerAlgorithm(type="least_connections"),
             services=[*self._services().values()],
-            labels=labels(self.desired.name),
+            labels=api.labels(self.desired.name),
             location=Location(name=self.desired.first.location),
         )
-        wait_for(made.action)
+        api.wait_for(made.action)
         self.found = made.load_balancer
 
     def _services(self) -> dict[int | None, LoadBalancerService]:
@@ -375,27 +370,27 @@ class DnsRecords(SharedResource):
         assert self.zone is not None
         records = [ZoneRecord(value=each) for each in self._values(version)]
         if rrset := self.found.get(type):
-            wait_for(rrset.set_rrset_records(records))
+            api.wait_for(rrset.set_rrset_records(records))
             return
         made = self.zone.create_rrset(
             name=self.desired.first.record,
             type=type,
             ttl=_TTL,
-            labels=labels(self.desired.name),
+            labels=api.labels(self.desired.name),
             records=records,
         )
-        wait_for(made.action)
+        api.wait_for(made.action)
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
         zone, one = deployment[cls].zone, deployment.desired.first
         if zone is None:
             return
-        with translate_errors("list the records of the deployment"):
-            found = zone.get_rrset_all(label_selector=selector(one.deployment))
+        with api.translate_errors("list the records of the deployment"):
+            found = zone.get_rrset_all(label_selector=api.selector(one.deployment))
         for each in found:
             what = f"record {each.name} {each.type} in {one.zone}"
-            yield change("-", what, "", lambda each=each: wait_for(each.delete_rrset().action))  # type: ignore[misc]
+            yield change("-", what, "", lambda each=each: api.wait_for(each.delete_rrset().action))  # type: ignore[misc]
 
 
 KINDS = (ManagedCertificates, FormerCertificates, LoadBalancer, DnsRecords)

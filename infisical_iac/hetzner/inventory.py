@@ -9,19 +9,7 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.core.connection import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.core.errors import UserError
-from infisical_iac.hetzner.api import (
-    ADOPT,
-    CLUSTER,
-    DEPLOYMENT,
-    REPLACES,
-    ROLE,
-    SELECTOR,
-    Standing,
-    assess,
-    connect,
-    require_own,
-    translate_errors,
-)
+from infisical_iac.hetzner import api
 from infisical_iac.hetzner.parts import private_address, server_address
 from infisical_iac.hetzner.server import list_servers
 
@@ -40,7 +28,7 @@ def find_server(name: DeploymentName) -> _Host:
 
     Raises UserError where there is none of this deployment.
     """
-    client = connect()
+    client = api.connect()
     server = _choose(list_servers(client), name)
     return str(server.name), _data(server, None, _list_devices(client, name), [server], name)
 
@@ -50,22 +38,23 @@ def find_cluster(name: DeploymentName) -> list[_Host]:
 
     Raises UserError where there is none of this deployment.
     """
-    client = connect()
-    found = [each for each in list_servers(client) if CLUSTER in (each.labels or {})]
+    client = api.connect()
+    found = [each for each in list_servers(client) if api.CLUSTER in (each.labels or {})]
     _refuse_doubt(found, name, variable="INFISICAL_HOSTS")
     ours = [each for each in found if _is_of(each, name)]
-    ours = [each for each in ours if (each.labels or {})[CLUSTER] == name.text]
+    ours = [each for each in ours if (each.labels or {})[api.CLUSTER] == name.text]
     if not ours:
         there = f", what is there is {_join_names(found)}" if found else ""
         raise UserError(
-            f"no server at Hetzner Cloud has the labels {SELECTOR} and {CLUSTER}={name.text}"
-            f"{there}: make a cluster by `infisical-iac server create`, set server_name to the one "
-            "that is meant, or name its hosts in INFISICAL_HOSTS or the setting 'hosts'"
+            f"no server at Hetzner Cloud has the labels {api.SELECTOR} and "
+            f"{api.CLUSTER}={name.text}{there}: make a cluster by `infisical-iac server create`, "
+            "set server_name to the one that is meant, or name its hosts in INFISICAL_HOSTS or the "
+            "setting 'hosts'"
         )
-    with translate_errors("look at the network of the cluster"):
+    with api.translate_errors("look at the network of the cluster"):
         network = client.networks.get_by_name(name.text)
-    if network and assess(network.labels, name.text) is not Standing.UNADOPTED:
-        require_own(f"network {name.text}", network.labels, name.text)
+    if network and api.assess(network.labels, name.text) is not api.Standing.UNADOPTED:
+        api.require_own(f"network {name.text}", network.labels, name.text)
     devices = _list_devices(client, name)
     return [
         (str(each.name), _data(each, network, devices, ours, name))
@@ -77,7 +66,7 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
     """Return the server of a deployment. Raises UserError for none, saying what is there."""
     if not found:
         raise UserError(
-            f"no server at Hetzner Cloud has the label {SELECTOR}: make one by `infisical-iac "
+            f"no server at Hetzner Cloud has the label {api.SELECTOR}: make one by `infisical-iac "
             "server create`, or set INFISICAL_HOST"
         )
     _refuse_doubt(found, name, variable="INFISICAL_HOST")
@@ -85,7 +74,7 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
     named = [each for each in ours if each.name == name.text]
     if named:
         return named[0]
-    if any((each.labels or {}).get(REPLACES) == name.text for each in ours):
+    if any((each.labels or {}).get(api.REPLACES) == name.text for each in ours):
         raise UserError(
             f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
         )
@@ -97,7 +86,7 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
 
 
 def _is_of(resource: Any, name: DeploymentName) -> bool:
-    return assess(resource.labels, name.text) in (Standing.OWN, Standing.UNADOPTED)
+    return api.assess(resource.labels, name.text) in (api.Standing.OWN, api.Standing.UNADOPTED)
 
 
 def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variable: str) -> None:
@@ -107,9 +96,9 @@ def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variabl
     has = {str(each.name): each.labels or {} for each in found}
     owners = sorted(
         {
-            labels.get(DEPLOYMENT) or labels.get(CLUSTER) or own
+            labels.get(api.DEPLOYMENT) or labels.get(api.CLUSTER) or own
             for own, labels in has.items()
-            if REPLACES not in labels
+            if api.REPLACES not in labels
         }
     )
     if len(owners) > 1:
@@ -125,8 +114,8 @@ def _join_names(found: Sequence[BoundServer]) -> str:
 
 def _list_devices(client: Client, name: DeploymentName) -> dict[int, str]:
     """Return where the data volume is on each server, by the server's id."""
-    with translate_errors("look at the volumes"):
-        found = client.volumes.get_all(label_selector=SELECTOR)
+    with api.translate_errors("look at the volumes"):
+        found = client.volumes.get_all(label_selector=api.SELECTOR)
     return {
         int(each.server.id or 0): str(each.linux_device)
         for each in found
@@ -150,11 +139,11 @@ def _data(
         data["cluster_address"] = private
     if device := devices.get(int(server.id or 0)):
         data["data_volume"] = device
-    standings = ((each, assess(each.labels, name.text)) for each in all_servers)
-    for each in [each for each, standing in standings if standing is Standing.UNADOPTED][:1]:
+    standings = ((each, api.assess(each.labels, name.text)) for each in all_servers)
+    for each in [each for each, standing in standings if standing is api.Standing.UNADOPTED][:1]:
         data[HOST_REFUSES] = (
-            f"the server {each.name} at Hetzner Cloud carries the label {SELECTOR} and none of its "
-            f"deployment, as an earlier version made it: `{ADOPT}` takes it over"
+            f"the server {each.name} at Hetzner Cloud carries the label {api.SELECTOR} and none of "
+            f"its deployment, as an earlier version made it: `{api.ADOPT}` takes it over"
         )
     return data
 
@@ -162,5 +151,5 @@ def _data(
 def _rank(server: BoundServer) -> tuple[bool, int, str]:
     """Return its place in the inventory: the number at the end of its name is a part of it."""
     number = str(server.name).rpartition("-")[2]
-    is_manager = (server.labels or {}).get(ROLE) == "manager"
+    is_manager = (server.labels or {}).get(api.ROLE) == "manager"
     return (not is_manager, int(number) if number.isdigit() else 1, str(server.name))

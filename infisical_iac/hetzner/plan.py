@@ -13,17 +13,8 @@ from typing import Any
 from hcloud import Client
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.hetzner import edge, parts, production, server
+from infisical_iac.hetzner import api, edge, parts, production, server
 from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
-from infisical_iac.hetzner.api import (
-    DEPLOYMENT,
-    REPLACES,
-    SELECTOR,
-    connect,
-    selector,
-    title_of,
-    translate_errors,
-)
 from infisical_iac.hetzner.desired import derive_desired, read_settings
 from infisical_iac.hetzner.edge import DnsRecords
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, host_address
@@ -60,15 +51,15 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     settings = read_settings(_DATA)
     given = production.given(_DATA / "hetzner.py")
     desired = derive_desired(settings, ssh_port=int(given.get("ssh_port") or 22))
-    client = connect(None if reads else desired.name, adopts=adopts)
+    client = api.connect(None if reads else desired.name, adopts=adopts)
     adoptable = find_adoptable(client, desired)
-    with translate_errors("read the prices"):
+    with api.translate_errors("read the prices"):
         # The library has no call of its own for them.
         prices = Prices(client.request(method="GET", url="/pricing")["pricing"])
     ssh_key = given.get("ssh_key")
     deployment = CloudDeployment(client, desired, KINDS, prices, adoptable, ssh_key, timeout)
     names = {each.name for each in desired.servers}
-    with translate_errors("look at Hetzner Cloud"):
+    with api.translate_errors("look at Hetzner Cloud"):
         deployment.surplus = [
             CloudNode(deployment, replace(desired.first, name=name, private=""))
             for name in _list_members(deployment)
@@ -84,7 +75,7 @@ def _list_members(deployment: CloudDeployment) -> list[str]:
     return sorted(
         str(each.name)
         for each in list_servers(deployment.client)
-        if deployment.owns("servers", each) and REPLACES not in (each.labels or {})
+        if deployment.owns("servers", each) and api.REPLACES not in (each.labels or {})
     )
 
 
@@ -119,8 +110,8 @@ def plan_removal(deployment: CloudDeployment, *, with_data: bool) -> list[Planne
     Raises UserError while a replacement is under way.
     """
     name = deployment.desired.first.name
-    with translate_errors("look for a replacement that is under way"):
-        replacing = selector(deployment.desired.name, **{REPLACES: name})
+    with api.translate_errors("look for a replacement that is under way"):
+        replacing = api.selector(deployment.desired.name, **{api.REPLACES: name})
         is_replaced = bool(deployment.client.servers.get_all(label_selector=replacing))
     if is_replaced:
         raise UserError(
@@ -146,9 +137,9 @@ def list_resources(client: Client) -> list[ListedResource]:
     found: dict[type[Resource], list[Any]] = {}
     for kind in sorted(KINDS, key=lambda kind: kind.listed):
         if kind.listed:
-            with translate_errors(f"list the {title_of(kind.collection)}s"):
+            with api.translate_errors(f"list the {api.title_of(kind.collection)}s"):
                 resources = getattr(client, kind.collection)
-                found[kind] = resources.get_all(label_selector=SELECTOR)
+                found[kind] = resources.get_all(label_selector=api.SELECTOR)
     servers = {each.id: str(each.name) for each in found[CloudServer]}
     return [_row(kind, each, servers) for kind, listed in found.items() for each in listed]
 
@@ -157,9 +148,9 @@ def _row(kind: type[Resource], found: Any, servers: Mapping[Any, str]) -> Listed
     what, status, where = kind.describe(found, servers)
     location = getattr(found, "location", None)
     place = str(location.name) if location else ""
-    of = str((found.labels or {}).get(DEPLOYMENT, ""))
+    of = str((found.labels or {}).get(api.DEPLOYMENT, ""))
     return ListedResource(
-        title_of(kind.collection), str(found.name), what, place, status, where, of
+        api.title_of(kind.collection), str(found.name), what, place, status, where, of
     )
 
 
@@ -218,5 +209,5 @@ def _note_replacements(node: CloudNode) -> list[str]:
 
 def make_change(change: PlannedChange) -> None:
     """Make a change. Raises UserError with what it was about."""
-    with translate_errors(f"bring about {change.item.what}"):
+    with api.translate_errors(f"bring about {change.item.what}"):
         change.make()

@@ -20,15 +20,7 @@ from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.hetzner import plan, remote
-from infisical_iac.hetzner.api import (
-    REPLACES,
-    labels,
-    require_own,
-    selector,
-    translate_errors,
-    wait_for,
-)
+from infisical_iac.hetzner import api, plan, remote
 from infisical_iac.hetzner.edge import LoadBalancer
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, server_address
 from infisical_iac.hetzner.remote import Login, RemoteExecutor
@@ -140,7 +132,7 @@ class Replacement:
             )
         if len(self._addresses.found) < len(self.desired.versions):
             raise UserError(f"{name} is not complete: run `infisical-iac server create` first")
-        with translate_errors("look at the new server"):
+        with api.translate_errors("look at the new server"):
             self.new = self._find_new()
             addresses = self._client.primary_ips.get_all(label_selector=self._selector)
         self.temporary = {str(each.type): each for each in addresses}
@@ -159,7 +151,7 @@ class Replacement:
 
     @property
     def _selector(self) -> str:
-        return selector(self.desired.deployment, **{REPLACES: self.desired.name})
+        return api.selector(self.desired.deployment, **{api.REPLACES: self.desired.name})
 
     @property
     def _new_name(self) -> str:
@@ -167,7 +159,7 @@ class Replacement:
 
     def _find_new(self) -> BoundServer | None:
         """Return the new server, known by both labels. Raises UserError for one named like it."""
-        replaces, name = f"{REPLACES}={self.desired.name}", self._new_name
+        replaces, name = f"{api.REPLACES}={self.desired.name}", self._new_name
         found = self._client.servers.get_all(label_selector=self._selector)
         if len(found) > 1:
             names = ", ".join(sorted(str(each.name) for each in found))
@@ -176,7 +168,7 @@ class Replacement:
                 "the console that are not to replace it"
             )
         if not found and (other := self._client.servers.get_by_name(name)):
-            require_own(f"server {name}", other.labels, self.desired.deployment)
+            api.require_own(f"server {name}", other.labels, self.desired.deployment)
             raise UserError(
                 f"the server {name} has the name of a replacement and no label {replaces}, and is "
                 "left alone: rename it in the console"
@@ -236,10 +228,10 @@ class Replacement:
             case "release":
                 if old and old.status == "running":
                     executor.release_volume(final)
-                wait_for(self.volume.detach())
+                api.wait_for(self.volume.detach())
             case "attach":
                 assert new is not None
-                wait_for(self.volume.attach(new, automount=False))
+                api.wait_for(self.volume.attach(new, automount=False))
             case "prove":
                 assert new is not None
                 login = self._temporary_login
@@ -252,7 +244,7 @@ class Replacement:
                 turn_off(old)
                 for each in self._addresses.found.values():
                     if each.assignee_id == old.id:
-                        wait_for(each.unassign())
+                        api.wait_for(each.unassign())
             case "assign":
                 assert new is not None
                 turn_off(new)
@@ -263,15 +255,15 @@ class Replacement:
                 self._assign_to(new)
             case "start":
                 assert new is not None
-                wait_for(new.power_on())
+                api.wait_for(new.power_on())
             case "retire":
                 assert old is not None
                 final.remember(executor.wait_for_host_key(final))
                 executor.check_health(final)
-                wait_for(old.delete())
+                api.wait_for(old.delete())
             case "rename":
                 assert new is not None
-                new.update(name=self.desired.name, labels=_labels_without([REPLACES], new))
+                new.update(name=self.desired.name, labels=_labels_without([api.REPLACES], new))
 
     def undo(self, stage: UndoStage, executor: RemoteExecutor) -> None:
         """Go through a stage of the way back; each can be repeated after a failure."""
@@ -282,27 +274,27 @@ class Replacement:
             case "release":
                 if new.status == "running" and has_labels(new, READY):
                     executor.release_volume(self._temporary_login)
-                wait_for(self.volume.detach())
+                api.wait_for(self.volume.detach())
             case "attach":
-                wait_for(self.volume.attach(old, automount=False))
+                api.wait_for(self.volume.attach(old, automount=False))
             case "assign":
                 turn_off(old)
                 self._assign_to(old)
             case "start":
-                wait_for(old.power_on())
+                api.wait_for(old.power_on())
             case "apply":
                 login = self._temporary_login
                 final.remember(executor.wait_for_host_key(final))
                 executor.deploy(final)
                 executor.check_health(final)
                 login.forget()
-                wait_for(new.delete())
+                api.wait_for(new.delete())
 
     def _make(self) -> None:
         """Make the new server, with addresses of its own, which go when it goes."""
         # Which address it gets is known afterwards; its key is, before.
         user_data = self._server.user_data(_PENDING)
-        its_labels = {**labels(self.desired.deployment), REPLACES: self.desired.name}
+        its_labels = {**api.labels(self.desired.deployment), api.REPLACES: self.desired.name}
         for version in self.desired.versions:
             if version not in self.temporary:
                 name = f"{self._new_name}-{version}"
@@ -325,13 +317,13 @@ class Replacement:
         """Give a server, which is off, each address that nobody has."""
         for each in self._addresses.found.values():
             if each.assignee_id is None:
-                wait_for(each.assign(int(server.id or 0), "server"))
+                api.wait_for(each.assign(int(server.id or 0), "server"))
 
     def delete_temporary(self) -> None:
         """Delete the addresses that the new server was made with, which is off or not there."""
         for each in self.temporary.values():
             if each.assignee_id is not None:
-                wait_for(each.unassign())
+                api.wait_for(each.unassign())
             each.delete()
 
 
@@ -343,14 +335,14 @@ def turn_off(server: BoundServer, *, looks: int = 1) -> None:
     """Ask a server to shut down, and cut its power if it is not off after so many looks."""
     if server.status == "off":
         return
-    wait_for(server.shutdown())
+    api.wait_for(server.shutdown())
     for number in range(looks):
         if number:
             time.sleep(_PAUSE_SECONDS)
         server.reload()
         if server.status == "off":
             return
-    wait_for(server.power_off())
+    api.wait_for(server.power_off())
 
 
 def replace_server(executor: RemoteExecutor, report: Report, *, timeout: float) -> CloudDeployment:
@@ -363,11 +355,11 @@ def replace_server(executor: RemoteExecutor, report: Report, *, timeout: float) 
         if now.is_complete:
             break
         stage = now.state.next_stage()
-        with translate_errors(TITLES[stage]):
+        with api.translate_errors(TITLES[stage]):
             now.do(stage, executor)
         report(TITLES[stage])
     assert now.old is not None
-    with translate_errors("end the replacement"):
+    with api.translate_errors("end the replacement"):
         now.old.update(labels=_labels_without(PROVEN, now.old))
     return plan.observe(timeout=timeout)
 
@@ -377,12 +369,12 @@ def undo_replacement(executor: RemoteExecutor, report: Report, *, timeout: float
     for _ in range(_MOST_STAGES):
         now = Replacement(timeout=timeout)
         if now.new is None and now.temporary:
-            with translate_errors("go back"):
+            with api.translate_errors("go back"):
                 now.delete_temporary()
             report("the new server was not made yet, its addresses are deleted")
             return
         stage = now.state.next_undo()
-        with translate_errors("go back"):
+        with api.translate_errors("go back"):
             now.undo(stage, executor)
         if stage == "apply":
             report("the old server does the work again, the new one is deleted")

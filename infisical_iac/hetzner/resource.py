@@ -18,17 +18,7 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.item import Item, Kind
-from infisical_iac.hetzner.api import (
-    Standing,
-    assess,
-    is_own,
-    refuse_other,
-    require_own,
-    selector,
-    title_of,
-    translate_errors,
-    wait_for,
-)
+from infisical_iac.hetzner import api
 from infisical_iac.hetzner.desired import DesiredDeployment, DesiredServer
 
 _CENT = Decimal("0.01")
@@ -193,7 +183,7 @@ class Resource:
     @classmethod
     def removal(cls, found: Any, detail: str = "") -> PlannedChange:
         """Return the change that deletes one resource."""
-        what = f"{title_of(cls.collection)} {found.name}"
+        what = f"{api.title_of(cls.collection)} {found.name}"
         return change("-", what, detail, partial(delete, found))
 
 
@@ -202,7 +192,7 @@ def delete(found: Any) -> None:
     answer = found.delete()
     action = getattr(answer, "action", answer)
     if isinstance(action, BoundAction):
-        wait_for(action)
+        api.wait_for(action)
 
 
 class SharedResource(Resource):
@@ -272,7 +262,7 @@ class CloudDeployment:
         self._resources = {
             kind: kind(self) for kind in self.kinds if issubclass(kind, SharedResource)
         }
-        with translate_errors("look at Hetzner Cloud"):
+        with api.translate_errors("look at Hetzner Cloud"):
             for each in self._resources.values():
                 each.find()
             self.nodes = [CloudNode(self, server) for server in self.desired.servers]
@@ -296,7 +286,7 @@ class CloudDeployment:
     def owns(self, collection: str, found: Labelled) -> bool:
         """Return whether a resource is the deployment's, or may be adopted by it."""
         key = (collection, found.id)
-        return is_own(found.labels, self.desired.name) or key in self.adoptable
+        return api.is_own(found.labels, self.desired.name) or key in self.adoptable
 
     def find_by_name(self, collection: str, name: str) -> Any:
         """Return the resource of a name, None for none. Raises UserError for somebody else's."""
@@ -309,17 +299,17 @@ class CloudDeployment:
         """Raise UserError for a resource that is not the deployment's."""
         if self.owns(collection, found):
             return
-        what, deployment = f"{title_of(collection)} {name}", self.desired.name
-        if assess(found.labels, deployment) is Standing.UNADOPTED:
+        what, deployment = f"{api.title_of(collection)} {name}", self.desired.name
+        if api.assess(found.labels, deployment) is api.Standing.UNADOPTED:
             # Its name is desired, while other things show that another deployment has it.
-            raise refuse_other(what, name if collection == "servers" else "")
-        require_own(what, found.labels, deployment)
+            raise api.refuse_other(what, name if collection == "servers" else "")
+        api.require_own(what, found.labels, deployment)
 
     def list_owned(self, collection: str) -> list[Any]:
         """Return all of a collection that carries the deployment's labels."""
-        with translate_errors("list what belongs to the deployment"):
+        with api.translate_errors("list what belongs to the deployment"):
             resources = getattr(self.client, collection)
-            return list(resources.get_all(label_selector=selector(self.desired.name)))
+            return list(resources.get_all(label_selector=api.selector(self.desired.name)))
 
 
 def _pick(resources: Mapping[Any, Resource], kind: type[_R]) -> _R:

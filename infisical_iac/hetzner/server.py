@@ -13,16 +13,7 @@ from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.hetzner import remote
-from infisical_iac.hetzner.api import (
-    CLUSTER,
-    REPLACES,
-    ROLE,
-    SELECTOR,
-    labels,
-    translate_errors,
-    wait_for,
-)
+from infisical_iac.hetzner import api, remote
 from infisical_iac.hetzner.parts import (
     CloudVolume,
     PlacementGroup,
@@ -50,8 +41,8 @@ LEAVING = {"infisical-iac-leaving": "yes"}
 
 def list_servers(client: Client) -> list[BoundServer]:
     """Return all servers that this project made, for whichever deployment."""
-    with translate_errors("list the servers"):
-        return client.servers.get_all(label_selector=SELECTOR)
+    with api.translate_errors("list the servers"):
+        return client.servers.get_all(label_selector=api.SELECTOR)
 
 
 def has_labels(server: BoundServer | None, expected: Mapping[str, str]) -> bool:
@@ -79,7 +70,7 @@ class CloudFirewall(SharedResource):
         elif sorted(map(_form, rules)) != sorted(map(_form, there := wall.rules or [])):
 
             def put(rules: list[FirewallRule]) -> None:
-                wait_for(*wall.set_rules(rules))
+                api.wait_for(*wall.set_rules(rules))
 
             yield change(
                 "~",
@@ -96,9 +87,9 @@ class CloudFirewall(SharedResource):
         made = self.client.firewalls.create(
             name,
             rules=rules,
-            labels=labels(name),  # type: ignore[arg-type]  # the library's annotation is wrong
+            labels=api.labels(name),  # type: ignore[arg-type]  # the library's annotation is wrong
         )
-        wait_for(*(made.actions or []))
+        api.wait_for(*(made.actions or []))
         self.found = made.firewall
 
     def guards(self, server: BoundServer) -> bool:
@@ -111,8 +102,8 @@ class CloudFirewall(SharedResource):
         assert self.found is not None
         wall, on = self.found, [_target(server)]
         _try_change(
-            lambda: wait_for(*wall.apply_to_resources(on)),
-            lambda: wait_for(*wall.remove_from_resources(on)),
+            lambda: api.wait_for(*wall.apply_to_resources(on)),
+            lambda: api.wait_for(*wall.remove_from_resources(on)),
             is_alive,
         )
 
@@ -121,7 +112,7 @@ class CloudFirewall(SharedResource):
         assert self.found is not None
         servers = [node.server for node in self.deployment.nodes if node.server]
         if on := [_target(each) for each in servers if self.guards(each)]:
-            wait_for(*self.found.remove_from_resources(on))
+            api.wait_for(*self.found.remove_from_resources(on))
         self.found.delete()
         self.found = None
 
@@ -248,7 +239,7 @@ class CloudServer(ServerResource):
         net = found.public_net
         public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
         private = [str(each.ip) for each in found.private_net or []]
-        what = [str(found.server_type.name), (found.labels or {}).get(ROLE, "")]
+        what = [str(found.server_type.name), (found.labels or {}).get(api.ROLE, "")]
         return ", ".join(filter(None, what)), str(found.status), ", ".join([*public, *private])
 
     def _price_of_backups(self) -> Price:
@@ -266,7 +257,7 @@ class CloudServer(ServerResource):
                 "~",
                 f"volume {volume.name}",
                 f"attached to {name}",
-                lambda: wait_for(volume.attach(server, automount=False)),
+                lambda: api.wait_for(volume.attach(server, automount=False)),
             )
         # One that is missing is made just before.
         wall = self.deployment[CloudFirewall]
@@ -279,12 +270,12 @@ class CloudServer(ServerResource):
             )
         if server.status == "off":
             yield change(
-                "~", f"server {name}", "off → running", lambda: wait_for(server.power_on())
+                "~", f"server {name}", "off → running", lambda: api.wait_for(server.power_on())
             )
 
     def _place(self) -> dict[str, str]:
         desired = self.desired
-        return {CLUSTER: desired.deployment, ROLE: desired.role} if desired.role else {}
+        return {api.CLUSTER: desired.deployment, api.ROLE: desired.role} if desired.role else {}
 
     def add_labels(self, more: Mapping[str, str]) -> None:
         """Give the server further labels."""
@@ -316,7 +307,7 @@ class CloudServer(ServerResource):
         desired, shared, volume = self.desired, self.deployment, self.node[CloudVolume].found
         has_volume = volume is not None and desired.volume_gb and not replaces
         wall = shared[CloudFirewall].found
-        its_labels = labels(desired.deployment) | self._place()
+        its_labels = api.labels(desired.deployment) | self._place()
         made = self.client.servers.create(
             name=name,
             server_type=ServerType(name=desired.type),
@@ -327,7 +318,7 @@ class CloudServer(ServerResource):
             firewalls=[wall] if wall else [],
             placement_group=shared[PlacementGroup].found,
             user_data=user_data,
-            labels=its_labels | ({REPLACES: replaces} if replaces else {}),
+            labels=its_labels | ({api.REPLACES: replaces} if replaces else {}),
             location=Location(name=desired.location),
             public_net=ServerCreatePublicNetwork(
                 enable_ipv4=desired.ipv4,
@@ -337,15 +328,15 @@ class CloudServer(ServerResource):
             ),
         )
         self.node.server = made.server
-        wait_for(made.action, then=made.next_actions)
+        api.wait_for(made.action, then=made.next_actions)
 
     def _join(self) -> None:
         network = self.deployment[PrivateNetwork].found
         assert network is not None
-        wait_for(self.found.attach_to_network(network, ip=self.desired.private))
+        api.wait_for(self.found.attach_to_network(network, ip=self.desired.private))
 
     def _back_up(self) -> None:
-        wait_for(self.found.enable_backup())
+        api.wait_for(self.found.enable_backup())
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:

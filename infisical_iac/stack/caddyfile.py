@@ -9,16 +9,7 @@ from urllib.parse import urlsplit
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import bans
-from infisical_iac.stack import paths
-from infisical_iac.stack.ingress_kinds import (
-    DIRECTORIES,
-    INTERNAL,
-    PORT,
-    REVISION_PORT,
-    SECRET_HEADER,
-    UPSTREAM,
-    TraefikIngress,
-)
+from infisical_iac.stack import ingress_kinds, paths
 
 
 def trusted(settings: Settings) -> tuple[str, ...]:
@@ -36,21 +27,22 @@ class Caddyfile(NamedTuple):
 
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
     """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
-    url, behind = urlsplit(settings.stack.site_url), settings.stack.ingress_kind is TraefikIngress
+    url = urlsplit(settings.stack.site_url)
+    behind = settings.stack.ingress_kind is ingress_kinds.TraefikIngress
     render = partial(
         template,
         "Caddyfile",
         settings=settings,
         behind=behind,
-        port=PORT,
-        secret_header=SECRET_HEADER,
-        upstream=UPSTREAM if behind else f"127.0.0.1:{settings.stack.http_port}",
+        port=ingress_kinds.PORT,
+        secret_header=ingress_kinds.SECRET_HEADER,
+        upstream=ingress_kinds.UPSTREAM if behind else f"127.0.0.1:{settings.stack.http_port}",
         host=url.hostname,
         site=url.netloc.lower(),
         origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),
-        directory=DIRECTORIES.get(settings.stack.acme_ca, settings.stack.acme_ca),
-        is_internal=settings.stack.acme_ca == INTERNAL,
-        revision_port=REVISION_PORT,
+        directory=ingress_kinds.DIRECTORIES.get(settings.stack.acme_ca, settings.stack.acme_ca),
+        is_internal=settings.stack.acme_ca == ingress_kinds.INTERNAL,
+        revision_port=ingress_kinds.REVISION_PORT,
         paths=paths,
         maintenance=paths,
         banning=bans,
