@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 StartStandin = Callable[..., Standin]
 CACHE_SECONDS = 0.5
+# Set for the tests that a real server has to pass too.
+REAL = "INFISICAL_IAC_TESTS_ON_A_SERVER"
 _numbers = count(1)
 
 
@@ -42,8 +45,19 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def world(postgres: Postgres, redis_server: RedisServer) -> Iterator[World]:
-    """A stand-in with an admin, a deployer and a project, shared by the tests."""
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A stand-in with an admin, a deployer and a project, shared by the tests.
+
+    In its place is the server in Docker that tests.real asks for.
+    """
+    if REAL in os.environ:
+        from tests.staging.server import running  # loads Docker's side
+
+        with running() as server:
+            yield server.world()
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    redis_server: RedisServer = request.getfixturevalue("redis_server")
     database = f"infisical_{next(_numbers)}"
     uri = postgres.create_database(database)
     cache = {"STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 AUTH = "/api/v1/auth/universal-auth/identities"
+_IMPORTED = (("qa", "/shared"), ("qa", "/common/base"))
 PRIVILEGE = "/api/v2/identity-project-additional-privilege"
 
 
@@ -96,6 +97,13 @@ class Inside:
         at = self.place("/api")
         listed: list[Json] = self.client.get("/api/v2/secret-imports", params=at)["secretImports"]
         return listed
+
+    def remove_strays(self) -> None:
+        """Remove the imports into the folder of the service in `qa` that somebody has moved."""
+        for each in self.imports():
+            if (each["importEnv"]["slug"], each["importPath"]) not in _IMPORTED:
+                path = f"/api/v2/secret-imports/{each['id']}"
+                self.client.delete(path, json=self.place("/api"))
 
     def identity(self) -> str:
         return self.memory.identities[f"{self.name}-api-qa"]

@@ -20,6 +20,8 @@ from .world import EMAIL, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.real
+
 # The fields that the server's own description lets somebody write, in July 2026.
 WRITABLE: dict[str, list[str]] = json.loads(
     (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
@@ -54,6 +56,7 @@ def test_a_field_that_was_written_is_told_and_set_right_or_left_for_a_reason(
     assert bool(told) != (field in UNDECLARED.get(kind, {}))
     assert inside.apply() == told
     assert inside.told() == []
+    inside.remove_strays()
 
 
 # Where each kind is written, and the fields that say which one is meant; those of an import are in

@@ -5,6 +5,7 @@ goes to the one in `STAGING_INFISICAL_NEXT`, or else to the same program under a
 that was found is in `.staging/real.md`.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+from tests.contract.conftest import REAL
 from tests.contract.replay import RECORDING, Player, with_deployer
 from tests.staging import engine, stack
 from tests.staging.build import image_id
@@ -20,6 +24,7 @@ from tests.staging.server import Server, running
 from tests.staging.shell import STATE, StagingError, say
 
 REPORT = STATE / "real.md"
+_INSIDE = ("tests/contract/test_inside.py",)
 _JUNIT = STATE / "real.xml"
 _NONE = "Give an archive of the server's image, made by `docker save`: STAGING_INFISICAL_IMAGE=FILE"
 _TEXT = """\
@@ -97,10 +102,17 @@ def _played(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
 
 
 def _tested(arguments: list[str]) -> tuple[int, Tests]:
-    options = ("-m", "real", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-    command = (sys.executable, "-m", "pytest", *options, f"--junitxml={_JUNIT}", *arguments)
-    done = subprocess.run([*command, "tests/e2e"])
-    return done.returncode, _read(_JUNIT)
+    """Run what the contract's tests say of the inside on one server, and then those on hosts."""
+    on_hosts = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/e2e")
+    status, tests = 0, Tests(0, [])
+    for options, environment in ((_INSIDE, {**os.environ, REAL: "1"}), (on_hosts, None)):
+        command = (sys.executable, "-m", "pytest", "-m", "real", f"--junitxml={_JUNIT}")
+        done = subprocess.run([*command, *arguments, *options], env=environment)
+        # Of the one or the other, there may be none that `arguments` choose.
+        status = status or done.returncode * (done.returncode != pytest.ExitCode.NO_TESTS_COLLECTED)
+        found = _read(_JUNIT)
+        tests = Tests(tests.passed + found.passed, [*tests.failures, *found.failures])
+    return status, tests
 
 
 def _read(file: Path) -> Tests:
