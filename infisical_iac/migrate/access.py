@@ -111,29 +111,26 @@ def _ask_services(
     """Return what each service is shown, and a sentence on each that could not be asked."""
     accounts = reached.desired.accounts()
     texts = [_credentials(each, directory) for each in accounts]
-    answers = gather([partial(_ask, reached, project, wanted, text) for text in texts])
+
+    def ask(text: str) -> set[Name] | str:
+        """Return what a service sees, or why that can't be told."""
+        credential = credential_file.parse(text)
+        if credential is None:
+            return "its credentials file is missing, malformed, or can't be read"
+        nobody = reached.client.with_token("")
+        try:
+            client = login.universal(nobody, credential.client_id, credential.client_secret)
+            return verify.ask(client, project, wanted)
+        except UserError as error:
+            return str(error)
+
     seen, failed = {}, []
-    for account, answer in zip(accounts, answers, strict=True):
+    for account, answer in zip(accounts, gather([partial(ask, t) for t in texts]), strict=True):
         if isinstance(answer, str):
             failed.append(f"{account.identity} could not be asked: {answer}")
         else:
             seen[account.identity] = answer
     return seen, failed
-
-
-def _ask(
-    reached: Reached, project: str, wanted: Mapping[Name, Expected], text: str
-) -> set[Name] | str:
-    """Return what a service sees, or why that can't be told."""
-    credential = credential_file.parse(text)
-    if credential is None:
-        return "its credentials file is missing, malformed, or can't be read"
-    nobody = reached.client.with_token("")
-    try:
-        client = login.universal(nobody, credential.client_id, credential.client_secret)
-        return verify.ask(client, project, wanted)
-    except UserError as error:
-        return str(error)
 
 
 def _credentials(account: ServiceAccount, directory: Path | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyrage import DecryptError, IdentityError, RecipientError, decrypt, encrypt
 from pyrage.x25519 import Identity, Recipient
 
+from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
 # What matches every archive, and what a run that died left of one.
@@ -98,7 +99,7 @@ def write(
     """
     proof = Identity.generate()
     sealed = encrypt(_tar(contents), [*to, proof.to_public()])
-    try:
+    with atomic.writing(file):
         if file.exists():
             raise FileExistsError(errno.EEXIST, "it is there already")
         with _written(file.with_name(file.name + _UNFINISHED), sealed) as part:
@@ -110,8 +111,6 @@ def write(
             os.fsync(handle)  # so that the new name outlives a loss of power
         finally:
             os.close(handle)
-    except OSError as error:
-        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 def _tar(contents: Mapping[str, bytes]) -> bytes:

@@ -302,7 +302,9 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
     references: list[Reference] = []
     unread = []
     for path in walk(root):
-        if path in silent or _is_silent(path.rpartition("/")[2]):
+        name = path.rpartition("/")[2]
+        is_env_file = is_env(name) and not name.startswith(".envrc")
+        if path in silent or _SILENT.fullmatch(name) or is_env_file:
             continue
         try:
             data = _text(root / path)
@@ -313,10 +315,6 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
         if len(references) > LIMIT:
             return FoundReferences(references[:LIMIT], True, unread)
     return FoundReferences(references, False, unread)
-
-
-def _is_silent(name: str) -> bool:
-    return bool(_SILENT.fullmatch(name)) or (is_env(name) and not name.startswith(".envrc"))
 
 
 def _text(file: Path) -> bytes:
