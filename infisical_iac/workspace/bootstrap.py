@@ -5,12 +5,13 @@ are on the host before anything depends on them, and every step asks first wheth
 needed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from pyinfra.context import state
 
-from infisical_iac.api import identities, instance
+from infisical_iac.api import contents, identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
 from infisical_iac.api.lists import gather
@@ -29,20 +30,31 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
+from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.change import drift, words
+from infisical_iac.workspace.reconcile import remembered
+from infisical_iac.workspace.state import roles_of
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
+# Nobody's rights there, nothing there.
+_REFUSALS = (403, 404)
 
 
 @dataclass(frozen=True)
 class DesiredInstance:
-    """Hold what the instance is to have, and where its API is published."""
+    """Hold what the instance is to have, and where its API is published.
+
+    Attributes:
+        projects: those that the deployer has to rule: by slug, the id as after the last run, empty
+            before.
+    """
 
     organization: str
     admin_email: str
     port: int
+    projects: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,19 @@ class InstanceState:
 
 
 @telling_operation
-def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
+def bootstrapped(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
+
+    The deployer gets back what it lost: its role in the organization, in the project of this slug
+    and in the canary's.
 
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
-    wanted, there = DesiredInstance(organization, admin_email, port), _look(port)
+    memory = remembered()
+    projects = {project: memory.project, canary.SLUG: memory.canary}
+    wanted = DesiredInstance(organization, admin_email, port, projects)
+    there = _look(wanted)
     if there.is_initialized and (there.is_open or there.differs):
         session.administrator(port)
     yield from decide(wanted, there)
@@ -93,7 +111,8 @@ def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
     yield step(_bootstrap, wanted)
 
 
-def _look(port: int) -> InstanceState:
+def _look(wanted: DesiredInstance) -> InstanceState:
+    port = wanted.port
     if not state.is_executing and not session.answers(port):
         # An earlier step of this very run brings it up.
         unseen = session.unseen()
@@ -101,10 +120,10 @@ def _look(port: int) -> InstanceState:
     api = session.api(port)
     if not instance.is_initialized(api):
         return InstanceState(is_open=True)
-    return InstanceState(True, instance.signup_is_open(api), _deployer_drift(port))
+    return InstanceState(True, instance.signup_is_open(api), _deployer_drift(port, wanted.projects))
 
 
-def _deployer_drift(port: int) -> str:
+def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
     """Return what of the deployer isn't as it was made, as people read it; empty for nothing."""
     try:
         client = session.deployer(port)
@@ -121,7 +140,60 @@ def _deployer_drift(port: int) -> str:
         return _NO_LOGIN
     _, of_identity = identity_drift(found, DEPLOYER, "admin")
     of_login = words(drift(auth_fields(_TTL, _MAX_TTL), auth.fields), auth.fields)
-    return ", ".join(filter(None, [of_identity, of_login]))
+    return ", ".join(
+        filter(None, [of_identity, of_login, *seats_drift(client, found.id, projects)])
+    )
+
+
+def seats_drift(client: Client, deployer: str, projects: Mapping[str, str]) -> list[str]:
+    """Return which of the projects a deployer does not rule, as people read it.
+
+    Args:
+        client: with the token of the deployer.
+        deployer: the id of its identity.
+        projects: by slug, the ids as after the last run; empty before.
+
+    Raises ApiError or Unreachable.
+    """
+    reads = [partial(_seat, client, deployer, *each) for each in projects.items()]
+    seats = zip(projects, gather(reads), strict=True)
+    return [
+        f"role in the project {slug} {', '.join(roles) or 'none'} → admin"
+        for slug, roles in seats
+        if roles is not None and "admin" not in roles
+    ]
+
+
+def _seat(client: Client, deployer: str, slug: str, known: str) -> tuple[str, ...] | None:
+    """Return the roles of the deployer in a project, none where it sees none; None where there is
+    no such project.
+    """
+    try:
+        found = {"id": known} if known else contents.project(client, slug)
+        if found is None:
+            return None
+        answer = client.get(_seat_path(found["id"], deployer))
+        return roles_of(answer["identityMembership"])
+    except ApiError as error:
+        if error.status not in _REFUSALS:
+            raise
+    # One that is no member is refused whatever it asks of the project.
+    paths = [f"/api/v1/projects/{known}"] * bool(known) + [f"/api/v1/projects/slug/{slug}"]
+    return () if any(_is_there(client, each) for each in paths) else None
+
+
+def _is_there(client: Client, path: str) -> bool:
+    try:
+        client.get(path)
+    except ApiError as error:
+        if error.status not in _REFUSALS:
+            raise
+        return error.status == 403
+    return True
+
+
+def _seat_path(project: str, deployer: str) -> str:
+    return f"/api/v1/projects/{project}/memberships/identities/{deployer}"
 
 
 def _find(client: Client, organization: str, client_id: str) -> Identity | None:
@@ -158,7 +230,7 @@ def _bootstrap(wanted: DesiredInstance) -> None:
             "sign-up stays open although it was closed: look for an override of allowSignUp "
             "in Infisical's server admin console"
         )
-    _make_deployer(admin, wanted.admin_email)
+    _make_deployer(admin, wanted)
     session.forget()
     session.deployer(wanted.port)
 
@@ -174,17 +246,19 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
         )
 
 
-def _make_deployer(admin: Client, admin_email: str) -> None:
+def _make_deployer(admin: Client, wanted: DesiredInstance) -> None:
     organization = instance.own_organizations(admin)[0].id
     client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
     found = _find(admin, organization, client_id)
     if found is None:
         # Later on there may be more of them, made by the administrator.
-        _refuse_strangers(instance.census(admin), admin_email)
+        _refuse_strangers(instance.census(admin), wanted.admin_email)
     deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
     body, _ = identity_drift(deployer, DEPLOYER, "admin")
     if body:
         admin.patch(f"/api/v1/identities/{deployer.id}", json=body)
+    for slug, known in wanted.projects.items():
+        _seat_deployer(admin, deployer.id, slug, known, wanted.admin_email)
     auth = universal_auth(admin, deployer.id)
     if auth is None:
         auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
@@ -199,3 +273,30 @@ def _make_deployer(admin: Client, admin_email: str) -> None:
     for old in client_secrets(admin, deployer.id):
         if old.description == DEPLOYER_SECRET and old.id != secret.id:
             revoke_client_secret(admin, deployer.id, old.id)
+
+
+def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_email: str) -> None:
+    """Make the deployer an admin of a project again, if there is the project."""
+    try:
+        is_known = bool(known and contents.slug_of(admin, known))
+        found = {"id": known} if is_known else contents.project(admin, slug)
+        if found is None:
+            return
+        path = _seat_path(found["id"], deployer)
+        body = {"roles": [{"role": "admin", "isTemporary": False}]}
+        try:
+            roles = roles_of(admin.get(path)["identityMembership"])
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            admin.post(path, json=body)
+        else:
+            if "admin" not in roles:
+                admin.patch(path, json=body)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        raise UserError(
+            f"the deployer can't get its role in the project {slug} back, of which {admin_email} "
+            "is no admin either: make one of both an admin of it in Infisical, and run again"
+        ) from None

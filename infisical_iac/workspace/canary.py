@@ -43,15 +43,18 @@ Json = dict[str, Any]
 
 # Of every error about it.
 CODE = "checks.canary"
+# What a server answers whose database or key does not fit, and nothing that it was asked.
+OF_DATA = (400, 500)
 
 
 def unreadable(reason: ApiError) -> CheckFailed:
     """Return the error for a canary that the server does not give; raise it from its reason.
 
-    Nothing is written then: the encryption key may be another one.
+    Nothing is written then: the encryption key may be another one. Whose answer tells of the data
+    ends the run; another one, such as a refusal, is about the canary alone.
     """
     sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
-    return CheckFailed(sentence, code=CODE, ends_run=True)
+    return CheckFailed(sentence, code=CODE, ends_run=reason.status in OF_DATA)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ def bootstrap(known: Preflight) -> None:
         organization=known.settings.workspace.organization,
         admin_email=known.settings.workspace.admin_email,
         port=known.settings.stack.http_port,
+        project=known.workspace.project.slug,
         name="Make the administrator and the deployer, close sign-up",
     )
 

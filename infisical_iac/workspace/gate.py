@@ -23,8 +23,6 @@ from infisical_iac.workspace.settings import WorkspaceSettings
 _PUBLIC_SECONDS = 10
 # How often, and every how many seconds, data are read before they are given up for unusable.
 _ATTEMPTS, _PAUSE = 3, 10
-# What a server answers whose database or key does not fit, and nothing that it was asked.
-_OF_DATA = (400, 500)
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def _used(
 
 def _refused(settings: Settings, error: ApiError) -> str:
     """Return what is to be said of an answer that may be due to somebody, and raise for others."""
-    if error.status in _OF_DATA:
+    if error.status in canary.OF_DATA:
         # Raises where the database does not answer, as after the loss of its primary.
         _ask(settings, "migrations", doing="see that the database answers")
         raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")

@@ -9,6 +9,7 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.api.client import Client
+from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
@@ -31,6 +32,9 @@ from infisical_iac.workspace.state import Actual
 # Which object is which, so that one renamed by hand is known again, and what runs made.
 MEMORY = "/etc/infisical/workspace.json"
 
+_DEPLOYER = f"identity {DEPLOYER}"
+_SEEN_LATER = "what is inside Infisical can be looked at once the deployer has its role again"
+
 _latest: dict[str, Actual] = {}
 _secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
 _declared: dict[str, dict[str, Any]] = {}
@@ -44,24 +48,29 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     `actual`.
     """
     known, found, unseen = Memory(), Actual(""), ""
+    for each in (_latest, _secrets, _declared):
+        each.pop(host.name, None)
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
-        _latest.pop(host.name, None)
-        _secrets.pop(host.name, None)
-        _declared.pop(host.name, None)
         unseen = session.unseen()
     else:
         known, admin = remembered(), cache(partial(session.administrator, port))
-        found = read(
-            session.deployer(port),
-            workspace=desired,
-            isolation=isolation,
-            admin_email=admin_email,
-            admin=admin,
-            remembered=known,
-        )
-        _latest[host.name] = found
-        _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
+        try:
+            found = read(
+                session.deployer(port),
+                workspace=desired,
+                isolation=isolation,
+                admin_email=admin_email,
+                admin=admin,
+                remembered=known,
+            )
+        except ApiError as error:
+            if not _is_seen_later(error):
+                raise
+            unseen = _SEEN_LATER
+        if not unseen:
+            _latest[host.name] = found
+            _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
     yield from decide(
         desired,
         found,
@@ -71,6 +80,11 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         port=port,
         unseen=unseen,
     )
+
+
+def _is_seen_later(error: BaseException | None) -> bool:
+    """Return whether what was refused can be looked at once this run has repaired the deployer."""
+    return isinstance(error, ApiError) and error.status == 403 and journal.will_change(_DEPLOYER)
 
 
 def decide(
@@ -138,8 +152,6 @@ def _tell_foreign(
     admin_email: str,
     port: int,
 ) -> None:
-    _secrets.pop(host.name, None)
-    _declared.pop(host.name, None)
     try:
         access = read_access(
             session.deployer(port),
@@ -225,7 +237,13 @@ def kept(*, admin_email: str, port: int) -> Commands:
         return
     client = session.deployer(port)
     known = remembered().canary
-    found = canary.look(client, admin_email, known)
+    try:
+        found = canary.look(client, admin_email, known)
+    except CheckFailed as error:
+        if not _is_seen_later(error.__cause__):
+            raise
+        yield from decide_canary((), admin_email, port, unseen=_SEEN_LATER)
+        return
     due = _due(client, found, admin_email)
     yield from decide_canary(due, admin_email, port, is_known=_id(found) == known)
 

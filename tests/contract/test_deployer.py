@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.api import identities, login
+from infisical_iac.api import contents, identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import universal_auth_path
+from infisical_iac.core.errors import UserError
 from infisical_iac.stack import session
-from infisical_iac.workspace import bootstrap
+from infisical_iac.workspace import bootstrap, canary
 
+from .conftest import CACHE_SECONDS
 from .world import EMAIL, PASSWORD
 
 if TYPE_CHECKING:
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from .world import World
 
 _PORT = 8080
+_SLUG = "of-the-deployer"
+_PROJECTS = {_SLUG: "", canary.SLUG: ""}
+_WANTED = bootstrap.DesiredInstance("example", EMAIL, _PORT, _PROJECTS)
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(session, "deployer_id", lambda _: file["INFISICAL_CLIENT_ID"])
     with Client(world.standin.url) as anyone:
         client = login.password(anyone, EMAIL, PASSWORD)
-        bootstrap._make_deployer(client, EMAIL)
+        bootstrap._make_deployer(client, _WANTED)
         yield client
 
 
@@ -73,12 +80,12 @@ def test_what_differs_is_told_and_set_right_and_no_second_one_is_made(
     told: str,
 ) -> None:
     id, there = _id(admin, world.org_id), len(identities.everybody(admin, world.org_id))
-    assert bootstrap._deployer_drift(_PORT) == ""
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     admin.patch(f"/api/v1/identities/{id}", json=of_identity)
     admin.patch(universal_auth_path(id), json=of_login)
-    assert bootstrap._deployer_drift(_PORT) == told
-    bootstrap._make_deployer(admin, EMAIL)
-    assert bootstrap._deployer_drift(_PORT) == ""
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == told
+    bootstrap._make_deployer(admin, _WANTED)
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     assert _id(admin, world.org_id) == id
     assert len(identities.everybody(admin, world.org_id)) == there
 
@@ -86,6 +93,68 @@ def test_what_differs_is_told_and_set_right_and_no_second_one_is_made(
 def test_one_without_a_role_is_told(admin: Client, world: World) -> None:
     id = _id(admin, world.org_id)
     admin.patch(f"/api/v1/identities/{id}", json={"role": "no-access"})
-    assert bootstrap._deployer_drift(_PORT) == "role in the organization → admin"
-    bootstrap._make_deployer(admin, EMAIL)
-    assert bootstrap._deployer_drift(_PORT) == ""
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == "role in the organization → admin"
+    bootstrap._make_deployer(admin, _WANTED)
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
+
+
+def _projects(deployer: Client) -> dict[str, str]:
+    """Make both projects as deploys make them; their ids by slug."""
+    found = {}
+    for slug in _PROJECTS:
+        if contents.project(deployer, slug) is None:
+            body = {"projectName": slug, "slug": slug, "shouldCreateDefaultEnvs": False}
+            id = deployer.post("/api/v1/projects", json=body)["project"]["id"]
+            person = {"usernames": [EMAIL], "emails": [], "roleSlugs": ["admin"]}
+            deployer.post(f"/api/v1/projects/{id}/memberships", json=person)
+        project = contents.project(deployer, slug)
+        assert project is not None
+        found[slug] = str(project["id"])
+    return found
+
+
+@pytest.mark.parametrize("slug", _PROJECTS)
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [("viewer", "viewer"), ("member", "member"), ("no-access", "none"), ("", "none")],
+)
+def test_a_role_in_a_project_that_was_taken_away_is_told_and_given_back(
+    admin: Client, world: World, slug: str, is_known: bool, role: str, told: str
+) -> None:
+    deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
+    ids = _projects(deployer)
+    projects = ids if is_known else _PROJECTS
+    assert bootstrap.seats_drift(deployer, own, projects) == []
+    seat = f"/api/v1/projects/{ids[slug]}/memberships/identities/{own}"
+    if role:
+        admin.patch(seat, json={"roles": [{"role": role, "isTemporary": False}]})
+    else:
+        admin.delete(seat)
+    time.sleep(2 * CACHE_SECONDS)
+    assert (
+        bootstrap._deployer_drift(_PORT, projects) == f"role in the project {slug} {told} → admin"
+    )
+    bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+    time.sleep(2 * CACHE_SECONDS)
+    assert bootstrap._deployer_drift(_PORT, projects) == ""
+    assert contents.project(session.deployer(_PORT), slug) is not None
+
+
+def test_of_a_project_that_is_not_there_nothing_is_told(admin: Client, world: World) -> None:
+    gone = {"never-made": "", "deleted-since": "00000000-0000-4000-8000-000000000000"}
+    assert bootstrap.seats_drift(session.deployer(_PORT), _id(admin, world.org_id), gone) == []
+
+
+def test_where_the_administrator_rules_the_project_no_more_the_refusal_says_what_to_do(
+    admin: Client, world: World
+) -> None:
+    deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
+    body = {"projectName": "Lost", "slug": "lost-one", "shouldCreateDefaultEnvs": False}
+    id = deployer.post("/api/v1/projects", json=body)["project"]["id"]
+    deployer.delete(f"/api/v1/projects/{id}/memberships/identities/{own}")
+    time.sleep(2 * CACHE_SECONDS)
+    projects = {"lost-one": str(id)}
+    assert bootstrap._deployer_drift(_PORT, projects) == "role in the project lost-one none → admin"
+    with pytest.raises(UserError, match="make one of both an admin of it in Infisical"):
+        bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))

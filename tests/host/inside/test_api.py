@@ -9,6 +9,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
+from infisical_iac.workspace import canary
+from infisical_iac.workspace.bootstrap import seats_drift
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
@@ -78,6 +80,17 @@ def test_the_deployers_tokens_live_ten_minutes(deployer: Client) -> None:
     auth = universal_auth(deployer, found.id)
     assert auth is not None
     assert (auth.ttl, auth.max_ttl) == (600, 3600)
+
+
+def test_the_deployer_is_an_admin_of_the_project_and_of_the_canarys(
+    deployer: Client, memory: Memory, workspace: Workspace
+) -> None:
+    found = identities.find(
+        deployer, identities.organization_id(deployer), "infisical-iac-deployer"
+    )
+    assert found is not None
+    projects = {workspace.project.slug: memory.project, canary.SLUG: memory.canary}
+    assert seats_drift(deployer, found.id, projects) == []
 
 
 def test_the_project_has_its_name(inside: Actual, workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ import pytest
 import stamina
 
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import CheckFailed, UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.change import Change
@@ -167,6 +167,14 @@ def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> N
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         canary.lives(kept.client)
     assert {method for method, _, _ in kept.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(("status", "ends"), [(400, True), (500, True), (403, False), (404, False)])
+def test_a_refusal_is_about_the_canary_alone_and_an_unusable_answer_ends_the_run(
+    status: int, ends: bool
+) -> None:
+    reason = ApiError(status, "Error", "no such thing", "GET", "/api/v4/secrets")
+    assert canary.unreadable(reason).ends_run is ends
 
 
 def test_a_workspace_file_can_not_take_its_project() -> None:
