@@ -16,7 +16,7 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
 
-def broken(nodes: Sequence[Node]) -> bool:
+def has_lost_quorum(nodes: Sequence[Node]) -> bool:
     """Return whether most of etcd has lost its data. What is slow, or waits for the others, has
     lost nothing.
     """
@@ -24,16 +24,16 @@ def broken(nodes: Sequence[Node]) -> bool:
     return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
 
-def lost(nodes: Sequence[Node]) -> bool:
+def can_begin_anew(nodes: Sequence[Node]) -> bool:
     """Return whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are
     there.
 
     Nothing is in etcd but what that one writes there again.
     """
-    return broken(nodes) and not undecided(nodes)
+    return has_lost_quorum(nodes) and not explain_undecided(nodes)
 
 
-def undecided(nodes: Sequence[Node]) -> str:
+def explain_undecided(nodes: Sequence[Node]) -> str:
     """Return why a broken etcd can't begin anew, with what helps; empty if it can.
 
     Of a data node that is away nothing is known, and what it has would come back; so would that of
@@ -72,7 +72,7 @@ def _primaries(nodes: Sequence[Node]) -> int:
     return sum(node.seen.primary for node in nodes if node.seen and node.number)
 
 
-def beginning(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
+def assign_beginnings(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
     """The nodes, each with how its etcd begins: all of it `anew`, or one that most go on without
     as a new member."""
     if anew:
@@ -128,7 +128,7 @@ def end_lost(cluster: Cluster) -> None:
     now = [replace(node, seen=_seen(node.name)) for node in data]
     if any(node.etcd == "well" for node in now):
         return
-    if not lost(now) or furthest(now) != cluster.first:
+    if not can_begin_anew(now) or furthest(now) != cluster.first:
         raise Refused(
             "what the hosts tell of etcd and PostgreSQL has changed since the run began, and "
             "nothing was taken away: run again"

@@ -29,7 +29,7 @@ class _ClusterHosts(InventoryHosts):
         first = next(host for host in hosts if host in host.state.active_hosts)
         with current(first):
             try:
-                name = membership.known().lead.name
+                name = membership.observe().lead.name
             except Refused:
                 if quorum:
                     raise
@@ -38,7 +38,7 @@ class _ClusterHosts(InventoryHosts):
 
     def share(self) -> None:
         try:
-            shared_state.spread(membership.known())
+            shared_state.spread(membership.observe())
         except (UserError, *LOST) as error:
             echo(
                 f"Note: what was changed is not on all hosts of the cluster yet ({error}): "

@@ -12,7 +12,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
 from infisical_iac.cluster import etcd, model
-from infisical_iac.cluster.model import Cluster, Node, free_pool, settling
+from infisical_iac.cluster.model import Cluster, Node, free_pool, is_settling
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from infisical_iac.cluster.validation import refuse_malformed
@@ -35,7 +35,7 @@ def _is(member: SwarmMember, name: str, look: SwarmState) -> bool:
     return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
 
 
-def matched(
+def match_members(
     names: Sequence[str],
     looks: Mapping[str, SwarmState],
     addresses: Mapping[str, str],
@@ -65,10 +65,10 @@ def matched(
             )
         number, joined = (member.number, member.joined) if member else (0, "")
         yield Node(name, address, number, False, joined, look, member)
-    yield from map(absent, left)
+    yield from map(absent_node, left)
 
 
-def absent(member: SwarmMember) -> Node:
+def absent_node(member: SwarmMember) -> Node:
     """Return a node of which no more is known than what the swarm has of it."""
     name = member.host or member.hostname
     return Node(name, member.address, member.number, member.manager, member.joined, None, member)
@@ -85,7 +85,7 @@ def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable
             yield each
 
 
-def numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
+def assign_numbers(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
     """The nodes with a number for as many as keep data, those first; `joins` whether the etcd of
     one that gets it now joins that of others."""
     free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
@@ -95,10 +95,10 @@ def numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
         if node.up and not node.number and free:
             node = replace(node, number=free.pop(0), joined="existing" if joins else "new")
         done.append(replace(node, manager=node.number > 0))
-    return ordered(done)
+    return sort_nodes(done)
 
 
-def ordered(nodes: Iterable[Node]) -> tuple[Node, ...]:
+def sort_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The data nodes by their numbers, then the others by name."""
     return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
 
@@ -198,7 +198,7 @@ def cluster(
     Raises Refused.
     """
     names = [name for name in inventory if name in looks]
-    lead = model.choose(names, looks)
+    lead = model.choose_lead(names, looks)
     members = looks[lead].members
     for reason in _refusals(inventory, names, looks, lead):
         raise Refused(reason)
@@ -209,12 +209,14 @@ def cluster(
         each for each in looks.values() if not looks[lead].control or each.mark == looks[lead].mark
     ]
     begun = any(each.stack for each in ours)
-    nodes = numbered([*matched(names, looks, addresses, staying)], joins=begun and bool(members))
+    nodes = assign_numbers(
+        [*match_members(names, looks, addresses, staying)], joins=begun and bool(members)
+    )
     lost = tuple(lost_members(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
-    nodes = ordered([*nodes, *map(absent, lost)])
-    anew = begun and bool(members) and etcd.lost(nodes)
-    nodes = etcd.beginning(nodes, anew=anew)
+    nodes = sort_nodes([*nodes, *map(absent_node, lost)])
+    anew = begun and bool(members) and etcd.can_begin_anew(nodes)
+    nodes = etcd.assign_beginnings(nodes, anew=anew)
     by_name = {node.name: node for node in nodes}
     for each in nodes:
         if each is not by_name[each.name]:
@@ -264,7 +266,7 @@ _reading = Lock()
 _looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
 
-def known() -> Cluster:
+def observe() -> Cluster:
     """The cluster, told to the current host; all its hosts are looked at once a run, together.
 
     Raises Refused.
@@ -282,13 +284,13 @@ def known() -> Cluster:
 def _settled(state: State) -> dict[str, SwarmState]:
     """The looks, once managers that have just started have found together, or had time for it."""
     end = monotonic() + _SETTLING_SECONDS
-    while settling(looks := _read(state)) and monotonic() < end:
+    while is_settling(looks := _read(state)) and monotonic() < end:
         sleep(2)
     return looks
 
 
 def forget() -> None:
-    """Let the next `known` look at the hosts anew."""
+    """Let the next `observe` look at the hosts anew."""
     _looks.pop(host.state, None)
 
 
@@ -304,6 +306,6 @@ def _look(state: State, of: Host) -> SwarmState:
         return of.get_fact(Swarm)
 
 
-def looks() -> Mapping[str, SwarmState]:
+def observe_again() -> Mapping[str, SwarmState]:
     """Return what each connected host is like, read once more."""
     return _read(host.state)

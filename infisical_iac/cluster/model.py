@@ -211,7 +211,7 @@ class NodeState:
 Nodes = Mapping[str, NodeState]
 
 
-def choose(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
+def choose_lead(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
     """The working manager with the newest state; of equals the one that led, then the first."""
 
     def rank(name: str) -> tuple[bool, bool, int, bool, bool]:
@@ -229,7 +229,7 @@ def choose(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
     return max(names, key=rank)
 
 
-def settling(looks: Mapping[str, SwarmState]) -> bool:
+def is_settling(looks: Mapping[str, SwarmState]) -> bool:
     """Return whether managers are about to find together, so that in a moment more will be known.
 
     That is so where most of those that there must be can be reached, and the one that would lead
@@ -238,7 +238,7 @@ def settling(looks: Mapping[str, SwarmState]) -> bool:
     known = [name for name, look in looks.items() if look.mark not in ("", "new")]
     if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
         return False
-    lead = choose(known, looks)
+    lead = choose_lead(known, looks)
     return not looks[lead].control or bool(newer(known, looks, lead))
 
 

@@ -91,7 +91,7 @@ def _end_beginning(host: "Host", *, asked: bool) -> None:
 
     if not asked:
         return
-    looks = membership.looks()
+    looks = membership.observe_again()
     alone = looks[host.name].single and not any(each.stack for each in looks.values())
     if not (alone and any(each.mark for each in looks.values())):
         echo("There is nothing to undo: no move is under way.")

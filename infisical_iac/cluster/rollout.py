@@ -32,7 +32,7 @@ _ROUNDS = 2
 _LOOP_WAIT = 10
 
 
-def merged(found: PatroniState, wanted: Configuration) -> int:
+def merge_configuration(found: PatroniState, wanted: Configuration) -> int:
     """Send to Patroni what differs.
 
     Returns the seconds after which each member knows whether its PostgreSQL has to be restarted
@@ -48,7 +48,7 @@ def merged(found: PatroniState, wanted: Configuration) -> int:
     return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
-def restarted(seconds: int, again: Sequence[str]) -> None:
+def restart_waiting(seconds: int, again: Sequence[str]) -> None:
     """Restart each PostgreSQL that takes a parameter only then, one after the other.
 
     The primary is the last, and stays the primary: nothing is written for the seconds that it is
@@ -78,7 +78,7 @@ test -e /var/lib/infisical-rotation/state ||
 _HASH = "sha256sum </etc/infisical/keys/postgres_password"
 
 
-def reopened(cluster: Cluster) -> None:
+def reopen_database(cluster: Cluster) -> None:
     """Have the database let Infisical in by the key in its place, which is the current host's.
 
     Once it does, no connected node that has that one keeps the password before or after it. Raises
@@ -107,10 +107,10 @@ def roll_out(site: ClusterSite) -> None:
 
     A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
     """
-    reopened(site.cluster)
+    reopen_database(site.cluster)
     found = fresh(site)
-    comes_to_tls = stack_plan.reached(found) < Level.REQUIRED
-    for level in stack_plan.ahead(found):
+    comes_to_tls = stack_plan.tls_level(found) < Level.REQUIRED
+    for level in stack_plan.levels_ahead(found):
         # An etcd that begins anew does so by the addresses of the level.
         if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
             run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
@@ -129,48 +129,58 @@ def _roll_out(site: ClusterSite) -> None:
     if site.cluster.anew:
         etcd.end_lost(site.cluster)
     if first:
-        part(stack_plan.part(to_be.text, first, before.nodes), first, timeout)
+        roll_out_part(stack_plan.select_services(to_be.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = stack_plan.stages(before, to_be, first | stack_plan.at_once(before, site.tls))
+    stages = stack_plan.stages(
+        before, to_be, first | stack_plan.changing_together(before, site.tls)
+    )
     well = _do("data", doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
-    seconds = merged(before.patroni, to_be.patroni())
-    if together := stack_plan.at_once(before, site.tls) - first:
-        part(stack_plan.part(to_be.text, together, before.nodes), together, timeout)
+    seconds = merge_configuration(before.patroni, to_be.patroni())
+    if together := stack_plan.changing_together(before, site.tls) - first:
+        roll_out_part(
+            stack_plan.select_services(to_be.text, together, before.nodes), together, timeout
+        )
     for names in stages:
-        asked = part(stack_plan.part(to_be.text, names, before.nodes), names, timeout)
+        asked = roll_out_part(
+            stack_plan.select_services(to_be.text, names, before.nodes), names, timeout
+        )
         _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
         _do(*again, doing="see the data node back before the next one changes")
     asked = hashes(_do("up", doing="roll the services out"))
     _await(timeout)
-    most_well()
+    wait_for_majority()
     after = _refuse_rollback(site, asked, old)
     # Where it could not be seen before.
-    seconds = max(seconds, merged(after.patroni, to_be.patroni()))
+    seconds = max(seconds, merge_configuration(after.patroni, to_be.patroni()))
     if seconds or after.patroni.waiting:
-        restarted(seconds, again)
-    write(RECORD, record_text(stack_plan.recorded(after, to_be, asked)))
+        restart_waiting(seconds, again)
+    write(RECORD, record_text(stack_plan.make_record(after, to_be, asked)))
     _try_again(after)
     kept = [*to_be.secrets, *to_be.configs]
     _do("clean", *kept, doing="remove what the roll-out replaced")
 
 
-def databases(site: ClusterSite) -> None:
+def start_databases(site: ClusterSite) -> None:
     """Roll out the databases alone. Raises CheckFailed."""
     _, to_be = _prepared(site)
     names = stack_plan.databases(to_be.text)
-    part(stack_plan.part(to_be.text, names), names, site.settings.stack.start_timeout)
+    roll_out_part(
+        stack_plan.select_services(to_be.text, names), names, site.settings.stack.start_timeout
+    )
 
 
-def asking(site: ClusterSite) -> str:
+def render_clients(site: ClusterSite) -> str:
     """Return what stack.yaml says of the services that ask the databases.
 
     The lead has what they start with then. Raises CheckFailed.
     """
     _, to_be = _prepared(site)
-    return stack_plan.part(to_be.text, to_be.rendered().keys() - stack_plan.databases(to_be.text))
+    return stack_plan.select_services(
+        to_be.text, to_be.rendered().keys() - stack_plan.databases(to_be.text)
+    )
 
 
 def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
@@ -186,7 +196,7 @@ def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     return before, to_be
 
 
-def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
+def roll_out_part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
     """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
 
     Returns the hash of each service as it was asked for. Raises CheckFailed.
@@ -196,7 +206,7 @@ def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
     return asked
 
 
-def most_well() -> None:
+def wait_for_majority() -> None:
     """Wait until most of those who keep data are well. Raises CommandFailed."""
     _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data well")
 
@@ -229,7 +239,7 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
     stack.yaml says again then.
     """
     found = fresh(site)
-    back = stack_plan.rolled_back(found, asked)
+    back = stack_plan.find_rolled_back(found, asked)
     if not back:
         return found
     if old:

@@ -59,7 +59,7 @@ class ClusterKeyHolders(KeyHolders):
 
     def share(self) -> None:
         """With a serial, by which no node that was away leads with the old one."""
-        shared_state.spread(membership.known())
+        shared_state.spread(membership.observe())
 
     def use(self) -> None:
         rollout.roll_out(cluster_site.running(self.site))

@@ -209,9 +209,9 @@ def moved_out(*, site: ClusterSite, project: str) -> Commands:
 
 
 def _move_out(site: ClusterSite, project: str) -> None:
-    services = rollout.asking(site)
+    services = rollout.render_clients(site)
     _begin("out", site.settings, project)
-    _start(stack_plan.part(services, {"haproxy"}))
+    _start(stack_plan.select_services(services, {"haproxy"}))
     do("out", "way_in", doing="wait for HAProxy")
     do("out", "pause", doing="pause Infisical")
     found = _dump("out")

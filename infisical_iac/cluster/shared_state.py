@@ -38,7 +38,7 @@ def claim(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
     return _next(lead, others)
 
 
-def sharing(lead: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
+def plan_sharing(lead: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
     """Whom the lead's state goes to.
 
     All get it, with a higher serial, where one that has the lead's serial has another state: the
@@ -88,7 +88,7 @@ def shared(cluster: Cluster) -> Commands:
     is_old = cluster.leads and journal.current().changed
     names = (node.name for node in cluster.nodes)
     coming = [name for name in names if journal.will_change(f"{_STATE} on {name}")]
-    yield from decide(cluster, membership.looks() if is_old else _seen(cluster), coming)
+    yield from decide(cluster, membership.observe_again() if is_old else _seen(cluster), coming)
 
 
 def decide(
@@ -102,7 +102,7 @@ def decide(
         yield UpToDate(f"{cluster.lead.name} shares what it has")
         return
     lead, others = _of(cluster, looks)
-    wanted = sharing(lead, others)
+    wanted = plan_sharing(lead, others)
     if not lead.digest:
         # What is to be shared is made by an earlier step.
         wanted = Sharing(claim(lead, others), tuple(others))
@@ -123,8 +123,8 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
 
     Returns the names of the hosts that got it. Raises CommandFailed.
     """
-    lead, others = _of(cluster, membership.looks())
-    wanted = sharing(lead, others)
+    lead, others = _of(cluster, membership.observe_again())
+    wanted = plan_sharing(lead, others)
     if not wanted.to:
         return ()
     # First, so that the lead is still the one if this is where it ends.

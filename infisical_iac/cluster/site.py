@@ -45,7 +45,7 @@ class ClusterSite(host_site.Site):
         check: Callable[[host_site.Site], None] | None,
     ) -> Self:
         validation.refuse(settings)
-        found = cls(settings, machine, membership.known())
+        found = cls(settings, machine, membership.observe())
         validation.refuse_overlapping(found.cluster)
         validation.refuse_undecided(found.cluster)
         if check:
@@ -59,7 +59,7 @@ class ClusterSite(host_site.Site):
 
     @classmethod
     def of_command(cls, settings: Settings) -> Self:
-        return cls(settings, host.get_fact(Machine), membership.known())
+        return cls(settings, host.get_fact(Machine), membership.observe())
 
     @property
     def leads(self) -> bool:

@@ -1,6 +1,6 @@
 """The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import yaml
@@ -10,7 +10,6 @@ from infisical_iac.change import path
 from infisical_iac.cluster import etcd, rollout, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
-from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
@@ -79,10 +78,10 @@ def tasks_free(site: ClusterSite) -> Commands:
     """
     text = wanted_stack(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
-    stuck = stack_file.stuck(tasks, text)
+    stuck = stack_file.find_stuck(tasks, text)
     if stuck:
         told = run(script("node-tasks", "attached"), doing="see the networks of the services")
-        stuck = stack_file.stuck(tasks, text, stack_file.attached(told))
+        stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(told))
     yield from decide_tasks(stuck)
 
 
@@ -124,9 +123,17 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
         return
     if site.cluster.anew:
         yield Item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
-    if found.manager and (ahead := stack_plan.item(found)):
+    if found.manager and (ahead := stack_plan.tls_item(found)):
         yield ahead
-    yield from _differences(file, found, to_be)
+    if there is None and not found.services:
+        yield Item("+", file.path)
+        yield from (Item("+", f"service {name}") for name in yaml.safe_load(to_be.text)["services"])
+    elif not (found.engine and found.manager):
+        yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)
+    else:
+        if not file.matches(there):
+            yield files.difference(file, there)
+        yield from items
     yield step(rollout.roll_out, site)
 
 
@@ -148,29 +155,13 @@ def databases_there(site: ClusterSite) -> Commands:
 
 def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Decide which databases are to be started, by what is found of the stack."""
-    missing = stack_plan.unwell(found, stack_plan.databases(wanted_stack(site, found).text))
+    missing = stack_plan.unhealthy(found, stack_plan.databases(wanted_stack(site, found).text))
     if found.manager and not missing:
         yield UpToDate("the databases run")
         return
     for name in missing:
         yield Item("~" if name in found.services else "+", f"service {name}")
-    yield step(rollout.databases, site)
-
-
-def _differences(
-    file: File, found: ClusterStackState, to_be: DesiredStack
-) -> Iterator[Item | Unknown]:
-    if STACK_FILE not in found.files and not found.services:
-        yield Item("+", file.path)
-        for service in yaml.safe_load(to_be.text)["services"]:
-            yield Item("+", f"service {service}")
-        return
-    if not found.engine or not found.manager:
-        yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)
-        return
-    if not file.matches(found.files.get(STACK_FILE)):
-        yield files.difference(file, found.files.get(STACK_FILE))
-    yield from stack_plan.items(found, to_be)
+    yield step(rollout.start_databases, site)
 
 
 _WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
@@ -191,7 +182,7 @@ def made_anew(site: ClusterSite) -> Commands:
 def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Decide which networks are to be made anew, by what is found of them."""
     to_be = cluster_site.wanted_stack(site, found)
-    items = [*stack_file.items(found.networks, to_be.text)]
+    items = [*stack_file.network_items(found.networks, to_be.text)]
     if not items:
         yield UpToDate("the networks are as stack.yaml says")
         return
@@ -206,9 +197,11 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
 def _make_anew(site: ClusterSite) -> None:
     before = cluster_site.fresh(site)
     wanted = cluster_site.wanted_stack(site, before).text
-    names = frozenset(item.what.split()[-1] for item in stack_file.items(before.networks, wanted))
+    names = frozenset(
+        item.what.split()[-1] for item in stack_file.network_items(before.networks, wanted)
+    )
     text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
-    users = stack_file.users(text, names)
+    users = stack_file.network_users(text, names)
     services = " ".join(f"infisical_{name}" for name in sorted(users))
     remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))
     run(remove, doing="take the networks away")
@@ -218,8 +211,8 @@ def _make_anew(site: ClusterSite) -> None:
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.stack.start_timeout
-            asked |= rollout.part(stack_plan.part(text, part), part, timeout)
+            asked |= rollout.roll_out_part(stack_plan.select_services(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
-    rollout.most_well()
-    write(RECORD, record_text(stack_plan.renewed(before, asked, users)))
+    rollout.wait_for_majority()
+    write(RECORD, record_text(stack_plan.renew_record(before, asked, users)))

@@ -121,7 +121,7 @@ def digest(content: str) -> str:
 _PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
 
 
-def items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
+def network_items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
     """Each network that is there and is not as stack.yaml with `text` says."""
     for name, wanted in _networks(text).items():
         why = ", ".join(_differences(found[name], wanted)) if name in found else ""
@@ -129,7 +129,7 @@ def items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
             yield Item("~", f"network {name}", f"{why}; {_PAUSES}")
 
 
-def users(text: str, names: frozenset[str]) -> frozenset[str]:
+def network_users(text: str, names: frozenset[str]) -> frozenset[str]:
     """The services of stack.yaml with `text` that are in one of the networks `names`."""
     whole = yaml.safe_load(text)
     keys = {key for key, each in whole["networks"].items() if each.get("name") in names}
@@ -138,7 +138,7 @@ def users(text: str, names: frozenset[str]) -> frozenset[str]:
     )
 
 
-def stuck(
+def find_stuck(
     tasks: Iterable[Task], text: str, attached: Mapping[str, frozenset[str]] | None = None
 ) -> dict[Task, str]:
     """Return the tasks of a node that have to be let go on or made anew, each with the reason.
@@ -152,7 +152,7 @@ def stuck(
     return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
 
 
-def attached(output: str) -> dict[str, frozenset[str]]:
+def parse_attached(output: str) -> dict[str, frozenset[str]]:
     """Return the networks of each service from what node-tasks.sh prints; a worker knows none."""
     rows = [line.split() for line in output.splitlines()]
     return {

@@ -97,7 +97,7 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     return ""
 
 
-def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
+def unhealthy(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
     """Those of the named services that are missing, or don't run as often as they should."""
     there = found.services
     return sorted(
@@ -105,7 +105,7 @@ def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
     )
 
 
-def recorded(
+def make_record(
     found: ClusterStackState, wanted: DesiredStack, asked: Mapping[str, str]
 ) -> dict[str, Recorded]:
     """Return what is kept of a roll-out that ended well.
@@ -119,7 +119,7 @@ def recorded(
     }
 
 
-def renewed(
+def renew_record(
     found: ClusterStackState, asked: Mapping[str, str], names: AbstractSet[str]
 ) -> dict[str, Recorded]:
     """The record, once the services `names` that were as it says were made anew as they are."""
@@ -131,7 +131,7 @@ def renewed(
     }
 
 
-def rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]:
+def find_rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]:
     """The services that Swarm brought back to what they were before."""
     return sorted(
         name
@@ -170,8 +170,8 @@ def stages(
 
     What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
     so that most of etcd, of PostgreSQL and of the sentinels are there all the while. What has a
-    task that no node takes comes last: `part` leaves that one out, for which Swarm would wait. What
-    is `done` already is left out.
+    task that no node takes comes last: `select_services` leaves that one out, for which Swarm would
+    wait. What is `done` already is left out.
     """
     rendered = wanted.rendered()
     if not found.services:
@@ -204,7 +204,7 @@ def databases(text: str) -> frozenset[str]:
     return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
 
 
-def part(text: str, names: AbstractSet[str], nodes: Sequence[bool] = ()) -> str:
+def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = ()) -> str:
     """Return what stack.yaml with `text` says of the services `names`.
 
     Those that have a node for each task get as many tasks as there are `nodes` that take some, if
@@ -247,33 +247,35 @@ _APART = frozenset({"caddy"})
 _TOGETHER = ("redis-", "sentinel-")
 
 
-def reached(found: ClusterStackState) -> Level:
+def tls_level(found: ClusterStackState) -> Level:
     """Return the level of the service that is the least far; REQUIRED where there are none."""
     levels = [each.tls for name, each in found.services.items() if name not in _APART]
     return Level(min(levels, default=Level.REQUIRED))
 
 
-def ahead(found: ClusterStackState) -> tuple[Level, ...]:
+def levels_ahead(found: ClusterStackState) -> tuple[Level, ...]:
     """Return the levels that a roll-out goes through, the last of which is REQUIRED."""
-    return tuple(each for each in Level if each > reached(found)) or (Level.REQUIRED,)
+    return tuple(each for each in Level if each > tls_level(found)) or (Level.REQUIRED,)
 
 
-def at_once(found: ClusterStackState, level: Level) -> frozenset[str]:
+def changing_together(found: ClusterStackState, level: Level) -> frozenset[str]:
     """Return the services that have to change together to come to a level.
 
     Redis servers and their sentinels speak TLS to each other or don't: one that is alone in it
     would be taken for down by the others, and the others by it.
     """
-    if level < Level.REQUIRED or reached(found) == Level.REQUIRED:
+    if level < Level.REQUIRED or tls_level(found) == Level.REQUIRED:
         return frozenset()
     return frozenset(name for name in found.services if name.startswith(_TOGETHER))
 
 
-def item(found: ClusterStackState) -> Item | None:
+def tls_item(found: ClusterStackState) -> Item | None:
     """Return what a plan says of the way ahead; None where all services require TLS."""
-    if reached(found) == Level.REQUIRED:
+    if tls_level(found) == Level.REQUIRED:
         return None
-    rolls = len(ahead(found))
+    rolls = len(levels_ahead(found))
     how = f"in {rolls} roll-outs" if rolls > 1 else "in the last roll-out of it"
-    detail = f"{reached(found).name.lower()} → required, {how}; requests wait while Redis restarts"
+    detail = (
+        f"{tls_level(found).name.lower()} → required, {how}; requests wait while Redis restarts"
+    )
     return Item("~", "TLS of PostgreSQL, Redis and etcd", detail)

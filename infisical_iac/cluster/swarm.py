@@ -41,18 +41,17 @@ class Update:
     """One change to a node of the swarm.
 
     Attributes:
-        node: its name for people, `id` Swarm's own.
+        node: its name for people.
         arguments: of `docker node`.
         why: what differs.
     """
 
     node: str
-    id: str
     arguments: tuple[str, ...]
     why: str
 
 
-def settings(seen: SwarmState) -> list[str]:
+def differing_settings(seen: SwarmState) -> list[str]:
     """Return what differs of the swarm itself, as its manager sees it."""
     found = []
     if not seen.autolock:
@@ -91,7 +90,7 @@ def updates(cluster: Cluster) -> Iterator[Update]:
             arguments += ["--availability", "active"]
             why.append("drained → active")
         if arguments:
-            yield Update(node.name, member.id, ("update", *arguments, member.id), ", ".join(why))
+            yield Update(node.name, ("update", *arguments, member.id), ", ".join(why))
 
 
 def removals(cluster: Cluster) -> Iterator[Update]:
@@ -99,8 +98,8 @@ def removals(cluster: Cluster) -> Iterator[Update]:
     for each in cluster.gone:
         name = each.host or each.hostname
         if each.manager:
-            yield Update(name, each.id, ("demote", each.id), "no manager any more")
-        yield Update(name, each.id, ("rm", "--force", each.id), "down, and its host is gone")
+            yield Update(name, ("demote", each.id), "no manager any more")
+        yield Update(name, ("rm", "--force", each.id), "down, and its host is gone")
 
 
 def with_members(
@@ -138,7 +137,7 @@ def decide_begun(cluster: Cluster, there: SwarmState) -> Commands:
         begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
         yield step(run, begin, doing="make the swarm")
         return
-    differing = settings(there)
+    differing = differing_settings(there)
     if there.mark != there.swarm:
         differing.append("its id on the host")
     if differing:
@@ -214,7 +213,7 @@ def decide_open(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -
 
 def _opened(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     # An earlier step makes the key anew, or has made it.
-    anew = cluster.gone or not cluster.lead.seen or settings(cluster.lead.seen)
+    anew = cluster.gone or not cluster.lead.seen or differing_settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):
         yield Item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)

@@ -45,7 +45,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
                 compose.fetch([image], site.settings.stack.image_archives)
 
 
-def made(
+def change_version(
     site: ClusterSite, project: str, was: Images, image: str, data: Release | None = None
 ) -> list[str]:
     """Change the version, and return what is to be said of it.
@@ -96,7 +96,7 @@ class ClusterVersionChanges(VersionChanges):
         image = release.images["infisical"]
         fetch(release, self.site)
         with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-            told = made(self.site, project, was, image, data)
+            told = change_version(self.site, project, was, image, data)
         settings = self.site.settings
         runs = Images(image, settings.stack.postgres_image)
         return [
@@ -237,7 +237,7 @@ def decide_change(
         return
     for what, how in changes.items():
         yield Item("~", what, how + upgrade.failed(found, wanted))
-    yield step(upgrade.make, partial(made, site, project, found.was, wanted.infisical))
+    yield step(upgrade.make, partial(change_version, site, project, found.was, wanted.infisical))
 
 
 @telling_operation

@@ -61,10 +61,10 @@ def refuse_overlapping(cluster: Cluster) -> None:
 
 def refuse_undecided(cluster: Cluster) -> None:
     """Raise Refused if etcd has lost its quorum, and can't begin anew by itself."""
-    if cluster.anew or not cluster.holders or not etcd.broken(cluster.nodes):
+    if cluster.anew or not cluster.holders or not etcd.has_lost_quorum(cluster.nodes):
         return
     raise Refused(
-        f"etcd has lost its quorum, and {etcd.undecided(cluster.nodes)}, or follow "
+        f"etcd has lost its quorum, and {etcd.explain_undecided(cluster.nodes)}, or follow "
         "docs/cluster-runbooks.md, 'A lost etcd quorum'"
     )
 

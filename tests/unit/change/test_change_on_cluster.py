@@ -112,7 +112,9 @@ class _Answering:
 
 
 def _upgrade() -> list[str]:
-    return cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", _WAS, _NEW)
+    return cluster_upgrade.change_version(
+        site(infisical_version="v0.166.0"), "chainalign", _WAS, _NEW
+    )
 
 
 _UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
@@ -170,7 +172,9 @@ def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> Non
 
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
     was = Images(_NEW, _WAS.postgres)
-    cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE)
+    cluster_upgrade.change_version(
+        site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
+    )
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     assert lead.steps == [*_SWAPPED, *proof, *_END]
 
@@ -185,7 +189,9 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
     )
     with pytest.raises(RunFailed, match=told):
-        cluster_upgrade.made(site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE)
+        cluster_upgrade.change_version(
+            site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
+        )
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     done = proof[: proof.index(failing) + 1]
     back = ["close", "back", "roll out v0.166.0", "use"]

@@ -74,7 +74,7 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
     monkeypatch.setattr(rollout, "run", run)
     monkeypatch.setattr(rollout, "script", lambda name: name)
     monkeypatch.setattr(connection, "on", on)
-    rollout.reopened(site(away=(2,)).cluster)
+    rollout.reopen_database(site(away=(2,)).cluster)
     assert forgot == forgetting
 
 

@@ -2,19 +2,19 @@
 
 from dataclasses import replace
 
-from infisical_iac.cluster.swarm import removals, settings, updates, with_members
+from infisical_iac.cluster.swarm import differing_settings, removals, updates, with_members
 from tests.unit.cluster.looks import bare, member, settled, three, told
 
 
 def test_a_settled_swarm_needs_nothing() -> None:
     cluster = told(three())
     assert [*updates(cluster), *removals(cluster)] == []
-    assert settings(three()["one"]) == []
+    assert differing_settings(three()["one"]) == []
 
 
 def test_a_swarm_that_is_not_locked_or_certifies_for_longer_is_told() -> None:
     there = replace(three()["one"], autolock=False, expiry=90 * 24 * 3600)
-    assert settings(there) == [
+    assert differing_settings(there) == [
         "autolock off → on",
         "certificates end after 2160 → 720 hours",
     ]

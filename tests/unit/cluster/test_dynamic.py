@@ -146,9 +146,9 @@ class _Members:
 
 def test_what_needs_no_restart_is_sent_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
-    assert rollout.merged(_with(synchronous_mode=False), WANTED) == 0
+    assert rollout.merge_configuration(_with(synchronous_mode=False), WANTED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
-    assert rollout.merged(SETTLED, WANTED) == 0
+    assert rollout.merge_configuration(SETTLED, WANTED) == 0
     assert len(members.steps) == 1
 
 
@@ -158,7 +158,10 @@ def test_each_member_looks_before_it_is_asked_whether_it_waits(
 ) -> None:
     members = _Members(monkeypatch)
     parameters = {"use_pg_rewind": True, "parameters": {"max_connections": 100}}
-    assert rollout.merged(_with(postgresql=parameters, loop_wait=there), WANTED) == seconds
+    assert (
+        rollout.merge_configuration(_with(postgresql=parameters, loop_wait=there), WANTED)
+        == seconds
+    )
     (step,) = members.steps
     assert '"postgresql": {"parameters": {"max_connections": 200}}' in step
 
@@ -167,7 +170,7 @@ def test_members_are_restarted_one_after_another_and_each_is_seen_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))
-    rollout.restarted(6, ("again", "180", "3", "3"))
+    rollout.restart_waiting(6, ("again", "180", "3", "3"))
     assert members.steps == [
         "6 s",
         "restart postgres-2",

@@ -44,7 +44,7 @@ EDGE = "infisical-edge"
 
 
 def _told(found: dict[str, Network], text: str) -> list[str]:
-    return [str(item) for item in stack_file.items(found, text)]
+    return [str(item) for item in stack_file.network_items(found, text)]
 
 
 def test_networks_that_are_as_the_file_says_are_no_difference() -> None:
@@ -79,10 +79,10 @@ def test_a_network_tells_how_it_differs(network: Network, why: str) -> None:
 
 
 def test_what_is_in_a_network_is_stopped_for_it_and_nothing_else() -> None:
-    assert stack_file.users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
-    in_consensus = stack_file.users(PLAIN, frozenset({"infisical-consensus"}))
+    assert stack_file.network_users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
+    in_consensus = stack_file.network_users(PLAIN, frozenset({"infisical-consensus"}))
     assert {name.rpartition("-")[0] for name in in_consensus} == {"etcd", "postgres"}
-    assert stack_file.users(PLAIN, frozenset()) == frozenset()
+    assert stack_file.network_users(PLAIN, frozenset()) == frozenset()
 
 
 def test_what_runs_is_started_as_it_was_in_the_new_network() -> None:
@@ -104,7 +104,7 @@ def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -
         },
     )
     asked = dict.fromkeys(("haproxy", "infisical", "caddy"), "new")
-    assert stack_plan.renewed(found, asked, {"haproxy", "infisical"}) == {
+    assert stack_plan.renew_record(found, asked, {"haproxy", "infisical"}) == {
         **found.record,
         "haproxy": Recorded("new", "of haproxy", 3),
     }
@@ -136,7 +136,7 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     steps: list[str] = []
     other = replace(FOUND[name], internal=not FOUND[name].internal)
     found = ClusterStackState(networks={**FOUND, name: other})
-    users = stack_file.users(PLAIN, frozenset({name}))
+    users = stack_file.network_users(PLAIN, frozenset({name}))
 
     def run(command: str, **_: str) -> str:
         steps.append(command)
@@ -156,8 +156,8 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(
         cluster_site, "wanted_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
     )
-    monkeypatch.setattr(rollout, "part", part)
-    monkeypatch.setattr(rollout, "most_well", lambda: steps.append("most well"))
+    monkeypatch.setattr(rollout, "roll_out_part", part)
+    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("most well"))
     stack._make_anew(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
@@ -192,7 +192,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
     ],
 )
 def test_a_task_that_swarm_takes_for_well_and_is_not_is_told(task: Task, reason: str) -> None:
-    assert stack_file.stuck([task], PLAIN) == ({task: reason} if reason else {})
+    assert stack_file.find_stuck([task], PLAIN) == ({task: reason} if reason else {})
 
 
 _ALONE = Task("redis-2", "id", "running", frozenset())
@@ -201,11 +201,11 @@ _ALONE = Task("redis-2", "id", "running", frozenset())
 def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
     """Its successors would be in the same networks, and all of them would stop at once."""
     detached = {"redis-2": frozenset({_CONSENSUS})}
-    assert stack_file.stuck([_ALONE], PLAIN, detached) == {}
+    assert stack_file.find_stuck([_ALONE], PLAIN, detached) == {}
     paused = replace(_ALONE, status="paused")
-    assert stack_file.stuck([paused], PLAIN, detached) == {paused: "is paused"}
+    assert stack_file.find_stuck([paused], PLAIN, detached) == {paused: "is paused"}
     attached = {"redis-2": frozenset({_DATABASES}), "redis-1": frozenset[str]()}
-    assert stack_file.stuck([_ALONE], PLAIN, attached) == {
+    assert stack_file.find_stuck([_ALONE], PLAIN, attached) == {
         _ALONE: "not connected to network databases"
     }
 
@@ -213,11 +213,11 @@ def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
 def test_the_networks_of_services_are_read_where_a_manager_tells_them() -> None:
     output = "service infisical_redis-2\nservice infisical_haproxy\n"
     output += f"attached infisical_haproxy {EDGE}\nattached infisical_haproxy {_DATABASES}\n"
-    assert stack_file.attached(output) == {
+    assert stack_file.parse_attached(output) == {
         "redis-2": frozenset(),
         "haproxy": frozenset({EDGE, _DATABASES}),
     }
-    assert stack_file.attached("") == {}
+    assert stack_file.parse_attached("") == {}
 
 
 _SERVICES = """#!/bin/sh
@@ -248,7 +248,7 @@ def test_a_node_asks_for_the_networks_of_services_by_name(tmp_path: Path, is_wor
         capture_output=True,
         text=True,
     )
-    found = stack_file.attached(done.stdout)
+    found = stack_file.parse_attached(done.stdout)
     haproxy = frozenset({EDGE, _DATABASES})
     assert found == ({} if is_worker else {"haproxy": haproxy, "infisical": frozenset({"gone"})})
 

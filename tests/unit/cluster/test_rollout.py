@@ -128,4 +128,4 @@ def test_a_service_was_rolled_back_if_it_is_not_what_was_asked_for(
     update: str, asked: str, back: list[str]
 ) -> None:
     found = _with("infisical", update=update)
-    assert stack_plan.rolled_back(found, {"infisical": asked, "haproxy": "bb"}) == back
+    assert stack_plan.find_rolled_back(found, {"infisical": asked, "haproxy": "bb"}) == back

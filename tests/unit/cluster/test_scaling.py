@@ -70,7 +70,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
-    monkeypatch.setattr(rollout, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
+    monkeypatch.setattr(
+        rollout, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}"
+    )
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     return made

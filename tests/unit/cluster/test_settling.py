@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.model import settling
+from infisical_iac.cluster.model import is_settling
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import member, settled, three, three_bare, told
@@ -17,19 +17,19 @@ def _alone(look: SwarmState, **changes: Any) -> SwarmState:
 
 
 def test_a_settled_cluster_and_new_hosts_are_not_waited_for() -> None:
-    assert not settling(three())
-    assert not settling(three_bare())
+    assert not is_settling(three())
+    assert not is_settling(three_bare())
 
 
 def test_managers_without_a_leader_are_waited_for() -> None:
-    assert settling({name: _alone(look) for name, look in three().items()})
+    assert is_settling({name: _alone(look) for name, look in three().items()})
 
 
 def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_there() -> None:
     looks = three()
     looks["one"] = replace(looks["one"], serial=2, led=2)
     looks |= {name: _alone(looks[name]) for name in ("two", "three")}
-    assert settling(looks)
+    assert is_settling(looks)
     with pytest.raises(Refused, match=r"^one has an older state than two and three, which"):
         told(looks)
 
@@ -38,9 +38,9 @@ def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_
 def test_what_does_not_find_back_by_itself_is_not_waited_for(state: str) -> None:
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     looks["two"] = _alone(looks["two"], state=state, serial=9)
-    assert not settling(looks)
+    assert not is_settling(looks)
     told(looks)
 
 
 def test_one_of_three_alone_is_not_waited_for() -> None:
-    assert not settling({"one": _alone(three()["one"])})
+    assert not is_settling({"one": _alone(three()["one"])})

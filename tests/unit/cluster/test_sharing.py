@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from infisical_iac.cluster import shared_state
-from infisical_iac.cluster.shared_state import Sharing, claim, sharing
+from infisical_iac.cluster.shared_state import Sharing, claim, plan_sharing
 from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, told
 
@@ -13,39 +13,39 @@ _NEW = SwarmState()
 
 
 def test_hosts_with_one_state_and_serial_are_settled() -> None:
-    assert sharing(_LEAD, {"two": _OTHER, "three": _OTHER}) == Sharing(4, ())
+    assert plan_sharing(_LEAD, {"two": _OTHER, "three": _OTHER}) == Sharing(4, ())
 
 
 def test_a_lead_that_has_changed_something_raises_the_serial_for_all() -> None:
     changed = replace(_LEAD, digest="changed")
-    found = sharing(changed, {"two": _OTHER, "three": _OTHER})
+    found = plan_sharing(changed, {"two": _OTHER, "three": _OTHER})
     assert found == Sharing(5, ("two", "three"))
 
 
 def test_a_host_that_was_away_gets_the_state_under_the_serial_that_is() -> None:
     stale = replace(_OTHER, serial=3, digest="older")
-    assert sharing(_LEAD, {"two": _OTHER, "three": stale}) == Sharing(4, ("three",))
+    assert plan_sharing(_LEAD, {"two": _OTHER, "three": stale}) == Sharing(4, ("three",))
 
 
 def test_a_new_host_gets_it_too() -> None:
-    assert sharing(_LEAD, {"two": _OTHER, "three": _NEW}) == Sharing(4, ("three",))
+    assert plan_sharing(_LEAD, {"two": _OTHER, "three": _NEW}) == Sharing(4, ("three",))
 
 
 def test_a_host_that_was_meddled_with_is_set_right() -> None:
     wrong = replace(_OTHER, digest="meddled")
-    assert sharing(_LEAD, {"two": _OTHER, "three": wrong}) == Sharing(5, ("two", "three"))
+    assert plan_sharing(_LEAD, {"two": _OTHER, "three": wrong}) == Sharing(5, ("two", "three"))
 
 
 def test_a_sharing_that_was_interrupted_is_ended() -> None:
     raised = replace(_LEAD, serial=5, led=5, digest="changed")
     reached = replace(_OTHER, serial=5, digest="changed")
     torn = replace(_OTHER, serial=0, digest="torn")
-    found = sharing(raised, {"two": reached, "three": torn})
+    found = plan_sharing(raised, {"two": reached, "three": torn})
     assert found == Sharing(5, ("three",))
 
 
 def test_nothing_is_shared_before_there_is_something() -> None:
-    assert sharing(_NEW, {"two": _NEW}) == Sharing(0, ())
+    assert plan_sharing(_NEW, {"two": _NEW}) == Sharing(0, ())
 
 
 def test_the_one_that_led_leads_on_by_its_serial() -> None:

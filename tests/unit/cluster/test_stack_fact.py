@@ -8,7 +8,7 @@ from tests.unit.cluster.stacks import SETTLED, WANTED
 
 
 def test_what_is_recorded_is_read_again() -> None:
-    record = stack_plan.recorded(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
+    record = stack_plan.make_record(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
     assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
 

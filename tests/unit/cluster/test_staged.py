@@ -50,7 +50,7 @@ def test_data_nodes_change_one_after_the_other() -> None:
 
 def test_a_part_has_the_rest_of_the_file() -> None:
     text = "networks: {edge: {}}\nservices: {a: {image: a}, b: {image: b}}\n"
-    assert yaml.safe_load(stack_plan.part(text, {"b"})) == {
+    assert yaml.safe_load(stack_plan.select_services(text, {"b"})) == {
         "networks": {"edge": {}},
         "services": {"b": {"image": "b"}},
     }
@@ -106,7 +106,9 @@ def test_a_part_leaves_out_the_tasks_that_no_node_takes(
     nodes: tuple[bool, ...], replicas: int, order: str, told: tuple[int, str]
 ) -> None:
     text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
-    part = stack_plan.part(text.replace("stop-first", order), {"infisical", "haproxy"}, nodes)
+    part = stack_plan.select_services(
+        text.replace("stop-first", order), {"infisical", "haproxy"}, nodes
+    )
     services = yaml.safe_load(part)["services"]
     deploy = services["infisical"]["deploy"]
     assert (deploy["replicas"], deploy["update_config"]["order"]) == told
@@ -117,7 +119,7 @@ def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
     text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
     found, wanted = _changed(text)
     assert _stages(replace(found, nodes=AWAY), wanted) == []
-    part = yaml.safe_load(stack_plan.part(text, {"infisical"}, AWAY))
+    part = yaml.safe_load(stack_plan.select_services(text, {"infisical"}, AWAY))
     assert part["services"]["infisical"]["deploy"]["replicas"] == 3
 
 

@@ -39,20 +39,23 @@ _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "hapro
 def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
     found: ClusterStackState, levels: list[Level]
 ) -> None:
-    assert list(stack_plan.ahead(found)) == levels
+    assert list(stack_plan.levels_ahead(found)) == levels
 
 
 def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
-    assert stack_plan.item(_found()) is None
-    assert str(stack_plan.item(_PLAIN)).startswith(
+    assert stack_plan.tls_item(_found()) is None
+    assert str(stack_plan.tls_item(_PLAIN)).startswith(
         "~ TLS of PostgreSQL, Redis and etcd: plain → required, in 3 roll-outs"
     )
 
 
 def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
-    assert stack_plan.at_once(_PLAIN, Level.OFFERED) == frozenset()
-    assert stack_plan.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
-    assert stack_plan.at_once(_found(), Level.REQUIRED) == frozenset()
+    assert stack_plan.changing_together(_PLAIN, Level.OFFERED) == frozenset()
+    assert stack_plan.changing_together(_found(redis=2), Level.REQUIRED) == {
+        "redis-1",
+        "sentinel-1",
+    }
+    assert stack_plan.changing_together(_found(), Level.REQUIRED) == frozenset()
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(rollout, "_roll_out", roll_out)
     monkeypatch.setattr(rollout, "run", run)
-    monkeypatch.setattr(rollout, "reopened", lambda _: None)
+    monkeypatch.setattr(rollout, "reopen_database", lambda _: None)
     return made
 
 

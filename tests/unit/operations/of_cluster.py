@@ -323,16 +323,16 @@ OPERATIONS = {
                 ),
             ),
             "~ service redis-1",
-            steps=("databases",),
+            steps=("start_databases",),
         ),
         due(
             lambda: stack.decide_databases(_SITE, _without(_REDIS)),
             "+ service redis-1",
-            steps=("databases",),
+            steps=("start_databases",),
         ),
         due(
             lambda: stack.decide_databases(_SITE, replace(_ROLLED_OUT, manager=False)),
-            steps=("databases",),
+            steps=("start_databases",),
         ),
     ),
     "cluster.stack.made_anew": Cases(
