@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from time import sleep
 
@@ -129,23 +130,18 @@ def _roll_out(site: ClusterSite) -> None:
     if site.cluster.anew:
         etcd.end_lost(site.cluster)
     if first:
-        roll_out_part(stack_plan.select_services(to_be.text, first, before.nodes), first, timeout)
+        roll_out_part(to_be.text, first, timeout, before.nodes)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = stack_plan.stages(
-        before, to_be, first | stack_plan.changing_together(before, site.tls)
-    )
+    together = stack_plan.changing_together(before, site.tls)
+    stages = stack_plan.stages(before, to_be, first | together)
     well = _do("data", doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
     seconds = merge_configuration(before.patroni, to_be.patroni())
-    if together := stack_plan.changing_together(before, site.tls) - first:
-        roll_out_part(
-            stack_plan.select_services(to_be.text, together, before.nodes), together, timeout
-        )
+    if together := together - first:
+        roll_out_part(to_be.text, together, timeout, before.nodes)
     for names in stages:
-        asked = roll_out_part(
-            stack_plan.select_services(to_be.text, names, before.nodes), names, timeout
-        )
+        asked = roll_out_part(to_be.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
         _do(*again, doing="see the data node back before the next one changes")
@@ -167,9 +163,7 @@ def start_databases(site: ClusterSite) -> None:
     """Roll out the databases alone. Raises CheckFailed."""
     _, to_be = _prepared(site)
     names = stack_plan.databases(to_be.text)
-    roll_out_part(
-        stack_plan.select_services(to_be.text, names), names, site.settings.stack.start_timeout
-    )
+    roll_out_part(to_be.text, names, site.settings.stack.start_timeout)
 
 
 def render_clients(site: ClusterSite) -> str:
@@ -196,12 +190,16 @@ def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     return before, to_be
 
 
-def roll_out_part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
-    """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
+def roll_out_part(
+    text: str, names: AbstractSet[str], timeout: int, nodes: Sequence[bool] = ()
+) -> dict[str, str]:
+    """Roll out the services `names` of stack.yaml with `text`, and await them.
 
-    Returns the hash of each service as it was asked for. Raises CheckFailed.
+    Returns the hash of each service as it was asked for. Raises CheckFailed. The `nodes` are those
+    of `select_services`.
     """
-    asked = hashes(_do("part", doing="roll a part of the services out", stdin=text))
+    part = stack_plan.select_services(text, names, nodes)
+    asked = hashes(_do("part", doing="roll a part of the services out", stdin=part))
     _await(timeout, names)
     return asked
 

@@ -211,7 +211,7 @@ def _make_anew(site: ClusterSite) -> None:
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.stack.start_timeout
-            asked |= rollout.roll_out_part(stack_plan.select_services(text, part), part, timeout)
+            asked |= rollout.roll_out_part(text, part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
     rollout.wait_for_majority()
