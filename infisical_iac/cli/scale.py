@@ -1,12 +1,22 @@
 """`infisical-iac scale-out` and `scale-in`: from a single host into a cluster, and back."""
 
+from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from infisical_iac.cli.deploy import run_or_back
 from infisical_iac.cli.options import Lock, inventory_option, lock_options, yes_option
+from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyinfra.api.host import Host
+
+    from infisical_iac.core.settings import Settings
 
 _move = partial(
     run_or_back,
@@ -35,17 +45,15 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
     the next one, and one that died after that is completed. Exit status: 0 when the cluster serves,
     1 for an error.
     """
-    from infisical_iac.cluster import moving
+    with _moving(inventory, lock) as (host, settings):
+        from infisical_iac.cluster import scaling
 
-    with moving.moving(inventory, lock) as (host, settings):
-        switched = moving.undo(host, settings, asked=undo)
+        switched = scaling.undo(settings, asked=undo)
         if not undo:
-            from infisical_iac.cluster.scaling import scaling_out
-
             _move(
                 host,
-                partial(scaling_out, switched=switched),
-                lambda: moving.go_back(
+                partial(scaling.scaling_out, switched=switched),
+                lambda: scaling.recover(
                     settings.stack,
                     again="The same command tries again, and with --undo takes the swarm away.",
                     rest="`infisical-iac apply`",
@@ -69,20 +77,18 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
     else the cluster serves again. Then the hosts leave the swarm; the cluster's volumes stay. Exit
     status: 0 when the host serves, 1 for an error.
     """
-    from infisical_iac.cluster import moving
+    with _moving(inventory, lock) as (host, settings):
+        from infisical_iac.cluster import scaling
 
-    with moving.moving(inventory, lock) as (host, settings):
         if undo:
-            moving.undo(host, settings, asked=True)
+            scaling.undo(settings, asked=True)
             return
-        if not moving.end(host):
-            from infisical_iac.cluster.scaling import scaling_in
-
-            switched = moving.undo(host, settings, asked=False)
+        if not scaling.end_proven():
+            switched = scaling.undo(settings, asked=False)
             _move(
                 host,
-                partial(scaling_in, switched=switched),
-                lambda: moving.go_back(
+                partial(scaling.scaling_in, switched=switched),
+                lambda: scaling.recover(
                     settings.stack,
                     again="The same command tries again.",
                     rest="the same command",
@@ -95,3 +101,34 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
             f'Set topology = "single", keep {host.name} alone in the inventory, and run '
             "`infisical-iac apply`."
         )
+
+
+@contextmanager
+def _moving(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
+    """Lock all hosts, and make the one current that a move is of; yield it, and its settings.
+
+    It is the one where a move has not ended, else the one that leads.
+    """
+    from infisical_iac.core.connection import current, with_others
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+
+    # A cluster that is half ended has no majority, and its end is to go on.
+    with connected(inventory, quorum=False, shares=False) as found:
+        from infisical_iac.cluster.scaling import unfinished
+
+        settings = load(found.data.dict())  # type: ignore[no-untyped-call]
+        if settings.cluster.topology != "swarm":
+            raise UserError(
+                "setting 'topology' is 'single': name the inventory of the whole cluster, "
+                "with topology 'swarm'"
+            )
+        lock(found)
+        keeper = found
+        for each in with_others(found):
+            with current(each):
+                if unfinished():
+                    keeper = each
+                    break
+        with current(keeper):
+            yield keeper, settings

@@ -17,7 +17,7 @@ from infisical_iac.cluster.deploy import prepare, roll_out
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.cluster.validation import refuse_move_in, refuse_move_out
-from infisical_iac.core import journal
+from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.errors import CheckFailed
@@ -26,11 +26,13 @@ from infisical_iac.core.operation import Commands, Refusal, step, telling_operat
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import ingress, run_containers
+from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 from infisical_iac.workspace.gate import Before
@@ -184,14 +186,85 @@ def end(direction: Direction) -> list[str]:
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"
 
-# What could be done before the move, by the host that leads.
+# By the current host's name: what could be done before its move, and whether that is proven.
 _before: dict[str, Before | None] = {}
 _proven: set[str] = set()
 
 
-def succeeded() -> bool:
-    """Return whether this run has proven a move of the current host."""
-    return host.name in _proven
+def undo(settings: Settings, *, asked: bool) -> bool:
+    """Undo a move that has not ended, if there is one, and tell what is so now.
+
+    One that has taken over is left, for the next run to complete, unless its undoing is asked for:
+    it may have been written to since. Returns whether that is so.
+
+    Args:
+        asked: whether that is all that was asked for; the cluster of a move out ends then too.
+    """
+    found = unfinished()
+    if found is None:
+        if asked:
+            _end_unused()
+        return False
+    if found.switched and not asked:
+        echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
+        return True
+    event: Literal["scale-out", "scale-in"]
+    event = "scale-out" if found.direction == "out" else "scale-in"
+    with audit.recorded(event, [f"undone: the move {found.stamp}"]):
+        now, *more = go_back(found, settings.stack.start_timeout, dissolving=asked)
+    membership.forget()
+    echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
+    for sentence in more:
+        echo(sentence)
+    return False
+
+
+def _end_unused() -> None:
+    """End what of a cluster is there beside a single host, whose data were never moved."""
+    looks = membership.observe_again()
+    alone = looks[host.name].single and not any(each.stack for each in looks.values())
+    if not (alone and any(each.mark for each in looks.values())):
+        echo("There is nothing to undo: no move is under way.")
+        return
+    with audit.recorded("scale-out", ["- swarm"]):
+        # A move that was undone before may have let the cluster serve for a while.
+        kept = end_swarm(served())
+    told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
+    for sentence in [told, *kept]:
+        echo(sentence)
+
+
+def end_proven() -> bool:
+    """End the cluster of a move that is proven, and return whether there was one."""
+    found = unfinished()
+    if found is None or not found.proven:
+        return False
+    with audit.recorded("scale-in", ["- swarm"]):
+        kept = end_cluster(found)
+    for sentence in [f"{host.name} serves alone; all hosts have left the swarm.", *kept]:
+        echo(sentence)
+    return True
+
+
+def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -> str:
+    """Bring back what served before if the move has not ended, and return what is so now.
+
+    Args:
+        again: a sentence on what to do after a failure, when what served before serves.
+        rest: the command that does what is left to do after the proof, for a sentence.
+        switched: whether an earlier run has moved the data, which are not given up for a failure.
+    """
+    if host.name in _proven:
+        return f"The moved data are proven and serve; {rest} does the rest."
+    if switched:
+        return (
+            "The data are where they were moved to: the same command tries again, and with --undo "
+            "goes back to those from before the move"
+        )
+    found = unfinished()
+    if found is None:
+        return f"The data were not touched. {again}"
+    return " ".join([*go_back(found, settings.start_timeout), again])
 
 
 @telling_operation
