@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
+from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import holdings, model, structure
 from infisical_iac.workspace.duplicates import find_duplicates
 from infisical_iac.workspace.memory import Memory, find_project
@@ -20,6 +21,7 @@ from infisical_iac.workspace.state import (
     DeletedEnvironment,
     EnvironmentState,
     Import,
+    People,
     ProjectState,
     ServerLists,
     roles_of,
@@ -45,7 +47,7 @@ def read(
         isolation: with `viewer`, the privilege API is not asked for anything.
         admin_email: the person who must be an admin of the project.
         admin: logs that person in; called only if people are read, which are if the workspace
-            names any.
+            names any. Where that fails, they are not seen, and all else is read.
         remembered: what the last run left, by which what was renamed is found; None for nothing.
 
     Raises ApiError or Unreachable, and UserError for people who can't have their roles.
@@ -60,21 +62,16 @@ def read(
     )
     (project, usurper), (organization, everybody) = first
     asked = isolation == "privilege" and bool(workspace.people)
-    people = partial(
-        read_people,
-        client,
-        admin,
-        organization=organization,
-        wanted=workspace.people,
-        admin_email=admin_email,
-    )
+    people = partial(_people, client, admin, organization, workspace, admin_email)
     if project is None:
+        seen, unseen = people([]) if asked else (None, "")
         return Actual(
             organization,
             accounts=_accounts(
                 client, organization, workspace, memory, ServerLists(everybody), isolation
             ),
-            people=people(listed=[]) if asked else None,
+            people=seen,
+            people_unseen=unseen,
             elsewhere=_elsewhere(client),
             listed=ServerLists(everybody),
         )
@@ -95,6 +92,7 @@ def read(
         ]
     )
     accounts: dict[str, AccountState] = parts[1]
+    seen, unseen = people(persons) if asked else (None, "")
     return Actual(
         organization_id=organization,
         project=state,
@@ -103,10 +101,44 @@ def read(
         accounts=accounts,
         duplicates=find_duplicates(client, workspace, state.id, seats, accounts),
         admin=person(persons, admin_email),
-        people=people(listed=persons) if asked else None,
+        people=seen,
+        people_unseen=unseen,
         usurper=usurper,
         listed=listed,
     )
+
+
+def _people(
+    client: Client,
+    admin: Callable[[], Client] | None,
+    organization: str,
+    workspace: Workspace,
+    admin_email: str,
+    listed: list[Json],
+) -> tuple[People | None, str]:
+    """Return the people, or None and why the administrator, who alone sees all of them, can't log
+    in.
+
+    Raises SettingsError and Unreachable, which are nothing that he could cure.
+    """
+    log_in = cache(admin) if admin else None
+    if log_in and (len(listed) > 1 or {*workspace.people} - {admin_email.lower()}):
+        # Here, for it may ask the current host, which no other thread knows.
+        try:
+            log_in()
+        except (SettingsError, Unreachable):
+            raise
+        except UserError as error:
+            return None, str(error)
+    found = read_people(
+        client,
+        log_in,
+        organization=organization,
+        listed=listed,
+        wanted=workspace.people,
+        admin_email=admin_email,
+    )
+    return found, ""
 
 
 def _everybody(client: Client) -> tuple[str, list[Json]]:

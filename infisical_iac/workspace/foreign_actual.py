@@ -47,7 +47,7 @@ def read_access(
     Raises ApiError or Unreachable.
     """
     if actual.project is None:
-        return EverybodysAccess()
+        return EverybodysAccess(unseen=_unseen(actual, actual.people_unseen))
     # Here, for who logs it in may ask the current host, which no other thread knows.
     by_admin, reason = _administrator(actual, admin, admin_email)
     parts: list[Any] = gather(
@@ -172,11 +172,18 @@ def _by_admin(
             raise
         except UserError as error:
             reason = str(error)
-    unseen = (
+    return people(None), [], _unseen(actual, reason)
+
+
+def _unseen(actual: Actual, reason: str) -> str:
+    """Return what is not looked at for a reason; nothing without one."""
+    if not reason:
+        return ""
+    left = "; people of the file are left as they are" if actual.people_unseen else ""
+    return (
         "service tokens and privileges of persons were not looked at, which the first "
-        f"administrator alone sees: {reason}"
+        f"administrator alone sees: {reason}{left}"
     )
-    return people(None), [], unseen
 
 
 def _tokens(by_admin: Client, project: str) -> list[Json]:

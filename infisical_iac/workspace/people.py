@@ -64,7 +64,12 @@ _LASTING = {"isTemporary": False}
 
 
 def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
-    """Persons to invite, to add, or to set right; the first administrator is not among them."""
+    """Persons to invite, to add, or to set right; the first administrator is not among them.
+
+    Nobody, where they could not be looked at.
+    """
+    if actual.people_unseen:
+        return
     found = actual.people or People({}, {})
     for email, access in desired.people.items():
         if email == admin_email.lower():

@@ -159,7 +159,8 @@ class Actual:
         accounts: our own identities among those desired, by the name that they should have.
         duplicates: further identities of those accounts.
         admin: the first administrator's membership of the project, None without one.
-        people: None if nobody asked for them.
+        people: None if nobody asked for them, or the administrator can't log in.
+        people_unseen: why he can't, where people were asked for; else empty.
         elsewhere: while there is no project of the slug: environment id to project slug.
         usurper: the id of another project that has the slug of the one that is meant.
         listed: what all this was found in.
@@ -173,6 +174,7 @@ class Actual:
     duplicates: tuple[Duplicate, ...] = ()
     admin: PersonState | None = None
     people: People | None = None
+    people_unseen: str = ""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     usurper: str = ""
     listed: ServerLists = field(default_factory=ServerLists, repr=False, compare=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError
+from infisical_iac.core.errors import ApiError, NotBootstrapped
 
 from .first import EMAIL, PASSWORD, set_up
 from .services import RedisServer, Standin
@@ -204,6 +205,26 @@ def test_what_only_the_administrator_sees_is_noted_where_he_can_not_log_in(
     ]
     (note,) = plan.notes
     assert note.startswith("service tokens and privileges of persons were not looked at")
+
+
+def test_people_are_left_as_they_are_where_the_administrator_can_not_log_in(
+    clean: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Client:
+        raise NotBootstrapped("a second factor is demanded")
+
+    STRANGERS["an identity in the project"].make(clean)
+    path = f"{clean.path}/memberships/{clean.seat(ADA)}"
+    clean.deployer.patch(path, json={"roles": [{"role": "viewer"}]})
+    reached = clean.reached
+    monkeypatch.setattr(clean, "reached", lambda: replace(reached(), admin=refuse))
+    plan = clean.plan()
+    assert plan.due == []
+    assert [each.what for each in plan.foreign] == ["identity ci-runner with role viewer"]
+    (note,) = plan.notes
+    assert note.endswith("a second factor is demanded; people of the file are left as they are")
+    monkeypatch.undo()
+    assert clean.apply() == [f"~ person {ADA}: project role viewer → no-access"]
 
 
 def test_prune_takes_effect_at_once(clean: Project) -> None:

@@ -67,7 +67,14 @@ def test_json_holds_the_same_changes(command: Command) -> None:
     applied = json.loads(command("apply", "--yes", "--json").stdout)["changes"]
     assert applied == planned
     settled = json.loads(command("plan", "--json").stdout)
-    assert settled == {"changes": [], "unnamed": [], "foreign": [], "rotate": {}, "notes": []}
+    assert settled == {
+        "changes": [],
+        "blocked": [],
+        "unnamed": [],
+        "foreign": [],
+        "rotate": {},
+        "notes": [],
+    }
 
 
 def test_no_to_the_question_changes_nothing(command: Command) -> None:

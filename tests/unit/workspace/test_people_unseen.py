@@ -1,0 +1,64 @@
+"""Test that people are left as they are, and all else is done, where nobody can look at them."""
+
+import pytest
+
+from infisical_iac.api.client import Client
+from infisical_iac.core.errors import NotBootstrapped, SettingsError, Unreachable
+from tests.unit.people_deployment import PEOPLE, PeopleDeployment
+
+_REASON = "admin@example.com logs in with a second factor, which this tool can't give"
+
+
+class Locked(PeopleDeployment):
+    """A deployer whose administrator can't log in, for a reason."""
+
+    error: Exception | None = None
+
+    def admin(self) -> Client:
+        if self.error:
+            raise self.error
+        return super().admin()
+
+
+@pytest.fixture
+def deployed() -> Locked:
+    deployment = Locked()
+    deployment.settle()
+    deployment.error = NotBootstrapped(_REASON)
+    return deployment
+
+
+def test_a_note_says_so_and_all_else_is_told_and_set_right(deployed: Locked) -> None:
+    deployed.seat("ben@example.com").update(roles=[{"role": "developer"}])
+    deployed.server.identity("backend-staging")["name"] = "other"
+    due = ["~ identity backend-staging: name other → backend-staging"]
+    planned = deployed.look()
+    assert [str(each) for each in planned.due] == due
+    (note,) = planned.notes
+    assert _REASON in note
+    assert note.endswith("; people of the file are left as they are")
+    assert deployed.settle() == due
+    deployed.error = None
+    assert deployed.settle() == ["~ person ben@example.com: project role developer → no-access"]
+
+
+def test_who_joins_the_file_waits_for_the_login(deployed: Locked) -> None:
+    text = f"{PEOPLE}  dan@example.com: viewer\n"
+    assert deployed.plan(text) == []
+    assert deployed.settle(text) == []
+
+
+def test_a_first_deploy_makes_everything_but_people() -> None:
+    deployment = Locked()
+    deployment.error = NotBootstrapped(_REASON)
+    assert any(_REASON in each for each in deployment.look().notes)
+    assert not [each for each in deployment.settle() if "person" in each or "invitation" in each]
+    deployment.error = None
+    assert len(deployment.settle()) == 6
+
+
+@pytest.mark.parametrize("error", [Unreachable("no answer"), SettingsError("set it too")])
+def test_what_he_could_not_cure_is_an_error(deployed: Locked, error: Exception) -> None:
+    deployed.error = error
+    with pytest.raises(type(error)):
+        deployed.look()
