@@ -61,7 +61,7 @@ connected() {
             $name }} {{ with $network.NetworkID }}{{ . }}{{ else }}-{{ end }} {{
             join $network.Aliases "," }}{{ println }}{{ end }}{{
         with .HostConfig }}limits {{ $service }} {{ .RestartPolicy.Name }} {{ .Memory }} {{
-            .NanoCpus }} {{ with .PidsLimit }}{{ . }}{{ else }}0{{ end }}{{ end }}'
+            .NanoCPUs }} {{ with .PidsLimit }}{{ . }}{{ else }}0{{ end }}{{ end }}'
 }
 
 connections() {
