@@ -1,7 +1,7 @@
 """The HTTP client: JSON in, JSON out, bounded in time, and errors as sentences."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -131,7 +131,8 @@ class Client:
     """An Infisical server, seen with one token or with none.
 
     Connections are kept open and shared by all clients that `with_token` derives; requests
-    may be made from several threads at once.
+    may be made from several threads at once. Whatever makes one raises ApiError for an answer that
+    is no success, and Unreachable for none at all.
 
     Args:
         base_url: scheme, host and port, such as `http://127.0.0.1:8080`.
@@ -173,37 +174,36 @@ class Client:
         return derived
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Read; tried again, a bounded number of times, where a second try can help.
-
-        Raises ApiError for an answer that is no success, Unreachable for none at all.
-        """
+        """Read; tried again, a bounded number of times, where a second try can help."""
         return self._retry("GET", path, _may_pass, params=params)
 
-    def post(
-        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
-    ) -> dict[str, Any]:
-        """Create or act; sent again only if it was not processed. Raises as `get` does."""
-        return self._retry("POST", path, _was_not_processed, params=params, json=json)
+    def find(self, path: str, *, absent: Collection[int] = (404,)) -> dict[str, Any] | None:
+        """Read as `get` does; None for an answer with a status that tells of nothing there."""
+        try:
+            return self.get(path)
+        except ApiError as error:
+            if error.status in absent:
+                return None
+            raise
 
-    def patch(
-        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
-    ) -> dict[str, Any]:
-        """Change; sent again only if it was not processed. Raises as `get` does."""
-        return self._retry("PATCH", path, _was_not_processed, params=params, json=json)
+    def post(self, path: str, *, json: Any = None) -> dict[str, Any]:
+        """Create or act; sent again only if it was not processed."""
+        return self._retry("POST", path, _was_not_processed, json=json)
 
-    def delete(
-        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
-    ) -> dict[str, Any]:
-        """Delete; sent again only if it was not processed. Raises as `get` does."""
-        return self._retry("DELETE", path, _was_not_processed, params=params, json=json)
+    def patch(self, path: str, *, json: Any = None) -> dict[str, Any]:
+        """Change; sent again only if it was not processed."""
+        return self._retry("PATCH", path, _was_not_processed, json=json)
+
+    def delete(self, path: str, *, json: Any = None) -> dict[str, Any]:
+        """Delete; sent again only if it was not processed."""
+        return self._retry("DELETE", path, _was_not_processed, json=json)
 
     def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
         """A POST that changes nothing when repeated, such as a login; tried again as `get` is."""
         return self._retry("POST", path, _may_pass, json=json)
 
     def answers(self) -> bool:
-        """Return whether the server works, Redis and database included; asked once, without
-        patience.
+        """Return whether the server works, Redis and database included; asked once, in haste.
 
         The status asks Redis; a login asks the database, which knows no such identity.
         """

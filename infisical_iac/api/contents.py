@@ -3,42 +3,39 @@
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError
+from infisical_iac.api.lists import gather_by
 
 Json = dict[str, Any]
 
 
 def project(client: Client, slug: str) -> Json | None:
-    """The project of a slug, None if there is none. Raises ApiError or Unreachable."""
-    try:
-        return client.get(f"/api/v1/projects/slug/{slug}")
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
+    """Return the project of a slug, None if there is none."""
+    return client.find(f"/api/v1/projects/slug/{slug}")
+
+
+def projects(client: Client) -> list[Json]:
+    """Return the projects that hold secrets and that the client may see, as the server lists."""
+    answer = client.get("/api/v1/projects", params={"type": "secret-manager"})
+    return list(answer["projects"])
 
 
 def slug_of(client: Client, id: str) -> str | None:
-    """The slug that a project has now, None if it is gone or not to be seen.
-
-    Raises ApiError or Unreachable.
-    """
-    try:
-        return str(client.get(f"/api/v1/projects/{id}")["project"]["slug"])
-    except ApiError as error:
-        if error.status in (403, 404):
-            return None
-        raise
+    """Return the slug that a project has now, None if it is gone or not to be seen."""
+    found = client.find(f"/api/v1/projects/{id}", absent=(403, 404))
+    return str(found["project"]["slug"]) if found else None
 
 
 def folders(client: Client, project: str, environment: str) -> dict[str, str]:
-    """The ids of all folders of an environment but its root, by path.
-
-    Raises ApiError or Unreachable.
-    """
+    """Return the ids of all folders of an environment but its root, by path."""
     at = {"projectId": project, "environment": environment, "path": "/", "recursive": "true"}
     listed = client.get("/api/v2/folders", params=at)["folders"]
     return {each["relativePath"]: each["id"] for each in listed}
+
+
+def secrets_of(client: Client, project: Json, *, values: bool = True) -> dict[str, list[Json]]:
+    """Return all secrets of a project by the slug of the environment, as `secrets` has them."""
+    slugs = [each["slug"] for each in project["environments"]]
+    return gather_by(slugs, lambda slug: secrets(client, project["id"], slug, values=values))
 
 
 def secrets(
@@ -56,8 +53,6 @@ def secrets(
         folder: the one folder to list; None for all of them.
         values: whether their values are asked for.
         expand: whether references are replaced, which whoever asks without saying gets.
-
-    Raises ApiError or Unreachable.
     """
     query = {
         "projectId": project,

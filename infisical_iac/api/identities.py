@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather
-from infisical_iac.core.errors import ApiError
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"
@@ -86,18 +85,10 @@ def find_all(
     missing = set(names) - set(by_id.values())
     candidates = [each["id"] for each in listed if each["name"] in missing]
     ids = [*by_id, *(id for id in candidates if id not in by_id)]
-    read = [each for each in gather([partial(_read, client, id) for id in ids]) if each is not None]
-    own = {
-        each["identity"]["name"]: _identity(each)
-        for each in sorted(read, key=_age, reverse=True)
-        if each["identity"]["id"] not in by_id and _identity(each).is_marked
-    }
-    remembered = {
-        by_id[each["identity"]["id"]]: _identity(each)
-        for each in read
-        if each["identity"]["id"] in by_id
-    }
-    return {**own, **remembered}
+    read = sorted(_read_all(client, ids), key=_age, reverse=True)
+    found = {each["identity"]["id"]: _identity(each) for each in read}
+    own = {each.name: each for id, each in found.items() if id not in by_id and each.is_marked}
+    return {**own, **{name: found[id] for id, name in by_id.items() if id in found}}
 
 
 def everybody(client: Client, organization: str) -> list[dict[str, Any]]:
@@ -122,17 +113,16 @@ def memberships(client: Client, project: str) -> list[dict[str, Any]]:
 
 def read_all(client: Client, ids: Iterable[str]) -> list[Identity]:
     """Return identities, those left out that were deleted since they were listed."""
-    read = gather([partial(_read, client, id) for id in ids])
-    return [_identity(each) for each in read if each is not None]
+    return [_identity(each) for each in _read_all(client, ids)]
+
+
+def _read_all(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
+    return [each for each in gather(partial(_read, client, id) for id in ids) if each]
 
 
 def _read(client: Client, id: str) -> dict[str, Any] | None:
-    try:
-        return dict(client.get(f"/api/v1/identities/{id}")["identity"])
-    except ApiError as error:
-        if error.status == 404:  # deleted since it was listed
-            return None
-        raise
+    found = client.find(f"/api/v1/identities/{id}")  # it may be deleted since it was listed
+    return found and dict(found["identity"])
 
 
 def _identity(read: dict[str, Any]) -> Identity:

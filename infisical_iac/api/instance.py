@@ -7,6 +7,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of
 
 _CONFIG = "/api/v1/admin/config"
+_ORGANIZATIONS = "/api/v1/admin/organization-management/organizations"
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def close_signup(admin_client: Client) -> None:
 def census(admin_client: Client) -> Census:
     """Count who rules the instance. `admin_client` bears the administrator's own token."""
     users = all_of(admin_client, "/api/v1/admin/user-management/users", "users")
-    organizations = all_of(
-        admin_client, "/api/v1/admin/organization-management/organizations", "organizations"
-    )
+    organizations = all_of(admin_client, _ORGANIZATIONS, "organizations")
     return Census(
         super_admins=[user["username"] for user in users if user.get("superAdmin")],
         organizations=[Organization(each["id"], each["name"]) for each in organizations],
@@ -76,9 +75,7 @@ def count_beyond(
         admin_client: with the administrator's own token.
         organization, projects, identities: the ids of those that are declared.
     """
-    found = all_of(
-        admin_client, "/api/v1/admin/organization-management/organizations", "organizations"
-    )
+    found = all_of(admin_client, _ORGANIZATIONS, "organizations")
     made = [
         project["id"]
         for each in found

@@ -1,7 +1,8 @@
-"""Lists that the server gives out in pages."""
+"""Lists that the server gives out in pages, and requests made side by side."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from infisical_iac.api.client import Client
@@ -38,15 +39,17 @@ def all_of(
 
 _MOST_AT_ONCE = 8
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-def gather(calls: Sequence[Callable[[], Result]]) -> list[Result]:
+def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
     """Call all of them, at most eight at once, and return their results in the same order.
 
     The first that fails, in that order, raises its exception; those not begun are dropped.
     Threads do under pyinfra's command line too, where gevent makes greenlets of them.
     """
+    calls = list(calls)
     if not calls:
         return []
     with ThreadPoolExecutor(max_workers=min(len(calls), _MOST_AT_ONCE)) as pool:
@@ -56,3 +59,9 @@ def gather(calls: Sequence[Callable[[], Result]]) -> list[Result]:
         finally:
             for future in futures:
                 future.cancel()
+
+
+def gather_by(keys: Iterable[Key], read: Callable[[Key], Result]) -> dict[Key, Result]:
+    """Return what `read` returns for each of the keys, called side by side as `gather` does."""
+    keys = list(keys)
+    return dict(zip(keys, gather(partial(read, key) for key in keys), strict=True))

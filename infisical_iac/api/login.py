@@ -1,6 +1,7 @@
 """From credentials to a client with a token."""
 
 from infisical_iac.api.client import Client
+from infisical_iac.api.instance import own_organizations
 from infisical_iac.core.errors import UserError
 
 
@@ -43,10 +44,10 @@ def password(
 
 
 def _only_organization(person: Client, email: str) -> str:
-    organizations = person.get("/api/v1/organization")["organizations"]
+    organizations = own_organizations(person)
     if len(organizations) != 1:
-        names = ", ".join(sorted(each["name"] for each in organizations)) or "none"
+        names = ", ".join(sorted(each.name for each in organizations)) or "none"
         raise UserError(
             f"{email} must be in exactly one organization of Infisical but is in: {names}"
         )
-    return str(organizations[0]["id"])
+    return organizations[0].id

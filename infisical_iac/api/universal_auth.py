@@ -1,12 +1,11 @@
 """Universal auth, by which a machine identity logs in, and its client secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError
 
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 # All that can be set of a universal auth, and what this project wants where nothing else is said.
@@ -48,16 +47,6 @@ class UniversalAuth:
 
     client_id: str
     fields: Mapping[str, Any]
-
-    @property
-    def ttl(self) -> int:
-        """Return how long a token lives."""
-        return int(self.fields["accessTokenTTL"])
-
-    @property
-    def max_ttl(self) -> int:
-        """Return how long a token can be renewed."""
-        return int(self.fields["accessTokenMaxTTL"])
 
 
 @dataclass(frozen=True)
@@ -110,14 +99,12 @@ def universal_auth_path(id: str) -> str:
     return f"/api/v1/auth/universal-auth/identities/{id}"
 
 
-def universal_auth(client: Client, id: str) -> UniversalAuth | None:
-    """The universal auth of an identity, None if it has none."""
-    try:
-        return _auth(client.get(universal_auth_path(id)))
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
+def universal_auth(
+    client: Client, id: str, absent: Collection[int] = (404,)
+) -> UniversalAuth | None:
+    """Return the universal auth of an identity, None if it has none, as `Client.find` has it."""
+    found = client.find(universal_auth_path(id), absent=absent)
+    return _auth(found) if found else None
 
 
 def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:

@@ -169,7 +169,8 @@ def _cells(row: Overview, now: datetime) -> tuple[object, ...]:
         made, uses = ago(now - secret.created), secret.uses
         used = ago(now - secret.used) if secret.used else used
         ends = f"{secret.ends:%Y-%m-%d}" if secret.ends else ends
-    return (row.name, made, used, uses, ends, row.file, _others(row))
+    name = row.step.account.credentials
+    return (name, made, used, uses, ends, row.file, _others(row))
 
 
 def _others(row: Overview) -> str:

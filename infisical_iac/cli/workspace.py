@@ -29,10 +29,10 @@ from infisical_iac.cli.output import (
 )
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.people import renew
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach
 

@@ -1,6 +1,6 @@
 """Define how operations work: they look once, tell what differs, and fail with a sentence."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ from pyinfra.context import host, state
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import LOST, lost
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.core.item import UpToDate
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.journal import Decided
 
 P = ParamSpec("P")
@@ -64,6 +64,20 @@ def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
     """Return what was decided, or the sentence where that is nothing."""
     found = [*decided]
     yield from found or [UpToDate(sentence)]
+
+
+def settle(
+    items: Sequence[Item], command: FunctionCommand, up_to_date: str, unseen: str = ""
+) -> Commands:
+    """Return the items and the command that settles them; a sentence where there are none.
+
+    `unseen` tells why nobody can know the items; the command is due then all the same.
+    """
+    if not unseen and not items:
+        yield UpToDate(up_to_date)
+        return
+    yield from [Unknown(unseen)] if unseen else items
+    yield command
 
 
 def shared(fact: type[FactBase[T]], **arguments: Any) -> T:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.api import identities, login
+from infisical_iac.api import login
 from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify
@@ -79,25 +79,13 @@ def look(
 
 def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
     """Everybody in the project, and a note on what could not be seen of them."""
-    client, desired = reached.client, reached.desired
-    organization = identities.organization_id(client)
-    machines = members.identities(
-        client,
-        organization,
-        project,
-        desired=desired,
-        deployer=reached.deployer,
-        known=reached.memory.identities,
-    )
-    email = reached.admin_email
-    people = partial(
-        members.people, client, organization, project, desired=desired, admin_email=email
-    )
+    machines = members.identities(reached.client, reached, project, reached.deployer)
+    people = partial(members.people, reached.client, reached, project)
     why = _NO_ADMIN
     try:
-        persons = people(admin=reached.admin if reached.has_admin else None)
+        persons = people(reached.admin if reached.has_admin else None)
     except UserError as error:
-        persons, why = people(), str(error)
+        persons, why = people(None), str(error)
     unseen = [
         each.name for each in persons if each.part != "administrator" and each.privileges is None
     ]

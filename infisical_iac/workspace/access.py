@@ -1,74 +1,95 @@
-"""Find what differs in who may do what: identities, their logins, roles and privileges."""
+"""Find what differs in who may do what: identities and persons, their roles and privileges.
 
-from collections.abc import Iterator, Sequence
+Whoever is in the file gets an additional privilege of this project's own slug, even if it
+permits nothing: by it those who leave the file later are known. Other privileges of theirs and
+other persons are foreign access, which `foreign` tells.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
+from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity, creation, marking
 from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made, drift, words
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
+    OF_PERSONS,
     PRIVILEGE,
     Access,
     Isolation,
     ServiceAccount,
     Workspace,
     are_equal,
+    grant,
     named,
     reading,
+    seat,
 )
-from infisical_iac.workspace.state import AccountState, Actual, PersonState, Privilege
+from infisical_iac.workspace.people_actual import in_organization
+from infisical_iac.workspace.state import AccountState, Actual, People, PersonState, Privilege
 
+Json = dict[str, Any]
 _IDENTITIES = "/api/v1/identities"
-_LASTING = {"isTemporary": False}
 
 
 def admin(email: str, actual: Actual) -> Iterator[Change]:
     """The first administrator, who would not even see the project without a membership."""
-    path = ("/api/v1/projects", _project(actual), "memberships")
+    path = _members(actual)
     what = f"project member {email}"
     person: PersonState | None = actual.admin
     if person is None:
         invitation = {"usernames": [email], "emails": [], "roleSlugs": ["admin"]}
         yield Change("+", what, "role admin", (Call("POST", path, invitation),))
     elif "admin" not in person.roles:
-        detail = f"role {_listed(person.roles)} → admin"
-        body = {"roles": [{"role": "admin", "isTemporary": False}]}
-        yield Change("~", what, detail, (Call("PATCH", (*path, person.membership_id), body),))
+        call = Call("PATCH", (*path, person.membership_id), seat("admin"))
+        yield Change("~", what, _role_drift(person.roles, "admin"), (call,))
+
+
+def _members(actual: Actual) -> tuple[str, ...]:
+    """Return the path of the memberships of the project."""
+    return ("/api/v1/projects", actual.project_id, "memberships")
+
+
+def _role_drift(roles: Sequence[str], role: str) -> str:
+    """Return how roles differ from the one that should be, as people read it."""
+    return f"role {', '.join(roles) or 'none'} → {role}"
+
+
+def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list[str]:
+    """Return how a privilege differs from what it should grant, in `words`, as people read it."""
+    reasons = ["temporary → lasting"] if own.is_temporary else []
+    differs = not are_equal(own.permissions, grants)
+    return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
 def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
     """All that differs in one service's access to one environment."""
-    there = actual.accounts.get(wanted.identity)
-    id = there.identity.id if there else Made(f"identity {wanted.identity}")
-    yield from _identity(wanted, there, actual, id)
-    yield from _login(wanted, there, id)
-    yield from _membership(wanted, there, isolation, actual, id)
-    yield from _privileges(wanted, there, isolation, actual, id)
+    name = wanted.identity
+    missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
+    there = actual.accounts.get(name, missing)
+    yield from _identity(name, there.identity, actual)
+    yield from _login(wanted, there)
+    role = "no-access" if isolation == "privilege" else "viewer"
+    yield from _membership(name, there, role, actual)
+    yield from _privileges(wanted, there, isolation, actual)
 
 
-def _project(actual: Actual) -> str:
-    return actual.project.id if actual.project else Made("project")
-
-
-def _listed(roles: tuple[str, ...]) -> str:
-    return ", ".join(roles) or "none"
-
-
-def _identity(
-    wanted: ServiceAccount, there: AccountState | None, actual: Actual, id: str
-) -> Iterator[Change]:
-    what = f"identity {wanted.identity}"
-    if there is None:
-        body = creation(actual.organization_id, wanted.identity, "no-access")
-        yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, Made(id)),))
+def _identity(name: str, there: Identity, actual: Actual) -> Iterator[Change]:
+    what = f"identity {name}"
+    if isinstance(there.id, Made):
+        body = creation(actual.organization_id, name, "no-access")
+        yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, there.id),))
         return
-    body, detail = identity_drift(there.identity, wanted.identity, "no-access")
+    body, detail = identity_drift(there, name, "no-access")
     if body:
-        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, id), body),))
+        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, there.id), body),))
 
 
-def identity_drift(held: Identity, name: str, role: str) -> tuple[dict[str, Any], str]:
+def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     """Return what to set of an identity and how people read it; nothing where it is right."""
     actual = {"name": held.name, "role": held.role, "hasDeleteProtection": held.is_delete_protected}
     body = drift({"name": name, "role": role, "hasDeleteProtection": False}, actual)
@@ -81,101 +102,60 @@ def identity_drift(held: Identity, name: str, role: str) -> tuple[dict[str, Any]
     return body, ", ".join(details)
 
 
-def _login(wanted: ServiceAccount, there: AccountState | None, id: str) -> Iterator[Change]:
+def _login(wanted: ServiceAccount, there: AccountState) -> Iterator[Change]:
     desired = auth_fields(wanted.ttl, wanted.max_ttl)
     # The whole path of the route, with the id as a part of its own.
-    path = (universal_auth_path("").rstrip("/"), id)
-    if there is None or there.auth is None:
+    path = (universal_auth_path("").rstrip("/"), there.identity.id)
+    if there.auth is None:
         call = Call("POST", path, auth_body(desired))
         yield Change("+", f"universal auth of {wanted.identity}", calls=(call,))
-        return
-    differing = drift(desired, there.auth.fields)
-    if differing:
+    elif differing := drift(desired, there.auth.fields):
         # The server refuses a lifetime above the longest one, so it is given both.
-        body = {
-            **differing,
-            **{key: desired[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")},
-        }
+        both = {key: desired[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
+        call = Call("PATCH", path, auth_body({**differing, **both}))
         detail = words(differing, there.auth.fields)
-        yield Change(
-            "~", f"identity {wanted.identity}", detail, (Call("PATCH", path, auth_body(body)),)
-        )
+        yield Change("~", f"identity {wanted.identity}", detail, (call,))
 
 
-def _membership(
-    wanted: ServiceAccount,
-    there: AccountState | None,
-    isolation: Isolation,
-    actual: Actual,
-    id: str,
-) -> Iterator[Change]:
-    role = "no-access" if isolation == "privilege" else "viewer"
-    path = ("/api/v1/projects", _project(actual), "memberships/identities", id)
-    body = {"roles": [{"role": role, "isTemporary": False}]}
-    what = f"project membership of {wanted.identity}"
-    if there is None or there.roles is None:
-        yield Change("+", what, f"role {role}", (Call("POST", path, body),))
+def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[Change]:
+    path = (*_members(actual)[:-1], "memberships/identities", there.identity.id)
+    what = f"project membership of {name}"
+    if there.roles is None:
+        yield Change("+", what, f"role {role}", (Call("POST", path, seat(role)),))
     elif there.roles != (role,):
-        detail = f"role {_listed(there.roles)} → {role}"
-        yield Change("~", what, detail, (Call("PATCH", path, body),))
+        call = Call("PATCH", path, seat(role))
+        yield Change("~", what, _role_drift(there.roles, role), (call,))
 
 
 def _privileges(
-    wanted: ServiceAccount,
-    there: AccountState | None,
-    isolation: Isolation,
-    actual: Actual,
-    id: str,
+    wanted: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
 ) -> Iterator[Change]:
-    present = there.privileges if there else ()
-    own = named(present, PRIVILEGE, reading(wanted)) if isolation == "privilege" else None
+    grants = reading(wanted)
+    own = named(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
     # Any other privilege would widen what our identity may do.
-    for each in present:
+    for each in there.privileges:
         if each is not own:
             what = f"privilege {each.slug} of {wanted.identity}"
             yield Change("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
-    if isolation == "privilege" and own:
-        yield from _drift(wanted, own)
-    elif isolation == "privilege":
-        body = {
-            "identityId": id,
-            "projectId": _project(actual),
-            "slug": PRIVILEGE,
-            "type": _LASTING,
-            "permissions": reading(wanted),
-        }
-        what = f"privilege {PRIVILEGE} of {wanted.identity}"
-        detail = f"{' and '.join(wanted.readable)} in {wanted.environment}"
-        yield Change("+", what, detail, (Call("POST", (OF_IDENTITIES,), body),))
-
-
-def _drift(wanted: ServiceAccount, own: Privilege) -> Iterator[Change]:
-    reasons = []
-    if own.is_temporary:
-        reasons.append("temporary → lasting")
-    if not are_equal(own.permissions, reading(wanted)):
-        folders = " and ".join(wanted.readable)
-        reasons.append(f"permissions → read {folders} in {wanted.environment} only")
-    if reasons:
-        body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": reading(wanted)}
-        what = f"privilege {PRIVILEGE} of {wanted.identity}"
-        call = Call("PATCH", (OF_IDENTITIES, own.id), body)
-        yield Change("~", what, ", ".join(reasons), (call,))
+    if isolation == "viewer":
+        return
+    what, body = f"privilege {PRIVILEGE} of {wanted.identity}", grant(PRIVILEGE, grants)
+    where = f"{' and '.join(wanted.readable)} in {wanted.environment}"
+    if own is None:
+        holder = {"identityId": there.identity.id, "projectId": actual.project_id}
+        yield Change("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
+    elif reasons := _privilege_drift(own, grants, f"read {where} only"):
+        yield Change("~", what, ", ".join(reasons), (Call("PATCH", (OF_IDENTITIES, own.id), body),))
 
 
 PERSON_PRIVILEGE = "managed-by-infisical-iac"
 
-Json = dict[str, Any]
-
 _READ = ["describeSecret", "readValue"]
 _WRITE = ["create", "edit", "delete"]
+_SHOWING = {"secret-folders": ["read"], "secret-imports": ["read"]}
 _ACTIONS = {
-    "viewer": {"secrets": _READ, "secret-folders": ["read"], "secret-imports": ["read"]},
-    "developer": {
-        "secrets": [*_READ, *_WRITE],
-        "secret-folders": ["read"],
-        "secret-imports": ["read"],
-    },
+    "viewer": {"secrets": _READ, **_SHOWING},
+    "developer": {"secrets": [*_READ, *_WRITE], **_SHOWING},
     "admin": {
         "secrets": [*_READ, *_WRITE],
         "secret-folders": ["read", *_WRITE],
@@ -198,16 +178,14 @@ def project_role(access: Access) -> str:
 
 
 def permissions(access: Access, workspace: Workspace) -> list[Json]:
-    """Return what the privilege that marks a person as ours permits; nothing where it only
-    marks.
-    """
+    """Return what the privilege that marks a person as ours permits; nothing for a mere mark."""
     if access == "admin":
         return []
     return [
         {"subject": subject, "action": actions, "conditions": conditions}
-        for grant in _grants(access, [each.slug for each in workspace.environments])
-        for conditions in _conditions(grant)
-        for subject, actions in _ACTIONS[grant.role].items()
+        for given in _grants(access, [each.slug for each in workspace.environments])
+        for conditions in _conditions(given)
+        for subject, actions in _ACTIONS[given.role].items()
     ]
 
 
@@ -218,10 +196,10 @@ def describe_access(access: Access) -> str:
     if isinstance(access, str):
         return "no access" if access == "none" else f"{access} in every environment"
     told = [
-        f"{grant.role} of {' and '.join(grant.folders)} in {grant.environment}"
-        if grant.folders
-        else f"{grant.role} in {grant.environment}"
-        for grant in _grants(access, list(access))
+        f"{each.role} of {' and '.join(each.folders)} in {each.environment}"
+        if each.folders
+        else f"{each.role} in {each.environment}"
+        for each in _grants(access, list(access))
     ]
     return ", ".join(told) or "no access"
 
@@ -245,3 +223,113 @@ def _conditions(grant: Grant) -> Iterator[Json]:
     for folder in grant.folders:
         yield {**environment, "secretPath": {"$eq": folder}}
         yield {**environment, "secretPath": {"$glob": f"{folder}/**"}}
+
+
+_INVITATION = "/api/v1/invite-org/signup"
+
+
+def sentence(email: str, link: str) -> str:
+    """Return what the operator is told, once."""
+    # The server leaves a + in the address as it is, which a browser reads as a space.
+    link = link.replace(f"to={email}&", f"to={quote(email, safe='@')}&")
+    return f"invitation link for {email}: {link}"
+
+
+def renew(client: Client, admin: Client, organization: str, email: str) -> str:
+    """Make a new link for somebody who was invited; the old one no longer works.
+
+    Args:
+        admin: with the administrator's own token.
+
+    Returns the sentence with the link; where the server has SMTP, it sends the link itself and
+    the sentence says so. Raises UserError for somebody without an open invitation.
+    """
+    listed = in_organization(client, organization)
+    open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
+    if email.lower() not in open_ones:
+        known = ", ".join(sorted(open_ones)) or "nobody"
+        raise UserError(f"{email} has no open invitation; invited and not there yet: {known}")
+    body = {"membershipId": open_ones[email.lower()]}
+    made = admin.post(f"{_INVITATION}-resend", json=body).get("signupToken")
+    return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"
+
+
+def _address(membership: dict[str, Any]) -> str:
+    return str(membership["inviteEmail"] or membership["user"]["email"]).lower()
+
+
+def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
+    """Persons to invite, to add, or to set right; the first administrator is not among them.
+
+    Nobody, where they could not be looked at.
+    """
+    if actual.people_unseen:
+        return
+    found = actual.people or People({}, {})
+    for email, access in desired.people.items():
+        if email == admin_email.lower():
+            continue
+        grants = permissions(access, desired)
+        if there := found.members.get(email):
+            yield from _drift(email, access, grants, there, actual)
+            continue
+        if email not in found.usernames:
+            yield _invitation(email, actual)
+        username = found.usernames.get(email, email)
+        yield _joining(email, username, access, grants, actual)
+
+
+def _invitation(email: str, actual: Actual) -> Change:
+    """A change of its own, so that its link is shown whatever becomes of the next."""
+    body = {
+        "inviteeEmails": [email],
+        "organizationId": actual.organization_id,
+        "organizationRoleSlug": "member",
+    }
+    call = Call("POST", (_INVITATION,), body, by_admin=True, shows=partial(_link, email))
+    return Change("+", f"invitation of {email}", "to the organization, as a member", (call,))
+
+
+def _link(email: str, answer: Mapping[str, Any]) -> str:
+    # With SMTP the server sends the links itself and tells none.
+    links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
+    return sentence(email, links[0]) if links else ""
+
+
+def _joining(
+    email: str, username: str, access: Access, grants: list[dict[str, Any]], actual: Actual
+) -> Change:
+    member = Made(f"memberships {email}")
+    body = {"usernames": [username], "emails": [], "roleSlugs": [project_role(access)]}
+    calls = (Call("POST", _members(actual), body, member), _marking(member, grants))
+    return Change("+", f"person {email}", describe_access(access), calls)
+
+
+def _marking(membership_id: str, grants: list[dict[str, Any]]) -> Call:
+    body = {"projectMembershipId": membership_id, **grant(PERSON_PRIVILEGE, grants)}
+    return Call("POST", (OF_PERSONS,), body, by_admin=True)
+
+
+def _drift(
+    email: str, access: Access, grants: list[dict[str, Any]], there: PersonState, actual: Actual
+) -> Iterator[Change]:
+    reasons: list[str] = []
+    calls: list[Call] = []
+    role = project_role(access)
+    if there.roles != (role,):
+        reasons.append(f"project {_role_drift(there.roles, role)}")
+        calls.append(Call("PATCH", (*_members(actual), there.membership_id), seat(role)))
+    own = named(there.privileges or (), PERSON_PRIVILEGE, grants)
+    if there.privileges is not None and own is None:
+        reasons.append(f"permissions → {describe_access(access)}")
+        calls.append(_marking(there.membership_id, grants))
+    elif own and (differing := _privilege_drift(own, grants, describe_access(access))):
+        reasons += differing
+        body = grant(PERSON_PRIVILEGE, grants)
+        calls.append(Call("PATCH", (OF_PERSONS, own.id), body, by_admin=True))
+    for each in there.privileges or ():
+        if each.slug == PERSON_PRIVILEGE and each is not own:
+            reasons.append("a second privilege of the same name → none")
+            calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
+    if reasons:
+        yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

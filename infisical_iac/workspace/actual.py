@@ -1,29 +1,30 @@
 """Reading the actual state: a few waves of requests, those of a wave side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
-from infisical_iac.api.universal_auth import universal_auth
+from infisical_iac.api.lists import gather, gather_by
+from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import holdings, model, structure
-from infisical_iac.workspace.duplicates import find_duplicates
-from infisical_iac.workspace.memory import Memory, find_project
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.credentials import description
+from infisical_iac.workspace.memory import Goal, find_project
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
-    DeletedEnvironment,
+    Duplicate,
     EnvironmentState,
     Import,
     People,
     ProjectState,
     ServerLists,
+    deleted_environments,
     roles_of,
 )
 from infisical_iac.workspace.structure import match_environments
@@ -31,49 +32,36 @@ from infisical_iac.workspace.structure import match_environments
 Json = dict[str, Any]
 
 
-def read(
-    client: Client,
-    *,
-    workspace: Workspace,
-    isolation: Isolation,
-    admin_email: str,
-    admin: Callable[[], Client] | None = None,
-    remembered: Memory | None = None,
-) -> Actual:
+def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) -> Actual:
     """Read what is inside Infisical of what the workspace speaks of.
 
     Args:
         client: with the token of the deployer, an admin of organization and project.
-        isolation: with `viewer`, the privilege API is not asked for anything.
-        admin_email: the person who must be an admin of the project.
-        admin: logs that person in; called only if people are read, which are if the workspace
-            names any. Where that fails, they are not seen, and all else is read.
-        remembered: what the last run left, by which what was renamed is found; None for nothing.
+        admin: logs the first administrator in; called only if people are read, which are if the
+            workspace names any. Where that fails, they are not seen, and all else is read.
 
-    Raises ApiError or Unreachable, and UserError for people who can't have their roles.
+    Raises UserError for people who can't have their roles.
     """
-    refuse(workspace, isolation, admin_email)
-    memory = remembered or Memory()
+    refuse(goal)
+    desired = goal.desired
     first: list[Any] = gather(
         [
-            partial(find_project, client, workspace.project.slug, memory),
+            partial(find_project, client, desired.project.slug, goal.memory),
             partial(_everybody, client),
         ]
     )
     (project, usurper), (organization, everybody) = first
-    asked = isolation == "privilege" and bool(workspace.people)
-    people = partial(_people, client, admin, organization, workspace, admin_email)
+    asked = goal.isolation == "privilege" and bool(desired.people)
+    listed = ServerLists(everybody)
     if project is None:
-        seen, unseen = people([]) if asked else (None, "")
+        seen, unseen = _people(client, goal, admin, []) if asked else (None, "")
         return Actual(
             organization,
-            accounts=_accounts(
-                client, organization, workspace, memory, ServerLists(everybody), isolation
-            ),
+            accounts=_accounts(client, organization, goal, listed),
             people=seen,
             people_unseen=unseen,
             elsewhere=_elsewhere(client),
-            listed=ServerLists(everybody),
+            listed=listed,
         )
     state = ProjectState.of(project)
     seats, persons = gather(
@@ -85,22 +73,20 @@ def read(
     listed = ServerLists(everybody, seats, persons)
     parts: list[Any] = gather(
         [
-            partial(_environments, client, project, workspace, memory),
-            partial(
-                _accounts, client, organization, workspace, memory, listed, isolation, state.id
-            ),
+            partial(_environments, client, project, goal),
+            partial(_accounts, client, organization, goal, listed, state.id),
         ]
     )
     accounts: dict[str, AccountState] = parts[1]
-    seen, unseen = people(persons) if asked else (None, "")
+    seen, unseen = _people(client, goal, admin, persons) if asked else (None, "")
     return Actual(
         organization_id=organization,
         project=state,
         environments=tuple(sorted(parts[0], key=lambda each: each.position)),
-        deleted=_deleted(project),
+        deleted=deleted_environments(project),
         accounts=accounts,
-        duplicates=find_duplicates(client, workspace, state.id, seats, accounts),
-        admin=person(persons, admin_email),
+        duplicates=_duplicates(client, desired, seats, accounts),
+        admin=person(persons, goal.admin_email),
         people=seen,
         people_unseen=unseen,
         usurper=usurper,
@@ -109,12 +95,7 @@ def read(
 
 
 def _people(
-    client: Client,
-    admin: Callable[[], Client] | None,
-    organization: str,
-    workspace: Workspace,
-    admin_email: str,
-    listed: list[Json],
+    client: Client, goal: Goal, admin: Callable[[], Client] | None, listed: list[Json]
 ) -> tuple[People | None, str]:
     """Return the people, or None and why the administrator, who alone sees all of them, can't log
     in.
@@ -122,7 +103,7 @@ def _people(
     Raises SettingsError and Unreachable, which are nothing that he could cure.
     """
     log_in = cache(admin) if admin else None
-    if log_in and (len(listed) > 1 or {*workspace.people} - {admin_email.lower()}):
+    if log_in and (len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}):
         # Here, for it may ask the current host, which no other thread knows.
         try:
             log_in()
@@ -130,15 +111,7 @@ def _people(
             raise
         except UserError as error:
             return None, str(error)
-    found = read_people(
-        client,
-        log_in,
-        organization=organization,
-        listed=listed,
-        wanted=workspace.people,
-        admin_email=admin_email,
-    )
-    return found, ""
+    return read_people(client, goal, log_in, listed), ""
 
 
 def _everybody(client: Client) -> tuple[str, list[Json]]:
@@ -147,35 +120,20 @@ def _everybody(client: Client) -> tuple[str, list[Json]]:
     return organization, identities.in_organization(client, organization)
 
 
-def _deleted(project: Json) -> tuple[DeletedEnvironment, ...]:
-    return tuple(
-        DeletedEnvironment(each["id"], each["slug"], each["name"])
-        for each in project["deletedEnvironments"]
-    )
-
-
 def _elsewhere(client: Client) -> dict[str, str]:
-    projects = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
     return {
         environment["id"]: project["slug"]
-        for project in projects
+        for project in contents.projects(client)
         for environment in project["environments"]
     }
 
 
-def _environments(
-    client: Client, project: Json, workspace: Workspace, memory: Memory
-) -> list[EnvironmentState]:
-    read = gather(
-        [partial(_environment, client, project["id"], each) for each in project["environments"]]
-    )
-    matched = match_environments(
-        workspace, Actual("", environments=tuple(read)), memory.environments
-    )
-    ours = [each for each in read if each in matched.values()]
-    imports = gather(
-        [partial(_imports, client, project["id"], each, workspace, memory) for each in ours]
-    )
+def _environments(client: Client, project: Json, goal: Goal) -> list[EnvironmentState]:
+    id, memory = project["id"], goal.memory
+    read = gather(partial(_environment, client, id, each) for each in project["environments"])
+    there = Actual("", environments=tuple(read))
+    ours = [*match_environments(goal.desired, there, memory.environments).values()]
+    imports = gather(partial(_imports, client, id, each, goal) for each in ours)
     imported = {each.id: found for each, found in zip(ours, imports, strict=True)}
     return [replace(each, imports=imported.get(each.id, {})) for each in read]
 
@@ -188,47 +146,63 @@ def _environment(client: Client, project: str, listed: Json) -> EnvironmentState
 
 
 def _imports(
-    client: Client, project: str, there: EnvironmentState, workspace: Workspace, memory: Memory
-) -> dict[str, tuple[Import, ...]]:
-    now = structure.match_folders(workspace, there.folders, memory.folders.get(there.id, {}))
-    importing = sorted({each.folder for each in workspace.services.values() if each.imports})
-    here = [folder for folder in importing if folder in now]
-    read = gather(
-        [partial(holdings.read_imports, client, project, there.slug, now[each]) for each in here]
-    )
-    return {folder: tuple(found) for folder, found in zip(here, read, strict=True)}
+    client: Client, project: str, there: EnvironmentState, goal: Goal
+) -> dict[str, list[Import]]:
+    known = goal.memory.folders.get(there.id, {})
+    now = structure.match_folders(goal.desired, there.folders, known)
+    importing = sorted({each.folder for each in goal.desired.services.values() if each.imports})
+    read = partial(holdings.read_imports, client, project, there.slug)
+    return gather_by([each for each in importing if each in now], lambda each: read(now[each]))
 
 
 def _accounts(
     client: Client,
     organization: str,
-    workspace: Workspace,
-    memory: Memory,
+    goal: Goal,
     listed: ServerLists,
-    isolation: Isolation,
     project: str | None = None,
 ) -> dict[str, AccountState]:
-    names = {account.identity for account in workspace.accounts()}
+    names = {account.identity for account in goal.desired.accounts()}
     everybody = [each["identity"] for each in listed.identities]
-    own = identities.find_all(client, organization, names, memory.identities, everybody)
+    own = identities.find_all(client, organization, names, goal.memory.identities, everybody)
     members = {each["identityId"]: roles_of(each) for each in listed.seats}
-    reads = [
-        partial(_account, client, each, members.get(each.id), project, isolation)
-        for each in own.values()
-    ]
-    return dict(zip(own, gather(reads), strict=True))
+
+    def account(name: str) -> AccountState:
+        identity = own[name]
+        auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
+        roles = members.get(identity.id)
+        if roles is None or goal.isolation == "viewer":
+            return AccountState(identity, auth, roles)
+        at = {"identityId": identity.id, "projectId": project}
+        return AccountState(identity, auth, roles, model.read(client, model.OF_IDENTITIES, at))
+
+    return gather_by(own, account)
 
 
-def _account(
+def _duplicates(
     client: Client,
-    identity: identities.Identity,
-    roles: tuple[str, ...] | None,
-    project: str | None,
-    isolation: Isolation,
-) -> AccountState:
-    auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
-    if roles is None or isolation == "viewer":
-        return AccountState(identity, auth, roles)
-    at = {"identityId": identity.id, "projectId": project}
-    held = model.read(client, model.OF_IDENTITIES, at)
-    return AccountState(identity, auth, roles, held)
+    desired: Workspace,
+    seats: Sequence[Json],
+    accounts: Mapping[str, AccountState],
+) -> tuple[Duplicate, ...]:
+    """Return the identities in the project that have the name of an account and are another one.
+
+    The account is the one that the host remembers, and elsewhere the oldest with this project's
+    mark. Without the mark, another one is a duplicate only if this project made a client secret for
+    it: anybody may give an identity any name.
+    """
+    own = {each.identity.id for each in accounts.values()}
+    ours = {account.identity: description(account) for account in desired.accounts()}
+    listed = [
+        each["identityId"]
+        for each in seats
+        if each["identity"]["name"] in accounts and each["identityId"] not in own
+    ]
+
+    def duplicate(identity: identities.Identity) -> Duplicate:
+        held = client_secrets(client, identity.id) if identity.has_universal_auth else []
+        made = [each.id for each in held if each.description == ours.get(identity.name)]
+        return Duplicate(identity.id, identity.name, tuple(made))
+
+    found = gather_by(identities.read_all(client, listed), duplicate)
+    return tuple(each for it, each in found.items() if it.is_marked or each.secrets)

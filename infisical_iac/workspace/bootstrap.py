@@ -14,7 +14,7 @@ from pyinfra.context import state
 from infisical_iac.api import contents, identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather_by
 from infisical_iac.api.universal_auth import (
     attach_universal_auth,
     auth_fields,
@@ -25,8 +25,8 @@ from infisical_iac.api.universal_auth import (
     universal_auth,
 )
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
-from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, settle, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
@@ -94,21 +94,18 @@ def bootstrapped(*, organization: str, admin_email: str, port: int, project: str
 
 def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
     """Decide what is to be made, by what of the instance is `there`."""
-    if there.is_initialized and not there.differs and not there.is_open:
-        yield UpToDate("the instance is bootstrapped, sign-up is closed, the deployer logs in")
-        return
-    if there.unseen:
-        yield Unknown(there.unseen)
-    elif not there.is_initialized:
-        yield Item("+", f"administrator {wanted.admin_email}")
-        yield Item("+", f"organization {wanted.organization}")
+    items = []
+    if not there.is_initialized:
+        items.append(Item("+", f"administrator {wanted.admin_email}"))
+        items.append(Item("+", f"organization {wanted.organization}"))
     if there.is_open:
-        yield Item("~", "sign-up", "open → closed")
+        items.append(Item("~", "sign-up", "open → closed"))
     if there.differs:
-        yield Item("~", f"identity {DEPLOYER}", there.differs)
-    elif not there.is_initialized and not there.unseen:
-        yield Item("+", f"identity {DEPLOYER}")
-    yield step(_bootstrap, wanted)
+        items.append(Item("~", f"identity {DEPLOYER}", there.differs))
+    elif not there.is_initialized:
+        items.append(Item("+", f"identity {DEPLOYER}"))
+    settled = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
+    yield from settle(items, step(_bootstrap, wanted), settled, there.unseen)
 
 
 def _look(wanted: DesiredInstance) -> InstanceState:
@@ -155,11 +152,10 @@ def seats_drift(client: Client, deployer: str, projects: Mapping[str, str]) -> l
 
     Raises ApiError or Unreachable.
     """
-    reads = [partial(_seat, client, deployer, *each) for each in projects.items()]
-    seats = zip(projects, gather(reads), strict=True)
+    seats = gather_by(projects.items(), lambda each: _seat(client, deployer, *each))
     return [
         f"role in the project {slug} {', '.join(roles) or 'none'} → admin"
-        for slug, roles in seats
+        for (slug, _), roles in seats.items()
         if roles is not None and "admin" not in roles
     ]
 
@@ -197,20 +193,13 @@ def _seat_path(project: str, deployer: str) -> str:
 
 
 def _find(client: Client, organization: str, client_id: str) -> Identity | None:
-    """Return the identity that a client id is of, else this project's own of the name.
-
-    Args:
-        client_id: of the deployer's file; empty without one.
-    """
+    """Return the identity that a client id, if any, is of; else this project's own of the name."""
     found = identities.find(client, organization, DEPLOYER)
     if not client_id or (found and _has_client_id(client, client_id, found.id)):
         return found
     ids = [each["id"] for each in identities.everybody(client, organization)]
-    owns = gather([partial(_has_client_id, client, client_id, id) for id in ids])
-    renamed = identities.read_all(
-        client, [id for id, is_it in zip(ids, owns, strict=True) if is_it]
-    )
-    return next(iter(renamed), found)
+    owns = gather_by(ids, partial(_has_client_id, client, client_id))
+    return next(iter(identities.read_all(client, filter(owns.get, ids))), found)
 
 
 def _has_client_id(client: Client, client_id: str, id: str) -> bool:
@@ -219,10 +208,8 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
 
 
 def _bootstrap(wanted: DesiredInstance) -> None:
-    run(
-        script("bootstrap", str(wanted.port), wanted.organization),
-        doing="bootstrap Infisical",
-    )
+    command = script("bootstrap", str(wanted.port), wanted.organization)
+    run(command, doing="bootstrap Infisical")
     admin = session.administrator(wanted.port)
     instance.close_signup(admin)
     if instance.signup_is_open(session.api(wanted.port)):

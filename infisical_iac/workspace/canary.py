@@ -12,16 +12,16 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed
-from infisical_iac.workspace.change import Call, Change, Made
-from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.converge import difference
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.model import Environment, Project, Workspace
 from infisical_iac.workspace.people_actual import memberships, person
 from infisical_iac.workspace.state import (
     Actual,
-    DeletedEnvironment,
     EnvironmentState,
     ProjectState,
+    deleted_environments,
 )
 
 SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
@@ -59,9 +59,7 @@ def unreadable(reason: ApiError) -> CheckFailed:
 
 @dataclass(frozen=True)
 class Canary:
-    """Hold what is there: its project as the workspace knows projects, and the text, None if
-    missing.
-    """
+    """Hold what is there: its project as the workspace knows it, and the text, None if missing."""
 
     place: Actual = field(default_factory=partial(Actual, ""))
     text: str | None = None
@@ -71,7 +69,6 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
     """Return what is there of the canary.
 
     Args:
-        client: with the token of the deployer.
         admin_email: the person who must be an admin of its project, to read it where no deployer
             can log in.
         known: the id of its project as after the last run, by which one that was renamed is found.
@@ -97,10 +94,7 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
             EnvironmentState(each["id"], each["slug"], each["name"], position)
             for position, each in enumerate(project["environments"])
         ),
-        tuple(
-            DeletedEnvironment(each["id"], each["slug"], each["name"])
-            for each in project["deletedEnvironments"]
-        ),
+        deleted_environments(project),
         admin=person(reads[1], admin_email),
     )
     return Canary(place, reads[0])
@@ -108,12 +102,10 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
 
 def due(found: Canary, admin_email: str) -> list[Change]:
     """The one change that makes the canary so, or none."""
-    parts = [
-        *difference(
-            _PLACE, found.place, isolation="viewer", admin_email=admin_email, remembered=Memory()
-        ),
-        *([_secret(found)] if found.text != VALUE else []),
-    ]
+    goal = Goal(desired=_PLACE, isolation="viewer", admin_email=admin_email)
+    parts = difference(goal, found.place)
+    if found.text != VALUE:
+        parts.append(_secret(found))
     if not parts:
         return []
     calls = tuple(map(_described, (call for part in parts for call in part.calls)))
@@ -149,7 +141,7 @@ def _text(client: Client, project: Json) -> str | None:
 
 def _secret(found: Canary) -> Change:
     body = {
-        "projectId": found.place.project.id if found.place.project else Made("project"),
+        "projectId": found.place.project_id,
         "environment": ENVIRONMENT,
         "secretPath": FOLDER,
         # An environment that is restored has one already.

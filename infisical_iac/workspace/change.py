@@ -51,27 +51,6 @@ def blocked(what: str, reason: str) -> Change:
     return Change("!", what, f"blocked: {reason}")
 
 
-# What can be set of an object that this project makes, and is left as people set it.
-UNDECLARED: Mapping[str, Mapping[str, str]] = {
-    "project": {
-        "description": "a text for people",
-        "pitVersionLimit": "how many versions are kept is a choice of cost, and hides no value",
-        "secretSharing": "sharing links is a choice of the people who use the web interface",
-        "showSnapshotsLegacy": "shows or hides a page of the web interface",
-        "secretDetectionIgnoreValues": "what the scanner of the web interface passes over",
-        "enforceEncryptedSecretManagerSecretMetadata": (
-            "concerns metadata of secrets, of which this project writes none"
-        ),
-    },
-    "environment": {},
-    "folder": {"description": "a text for people"},
-    "import": {},
-    "identity": {},
-    "universal auth": {},
-    "membership": {},
-    "privilege": {},
-}
-
 _LABELS = {"hasDeleteProtection": "delete protection", "role": "role in the organization"}
 
 

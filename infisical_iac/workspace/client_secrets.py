@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather_by
 from infisical_iac.api.universal_auth import (
     ClientSecret,
     UniversalAuth,
@@ -26,42 +25,42 @@ from infisical_iac.workspace.state import Actual
 def holders(
     client: Client, actual: Actual, listed: Mapping[str, Sequence[ClientSecret]] | None = None
 ) -> dict[str, Holder]:
-    """Our identities that can log in, by name, with their client secrets; read side by side.
+    """Return our identities that can log in, by name, with their client secrets.
 
-    Args:
-        listed: client secrets that were read already, by the identity's id.
+    Those in `listed`, by the identity's id, were read already.
     """
     known = listed or {}
-    able = {
-        name: partial(_read, client, each.identity.id, each.auth, known.get(each.identity.id))
-        for name, each in actual.accounts.items()
-        if each.auth is not None
-    }
-    return dict(zip(able, gather(list(able.values())), strict=True))
+    able = {name: each for name, each in actual.accounts.items() if each.auth}
+
+    def read(name: str) -> Holder | None:
+        account = able[name]
+        return _holder(client, account.identity.id, account.auth, known.get(account.identity.id))
+
+    return {name: holder for name, holder in gather_by(able, read).items() if holder}
 
 
 def find_holders(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> dict[str, Holder]:
-    """The same, where nothing else of the workspace was read.
-
-    Args:
-        known: name to id of the identities of the last run.
-    """
+    """Return the same, where nothing else was read; `known` are ids of the last run by name."""
     names = {account.identity for account in desired.accounts()}
     found = identities.find_all(client, identities.organization_id(client), names, known)
-    read = gather([partial(_find, client, each.id) for each in found.values()])
-    return {name: holder for name, holder in zip(found, read, strict=True) if holder is not None}
+
+    def read(name: str) -> Holder | None:
+        id = found[name].id
+        return _holder(client, id, universal_auth(client, id))
+
+    return {name: holder for name, holder in gather_by(found, read).items() if holder}
 
 
-def _find(client: Client, id: str) -> Holder | None:
-    auth = universal_auth(client, id)
-    return _read(client, id, auth) if auth else None
-
-
-def _read(
-    client: Client, id: str, auth: UniversalAuth, listed: Sequence[ClientSecret] | None = None
-) -> Holder:
+def _holder(
+    client: Client,
+    id: str,
+    auth: UniversalAuth | None,
+    listed: Sequence[ClientSecret] | None = None,
+) -> Holder | None:
+    if auth is None:
+        return None
     return Holder(id, auth.client_id, client_secrets(client, id) if listed is None else listed)
 
 
@@ -125,7 +124,6 @@ class Rotation:
     """Hold what a rotation works with.
 
     Attributes:
-        client: with the token of the deployer.
         store: where the file is.
         deliver: delivers a credential to where the service's go, the file aside, and sees that
             it is there.

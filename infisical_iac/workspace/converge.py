@@ -7,12 +7,34 @@ from typing import Any
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
+from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Call, Change, Made
-from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.memory import Memory
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.state import Actual
+
+
+def difference(goal: Goal, actual: Actual) -> list[Change]:
+    """Return what to change, in an order in which each change finds what it builds on.
+
+    What only a person can set right is among it, of the kind `!`, and what hangs on that is not.
+    Nothing is deleted but privileges that widen what our own identities may do.
+    """
+    desired, memory = goal.desired, goal.memory
+    of_project = list(structure.project(desired, actual, memory))
+    if actual.project is None and any(each.kind == "!" for each in of_project):
+        return of_project
+    changes = [
+        *of_project,
+        *access.admin(goal.admin_email, actual),
+        *structure.environments(desired, actual, memory.environments),
+        *structure.contents(desired, actual, memory),
+        *access.people(desired, goal.admin_email, actual),
+    ]
+    for account in desired.accounts():
+        changes += access.account(account, goal.isolation, actual)
+    return changes
+
 
 _WORDS = {"+": "make", "~": "set right", "-": "take away"}
 
@@ -28,7 +50,6 @@ def apply(
     again afterwards; that also tells what a restored environment lacks.
 
     Args:
-        client: with the token of the deployer.
         changes: as `difference` orders them.
         admin: logs in the administrator; called once, when the first change needs it.
 
@@ -52,9 +73,12 @@ def _nobody() -> Client:
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
+    def known(value: Any) -> Any:
+        return ids[value] if isinstance(value, Made) else value
+
     send = {"POST": client.post, "PATCH": client.patch, "DELETE": client.delete}[call.method]
-    path = "/".join(_known(part, ids) for part in call.path)
-    answer = send(path, json=None if call.body is None else _body(call.body, ids))
+    body = call.body and {key: known(value) for key, value in call.body.items()}
+    answer = send("/".join(map(known, call.path)), json=body)
     if call.makes is not None:
         ids[call.makes] = _id(answer, call.makes)
     return call.shows(answer) if call.shows else ""
@@ -69,24 +93,12 @@ def _id(answer: Mapping[str, Any], makes: Made) -> str:
     return str(made["id"])
 
 
-def _known(value: Any, ids: Mapping[Made, str]) -> Any:
-    return ids[value] if isinstance(value, Made) else value
-
-
-def _body(body: Mapping[str, Any], ids: Mapping[Made, str]) -> dict[str, Any]:
-    return {key: _known(value, ids) for key, value in body.items()}
-
-
 _MOST_PASSES = 3
 
 
 def converge(
     client: Client,
-    workspace: Workspace,
-    *,
-    isolation: Isolation,
-    admin_email: str,
-    remembered: Memory,
+    goal: Goal,
     tell: Callable[[Change], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
@@ -104,22 +116,8 @@ def converge(
     """
     administrator = cache(admin) if admin else None
     for _ in range(_MOST_PASSES + 1):
-        actual = read(
-            client,
-            workspace=workspace,
-            isolation=isolation,
-            admin_email=admin_email,
-            admin=administrator,
-            remembered=remembered,
-        )
-        found = difference(
-            workspace,
-            actual,
-            isolation=isolation,
-            admin_email=admin_email,
-            remembered=remembered,
-        )
-        changes = [each for each in found if each.kind != "!"]
+        actual = read(client, goal, administrator)
+        changes = [each for each in difference(goal, actual) if each.kind != "!"]
         if not changes:
             return actual
         for change in apply(client, changes, admin=administrator):

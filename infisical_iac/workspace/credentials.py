@@ -162,69 +162,51 @@ class Overview:
         others: how many other client secrets of the identity are listed.
         kept_until: when those end that a rotation replaced; None if there are none, or before it
             has come to its end.
-        target: where they are delivered to; empty for the file alone.
     """
 
-    name: str
-    service: str
-    environment: str
+    step: Step
     secret: ClientSecret | None
     file: File
     others: int
-    is_undelivered: bool
     kept_until: datetime | None
-    target: str
 
     @property
     def data(self) -> dict[str, Any]:
         """The same as JSON holds it."""
-        secret = self.secret
+        account, held, secret = self.step.account, self.step.held, self.secret
         return {
-            "service": self.service,
-            "environment": self.environment,
+            "service": account.service,
+            "environment": account.environment,
             "made": _iso(secret.created if secret else None),
             "last_used": _iso(secret.used if secret else None),
             "uses": secret.uses if secret else 0,
             "ends": _iso(secret.ends if secret else None),
             "file": self.file,
             "others": self.others,
-            "undelivered": self.is_undelivered,
+            "undelivered": held is not None and held.is_undelivered,
             "others_kept_until": _iso(self.kept_until),
-            "target": self.target,
+            "target": str(account.target or ""),
         }
 
 
 def overview(step: Step, *, has_file: bool | None, now: datetime) -> Overview:
-    """Return what there is to say of what `plan` found.
-
-    Args:
-        has_file: whether the file is there; None if that is not known.
-    """
-    account, held = step.account, step.held
+    """Return what there is to say of a step; `has_file` is None if that is not known."""
+    held = step.held
     listed = list(step.holder.secrets) if step.holder else []
-    own = ours(account, step.holder) if step.holder else []
+    own = ours(step.account, step.holder) if step.holder else []
     in_file = [each for each in own if held and each.id == held.secret_id]
     secret = max(in_file or own, key=lambda each: each.created, default=None)
     replaced = held.replaced if held else None
-    return Overview(
-        account.credentials,
-        account.service,
-        account.environment,
-        secret,
-        _file(step, has_file),
-        len(listed) - (secret is not None),
-        held is not None and held.is_undelivered,
-        replaced.until if replaced and replaced.is_kept(now) else None,
-        str(account.target or ""),
-    )
-
-
-def _file(step: Step, has_file: bool | None) -> File:
-    if has_file is None:
-        return "unknown"
+    file: File = "works" if held else "does not work"
     if not has_file:
-        return "missing"
-    return "works" if step.held else "does not work"
+        file = "unknown" if has_file is None else "missing"
+    return Overview(
+        step,
+        secret,
+        file,
+        len(listed) - (secret is not None),
+        replaced.until if replaced and replaced.is_kept(now) else None,
+    )
 
 
 def _iso(time: datetime | None) -> str | None:

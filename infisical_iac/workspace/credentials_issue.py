@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, settle, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import client_secrets
@@ -38,17 +38,13 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
 
     `unseen` tells why nobody can know; it is empty if one can.
     """
-    if unseen:
-        yield Unknown(unseen)
-    elif not due:
-        yield UpToDate("every credential is in its file and works")
-        return
-    for each in () if unseen else due:
-        if each.creates:
-            yield Item("+", f"credentials {each.account.credentials}")
-        if each.orphans:
-            yield each.revocation
-    yield step(_store, desired, port)
+    items: list[Item] = []
+    for each in due:
+        items += [Item("+", f"credentials {each.account.credentials}")] if each.creates else []
+        items += [each.revocation] if each.orphans else []
+    yield from settle(
+        items, step(_store, desired, port), "every credential is in its file and works", unseen
+    )
 
 
 def warnings() -> list[str]:
@@ -65,7 +61,7 @@ def store() -> Store:
         f"{DIRECTORY} on {host.name}",
         _files,
         lambda name, text: write(f"{DIRECTORY}/{name}.env", text),
-        lambda name: _remove(f"{DIRECTORY}/{name}.env"),
+        lambda name: remove(f"{DIRECTORY}/{name}.env", doing=f"remove {DIRECTORY}/{name}.env"),
     )
 
 
@@ -104,7 +100,3 @@ def _files() -> dict[str, str]:
             name = line
             files[name] = ""
     return files
-
-
-def _remove(path: str) -> None:
-    remove(path, doing=f"remove {path}")

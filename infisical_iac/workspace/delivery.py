@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -122,9 +122,12 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     Raises FileError if another variable would be read differently then.
     """
     there = {entry.key: entry for entry in _entries(text) if entry.key in wanted}
-    due = {key: value for key, value in wanted.items() if _differs(there.get(key), value)}
+    due = {
+        key: value for key, value in wanted.items() if key not in there or there[key].value != value
+    }
     lines = _LINE_END.split(text)  # with what ends each of them behind it
-    for entry in sorted((there[key] for key in due if key in there), key=_first, reverse=True):
+    found = [there[key] for key in due if key in there]
+    for entry in sorted(found, key=lambda each: each.first_line, reverse=True):
         lines[2 * entry.first_line - 2 : 2 * entry.last_line - 1] = [_line(entry.key, due)]
     made = "".join(lines)
     if made and not made.endswith(("\n", "\r")) and due.keys() - there.keys():
@@ -136,14 +139,6 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
             "line that is not finished, such as one with a quote that is not closed"
         )
     return made
-
-
-def _differs(entry: Entry | None, value: str) -> bool:
-    return entry is None or entry.value != value
-
-
-def _first(entry: Entry) -> int:
-    return entry.first_line
 
 
 def _line(key: str, values: Mapping[str, str]) -> str:
@@ -282,26 +277,7 @@ class Dokploy:
         return f"{at} answered {status} to {self._target.kind}.{action}: look into its log"
 
 
-class Courier(Protocol):
-    """All methods raise UserError.
-
-    Attributes:
-        deploys: whether `deploy` makes the service start anew.
-    """
-
-    deploys: bool
-
-    def check(self) -> None:
-        """Return if the way is free; nothing is changed."""
-
-    def differs(self, credential: Credential) -> bool:
-        """Return whether something else than the credential is there."""
-
-    def deliver(self, credential: Credential) -> bool:
-        """Deliver it if it differs, and read it back; whether it did."""
-
-    def deploy(self) -> None:
-        """Let the service start anew."""
+Courier = Dokploy | RemoteFile
 
 
 def courier(target: Target, environ: Mapping[str, str]) -> Courier:

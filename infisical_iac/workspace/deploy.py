@@ -4,6 +4,7 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.workspace.bootstrap import bootstrapped
 from infisical_iac.workspace.credentials_issue import stored
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import converged, kept
 
@@ -27,12 +28,14 @@ def workspace(known: Preflight) -> None:
     """Make everything inside Infisical as the workspace file says."""
     if not known.leads:
         return
+    settings = known.settings.workspace
+    goal = Goal(
+        desired=known.workspace, isolation=settings.isolation, admin_email=settings.admin_email
+    )
     converged(
-        desired=known.workspace,
-        isolation=known.settings.workspace.isolation,
-        admin_email=known.settings.workspace.admin_email,
+        goal=goal,
         port=known.settings.stack.http_port,
-        name=f"Bring Infisical to what {known.settings.workspace.workspace_file} says",
+        name=f"Bring Infisical to what {settings.workspace_file} says",
     )
 
 

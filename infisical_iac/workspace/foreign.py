@@ -6,7 +6,7 @@ tells is told: when, and of service tokens also by whom.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -14,15 +14,21 @@ from typing import Any, Literal, get_args
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import ClientSecret, universal_auth_path
 from infisical_iac.core.item import Item
-from infisical_iac.workspace import duplicates
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import description
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.people_actual import names_of
-from infisical_iac.workspace.state import Actual, People, PersonState, Privilege, roles_of
+from infisical_iac.workspace.state import (
+    Actual,
+    Duplicate,
+    People,
+    PersonState,
+    Privilege,
+    roles_of,
+)
 
 Kind = Literal[
     "organization admin",
@@ -85,20 +91,20 @@ class ForeignAccess:
         id: the server's, of what gives the access.
         what: its name, such as `identity ci-runner with role viewer`; an entry of `accepted`
             repeats it.
-        where: `project`, `organization`, or the name of the identity that one can log in as.
         why: what is wrong with it.
-        made_by, made_at: as far as the server tells; else empty.
         removal: what ends it; None where pruning does that with all that hangs on it.
+        where: `project`, `organization`, or the name of the identity that one can log in as.
+        made_by, made_at: as far as the server tells; else empty.
     """
 
     kind: Kind
     id: str
     what: str
-    where: str
     why: str
+    removal: Change | None
+    where: str = "project"
     made_by: str = ""
     made_at: str = ""
-    removal: Change | None = None
 
     @property
     def item(self) -> Item:
@@ -116,13 +122,7 @@ class ForeignAccess:
 
 
 def find(
-    desired: Workspace,
-    actual: Actual,
-    access: EverybodysAccess,
-    memory: Memory,
-    *,
-    admin_email: str,
-    deployer_secret: str = "",
+    goal: Goal, actual: Actual, access: EverybodysAccess, deployer_secret: str = ""
 ) -> list[ForeignAccess]:
     """Return every access to the project that nothing in the file gives, in the order of KINDS.
 
@@ -130,22 +130,22 @@ def find(
     them.
 
     Args:
-        admin_email: the first administrator.
         deployer_secret: the id of the client secret that the deployer logs in with; empty if it
             isn't known, and then nothing is told of those of the deployer.
     """
     if actual.project is None:
         return []
     found = [
-        *_rulers(actual, access, admin_email),
+        *_rulers(actual, access, goal.admin_email),
         *_logins(actual, access),
-        *_secrets(desired, actual, access, deployer_secret),
+        *_secrets(goal.desired, actual, access, deployer_secret),
         *_tokens(access),
         *_duplicates(actual),
-        *_identities(actual, access, memory),
-        *_persons(desired, actual, access),
+        *_identities(actual, access, goal.memory),
+        *_persons(goal.desired, actual, access),
     ]
-    return sorted(found, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
+    told = (replace(each, made_at=_moment(each.made_at)) for each in found)
+    return sorted(told, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
 
 
 def told(
@@ -177,17 +177,12 @@ def told(
 
 def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
     """Return the ids of the identities that a deploy makes, or that come with the instance."""
-    ours = {each.identity.id for each in actual.accounts.values()}
-    return frozenset({*ours, deployer, _first_identity(actual)} - {""})
+    return (actual.own | {deployer, _first_identity(actual)}) - {""}
 
 
 def strangers(actual: Actual, deployer: str) -> list[Json]:
     """Return the identities in the project that are neither the file's nor second ones of it."""
-    known = {
-        deployer,
-        *(each.identity.id for each in actual.accounts.values()),
-        *(each.id for each in actual.duplicates),
-    }
+    known = {deployer, *actual.own, *(each.id for each in actual.duplicates)}
     return [each for each in actual.listed.seats if each["identityId"] not in known]
 
 
@@ -219,45 +214,37 @@ def _first_identity(actual: Actual) -> str:
 
 
 def _rulers(actual: Actual, access: EverybodysAccess, admin_email: str) -> Iterator[ForeignAccess]:
-    organization = ("/api/v2/organizations", actual.organization_id, "memberships")
-    why = "may give itself any access"
+    path = ("/api/v2/organizations", actual.organization_id, "memberships")
     for each in access.rulers:
         names = names_of(each["user"])
-        if each["role"] != "admin" or admin_email.lower() in names:
-            continue
-        what = f"organization admin {names[0]}"
-        # The server does nothing, and says so to nobody, where a machine asks for this.
-        call = Call("PATCH", (*organization, each["id"]), {"role": "member"}, by_admin=True)
-        change = Change("~", what, "role in the organization admin → member", (call,))
-        yield ForeignAccess(
-            "organization admin", each["id"], what, "organization", why, removal=change
-        )
-    ours = {each.identity.id for each in actual.accounts.values()}
-    ours |= {access.deployer, _first_identity(actual)}
+        if each["role"] == "admin" and admin_email.lower() not in names:
+            # The server does nothing, and says so to nobody, where a machine asks for this.
+            call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
+            yield _ruler(each["id"], names[0], "member", call)
+    ours = {*actual.own, access.deployer, _first_identity(actual)}
     for each in actual.listed.identities if access.deployer else ():
         id, name = each["identity"]["id"], each["identity"]["name"]
         if each["role"] == "admin" and id not in ours:
-            what = f"organization admin identity {name}"
             call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
-            change = Change("~", what, "role in the organization admin → no-access", (call,))
-            made = _moment(each.get("createdAt", ""))
-            yield ForeignAccess(
-                "organization admin", id, what, "organization", why, made_at=made, removal=change
-            )
+            found = _ruler(id, f"identity {name}", "no-access", call)
+            yield replace(found, made_at=each.get("createdAt", ""))
+
+
+def _ruler(id: str, name: str, role: str, call: Call) -> ForeignAccess:
+    what, why = f"organization admin {name}", "may give itself any access"
+    change = Change("~", what, f"role in the organization admin → {role}", (call,))
+    return ForeignAccess("organization admin", id, what, why, change, "organization")
 
 
 def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]:
     first = _first_identity(actual)
+    why = "a way to log in besides the one that is needed"
     for id, name, method in further_methods(actual, access.deployer):
-        what = f"{method} of {name}"
+        what, made = f"{method} of {name}", access.since.get((id, method), "")
         # The deployer may not touch the identity that rules the whole instance.
         call = Call("DELETE", (f"/api/v1/auth/{method}/identities", id), by_admin=id == first)
         change = Change("-", what, "with all tokens of it", (call,))
-        why = "a way to log in besides the one that is needed"
-        made = _moment(access.since.get((id, method), ""))
-        yield ForeignAccess(
-            "login", f"{id} {method}", what, name, why, made_at=made, removal=change
-        )
+        yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
 
 
 def _secrets(
@@ -270,18 +257,11 @@ def _secrets(
             if deployer_secret == each.id or each.description == made_for.get(name):
                 continue
             named = repr(each.description) if each.description else "without a description"
-            what = f"client secret {named} of {name}"
+            what, made = f"client secret {named} of {name}", each.created.isoformat()
             path = (universal_auth_path(holder), "client-secrets", each.id, "revoke")
             change = Change("-", what, "with its tokens", (Call("POST", path, {}),))
-            made = each.created.isoformat()
             yield ForeignAccess(
-                "client secret",
-                each.id,
-                what,
-                name,
-                _NOT_OURS,
-                made_at=_moment(made),
-                removal=change,
+                "client secret", each.id, what, _NOT_OURS, change, name, made_at=made
             )
 
 
@@ -296,34 +276,44 @@ def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
             "service token",
             each["id"],
             what,
-            "project",
             f"ends {_moment(each['expiresAt'])}" if each.get("expiresAt") else "never ends",
-            makers.get(each["createdBy"]) or str(each["createdBy"]),
-            _moment(each["createdAt"]),
             Change("-", what, "", (call,)),
+            made_by=makers.get(each["createdBy"]) or str(each["createdBy"]),
+            made_at=each["createdAt"],
         )
 
 
 def _duplicates(actual: Actual) -> Iterator[ForeignAccess]:
-    project = actual.project.id if actual.project else ""
     since = {each["identityId"]: each.get("createdAt", "") for each in actual.listed.seats}
-    names = {each.id: each.name for each in actual.duplicates}
-    for id, change in duplicates.removals(project, actual.duplicates):
-        why = "an earlier run made it, and it can log in to the project"
-        made = _moment(since.get(id, ""))
-        what = f"second identity {names[id]}"
-        yield ForeignAccess(
-            "second identity", id, what, "project", why, made_at=made, removal=change
-        )
+    why = "an earlier run made it, and it can log in to the project"
+    for each in actual.duplicates:
+        what, change = f"second identity {each.name}", _end_duplicate(actual.project_id, each)
+        made = since.get(each.id, "")
+        yield ForeignAccess("second identity", each.id, what, why, change, made_at=made)
+
+
+def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
+    """Return the end of what this project gave a duplicate in this project of Infisical."""
+    id, secrets = duplicate.id, duplicate.secrets
+    path = universal_auth_path(id)
+    calls = (
+        *(Call("POST", (path, "client-secrets", each, "revoke"), {}) for each in secrets),
+        # Its privileges go with it.
+        Call("DELETE", ("/api/v1/projects", project, "memberships/identities", id)),
+    )
+    count = len(secrets)
+    counted = f" and {count} client secret{'' if count == 1 else 's'}" if count else ""
+    what, detail = f"access of the duplicate {duplicate.name}", f"membership{counted} of {id}"
+    return Change("-", what, detail, calls)
 
 
 def _identities(
     actual: Actual, access: EverybodysAccess, memory: Memory
 ) -> Iterator[ForeignAccess]:
-    project = actual.project.id if actual.project else ""
+    project = ("/api/v1/projects", actual.project_id)
     ours = {*access.marked, *memory.identities.values()}
     for each in strangers(actual, access.deployer) if access.deployer else ():
-        id, inner = each["identityId"], each["identity"]
+        id, inner, made = each["identityId"], each["identity"], each.get("createdAt", "")
         name = inner["name"]
         # Another deployer's is somebody else's, though a run of this project made it.
         is_ours = id in ours and name != DEPLOYER
@@ -331,73 +321,53 @@ def _identities(
             if not is_ours or privilege.slug != OWN_FOLDER:
                 yield _privilege(privilege, name, OF_IDENTITIES, by_admin=False)
         what = f"identity {name} with role {', '.join(roles_of(each)) or 'none'}"
-        path: tuple[str, ...] = ("/api/v1/projects", project, "memberships/identities", id)
-        detail = "membership of the project"
+        call = Call("DELETE", (*project, "memberships/identities", id))
+        change = Change("-", what, "membership of the project", (call,))
         if inner.get("projectId"):  # it lives in the project alone
-            path, detail = ("/api/v1/projects", project, "identities", id), "the identity itself"
-        yield ForeignAccess(
-            "identity",
-            id,
-            what,
-            "project",
-            _LEFT if is_ours else _UNKNOWN,
-            made_at=_moment(each.get("createdAt", "")),
-            removal=None if is_ours else Change("-", what, detail, (Call("DELETE", path),)),
-        )
+            call = Call("DELETE", (*project, "identities", id))
+            change = Change("-", what, "the identity itself", (call,))
+        if is_ours:
+            yield ForeignAccess("identity", id, what, _LEFT, None, made_at=made)
+        else:
+            yield ForeignAccess("identity", id, what, _UNKNOWN, change, made_at=made)
 
 
 def _persons(
     desired: Workspace, actual: Actual, access: EverybodysAccess
 ) -> Iterator[ForeignAccess]:
-    project = actual.project.id if actual.project else ""
-    states = {each.membership_id: each for each in access.people.members.values()}
+    members = access.people.members
+    states = {each.membership_id: each for each in members.values()}
     declared = {
-        each.membership_id: email
-        for email, each in access.people.members.items()
-        if email in desired.people
+        each.membership_id: email for email, each in members.items() if email in desired.people
     }
     first = actual.admin.membership_id if actual.admin else ""
     for each in actual.listed.persons:
-        id = each["id"]
+        id, made = each["id"], each.get("createdAt", "")
         if id == first:
             continue
         name = declared.get(id) or names_of(each["user"])[0]
         state = states.get(id, PersonState(id, roles_of(each)))
-        for privilege in state.privileges or ():
+        held = state.privileges or ()
+        for privilege in held:
             if privilege.slug != PERSON_PRIVILEGE:
                 yield _privilege(privilege, name, OF_PERSONS, by_admin=True)
         if id in declared:
             continue
-        is_ours = any(privilege.slug == PERSON_PRIVILEGE for privilege in state.privileges or ())
+        why = _LEFT if any(each.slug == PERSON_PRIVILEGE for each in held) else _UNKNOWN
         what = f"person {name} with role {', '.join(state.roles) or 'none'}"
-        call = Call("DELETE", ("/api/v1/projects", project, "memberships", id))
-        yield ForeignAccess(
-            "person",
-            id,
-            what,
-            "project",
-            _LEFT if is_ours else _UNKNOWN,
-            made_at=_moment(each.get("createdAt", "")),
-            removal=Change("-", f"person {name}", "no member of the project any more", (call,)),
-        )
+        call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships", id))
+        change = Change("-", f"person {name}", "no member of the project any more", (call,))
+        yield ForeignAccess("person", id, what, why, change, made_at=made)
 
 
 def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> ForeignAccess:
     # Whoever accepts it accepts what it permits now, and nothing that it comes to permit.
     permits = sha256(json.dumps(held.permissions, sort_keys=True).encode()).hexdigest()[:8]
     for_a_time = " for a time" if held.is_temporary else ""
-    what = f"privilege {held.slug} of {holder}{for_a_time}, permissions {permits}"
-    call = Call("DELETE", (path, held.id), by_admin=by_admin)
-    made = _moment(held.created)
-    return ForeignAccess(
-        "privilege",
-        held.id,
-        what,
-        "project",
-        "widens what the file gives",
-        made_at=made,
-        removal=Change("-", f"privilege {held.slug} of {holder}", "", (call,)),
-    )
+    name = f"privilege {held.slug} of {holder}"
+    what, why = f"{name}{for_a_time}, permissions {permits}", "widens what the file gives"
+    change = Change("-", name, "", (Call("DELETE", (path, held.id), by_admin=by_admin),))
+    return ForeignAccess("privilege", held.id, what, why, change, made_at=held.created)
 
 
 def _moment(text: str) -> str:

@@ -5,11 +5,9 @@ import shlex
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -233,21 +231,18 @@ class _Read:
 
 
 def _read(client: Client, slug: str) -> _Read:
-    """Read every secret of a project. Raises ApiError or Unreachable."""
+    """Read every secret of a project."""
     project = project_here(client, slug)
     if project is None:
         return _Read({})
-    environments, client = [each["slug"] for each in project["environments"]], client.patient()
-    listed = gather(
-        [partial(contents.secrets, client, project["id"], each) for each in environments]
-    )
+    listed = contents.secrets_of(client.patient(), project)
     found = {
         each["id"]: secret(environment, each)
-        for environment, secrets in zip(environments, listed, strict=True)
+        for environment, secrets in listed.items()
         for each in secrets
     }
     closed = {each["slug"] for each in project.get("deletedEnvironments", ())}
-    return _Read(found, frozenset(closed - {*environments}))
+    return _Read(found, frozenset(closed - listed.keys()))
 
 
 def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:

@@ -2,94 +2,67 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather_by
 from infisical_iac.workspace.readable import Names
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
 
 def read_names(client: Client, actual: Actual) -> Names:
-    """The names of secrets by environment and folder, in the environments' order.
-
-    Args:
-        client: with the token of the deployer, who sees every secret.
-
-    Raises ApiError or Unreachable.
-    """
-    if actual.project is None:
-        return {}
-    id = actual.project.id
+    """Return the names of secrets by environment and folder, in the environments' order."""
     slugs = [each.slug for each in actual.environments]
-    return collect(slugs, partial(in_environment, client, id))
+    return collect(slugs, partial(in_environment, client, actual.project_id))
 
 
 def collect(slugs: Sequence[str], listed: Callable[[str], Iterable[tuple[str, str]]]) -> Names:
-    """The names by environment and folder, of environments that are read side by side.
+    """Return the names by environment and folder, of environments that are read side by side.
 
     Args:
         listed: folder and name of each secret of an environment, as `in_environment` tells them.
     """
-    found = gather([partial(listed, slug) for slug in slugs])
     names: dict[tuple[str, str], list[str]] = {}
-    for slug, secrets in zip(slugs, found, strict=True):
+    for slug, secrets in gather_by(slugs, listed).items():
         for folder, name in secrets:
             names.setdefault((slug, folder), []).append(name)
     return names
 
 
 def in_environment(client: Client, project: str, slug: str) -> list[tuple[str, str]]:
-    """Folder and name of each secret of an environment, sorted.
-
-    Raises ApiError or Unreachable.
-    """
+    """Return folder and name of each secret of an environment, sorted."""
     listed = contents.secrets(client, project, slug, values=False)
     return sorted((each["secretPath"], each["secretKey"]) for each in listed)
 
 
-@dataclass(frozen=True)
-class Holding:
-    """Hold what one environment holds; `folders` are ids by path."""
-
-    environment: EnvironmentState
-    folders: Mapping[str, str] = field(default_factory=dict)
-    imports: tuple[Import, ...] = ()
-
-
-def read(client: Client, project: str, environments: Sequence[EnvironmentState]) -> list[Holding]:
-    """Read what environments of a project hold, all folders side by side.
-
-    Raises ApiError or Unreachable.
-    """
-    folders = gather(
-        [partial(contents.folders, client, project, each.slug) for each in environments]
+def read(
+    client: Client, project: str, environments: Sequence[EnvironmentState]
+) -> list[EnvironmentState]:
+    """Return environments of a project with all their folders and imports, read side by side."""
+    paths = gather_by(
+        [each.slug for each in environments], partial(contents.folders, client, project)
     )
-    places = [
-        (environment.slug, folder)
-        for environment, paths in zip(environments, folders, strict=True)
-        for folder in paths
-    ]
-    read = gather([partial(read_imports, client, project, *place) for place in places])
-    imports = dict(zip(places, read, strict=True))
+    places = [(slug, folder) for slug, folders in paths.items() for folder in folders]
+    imports = gather_by(places, lambda place: read_imports(client, project, *place))
     return [
-        Holding(each, paths, tuple(one for path in paths for one in imports[each.slug, path]))
-        for each, paths in zip(environments, folders, strict=True)
+        replace(
+            each,
+            folders=paths[each.slug],
+            imports={path: imports[each.slug, path] for path in paths[each.slug]},
+        )
+        for each in environments
     ]
 
 
 def count_secrets(client: Client, project: str, environment: str) -> Mapping[str, int]:
-    """Return how many secrets each folder of an environment has.
-
-    Raises ApiError or Unreachable.
-    """
+    """Return how many secrets each folder of an environment has."""
     return Counter(folder for folder, _ in in_environment(client, project, environment))
 
 
 def read_imports(client: Client, project: str, environment: str, folder: str) -> list[Import]:
-    """Return the imports into a folder in their order. Raises ApiError or Unreachable."""
+    """Return the imports into a folder in their order."""
     at = {"projectId": project, "environment": environment, "path": folder}
     listed = client.get("/api/v2/secret-imports", params=at)["secretImports"]
     read = [

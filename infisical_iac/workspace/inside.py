@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import foreign, holdings, prune
+from infisical_iac.workspace import holdings, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import apply, converge
-from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.foreign import ForeignAccess
-from infisical_iac.workspace.foreign_actual import read_access
+from infisical_iac.workspace.converge import apply, converge, difference
+from infisical_iac.workspace.foreign import EverybodysAccess, ForeignAccess
+from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
@@ -51,13 +50,7 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     Raises a UserError if that can't be told.
     """
     seen = _see(reached)
-    found = difference(
-        reached.desired,
-        seen.actual,
-        isolation=reached.isolation,
-        admin_email=reached.admin_email,
-        remembered=reached.memory,
-    )
+    found = difference(reached, seen.actual)
     changes = [each for each in found if each.kind != "!"]
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
@@ -83,17 +76,9 @@ def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) 
         made.append(change)
         tell(change)
 
-    actual = converge(
-        reached.client,
-        reached.desired,
-        isolation=reached.isolation,
-        admin_email=reached.admin_email,
-        remembered=reached.memory,
-        tell=note,
-        admin=reached.admin,
-    )
+    actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
-        memory = learn(reached.client, reached.desired, reached.memory, actual, made)
+        memory = learn(reached.client, reached, actual, made)
         reached.remember(memory)
         reached = replace(reached, memory=memory)
     if plan.removals:
@@ -106,50 +91,26 @@ class _Seen:
     """The actual state, and the access that the file neither gives nor accepts."""
 
     actual: Actual
-    access: foreign.EverybodysAccess
+    access: EverybodysAccess
     findings: list[ForeignAccess]
     notes: list[str]
 
 
 def _see(reached: Reached) -> _Seen:
-    actual = read(
+    actual = read(reached.client, reached, reached.admin)
+    found = find_foreign(
         reached.client,
-        workspace=reached.desired,
-        isolation=reached.isolation,
-        admin_email=reached.admin_email,
-        admin=reached.admin,
-        remembered=reached.memory,
-    )
-    access = read_access(
-        reached.client,
-        reached.desired,
+        reached,
         actual,
-        isolation=reached.isolation,
-        admin=reached.admin,
-        admin_email=reached.admin_email,
+        reached.admin,
         deployer=reached.deployer,
-    )
-    found = foreign.find(
-        reached.desired,
-        actual,
-        access,
-        reached.memory,
-        admin_email=reached.admin_email,
         deployer_secret=reached.deployer_secret,
     )
-    findings, notes = foreign.told(found, reached.desired, access)
-    return _Seen(actual, access, findings, notes)
+    return _Seen(actual, *found)
 
 
 def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
-    return prune.find(
-        reached.client,
-        reached.desired,
-        seen.actual,
-        reached.memory,
-        findings=seen.findings,
-        credentials=reached.credentials,
-    )
+    return prune.find(reached.client, reached, seen.actual, seen.findings, reached.credentials)
 
 
 def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:

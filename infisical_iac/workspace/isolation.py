@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.api import identities, instance, login
+from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
@@ -158,10 +158,8 @@ def _prove(client: Client, isolation: Isolation) -> str:
         beyond = {"another project": _stored(client, _project(client), *_GRANTED)}
     identity = identities.create(client, _organization(client), NAME).id
     role = "no-access" if isolation == "privilege" else "viewer"
-    client.post(
-        f"/api/v1/projects/{project}/memberships/identities/{identity}",
-        json={"roles": [{"role": role, "isTemporary": False}]},
-    )
+    seats = f"/api/v1/projects/{project}/memberships/identities"
+    client.post(f"{seats}/{identity}", json=model.seat(role))
     if isolation == "privilege":
         _grant(client, identity, own)
     auth = attach_universal_auth(client, identity, _TTL, _TTL)
@@ -208,9 +206,8 @@ def _stored(client: Client, project: str, environment: str, folder: str) -> Isol
 def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
     wanted = reading_of(own.environment, [own.folder])
     holder = {"identityId": identity, "projectId": own.project}
-    grant = {"slug": PRIVILEGE, "type": {"isTemporary": False}, "permissions": wanted}
     try:
-        client.post(model.OF_IDENTITIES, json={**holder, **grant})
+        client.post(model.OF_IDENTITIES, json={**holder, **model.grant(PRIVILEGE, wanted)})
         kept = model.read(client, model.OF_IDENTITIES, holder)
     except ApiError as error:
         reason = f"no privilege can be granted ({error.status}: {error.message})"
@@ -270,12 +267,8 @@ def sweep(client: Client) -> None:
 
 
 def leftovers(client: Client) -> Iterator[Change]:
-    """Yield what takes away the temporary projects and an identity of proofs that were killed.
-
-    Raises ApiError or Unreachable.
-    """
-    listed = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
-    for each in listed:
+    """Yield what takes away the temporary projects and an identity of proofs that were killed."""
+    for each in contents.projects(client):
         if each["name"] == NAME and _SLUG.fullmatch(each["slug"]):
             call = Call("DELETE", ("/api/v1/projects", each["id"]))
             yield Change("-", f"project {each['slug']}", "left by an interrupted run", (call,))

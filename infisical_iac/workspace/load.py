@@ -32,15 +32,14 @@ def reserved(workspace: Workspace) -> Iterator[Problem]:
 
 def repeated(workspace: Workspace) -> Iterator[Problem]:
     """Environments, shared folders and accepted access that are there twice."""
-    slugs: dict[str, int] = {}
-    names: dict[str, int] = {}
     for index, environment in enumerate(workspace.environments):
-        if slugs.setdefault(environment.slug, index) != index:
+        before = workspace.environments[:index]
+        if environment.slug in [each.slug for each in before]:
             yield (
                 ("environments", index, "slug"),
                 f"the environment {environment.slug!r} is there already; remove one of them",
             )
-        if names.setdefault(environment.name, index) != index:
+        if environment.name in [each.name for each in before]:
             yield (
                 ("environments", index, "name"),
                 f"another environment is named {environment.name!r}; give each its own name",
@@ -207,16 +206,12 @@ def _problem(error: Any, schema: Schema) -> Problem:
     if error["type"] == "extra_forbidden" and (became := moved(place, schema)):
         return place, str(became)
     if error["type"] == "extra_forbidden":
-        return place, f"this key is unknown; {hint(key, _keys_beside(place))}"
+        return place, f"this key is unknown; {hint(key, _model_of(place).model_fields)}"
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:
         return place, f"{_KINDS[error['type']]} must stand here"
     return place, error["msg"].removeprefix("Value error, ")
-
-
-def _keys_beside(place: Place) -> Iterable[str]:
-    return _model_of(place).model_fields
 
 
 def _model_of(place: Place) -> type[BaseModel]:

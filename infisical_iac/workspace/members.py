@@ -1,17 +1,17 @@
 """Everybody who is in the project, whoever let them in, and all that they were given there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER, find_all
+from infisical_iac.api.identities import DEPLOYER, find_all, organization_id
 from infisical_iac.api.identities import memberships as identity_memberships
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import model
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.people_actual import in_organization, memberships, person, read_people
 from infisical_iac.workspace.state import Privilege, roles_of
 
@@ -36,73 +36,47 @@ class Member:
     privileges: tuple[Privilege, ...] | None = None
 
 
-def identities(
-    client: Client,
-    organization: str,
-    project: str,
-    *,
-    desired: Workspace,
-    deployer: str,
-    known: Mapping[str, str] | None = None,
-) -> list[Member]:
-    """The identities in a project, with all privileges.
+def identities(client: Client, goal: Goal, project: str, deployer: str) -> list[Member]:
+    """Return the identities in a project, with all privileges.
 
     An identity that has the name of a service's but was not made by this project is `other`.
 
     Args:
-        client: with the token of the deployer.
         deployer: the client id that the deployer logs in with.
-        known: name to id of the identities of the last run.
-
-    Raises ApiError or Unreachable.
     """
-    names = {account.identity for account in desired.accounts()}
-    own = find_all(client, organization, {*names, DEPLOYER}, known)
+    names = {*(account.identity for account in goal.desired.accounts()), DEPLOYER}
+    own = find_all(client, organization_id(client), names, goal.memory.identities)
     parts: dict[str, Part] = {
         each.id: "deployer" if name == DEPLOYER else "service" for name, each in own.items()
     }
     listed = identity_memberships(client, project)
-    return gather([partial(_identity, client, project, each, parts, deployer) for each in listed])
+    return gather(partial(_identity, client, project, each, parts, deployer) for each in listed)
 
 
 def people(
-    client: Client,
-    organization: str,
-    project: str,
-    *,
-    desired: Workspace,
-    admin: Callable[[], Client] | None = None,
-    admin_email: str = "",
+    client: Client, goal: Goal, project: str, admin: Callable[[], Client] | None
 ) -> list[Member]:
-    """The persons in a project, by what the workspace file calls them or else by e-mail.
+    """Return the persons in a project, by what the workspace file calls them or else by e-mail.
 
     Args:
-        client: with the token of the deployer.
         admin: logs the first administrator in, who alone sees privileges of persons; None if
             there is no way to that login. Called if there is anybody else in the project.
-        admin_email: that administrator.
-
-    Raises ApiError or Unreachable, and what `admin` does.
     """
-    first = admin_email.lower()
+    first = goal.admin_email.lower()
     listed = memberships(client, project)
-    found = read_people(
-        client,
-        admin or (lambda: client),
-        organization=organization,
-        listed=listed,
-        wanted=desired.people,
-        admin_email=first if admin else "",  # nobody's: then no privileges are asked for
-    )
+    # Of nobody as the administrator, no privileges are asked for.
+    seen = replace(goal, admin_email=first if admin else "")
+    found = read_people(client, seen, admin or (lambda: client), listed)
     seat = person(listed, first)
     states = {**found.members, **({first: seat} if seat else {})}
-    rulers = _rulers(client, organization)
+    everybody = in_organization(client, organization_id(client))
+    rulers = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
     ruling = {each["id"] for each in listed if each["userId"] in rulers}
 
     def part(name: str, seat: str) -> Part:
         if seat in ruling or name == first:
             return "administrator"
-        return "named" if name in desired.people else "other"
+        return "named" if name in goal.desired.people else "other"
 
     return [
         Member("person", name, part(name, each.membership_id), each.roles, each.privileges)
@@ -125,8 +99,3 @@ def _identity(
     at = {"identityId": id, "projectId": project}
     held = model.read(client, model.OF_IDENTITIES, at)
     return Member("identity", shown["name"], part, roles, held)
-
-
-def _rulers(client: Client, organization: str) -> set[str]:
-    listed = in_organization(client, organization)
-    return {each["user"]["id"] for each in listed if each["role"] == "admin"}

@@ -13,9 +13,8 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
-from infisical_iac.workspace.holdings import Holding
-from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.state import Actual, EnvironmentState
 
 _NOTHING: frozenset[str] = frozenset()
 # By the last part of the path of the request that makes one.
@@ -62,12 +61,27 @@ class Memory:
         )
 
 
-def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
-    """Return the project that a file means by its slug, and the id of another one that has the
-    slug now.
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Hold what is wanted inside an Infisical, and what is known of it from before.
 
-    It is the one that is remembered under this slug, whatever it is called now; None without one.
-    Raises ApiError or Unreachable.
+    Attributes:
+        isolation: `privilege` lets a service read its own folders only; `viewer` everything, and
+            nothing is asked of the API of privileges then.
+        admin_email: the first administrator, who must be an admin of the project.
+        memory: of earlier runs, so that what was renamed is known again; empty on a first run.
+    """
+
+    desired: Workspace
+    isolation: Isolation
+    admin_email: str
+    memory: Memory = field(default_factory=Memory)
+
+
+def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
+    """Return the project that a slug means, None without one, and the id of a usurper of the slug.
+
+    It is the one that is remembered under this slug, whatever it is called now.
     """
     named = contents.project(client, slug)
     if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
@@ -121,11 +135,12 @@ def render(memory: Memory) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def remember(desired: Workspace, actual: Actual, memory: Memory) -> Memory:
+def remember(goal: Goal, actual: Actual) -> Memory:
     """Return the memory with which object is which, in a state that is as the file says.
 
     What is still there keeps its name in it where that is blocked, since another object has it.
     """
+    desired, memory = goal.desired, goal.memory
     found = {name: each.identity.id for name, each in actual.accounts.items()}
     identities = {**memory.identities, **found}
     if actual.project is None:
@@ -156,38 +171,30 @@ def _folders(
     return {path: id for path in desired.folders if (id := kept.get(path) or there.get(path))}
 
 
-def learn(
-    client: Client, desired: Workspace, memory: Memory, actual: Actual, made: Sequence[Change]
-) -> Memory:
-    """The memory after a run.
+def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) -> Memory:
+    """Return the memory after a run.
 
     Args:
-        client: with the token of the deployer.
-        desired: what the run made of it.
-        memory: as it was before.
         actual: as read after the last change.
         made: the changes of the run; nothing is read unless they made something to remember.
-
-    Raises ApiError or Unreachable.
     """
-    ids = memory.made
+    ids = goal.memory.made
     if actual.project and any(_posts(made)):
         ids |= made_ids(made, holdings.read(client, actual.project.id, actual.environments))
-    return replace(remember(desired, actual, memory), made=ids)
+    return replace(remember(goal, actual), made=ids)
 
 
-def made_ids(made: Iterable[Change], held: Iterable[Holding]) -> frozenset[str]:
+def made_ids(made: Iterable[Change], held: Iterable[EnvironmentState]) -> frozenset[str]:
     """The ids of what changes made, found again in what environments hold afterwards.
 
     The server refuses to make what is there already: what a change made is this project's own.
     """
     ids: dict[tuple[str, ...], str] = {}
-    for holding in held:
-        environment = holding.environment
+    for environment in held:
         ids["environment", environment.slug] = environment.id
-        for path, id in holding.folders.items():
+        for path, id in environment.folders.items():
             ids["folder", environment.slug, path] = id
-        for each in holding.imports:
+        for each in environment.all_imports:
             if each.source[0] == environment.id:
                 ids["import", environment.slug, each.folder, each.source[1]] = each.id
     return frozenset(ids[key] for key in map(_key, _posts(made)) if key in ids)

@@ -18,11 +18,11 @@ from pydantic import (
 )
 
 from infisical_iac.api.client import Client
+from infisical_iac.core.validation import fitting, matching, within
 from infisical_iac.workspace.state import Privilege
 from infisical_iac.workspace.targets import Target
 
 ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 
 # Tags of the two ways to give a role; the brackets keep them apart from what the file says.
 ROLE, TABLE = "[role]", "[table]"
@@ -48,15 +48,27 @@ def _email(value: str) -> str:
     return value
 
 
-Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidator(_role)]
-Email = Annotated[StrictStr, AfterValidator(_email)]
+def _reason(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("no reason stands here; write who wants it, and what for")
+    return value
 
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 # How Infisical itself limits them, so that a refusal comes before the first request.
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_FOLDER = re.compile(r"(/[A-Za-z0-9_-]+)+")
-_LONGEST_TTL = 315_360_000
-_A_DAY = 86_400
+_SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
+_WORDS = "lower-case letters and digits, in words joined by single hyphens"
+_LONGEST_TTL, _A_DAY = 315_360_000, 86_400
+_NAME = "is no name; write 1 to 64 printable characters"
+_FOLDER = (
+    "is no folder; write an absolute path such as /backend, of letters, digits, hyphens and "
+    "underscores, with no slash at its end"
+)
+_LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for ever"
+_WHAT = (
+    "names no access; copy what `infisical-iac plan` tells after the *, such as "
+    "`identity ci-runner with role viewer`"
+)
 # How names of access begin, besides those of ways to log in such as `token-auth of api-qa`.
 _ACCEPTABLE = (
     "organization admin ",
@@ -68,80 +80,36 @@ _ACCEPTABLE = (
     "person ",
 )
 
-
-def _slug(value: str) -> str:
-    if not _SLUG.fullmatch(value) or len(value) > 64:
-        raise ValueError(
-            f"{value!r} is no slug; write at most 64 lower-case letters and digits, "
-            "in words joined by single hyphens"
-        )
-    return value
-
-
-def _project_slug(value: str) -> str:
-    if not _SLUG.fullmatch(value) or not 5 <= len(value) <= 36:
-        raise ValueError(
-            f"{value!r} is no slug of a project; write 5 to 36 lower-case letters and digits, "
-            "in words joined by single hyphens"
-        )
-    return value
-
-
-def _display_name(value: str) -> str:
-    if not value.strip() or value != value.strip() or not value.isprintable() or len(value) > 64:
-        raise ValueError(f"{value!r} is no name; write 1 to 64 printable characters")
-    return value
-
-
-def _folder(value: str) -> str:
-    if not _FOLDER.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no folder; write an absolute path such as /backend, of letters, "
-            "digits, hyphens and underscores, with no slash at its end"
-        )
-    return value
-
-
-def _ttl(value: int) -> int:
-    if not 60 <= value <= _LONGEST_TTL:
-        raise ValueError(f"{value} is out of range; write seconds, from 60 to {_LONGEST_TTL}")
-    return value
-
-
-def _life(value: int) -> int:
-    if value != 0 and not _A_DAY <= value <= _LONGEST_TTL:
-        raise ValueError(
-            f"{value} is out of range; write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or "
-            "0 for ever"
-        )
-    return value
-
-
+Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidator(_role)]
+Email = Annotated[StrictStr, AfterValidator(_email)]
 Isolation = Literal["privilege", "viewer"]
-
-
-def _what(value: str) -> str:
-    if value.split(" ")[0].endswith("-auth") or value.startswith(_ACCEPTABLE):
-        return value
-    raise ValueError(
-        f"{value!r} names no access; copy what `infisical-iac plan` tells after the *, "
-        "such as `identity ci-runner with role viewer`"
-    )
-
-
-def _reason(value: str) -> str:
-    if not value.strip() or not value.isprintable():
-        raise ValueError("no reason stands here; write who wants it, and what for")
-    return value
-
-
-Slug = Annotated[StrictStr, AfterValidator(_slug)]
-ProjectSlug = Annotated[StrictStr, AfterValidator(_project_slug)]
-DisplayName = Annotated[StrictStr, AfterValidator(_display_name)]
-Folder = Annotated[StrictStr, AfterValidator(_folder)]
-Seconds = Annotated[StrictInt, AfterValidator(_ttl)]
-Life = Annotated[StrictInt, AfterValidator(_life)]
-What = Annotated[StrictStr, AfterValidator(_what)]
+Slug = Annotated[
+    StrictStr, matching(rf"(?=.{{,64}}$){_SLUG}", f"is no slug; write at most 64 {_WORDS}")
+]
+ProjectSlug = Annotated[
+    StrictStr,
+    matching(rf"(?=.{{5,36}}$){_SLUG}", f"is no slug of a project; write 5 to 36 {_WORDS}"),
+]
+DisplayName = Annotated[
+    StrictStr,
+    fitting(
+        lambda text: text == text.strip() and text.isprintable() and 0 < len(text) <= 64, _NAME
+    ),
+]
+Folder = Annotated[StrictStr, matching(r"(/[A-Za-z0-9_-]+)+", _FOLDER)]
+Seconds = Annotated[
+    StrictInt, within(60, _LONGEST_TTL, f"write seconds, from 60 to {_LONGEST_TTL}")
+]
+Life = Annotated[
+    StrictInt,
+    fitting(lambda n: n == 0 or _A_DAY <= n <= _LONGEST_TTL, f"is out of range; {_LIFE}"),
+]
+What = Annotated[
+    StrictStr,
+    fitting(
+        lambda text: text.split(" ")[0].endswith("-auth") or text.startswith(_ACCEPTABLE), _WHAT
+    ),
+]
 Reason = Annotated[StrictStr, AfterValidator(_reason)]
 
 # One role for the whole of it, or one for each part that is named, and none for the others.
@@ -260,7 +228,9 @@ class Workspace(_Entry):
                 service.imports,
                 service.access_token_ttl or self.access_token_ttl,
                 service.access_token_max_ttl or self.access_token_max_ttl,
-                _first(service.client_secret_ttl, self.client_secret_ttl),
+                self.client_secret_ttl
+                if service.client_secret_ttl is None
+                else service.client_secret_ttl,
                 service.deliver.get(environment.slug),
             )
             for name, service in self.services.items()
@@ -268,38 +238,41 @@ class Workspace(_Entry):
         ]
 
 
-def _first(own: int | None, of_all: int) -> int:
-    return of_all if own is None else own
-
-
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 OF_PERSONS = "/api/v1/user-project-additional-privilege"
 
 
 def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
-    """All privileges that somebody has.
+    """Return all privileges that somebody has.
 
     Args:
         client: for those of persons, with the administrator's own token.
         path: one of the above.
         holder: whose they are, as the query says it.
-
-    Raises ApiError or Unreachable.
     """
     listed = client.get(path, params=holder)["privileges"]
-    return tuple(_read(client, f"{path}/{each['id']}") for each in listed)
-
-
-def _read(client: Client, path: str) -> Privilege:
     # Only the answer for a single one tells its permissions.
-    read = client.get(path)["privilege"]
-    return Privilege(
-        read["id"],
-        read["slug"],
-        read["isTemporary"],
-        tuple(read["permissions"]),
-        read.get("createdAt", ""),
+    read = [client.get(f"{path}/{each['id']}")["privilege"] for each in listed]
+    return tuple(
+        Privilege(
+            each["id"],
+            each["slug"],
+            each["isTemporary"],
+            tuple(each["permissions"]),
+            each.get("createdAt", ""),
+        )
+        for each in read
     )
+
+
+def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the body of a request that makes a privilege, or sets it right, for good."""
+    return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
+
+
+def seat(role: str) -> dict[str, Any]:
+    """Return the body of a request that gives a member of a project one role, for good."""
+    return {"roles": [{"role": role, "isTemporary": False}]}
 
 
 PRIVILEGE = "read-own-folder"

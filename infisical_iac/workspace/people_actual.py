@@ -4,15 +4,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from infisical_iac.api import identities
+from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import all_of, gather
+from infisical_iac.api.lists import all_of, gather, gather_by
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.validation import hint
 from infisical_iac.stack.access_log import KnownNames
 from infisical_iac.workspace import model
 from infisical_iac.workspace.document import Place, Problem
-from infisical_iac.workspace.model import ROLES, Isolation, Workspace
+from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.model import ROLES, Workspace
 from infisical_iac.workspace.state import People, PersonState, roles_of
 
 Json = dict[str, Any]
@@ -40,24 +41,22 @@ def person(listed: Sequence[Mapping[str, Any]], email: str) -> PersonState | Non
 
 def read_people(
     client: Client,
+    goal: Goal,
     admin: Callable[[], Client] | None,
-    *,
-    organization: str,
     listed: Sequence[Mapping[str, Any]],
-    wanted: Collection[str],
-    admin_email: str,
 ) -> People:
     """Everybody but the first administrator, with all privileges.
 
     Args:
+        goal: without an `admin_email`, no privileges are asked for.
         admin: logs the administrator in; called if there is anything that only he may see.
         listed: what `memberships` told; nobody before there is a project.
-        wanted: the e-mails in the file.
 
     Raises UserError if there is no way to the administrator's login.
     """
     if admin is None:
         raise UserError("people need the administrator's login, which there is no way to here")
+    wanted, admin_email = goal.desired.people, goal.admin_email
     first = person(listed, admin_email)
     others = {
         _name(each["user"], wanted): each
@@ -66,23 +65,18 @@ def read_people(
     }
     able = first is not None and "admin" in first.roles
     by_admin = admin() if able and others else None
-    states = gather([partial(_person, by_admin, each) for each in others.values()])
-    members = dict(zip(others, states, strict=True))
-    joining = not set(wanted) <= {*members, admin_email.lower()}
-    return People(members, _usernames(client, organization) if joining else {})
+    members = gather_by(others, lambda name: _person(by_admin, others[name]))
+    if set(wanted) <= {*members, admin_email.lower()}:
+        return People(members, {})
+    users = [each["user"] for each in in_organization(client, identities.organization_id(client))]
+    return People(members, {name: user["username"] for user in users for name in names_of(user)})
 
 
 def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
     id, held = listed["id"], None
     if by_admin is not None:
-        at = {"projectMembershipId": id}
-        held = model.read(by_admin, model.OF_PERSONS, at)
+        held = model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": id})
     return PersonState(id, roles_of(listed), held, listed.get("createdAt", ""))
-
-
-def _usernames(client: Client, organization: str) -> dict[str, str]:
-    users = [each["user"] for each in in_organization(client, organization)]
-    return {name: user["username"] for user in users for name in names_of(user)}
 
 
 def names_of(user: Mapping[str, Any]) -> list[str]:
@@ -118,11 +112,11 @@ def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
         )
 
 
-def refuse(workspace: Workspace, isolation: Isolation, admin_email: str) -> None:
+def refuse(goal: Goal) -> None:
     """Raise UserError if people can't have their roles as things are set."""
-    for _, message in contradictory(workspace, admin_email):
+    for _, message in contradictory(goal.desired, goal.admin_email):
         raise UserError(message)
-    if workspace.people and isolation == "viewer":
+    if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' leaves "
             "alone: set isolation to 'privilege', or remove `people` from the workspace file"
@@ -150,7 +144,7 @@ def read_names(client: Client) -> KnownNames:
         [
             partial(all_of, client, "/api/v1/identities", "identities", {"orgId": organization}),
             partial(in_organization, client, organization),
-            partial(_projects, client),
+            partial(contents.projects, client),
         ]
     )
     return KnownNames(
@@ -158,10 +152,3 @@ def read_names(client: Client) -> KnownNames:
         {each["user"]["id"]: each["user"]["username"] for each in people},
         {each["id"]: each["slug"] for each in projects},
     )
-
-
-def _projects(client: Client) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = client.get(
-        "/api/v1/projects", params={"type": "secret-manager"}
-    )["projects"]
-    return listed

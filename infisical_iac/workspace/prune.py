@@ -6,24 +6,23 @@ deleted, but as what goes along with something that holds it; that is then delet
 name was typed.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
-from infisical_iac.api.lists import gather
-from infisical_iac.api.universal_auth import universal_auth
+from infisical_iac.api.lists import gather_by
+from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
-from infisical_iac.workspace.holdings import Holding
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import AccountState, Actual, Import
+from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
 
 
@@ -36,7 +35,7 @@ class Unnamed:
         imports: those in folders that stay, and those in folders that go.
     """
 
-    holding: Holding
+    environment: EnvironmentState
     folders: tuple[str, ...]
     imports: tuple[Import, ...] = ()
 
@@ -52,7 +51,7 @@ class Unnamed:
 
 
 def unnamed(
-    desired: Workspace, actual: Actual, memory: Memory, held: Iterable[Holding]
+    desired: Workspace, actual: Actual, memory: Memory, held: Iterable[EnvironmentState]
 ) -> list[Unnamed]:
     """Return what was made and is not desired, by environment.
 
@@ -61,33 +60,28 @@ def unnamed(
         held: what the environments of `actual` hold.
     """
     named = {each.id for each in match_environments(desired, actual, memory.environments).values()}
-    found = (_unnamed(desired, memory, each, named) for each in held)
-    return [each for each in found if each.folders or each.imports]
-
-
-def _unnamed(desired: Workspace, memory: Memory, held: Holding, named: Collection[str]) -> Unnamed:
-    id, made = held.environment.id, memory.made
-    if id in made and id not in named:
-        return Unnamed(held, ("",))
-    services = desired.services.values() if id in named else ()
-    wanted = {(service.folder, (id, each)) for service in services for each in service.imports}
-    stay = set(desired.folders) if id in named else set()
-    # One that was renamed stays too, with what it imports, also where its name is taken.
-    known = memory.folders.get(id, {})
-    now = match_folders(desired, held.folders, known) if id in named else {}
-    stay |= {*now.values()}
-    back = {path: folder for folder, path in now.items()}
-    folders = [path for path, each in held.folders.items() if each in made and path not in stay]
-    imports = [
-        each
-        for each in held.imports
-        if each.id in made and (back.get(each.folder, each.folder), each.source) not in wanted
-    ]
-    return Unnamed(held, tuple(sorted(folders, key=_innermost_first)), tuple(imports))
-
-
-def _innermost_first(path: str) -> tuple[int, str]:
-    return -path.count("/"), path
+    found = []
+    for each in held:
+        id, made = each.id, memory.made
+        if id in made and id not in named:
+            found.append(Unnamed(each, ("",)))
+            continue
+        services = desired.services.values() if id in named else ()
+        wanted = {(service.folder, (id, one)) for service in services for one in service.imports}
+        # One that was renamed stays too, with what it imports, also where its name is taken.
+        known = memory.folders.get(id, {})
+        now = match_folders(desired, each.folders, known) if id in named else {}
+        back = {path: folder for folder, path in now.items()}
+        stay = {*desired.folders, *back} if id in named else set()
+        folders = [path for path, one in each.folders.items() if one in made and path not in stay]
+        folders.sort(key=lambda path: (-path.count("/"), path))
+        imports = [one for one in each.all_imports if one.id in made]
+        gone = [
+            one for one in imports if (back.get(one.folder, one.folder), one.source) not in wanted
+        ]
+        if folders or gone:
+            found.append(Unnamed(each, tuple(folders), tuple(gone)))
+    return found
 
 
 def describe_contents(
@@ -99,9 +93,9 @@ def describe_contents(
         folder: one of `leaving.folders`; what is in another one further inside goes with that.
         secrets: how many each folder of the environment has.
     """
-    held = leaving.holding
+    held = leaving.environment
     foreign = [path for path, id in held.folders.items() if id not in made]
-    imports = [each.folder for each in held.imports if each.id not in made]
+    imports = [each.folder for each in held.all_imports if each.id not in made]
     return _listed(
         {
             "secret": sum(n for path, n in secrets.items() if leaving.goes_with(folder, path)),
@@ -137,10 +131,8 @@ class Removal:
 
 def find(
     client: Client,
-    desired: Workspace,
+    goal: Goal,
     actual: Actual,
-    memory: Memory,
-    *,
     findings: Sequence[ForeignAccess],
     credentials: Callable[[], Mapping[str, str]],
 ) -> list[Removal]:
@@ -148,50 +140,46 @@ def find(
     longer names, in the order to take it away.
 
     Args:
-        client: with the token of the deployer.
         actual: as read just now.
         findings: the access, without what is accepted.
         credentials: reads the client ids in the credentials on the host, by path; called only
             where an identity is to be removed.
-
-    Raises ApiError or Unreachable, and what `credentials` does.
     """
+    memory = goal.memory
     if actual.project is None:
         return []
     left = [each.id for each in findings if each.removal is None]
     going = sorted(identities.read_all(client, left), key=lambda each: (each.name, each.id))
-    accounts = gather([partial(_account, client, each) for each in going])
+    able = [each.id for each in going if each.has_universal_auth]
+    auths = gather_by(able, partial(universal_auth, client))
     found = [
         *(Removal(each.id, each.removal) for each in findings if each.removal is not None),
-        *_identities(accounts, credentials() if accounts else {}),
+        *_identities(going, auths, credentials() if going else {}),
     ]
     if memory.made:
         project = actual.project.id
         held = holdings.read(client, project, actual.environments)
-        unnamed_here = unnamed(desired, actual, memory, held)
-        slugs = [each.holding.environment.slug for each in unnamed_here if each.folders]
-        counts = gather([partial(holdings.count_secrets, client, project, slug) for slug in slugs])
-        found += removals(project, memory, unnamed_here, dict(zip(slugs, counts, strict=True)))
+        unnamed_here = unnamed(goal.desired, actual, memory, held)
+        slugs = [each.environment.slug for each in unnamed_here if each.folders]
+        counts = gather_by(slugs, partial(holdings.count_secrets, client, project))
+        found += removals(project, memory, unnamed_here, counts)
     return found
 
 
-def _account(client: Client, identity: Identity) -> AccountState:
-    has_auth = identity.has_universal_auth
-    return AccountState(identity, universal_auth(client, identity.id) if has_auth else None)
-
-
 def _identities(
-    accounts: Sequence[AccountState], credentials: Mapping[str, str]
+    going: Sequence[Identity],
+    auths: Mapping[str, UniversalAuth | None],
+    credentials: Mapping[str, str],
 ) -> Iterator[Removal]:
     """The identities, and before them their credentials: a file must not outlive its use."""
-    clients = {each.auth.client_id for each in accounts if each.auth}
+    clients = {each.client_id for each in auths.values() if each}
     for path, client_id in sorted(credentials.items()):
         if client_id in clients:
             name = path.removeprefix(f"{DIRECTORY}/").removesuffix(".env")
             yield Removal(path, Change("-", f"credentials {name}"), file=path)
-    for each in accounts:
-        call = Call("DELETE", ("/api/v1/identities", each.identity.id))
-        yield Removal(each.identity.id, Change("-", f"identity {each.identity.name}", "", (call,)))
+    for each in going:
+        call = Call("DELETE", ("/api/v1/identities", each.id))
+        yield Removal(each.id, Change("-", f"identity {each.name}", "", (call,)))
 
 
 def removals(
@@ -207,23 +195,21 @@ def removals(
         secrets: by the slug of each environment whose folders leave, how many secrets each
             folder has.
     """
-    found: list[Removal] = []
-    for each in left:
-        found += [_import(project, each.holding, one) for one in each.imports]
+    found = [_import(project, each.environment, one) for each in left for one in each.imports]
     for each in sorted(left, key=lambda each: each.is_whole):
         for path in each.folders:
-            slug = each.holding.environment.slug
+            slug = each.environment.slug
             holds = describe_contents(each, path, memory.made, secrets[slug])
             found.append(
-                _folder(project, slug, each.holding.folders[path], path, holds)
+                _folder(project, slug, each.environment.folders[path], path, holds)
                 if path
-                else _environment(project, each.holding, holds)
+                else _environment(project, each.environment, holds)
             )
     return found
 
 
-def _import(project: str, held: Holding, gone: Import) -> Removal:
-    slug = held.environment.slug
+def _import(project: str, held: EnvironmentState, gone: Import) -> Removal:
+    slug = held.slug
     body = {"projectId": project, "environment": slug, "path": gone.folder}
     call = Call("DELETE", ("/api/v2/secret-imports", gone.id), body)
     what = f"import of {gone.source[1]} into {gone.folder} in {slug}"
@@ -239,8 +225,8 @@ def _folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
     return Removal(id, change, f"{slug}{path}" if holds else "", holds)
 
 
-def _environment(project: str, held: Holding, holds: str) -> Removal:
-    id, slug = held.environment.id, held.environment.slug
+def _environment(project: str, held: EnvironmentState, holds: str) -> Removal:
+    id, slug = held.id, held.slug
     call = Call("DELETE", ("/api/v1/projects", project, "environments", id))
     detail = "restorable until the server's grace period ends"
     change = Change(

@@ -20,8 +20,8 @@ from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.memory import Goal, Memory
+from infisical_iac.workspace.model import Isolation
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -36,19 +36,17 @@ _CLIENT_ID = "INFISICAL_CLIENT_ID="
 Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True)
-class Reached:
+@dataclass(frozen=True, kw_only=True)
+class Reached(Goal):
     """An Infisical, and what is wanted inside it.
 
     Attributes:
-        client: with the token of the deployer.
         address: where services reach it.
         deployer: the deployer's client id.
         deployer_secret: the id of the deployer's client secret; empty where it isn't known.
         admin: logs the administrator in, the first time it is called; raises a UserError where
             that can't be done.
         has_admin: whether it can be done.
-        memory: of earlier runs; empty at a URL.
         remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
@@ -61,10 +59,6 @@ class Reached:
     deployer: str
     admin: Callable[[], Client]
     has_admin: bool
-    desired: Workspace
-    isolation: Isolation
-    admin_email: str
-    memory: Memory = field(default_factory=Memory)
     remember: Callable[[Memory], None] | None = None
     credentials: Callable[[], Mapping[str, str]] = dict
     deployer_secret: str = ""
@@ -91,15 +85,12 @@ def reach(
 
     Raises a UserError if neither can be had.
     """
-    url = os.environ.get("INFISICAL_API_URL", "")
-    if url:
-        with _at(
-            url, file or Path("group_data/chainalign.yaml"), isolation, needs_admin
-        ) as reached:
-            yield reached
+    if url := os.environ.get("INFISICAL_API_URL", ""):
+        way = _at(url, file or Path("group_data/chainalign.yaml"), isolation, needs_admin)
     else:
-        with _on_host(inventory, file, isolation, lock) as reached:
-            yield reached
+        way = _on_host(inventory, file, isolation, lock)
+    with way as reached:
+        yield reached
 
 
 @contextmanager
@@ -159,7 +150,7 @@ def _on_host(
     from infisical_iac.workspace import reconcile
 
     with connected(inventory) as host:
-        settings = load_settings(_data(host))
+        settings = load_settings(host.data.dict())  # type: ignore[no-untyped-call]
         if lock:
             lock(host)
         yield Reached(
@@ -197,15 +188,6 @@ def _discard(paths: Sequence[str]) -> None:
 
     if paths:
         remove(*paths, doing="remove credentials")
-
-
-def _data(host: "Host") -> Mapping[str, object]:
-    data: Mapping[str, object] = host.data.dict()  # type: ignore[no-untyped-call]
-    return data
-
-
-if TYPE_CHECKING:
-    from pyinfra.api.host import Host
 
 
 @dataclass(frozen=True)

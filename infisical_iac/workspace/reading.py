@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.stack import session
@@ -124,34 +123,21 @@ class Reach:
 
 
 def before(deployer: Client, slug: str, port: int) -> Reach | None:
-    """Return what the first service is shown whose credentials on the host work; None without.
-
-    Args:
-        slug: of the project.
-    """
-    try:
-        return _before(deployer, slug, port)
-    except UserError:
-        return None
-
-
-def _before(deployer: Client, slug: str, port: int) -> Reach | None:
-    listed = run(f"ls {DIRECTORY} 2>/dev/null || true", doing="list the credentials").split()
-    for name in [each for each in sorted(listed) if each.endswith(".env")][:_MOST_FILES]:
-        text = run(f"cat {DIRECTORY}/{name}", doing=f"read {DIRECTORY}/{name}")
-        credential = parse(text)
-        if credential is None:
-            continue
-        try:
-            shown = _shown(deployer, credential, slug, port)
-        except ApiError as error:
-            if error.status != 401:
-                raise
-            continue
-        # Without a project, or an API to ask, there is nothing to compare with.
-        if not shown:
-            return None
-        return Reach(name.removesuffix(".env"), credential, shown)
+    """Return what the first service is shown whose credentials on the host work; None without."""
+    with suppress(UserError):
+        listed = run(f"ls {DIRECTORY} 2>/dev/null || true", doing="list the credentials").split()
+        for name in [each for each in sorted(listed) if each.endswith(".env")][:_MOST_FILES]:
+            credential = parse(run(f"cat {DIRECTORY}/{name}", doing=f"read {DIRECTORY}/{name}"))
+            if credential is None:
+                continue
+            try:
+                shown = _shown(deployer, credential, slug, port)
+            except ApiError as error:
+                if error.status != 401:
+                    raise
+            else:
+                # Without a project, or an API to ask, there is nothing to compare with.
+                return Reach(name.removesuffix(".env"), credential, shown) if shown else None
     return None
 
 
@@ -194,33 +180,22 @@ def _refuse_difference(
     there: Secrets,
 ) -> None:
     has = now[generation] & common
-    if more := has - had:
-        names = named(there[id] for id in more)
-        raise CheckFailed(
-            f"the identity of {then.name} is shown what it was refused before, by {generation} of "
-            f"the secrets API: {names}",
-            code="checks.isolation",
-        )
-    if less := had - has:
-        names = named(there[id] for id in less)
-        raise CheckFailed(
-            f"the identity of {then.name} is not shown any more what it may read, by {generation} "
-            f"of the secrets API: {names}",
-            code="checks.reach",
-        )
+    for ids, how, code in (
+        (has - had, "is shown what it was refused before, by", "checks.isolation"),
+        (had - has, "is not shown any more what it may read, by", "checks.reach"),
+    ):
+        if ids:
+            raise CheckFailed(
+                f"the identity of {then.name} {how} {generation} of the secrets API: "
+                f"{named(there[id] for id in ids)}",
+                code=code,
+            )
 
 
 def _existing(deployer: Client, slug: str) -> list[str]:
     project = project_here(deployer, slug)
-    environments = [each["slug"] for each in project["environments"]] if project else []
-    client = deployer.patient()
-    listed = gather(
-        [
-            partial(contents.secrets, client, (project or {})["id"], each, values=False)
-            for each in environments
-        ]
-    )
-    return [each["id"] for secrets in listed for each in secrets]
+    found = contents.secrets_of(deployer.patient(), project, values=False) if project else {}
+    return [each["id"] for secrets in found.values() for each in secrets]
 
 
 def _shown(

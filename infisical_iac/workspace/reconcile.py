@@ -15,18 +15,24 @@ from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, settle, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import apply, converge
-from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.foreign_actual import read_access
-from infisical_iac.workspace.memory import Memory, find_project, learn, parse, remember, render
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.converge import apply, converge, difference
+from infisical_iac.workspace.foreign_actual import find_foreign
+from infisical_iac.workspace.memory import (
+    Goal,
+    Memory,
+    find_project,
+    learn,
+    parse,
+    remember,
+    render,
+)
 from infisical_iac.workspace.state import Actual
 
 # Which object is which, so that one renamed by hand is known again, and what runs made.
@@ -41,45 +47,31 @@ _declared: dict[str, dict[str, Any]] = {}
 
 
 @telling_operation
-def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> Commands:
-    """Make project, environments, folders, imports, identities and people as `desired`.
+def converged(*, goal: Goal, port: int) -> Commands:
+    """Make project, environments, folders, imports, identities and people as desired.
 
     Nothing that this project did not make is deleted. What was read last is kept for
     `actual`.
     """
-    known, found, unseen = Memory(), Actual(""), ""
     for each in (_latest, _secrets, _declared):
         each.pop(host.name, None)
+    found, unseen = Actual(""), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
         unseen = session.unseen()
     else:
-        known, admin = remembered(), cache(partial(session.administrator, port))
+        admin = cache(partial(session.administrator, port))
+        goal = replace(goal, memory=remembered())
         try:
-            found = read(
-                session.deployer(port),
-                workspace=desired,
-                isolation=isolation,
-                admin_email=admin_email,
-                admin=admin,
-                remembered=known,
-            )
+            found = read(session.deployer(port), goal, admin)
         except ApiError as error:
             if not _is_seen_later(error):
                 raise
             unseen = _SEEN_LATER
-        if not unseen:
+        else:
             _latest[host.name] = found
-            _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
-    yield from decide(
-        desired,
-        found,
-        known,
-        isolation=isolation,
-        admin_email=admin_email,
-        port=port,
-        unseen=unseen,
-    )
+            _tell_foreign(goal, found, admin, port)
+    yield from decide(goal, found, port, unseen=unseen)
 
 
 def _is_seen_later(error: BaseException | None) -> bool:
@@ -87,37 +79,22 @@ def _is_seen_later(error: BaseException | None) -> bool:
     return isinstance(error, ApiError) and error.status == 403 and journal.will_change(_DEPLOYER)
 
 
-def decide(
-    desired: Workspace,
-    found: Actual,
-    known: Memory,
-    *,
-    isolation: Isolation,
-    admin_email: str,
-    port: int,
-    unseen: str = "",
-) -> Commands:
+def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Commands:
     """Decide what is to be changed inside Infisical, by what is found there.
 
     `unseen` tells why nobody can know; it is empty if one can.
     """
-    changes = difference(
-        desired, found, isolation=isolation, admin_email=admin_email, remembered=known
-    )
-    due = [each for each in changes if each.kind != "!"]
-    if unseen:
-        yield Unknown(unseen)
-    elif due:
-        yield from changes
-    elif remember(desired, found, known) == known:
-        yield from changes
-        if not changes:
+    items: list[Item] = [*difference(goal, found)]
+    blocked = all(each.kind == "!" for each in items)
+    if blocked and not unseen and remember(goal, found) == goal.memory:
+        yield from items
+        if not items:
             yield UpToDate("the workspace is as its file says")
         return
-    else:
-        yield from changes
-        yield Item("~", MEMORY, "which object is which")
-    yield step(_converge, desired, isolation, admin_email, port)
+    if blocked:
+        items.append(Item("~", MEMORY, "which object is which"))
+    yield from [Unknown(unseen)] if unseen else items
+    yield step(_converge, goal, port)
 
 
 def actual() -> Actual | None:
@@ -128,8 +105,8 @@ def actual() -> Actual | None:
 def beyond(port: int) -> Beyond | None:
     """Count what the current host's instance has besides what is declared.
 
-    Returns None where the workspace couldn't be read in this run. Raises ApiError or Unreachable,
-    and what `session.administrator` does.
+    Returns None where the workspace couldn't be read in this run. Raises as
+    `session.administrator` does.
     """
     declared = _declared.get(host.name)
     return count_beyond(session.administrator(port), **declared) if declared else None
@@ -143,24 +120,15 @@ def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _tell_foreign(
-    desired: Workspace,
-    found: Actual,
-    known: Memory,
-    admin: Callable[[], Client],
-    isolation: Isolation,
-    admin_email: str,
-    port: int,
-) -> None:
+def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
     try:
-        access = read_access(
+        access, findings, notes = find_foreign(
             session.deployer(port),
-            desired,
+            goal,
             found,
-            isolation=isolation,
-            admin=admin,
-            admin_email=admin_email,
+            admin,
             deployer=session.deployer_id(port),
+            deployer_secret=session.deployer_secret(port),
         )
     except ApiError as error:  # what differs is repaired nevertheless
         journal.foreign([Item("*", "access to the project", f"can't be told: {error}")], ())
@@ -168,19 +136,14 @@ def _tell_foreign(
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
         "organization": found.organization_id,
-        "projects": {found.project.id if found.project else "", known.canary},
+        "projects": {found.project.id if found.project else "", goal.memory.canary},
         "identities": foreign.declared_identities(found, access.deployer),
     }
-    secret = session.deployer_secret(port)
-    findings = foreign.find(
-        desired, found, access, known, admin_email=admin_email, deployer_secret=secret
-    )
-    told, notes = foreign.told(findings, desired, access)
-    journal.foreign((each.item for each in told), notes)
+    journal.foreign((each.item for each in findings), notes)
 
 
-def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> None:
-    known = remembered()
+def _converge(goal: Goal, port: int) -> None:
+    goal = replace(goal, memory=remembered())
     made: list[Change] = []
 
     def tell(change: Change) -> None:
@@ -190,17 +153,9 @@ def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: 
             journal.current().shown.append(change.shown)
             logger.info(f"{host.print_prefix}{change.shown}")
 
-    found = converge(
-        session.deployer(port),
-        desired,
-        isolation=isolation,
-        admin_email=admin_email,
-        remembered=known,
-        tell=tell,
-        admin=partial(session.administrator, port),
-    )
-    _latest[host.name] = found
-    keep(learn(session.deployer(port), desired, known, found, made))
+    admin = partial(session.administrator, port)
+    found = _latest[host.name] = converge(session.deployer(port), goal, tell, admin)
+    keep(learn(session.deployer(port), goal, found, made))
 
 
 def keep(memory: Memory) -> None:
@@ -215,9 +170,7 @@ def remembered() -> Memory:
 
 
 def project_here(client: Client, slug: str) -> dict[str, Any] | None:
-    """Return the project that the file means by its slug on the current host, also one that was
-    renamed by hand; None without one. Raises ApiError or Unreachable.
-    """
+    """Return the current host's project that a slug means, also one renamed by hand, or None."""
     return find_project(client, slug, remembered())[0]
 
 
@@ -232,11 +185,10 @@ def kept(*, admin_email: str, port: int) -> Commands:
     """
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring Infisical up.
-        due, unseen = canary.due(Canary(), admin_email), session.unseen()
-        yield from decide_canary(due, admin_email, port, unseen=unseen)
+        due = canary.due(Canary(), admin_email)
+        yield from decide_canary(due, admin_email, port, unseen=session.unseen())
         return
-    client = session.deployer(port)
-    known = remembered().canary
+    client, known = session.deployer(port), remembered().canary
     try:
         found = canary.look(client, admin_email, known)
     except CheckFailed as error:
@@ -257,16 +209,8 @@ def decide_canary(
         is_known: whether the host remembers which project is the canary's.
         unseen: why nobody can know; empty if one can.
     """
-    if unseen:
-        yield Unknown(unseen)
-    elif due:
-        yield from due
-    elif is_known:
-        yield UpToDate("the canary lives")
-        return
-    else:
-        yield Item("~", MEMORY, "which project is the canary's")
-    yield step(_keep, admin_email, port)
+    unknown = [] if is_known else [Item("~", MEMORY, "which project is the canary's")]
+    yield from settle(due or unknown, step(_keep, admin_email, port), "the canary lives", unseen)
 
 
 def _keep(admin_email: str, port: int) -> None:

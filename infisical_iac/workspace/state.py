@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.universal_auth import UniversalAuth
+from infisical_iac.workspace.change import Made
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,9 @@ class ProjectState:
         return cls(read["id"], read)
 
     @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.fields["name"])
-
-    @property
     def slug(self) -> str:
         """Its slug."""
         return str(self.fields["slug"])
-
-    @property
-    def is_delete_protected(self) -> bool:
-        """Return whether the server refuses to delete it."""
-        return bool(self.fields["hasDeleteProtection"])
 
 
 class Import(NamedTuple):
@@ -52,24 +43,20 @@ class EnvironmentState:
     Attributes:
         folders: the ids of its folders by path.
         imports: by the path of a folder, the imports into it in their order; of two values the
-            later import's wins. Only of the folders of services that import something.
+            later import's wins. Only of the folders that were asked for.
     """
 
     id: str
     slug: str
     name: str
-    position: int
+    position: int = 0
     folders: Mapping[str, str] = field(default_factory=dict)
-    imports: Mapping[str, tuple[Import, ...]] = field(default_factory=dict)
+    imports: Mapping[str, Sequence[Import]] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class DeletedEnvironment:
-    """An environment that was deleted but can be restored."""
-
-    id: str
-    slug: str
-    name: str
+    @property
+    def all_imports(self) -> list[Import]:
+        """The imports into all folders, folder by folder."""
+        return [each for found in self.imports.values() for each in found]
 
 
 @dataclass(frozen=True)
@@ -156,6 +143,7 @@ class Actual:
 
     Attributes:
         project: None while there is none of the slug.
+        deleted: environments that can be restored.
         accounts: our own identities among those desired, by the name that they should have.
         duplicates: further identities of those accounts.
         admin: the first administrator's membership of the project, None without one.
@@ -169,7 +157,7 @@ class Actual:
     organization_id: str
     project: ProjectState | None = None
     environments: tuple[EnvironmentState, ...] = ()
-    deleted: tuple[DeletedEnvironment, ...] = ()
+    deleted: tuple[EnvironmentState, ...] = ()
     accounts: Mapping[str, AccountState] = field(default_factory=dict)
     duplicates: tuple[Duplicate, ...] = ()
     admin: PersonState | None = None
@@ -178,6 +166,22 @@ class Actual:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     usurper: str = ""
     listed: ServerLists = field(default_factory=ServerLists, repr=False, compare=False)
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project, also of one that is still to be made."""
+        return self.project.id if self.project else Made("project")
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The ids of the identities of the accounts."""
+        return frozenset(each.identity.id for each in self.accounts.values())
+
+
+def deleted_environments(project: Mapping[str, Any]) -> tuple[EnvironmentState, ...]:
+    """Return the environments of a project, as the server gives it, that can be restored."""
+    listed = project["deletedEnvironments"]
+    return tuple(EnvironmentState(each["id"], each["slug"], each["name"]) for each in listed)
 
 
 def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:

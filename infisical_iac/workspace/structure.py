@@ -1,15 +1,17 @@
 """Compare the project, its environments and its folders."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.workspace.change import Call, Change, Made, blocked, drift, words
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Environment, Workspace
-from infisical_iac.workspace.state import Actual, DeletedEnvironment, EnvironmentState
+from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
+_PROJECTS = "/api/v1/projects"
 _FOLDERS, _IMPORTS = "/api/v2/folders", "/api/v2/secret-imports"
-_NOTHING: Mapping[str, str] = {}
+# The environment that requests act in, as each says it; folders are named as at that moment.
+At = Mapping[str, str]
 
 
 def match_folders(
@@ -36,29 +38,33 @@ def match_folders(
     return matched
 
 
-class Place:
-    """One environment, in which requests find folders by what they are called at that moment."""
+def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
+    """Yield the differences in folders and imports: renamed, missing or out of order.
 
-    def __init__(self, project: str, slug: str, there: EnvironmentState | None) -> None:
-        self._project, self.slug, self.there = project, slug, there
-
-    def body(self, path: str) -> dict[str, str]:
-        """Return what every request says of where it acts."""
-        return {"projectId": self._project, "environment": self.slug, "path": path or "/"}
-
-
-def changes(
-    desired: Workspace, place: Place, remembered: Mapping[str, str] = _NOTHING
-) -> Iterator[Change]:
-    """Folders renamed or missing, and imports missing or out of order.
-
-    A folder whose name another one has, which stays, is blocked, and nothing is done in it.
+    What a deleted environment holds shows only once it is restored: the next reading tells. A
+    folder whose name another one has, which stays, is blocked, and nothing is done in it.
     """
-    there = place.there.folders if place.there else _NOTHING
-    matched = match_folders(desired, there, remembered)
+    matched = match_environments(desired, actual, remembered.environments)
+    stuck = _stuck_environments(desired, matched, actual)
+    for wanted in desired.environments:
+        there = matched.get(wanted.slug)
+        if wanted.slug in stuck:
+            continue
+        if there is None and deleted_one(wanted, actual, remembered.environments):
+            continue
+        there = there or EnvironmentState("", wanted.slug, wanted.name)
+        at = {"projectId": actual.project_id, "environment": wanted.slug}
+        yield from _contents(desired, at, there, remembered.folders.get(there.id, {}))
+
+
+def _contents(
+    desired: Workspace, at: At, there: EnvironmentState, remembered: Mapping[str, str]
+) -> Iterator[Change]:
+    slug = at["environment"]
+    matched = match_folders(desired, there.folders, remembered)
     back = {now: folder for folder, now in matched.items()}
     held: dict[tuple[str, str], str] = {}  # which folder has which name in which desired folder
-    for path in there:
+    for path in there.folders:
         above, _, name = path.rpartition("/")
         held[back.get(above, above), name] = path
     stuck = _stuck(
@@ -71,18 +77,19 @@ def changes(
     for folder in sorted(stuck):
         now = f"it is called {matched[folder]} now, and " if folder in matched else ""
         reason = f"{now}another folder has its name: rename or delete one of them in Infisical"
-        yield blocked(f"folder {folder} in {place.slug}", reason)
+        yield blocked(f"folder {folder} in {slug}", reason)
     free = {folder: now for folder, now in matched.items() if not _is_in(folder, stuck)}
-    yield from _renamed(free, held, place, there)
+    yield from _renamed(free, held, at, there.folders)
     for folder in desired.folders:
         if folder not in matched and not _is_in(folder, stuck):
-            path, _, name = folder.rpartition("/")
-            call = Call("POST", (_FOLDERS,), {**place.body(path), "name": name})
-            yield Change("+", f"folder {folder} in {place.slug}", calls=(call,))
+            path, name = _key(folder)
+            call = Call("POST", (_FOLDERS,), {**at, "path": path or "/", "name": name})
+            yield Change("+", f"folder {folder} in {slug}", calls=(call,))
     for service in desired.services.values():
         if not _is_in(service.folder, stuck):
-            sources = tuple(each for each in service.imports if not _is_in(each, stuck))
-            yield from _imports(service.folder, sources, place)
+            sources = [each for each in service.imports if not _is_in(each, stuck)]
+            present = there.imports.get(service.folder, ())
+            yield from _imports(service.folder, sources, at, there.id, present)
 
 
 def _stuck(holders: Mapping[str, str | None]) -> set[str]:
@@ -114,43 +121,42 @@ def _key(folder: str) -> tuple[str, str]:
 def _renamed(
     matched: Mapping[str, str],
     held: dict[tuple[str, str], str],
-    place: Place,
+    at: At,
     there: Mapping[str, str],
 ) -> Iterator[Change]:
     for folder, now in matched.items():
         parent, name = _key(folder)
-        old = now.rpartition("/")[2]
         if held.get((parent, name)) == now:
             continue
         calls = []
         if other := held.get((parent, name)):
             # It gets its own name in its turn, and gives way until then.
-            calls.append(_name(place, there[other], parent, f"{name}-moving"))
+            calls.append(_name(at, there[other], parent, f"{name}-moving"))
             held[parent, f"{name}-moving"] = other
-        calls.append(_name(place, there[now], parent, name))
+        calls.append(_name(at, there[now], parent, name))
         held = {key: path for key, path in held.items() if path != now}
         held[parent, name] = now
-        what = f"folder {folder} in {place.slug}"
-        yield Change("~", what, f"name {old} → {name}", tuple(calls))
+        detail = f"name {now.rpartition('/')[2]} → {name}"
+        yield Change("~", f"folder {folder} in {at['environment']}", detail, tuple(calls))
 
 
-def _name(place: Place, id: str, parent: str, name: str) -> Call:
-    return Call("PATCH", (_FOLDERS, id), {**place.body(parent), "name": name})
+def _name(at: At, id: str, parent: str, name: str) -> Call:
+    return Call("PATCH", (_FOLDERS, id), {**at, "path": parent or "/", "name": name})
 
 
-def _imports(folder: str, sources: tuple[str, ...], place: Place) -> Iterator[Change]:
-    there = place.there
-    present = there.imports.get(folder, ()) if there else ()
+def _imports(
+    folder: str, sources: Sequence[str], at: At, environment: str, present: Sequence[Import]
+) -> Iterator[Change]:
+    slug, at = at["environment"], {**at, "path": folder}
     # Which positions ours and others have, and which place in the order.
     positions = {str(each.id): each.position for each in present}
-    ids = {each.source[1]: each.id for each in present if there and each.source[0] == there.id}
+    ids = {each.source[1]: each.id for each in present if each.source[0] == environment}
     for source in sources:
         if source not in ids:
-            what = f"import of {source} into {folder} in {place.slug}"
+            what = f"import of {source} into {folder} in {slug}"
             made = Made(f"secretImport {what}")
-            origin = {"environment": place.slug, "path": source}
-            call = Call("POST", (_IMPORTS,), {**place.body(folder), "import": origin}, made)
-            yield Change("+", what, "", (call,))
+            body = {**at, "import": {"environment": slug, "path": source}}
+            yield Change("+", what, "", (Call("POST", (_IMPORTS,), body, made),))
             ids[source] = made
             positions[made] = max(positions.values(), default=0) + 1
     wanted = [ids[source] for source in sources]
@@ -159,10 +165,10 @@ def _imports(folder: str, sources: tuple[str, ...], place: Place) -> Iterator[Ch
         names = {id: source for source, id in ids.items()}
         detail = " → ".join(", ".join(names[id] for id in each) for each in (order, wanted))
         calls = tuple(
-            Call("PATCH", (_IMPORTS, id), {**place.body(folder), "import": {"position": position}})
+            Call("PATCH", (_IMPORTS, id), {**at, "import": {"position": position}})
             for id, position in _moves(positions, wanted)
         )
-        yield Change("~", f"imports into {folder} in {place.slug}", f"order {detail}", calls)
+        yield Change("~", f"imports into {folder} in {slug}", f"order {detail}", calls)
 
 
 def _moves(positions: dict[str, int], wanted: list[str]) -> Iterator[tuple[str, int]]:
@@ -252,8 +258,7 @@ def _stuck_environments(
 
 
 def _path(actual: Actual) -> tuple[str, ...]:
-    project = actual.project.id if actual.project else Made("project")
-    return ("/api/v1/projects", project, "environments")
+    return (_PROJECTS, actual.project_id, "environments")
 
 
 def _renamed_environments(
@@ -262,8 +267,7 @@ def _renamed_environments(
     parking = _parking(matched, actual)
     for wanted in desired.environments:
         there = matched.get(wanted.slug)
-        drift = _drift(wanted, there.slug, there.name) if there else {}
-        if there and drift:
+        if there and (drift := _drift(wanted, there)):
             detail = ", ".join(f"{key} {getattr(there, key)} → {drift[key]}" for key in drift)
             call = Call("PATCH", (*_path(actual), there.id), drift)
             yield Change("~", f"environment {wanted.slug}", detail, (*parking, call))
@@ -281,14 +285,14 @@ def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[C
     )
 
 
-def _drift(wanted: Environment, slug: str, name: str) -> dict[str, str]:
-    there = {"slug": slug, "name": name}
-    return {key: value for key, value in wanted.model_dump().items() if there[key] != value}
+def _drift(wanted: Environment, there: EnvironmentState) -> dict[str, str]:
+    dump = wanted.model_dump()
+    return {key: value for key, value in dump.items() if getattr(there, key) != value}
 
 
 def deleted_one(
     wanted: Environment, actual: Actual, remembered: Mapping[str, str]
-) -> DeletedEnvironment | None:
+) -> EnvironmentState | None:
     """The deleted environment that a desired one was, by its id of the last run or its slug."""
     id = remembered.get(wanted.slug)
     candidates = [each for each in actual.deleted if each.id == id or each.slug == wanted.slug]
@@ -296,17 +300,13 @@ def deleted_one(
 
 
 def _restored(
-    wanted: Environment, deleted: DeletedEnvironment, path: tuple[str, ...]
+    wanted: Environment, deleted: EnvironmentState, path: Sequence[str]
 ) -> Iterator[Change]:
     calls = [Call("POST", (*path, deleted.id, "restore"), {})]
-    drift = _drift(wanted, deleted.slug, deleted.name)
-    if drift:
+    if drift := _drift(wanted, deleted):
         calls.append(Call("PATCH", (*path, deleted.id), drift))
     detail = "deleted → restored, with all that it held"
     yield Change("~", f"environment {wanted.slug}", detail, tuple(calls))
-
-
-_PROJECTS = "/api/v1/projects"
 
 
 def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
@@ -319,18 +319,12 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
     what = f"project {wanted.slug}"
     fields = _fields(desired)
     if actual.project is None:
-        moved = sorted(
-            {
-                actual.elsewhere[id]
-                for id in remembered.environments.values()
-                if id in actual.elsewhere
-            }
-        )
-        if moved:
+        known = remembered.environments.values()
+        if moved := [actual.elsewhere[id] for id in known if id in actual.elsewhere]:
             yield blocked(
                 what,
-                f"that of the last run has the slug {moved[0]!r} now, and the workspace file says "
-                f"{wanted.slug!r}: set it back in Infisical, or write it into the file",
+                f"that of the last run has the slug {min(moved)!r} now, and the workspace file "
+                f"says {wanted.slug!r}: set it back in Infisical, or write it into the file",
             )
             return
         body = {
@@ -363,21 +357,3 @@ def _fields(desired: Workspace) -> Mapping[str, Any]:
         # Names of secrets are what programs ask for: nobody may write them in other letters.
         "autoCapitalization": False,
     }
-
-
-def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
-    """Return the differences in folders and imports of all environments.
-
-    What a deleted environment holds shows only once it is restored: the next reading tells.
-    """
-    matched = match_environments(desired, actual, remembered.environments)
-    project = actual.project.id if actual.project else Made("project")
-    stuck = _stuck_environments(desired, matched, actual)
-    for wanted in desired.environments:
-        there = matched.get(wanted.slug)
-        if wanted.slug in stuck:
-            continue
-        if there is None and deleted_one(wanted, actual, remembered.environments):
-            continue
-        known = remembered.folders.get(there.id, {}) if there else {}
-        yield from changes(desired, Place(project, wanted.slug, there), known)

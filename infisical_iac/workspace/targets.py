@@ -6,11 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, model_validator
 
-from infisical_iac.core.validation import is_confidential
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HOST = re.compile(r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?")
-_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
+from infisical_iac.core.validation import fitting, is_confidential, matching
 
 
 def _url(value: str) -> str:
@@ -29,22 +25,25 @@ def _url(value: str) -> str:
     return value.rstrip("/").removesuffix("/api")
 
 
-def _id(value: str) -> str:
-    if not _ID.fullmatch(value):
-        raise ValueError(f"{value!r} is no id; copy it from the end of the address in Dokploy")
-    return value
+def _has_no_parent(path: str) -> bool:
+    return bool(re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path)) and ".." not in path.split("/")
 
 
-def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError(f"{value!r} is no host; write it as ssh takes it, such as deploy@db-1")
-    return value
-
-
-def _path(value: str) -> str:
-    if not _PATH.fullmatch(value) or ".." in value.split("/"):
-        raise ValueError(f"{value!r} is no file; write its whole path such as /srv/app/secrets.env")
-    return value
+_Id = Annotated[
+    StrictStr,
+    matching(r"[A-Za-z0-9_-]{1,64}", "is no id; copy it from the end of the address in Dokploy"),
+]
+_Host = Annotated[
+    StrictStr,
+    matching(
+        r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?",
+        "is no host; write it as ssh takes it, such as deploy@db-1",
+    ),
+]
+_Path = Annotated[
+    StrictStr,
+    fitting(_has_no_parent, "is no file; write its whole path such as /srv/app/secrets.env"),
+]
 
 
 class _TargetEntry(BaseModel):
@@ -55,8 +54,8 @@ class DokployTarget(_TargetEntry):
     """The variables of an application or of a compose service in Dokploy, by its id."""
 
     url: Annotated[StrictStr, AfterValidator(_url)]
-    application: Annotated[StrictStr, AfterValidator(_id)] | None = None
-    compose: Annotated[StrictStr, AfterValidator(_id)] | None = None
+    application: _Id | None = None
+    compose: _Id | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -81,8 +80,8 @@ class DokployTarget(_TargetEntry):
 class FileTarget(_TargetEntry):
     """A file of its own on a host that `ssh` reaches."""
 
-    host: Annotated[StrictStr, AfterValidator(_host)]
-    path: Annotated[StrictStr, AfterValidator(_path)]
+    host: _Host
+    path: _Path
 
     def __str__(self) -> str:
         return f"{self.path} on {self.host}"

@@ -7,11 +7,10 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
-from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.converge import converge, difference
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
 
@@ -42,6 +41,11 @@ _FILE = (
 WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
 
 
+def goal(text: str) -> Goal:
+    """Return what is wanted, with nothing remembered."""
+    return Goal(desired=load(text), isolation="privilege", admin_email=EMAIL)
+
+
 @dataclass
 class Place:
     """A server with the deployer's and the administrator's way to it."""
@@ -64,13 +68,7 @@ class Place:
         return login.password(self.anyone, EMAIL, PASSWORD)
 
     def read(self, text: str = _FILE) -> Actual:
-        return read(
-            self.deployer,
-            workspace=load(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            admin=self.admin,
-        )
+        return read(self.deployer, goal(text), self.admin)
 
     def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
         """Return what the command line plans."""
@@ -95,27 +93,12 @@ class Place:
         )
 
     def plan(self, text: str = _FILE) -> list[str]:
-        changes = difference(
-            load(text),
-            self.read(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            remembered=Memory(),
-        )
-        return [str(change) for change in changes]
+        return [str(change) for change in difference(goal(text), self.read(text))]
 
     def settle(self, text: str = _FILE) -> list[str]:
         """Converge; what was done, in `told` as it was told."""
         self.told = []
-        actual = converge(
-            self.deployer,
-            load(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            remembered=Memory(),
-            tell=self.told.append,
-            admin=self.admin,
-        )
+        actual = converge(self.deployer, goal(text), self.told.append, self.admin)
         self.project = actual.project.id if actual.project else ""
         return [str(change) for change in self.told]
 

@@ -173,25 +173,11 @@ class Project:
         monkeypatch.setattr(session, "administrator", lambda _: self.by_password)
         found = journal.Journal(is_read=True)
         monkeypatch.setitem(journal._journals, HOST, found)
-        actual = read(
-            self.deployer,
-            workspace=self.desired,
-            isolation="privilege",
-            admin_email=EMAIL,
-            admin=lambda: self.by_password,
-            remembered=self.memory,
-        )
+        goal = self.reached()
+        actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.looks["workspace"] = found.current
-            reconcile._tell_foreign(
-                self.desired,
-                actual,
-                self.memory,
-                self.administrator(),
-                "privilege",
-                EMAIL,
-                8080,
-            )
+            reconcile._tell_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
                 journal=Journals({HOST: found}),
                 planned=lambda: ([], []),

@@ -11,7 +11,6 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError
-from infisical_iac.workspace.change import UNDECLARED
 from infisical_iac.workspace.memory import Memory
 
 from .inside import AUTH, HANDS, Inside, expected, second
@@ -26,6 +25,27 @@ pytestmark = pytest.mark.real
 WRITABLE: dict[str, list[str]] = json.loads(
     (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
 )
+
+# What can be set of an object that this project makes, and is left as people set it.
+UNDECLARED: dict[str, dict[str, str]] = {
+    "project": {
+        "description": "a text for people",
+        "pitVersionLimit": "how many versions are kept is a choice of cost, and hides no value",
+        "secretSharing": "sharing links is a choice of the people who use the web interface",
+        "showSnapshotsLegacy": "shows or hides a page of the web interface",
+        "secretDetectionIgnoreValues": "what the scanner of the web interface passes over",
+        "enforceEncryptedSecretManagerSecretMetadata": (
+            "concerns metadata of secrets, of which this project writes none"
+        ),
+    },
+    "environment": {},
+    "folder": {"description": "a text for people"},
+    "import": {},
+    "identity": {},
+    "universal auth": {},
+    "membership": {},
+    "privilege": {},
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from infisical_iac.core import remote
 from infisical_iac.workspace import client_secrets, credential_file, credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.reach import reach
 
 from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant
@@ -41,7 +42,8 @@ def _credentials(case: Case) -> Mapping[str, credential_file.Credential]:
     token = case.world.deployer.headers["Authorization"].split()[1]
     with Client(case.world.standin.url, token=token) as client:
         desired = load(case.workspace_file)
-        actual = read(client, workspace=desired, isolation="privilege", admin_email=EMAIL)
+        goal = Goal(desired=desired, isolation="privilege", admin_email=EMAIL)
+        actual = read(client, goal)
         steps = credentials.plan(desired, client_secrets.holders(client, actual), {})
         return {each.path: client_secrets.create(client, each) for each in steps}
 

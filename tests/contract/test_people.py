@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.workspace.people import renew
+from infisical_iac.workspace.access import renew
 
 from .first import set_up
 from .peopled import BEN, WITHOUT_BEN, Place, values, write

@@ -6,8 +6,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
-from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.converge import converge, difference
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
@@ -69,37 +68,17 @@ class PeopleDeployment(Deployment):
         )
 
     def actual(self, text: str = PEOPLE) -> Actual:
-        return read(
-            self.client,
-            workspace=load(text),
-            isolation="privilege",
-            admin_email=ADMIN,
-            admin=self.admin,
-            remembered=self.remembered,
-        )
+        return read(self.client, self.goal(load(text)), self.admin)
 
     def plan(self, text: str = PEOPLE) -> list[Change]:
-        return difference(
-            load(text),
-            self.actual(text),
-            isolation="privilege",
-            admin_email=ADMIN,
-            remembered=self.remembered,
-        )
+        return difference(self.goal(load(text)), self.actual(text))
 
     def settle(self, text: str = PEOPLE) -> list[str]:
         """Converge; what was done, as people read it, and in `told` as it was told."""
         self.told = []
-        actual = converge(
-            self.client,
-            load(text),
-            isolation="privilege",
-            admin_email=ADMIN,
-            remembered=self.remembered,
-            tell=self.told.append,
-            admin=self.admin,
-        )
-        self.remembered = remember(load(text), actual, self.remembered)
+        goal = self.goal(load(text))
+        actual = converge(self.client, goal, self.told.append, self.admin)
+        self.remembered = remember(goal, actual)
         return [str(change) for change in self.told]
 
     def seat(self, email: str) -> dict[str, Any]:

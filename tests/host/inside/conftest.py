@@ -12,7 +12,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import EverybodysAccess
 from infisical_iac.workspace.foreign_actual import read_access
-from infisical_iac.workspace.memory import Memory, parse
+from infisical_iac.workspace.memory import Goal, Memory, parse
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
@@ -50,27 +50,25 @@ def memory(connection: Connection) -> Memory:
 
 
 @pytest.fixture(scope="session")
-def inside(
-    deployer: Client, admin: Client, workspace: Workspace, settings: Settings, memory: Memory
-) -> Actual:
-    """Return what is inside Infisical."""
-    return succeeding(
-        lambda: actual.read(
-            deployer,
-            workspace=workspace,
-            isolation=settings.workspace.isolation,
-            admin_email=settings.workspace.admin_email,
-            admin=lambda: admin,
-            remembered=memory,
-        )
+def goal(workspace: Workspace, settings: Settings, memory: Memory) -> Goal:
+    return Goal(
+        desired=workspace,
+        isolation=settings.workspace.isolation,
+        admin_email=settings.workspace.admin_email,
+        memory=memory,
     )
 
 
+@pytest.fixture(scope="session")
+def inside(deployer: Client, admin: Client, goal: Goal) -> Actual:
+    """Return what is inside Infisical."""
+    return succeeding(lambda: actual.read(deployer, goal, lambda: admin))
+
+
 class Seen(NamedTuple):
-    """Everybody's access, what the host remembers, and the id of the deployer's client secret."""
+    """Everybody's access, and the id of the deployer's client secret."""
 
     access: EverybodysAccess
-    memory: Memory
     deployer_secret: str
 
 
@@ -80,26 +78,21 @@ def seen_access(
     deployer: Client,
     admin: Client,
     inside: Actual,
-    workspace: Workspace,
-    settings: Settings,
-    memory: Memory,
+    goal: Goal,
     secrets: dict[str, Secret],
 ) -> Seen:
     access = succeeding(
         lambda: read_access(
             deployer,
-            workspace,
+            goal,
             inside,
-            isolation=settings.workspace.isolation,
-            admin=lambda: admin,
-            admin_email=settings.workspace.admin_email,
-            deployer=secrets["deployer.env: INFISICAL_CLIENT_ID"].reveal(),
+            lambda: admin,
+            secrets["deployer.env: INFISICAL_CLIENT_ID"].reveal(),
         )
     )
     first = connection.quietly("head -n 1 /etc/infisical/deployer.env")
     return Seen(
         access,
-        memory,
         first.removeprefix("# client secret ").strip() if first.startswith("# client") else "",
     )
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import foreign
 from infisical_iac.workspace.foreign import ForeignAccess, Kind
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.state import Actual
 from tests.host.inside.conftest import Seen
 
@@ -24,18 +23,9 @@ _SENTENCES: dict[Kind, str] = {
 
 
 @pytest.fixture(scope="session")
-def findings(
-    inside: Actual, seen_access: Seen, workspace: Workspace, settings: Settings
-) -> list[ForeignAccess]:
-    found = foreign.find(
-        workspace,
-        inside,
-        seen_access.access,
-        seen_access.memory,
-        admin_email=settings.workspace.admin_email,
-        deployer_secret=seen_access.deployer_secret,
-    )
-    return foreign.told(found, workspace, seen_access.access)[0]
+def findings(inside: Actual, seen_access: Seen, goal: Goal) -> list[ForeignAccess]:
+    found = foreign.find(goal, inside, seen_access.access, seen_access.deployer_secret)
+    return foreign.told(found, goal.desired, seen_access.access)[0]
 
 
 def told(findings: Sequence[ForeignAccess], kind: Kind) -> str:

@@ -142,11 +142,12 @@ def test_of_several_own_identities_of_one_name_the_oldest_counts(client: Client)
 
 def test_universal_auth_is_attached_changed_and_read(client: Client) -> None:
     id = identities.create(client, ORGANIZATION, "deployer").id
-    assert attach_universal_auth(client, id, 600, 3600).ttl == 600
+    assert attach_universal_auth(client, id, 600, 3600).fields["accessTokenTTL"] == 600
     patch_universal_auth(client, id, 900, 3600)
     auth = universal_auth(client, id)
     assert auth is not None
-    assert (auth.ttl, auth.max_ttl) == (900, 3600)
+    times = [auth.fields[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")]
+    assert times == [900, 3600]
     found = identities.find(client, ORGANIZATION, "deployer")
     assert found is not None
     assert found.has_universal_auth

@@ -27,7 +27,7 @@ def _recorded() -> list[tuple[str, str, Any]]:
         spoil(deployment.server)
         deployment.deploy()
     desired = load(TEXT)
-    actual = read(deployment.client, workspace=desired, isolation="privilege", admin_email=ADMIN)
+    actual = read(deployment.client, deployment.goal(desired))
     for step in credentials.plan(desired, client_secrets.holders(deployment.client, actual), {}):
         client_secrets.create(deployment.client, step)
     holders = client_secrets.holders(deployment.client, actual)

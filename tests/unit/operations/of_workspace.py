@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 from infisical_iac.workspace import bootstrap, canary, credentials_issue, reconcile
+from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
 from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.credentials import Step, plan
-from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory, remember
+from infisical_iac.workspace.memory import Goal, Memory, remember
 from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.operations.cases import Cases, due, settled
@@ -27,11 +28,8 @@ _NEW_INSTANCE = (
 )
 _CONVERGE, _STORE, _KEEP = ("_converge",), ("_store",), ("_keep",)
 # What is due where nothing is inside.
-_ALL = [
-    *difference(
-        _WORKSPACE, Actual(""), isolation="privilege", admin_email=ADMIN, remembered=Memory()
-    )
-]
+_GOAL = Goal(desired=_WORKSPACE, isolation="privilege", admin_email=ADMIN)
+_ALL = difference(_GOAL, Actual(""))
 _CANARY = canary.due(Canary(), ADMIN)
 _CREDENTIALS = plan(_WORKSPACE, {}, {})
 _FIRST = _CREDENTIALS[0]
@@ -42,20 +40,13 @@ def _converged() -> tuple[Actual, Memory]:
     """Return what is inside once all is made, and what is remembered then."""
     deployment = Deployment()
     deployment.converge()
-    found: Actual = deployment._read(_WORKSPACE, "privilege")
-    return found, remember(_WORKSPACE, found, deployment.remembered)
+    goal = deployment.goal(_WORKSPACE)
+    found = read(deployment.client, goal)
+    return found, remember(goal, found)
 
 
 def _inside(found: Actual, known: Memory, *, unseen: str = "") -> Iterable[Any]:
-    return reconcile.decide(
-        _WORKSPACE,
-        found,
-        known,
-        isolation="privilege",
-        admin_email=ADMIN,
-        port=8080,
-        unseen=unseen,
-    )
+    return reconcile.decide(replace(_GOAL, memory=known), found, 8080, unseen=unseen)
 
 
 def _renamed() -> Actual:

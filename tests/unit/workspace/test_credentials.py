@@ -13,7 +13,7 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, notes, plan
 from infisical_iac.workspace.load import load
-from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.deployment import TEXT, Deployment
 from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_HELD
 
 OURS = "infisical-iac: backend.production"
@@ -147,7 +147,7 @@ def test_a_second_run_keeps_every_file_and_a_lost_one_leaves_no_stray_secret() -
 
 def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
     desired = load(TEXT)
-    actual = read(deployment.client, workspace=desired, isolation="privilege", admin_email=ADMIN)
+    actual = read(deployment.client, deployment.goal(desired))
     steps = plan(desired, client_secrets.holders(deployment.client, actual), files)
     due = [step for step in steps if not step.is_settled]
     for step in due:

@@ -1,12 +1,12 @@
 """Test what is read of environments: names and numbers of secrets, folders, imports in order."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
-from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, ProjectState
 
 _STAGING, _PRODUCTION = (
@@ -68,15 +68,22 @@ def test_a_project_that_is_not_there_holds_no_name() -> None:
 def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
     source = ("s", "/first"), ("s", "/second")
     assert holdings.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
-        Holding(
+        replace(
             _STAGING,
-            {"/backend": "staging:/backend", "/shared": "staging:/shared"},
-            (
-                Import("first", "/backend", source[0], 1),
-                Import("second", "/backend", source[1], 2),
-            ),
+            folders={"/backend": "staging:/backend", "/shared": "staging:/shared"},
+            imports={
+                "/backend": [
+                    Import("first", "/backend", source[0], 1),
+                    Import("second", "/backend", source[1], 2),
+                ],
+                "/shared": [],
+            },
         ),
-        Holding(_PRODUCTION, {"/backend": "production:/backend"}),
+        replace(
+            _PRODUCTION,
+            folders={"/backend": "production:/backend"},
+            imports={"/backend": []},
+        ),
     ]
 
 

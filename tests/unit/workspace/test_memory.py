@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.change import Call, Change
-from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, learn, made_ids, parse, render
 from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
@@ -78,7 +77,7 @@ def test_a_run_that_made_nothing_learns_nothing_and_asks_for_nothing() -> None:
     known = deployment.memory
     deployment.server.requests.clear()
     actual = Actual("organization-1", ProjectState("project-1", {"slug": "chainalign"}))
-    learned = learn(deployment.client, load(TEXT), known, actual, [])
+    learned = learn(deployment.client, deployment.reached(load(TEXT)), actual, [])
     assert learned == replace(known, environments={}, folders={})
     assert deployment.server.requests == []
 
@@ -101,4 +100,4 @@ def test_what_somebody_deleted_right_after_it_was_made_has_no_id() -> None:
         Change("+", "folder", "", (Call("POST", ("/api/v2/folders",), {**at, "name": name}),))
         for name in ("one", "two")
     ]
-    assert made_ids(made, [Holding(qa, {"/one": "id-2", "/three": "id-3"})]) == {"id-2"}
+    assert made_ids(made, [replace(qa, folders={"/one": "id-2", "/three": "id-3"})]) == {"id-2"}

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from infisical_iac.cli import workspace as command
 from infisical_iac.core.journal import Journal
 from infisical_iac.workspace import reconcile
-from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
-from tests.unit.deployment import ADMIN, TEXT
+from tests.unit.deployment import TEXT
 from tests.unit.people_deployment import PeopleDeployment
 
 _FOLDER = (
@@ -148,19 +148,14 @@ def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
     moved = {**actual.project.fields, "slug": "moved", "name": "Other"}
     project = replace(actual.project, fields=moved)
     actual = replace(actual, project=project, usurper="project-9")
-    changes = difference(
-        load(TEXT),
-        actual,
-        isolation="privilege",
-        admin_email=ADMIN,
-        remembered=deployed.remembered,
-    )
+    goal = deployed.goal(load(TEXT))
+    changes = difference(goal, actual)
     assert [str(each) for each in changes] == [
         "! project chainalign: blocked: its slug is 'moved' now, and another project has its slug: "
         "rename or delete one of them in Infisical",
         "~ project chainalign: name Other → ChainAlign",
     ]
-    assert remember(load(TEXT), actual, deployed.remembered) == deployed.remembered
+    assert remember(goal, actual) == deployed.remembered
 
 
 def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDeployment) -> None:
@@ -169,14 +164,7 @@ def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDepl
     run.look(
         "operation",
         "Workspace | Bring Infisical to what its file says",
-        lambda: reconcile.decide(
-            load(TEXT),
-            deployed.actual(TEXT),
-            deployed.remembered,
-            isolation="privilege",
-            admin_email=ADMIN,
-            port=8080,
-        ),
+        lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
     )
     assert [str(each) for each in run.blocked] == [_FOLDER]
     assert (run.planned, run.looks["operation"].commands) == ([], [])
