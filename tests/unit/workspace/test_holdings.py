@@ -25,11 +25,12 @@ def _import(id: str, position: int, **more: bool) -> dict[str, Any]:
 
 
 # Not in their order, as a server may list them.
-_IMPORTS = [_import("second", 2), _import("theirs", 3, isReserved=True), _import("first", 1)]
+_IMPORTS = [_import("a", 2), _import("theirs", 3, isReserved=True), _import("b", 1)]
 
 
 def _answer(request: httpx.Request) -> httpx.Response:
     at = request.url.params
+    assert at["projectId"] == "id"
     match request.url.path:
         case "/api/v4/secrets":
             listed = _SECRETS[at["environment"]]
@@ -66,15 +67,14 @@ def test_a_project_that_is_not_there_holds_no_name() -> None:
 
 
 def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
-    source = ("s", "/first"), ("s", "/second")
     assert holdings.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
         replace(
             _STAGING,
             folders={"/backend": "staging:/backend", "/shared": "staging:/shared"},
             imports={
                 "/backend": [
-                    Import("first", "/backend", source[0], 1),
-                    Import("second", "/backend", source[1], 2),
+                    Import("b", "/backend", ("s", "/b"), 1),
+                    Import("a", "/backend", ("s", "/a"), 2),
                 ],
                 "/shared": [],
             },
