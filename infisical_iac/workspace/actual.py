@@ -150,9 +150,10 @@ def _imports(
 ) -> dict[str, list[Import]]:
     known = goal.memory.folders.get(there.id, {})
     now = structure.match_folders(goal.desired, there.folders, known)
-    importing = sorted({each.folder for each in goal.desired.services.values() if each.imports})
+    importing = {each for service in goal.desired.services.values() for each in service.readable}
     read = partial(holdings.read_imports, client, project, there.slug)
-    return gather_by([each for each in importing if each in now], lambda each: read(now[each]))
+    here = [each for each in sorted(importing) if each in now]
+    return gather_by(here, lambda each: read(now[each]))
 
 
 def _accounts(

@@ -18,7 +18,7 @@ from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import description
 from infisical_iac.workspace.memory import Goal, Memory
-from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace
+from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace, are_equal, reading
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.people_actual import names_of
 from infisical_iac.workspace.state import (
@@ -29,12 +29,15 @@ from infisical_iac.workspace.state import (
     Privilege,
     roles_of,
 )
+from infisical_iac.workspace.structure import match_environments
 
 Kind = Literal[
     "organization admin",
     "login",
     "client secret",
     "service token",
+    "secret sync",
+    "import",
     "privilege",
     "second identity",
     "identity",
@@ -65,10 +68,12 @@ class EverybodysAccess:
         people: the persons in the project with their privileges.
         marked: the ids of identities with this project's mark, among those in the project that
             are none of the file's.
-        privileges: of the same identities, by id.
+        privileges: of the same identities and of the deployer, by id; where isolation is `viewer`,
+            of the file's identities too.
         secrets: the client secrets of the file's identities and of the deployer, by id.
         since: when a method of login was given to an identity, by id and method.
         tokens: the service tokens of the project, as the server lists them.
+        syncs: its secret syncs, likewise.
         unseen: a sentence on what could not be read, and why; empty if all was.
     """
 
@@ -80,6 +85,7 @@ class EverybodysAccess:
     secrets: Mapping[str, Sequence[ClientSecret]] = field(default_factory=dict)
     since: Mapping[tuple[str, str], str] = field(default_factory=dict)
     tokens: Sequence[Json] = ()
+    syncs: Sequence[Json] = ()
     unseen: str = ""
 
 
@@ -140,6 +146,9 @@ def find(
         *_logins(actual, access),
         *_secrets(goal.desired, actual, access, deployer_secret),
         *_tokens(access),
+        *_syncs(access),
+        *_imports(goal, actual),
+        *_privileges(goal.desired, actual, access),
         *_duplicates(actual),
         *_identities(actual, access, goal.memory),
         *_persons(goal.desired, actual, access),
@@ -281,6 +290,55 @@ def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
             made_by=makers.get(each["createdBy"]) or str(each["createdBy"]),
             made_at=each["createdAt"],
         )
+
+
+def _syncs(access: EverybodysAccess) -> Iterator[ForeignAccess]:
+    for each in access.syncs:
+        id, to = each["id"], each["destination"]
+        # Both are empty for one whose folder was deleted since.
+        path = (each.get("folder") or {}).get("path", "no folder")
+        environment = (each.get("environment") or {}).get("slug", "no environment")
+        what = f"secret sync {each['name']} of {path} in {environment} to {to}"
+        call = Call("DELETE", ("/api/v1/secret-syncs", to, id))
+        change = Change("-", what, "what it has sent stays where it is", (call,))
+        why, made = "sends secrets elsewhere", each.get("createdAt", "")
+        yield ForeignAccess("secret sync", id, what, why, change, made_at=made)
+
+
+def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
+    slugs = {each.id: each.slug for each in actual.environments}
+    services, known = goal.desired.services.values(), goal.memory.environments
+    for slug, there in match_environments(goal.desired, actual, known).items():
+        for folder, found in there.imports.items():
+            importing = [each for each in services if each.folder == folder]
+            wanted = {(there.id, source) for each in importing for source in each.imports}
+            for each in found:
+                # What runs made and the file names no more is this project's own.
+                if each.source in wanted or each.id in goal.memory.made:
+                    continue
+                environment, path = each.source
+                of = "" if environment == there.id else f" of {slugs.get(environment, environment)}"
+                what = f"import of {path}{of} into {folder} in {slug}"
+                place = {"environment": there.slug, "path": each.folder}
+                body = {"projectId": actual.project_id, **place}
+                call = Call("DELETE", ("/api/v2/secret-imports", each.id), body)
+                why, change = "may give services other values", Change("-", what, "", (call,))
+                yield ForeignAccess("import", each.id, what, why, change)
+
+
+def _privileges(
+    desired: Workspace, actual: Actual, access: EverybodysAccess
+) -> Iterator[ForeignAccess]:
+    """Yield those of the file's identities, where no difference tells them, and of the deployer."""
+    for privilege in access.privileges.get(access.deployer, ()):
+        yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
+    for account in desired.accounts():
+        there = actual.accounts.get(account.identity)
+        for privilege in access.privileges.get(there.identity.id, ()) if there else ():
+            # It was given for the other isolation, and permits less than the role.
+            is_ours = are_equal(privilege.permissions, reading(account))
+            if privilege.slug != OWN_FOLDER or not is_ours:
+                yield _privilege(privilege, account.identity, OF_IDENTITIES, by_admin=False)
 
 
 def _duplicates(actual: Actual) -> Iterator[ForeignAccess]:

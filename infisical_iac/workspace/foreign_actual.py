@@ -5,7 +5,7 @@ deployer's own login, one for each service's client secrets, which the credentia
 with the administrator's token, one for the service tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -64,17 +64,20 @@ def read_access(
             partial(_identities, client, goal, actual, deployer),
             partial(_secrets_of_accounts, client, actual),
             partial(_by_admin, client, goal, actual, by_admin, reason),
+            # A release may have none yet.
+            partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
         ]
     )
     access: EverybodysAccess
-    rulers, access, secrets, (people, tokens, unseen) = parts
+    rulers, access, secrets, (people, tokens, unseen), syncs = parts
     return replace(
         access,
         rulers=rulers,
         people=people,
         secrets={**secrets, **access.secrets},
         tokens=tokens,
-        unseen=unseen,
+        syncs=syncs["secretSyncs"] if syncs else (),
+        unseen="; ".join(filter(None, [unseen, access.unseen])),
     )
 
 
@@ -84,26 +87,44 @@ def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> E
     strangers = [each["identityId"] for each in foreign.strangers(actual, own)]
     methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
 
-    def privileges(id: str) -> tuple[Privilege, ...]:
-        at = {"identityId": id, "projectId": actual.project_id}
-        return model.read(client, model.OF_IDENTITIES, at)
-
-    asked = strangers if goal.isolation == "privilege" else []
+    holders = [*strangers, *([own] if own else [])]
+    if goal.isolation == "viewer":  # else they are compared with the file
+        accounts = actual.accounts.values()
+        holders += [each.identity.id for each in accounts if each.roles is not None]
     parts: list[Any] = gather(
         [
             partial(identities.read_all, client, strangers),
-            partial(gather_by, asked, privileges),
+            partial(_privileges, client, goal, actual, holders),
             partial(gather_by, methods, partial(_since, client)),
         ]
     )
-    read, held, since = parts
+    read, (held, unseen), since = parts
     return EverybodysAccess(
         deployer=own,
         marked=frozenset(each.id for each in read if each.is_marked),
         privileges=held,
         secrets={own: secrets} if own else {},
         since=since,
+        unseen=unseen,
     )
+
+
+def _privileges(
+    client: Client, goal: Goal, actual: Actual, ids: Sequence[str]
+) -> tuple[dict[str, tuple[Privilege, ...]], str]:
+    """Return privileges by identity, and a sentence on why they are not seen."""
+
+    def privileges(id: str) -> tuple[Privilege, ...]:
+        at = {"identityId": id, "projectId": actual.project_id}
+        return model.read(client, model.OF_IDENTITIES, at)
+
+    try:
+        return gather_by(ids, privileges), ""
+    except ApiError as error:
+        # Isolation by the role needs no privileges, and a release may have none.
+        if goal.isolation == "privilege" or error.status not in (400, 403, 404):
+            raise
+        return {}, f"privileges of identities were not looked at: {error}"
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:
@@ -148,7 +169,7 @@ def _by_admin(
 
     def people(by_admin: Client | None) -> People:
         # Of nobody as the administrator, no privileges are asked for.
-        seen = goal if by_admin and goal.isolation == "privilege" else replace(goal, admin_email="")
+        seen = goal if by_admin else replace(goal, admin_email="")
         return actual.people or read_people(
             client, seen, lambda: by_admin or client, actual.listed.persons
         )

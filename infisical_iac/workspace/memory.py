@@ -67,7 +67,7 @@ class Goal:
 
     Attributes:
         isolation: `privilege` lets a service read its own folders only; `viewer` everything, and
-            nothing is asked of the API of privileges then.
+            the server need not have the API of privileges then.
         admin_email: the first administrator, who must be an admin of the project.
         memory: of earlier runs, so that what was renamed is known again; empty on a first run.
     """

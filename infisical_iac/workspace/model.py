@@ -74,6 +74,8 @@ _ACCEPTABLE = (
     "organization admin ",
     "client secret ",
     "service token ",
+    "secret sync ",
+    "import ",
     "privilege ",
     "second identity ",
     "identity ",
@@ -163,6 +165,11 @@ class Service(_Entry):
     access_token_max_ttl: Seconds | None = None
     client_secret_ttl: Life | None = None
     deliver: dict[Slug, Target] = {}
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """All folders that it may read, its own first."""
+        return (self.folder, *self.imports)
 
 
 class ServiceAccount(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from infisical_iac.api import identities
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core import journal
+from infisical_iac.core.errors import ApiError
 from infisical_iac.core.journal import Journals
 from infisical_iac.stack import session
 from infisical_iac.workspace import foreign, reconcile
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import pytest
 
     from infisical_iac.api.client import Client
-    from infisical_iac.workspace.model import Workspace
+    from infisical_iac.workspace.model import Isolation, Workspace
 
     from .world import Document
 
@@ -80,6 +81,7 @@ class Project:
     service: str = "api-qa"
     environment: str = "qa"
     deployer_name: str = "deployer"
+    isolation: Isolation = "privilege"
 
     @property
     def desired(self) -> Workspace:
@@ -123,7 +125,7 @@ class Project:
             admin=self.administrator(),
             has_admin=True,
             desired=self.desired,
-            isolation="privilege",
+            isolation=self.isolation,
             admin_email=EMAIL,
             memory=self.memory,
             remember=partial(setattr, self, "memory"),
@@ -241,6 +243,21 @@ def _privilege_of_ada(project: Project) -> None:
     project.by_password.post(_OF_PERSONS, json=body)
 
 
+def _privilege_of_deployer(project: Project) -> None:
+    listed = identities.in_organization(project.deployer, project.organization)
+    names = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
+    body = {**_READING, "identityId": names[project.deployer_name]}
+    project.deployer.post(_PRIVILEGE, json={**body, "projectId": project.memory.project})
+
+
+def _import(project: Project) -> None:
+    place = {"projectId": project.memory.project, "environment": project.environment}
+    with suppress(ApiError):  # a folder stays once its import was pruned
+        project.deployer.post("/api/v2/folders", json={**place, "path": "/", "name": "by-hand"})
+    body = {"path": "/api", "import": {"environment": project.environment, "path": "/by-hand"}}
+    project.deployer.post("/api/v2/secret-imports", json={**place, **body})
+
+
 def _in_project(project: Project) -> None:
     project.join(project.make_identity("ci-runner"))
 
@@ -355,6 +372,16 @@ STRANGERS: dict[str, Stranger] = {
     ),
     "a privilege of a person": Stranger(
         _privilege_of_ada, (_WIDE.format(ADA),), (f"- privilege wide-open of {ADA}",)
+    ),
+    "a privilege of the deployer": Stranger(
+        _privilege_of_deployer,
+        (_WIDE.format("infisical-iac-deployer"),),
+        ("- privilege wide-open of infisical-iac-deployer",),
+    ),
+    "an import into the folder of a service": Stranger(
+        _import,
+        ("import of /by-hand into /api in {environment}",),
+        ("- import of /by-hand into /api in {environment}",),
     ),
     "a person in the project": Stranger(
         _person,

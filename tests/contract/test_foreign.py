@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .postgres import Postgres
 
+_WRITE_ALL = {"subject": "secrets", "action": ["create", "edit", "delete"]}
 _COMMANDS = ("plan", "drift", "status", "verify")
 
 
@@ -225,6 +226,61 @@ def test_people_are_left_as_they_are_where_the_administrator_can_not_log_in(
     assert note.endswith("a second factor is demanded; people of the file are left as they are")
     monkeypatch.undo()
     assert clean.apply() == [f"~ person {ADA}: project role viewer → no-access"]
+
+
+def test_a_secret_sync_is_told_accepted_and_pruned(clean: Project) -> None:
+    body = {
+        "name": "to-elsewhere",
+        "projectId": clean.memory.project,
+        "connectionId": "00000000-0000-4000-8000-000000000000",
+        "environment": "qa",
+        "secretPath": "/api",
+        "destinationConfig": {},
+        "syncOptions": {"initialSyncBehavior": "overwrite-destination"},
+    }
+    clean.deployer.post("/api/v1/secret-syncs/github", json=body)
+    what = "secret sync to-elsewhere of /api in qa to github"
+    assert clean.told() == [what]
+    clean.accepted.append({"what": what, "reason": "a build"})
+    assert clean.told() == []
+    clean.accepted.clear()
+    assert clean.apply(prune=True) == [f"- {what}: what it has sent stays where it is"]
+
+
+def test_an_import_that_is_not_the_files_is_told_where_services_import_nothing(
+    clean: Project,
+) -> None:
+    STRANGERS["an import into the folder of a service"].make(clean)
+    (found,) = clean.plan().foreign
+    assert (found.kind, found.why) == ("import", "may give services other values")
+    assert clean.apply() == []
+
+
+def test_privileges_are_told_where_isolation_rests_on_the_role_too(clean: Project) -> None:
+    people = dict(clean.people)
+    clean.people.clear()
+    clean.isolation = "viewer"
+    try:
+        clean.apply(prune=True)
+        assert clean.told() == []
+        body = {"slug": "write-all", "type": {"isTemporary": False}, "permissions": [_WRITE_ALL]}
+        body |= {"identityId": clean.identity(), "projectId": clean.memory.project}
+        clean.deployer.post("/api/v2/identity-project-additional-privilege", json=body)
+        STRANGERS["a privilege of another identity"].make(clean)
+        assert _begin(
+            clean.told(),
+            (
+                "privilege wide-open of ci-runner, permissions ",
+                "privilege write-all of api-qa, permissions ",
+                "identity ci-runner with role viewer",
+            ),
+        )
+        assert "- privilege write-all of api-qa" in clean.apply(prune=True)
+        assert clean.told() == []
+    finally:
+        clean.isolation = "privilege"
+        clean.people.update(people)
+        clean.apply()
 
 
 def test_prune_takes_effect_at_once(clean: Project) -> None:

@@ -31,6 +31,7 @@ TABLES = (
     "secret_versions_v2",
     "service_tokens",
     "identity_token_auths",
+    "secret_syncs",
 )
 
 

@@ -96,6 +96,9 @@ class People(State):
         self._require_admin()
         return {"serviceTokenData": []}
 
+    def _list_syncs(self, _: Json) -> Json:
+        return {"secretSyncs": []}
+
     def _require_admin(self) -> None:
         admins = [each for each in self.persons if {"admin"} & {r["role"] for r in each["roles"]}]
         if self.token != ADMIN_TOKEN or not admins:

@@ -15,6 +15,8 @@ _SENTENCES: dict[Kind, str] = {
     "login": "no identity has another way to log in",
     "client secret": "no identity has another client secret",
     "service token": "the project has no service token",
+    "secret sync": "no secret sync sends secrets elsewhere",
+    "import": "no folder of a service has another import",
     "privilege": "nobody has another privilege",
     "second identity": "no identity is there twice",
     "identity": "no other identity is in the project",

@@ -1,9 +1,14 @@
 """Test that people are left as they are, and all else is done, where nobody can look at them."""
 
+from dataclasses import replace
+
 import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import NotBootstrapped, SettingsError, Unreachable
+from infisical_iac.workspace.inside import look
+from tests.unit.deployment import TEXT
+from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 
 _REASON = "admin@example.com logs in with a second factor, which this tool can't give"
@@ -62,3 +67,19 @@ def test_what_he_could_not_cure_is_an_error(deployed: Locked, error: Exception) 
     deployed.error = error
     with pytest.raises(type(error)):
         deployed.look()
+
+
+def test_a_release_without_privileges_is_noted_where_isolation_rests_on_the_role() -> None:
+    deployment = PeopleDeployment()
+    deployment.deploy(TEXT, "viewer")
+    routes = deployment.server.routes
+    routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _gone))
+    reached = replace(deployment.reached(TEXT), isolation="viewer")
+    planned = look(reached, prune=False)
+    assert planned.due == []
+    (note,) = planned.notes
+    assert note.startswith("privileges of identities were not looked at: ")
+
+
+def _gone(_: Json) -> Json:
+    raise Refused(404, "NotFound", "Route not found")
