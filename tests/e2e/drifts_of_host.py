@@ -25,12 +25,10 @@ from tests.e2e.drift import (
 )
 
 _EACH = "for service in infisical postgres redis; do docker "
-_LOGIN = '{"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}'
-# Until Infisical asks its database again.
+# What it had open leads nowhere now, and it is waited for until it is healthy.
 _WORKS = (
-    'for second in $(seq 60); do test "$(curl --silent --output /dev/null '
-    "--write-out '%{http_code}' --header 'Content-Type: application/json' "
-    f"--data '{_LOGIN}' http://127.0.0.1:8080/api/v1/auth/universal-auth/login)\" = 401 && break; "
+    "docker restart infisical-infisical-1; for second in $(seq 60); do docker inspect "
+    "--format '{{.State.Health.Status}}' infisical-infisical-1 | grep -qx healthy && break; "
     "sleep 1; done"
 )
 
