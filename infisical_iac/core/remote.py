@@ -41,13 +41,13 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
     """
     new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
     steps = [
-        f"(umask {'077' if mode == '600' else '022'}; mkdir -p $(dirname {target}))",
+        f'(umask {"077" if mode == "600" else "022"}; mkdir -p "$(dirname {target})")',
         f"umask 077; cat > {new}",
         f"chmod {mode} {new}",
         *([check.replace("{}", new)] if check else []),
         f"sync {new}",
         f"mv -f {new} {target}",
-        f"sync $(dirname {target})",
+        f'sync "$(dirname {target})"',
     ]
     cleanup = f"{{ rm -f {new}; exit 1; }}"
     run(f"{' && '.join(steps)} || {cleanup}", doing=f"write {path}", stdin=content)

@@ -71,7 +71,7 @@ def test_a_command_that_fails_says_its_last_lines(host: _Host, command: str, rea
 def test_a_file_is_written_with_its_folder(
     host: _Host, tmp_path: Path, mode: str, of_file: int, of_folder: int
 ) -> None:
-    file = tmp_path / "folder" / "file"
+    file = tmp_path / "a folder" / "file"
     remote.write(str(file), "text\n", mode=mode, check="grep -q text {}")
     assert file.read_text() == "text\n"
     assert file.stat().st_mode & 0o777 == of_file
