@@ -7,6 +7,8 @@ from typing import Any
 
 from infisical_iac.api.client import Client
 
+# How many characters of a client secret's value the server lists.
+PREFIX = 4
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 # All that can be set of a universal auth, and what this project wants where nothing else is said.
 _FIELDS: Mapping[str, Any] = {
@@ -57,6 +59,7 @@ class ClientSecret:
         changed: when the server last wrote to it, which it does at each login.
         uses: how many logins there were, of `uses_limit` if that is not 0.
         ttl: how many seconds it lives; 0 for ever.
+        prefix: the first characters of its value.
     """
 
     id: str
@@ -66,6 +69,7 @@ class ClientSecret:
     uses: int = 0
     uses_limit: int = 0
     ttl: int = 0
+    prefix: str = ""
 
     @property
     def used(self) -> datetime | None:
@@ -152,6 +156,7 @@ def _listed(data: dict[str, Any]) -> ClientSecret:
         data["clientSecretNumUses"],
         data["clientSecretNumUsesLimit"],
         data["clientSecretTTL"],
+        data.get("clientSecretPrefix", ""),
     )
 
 

@@ -12,6 +12,7 @@ from pyinfra.context import host
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import transport_for
+from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.remote import run
@@ -73,9 +74,8 @@ def deployer(port: int) -> Client:
         ) from None
     until = time.monotonic() + _KEPT_SECONDS
     secret_id = _SECRET_ID.match(text)
-    _logins[host.name] = _Login(
-        client, found["INFISICAL_CLIENT_ID"], secret_id[1] if secret_id else "", until
-    )
+    known = secret_id[1] if secret_id else found["INFISICAL_CLIENT_SECRET"][:PREFIX]
+    _logins[host.name] = _Login(client, found["INFISICAL_CLIENT_ID"], known, until)
     return client
 
 
@@ -86,7 +86,9 @@ def deployer_id(port: int) -> str:
 
 
 def deployer_secret(port: int) -> str:
-    """The id of the deployer's client secret, empty if unknown. Raises as `deployer` does."""
+    """Return the id of the deployer's client secret, or what it begins with where its file, which
+    an earlier release wrote, does not say the id. Raises as `deployer` does.
+    """
     deployer(port)
     return _logins[host.name].secret_id
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from infisical_iac.api.identities import DEPLOYER
-from infisical_iac.api.universal_auth import ClientSecret, universal_auth_path
+from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_auth_path
 from infisical_iac.core.item import Item
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
@@ -136,15 +136,15 @@ def find(
     them.
 
     Args:
-        deployer_secret: the id of the client secret that the deployer logs in with; empty if it
-            isn't known, and then nothing is told of those of the deployer.
+        deployer_secret: as `own_secret` takes it; where that can't tell, nothing is told of the
+            client secrets of the deployer.
     """
     if actual.project is None:
         return []
     found = [
         *_rulers(actual, access, goal.admin_email),
         *_logins(actual, access),
-        *_secrets(goal.desired, actual, access, deployer_secret),
+        *_secrets(goal.desired, actual, access, own_secret(access, deployer_secret)),
         *_tokens(access),
         *_syncs(access),
         *_imports(goal, actual),
@@ -254,6 +254,19 @@ def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]
         call = Call("DELETE", (f"/api/v1/auth/{method}/identities", id), by_admin=id == first)
         change = Change("-", what, "with all tokens of it", (call,))
         yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
+
+
+def own_secret(access: EverybodysAccess, known: str) -> str:
+    """Return the id of the client secret that the deployer logs in with, empty if it can't be told.
+
+    Args:
+        known: that id, or else what the secret begins with; empty where neither is known.
+    """
+    if len(known) > PREFIX:
+        return known
+    held = access.secrets.get(access.deployer, ())
+    meant = [each.id for each in held if len(held) == 1 or (known and each.prefix == known)]
+    return meant[0] if len(meant) == 1 else ""
 
 
 def _secrets(

@@ -35,6 +35,12 @@ def find_foreign(
 ) -> tuple[EverybodysAccess, list[ForeignAccess], list[str]]:
     """Return everybody's access, and that which the file neither gives nor accepts, with notes."""
     access = read_access(client, goal, actual, admin, deployer)
+    if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
+        unseen = (
+            "client secrets of the deployer were not looked at, for several may be the one that it "
+            "logs in with: revoke in Infisical those that it does not use"
+        )
+        access = replace(access, unseen="; ".join(filter(None, [access.unseen, unseen])))
     found = foreign.find(goal, actual, access, deployer_secret)
     return access, *foreign.told(found, goal.desired, access)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
+from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo
@@ -43,7 +44,8 @@ class Reached(Goal):
     Attributes:
         address: where services reach it.
         deployer: the deployer's client id.
-        deployer_secret: the id of the deployer's client secret; empty where it isn't known.
+        deployer_secret: the id of the deployer's client secret, or what that begins with; empty
+            where neither is known.
         admin: logs the administrator in, the first time it is called; raises a UserError where
             that can't be done.
         has_admin: whether it can be done.
@@ -123,6 +125,7 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
             desired=desired,
             isolation=isolation or "privilege",
             admin_email=email,
+            deployer_secret=secret[:PREFIX],
         )
 
 

@@ -39,9 +39,14 @@ def project(postgres: Postgres, redis_server: RedisServer) -> Iterator[Project]:
         yield made
 
 
-def _secret_id(deployer: Client) -> str:
+def _deployer_identity(deployer: Client) -> str:
     listed = deployer.get("/api/v1/identities", params={"limit": 100, "offset": 0})["identities"]
     (id,) = (each["identity"]["id"] for each in listed if each["identity"]["name"] == "deployer")
+    return str(id)
+
+
+def _secret_id(deployer: Client) -> str:
+    id = _deployer_identity(deployer)
     path = f"/api/v1/auth/universal-auth/identities/{id}/client-secrets"
     (secret,) = deployer.get(path)["clientSecretData"]
     return str(secret["id"])
@@ -281,6 +286,38 @@ def test_privileges_are_told_where_isolation_rests_on_the_role_too(clean: Projec
         clean.isolation = "privilege"
         clean.people.update(people)
         clean.apply()
+
+
+def test_a_file_of_an_earlier_release_tells_the_deployers_own_client_secret_by_its_beginning(
+    clean: Project,
+) -> None:
+    id = _deployer_identity(clean.deployer)
+    path = f"/api/v1/auth/universal-auth/identities/{id}/client-secrets"
+    (own,) = clean.deployer.get(path)["clientSecretData"]
+    by_id, clean.secret_id = clean.secret_id, own["clientSecretPrefix"]
+    try:
+        assert clean.told() == []
+        STRANGERS["a client secret of the deployer"].make(clean)
+        whats = STRANGERS["a client secret of the deployer"].whats
+        assert clean.told() == [*whats]
+        assert clean.apply(prune=True) == [f"- {whats[0]}: with its tokens"]
+        assert [each["id"] for each in clean.deployer.get(path)["clientSecretData"]] == [by_id]
+    finally:
+        clean.secret_id = by_id
+
+
+def test_a_note_says_so_where_the_deployers_own_client_secret_can_not_be_told(
+    clean: Project,
+) -> None:
+    by_id, clean.secret_id = clean.secret_id, ""
+    try:
+        assert clean.plan().notes == []  # the only one is its own
+        STRANGERS["a client secret of the deployer"].make(clean)
+        (note,) = clean.plan().notes
+        assert note.startswith("client secrets of the deployer were not looked at")
+        assert clean.told() == []
+    finally:
+        clean.secret_id = by_id
 
 
 def test_prune_takes_effect_at_once(clean: Project) -> None:

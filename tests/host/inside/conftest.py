@@ -8,6 +8,7 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
+from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import EverybodysAccess
@@ -93,7 +94,9 @@ def seen_access(
     first = connection.quietly("head -n 1 /etc/infisical/deployer.env")
     return Seen(
         access,
-        first.removeprefix("# client secret ").strip() if first.startswith("# client") else "",
+        first.removeprefix("# client secret ").strip()
+        if first.startswith("# client")
+        else secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()[:PREFIX],
     )
 
 
