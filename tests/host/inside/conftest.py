@@ -8,7 +8,6 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
-from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import EverybodysAccess
@@ -96,7 +95,9 @@ def seen_access(
         access,
         first.removeprefix("# client secret ").strip()
         if first.startswith("# client")
-        else secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()[:PREFIX],
+        else secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()[
+            :4
+        ],  # as Infisical lists it,
     )
 
 

@@ -9,7 +9,6 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
-from infisical_iac.workspace import canary
 from infisical_iac.workspace.bootstrap import seats_drift
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.memory import Goal, Memory
@@ -90,7 +89,7 @@ def test_the_deployer_is_an_admin_of_the_project_and_of_the_canarys(
         deployer, identities.organization_id(deployer), "infisical-iac-deployer"
     )
     assert found is not None
-    projects = {workspace.project.slug: memory.project, canary.SLUG: memory.canary}
+    projects = {workspace.project.slug: memory.project, "infisical-iac-canary": memory.canary}
     assert seats_drift(deployer, found.id, projects) == []
 
 
