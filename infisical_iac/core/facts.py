@@ -1,4 +1,4 @@
-"""What is read of a host in one command, as a value: the base of all facts."""
+"""Read a host in one command, as a value: the base of all facts."""
 
 from collections.abc import Iterable
 from typing import TypeVar, get_args

@@ -104,7 +104,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Known:
-    """What the steps of a host work with, once it has been looked at."""
+    """Hold what the steps of a host work with, once it has been looked at."""
 
     settings: Settings
     machine: MachineState

@@ -43,7 +43,7 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Network:
+class DockerNetwork:
     """A network of Docker's: its id, whether it leads nowhere else, and whose Compose project made
     it.
     """
@@ -55,7 +55,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Limits:
-    """What `docker update` changes of a container, which leaves the hash of its configuration.
+    """Hold what `docker update` changes of a container, which leaves the hash of its configuration.
 
     Attributes:
         restart: when it is started again, as Compose calls it.
@@ -79,7 +79,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Connections:
-    """What the Compose file says of the surroundings of each service, and what they are.
+    """Hold what the Compose file says of the surroundings of each service, and what they are.
 
     Attributes:
         wanted: per service, the names that it must have in each network.
@@ -92,7 +92,7 @@ class Connections:
 
     wanted: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
     actual: dict[str, dict[str, Connection]] = field(default_factory=dict)
-    networks: dict[str, Network] = field(default_factory=dict)
+    networks: dict[str, DockerNetwork] = field(default_factory=dict)
     own: dict[str, bool] = field(default_factory=dict)
     limits: dict[str, Limits] = field(default_factory=dict)
     actual_limits: dict[str, Limits] = field(default_factory=dict)
@@ -156,7 +156,7 @@ def connections(output: Iterable[str]) -> Connections:
             case ["limits", service, restart, memory, cpus, pids]:
                 limits[service] = Limits(restart, int(memory), int(cpus), int(pids))
             case ["network", network, id, internal, *project]:
-                networks[network] = Network(id, internal == "true", "".join(project))
+                networks[network] = DockerNetwork(id, internal == "true", "".join(project))
     whole = yaml.safe_load("\n".join(compose)) or {}
     own = {
         f"{_PROJECT}{name}": bool((body or {}).get("internal"))

@@ -9,7 +9,7 @@ from infisical_iac.stack.ingress_kinds import KINDS
 
 
 class WayIn(NamedTuple):
-    """How Infisical is reached: the kind of its ingress, and its port on the loopback address."""
+    """Hold how Infisical is reached: the kind of its ingress, and its port on loopback."""
 
     ingress: str
     port: int
