@@ -50,6 +50,8 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         client = login.password(anyone, EMAIL, PASSWORD)
         bootstrap._make_deployer(client, _WANTED)
         yield client
+        # It rules the organization, which it shares with what other tests make.
+        client.delete(f"/api/v1/identities/{_id(client, world.org_id)}")
 
 
 def _id(admin: Client, organization: str) -> str:
