@@ -265,25 +265,36 @@ def _make_deployer(admin: Client, wanted: DesiredInstance) -> None:
 def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_email: str) -> None:
     """Make the deployer an admin of a project again, if there is the project."""
     try:
-        is_known = bool(known and contents.slug_of(admin, known))
-        found = {"id": known} if is_known else contents.project(admin, slug)
-        if found is None:
-            return
-        path = _seat_path(found["id"], deployer)
-        body = {"roles": [{"role": "admin", "isTemporary": False}]}
         try:
-            roles = roles_of(admin.get(path)["identityMembership"])
+            _seat_in_project(admin, deployer, slug, known)
         except ApiError as error:
-            if error.status != 404:
+            if error.status != 403 or not known:
                 raise
-            admin.post(path, json=body)
-        else:
-            if "admin" not in roles:
-                admin.patch(path, json=body)
+            # Who rules the organization may make himself an admin of each of its projects.
+            admin.post(f"/api/v1/organization-admin/projects/{known}/grant-admin-access", json={})
+            _seat_in_project(admin, deployer, slug, known)
     except ApiError as error:
-        if error.status != 403:
+        if error.status not in _REFUSALS:
             raise
         raise UserError(
             f"the deployer can't get its role in the project {slug} back, of which {admin_email} "
             "is no admin either: make one of both an admin of it in Infisical, and run again"
         ) from None
+
+
+def _seat_in_project(admin: Client, deployer: str, slug: str, known: str) -> None:
+    is_known = bool(known and contents.slug_of(admin, known))
+    found = {"id": known} if is_known else contents.project(admin, slug)
+    if found is None:
+        return
+    path = _seat_path(found["id"], deployer)
+    body = {"roles": [{"role": "admin", "isTemporary": False}]}
+    try:
+        roles = roles_of(admin.get(path)["identityMembership"])
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        admin.post(path, json=body)
+    else:
+        if "admin" not in roles:
+            admin.patch(path, json=body)

@@ -11,8 +11,12 @@ import pytest
 from infisical_iac.api import contents, identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
-from infisical_iac.api.universal_auth import universal_auth_path
-from infisical_iac.core.errors import UserError
+from infisical_iac.api.universal_auth import (
+    attach_universal_auth,
+    create_client_secret,
+    universal_auth_path,
+)
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap, canary
 
@@ -148,15 +152,38 @@ def test_of_a_project_that_is_not_there_nothing_is_told(admin: Client, world: Wo
     assert bootstrap.seats_drift(session.deployer(_PORT), _id(admin, world.org_id), gone) == []
 
 
-def test_where_the_administrator_rules_the_project_no_more_the_refusal_says_what_to_do(
+def test_where_the_administrator_is_no_member_of_the_project_he_becomes_one(
     admin: Client, world: World
 ) -> None:
-    deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
-    body = {"projectName": "Lost", "slug": "lost-one", "shouldCreateDefaultEnvs": False}
-    id = deployer.post("/api/v1/projects", json=body)["project"]["id"]
-    deployer.delete(f"/api/v1/projects/{id}/memberships/identities/{own}")
-    time.sleep(2 * CACHE_SECONDS)
-    projects = {"lost-one": str(id)}
+    id = _lose(admin, world, "lost-one")
+    projects = {"lost-one": id}
     assert bootstrap._deployer_drift(_PORT, projects) == "role in the project lost-one none → admin"
+    bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+    assert bootstrap._deployer_drift(_PORT, projects) == ""
+
+
+def test_where_nobody_can_give_the_role_back_the_refusal_says_what_to_do(
+    admin: Client, world: World
+) -> None:
+    _lose(admin, world, "unknown-one")
+    # Only by its slug, which does not tell who is no member which project it is.
+    projects = {"unknown-one": ""}
     with pytest.raises(UserError, match="make one of both an admin of it in Infisical"):
         bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+
+
+def _lose(admin: Client, world: World, slug: str) -> str:
+    """Make a project that neither the deployer nor the administrator is in; its id."""
+    deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
+    body = {"projectName": slug, "slug": slug, "shouldCreateDefaultEnvs": False}
+    id = str(deployer.post("/api/v1/projects", json=body)["project"]["id"])
+    path = f"/api/v1/projects/{id}/memberships/identities"
+    with pytest.raises(ApiError, match="You can't delete your own membership"):
+        deployer.delete(f"{path}/{own}")
+    other = identities.create(admin, world.org_id, f"other-of-{slug}")
+    client_id = attach_universal_auth(admin, other.id, 600, 3600).client_id
+    secret = create_client_secret(admin, other.id, "test").value
+    deployer.post(f"{path}/{other.id}", json={"roles": [{"role": "admin", "isTemporary": False}]})
+    login.universal(admin.with_token(""), client_id, secret).delete(f"{path}/{own}")
+    time.sleep(2 * CACHE_SECONDS)
+    return id

@@ -91,14 +91,10 @@ def seen_access(
         )
     )
     first = connection.quietly("head -n 1 /etc/infisical/deployer.env")
-    return Seen(
-        access,
-        first.removeprefix("# client secret ").strip()
-        if first.startswith("# client")
-        else secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()[
-            :4
-        ],  # as Infisical lists it,
-    )
+    secret = secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()
+    is_named = first.startswith("# client secret ")
+    # Of a file without the id, what Infisical lists.
+    return Seen(access, first.removeprefix("# client secret ").strip() if is_named else secret[:4])
 
 
 @pytest.fixture(scope="session")

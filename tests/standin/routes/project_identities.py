@@ -70,6 +70,8 @@ def change(call: Call) -> Document:
 def remove(call: Call) -> Document:
     call.permissions().require("delete", "identity")
     member = _of_path(call)
+    if member["actorId"] == call.actor.id:
+        raise bad_request("You can't delete your own membership")
     if find_identity(call, member["actorId"], scoped=True).get("projectId"):
         raise bad_request("Failed to delete project membership for a project scoped identity")
     key = {"projectId": member["projectId"], "actorId": member["actorId"]}

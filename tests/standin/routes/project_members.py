@@ -5,10 +5,11 @@ from __future__ import annotations
 from random import sample
 from typing import TYPE_CHECKING
 
+from ..access import require_org_action
 from ..errors import bad_request, not_found
 from ..members import ROLE, complete_roles, join_project, shown_role
 from ..validation import array, email, text
-from ..web import Call, route
+from ..web import PEOPLE, Call, route
 from .organizations import find_or_invite
 
 if TYPE_CHECKING:
@@ -50,6 +51,23 @@ def add(call: Call) -> Document:
             member = join_project(call.store, project_id, "user", user["id"], roles)
             added.append(_plain(member))
     return {"memberships": added}
+
+
+@route("POST", "/api/v1/organization-admin/projects/{project_id}/grant-admin-access", PEOPLE)
+def grant_admin_access(call: Call) -> Document:
+    """Make whoever rules the organization an admin of a project, a member or not."""
+    require_org_action(call.store, call.actor, "access-all-projects", "organization-admin-console")
+    project_id = call.path["project_id"]
+    project = call.store.get("projects", project_id)
+    if project is None or project["orgId"] != call.actor.org_id:
+        raise not_found(f"Project with ID '{project_id}' not found")
+    roles = [{"role": "admin"}]
+    member = call.store.first("project_memberships", projectId=project_id, actorId=call.actor.id)
+    if member:
+        call.store.update("project_memberships", member["id"], roles=complete_roles(roles))
+    else:
+        member = join_project(call.store, project_id, "user", call.actor.id, roles)
+    return {"membership": _plain(member)}
 
 
 @route("DELETE", PATH)
