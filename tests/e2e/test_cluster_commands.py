@@ -186,7 +186,7 @@ def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: st
         time.sleep(3)
         done = ok(cluster, "apply", "--yes", inventory=newer)
     said = done.stdout + done.stderr
-    assert f"Infisical {ADDS} serves again, with all data of 20" in said
+    assert f"Infisical {ADDS} serves again, with all data of 20" in said, said
     (named,) = set(_GIVEN_UP.findall(said))
     served, kept = set(secrets(cluster)[0]), commanding.keys_of(cluster, named)
     assert written.acknowledged - served <= kept
