@@ -233,13 +233,19 @@ def is_settling(looks: Mapping[str, SwarmState]) -> bool:
     """Return whether managers are about to find together, so that in a moment more will be known.
 
     That is so where most of those that there must be can be reached, and the one that would lead
-    has no majority behind it, or an older state than one that is not with them yet.
+    has no majority behind it, an older state than one that is not with them yet, or takes the lead
+    from one that has just lost sight of them: what that one began would be forgotten.
     """
     known = [name for name, look in looks.items() if look.mark not in ("", "new")]
     if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
         return False
     lead = choose_lead(known, looks)
-    return not looks[lead].control or bool(newer(known, looks, lead))
+    there = {each.id for each in looks[lead].members if each.manager and not each.down}
+    led = any(
+        _looking(look) and look.id in there and look.led == look.serial == looks[lead].serial
+        for look in looks.values()
+    )
+    return not looks[lead].control or bool(newer(known, looks, lead)) or led
 
 
 def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:

@@ -34,6 +34,18 @@ def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_
         told(looks)
 
 
+@pytest.mark.parametrize(("down", "waited"), [(False, True), (True, False)])
+def test_the_host_that_led_is_waited_for_unless_the_swarm_takes_it_for_down(
+    down: bool, waited: bool
+) -> None:
+    looks = settled(member(1, "one", down=down), member(2, "two"), member(3, "three"))
+    serial = looks["one"].serial
+    looks["one"] = _alone(looks["one"], led=serial)
+    assert is_settling(looks) is waited
+    looks["one"] = replace(looks["one"], led=serial - 1)
+    assert not is_settling(looks)
+
+
 @pytest.mark.parametrize("state", ["locked", "error", "inactive"])
 def test_what_does_not_find_back_by_itself_is_not_waited_for(state: str) -> None:
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
