@@ -41,6 +41,7 @@ MEMORY = "/etc/infisical/workspace.json"
 _DEPLOYER = f"identity {DEPLOYER}"
 _SEEN_LATER = "what is inside Infisical can be looked at once the deployer has its role again"
 
+_memories: dict[str, Memory] = {}
 _latest: dict[str, Actual] = {}
 _secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
 _declared: dict[str, dict[str, Any]] = {}
@@ -61,7 +62,7 @@ def converged(*, goal: Goal, port: int) -> Commands:
         unseen = session.unseen()
     else:
         admin = cache(partial(session.administrator, port))
-        goal = replace(goal, memory=remembered())
+        goal = replace(goal, memory=plan_memory())
         try:
             found = read(session.deployer(port), goal, admin)
         except ApiError as error:
@@ -169,6 +170,15 @@ def remembered() -> Memory:
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
 
 
+def plan_memory(*, anew: bool = False) -> Memory:
+    """Return the same, read once while a plan is made: its first step reads it `anew`."""
+    if state.is_executing:
+        return remembered()
+    if anew or host.name not in _memories:
+        _memories[host.name] = remembered()
+    return _memories[host.name]
+
+
 def project_here(client: Client, slug: str) -> dict[str, Any] | None:
     """Return the current host's project that a slug means, also one renamed by hand, or None."""
     return find_project(client, slug, remembered())[0]
@@ -188,16 +198,16 @@ def kept(*, admin_email: str, port: int) -> Commands:
         due = canary.due(Canary(), admin_email)
         yield from decide_canary(due, admin_email, port, unseen=session.unseen())
         return
-    client, known = session.deployer(port), remembered().canary
+    client, place = session.deployer(port), plan_memory().canary
     try:
-        found = canary.look(client, admin_email, known)
+        found = canary.look(client, admin_email, place)
     except CheckFailed as error:
         if not _is_seen_later(error.__cause__):
             raise
         yield from decide_canary((), admin_email, port, unseen=_SEEN_LATER)
         return
     due = _due(client, found, admin_email)
-    yield from decide_canary(due, admin_email, port, is_known=_id(found) == known)
+    yield from decide_canary(due, admin_email, port, is_known=_id(found) == place)
 
 
 def decide_canary(
