@@ -52,19 +52,13 @@ def test_a_setting_that_cannot_work_is_named(
         assert sentence in _refused(deploy(deployed.name, data=data))
 
 
-@pytest.mark.parametrize(
-    ("password", "sentence"),
-    [
-        ("too-short-fake", "INFISICAL_ADMIN_PASSWORD is weak: give at least 20"),
-        ("  obviously-fake-padded-Passw0rd  ", "INFISICAL_ADMIN_PASSWORD has blanks at an end"),
-    ],
-)
-def test_a_weak_or_padded_password_is_refused_and_not_shown(
-    deployed: StagingHost, password: str, sentence: str
+@pytest.mark.parametrize("password", ["too-short-fake", "  obviously-fake-padded-Passw0rd  "])
+def test_a_password_for_an_administrator_who_is_there_is_not_used_and_not_shown(
+    deployed: StagingHost, password: str
 ) -> None:
     with _nothing_changes_on(deployed):
-        run = deploy(deployed.name, environment={"INFISICAL_ADMIN_PASSWORD": password})
-    assert sentence in _refused(run)
+        run = deploy(deployed.name, environment={"INFISICAL_ADMIN_PASSWORD": password}).ok()
+    assert run.changed == []
     assert password.strip() not in run.stdout + run.stderr
 
 
