@@ -33,7 +33,7 @@ from infisical_iac.stack import session
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.change import drift, words
-from infisical_iac.workspace.reconcile import plan_memory
+from infisical_iac.workspace.reconcile import known_memory
 from infisical_iac.workspace.state import roles_of
 
 _TTL, _MAX_TTL = 600, 3600
@@ -83,7 +83,7 @@ def bootstrapped(*, organization: str, admin_email: str, port: int, project: str
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
-    memory = plan_memory(anew=True)
+    memory = known_memory(anew=True)
     projects = {project: memory.project, canary.SLUG: memory.canary}
     wanted = DesiredInstance(organization, admin_email, port, projects)
     there = _look(wanted)

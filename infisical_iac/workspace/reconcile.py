@@ -62,7 +62,7 @@ def converged(*, goal: Goal, port: int) -> Commands:
         unseen = session.unseen()
     else:
         admin = cache(partial(session.administrator, port))
-        goal = replace(goal, memory=plan_memory())
+        goal = replace(goal, memory=known_memory())
         try:
             found = read(session.deployer(port), goal, admin)
         except ApiError as error:
@@ -170,9 +170,9 @@ def remembered() -> Memory:
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
 
 
-def plan_memory(*, anew: bool = False) -> Memory:
-    """Return the same, read once while a plan is made: its first step reads it `anew`."""
-    if state.is_executing:
+def known_memory(*, anew: bool = False) -> Memory:
+    """Return the same, read once while a run changes nothing: its first step reads it `anew`."""
+    if journal.current().changed:
         return remembered()
     if anew or host.name not in _memories:
         _memories[host.name] = remembered()
@@ -198,7 +198,7 @@ def kept(*, admin_email: str, port: int) -> Commands:
         due = canary.due(Canary(), admin_email)
         yield from decide_canary(due, admin_email, port, unseen=session.unseen())
         return
-    client, place = session.deployer(port), plan_memory().canary
+    client, place = session.deployer(port), known_memory().canary
     try:
         found = canary.look(client, admin_email, place)
     except CheckFailed as error:
