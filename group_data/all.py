@@ -20,7 +20,7 @@ acme_email = ""
 # One's own certificate with its chain, and its key: PEM files on this machine, instead of ACME.
 tls_certificate = ""
 tls_key = ""
-# From which networks people, and machine identities, get in; empty for all. See docs/ingress.md.
+# Networks that people and machine identities get in from; empty: all. See docs/operate/ingress.md.
 ui_networks: tuple[str, ...] = ()
 machine_networks: tuple[str, ...] = ()
 # Dokploy's Traefik: its network, its entry point for https, its resolver of certificates.
@@ -86,7 +86,7 @@ docker_source = "distro"
 # Swap can hold secrets in clear: "off" turns it off unless it is encrypted, "keep" leaves it.
 swap = "off"
 
-# SSH with keys only, kernel parameters and more, see docs/host.md: "off" leaves them as they are.
+# SSH with keys only, kernel parameters and more; "off" leaves them alone. See docs/operate/host.md.
 hardening = "on"
 # "on" has auditd record who changes keys, users and rights on the host.
 auditd = "off"
@@ -123,8 +123,8 @@ recovery_recipients: tuple[str, ...] = ()
 # recovery-kit` prints it: `restore` takes no kit of another key. Empty: it asks.
 recovery_fingerprint = ""
 
-# The server at Hetzner Cloud that `infisical-iac server create` makes: see docs/hetzner.md. Its
-# name is the deployment's too: only what carries it as a label is ever changed there.
+# The server at Hetzner Cloud that `infisical-iac server create` makes (docs/operate/hetzner.md).
+# Its name is the deployment's too: only what carries it as a label is ever changed there.
 server_name = "infisical"
 server_type = "cx33"
 server_location = "nbg1"
@@ -151,7 +151,7 @@ edge = "none"
 balancer_type = "lb11"
 # The hosts of a cluster that is not found at Hetzner Cloud, such as
 # `{"name": "one", "address": "203.0.113.7", "cluster_address": "10.0.0.1"}`; also ssh_user,
-# ssh_port, ssh_key, data_volume. INFISICAL_HOSTS=a,b,c wins. See docs/hetzner.md.
+# ssh_port, ssh_key, data_volume. INFISICAL_HOSTS=a,b,c wins. See docs/operate/hetzner.md.
 hosts: tuple[dict[str, object], ...] = ()
 # The block device that holds Infisical's data, keys and backups, such as
 # `/dev/disk/by-id/scsi-0HC_Volume_1234567`; empty: they are on the host's own disk.
@@ -164,7 +164,7 @@ start_timeout = 300
 minimum_free_disk_gb = 8.0
 
 # How many days the access log stays on the host, and how many megabytes it may take; the oldest
-# lines go first (`ingress: caddy`, see docs/access-log.md).
+# lines go first (`ingress: caddy`, see docs/operate/access-log.md).
 access_log_keep_days = 90
 access_log_max_mb = 1000
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-HELP = 'docs/upgrade.md, "Data that were given up", says how to read them'
+HELP = 'docs/operate/upgrade.md, "Data that were given up", says how to read them'
 # What the volumes of single hosts begin with, as no database of a cluster does.
 _VOLUMES = "infisical_postgres"
 

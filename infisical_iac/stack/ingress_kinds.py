@@ -143,7 +143,7 @@ class CaddyIngress(IngressKind):
                 )
             raise Refused(
                 f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and "
-                "let it pass requests on as docs/ingress.md shows",
+                "let it pass requests on as docs/operate/ingress.md shows",
                 part="Ingress",
             )
 

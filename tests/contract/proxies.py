@@ -23,7 +23,7 @@ from .services import MissingProgram, free_port, port_open, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "ingress.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "operate" / "ingress.md"
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Proxy:
 
 
 def nginx(home: Path, upstream_port: int) -> Proxy:
-    """nginx with the lines of docs/ingress.md."""
+    """nginx with the lines of docs/operate/ingress.md."""
     program = _program("nginx", "nginx-light")
     certificate, port = home / "fullchain.pem", free_port()
     subprocess.run(
@@ -87,7 +87,7 @@ def nginx(home: Path, upstream_port: int) -> Proxy:
 
 
 def documented() -> str:
-    """The lines for nginx in docs/ingress.md."""
+    """The lines for nginx in docs/operate/ingress.md."""
     found = re.search(r"```nginx\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found
     return found[1]

@@ -1,4 +1,4 @@
-"""The lines for nginx in docs/ingress.md do what they are there for, in a real nginx."""
+"""The lines for nginx in docs/operate/ingress.md do what they are there for, in a real nginx."""
 
 from __future__ import annotations
 

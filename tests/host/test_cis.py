@@ -1,6 +1,6 @@
 """Test what CIS's Docker benchmark asks for and other files here do not check.
 
-Numbers are those of version 1.6.0; docs/host.md tells what does not apply, and why.
+Numbers are those of version 1.6.0; docs/operate/host.md tells what does not apply, and why.
 """
 
 from typing import Any
@@ -59,7 +59,7 @@ def test_3_what_is_the_engines_belongs_to_root(
     assert file.mode & 0o777 & ~most == 0, oct(file.mode)
 
 
-# Not Caddy, which is root with one capability: see docs/host.md, and test_caddy.py.
+# Not Caddy, which is root with one capability: see docs/operate/host.md, and test_caddy.py.
 @each_service
 def test_4_1_the_image_is_told_to_run_as_a_user(
     inspected: dict[str, Inspected], running: dict[str, Running], service: str

@@ -157,6 +157,6 @@ def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
     told = restore.go_back(site())
     assert told.startswith(
         "The old data are back and serve. Kept: 3 writes since 2026-11-25T10:12:00Z are in the "
-        "database infisical_given_up_x; docs/upgrade.md"
+        "database infisical_given_up_x; docs/operate/upgrade.md"
     )
     assert noted.steps == [("back", _ALL), ("roll out", _ALL), ("forget", set())]
