@@ -101,7 +101,7 @@ isolation = "privilege"
 workspace_file = "group_data/chainalign.yaml"
 
 # Where backups go: directories on the host, `sftp:user@host:path` (with host_key, and port),
-# `s3:https://host/bucket` or `rest:https://host/path`; see docs/backup.md.
+# `s3:https://host/bucket` or `rest:https://host/path`; see docs/operate/backup.md.
 backup_targets = ({"name": "local", "repository": "/var/backups/infisical"},)
 # When, as systemd's OnCalendar and at least daily; then seconds of a random delay.
 backup_schedule = "*-*-* 02:30:00"

@@ -53,13 +53,14 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
     if replaces:
         return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
-            "only a person can use: docs/keys.md tells how, step by step; nothing was changed"
+            "only a person can use: docs/operate/keys.md tells how, step by step; nothing was "
+            "changed"
         )
     return Refused(
         f"Infisical {version} can't replace its encryption key: the key seals the one root key in "
         "its database, which nothing seals anew, so that with another key it ends at its start "
         "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
-        "releases can, at their Server Console: docs/keys.md"
+        "releases can, at their Server Console: docs/operate/keys.md"
     )
 
 

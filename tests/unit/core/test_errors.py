@@ -117,7 +117,10 @@ def test_the_code_is_the_classs_where_none_is_given() -> None:
         ("no target x: the settings have a, b", ("no target x", "the settings have a, b")),
         ("no service x: there are: a, b", ("no service x", "there are: a, b")),
         ("no key x: group_data/all.py lists all", ("no key x", "group_data/all.py lists all")),
-        ("the key stays: docs/keys.md tells how", ("the key stays", "docs/keys.md tells how")),
+        (
+            "the key stays: docs/operate/keys.md tells how",
+            ("the key stays", "docs/operate/keys.md tells how"),
+        ),
         ("no key is in it: age-keygen makes one", ("no key is in it", "age-keygen makes one")),
         (
             "it is another key: it takes those of age",
