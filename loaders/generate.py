@@ -129,7 +129,7 @@ So `GIT_TOKEN`, `DOCKER_PASSWORD` and `YARN_NPM_AUTH_TOKEN` pass. Families marke
 exception. On Windows, names are the same in any case.
 
 What is meant to pass is named in `allow`, and what is stricter is strict mode:
-[README.md](README.md#which-names-get-through).
+[loaders.md](../docs/develop/loaders.md#which-names-get-through).
 
 | family | names that … | |
 |---|---|---|

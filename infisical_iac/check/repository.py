@@ -106,7 +106,7 @@ class Repository:
             if not startup.has_loader(mine, self.text, self._started(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
-                    "another runner: see loaders/README.md."
+                    "another runner: see docs/develop/loaders.md."
                 )
                 yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
