@@ -41,7 +41,7 @@ infisical_digest = ""
 # `name:version@sha256:…` gives another.
 postgres_image = "postgres:17.11"
 redis_image = "redis:8.2.10"
-# "single" is one host; "swarm" is the same stack on three hosts or more, see docs/scaling.md.
+# "single" is one host; "swarm" is the same stack on three hosts or more, see docs/operate/cluster/.
 topology = "single"
 # Of each host of a cluster: the address at which the others reach it; empty to find it.
 cluster_address = ""

@@ -117,7 +117,7 @@ def refuse_other_major(was: Images, wanted: Images) -> None:
         raise Refused(
             f"a cluster's PostgreSQL can't be changed from {was.major} to {wanted.major}: "
             "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
-            "again (docs/scaling.md)"
+            "again (docs/operate/cluster/scaling.md)"
         )
 
 

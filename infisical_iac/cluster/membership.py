@@ -103,7 +103,7 @@ def sort_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
 
 
-_RUNBOOK = "docs/cluster-runbooks.md"
+_RUNBOOK = "docs/operate/cluster/runbooks.md"
 
 
 def _refusals(

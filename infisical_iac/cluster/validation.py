@@ -37,8 +37,8 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
     raise Refused(
         f"the kernel of {' and '.join(lacking)} can't encrypt the networks between the hosts "
         "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
-        "between them in clear: use a kernel that can (docs/swarm.md), or accept it with "
-        "overlay_encryption = 'optional'",
+        "between them in clear: use a kernel that can (docs/operate/cluster/swarm.md), or accept "
+        "it with overlay_encryption = 'optional'",
         part="Swarm",
     )
 
@@ -65,7 +65,7 @@ def refuse_undecided(cluster: Cluster) -> None:
         return
     raise Refused(
         f"etcd has lost its quorum, and {etcd.explain_undecided(cluster.nodes)}, or follow "
-        "docs/cluster-runbooks.md, 'A lost etcd quorum'"
+        "docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
     )
 
 
@@ -75,13 +75,13 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
             "networks between the hosts: what HAProxy passes to Infisical on another host is in "
-            "clear (docs/swarm.md)"
+            "clear (docs/operate/cluster/swarm.md)"
         )
     if settings.host.firewall == "off":
         yield (
             "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "
             f"have another firewall drop {settings.stack.http_port}/tcp, which is Infisical "
-            "without TLS, and what only the nodes are to reach (docs/swarm.md)"
+            "without TLS, and what only the nodes are to reach (docs/operate/cluster/swarm.md)"
         )
 
 

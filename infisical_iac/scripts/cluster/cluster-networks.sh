@@ -43,7 +43,7 @@ settle() {
             2>/dev/null | grep -qx master && return 0
         sleep 1
     done
-    fail "no Redis has become the master within $1 s: see docs/cluster-runbooks.md"
+    fail "no Redis has become the master within $1 s: see docs/operate/cluster/runbooks.md"
 }
 
 "$@"

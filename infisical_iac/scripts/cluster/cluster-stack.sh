@@ -189,7 +189,7 @@ $(echo "$new" | cut -d ' ' -f 2)"
 again() {
     limit=$(($(date +%s) + $1))
     until short=$(as_many "$2" "$3" 2>&1); do
-        test "$(date +%s)" -lt "$limit" || fail "$short: see docs/cluster-runbooks.md"
+        test "$(date +%s)" -lt "$limit" || fail "$short: see docs/operate/cluster/runbooks.md"
         sleep 1
     done
 }

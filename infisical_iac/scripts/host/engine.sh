@@ -31,7 +31,7 @@ ready() {
 bring that one back first"
     now=$(data)
     test -z "$(container etcd)" || test "${now% *}" -ge 3 || fail "of etcd ${now% *} members are well, \
-and without this host's there would be no majority: see docs/cluster-runbooks.md"
+and without this host's there would be no majority: see docs/operate/cluster/runbooks.md"
     echo "$now"
 }
 

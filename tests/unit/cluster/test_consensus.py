@@ -200,7 +200,7 @@ def test_a_swarm_is_made_anew_around_the_data_of_a_survivor() -> None:
 def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
     looks = _survivor()
     looks["three"] = replace(looks["three"], mark="swarm-id")
-    with pytest.raises(Refused, match=r"follow docs/cluster-runbooks\.md, 'Two of three"):
+    with pytest.raises(Refused, match=r"follow docs/operate/cluster/runbooks\.md, 'Two of three"):
         told(looks)
 
 

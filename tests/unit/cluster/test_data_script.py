@@ -20,7 +20,7 @@ def test_who_keeps_data_is_well_by_his_own_word(lead: Lead) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "of etcd 1 are well, of PostgreSQL 2, and 1 and 3 have to be: see "
-        "docs/cluster-runbooks.md\n"
+        "docs/operate/cluster/runbooks.md\n"
     )
 
 
