@@ -11,13 +11,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from infisical_iac.api.client import Client
+from infisical_iac.api.instance import Organization
 from infisical_iac.api.lists import all_of, gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"
 DEPLOYER_SECRET = "infisical-iac: deployer"
 _MARK = (MARKER["key"], MARKER["value"])
-_organizations: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
+_organizations: WeakKeyDictionary[Client, Organization] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,21 @@ class Identity:
         return _MARK in self.metadata
 
 
-def organization_id(client: Client) -> str:
+def organization(client: Client) -> Organization:
     """Return the organization of the machine identity whose token the client bears.
 
     No identity changes its organization: a client is asked once.
     """
     if client not in _organizations:
         details = client.get("/api/v1/identities/details")["identityDetails"]
-        _organizations[client] = str(details["organization"]["id"])
+        found = details["organization"]
+        _organizations[client] = Organization(str(found["id"]), str(found["name"]))
     return _organizations[client]
+
+
+def organization_id(client: Client) -> str:
+    """Return the id of that organization."""
+    return organization(client).id
 
 
 def find(client: Client, organization: str, name: str) -> Identity | None:

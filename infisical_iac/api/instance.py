@@ -41,6 +41,11 @@ def close_signup(admin_client: Client) -> None:
     admin_client.patch(_CONFIG, json={"allowSignUp": False})
 
 
+def rename_organization(admin_client: Client, organization: str, name: str) -> None:
+    """Give the organization of an id its name. `admin_client` bears the administrator's token."""
+    admin_client.patch(f"/api/v1/organization/{organization}", json={"name": name})
+
+
 def census(admin_client: Client) -> Census:
     """Count who rules the instance. `admin_client` bears the administrator's own token."""
     users = all_of(admin_client, "/api/v1/admin/user-management/users", "users")

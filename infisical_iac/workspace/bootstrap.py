@@ -63,12 +63,14 @@ class InstanceState:
 
     Attributes:
         is_open: whether everybody can sign up, as in one that is not initialized.
+        organization: how the organization is named; empty where nobody can tell.
         differs: what of the deployer isn't as it was made; empty for nothing.
         unseen: why it can't be looked at yet; empty if it can.
     """
 
     is_initialized: bool = False
     is_open: bool = False
+    organization: str = ""
     differs: str = ""
     unseen: str = ""
 
@@ -87,25 +89,37 @@ def bootstrapped(*, organization: str, admin_email: str, port: int, project: str
     projects = {project: memory.project, canary.SLUG: memory.canary}
     wanted = DesiredInstance(organization, admin_email, port, projects)
     there = _look(wanted)
-    if there.is_initialized and (there.is_open or there.differs):
+    if there.is_initialized and (there.is_open or there.differs or _is_renamed(wanted, there)):
         session.administrator(port)
     yield from decide(wanted, there)
 
 
-def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
-    """Decide what is to be made, by what of the instance is `there`."""
+def due(wanted: DesiredInstance, there: InstanceState) -> list[Item]:
+    """Return what is to be made, by what of the instance is `there`."""
     items = []
     if not there.is_initialized:
         items.append(Item("+", f"administrator {wanted.admin_email}"))
         items.append(Item("+", f"organization {wanted.organization}"))
+    if _is_renamed(wanted, there):
+        what = f"name {there.organization} → {wanted.organization}"
+        items.append(Item("~", f"organization {wanted.organization}", what))
     if there.is_open:
         items.append(Item("~", "sign-up", "open → closed"))
     if there.differs:
         items.append(Item("~", f"identity {DEPLOYER}", there.differs))
     elif not there.is_initialized:
         items.append(Item("+", f"identity {DEPLOYER}"))
+    return items
+
+
+def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
+    """Yield what makes what is due."""
     settled = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from settle(items, step(_bootstrap, wanted), settled, there.unseen)
+    yield from settle(due(wanted, there), step(_bootstrap, wanted), settled, there.unseen)
+
+
+def _is_renamed(wanted: DesiredInstance, there: InstanceState) -> bool:
+    return there.organization not in ("", wanted.organization)
 
 
 def _look(wanted: DesiredInstance) -> InstanceState:
@@ -117,7 +131,20 @@ def _look(wanted: DesiredInstance) -> InstanceState:
     api = session.api(port)
     if not instance.is_initialized(api):
         return InstanceState(is_open=True)
-    return InstanceState(True, instance.signup_is_open(api), _deployer_drift(port, wanted.projects))
+    return InstanceState(
+        is_initialized=True,
+        is_open=instance.signup_is_open(api),
+        organization=_organization_name(port),
+        differs=_deployer_drift(port, wanted.projects),
+    )
+
+
+def _organization_name(port: int) -> str:
+    """Return how the deployer's organization is named; empty where the deployer can't log in."""
+    try:
+        return identities.organization(session.deployer(port)).name
+    except NotBootstrapped:
+        return ""
 
 
 def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
@@ -234,7 +261,10 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
 
 
 def _make_deployer(admin: Client, wanted: DesiredInstance) -> None:
-    organization = instance.own_organizations(admin)[0].id
+    own = instance.own_organizations(admin)[0]
+    if own.name != wanted.organization:
+        instance.rename_organization(admin, own.id, wanted.organization)
+    organization = own.id
     client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
     found = _find(admin, organization, client_id)
     if found is None:

@@ -69,6 +69,38 @@ def test_it_is_made_read_and_repaired_whatever_is_done_to_it(deployer: Client) -
     assert _keep(deployer) == []
 
 
+# What can be written of the canary's secret, and what is told of that: nothing where its text can
+# still be read.
+HANDS: dict[str, tuple[object, list[str]]] = {
+    "secretValue": ("dead", ["~ canary: secret CANARY: altered → alive"]),
+    "newSecretName": ("RENAMED", ["~ canary: secret CANARY"]),
+    "skipMultilineEncoding": (True, []),
+    "tagIds": ([], []),
+    "metadata": ({"fake": "words"}, []),
+    "secretMetadata": ([{"key": "fake", "value": "words"}], []),
+    "secretReminderNote": ("fake words", []),
+    "secretReminderRepeatDays": (30, []),
+    "secretReminderRecipients": ([], []),
+    "secretComment": ("fake words", []),
+    # Which secret is meant: a personal one that is not there is made by nobody.
+    "type": ("shared", []),
+}
+
+
+def test_each_field_of_its_secret_is_told_or_does_not_matter(deployer: Client) -> None:
+    text = (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
+    assert set(json.loads(text)["secret"]) == HANDS.keys()
+    _keep(deployer)
+    project = contents.project(deployer, canary.SLUG)
+    assert project is not None
+    place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
+    for field, (value, told) in HANDS.items():
+        deployer.patch("/api/v4/secrets/CANARY", json={**place, field: value})
+        assert _keep(deployer) == told, field
+        assert _keep(deployer) == []
+        assert canary.lives(deployer)
+
+
 def test_the_administrator_can_read_it_too(standin: Standin, deployer: Client) -> None:
     _keep(deployer)
     with Client(standin.url) as client:

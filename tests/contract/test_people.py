@@ -129,6 +129,40 @@ def test_drifts_are_named_and_repaired(place: Place) -> None:
     assert place.plan() == []
 
 
+_FOR_AN_HOUR = {
+    "isTemporary": True,
+    "temporaryMode": "relative",
+    "temporaryRange": "1h",
+    "temporaryAccessStartTime": "2026-11-27T12:00:00.000Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("permissions", [_READING]), ("type", _FOR_AN_HOUR), ("slug", "renamed")],
+)
+def test_each_field_of_a_persons_privilege_is_told_and_set_right(
+    place: Place, field: str, value: object
+) -> None:
+    ben = place.read().people.members[BEN]  # type: ignore[union-attr]
+    assert ben.privileges is not None
+    (mark,) = ben.privileges
+    path = f"{_PRIVILEGES}/{mark.id}"
+    privilege = place.admin().get(path)["privilege"]
+    body = {"slug": privilege["slug"], "type": {"isTemporary": False}}
+    place.admin().patch(path, json={**body, "permissions": privilege["permissions"], field: value})
+    told = place.settle()
+    assert told
+    assert all(f"person {BEN}" in each for each in told)
+    assert place.settle() == []
+    # One of another name is somebody else's for all that is known: it is told, and goes by pruning.
+    strays = [each.what for each in place.look().foreign]
+    assert all(each.startswith(f"privilege renamed of {BEN}") for each in strays)
+    assert bool(strays) == (field == "slug")
+    if strays:
+        place.admin().delete(path)
+
+
 def test_who_left_loses_access_and_what_he_read_is_listed(place: Place) -> None:
     ben = place.accept(BEN)
     here = place.at("production", "/backend")

@@ -112,3 +112,9 @@ def open_signup(host: StagingHost) -> None:
     with administrator(host) as client:
         client.patch("/api/v1/admin/config", json={"allowSignUp": True})
         assert instance.signup_is_open(client)
+
+
+def rename_organization(host: StagingHost) -> None:
+    with administrator(host) as client:
+        (own,) = instance.own_organizations(client)
+        instance.rename_organization(client, own.id, "Renamed")

@@ -19,6 +19,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
     "inside": (
         *("sign-up opened", "environment renamed", "TTL changed", "canary altered"),
         *("client secret revoked", "tokens used up", "identity renamed", "folder renamed"),
+        "organization renamed",
         "project's slug changed",  # by which the others find it
     ),
     "inside, of who may read": (

@@ -5,6 +5,11 @@ from tests.e2e.drift import BOOTSTRAP, CANARY, CREDENTIALS, INSIDE, WORKSPACE, D
 
 INSIDE_INFISICAL: dict[str, Drift] = {
     "sign-up opened": Drift(causes.open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
+    "organization renamed": Drift(
+        causes.rename_organization,
+        ("~ organization ChainAlign: name Renamed → ChainAlign",),
+        (BOOTSTRAP,),
+    ),
     "deployer lost": Drift(
         causes.shell("rm /etc/infisical/deployer.env"),
         ("~ identity infisical-iac-deployer: can't log in → can", INSIDE),

@@ -7,7 +7,7 @@ class Structure(State):
     """One method a route: the query or body, then what the path's pattern caught."""
 
     def _details(self, _: Json) -> Json:
-        return {"identityDetails": {"organization": {"id": ORGANIZATION}}}
+        return {"identityDetails": {"organization": {"id": ORGANIZATION, "name": "ChainAlign"}}}
 
     def _whole_project(self) -> Json:
         keys = ("id", "slug", "name")

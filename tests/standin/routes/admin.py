@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import forbidden
 from ..store import Document, now, timestamp
-from ..validation import boolean, text
+from ..validation import anything, array, boolean, choice, text
 from ..web import ANYONE, MEMBERS, Call, route
 
 SHOWN = (
@@ -30,13 +30,35 @@ WITHOUT_DEFAULT_ORG = {
     "defaultAuthOrgAuthEnforced": None,
     "defaultAuthOrgAuthMethod": None,
 }
+LOGIN_METHODS = ("email", "google", "github", "gitlab", "saml", "ldap", "oidc")
 CHANGEABLE = {
     "allowSignUp": boolean().optional(),
     "allowedSignUpDomain": text().optional(),
     "trustSamlEmails": boolean().optional(),
     "trustLdapEmails": boolean().optional(),
     "trustOidcEmails": boolean().optional(),
+    "defaultAuthOrgId": text().optional(),
+    "enabledLoginMethods": array(choice(*LOGIN_METHODS), 1).optional(),
+    "authConsentContent": text().optional(),
+    "pageFrameContent": text().optional(),
 }
+# Taken and never shown.
+WITHHELD = dict.fromkeys(
+    (
+        "slackClientId",
+        "slackClientSecret",
+        "microsoftTeamsAppId",
+        "microsoftTeamsClientSecret",
+        "microsoftTeamsBotId",
+        "gitHubAppConnectionClientId",
+        "gitHubAppConnectionClientSecret",
+        "gitHubAppConnectionSlug",
+        "gitHubAppConnectionId",
+        "gitHubAppConnectionPrivateKey",
+        "envOverrides",
+    ),
+    anything().optional(),
+)
 
 
 @route("GET", "/api/status", ANYONE, transaction=False)
@@ -70,7 +92,7 @@ def read_config(call: Call) -> Document:
 @route("PATCH", "/api/v1/admin/config", MEMBERS)
 def change_config(call: Call) -> Document:
     _require_super_admin(call)
-    settings = call.server.instance.change(call.store, **call.fields(CHANGEABLE))
+    settings = call.server.instance.change(call.store, **call.fields(CHANGEABLE | WITHHELD))
     shown = {name: settings[name] for name in (*SHOWN, *SHOWN_TO_ADMINS)}
     return {"config": shown | WITHOUT_DEFAULT_ORG}
 

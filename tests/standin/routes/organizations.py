@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from ..access import require_org_action
-from ..errors import not_found
-from ..validation import array, boolean, email, text
+from ..errors import bad_request, not_found
+from ..validation import anything, array, boolean, choice, email, number, slug, text
 from ..web import PEOPLE, Call, route
 
 if TYPE_CHECKING:
@@ -45,6 +45,46 @@ DEFAULTS: Document = {
     "parentOrgId": None,
     "secretShareBrandConfig": None,
 }
+
+_NAME = "Name can only contain alphanumeric characters, dashes, underscores, and spaces"
+
+
+def _is_a_name(value: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9 _-]+", value))
+
+
+CHANGEABLE = {
+    "name": text(1, 64, rule=(_is_a_name, _NAME)).optional(),
+    "slug": slug().optional(),
+    "selectedMfaMethod": choice("email", "totp", "webauthn").optional(),
+    "defaultMembershipRoleSlug": slug().optional(),
+    "userTokenExpiration": text().optional(),
+    "maxSharedSecretLifetime": number(300, 2592000).optional(),
+    "maxSharedSecretViewLimit": number(1, 1000).optional(),
+    **dict.fromkeys(
+        (
+            "allowSecretSharingOutsideOrganization",
+            "bypassOrgAuthEnabled",
+            "secretsProductEnabled",
+            "pkiProductEnabled",
+            "kmsProductEnabled",
+            "sshProductEnabled",
+            "scannerProductEnabled",
+            "shareSecretsProductEnabled",
+            "blockDuplicateSecretSyncDestinations",
+            "allowCrossProjectSecretSharing",
+        ),
+        boolean().optional(),
+    ),
+}
+# Refused without a licence, whatever their value.
+LICENSED = (
+    "secretShareBrandConfig",
+    "enforceMfa",
+    "authEnforced",
+    "scimEnabled",
+    "googleSsoAuthEnforced",
+)
 
 
 def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Document:
@@ -105,6 +145,19 @@ def list_own(call: Call) -> Document:
         joined = {"userRole": membership["role"], "userJoinedAt": membership["createdAt"]}
         found.append({**(organization or {}), "orgAuthMethod": "", **joined})
     return {"organizations": found}
+
+
+@route("PATCH", "/api/v1/organization/{org_id}", PEOPLE)
+def change(call: Call) -> Document:
+    fields = call.fields(CHANGEABLE | dict.fromkeys(LICENSED, anything().optional()))
+    require_org_action(call.store, call.actor, "edit", "settings")
+    licensed = [each for each in LICENSED if each in fields]
+    if licensed:
+        raise bad_request(f"Failed to update {licensed[0]} due to plan restriction.")
+    if role := fields.pop("defaultMembershipRoleSlug", None):
+        fields["defaultMembershipRole"] = role
+    organization = call.store.update("organizations", call.path["org_id"], **fields)
+    return {"message": "Successfully updated organization", "organization": organization}
 
 
 @route("GET", "/api/v2/organizations/{org_id}/memberships")

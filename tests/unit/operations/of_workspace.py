@@ -67,13 +67,14 @@ def _stored(*steps: Step, unseen: str = "") -> Iterable[Any]:
 OPERATIONS = {
     "workspace.bootstrap.bootstrapped": Cases(
         settled(
-            lambda: bootstrap.decide(_WANTED, InstanceState(is_initialized=True)),
+            lambda: bootstrap.decide(_WANTED, InstanceState(True, organization="ChainAlign")),
             "the instance is bootstrapped, sign-up is closed, the deployer logs in",
         ),
         due(
             lambda: bootstrap.decide(
-                _WANTED, InstanceState(True, is_open=True, differs="can't log in → can")
+                _WANTED, InstanceState(True, True, "Other", differs="can't log in → can")
             ),
+            "~ organization ChainAlign: name Other → ChainAlign",
             "~ sign-up: open → closed",
             "~ identity infisical-iac-deployer: can't log in → can",
             steps=("_bootstrap",),

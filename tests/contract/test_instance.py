@@ -1,9 +1,12 @@
-"""The identity that deploys, made and kept by the bootstrap, against an Infisical at a URL."""
+"""The instance and the identity that deploys, kept as the bootstrap made them, at a URL."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,12 +49,17 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     def deployer(_: int) -> Client:
         return login.universal(anyone, *file.values())
 
+    monkeypatch.setattr(bootstrap, "state", SimpleNamespace(is_executing=True))
+    monkeypatch.setattr(bootstrap, "run", lambda *_, **__: "")
     monkeypatch.setattr(bootstrap, "write", write)
+    monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "read_env", lambda _: file)
     monkeypatch.setattr(session, "deployer", deployer)
     monkeypatch.setattr(session, "deployer_id", lambda _: file["INFISICAL_CLIENT_ID"])
     with Client(world.standin.url) as anyone:
         client = login.password(anyone, EMAIL, PASSWORD)
+        monkeypatch.setattr(session, "api", lambda _: anyone)
+        monkeypatch.setattr(session, "administrator", lambda _: client)
         bootstrap._make_deployer(client, _WANTED)
         yield client
         # It rules the organization, which it shares with what other tests make.
@@ -170,6 +178,131 @@ def test_where_nobody_can_give_the_role_back_the_refusal_says_what_to_do(
     projects = {"unknown-one": ""}
     with pytest.raises(UserError, match="make one of both an admin of it in Infisical"):
         bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+
+
+# What can be set of the organization and of the instance, and is left as people set it: the value
+# that the test gives, and why.
+_OF_A_PRODUCT = (False, "shows or hides a product of the web interface")
+_OF_SHARING = "concerns links by which people share a text, of which this project makes none"
+_OF_LOGINS = "a way for people to log in that this project does not set up"
+_OF_A_TOOL = ("fake", "an app of the web interface, of which this project uses none")
+LEFT: dict[str, dict[str, tuple[object, str]]] = {
+    "organization": {
+        "slug": ("moved-elsewhere", "the server chooses it, and nothing here uses it"),
+        "defaultMembershipRoleSlug": (
+            "no-access",
+            "for people without an invitation; who is a member without one is told",
+        ),
+        "selectedMfaMethod": ("totp", "how people prove themselves is a choice of theirs"),
+        "allowSecretSharingOutsideOrganization": (False, _OF_SHARING),
+        "bypassOrgAuthEnabled": (True, _OF_LOGINS),
+        "userTokenExpiration": ("10d", "how long people stay logged in is a choice of theirs"),
+        "secretsProductEnabled": _OF_A_PRODUCT,
+        "pkiProductEnabled": _OF_A_PRODUCT,
+        "kmsProductEnabled": _OF_A_PRODUCT,
+        "sshProductEnabled": _OF_A_PRODUCT,
+        "scannerProductEnabled": _OF_A_PRODUCT,
+        "shareSecretsProductEnabled": _OF_A_PRODUCT,
+        "maxSharedSecretLifetime": (3600, _OF_SHARING),
+        "maxSharedSecretViewLimit": (1, _OF_SHARING),
+        "blockDuplicateSecretSyncDestinations": (True, "a secret sync by itself is told"),
+        "allowCrossProjectSecretSharing": (
+            True,
+            "an import by itself is told, whatever project it is of",
+        ),
+    },
+    "instance": {
+        "allowedSignUpDomain": ("example.com", "nobody signs up at all"),
+        "trustSamlEmails": (True, _OF_LOGINS),
+        "trustLdapEmails": (True, _OF_LOGINS),
+        "trustOidcEmails": (True, _OF_LOGINS),
+        "defaultAuthOrgId": (None, "which organization a login page proposes"),
+        "enabledLoginMethods": (["email", "oidc"], "the server keeps one for the administrator"),
+        "slackClientId": _OF_A_TOOL,
+        "slackClientSecret": _OF_A_TOOL,
+        "microsoftTeamsAppId": _OF_A_TOOL,
+        "microsoftTeamsClientSecret": _OF_A_TOOL,
+        "microsoftTeamsBotId": _OF_A_TOOL,
+        "gitHubAppConnectionClientId": _OF_A_TOOL,
+        "gitHubAppConnectionClientSecret": _OF_A_TOOL,
+        "gitHubAppConnectionSlug": _OF_A_TOOL,
+        "gitHubAppConnectionId": _OF_A_TOOL,
+        "gitHubAppConnectionPrivateKey": _OF_A_TOOL,
+        "authConsentContent": ("fake words", "a text for people"),
+        "pageFrameContent": ("fake words", "a text for people"),
+        "envOverrides": ({}, "keys of apps alone, of which this project uses none"),
+    },
+}
+# What the server refuses without a licence, whatever its value.
+LICENSED = (
+    "authEnforced",
+    "googleSsoAuthEnforced",
+    "scimEnabled",
+    "enforceMfa",
+    "secretShareBrandConfig",
+)
+TOLD = {
+    ("organization", "name"): ("Other", "~ organization example: name Other → example"),
+    ("instance", "allowSignUp"): (True, "~ sign-up: open → closed"),
+}
+_PATHS = {
+    "organization": "/api/v1/organization/{organizationId}",
+    "instance": "/api/v1/admin/config",
+}
+_TABLES = Path(__file__).parent
+_WRITABLE = json.loads((_TABLES / "writable.json").read_text(encoding="utf-8"))
+
+
+def _told() -> list[str]:
+    return [str(each) for each in bootstrap.due(_WANTED, bootstrap._look(_WANTED))]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("kind", "field"), [(kind, each) for kind in LEFT for each in LEFT[kind]])
+def test_a_field_that_people_set_is_left(
+    admin: Client, world: World, kind: str, field: str
+) -> None:
+    bootstrap._bootstrap(_WANTED)
+    path = _PATHS[kind].format(organizationId=world.org_id)
+    value: object = LEFT[kind][field][0]
+    if field == "defaultAuthOrgId":
+        value = world.org_id
+    admin.patch(path, json={field: value})
+    assert _told() == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("kind", "field"), TOLD)
+def test_a_field_that_was_written_is_told_and_set_right(
+    admin: Client, world: World, kind: str, field: str
+) -> None:
+    bootstrap._bootstrap(_WANTED)
+    assert _told() == []
+    value, told = TOLD[kind, field]
+    admin.patch(_PATHS[kind].format(organizationId=world.org_id), json={field: value})
+    assert _told() == [told]
+    bootstrap._bootstrap(_WANTED)
+    assert _told() == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("field", LICENSED)
+def test_a_field_that_needs_a_licence_is_refused(admin: Client, world: World, field: str) -> None:
+    path = _PATHS["organization"].format(organizationId=world.org_id)
+    value: object = {} if field == "secretShareBrandConfig" else True
+    with pytest.raises(ApiError, match="due to plan restriction"):
+        admin.patch(path, json={field: value})
+
+
+@pytest.mark.parametrize("kind", _PATHS)
+def test_each_field_that_the_server_lets_somebody_write_is_in_a_table(kind: str) -> None:
+    text = (_TABLES / "openapi-subset.json").read_text(encoding="utf-8")
+    content = json.loads(text)["paths"][_PATHS[kind]]["patch"]["requestBody"]["content"]
+    fields = content["application/json"]["schema"]["properties"]
+    told = {field for of, field in TOLD if of == kind}
+    licensed = {*LICENSED} if kind == "organization" else set()
+    assert set(_WRITABLE[kind]) == fields.keys()
+    assert told | licensed | LEFT[kind].keys() == fields.keys()
 
 
 def _lose(admin: Client, world: World, slug: str) -> str:
