@@ -27,14 +27,18 @@ from infisical_iac.stack.settings import StackSettings
 @click.group(invoke_without_command=True)
 @inventory_option
 @json_option
-@click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
+@click.option(
+    "--last", type=click.IntRange(min=1), help="Show only the latest entries, at most this many."
+)
 @click.pass_context
 def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -> None:
-    """Show the host's audit log: each run that changed something, by whom, and what it changed;
-    with `access`, who has asked Infisical for what.
+    """Show the host's audit log: each run that changed something, who ran it, and what it changed.
+    `audit access` shows who sent which requests to Infisical.
 
-    Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if a line
-    but the last was changed or removed since, or for an error.
+    Each entry holds the hash of the one before.
+
+    Exit status: 0 if all hashes fit; 1 if an entry but the last was changed or removed, or for an
+    error.
     """
     if ctx.invoked_subcommand:
         return
@@ -79,19 +83,30 @@ _COLUMNS = (
 )
 
 
-@audit.command(short_help="Show who has asked Infisical for what.")
+@audit.command(short_help="Show who sent which requests to Infisical.")
 @inventory_option
-@click.option("--identity", help="Only a machine identity: its name, such as backend-production.")
-@click.option("--person", help="Only a person: the e-mail address.")
-@click.option("--environment", help="Only an environment: its slug.", default="")
-@click.option("--since", help="30m, 12h, 7d, 2w ago, or a date.", default="1d", show_default=True)
-@click.option("--status", help="Only answers with 200, 4xx, or 401,403.", default="")
+@click.option(
+    "--identity", help="Show only this machine identity's requests, such as backend-production."
+)
+@click.option("--person", help="Show only the requests of the person with this e-mail address.")
+@click.option(
+    "--environment", help="Show only requests to the environment with this slug.", default=""
+)
+@click.option(
+    "--since",
+    help="Show requests since a date, or since 30m, 12h, 7d or 2w ago.",
+    default="1d",
+    show_default=True,
+)
+@click.option(
+    "--status", help="Show only answers with these HTTP statuses: 200, 4xx or 401,403.", default=""
+)
 @click.option(
     "--last",
     type=click.IntRange(1, 100_000),
     default=_MOST,
     show_default=True,
-    help="Show at most this many, the latest.",
+    help="Show only the latest requests, at most this many.",
 )
 @json_option
 def access(
@@ -104,13 +119,14 @@ def access(
     last: int,
     as_json: bool,
 ) -> None:
-    """Show who has asked Infisical for what, and when: which environment was read by whom.
+    """Show who sent which requests to Infisical, and when: who read which environment.
 
-    A name with a question mark is what the caller says of himself: Infisical did not check it, or
-    did not believe it. Environment and folder are known of reads; a write names them in its body,
-    which no log has. A read by a secret's id or by a service token may name no environment: it has
-    a question mark for it, and is shown whichever environment is asked for. Exit status: 0, or 1
-    for an error.
+    A name with a question mark is what the caller claims: Infisical did not check it, or did not
+    believe it. Environment and folder are known of reads only: a write names them in its body,
+    which is not logged. A read by a secret's id or by a service token may name no environment: it
+    has a question mark in that column, and `--environment` does not filter it out.
+
+    Exit status: 0, or 1 for an error.
     """
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with open_host(inventory) as (host, settings):

@@ -14,11 +14,11 @@ from infisical_iac.core.terminal import echo, print_data
 
 @click.group(
     cls=LazyGroup,
-    summaries={"now": "Make a backup at once.", "list": "List the snapshots in every target."},
+    summaries={"now": "Make a backup now.", "list": "List the snapshots in every target."},
     module="backup",
 )
 def backup() -> None:
-    """Back the database up at once, beside the host's own timer, and list what there is."""
+    """Make a backup now, in addition to the host's own timer, and list the snapshots."""
 
 
 @click.command()
@@ -29,14 +29,16 @@ def backup() -> None:
     type=click.IntRange(min=1),
     default=3600,
     show_default=True,
-    help="Seconds to wait for its end.",
+    help="Seconds to wait for the backup to end.",
 )
 @json_option
 def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
-    """Make a backup in every target and tell what was made.
+    """Make a backup in every target, and report the new snapshots.
 
-    It is the very run that the timer starts. Exit status: 0 if every target has a new snapshot,
-    1 if one has not, with the reason, or for an error.
+    It starts the same unit as the host's timer.
+
+    Exit status: 0 if every target has a new snapshot; 1 if one has not, with the reason, or for an
+    error.
     """
     from infisical_iac.backup import timed
     from infisical_iac.core import audit
@@ -71,9 +73,9 @@ def _tell(found: Record, *, as_json: bool) -> None:
 @inventory_option
 @json_option
 def list_command(inventory: str, as_json: bool) -> None:
-    """List the snapshots in every target of the host: when, of which version, how much.
+    """List the snapshots in every target: time, version and size.
 
-    Exit status: 0 if every target could be read, 1 if one could not, with the reason.
+    Exit status: 0 if every target could be read; 1 if one could not, with the reason.
     """
     from infisical_iac.core.inventory import connected
 

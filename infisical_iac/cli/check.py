@@ -88,10 +88,10 @@ def _line(found: CheckFinding) -> Text:
 @click.option(
     "--workspace-file",
     type=click.Path(path_type=Path),
-    help=f"The workspace file [default: the setting workspace_file, or {WORKSPACE_FILE}]",
+    help=f"The project file. [default: the setting workspace_file, or {WORKSPACE_FILE}]",
 )
-@click.option("--offline", is_flag=True, help="Don't ask Infisical: check the files alone.")
-@click.option("--fix", is_flag=True, help="Write what each .infisical.json lacks, then check.")
+@click.option("--offline", is_flag=True, help="Check the files only, without asking Infisical.")
+@click.option("--fix", is_flag=True, help="First write what each .infisical.json lacks.")
 @json_option
 @click.pass_context
 def check(
@@ -103,13 +103,14 @@ def check(
     fix: bool,
     as_json: bool,
 ) -> None:
-    """Check that a repository of services has no secret, and Infisical every key, none too many.
+    """Check that a repository of services holds no secret, and that Infisical has every key that
+    the code reads, and no others.
 
-    Looked at are `.env` files and ignore rules, each service's loader and .infisical.json, and
-    the keys that code reads, in every environment. Of Infisical only names are read. What is
-    accepted stands in REPO/.infisical-check.yaml, each with a reason.
+    It reads `.env` files and ignore rules, each service's loader and .infisical.json, and the keys
+    that the code reads, in every environment. Of Infisical it reads names only. Exceptions are in
+    REPO/.infisical-check.yaml, each with a reason.
 
-    Exit status: 0 if all is well, 2 if something was found, 1 for an error.
+    Exit status: 0 if nothing was found; 2 if something was; 1 for an error.
     """
     if offline and fix:
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")

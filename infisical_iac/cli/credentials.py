@@ -40,11 +40,11 @@ _PRODUCTION = "production"
 
 @click.group()
 def credentials() -> None:
-    """Look at, hand out, replace and deliver what services log in with.
+    """List, show, deliver, rotate and revoke service credentials.
 
     Each service has a client secret in each environment, in a file on the host. With
-    INFISICAL_API_URL set, as for `infisical-iac workspace`, they are those of the Infisical there,
-    and their files are in the directory of --credentials.
+    INFISICAL_API_URL set, as for `infisical-iac workspace`, the commands work on the Infisical
+    there, and the files are in the directory given by --credentials.
     """
 
 
@@ -60,10 +60,10 @@ environment_option = click.option(
     *("--env", "--environment", "environment"),
     required=True,
     metavar="ENVIRONMENT",
-    help="The environment's slug, such as production.",
+    help="Slug of the environment, such as production.",
 )
 deploy_option = click.option(
-    "--deploy", is_flag=True, help="Let Dokploy deploy the service once it has them."
+    "--deploy", is_flag=True, help="Have Dokploy deploy the service after new credentials arrive."
 )
 overlap_option = click.option(
     "--overlap",
@@ -71,7 +71,7 @@ overlap_option = click.option(
     default="24h",
     metavar="SPAN",
     show_default=True,
-    help="How long the old client secret goes on working; 0 revokes it at once.",
+    help="How long the old client secret stays valid; 0 revokes it at once.",
 )
 
 
@@ -88,7 +88,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--credentials",
         "where",
         type=click.Path(file_okay=False, path_type=Path),
-        help="At a URL: the directory of the credentials' files.",
+        help="With INFISICAL_API_URL: the directory of the credentials' files.",
     )
     @wraps(command)
     def with_keeping(
@@ -136,13 +136,15 @@ def _others_can_read_output() -> bool:
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o077)
 
 
-@credentials.command("list", short_help="List age, use, expiry and file of each.")
+@credentials.command("list", short_help="List the credentials: age, use, expiry and file.")
 @place_options
 @json_option
 def list_command(keeping: Keeping, as_json: bool) -> None:
-    """List the credentials of all services: age, last use, uses, expiry, and their files.
+    """List the credentials of all services: age, last use, number of uses, expiry, and files.
 
-    What should be done about some is told as notes. No secret is shown, and nothing is changed.
+    Notes say what should be done. No secret is shown, and nothing is changed.
+
+    Exit status: 0, or 1 for an error.
     """
     with keeping(needs_files=False) as kept:
         rows = [
@@ -179,21 +181,23 @@ def _others(row: Overview) -> str:
     return str(row.others or "none")
 
 
-@credentials.command(short_help="Print what a service starts with.")
+@credentials.command(short_help="Print the three variables that a service starts with.")
 @service_argument
 @environment_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write, for its owner alone, such as .env.local.",
+    help="Write them to this file, readable by its owner only, such as .env.local.",
 )
 @place_options
-@yes_option
+@click.option("--yes", is_flag=True, help="Show them although the environment is `production`.")
 def show(service: str, environment: str, output: Path | None, keeping: Keeping, yes: bool) -> None:
     """Print the three variables that SERVICE starts with in an environment.
 
-    Write them into its .env.local with --output; git must ignore the file. Those of the environment
-    `production` take --yes. The host's audit log tells who was shown what.
+    Write them into the service's .env.local with --output; git must ignore that file. The
+    environment `production` needs --yes. The host's audit log records who was shown what.
+
+    Exit status: 0 when they are printed or written; 1 for an error.
     """
     if output:
         _refuse_foreign(output)
@@ -262,24 +266,26 @@ def delivery(account: ServiceAccount, *, deploys: bool, tell: Callable[[str], No
     return Delivery(account, way, deploys, tell)
 
 
-@credentials.command(short_help="Deliver credentials to where services run.")
+@credentials.command(short_help="Deliver credentials to the platforms of the services.")
 @click.argument("service", required=False)
 @click.option(
     *("--env", "--environment", "environment"),
     metavar="ENVIRONMENT",
-    help="One environment's alone [default: all]",
+    help="Deliver the credentials of this environment only. [default: all]",
 )
 @click.option(
     "--to",
     type=click.Choice(["targets", "json"]),
     default="targets",
     show_default=True,
-    help="`json` prints them, for a platform of another kind, and delivers nothing.",
+    help="`json` prints the credentials, for another kind of platform, and delivers nothing.",
 )
 @deploy_option
 @overlap_option
 @place_options
-@yes_option
+@click.option(
+    "--yes", is_flag=True, help="With --to json: print those of the environment `production` too."
+)
 @lock_options
 def push(
     service: str | None,
@@ -291,10 +297,13 @@ def push(
     yes: bool,
     lock: Lock,
 ) -> None:
-    """Deliver credentials to where `deliver` in the workspace file says; of SERVICE, or of all.
+    """Deliver the credentials of SERVICE, or of all services, to the targets that `deliver` in the
+    project file names.
 
-    Where they are already, nothing is written and nothing deployed. Dokploy's key is read from
+    A target that has them already is neither written nor deployed. Dokploy's API key is read from
     DOKPLOY_API_KEY.
+
+    Exit status: 0 when every target has them; 1 for an error.
     """
     if to == "json":
         with keeping() as kept:
@@ -346,10 +355,12 @@ def rotate(
 ) -> None:
     """Replace the client secret of SERVICE in an environment.
 
-    The new one is proven by a login, put into its file, and delivered to where the workspace
-    file says. Only then does the time begin that the old one has left: until then services must
-    have been started anew. The next apply, or rotation, after it revokes the old one. A
-    rotation that was interrupted is completed by the next.
+    A login proves the new one; then it is put into its file and delivered to the target in the
+    project file. Only then does the overlap begin: restart the service before it ends. The next
+    apply, or the next rotation, after that revokes the old one. An interrupted rotation is
+    completed by the next.
+
+    Exit status: 0 when the new client secret is in place; 1 for an error.
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
@@ -361,17 +372,20 @@ def rotate(
             Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
 
 
-@credentials.command(short_help="Revoke all client secrets of a service, at once.")
+@credentials.command(short_help="Revoke all client secrets of a service at once.")
 @service_argument
 @environment_option
 @place_options
 @yes_option
 @lock_options
 def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lock) -> None:
-    """Revoke all client secrets of SERVICE in an environment, with all tokens, at once.
+    """Revoke all client secrets and tokens of SERVICE in an environment at once.
 
-    Those that others made for its identity too; its file is removed. The next apply makes new
-    ones: to end a service for good, take it out of the workspace file.
+    This includes client secrets that others made for its identity, and removes its file. The next
+    apply makes new credentials: to retire a service, remove it from the project file.
+
+    Exit status: 0 when they are revoked, or when there were none; 1 for an error, or for another
+    name.
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)

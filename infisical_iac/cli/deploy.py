@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show what `apply` would change on the host and inside Infisical, and change nothing.
 
-    `+` is made, `~` is set right, `-` is taken away; `?` is what can't be seen before the rest
-    has been done, and `!` what can't be looked at or set right, with what to do. `*` is access to
-    the project that nothing in the file gives: it stays. Credentials that end soon, or were not
-    delivered to the end, are told as notes. Exit status: 0 for nothing, 2 for changes, 1 for an
-    error or where something is blocked.
+    `+` is created, `~` changed, `-` removed. `?` can't be seen before the rest has been done. `!`
+    can't be read or changed, with what to do. `*` is access to the project that the project file
+    does not grant: it stays. Credentials that expire soon, or were not delivered everywhere, are
+    reported as notes.
+
+    Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
+    (`!`).
     """
     # Importing it gives the process to gevent, which other commands have no need of.
     from infisical_iac.core.deployment import looked
@@ -73,11 +75,13 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
 @lock_options
 @json_option
 def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
-    """Show the plan, ask, and make the host and the inside of Infisical as declared.
+    """Show the plan, ask, and bring the host and Infisical to the declared state.
 
-    Only what differs is touched; a run that was interrupted is completed by the next. What is
-    blocked keeps nothing else from being done. Exit status: 0 when everything is as declared, 1 for
-    an error, where something is blocked, or for no to the question.
+    Only differences are changed. The next run completes an interrupted one. A blocked part does not
+    keep the rest from being done.
+
+    Exit status: 0 when everything is as declared; 1 for an error, if something is blocked, or for
+    no to the question.
     """
     from infisical_iac.core.deployment import looked
 

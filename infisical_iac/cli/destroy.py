@@ -26,19 +26,23 @@ _GONE = (
 @click.command()
 @inventory_option
 @lock_options
-@click.option("--volumes", is_flag=True, help="Delete data, keys, credentials and firewall too.")
-@click.option("--confirm", metavar="HOST", help="The host's name, so that it isn't asked for.")
-@click.option("--no-backup", is_flag=True, help="Take no backup first.")
+@click.option(
+    "--volumes", is_flag=True, help="Also delete data, keys, credentials and the firewall."
+)
+@click.option("--confirm", metavar="HOST", help="Give the host's name instead of typing it.")
+@click.option("--no-backup", is_flag=True, help="Destroy without taking a backup first.")
 def destroy(
     inventory: str, lock: Lock, volumes: bool, confirm: str | None, no_backup: bool
 ) -> None:
-    """Take Infisical, PostgreSQL and Redis away from the inventory's host, or from a cluster.
+    """Remove Infisical, PostgreSQL and Redis from the inventory's host, or from a cluster.
 
-    A backup of database and keys is taken first, on the host. Without --volumes the data and
-    the keys stay, and `apply` brings all back. The host's name is asked for: of one that was found
-    at Hetzner Cloud the server's. Of a cluster it is the setting server_name, or the inventory's
-    name if its hosts are named by hand. Exit status: 0 when nothing is left to take away, 1 for an
-    error, with the reason, or for another name.
+    First a backup of database and keys is made on the host. Without --volumes the data and the keys
+    stay, and `apply` brings everything back. The command asks for the host's name; for a server
+    found at Hetzner Cloud, for the server's name; for a cluster, for the setting server_name, or
+    for the inventory's name if its hosts are named by hand.
+
+    Exit status: 0 when nothing is left to remove; 1 for an error, with the reason, or for another
+    name.
     """
     from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected

@@ -22,22 +22,23 @@ from infisical_iac.monitoring.drift import check, message, metrics, post
 @click.option(
     "--webhook-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with the address to POST the answer to, unless all is as declared; else "
-    "INFISICAL_IAC_WEBHOOK has it.",
+    help="File with the webhook's address; drift and errors are posted there. [default: the "
+    "address in INFISICAL_IAC_WEBHOOK]",
 )
 @click.option("--webhook", hidden=True)
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file for node_exporter's textfile collector, such as …/infisical_iac.prom.",
+    help="Write metrics for node_exporter's textfile collector to this file, such as "
+    "…/infisical_iac.prom.",
 )
-@click.option("--watch", is_flag=True, help="Check again and again until interrupted.")
+@click.option("--watch", is_flag=True, help="Repeat the check until interrupted.")
 @click.option(
     "--every",
     type=click.IntRange(min=1),
     default=900,
     show_default=True,
-    help="Seconds from one check to the next with --watch.",
+    help="Seconds between two checks with --watch.",
 )
 @click.pass_context
 def drift(
@@ -50,12 +51,13 @@ def drift(
     watch: bool,
     every: int,
 ) -> None:
-    """Tell whether host and Infisical are as declared, to a webhook and to Prometheus.
+    """Report to a webhook and to Prometheus whether host and Infisical are as declared.
 
-    Nothing is changed. One check is for a systemd timer or a CI job, as in examples/drift;
-    --watch makes one after another. Access that nothing in the file gives (*) is drift too. Exit
-    status of a check: 0 if all is as declared, 2 if something has drifted, 1 for an error or where
-    a part of the deploy is blocked.
+    Nothing is changed. Run a single check from a systemd timer or a CI job, as in examples/drift;
+    --watch repeats it. Access that the project file does not grant (`*`) is drift too.
+
+    Exit status: 0 if all is as declared; 2 for drift; 1 for an error, or if a part of the deploy is
+    blocked.
     """
     if webhook:
         note = (

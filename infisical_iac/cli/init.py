@@ -67,15 +67,31 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
 
 
 @click.command()
-@click.option("--host", help=f"Its name or address; {answers.NEW}: one made at Hetzner Cloud.")
-@click.option("--ssh-key", metavar="FILE", help="Your public key, for a new server.")
-@click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")
-@click.option("--domain", help='Where Infisical is reached by https; "": by an SSH tunnel only.')
-@click.option("--email", help="The first administrator's e-mail address.")
-@click.option("--organization", help="Its name, and its project's. [default: ChainAlign]")
-@click.option("--services", metavar="PATH", help="Where they are, from the clone. [default: ..]")
-@click.option("--yes", is_flag=True, help="Don't ask: take the defaults and all services found.")
-@click.option("--force", is_flag=True, help="Overwrite files that have been edited.")
+@click.option(
+    "--host",
+    help=f"Name or address of the server; `{answers.NEW}` for one to be created at Hetzner Cloud.",
+)
+@click.option(
+    "--ssh-key", metavar="FILE", help="Your public SSH key, for a new server at Hetzner Cloud."
+)
+@click.option(
+    "--ssh-user", help="User to log in as on the server: root, or one with sudo. [default: root]"
+)
+@click.option(
+    "--domain", help='Domain of Infisical, for https; "" for access by an SSH tunnel only.'
+)
+@click.option("--email", help="E-mail address of the first administrator.")
+@click.option(
+    "--organization",
+    help="Name of the organization in Infisical, and of its project. [default: ChainAlign]",
+)
+@click.option(
+    "--services",
+    metavar="PATH",
+    help="Directory that holds your services, relative to the clone. [default: ..]",
+)
+@click.option("--yes", is_flag=True, help="Ask nothing: use the defaults and all services found.")
+@click.option("--force", is_flag=True, help="Overwrite settings that have been edited.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
@@ -84,13 +100,14 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     help="The clone of this project to write to.",
 )
 def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
-    """Ask what a first deploy must know, and write it down, ready to be used.
+    """Ask what a first deploy needs, and write its settings.
 
-    Writes group_data/hetzner.py (where and for whom), group_data/chainalign.yaml (what should be
-    inside Infisical), and into each service's directory .infisical.json (by which it finds its
-    secrets). Services are looked for by the names of files; no file of theirs is opened but that.
+    Writes group_data/hetzner.py (the server and the address), group_data/chainalign.yaml (the
+    project file: what should be inside Infisical), and .infisical.json into each service's
+    directory (where the service finds its secrets). Services are found by the names of files; of
+    their files, only .infisical.json is opened.
 
-    Exit status: 0 when all are written; 1 for an error, and then none has changed.
+    Exit status: 0 when all files are written; 1 for an error, and then no file has changed.
     """
     defaults = _defaults(directory)
     if not force:

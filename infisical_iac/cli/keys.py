@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 
 @click.group()
 def keys() -> None:
-    """List the keys that were made on the host, and replace one of them by a new one."""
+    """List the keys that were made on the host, and rotate one of them."""
 
 
-@keys.command(short_help="Replace a key by a new one.")
+@keys.command(short_help="Replace a key with a new one.")
 @click.argument("key", type=click.Choice([each.name for each in KEYS]))
 @inventory_option
 @lock_options
 @yes_option
 def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
-    """Make a new KEY on the host, let everything use it, and end the old one.
+    """Make a new KEY on the host, put it into use everywhere, and retire the old one.
 
-    If Infisical does not work with the new one, the old one comes back by itself. A rotation that
-    was interrupted is ended first. Only a new auth-secret is asked for, after telling what ends
-    with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
-    error, with which is in use.
+    If Infisical does not work with the new key, the old one is put back. An interrupted rotation is
+    finished first. Only `auth-secret` asks for confirmation, after saying what ends with the old
+    one.
+
+    Exit status: 0 when the new key is in use and the old one is not; 1 for an error, with the key
+    that is in use.
     """
     wanted = named(key)
     with open_host(inventory, lock) as (host, settings):
@@ -83,7 +85,7 @@ def _refuse(machine: "MachineState") -> None:
         raise Refused("there is no Infisical on the host: `infisical-iac apply` deploys it")
 
 
-@keys.command("list", short_help="List the keys, their age and purpose.")
+@keys.command("list", short_help="List the keys with age and purpose.")
 @inventory_option
 @json_option
 def list_command(inventory: str, as_json: bool) -> None:

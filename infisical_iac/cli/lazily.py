@@ -1,6 +1,6 @@
 """Groups of commands that are imported when they are run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -14,22 +14,26 @@ class LazyGroup(click.Group):
     most commands do.
 
     Args:
-        summaries: by the command's name, its line in the list.
+        summaries: the line of each command in the list, by its name.
+        sections: the names of the commands below each heading of the list, in their order; none
+            for one list of all commands.
         module: the name of the module of a command, with {} for the name of its function: the
             command's with underscores, or `<name>_command` where that would hide one of Python's.
-        modules: by the command's name, the module of its function, where it is another one.
+        modules: the module of a command's function where it is another one, by the command's name.
     """
 
     def __init__(
         self,
         *args: Any,
         summaries: Mapping[str, str],
+        sections: Mapping[str, Sequence[str]] = {},
         module: str = "{}",
         modules: Mapping[str, str] = {},
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._summaries, self._module, self._modules = summaries, module, modules
+        self.sections = sections or {"Commands": [*summaries]}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._summaries)
@@ -44,6 +48,8 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self._summaries.items()))
+        """Write the list of commands, below their headings and aligned across them."""
+        width = max(map(len, self._summaries))
+        for heading, names in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), self._summaries[name]) for name in names])

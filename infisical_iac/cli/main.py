@@ -11,26 +11,36 @@ from infisical_iac.core.errors import UserError
 click.UsageError.exit_code = 1
 
 _COMMANDS = {
-    "init": "Write the settings of a first deploy.",
-    "server": "Make, replace and destroy the server at Hetzner Cloud.",
-    "plan": "Show what a run would change.",
-    "apply": "Make host and Infisical as declared.",
-    "verify": "Check the host from end to end, read-only.",
-    "status": "Show how the host is, on one screen.",
-    "drift": "Tell a webhook and Prometheus whether anything has drifted.",
-    "audit": "Show who has changed the host, or read a secret, when.",
-    "workspace": "Compare and set right what is inside Infisical.",
-    "credentials": "Look at, hand out, replace and deliver what services log in with.",
-    "keys": "List the host's keys, and replace one.",
-    "migrate": "Move .env files into Infisical, and prove it.",
-    "check": "Check a repository of services: no secret in it, no key missing.",
-    "backup": "Back up at once, and list what there is.",
-    "recovery-kit": "Write all keys into one encrypted file.",
-    "restore": "Restore a snapshot, onto this host or a bare one.",
-    "rollback": "Go back to a release that an upgrade kept.",
-    "destroy": "Take Infisical away, after a backup.",
-    "scale-out": "Move from a single host into a cluster.",
-    "scale-in": "Move from a cluster to one of its hosts.",
+    "First steps": {
+        "init": "Write the settings of a first deploy.",
+        "plan": "Show what apply would change.",
+        "apply": "Bring the host and Infisical to the declared state.",
+        "verify": "Check the host from end to end, read-only.",
+        "migrate": "Move .env files into Infisical, with proof.",
+    },
+    "Every day": {
+        "status": "Show the health of the deployment on one screen.",
+        "check": "Check a repository of services for secrets and missing keys.",
+        "credentials": "List, show, deliver, rotate and revoke service credentials.",
+        "workspace": "Plan and apply the project file only; invite people.",
+        "drift": "Report drift to a webhook and to Prometheus.",
+        "audit": "Show who changed the host, and who read which secrets.",
+        "keys": "List the host's keys, and rotate one.",
+    },
+    "Recovery": {
+        "backup": "Make a backup now, and list the snapshots.",
+        "recovery-kit": "Write all keys into one encrypted file.",
+        "restore": "Restore a snapshot, onto this host or a bare one.",
+        "rollback": "Go back to a release that an upgrade kept.",
+    },
+    "Server": {
+        "server": "Create, replace and destroy the server at Hetzner Cloud.",
+        "destroy": "Remove Infisical from the host, after a backup.",
+    },
+    "Cluster": {
+        "scale-out": "Move from a single host to a cluster.",
+        "scale-in": "Move from a cluster to one of its hosts.",
+    },
 }
 
 
@@ -66,16 +76,17 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
 
 @click.group(
     cls=_Telling,
-    summaries=_COMMANDS,
+    summaries={name: text for each in _COMMANDS.values() for name, text in each.items()},
+    sections={heading: [*commands] for heading, commands in _COMMANDS.items()},
     modules={"plan": "deploy", "apply": "deploy", "scale-out": "scale", "scale-in": "scale"},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")
 def main() -> None:
-    """Run one's own Infisical, as code.
+    """Run your own Infisical, as code.
 
-    Exit status: 0 for success and for nothing to change, 2 for changes that a plan found, 1 for
-    an error, which is told in one sentence.
+    Exit status: 0 for success and for nothing to change; 2 for changes that a plan found; 1 for
+    an error, reported in one sentence.
 
     Shell completion: add `eval "$(_INFISICAL_IAC_COMPLETE=bash_source infisical-iac)"` to
     ~/.bashrc; zsh_source and fish_source likewise.

@@ -26,30 +26,30 @@ from infisical_iac.workspace.load import load
 @click.group(
     cls=LazyGroup,
     summaries={
-        "scan": "Find .env files: where they belong, and what is in them.",
-        "plan": "Write down what would go where, to be reviewed.",
-        "apply": "Write the plan into Infisical, and read it back.",
+        "scan": "Find .env files, their service and environment, and problems.",
+        "plan": "Write a plan of what goes where, for review.",
+        "apply": "Write the secrets into Infisical, and read them back.",
         "verify": "Verify that every key of the plan is there, unchanged.",
         "clean": "Delete the .env files that were verified.",
-        "history": "Search git's objects for the values.",
+        "history": "Search the history of git for the values.",
     },
     module="migrate_{}",
     modules={"scan": "migrate"},
 )
 def migrate() -> None:
-    """Move the .env files of a repository into Infisical, byte for byte, and prove it.
+    """Move the .env files of a repository into Infisical, byte for byte, with proof.
 
-    In this order: `scan` shows what is there, `plan` writes migration.yaml to review, `apply`
-    writes the secrets and reads them back, `verify` checks them at any later time, `clean` takes
-    the files away, and `history` tells what was ever committed and has to be rotated. No value is
-    ever shown.
+    In this order: `scan` shows what is there. `plan` writes migration.yaml for review. `apply`
+    writes the secrets and reads them back. `verify` checks them at any later time. `clean` deletes
+    the files. `history` lists what was ever committed and has to be rotated. No value is ever
+    shown.
     """
 
 
 workspace_file_option = click.option(
     "--workspace-file",
     type=click.Path(path_type=Path),
-    help="The workspace file [default: the setting workspace_file]",
+    help="The project file. [default: the setting workspace_file]",
 )
 paths_argument = click.argument(
     "paths",
@@ -89,22 +89,22 @@ def note_exposed(key: Path) -> None:
     type=click.Path(path_type=Path),
     default=WORKSPACE_FILE,
     show_default=True,
-    help="What should be inside Infisical: environments and services.",
+    help="The project file, which names environments and services.",
 )
-@click.option("--keys", is_flag=True, help="List each key too.")
+@click.option("--keys", is_flag=True, help="Also list each key.")
 @json_option
 @click.pass_context
 def scan(
     ctx: click.Context, paths: tuple[Path, ...], workspace_file: Path, keys: bool, as_json: bool
 ) -> None:
-    """Find the .env files of each PATH: where they belong, and what a move would do to them.
+    """Find the .env files of each PATH: where they belong, and what a migration would do to them.
 
-    A PATH is a directory, with all that are below it, or a single file.
+    A PATH is a directory, with all directories below it, or a single file. Nothing is changed, and
+    no value is ever shown. With --keys or --json, values are identified by length and by a hash;
+    the key of the hash is written to ./migration.key.
 
-    Nothing is changed, and no value is ever shown. Where keys are listed, with --keys or --json,
-    values are told apart by their length and a hash, whose key is made in ./migration.key.
-
-    Exit status: 0 if nothing has to be decided before a move, 2 if something has, 1 for an error.
+    Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
+    error.
     """
     sources = scan_all(paths, load(workspace_file))
     if as_json:

@@ -32,7 +32,7 @@ from infisical_iac.workspace.reach import Reached, reach
     type=click.Choice(["fail", "skip", "overwrite"]),
     default="fail",
     show_default=True,
-    help="What becomes of keys that Infisical has with another value; `fail` writes nothing.",
+    help="What to do with keys that have another value in Infisical; `fail` writes nothing.",
 )
 @json_option
 @lock_options
@@ -48,14 +48,16 @@ def apply(
 ) -> None:
     """Write into Infisical what the plan says, read it back, and prove that it is the same.
 
-    Values are read from the files again, which must not have changed since. Whatever Infisical
-    has already is not written again, so a run that died is made up for by the next one; nor is
-    what waits for an approval, which migration-pending.json beside the plan remembers. The proof
-    goes into migration-report.html and migration-report.json there, without any value. Once all
-    is proven, the .infisical.json of each service gets what it lacks.
+    PLAN is the file that `migrate plan` wrote, by default migration.yaml.
 
-    Exit status: 0 if every value came back byte for byte, 2 if some differ or wait for an
-    approval, 1 for an error.
+    Values are read from the files again, which must not have changed since the plan. What Infisical
+    has already is not written again, so the next run completes an interrupted one. What waits for
+    an approval is not written again either: migration-pending.json next to the plan remembers it.
+    The proof is written to migration-report.html and migration-report.json there, without any
+    value. Once all is proven, the .infisical.json of each service gets what it lacks.
+
+    Exit status: 0 if every value came back byte for byte; 2 if some differ or wait for an approval;
+    1 for an error.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
     pending, root = Pending(file.parent, key), file.parent / plan.root

@@ -43,13 +43,22 @@ class _Plan:
 
 @click.command()
 @click.argument("plan_file", type=_file, default="migration.yaml")
-@click.option("--recipient", multiple=True, metavar="age1…", help="Who may open the archive.")
-@click.option("--recipients-file", type=_file, help="The same, one a line.")
-@click.option("--identity", type=_file, help="A recipient's private key, to try the archive with.")
+@click.option(
+    "--recipient",
+    multiple=True,
+    metavar="age1…",
+    help="Public age key that can open the archive; may be given again.",
+)
+@click.option(
+    "--recipients-file", type=_file, help="File of public age keys that can open the archive."
+)
+@click.option(
+    "--identity", type=_file, help="Private key of a recipient, to prove that the archive opens."
+)
 @click.option(
     "--no-archive",
     is_flag=True,
-    help="Delete without an archive, within an hour of migrate verify.",
+    help="Delete without an archive; allowed within an hour of `migrate verify`.",
 )
 @yes_option
 @click.pass_context
@@ -62,14 +71,16 @@ def clean(
     no_archive: bool,
     yes: bool,
 ) -> None:
-    """Delete the .env files that migrate apply has verified, after an encrypted archive of them.
+    """Delete the .env files that `migrate apply` has verified, after writing an encrypted archive.
 
-    Only a file that is still, byte for byte, the one that was read back from Infisical is
-    deleted, and taken out of git's index. Ignore rules and examples for the three variables are
-    added, and the places that still speak of the old files are listed.
+    PLAN_FILE is the plan that was migrated, by default migration.yaml.
 
-    Exit status: 0 when every verified file is gone, 2 when some are kept, 1 for an error, or for
-    no to the question.
+    A file is deleted, and removed from git's index, only if it is byte for byte the one that was
+    read back from Infisical. Ignore rules and examples with the three variables are added, and
+    places that still mention the old files are listed.
+
+    Exit status: 0 when every verified file is gone; 2 when some are kept; 1 for an error, or for no
+    to the question.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, report = read_report(plan_file)

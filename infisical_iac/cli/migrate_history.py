@@ -130,7 +130,7 @@ def _short(objects: Sequence[str]) -> str:
 @click.option(
     "--plan",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"The plan of the values to look for [default: {PLAN_FILE} here, or in a REPO]",
+    help=f"The plan with the values to search for. [default: {PLAN_FILE} here, or in a REPO]",
 )
 @inventory_option
 @workspace_file_option
@@ -139,13 +139,16 @@ def _short(objects: Sequence[str]) -> str:
     "env_files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Without a plan, a file with the values to look for; may be given again.",
+    help="Instead of a plan: a file with the values to search for; may be given again.",
 )
-@click.option("--grammar", default="dotenv", show_default=True, help="How to read these files.")
+@click.option(
+    "--grammar", default="dotenv", show_default=True, help="Grammar of the files of --env-file."
+)
 @click.option(
     "--filter-repo",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the hashes of the files' versions with a value to this file, for git-filter-repo.",
+    help="Write the hashes of all file versions that hold a value to this file, for "
+    "git-filter-repo.",
 )
 @json_option
 @click.pass_context
@@ -160,14 +163,14 @@ def history(
     filter_repo: Path | None,
     as_json: bool,
 ) -> None:
-    """Search all of git's objects for the values, and tell what must be rotated.
+    """Search all objects of each git repository REPO for the values, and list what must be rotated.
 
-    Every branch, tag, stash, reflog and object that nothing refers to any more is searched, for
-    each value as it is, base64, URL-encoded and JSON-escaped. Values that are short or common are
-    skipped and named. No value is ever shown. The values are those of the plan: as the files have
-    them, or if these are gone, as Infisical has.
+    It searches every branch, tag, stash, reflog and unreferenced object, for each value as it is,
+    in base64, URL-encoded and JSON-escaped. Short and common values are skipped and named. No value
+    is ever shown. The values are those of the plan: from the files, or from Infisical once the
+    files are gone.
 
-    Exit status: 0 if nothing is found, 2 if something is, 1 for an error.
+    Exit status: 0 if nothing is found; 2 if something is; 1 for an error.
     """
     if plan and env_files:
         raise UserError("--plan and --env-file are two ways to name values: give one of them")

@@ -32,13 +32,14 @@ from infisical_iac.workspace.reach import Reached, reach
     type=click.Path(path_type=Path, dir_okay=False),
     default=PLAN_FILE,
     show_default=True,
-    help="The plan's file; the key of its hashes goes beside it.",
+    help="File of the plan; the key of its hashes is written next to it.",
 )
 @click.option(
     "--allow-literal-references",
     "allow_literal",
     is_flag=True,
-    help="Store values with ${...} in them, which Infisical replaces for who reads expanded.",
+    help="Store values that contain ${...}, which Infisical expands for readers that ask for "
+    "expanded values.",
 )
 @json_option
 @click.pass_context
@@ -51,14 +52,15 @@ def plan(
     allow_literal: bool,
     as_json: bool,
 ) -> None:
-    """Write down what of the .env files of each PATH would go where in Infisical.
+    """Write a plan of what goes from the .env files of each PATH to which place in Infisical.
 
-    The plan has a decision for each key; change those that you don't agree with, and decide what
-    is undecided. Planned again, it keeps your decisions on what has not changed, and reads a file
-    by the grammar that you wrote. No value is in it, nor shown. Nothing is changed in Infisical.
+    The plan has a decision for each key: change those that you don't agree with, and make those
+    that are undecided. When you plan again, your decisions on unchanged keys are kept, and a file
+    is read by the grammar that you wrote. No value is in the plan, nor shown. Nothing is changed in
+    Infisical.
 
-    Exit status: 0 if Infisical has everything already, 2 if something is to be written or
-    decided, 1 for an error.
+    Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
+    1 for an error.
     """
     earlier = plan_file.load(output) if output.exists() else None
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:

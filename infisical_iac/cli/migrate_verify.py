@@ -24,7 +24,7 @@ from infisical_iac.workspace.reach import reach
     "--credentials",
     "directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where the services' credentials are [default: on the inventory's host]",
+    help="Directory of the services' credentials. [default: on the inventory's host]",
 )
 @json_option
 @click.pass_context
@@ -36,16 +36,18 @@ def verify(
     directory: Path | None,
     as_json: bool,
 ) -> None:
-    """Verify that every key of the plan is there, unchanged, and read by its service alone.
+    """Verify that every key of the plan is in Infisical, unchanged, and read by its service only.
 
-    Values are told by their hashes, so the files may be gone. Each service logs in with its own
-    credentials and is asked what it sees; at a URL without --credentials it is judged by its
-    roles and privileges, as everybody else in the project is: other identities, and people.
-    Nothing is changed in Infisical, and no value is shown. The time of a success goes into
-    migration-report.json, for `migrate clean`.
+    PLAN is the file that `migrate plan` wrote, by default migration.yaml.
 
-    Exit status: 0 if all is as planned, 2 if something is not, 1 for an error, which it also is
-    if nobody could tell who is in the project.
+    Values are compared by their hashes, so the files may be gone. Each service logs in with its own
+    credentials and is asked what it sees. With INFISICAL_API_URL and without --credentials, a
+    service is judged by its roles and privileges. Other identities and people in the project are
+    always judged so. Nothing is changed in Infisical, and no value is shown. The time of a success
+    is written to migration-report.json, for `migrate clean`.
+
+    Exit status: 0 if all is as planned; 2 if something is not; 1 for an error, or if the members of
+    the project can't be read.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
     wanted = expected(plan)

@@ -38,10 +38,10 @@ inventory_option = name_inventory(help="The inventory that names the host.")
 workspace_file_option = click.option(
     "--file",
     type=click.Path(path_type=Path),
-    help="The workspace file [default: the setting workspace_file]",
+    help="The project file. [default: the setting workspace_file]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation question.")
 
 
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,11 +52,9 @@ def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(min=0),
         default=5,
         show_default=True,
-        help="Seconds to wait for another run on the host to end.",
+        help="Seconds to wait for another run on the host to release its lock.",
     )
-    @click.option(
-        "--break-lock", is_flag=True, help="Take the lock from another run, which is surely gone."
-    )
+    @click.option("--break-lock", is_flag=True, help="Break a stale lock.")
     @wraps(command)
     def with_lock(*args: Any, lock_timeout: int, break_lock: bool, **options: Any) -> Any:
         def take(host: "Host") -> None:

@@ -23,14 +23,17 @@ _LINES_ON_A_PAGE = 66
     "recipients",
     multiple=True,
     metavar="KEY|@FILE",
-    help="A public key of age, or of SSH, or a file of them; the setting recovery_recipients.",
+    help="Public age or SSH key that can open the kit, or a file of such keys; may be given again. "
+    "[default: the setting recovery_recipients]",
 )
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
-@click.option("--force", is_flag=True, help="Replace the file.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="File to write the kit to."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option(
     "--identity",
     type=click.Path(path_type=Path),
-    help="A recipient's private key, to prove that it opens the kit.",
+    help="Private key of a recipient, to prove that it opens the kit.",
 )
 def recovery_kit(
     inventory: str,
@@ -43,11 +46,11 @@ def recovery_kit(
 ) -> None:
     """Write what a new host needs to read the backups into one file: keys, passwords, credentials.
 
-    It is encrypted for the recipients before it is written, and can be printed. Keep it away from
-    the host and its backups, and the fingerprint of the key that signs it, which is printed, in
-    another place than the kit: `restore` asks for it.
+    The kit is encrypted for its recipients, and can be printed. Keep it away from the host and its
+    backups. Keep the printed fingerprint of the key that signs it in another place than the kit:
+    `restore` asks for it.
 
-    Exit status: 0 when it is written and was read back, 1 for an error.
+    Exit status: 0 when the kit is written and was read back; 1 for an error.
     """
     given = [key for each in recipients for key in _recipients(each)]
     known = identities(read(identity)) if identity else []

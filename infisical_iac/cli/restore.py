@@ -29,21 +29,28 @@ if TYPE_CHECKING:
 @name_inventory("--to", help="The inventory that names the host to restore onto.")
 @yes_option
 @lock_options
-@click.option("--snapshot", default="latest", show_default=True, help="Which; see `backup list`.")
-@click.option("--from", "target", help="The backup target to take it from, if not any.")
-@click.option("--kit", type=click.Path(path_type=Path), help="The recovery kit's file.")
-@click.option("--identity", type=click.Path(path_type=Path), help="The key that opens the kit.")
 @click.option(
-    "--fingerprint", default="", help="That of the key which signed the kit, as it was noted."
+    "--snapshot",
+    default="latest",
+    show_default=True,
+    help="Snapshot to restore, as `backup list` names it.",
+)
+@click.option("--from", "target", help="Backup target to take the snapshot from. [default: any]")
+@click.option("--kit", type=click.Path(path_type=Path), help="File of the recovery kit.")
+@click.option(
+    "--identity", type=click.Path(path_type=Path), help="Private key that opens the recovery kit."
 )
 @click.option(
-    "--accept-unsigned-kit", is_flag=True, help="Use a kit that a version before this one made."
+    "--fingerprint", default="", help="Fingerprint of the key that signed the kit, as noted."
 )
 @click.option(
-    "--replace-keys", is_flag=True, help="Let the kit's keys take the place of the host's."
+    "--accept-unsigned-kit", is_flag=True, help="Accept an unsigned kit, made by an older version."
 )
-@click.option("--undo", is_flag=True, help="Bring back what a restore that died moved aside.")
-@click.option("--drill", is_flag=True, help="Only prove that a snapshot can be restored.")
+@click.option("--replace-keys", is_flag=True, help="Replace the host's keys with the kit's.")
+@click.option(
+    "--undo", is_flag=True, help="Bring back the data that an interrupted restore moved aside."
+)
+@click.option("--drill", is_flag=True, help="Only prove that the snapshot can be restored.")
 def restore(
     inventory: str,
     yes: bool,
@@ -60,16 +67,19 @@ def restore(
 ) -> None:
     """Restore Infisical from a snapshot, with the keys on the host or in a recovery kit.
 
-    The snapshot is loaded beside the old data and compared with its manifest; then they change
-    places, and people and machines must get in. If anything fails, the old data come back. What
-    was there stays aside afterwards. Exit status: 0 when the restored state is proven, 1 for an
-    error, with what the host is like now.
+    The snapshot is loaded next to the old data and compared with its manifest. Then they change
+    places, and logins of people and machines are checked. If anything fails, the old data are put
+    back. After a success the old data stay, moved aside.
 
-    A kit is used only if the deployment's own key signed it: the host's, or the one whose
-    fingerprint is given, is in the settings, or is confirmed when it is asked for.
+    A kit is used only if the deployment's own key signed it: the host's key, the one with the
+    fingerprint in --fingerprint or in the setting recovery_fingerprint, or one that you confirm
+    when asked.
 
-    With --drill the host does as its timer has it do each month: it loads the snapshot beside what
-    runs, starts Infisical on it without any way out, reads what is inside, and takes it all away.
+    With --drill the host does what its timer does each month: it loads the snapshot next to the
+    running data, starts Infisical on it without network access, reads what is inside, and removes
+    it all.
+
+    Exit status: 0 when the restored state is proven; 1 for an error, with the state of the host.
     """
     if drill:
         if kit or identity or fingerprint or accept_unsigned_kit or replace_keys or undo:

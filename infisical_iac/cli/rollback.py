@@ -52,9 +52,13 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
 @inventory_option
 @json_option
 @lock_options
-@click.option("--list", "only_list", is_flag=True, help="List the releases, and change nothing.")
-@click.option("--keep-data", is_flag=True, help="Take its version, but keep the data of today.")
-@click.option("--confirm", metavar="RELEASE", help="The release's name, so that it isn't asked.")
+@click.option(
+    "--list", "only_list", is_flag=True, help="List the kept releases, and change nothing."
+)
+@click.option(
+    "--keep-data", is_flag=True, help="Go back to the version only, with the data of today."
+)
+@click.option("--confirm", metavar="RELEASE", help="Give the release's name instead of typing it.")
 def rollback(
     release: str | None,
     inventory: str,
@@ -64,11 +68,13 @@ def rollback(
     keep_data: bool,
     confirm: str | None,
 ) -> None:
-    """Go back to RELEASE, or to the newest: its version of Infisical with its data of that time.
+    """Go back to RELEASE, or to the newest one: its version of Infisical, with its data of that
+    time.
 
-    What runs now is kept as a release first, and serves again if the other does not prove itself.
-    Everything written since RELEASE was made is not in its data: its name must be typed. Exit
-    status: 0 when the release serves, 1 for an error, with what serves now.
+    The running version is first kept as a release, and is put back if the checks fail. The data of
+    RELEASE lack everything written since, so you must type its name.
+
+    Exit status: 0 when the release serves; 1 for an error, with what serves now.
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")

@@ -32,18 +32,21 @@ _move = partial(
 @yes_option
 @lock_options
 @click.option(
-    "--undo", is_flag=True, help="Let the single host serve again after a move that died."
+    "--undo", is_flag=True, help="Go back to the single host after an interrupted scale-out."
 )
 def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
-    """Move Infisical from the single host in the inventory into the cluster of all its hosts.
+    """Move Infisical from the single host in the inventory to the cluster of all its hosts.
 
-    The inventory names the host that serves now and the new ones, with topology "swarm". The
-    swarm and its databases come first, while the single host serves. Then Infisical pauses: the
-    database is dumped, loaded into the cluster and compared table by table, and the cluster takes
-    over. People and machines must get in, and every secret must be read as before; else the single
-    host serves again. Its volumes stay. A run that died before the cluster took over is undone by
-    the next one, and one that died after that is completed. Exit status: 0 when the cluster serves,
-    1 for an error.
+    The inventory names the host that serves now and the new ones, with topology "swarm". The swarm
+    and its databases are set up while the single host serves. Then Infisical pauses: the database
+    is dumped, loaded into the cluster and compared table by table, and the cluster takes over.
+    Logins of people and machines are checked, and every secret must read as before; otherwise the
+    single host serves again. Its volumes stay.
+
+    The next run undoes a run that was interrupted before the cluster took over, and completes one
+    that was interrupted after that.
+
+    Exit status: 0 when the cluster serves; 1 for an error.
     """
     with _moving(inventory, lock) as (host, settings):
         from infisical_iac.cluster import scaling
@@ -68,14 +71,16 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 @inventory_option
 @yes_option
 @lock_options
-@click.option("--undo", is_flag=True, help="Let the cluster serve again after a move that died.")
+@click.option("--undo", is_flag=True, help="Go back to the cluster after an interrupted scale-in.")
 def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
-    """Move Infisical from the inventory's cluster to the host that leads it, and end the cluster.
+    """Move Infisical from the inventory's cluster to its leader, and dissolve the cluster.
 
     Infisical pauses: the database is dumped, loaded on that host and compared table by table, and
-    the host takes over. People and machines must get in, and every secret must be read as before;
-    else the cluster serves again. Then the hosts leave the swarm; the cluster's volumes stay. Exit
-    status: 0 when the host serves, 1 for an error.
+    the host takes over. Logins of people and machines are checked, and every secret must read as
+    before; otherwise the cluster serves again. Then the hosts leave the swarm; the cluster's
+    volumes stay.
+
+    Exit status: 0 when the host serves; 1 for an error.
     """
     with _moving(inventory, lock) as (host, settings):
         from infisical_iac.cluster import scaling

@@ -12,19 +12,19 @@ from infisical_iac.cli.lazily import LazyGroup
 @click.group(
     cls=LazyGroup,
     summaries={
-        "plan": "Show what would be made, and what it costs.",
-        "create": "Make the server and all that belongs to it.",
+        "plan": "Show what would be created, and what it costs.",
+        "create": "Create the server and everything that belongs to it.",
         "list": "List what there is at Hetzner Cloud.",
         "adopt": "Take over what an earlier version made.",
-        "replace": "Move to a new server: volume, addresses and all.",
+        "replace": "Move to a new server, with volume and addresses.",
         "destroy": "Delete the server; the volume stays.",
     },
     module="server_commands",
 )
 def server() -> None:
-    """Make the server at Hetzner Cloud with all that belongs to it, replace it, destroy it.
+    """Create, replace and destroy the server at Hetzner Cloud, with everything that belongs to it.
 
-    The token is read from HCLOUD_TOKEN, the settings are those whose names begin with `server_`.
-    Only what carries the labels managed-by=infisical-iac and infisical-iac-deployment with the
-    setting `server_name` is ever changed.
+    The API token is read from HCLOUD_TOKEN; the settings are those with names that begin with
+    `server_`. Only resources that carry the labels managed-by=infisical-iac and
+    infisical-iac-deployment with the setting `server_name` are ever changed.
     """

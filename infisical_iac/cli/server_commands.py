@@ -31,7 +31,7 @@ _timeout_option = click.option(
     type=click.IntRange(min=1),
     default=300,
     show_default=True,
-    help="Seconds to wait for a new server to be up.",
+    help="Seconds to wait until a new server can be reached.",
 )
 
 
@@ -39,10 +39,11 @@ _timeout_option = click.option(
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool) -> None:
-    """Show what `server create` would make at Hetzner Cloud, with prices, and make nothing.
+    """Show what `server create` would create at Hetzner Cloud, with prices, and change nothing.
 
-    Prices are net and of this moment, as the API tells them. Exit status: 0 for nothing, 2 for
-    changes, 1 for an error.
+    Prices are net and current, as the API reports them.
+
+    Exit status: 0 for nothing to change; 2 for changes; 1 for an error.
     """
     deployment = observe(reads=True)
     changes = plan_changes(deployment)
@@ -67,13 +68,14 @@ def plan(ctx: click.Context, as_json: bool) -> None:
 @_timeout_option
 @yes_option
 def create(timeout: int, yes: bool) -> None:
-    """Make at Hetzner Cloud what the settings say: SSH keys, firewall, addresses, volume, server,
-    reverse DNS and DNS records, after showing each with its price.
+    """Create what the settings say at Hetzner Cloud: SSH keys, firewall, addresses, volume, server,
+    reverse DNS and DNS records. Each is shown with its price first.
 
-    It comes back once the server lets in by SSH, verified by the host key that it was given, has
-    ended its first boot, and has made itself a host key that never left it. What is there already
-    stays, and what a run that failed left undone is completed. Exit status: 0 when everything is
-    there, 1 for an error, or for no to the question.
+    The command ends once the server accepts SSH, verified by the host key that it was given, has
+    finished its first boot, and has made itself a host key that never left it. What exists already
+    stays, and the next run completes one that failed.
+
+    Exit status: 0 when everything is there; 1 for an error, or for no to the question.
     """
     deployment = observe(timeout=timeout)
     changes = plan_changes(deployment)
@@ -98,12 +100,15 @@ def create(timeout: int, yes: bool) -> None:
 @click.command()
 @yes_option
 def adopt(yes: bool) -> None:
-    """Label what an earlier version of this project made at Hetzner Cloud as this deployment's.
+    """Label resources that an earlier version of this project made at Hetzner Cloud as this
+    deployment's.
 
-    Such things carry the label managed-by=infisical-iac alone, and are not changed until they are
-    adopted. Those of the setting `server_name` are shown with what they get, and labelled after a
-    question; nothing else of them is changed. What belongs to another deployment, or may, is left
-    alone. Exit status: 0 when nothing is left to adopt, 1 for an error, or for no to the question.
+    They carry the label managed-by=infisical-iac only, and are not changed until they are adopted.
+    Those of the setting `server_name` are listed with their new label, and labelled after a
+    question; nothing else is changed. What belongs, or may belong, to another deployment is left
+    alone.
+
+    Exit status: 0 when nothing is left to adopt; 1 for an error, or for no to the question.
     """
     deployment = observe(adopts=True)
     changes, name = [*deployment.adoptable.values()], deployment.desired.name
@@ -119,21 +124,27 @@ def adopt(yes: bool) -> None:
 
 @click.command()
 @click.argument("node", required=False)
-@click.option("--undo", is_flag=True, help="Go back to the old server, while it has its address.")
-@click.option("--fresh", is_flag=True, help="Also where the new server would be as the old one is.")
+@click.option(
+    "--undo", is_flag=True, help="Go back to the old server, as long as it has its addresses."
+)
+@click.option(
+    "--fresh", is_flag=True, help="Replace the server even if it is as the settings say already."
+)
 @_timeout_option
 @yes_option
 def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) -> None:
-    """Make a server as the settings say now, such as a bigger one, and let it take over.
+    """Create a server as the settings say now, such as a bigger one, and let it take over.
 
-    The old server is stopped, its volume moves to the new one, which is deployed to and proven at
-    an address of its own; then the addresses move, and once Infisical is well there, the old
-    server is deleted. What a run that failed left undone is taken up by the next, and until the
-    addresses have moved, --undo goes back. Exit status: 0 when the new server has taken over, 1
-    for an error, or for no to the question.
+    The old server is stopped. Its volume moves to the new one, which is deployed to and proven at
+    an address of its own. Then the addresses move, and once Infisical is healthy there, the old
+    server is deleted. The next run completes one that failed; until the addresses have moved,
+    --undo goes back.
 
-    Of a cluster, NODE is replaced, whose data the others have: a new server with its name and
-    addresses, an empty volume, and `apply` to bring it into the cluster. The old volume is kept.
+    In a cluster, name the NODE to replace. The others have its data: the new server gets its name
+    and addresses and an empty volume, and `apply` brings it into the cluster. The old volume is
+    kept.
+
+    Exit status: 0 when the new server has taken over; 1 for an error, or for no to the question.
     """
     deployment = observe(timeout=timeout)
     first = deployment.desired.first
@@ -193,14 +204,15 @@ def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> N
 
 
 @click.command()
-@click.option("--with-data", is_flag=True, help="Delete the volume with all data too.")
-@click.option("--confirm", metavar="NAME", help="The server's name, so that it isn't asked for.")
+@click.option("--with-data", is_flag=True, help="Also delete the volume with all data.")
+@click.option("--confirm", metavar="NAME", help="Give the server's name instead of typing it.")
 def destroy(with_data: bool, confirm: str | None) -> None:
-    """Delete the server with its addresses, firewall, keys and records, after its name was typed.
+    """Delete the server with its addresses, firewall, keys and records, after you typed its name.
 
-    The volume stays, protected as it is, and the next `server create` attaches it again; with
-    --with-data its protection is lifted and it is deleted. Exit status: 0 when nothing is left to
-    take away, 1 for an error, or for another name.
+    The volume stays, protected as it is, and the next `server create` attaches it again. With
+    --with-data its protection is lifted and it is deleted.
+
+    Exit status: 0 when nothing is left to delete; 1 for an error, or for another name.
     """
     deployment = observe()
     changes = plan_removal(deployment, with_data=with_data)
@@ -239,10 +251,12 @@ def _describe_data(volumes: Sequence[str], *, with_data: bool, many: bool) -> st
 @click.command()
 @json_option
 def list(as_json: bool) -> None:
-    """List the servers, volumes and Load Balancers that were made here, also volumes of no server.
+    """List the servers, volumes and Load Balancers that this project made, also unattached volumes.
 
-    All deployments are listed, each with its name; then what an earlier version made, which has
-    none until `server adopt`. Exit status: 0, also for none; 1 for an error.
+    All deployments are listed, each with its name; then what an earlier version made, which has no
+    deployment until `server adopt`.
+
+    Exit status: 0, also if there are none; 1 for an error.
     """
     client = connect()
     rows, unadopted = list_resources(client), list_unadopted(client)

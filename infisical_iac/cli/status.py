@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
-    access that nothing in the file gives, what the instance has besides, and the recovery kit.
+    access that the project file does not grant, unexpected content of the instance, and the
+    recovery kit.
 
-    Nothing is changed. Exit status: 0 if all is well, 1 if something is not or for an error.
+    Nothing is changed.
+
+    Exit status: 0 if everything is healthy; 1 if something is not, or for an error.
     """
     found = _look(inventory)
     if as_json:

@@ -69,13 +69,19 @@ def _reason(report: pytest.TestReport) -> str:
 @click.command()
 @inventory_option
 @json_option
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file too.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path),
+    help="Also write the results to this file, as JUnit XML.",
+)
 @click.pass_context
 def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None) -> None:
     """Verify the inventory's host: its effective state, the API, and who can read what.
 
-    Nothing is changed. A check that has nothing to see on a host with these settings is skipped,
-    and its reason shown. Exit status: 1 if a check failed or none could run, else 0.
+    Nothing is changed. A check that does not apply to a host with these settings is skipped, with
+    the reason.
+
+    Exit status: 0 if all checks passed; 1 if one failed or none could run.
     """
     outcome = Outcome()
     arguments = [str(_SUITE), "--inventory", inventory]

@@ -70,13 +70,14 @@ _NO_MEMORY = (
 
 @click.group()
 def workspace() -> None:
-    """Compare and set right what is inside Infisical: project, environments, identities.
+    """Compare the project inside Infisical with the project file, and converge it: environments,
+    folders, identities, people.
 
-    The host is that of the inventory, through its SSH connection. With INFISICAL_API_URL set, it
-    is the Infisical there, wherever that runs; INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET
-    are then those of a machine identity that is an admin of the organization, and
-    INFISICAL_ADMIN_EMAIL names the person who shall see the project. People in the file take
-    that person's INFISICAL_ADMIN_PASSWORD too.
+    The commands reach the inventory's host by SSH. With INFISICAL_API_URL set, they work on the
+    Infisical there, wherever it runs. INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are then the
+    credentials of a machine identity that is an admin of the organization. INFISICAL_ADMIN_EMAIL
+    names the person who gets to see the project; if the file names people, that person's
+    INFISICAL_ADMIN_PASSWORD is needed too.
     """
 
 
@@ -86,13 +87,13 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--prune",
             is_flag=True,
-            help="Take away what this project made and the file no longer names; at a URL, "
-            "identities alone.",
+            help="Remove what this project made and the file no longer names; with "
+            "INFISICAL_API_URL, access only.",
         ),
         click.option(
             "--isolation",
             type=click.Choice(["privilege", "viewer"]),
-            help="How an identity is kept to its folder [default: the setting]",
+            help="How identities are kept to their folders. [default: the setting isolation]",
         ),
         workspace_file_option,
         inventory_option,
@@ -112,11 +113,13 @@ def plan(
     prune: bool,
     as_json: bool,
 ) -> None:
-    """Show what `apply` would change, item by item, and change nothing.
+    """Show what `workspace apply` would change, and change nothing.
 
-    What this project made and the file no longer names is told beside that, and with `--prune`
-    it is among the changes. Exit status: 0 for nothing, 2 for changes, 1 for an error or where
-    something is blocked (`!`).
+    What this project made and the file no longer names is reported separately; with --prune it is
+    among the changes.
+
+    Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
+    (`!`).
     """
     with reach(inventory, file, isolation) as reached:
         planned = look(reached, prune=prune)
@@ -141,8 +144,8 @@ def plan(
     "names",
     multiple=True,
     metavar="NAME",
-    help="The name of an environment, or of a folder such as production/backend, that may be "
-    "pruned with the secrets in it; for each its own.",
+    help="Allow this environment, or folder such as production/backend, to be pruned with the "
+    "secrets in it; may be given again.",
 )
 @lock_options
 def apply(
@@ -155,11 +158,13 @@ def apply(
     names: tuple[str, ...],
     lock: Lock,
 ) -> None:
-    """Show the plan, ask, and make the changes.
+    """Show the plan, ask, and make the changes inside Infisical.
 
-    Nothing that this project did not make is deleted, and without `--prune` nothing that it
-    made. What is blocked keeps nothing else from being done. Exit status: 0 when everything is as
-    the file says, 1 for an error, where something is blocked, or for no to the question.
+    Nothing that this project did not make is deleted, and what it made only with --prune. A blocked
+    part does not keep the rest from being done.
+
+    Exit status: 0 when everything is as the file says; 1 for an error, if something is blocked, or
+    for no to the question.
     """
     made: list[Change] = []
     told: list[str] = []
@@ -199,9 +204,11 @@ def apply(
 @workspace_file_option
 @click.argument("email")
 def invite(inventory: str, file: Path | None, email: str) -> None:
-    """Print a new invitation link for EMAIL, who was invited but has not come yet.
+    """Print a new invitation link for EMAIL, a person who has not yet accepted.
 
-    The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
+    The old link no longer works.
+
+    Exit status: 0 when the link is printed; 1 for an error.
     """
     with reach(inventory, file, None) as reached:
         if email.lower() not in reached.desired.people:

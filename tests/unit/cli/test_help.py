@@ -1,0 +1,77 @@
+"""Test that the help of every command makes sense alone, in the words of the documentation."""
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from infisical_iac.cli.lazily import LazyGroup
+from infisical_iac.cli.main import main
+
+_STALE_WORDS = re.compile(
+    r"workspace file|whoever|whose|of which|\bwhom\b|\blead\b|\btold\b|\banew\b|Don't ask", re.I
+)
+
+
+def _all(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            found = command.get_command(context, each)
+            assert found
+            yield from _all(found, f"{name} {each}")
+
+
+_COMMANDS = dict(_all(main, "infisical-iac"))
+_LEAVES = {
+    name: each
+    for name, each in _COMMANDS.items()
+    if not isinstance(each, click.Group) or each.invoke_without_command
+}
+
+
+def _options(command: click.Command) -> list[click.Option]:
+    return [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+
+
+def test_all_commands_are_tested() -> None:
+    assert {"infisical-iac scale-in", "infisical-iac audit access"} <= {*_LEAVES}
+    assert len(_LEAVES) >= 35
+
+
+@pytest.mark.parametrize("name", _LEAVES)
+def test_help_of_a_command_ends_with_its_exit_statuses(name: str) -> None:
+    *_, last = (_LEAVES[name].help or "").split("\n\n")
+    assert re.match(r"Exit status: 0\b.*\b1\b", " ".join(last.split()))
+
+
+@pytest.mark.parametrize("name", _LEAVES)
+def test_each_argument_is_explained_by_its_name(name: str) -> None:
+    command = _LEAVES[name]
+    for each in command.params:
+        if isinstance(each, click.Argument):
+            metavar = each.make_metavar(click.Context(command))
+            word = (re.search(r"[A-Z]+", metavar) or ["KEY"])[0]
+            assert word in (command.help or "")
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_each_option_has_a_whole_sentence(name: str) -> None:
+    for each in _options(_COMMANDS[name]):
+        assert re.fullmatch(r"[A-Z`].*\.( \[default: [^]]+\])?", each.help or ""), each.name
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_has_no_word_that_the_documentation_has_given_up(name: str) -> None:
+    command = _COMMANDS[name]
+    texts = [command.help, command.short_help, *(each.help for each in _options(command))]
+    assert [each for each in texts if each and _STALE_WORDS.search(each)] == []
+
+
+def test_list_of_commands_is_grouped_and_names_each_command_once() -> None:
+    assert isinstance(main, LazyGroup)
+    names = [name for each in main.sections.values() for name in each]
+    assert sorted(names) == sorted(main.list_commands(click.Context(main)))
+    assert [*main.sections] == ["First steps", "Every day", "Recovery", "Server", "Cluster"]
