@@ -25,6 +25,7 @@ from tests.staging.shell import STATE, StagingError, say
 
 REPORT = STATE / "real.md"
 _INSIDE = ("tests/contract/test_inside.py", "tests/contract/test_instance.py")
+_CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"
 _NONE = "Give an archive of the server's image, made by `docker save`: STAGING_INFISICAL_IMAGE=FILE"
 _TEXT = """\
@@ -102,10 +103,18 @@ def _played(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
 
 
 def _tested(arguments: list[str]) -> tuple[int, Tests]:
-    """Run what the contract's tests say of the inside on one server, and then those on hosts."""
-    on_hosts = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/e2e")
+    """Run what the contract's tests say of the inside on one server, and then those on hosts.
+
+    A cluster is tested alone: three servers have both processors to do with.
+    """
+    shared = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    runs = (
+        (_INSIDE, {**os.environ, REAL: "1"}),
+        ((*shared, f"--ignore={_CLUSTER}", "tests/e2e"), None),
+        ((_CLUSTER,), None),
+    )
     status, tests = 0, Tests(0, [])
-    for options, environment in ((_INSIDE, {**os.environ, REAL: "1"}), (on_hosts, None)):
+    for options, environment in runs:
         command = (sys.executable, "-m", "pytest", "-m", "real", f"--junitxml={_JUNIT}")
         done = subprocess.run([*command, *arguments, *options], env=environment)
         # Of the one or the other, there may be none that `arguments` choose.
