@@ -119,16 +119,17 @@ export const FAMILIES = [
 _PAGE = """\
 # Names that the loaders withhold
 
-Whoever may write one secret must not become master of the process that reads it. So names that
-change how programs run, or where they connect to, don't pass from Infisical to a service. This page
-is made of `vectors.json` by `generate.py`; both loaders, and `infisical-iac migrate`, go by it.
+A person who may write one secret must not gain control of the process that reads it. So names that
+change how programs run, or where they connect to, are not passed from Infisical to a service. Both
+loaders and `infisical-iac migrate` use this list. `generate.py` makes it from `vectors.json`.
 
-A name that a family has by its beginning or end (`GIT_…`, `…_PROXY`) gets through if it ends as the
-name of a credential does: {credentials}.
-So `GIT_TOKEN`, `DOCKER_PASSWORD` and `YARN_NPM_AUTH_TOKEN` pass. Families marked “all” know no such
-exception. On Windows, names are the same in any case.
+- A name that belongs to a family by its beginning or end (`GIT_…`, `…_PROXY`) gets through if it
+  ends as the name of a credential does: {credentials}.
+  So `GIT_TOKEN`, `DOCKER_PASSWORD` and `YARN_NPM_AUTH_TOKEN` pass.
+- Families marked “all” have no such exception.
+- On Windows, upper and lower case make no difference.
 
-What is meant to pass is named in `allow`, and what is stricter is strict mode:
+To let a name through, put it into `allow`; to let only named ones through, use strict mode:
 [loaders.md](../docs/develop/loaders.md#which-names-get-through).
 
 | family | names that … | |
@@ -196,8 +197,8 @@ def _row(family: dict[str, Any]) -> str:
     if family["except"]:
         text += "; not " + ", ".join(f"`{each}`" for each in family["except"].split())
     marks = [mark for mark, of in (("in any case", "anyCase"), ("all", "closed")) if family[of]]
-    told = f"{family['family']} ({', '.join(marks)})" if marks else family["family"]
-    return f"| {told} | {family['reason']} | {text} |"
+    name = f"{family['family']} ({', '.join(marks)})" if marks else family["family"]
+    return f"| {name} | {family['reason']} | {text} |"
 
 
 def files() -> dict[Path, str]:
