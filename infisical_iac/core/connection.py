@@ -48,13 +48,29 @@ class _Remedy(logging.Filter):
         return True
 
 
-# What reaches whoever uses a connection that breaks.
+# What the user of a connection may catch when it breaks. `OSError` is among them, and is raised for
+# a file on this machine too: `is_lost` tells them apart.
 LOST = (paramiko.SSHException, EOFError, OSError)
 
 
-def lost(host: Host, error: Exception) -> str:
-    """Return what to say of a connection that broke, but for the remedy."""
-    return f"the connection to {host.name} was lost ({type(error).__name__})"
+def is_lost(error: Exception) -> bool:
+    """Return whether an error means that a connection broke.
+
+    Only the errors of system calls on files carry a file name; those of sockets carry none.
+    """
+    return isinstance(error, LOST) and getattr(error, "filename", None) is None
+
+
+def lost(host: Host, error: Exception, remedy: str = "") -> str:
+    """Return the sentence on one of `LOST`: a broken connection, or a file on this machine.
+
+    Args:
+        remedy: what to do about a broken connection.
+    """
+    if isinstance(error, OSError) and not is_lost(error):
+        return f"{error.filename} on this machine can't be used: {error.strerror}"
+    sentence = f"the connection to {host.name} was lost ({type(error).__name__})"
+    return f"{sentence}: {remedy}" if remedy else sentence
 
 
 def advise_on_failures() -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 
 # First, for it gives the process to gevent.
 from infisical_iac.core.inventory import connected
@@ -15,11 +15,12 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State, StateStage
+from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
-from infisical_iac.core.connection import LOST, current, each_of, lost, with_others
-from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.connection import LOST, current, each_of, is_lost, lost, with_others
+from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
@@ -138,6 +139,7 @@ def looked(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator
 
     What `writes` takes the lock; a plan takes none. Raises a UserError, with nothing changed.
     """
+    _require_deploy()
     with connected(inventory, shares=False) as host:
         if writes:
             writes(host)
@@ -153,6 +155,8 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     Args:
         steps: calls the operations; None for those of deploy.py.
     """
+    if steps is None:
+        _require_deploy()
     lock.spare(host)
     state: State = host.state
     state.set_stage(StateStage.Prepare)
@@ -164,11 +168,28 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     pyinfra.is_cli = len(hosts) > 1
     for each in hosts:
         journal.of(each.name).is_read = True
-    _prepare(hosts, steps or partial(exec_file, _DEPLOY))
+    _prepare(hosts, steps or _run_deploy_file)
     journal.block_waiting()
     operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]
     journals = {each.name: journal.of(each.name) for each in hosts}
     return Deployment(host, Journals(journals, operations), hosts)
+
+
+def _require_deploy() -> None:
+    if not Path(_DEPLOY).is_file():
+        raise FileError(
+            f"there is no {_DEPLOY} in this directory: change to the one of this project, or "
+            f"restore the file with `git checkout {_DEPLOY}`",
+            code="file.deploy",
+        )
+
+
+def _run_deploy_file() -> None:
+    try:
+        exec_file(_DEPLOY)
+    except UnexpectedExternalError as error:
+        # pyinfra wraps what it does not know, and would print a traceback for a sentence.
+        raise error.exception from None
 
 
 def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
@@ -189,10 +210,11 @@ def _prepared(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None
     """Let the operations look at one host; what is wrong with it, with its code, or None."""
     try:
         steps()
-    except Refusal as error:
+    except (Refusal, UserError) as error:
         return str(error), error.code
     except PyinfraError as error:
         return str(error), RunFailed.code
     except LOST as error:
-        return f"{lost(host, error)}: run again", "unreachable.host"
+        code = "unreachable.host" if is_lost(error) else FileError.code
+        return lost(host, error, "run again"), code
     return None

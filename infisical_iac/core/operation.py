@@ -49,7 +49,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
         except UserError as error:
             failure = str(error)
         except LOST as error:
-            failure = f"{lost(host, error)}: run again, and what is missing is completed"
+            failure = lost(host, error, "run again, and what is missing is completed")
         else:
             return True
         journal.current().failure = failure

@@ -12,7 +12,7 @@ from pyinfra.api.host import Host
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import host
 
-from infisical_iac.core.connection import LOST
+from infisical_iac.core.connection import LOST, is_lost
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -49,12 +49,12 @@ def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = 
     try:
         change()
         alive(host)
-    except LOST as error:
-        raise RunFailed(
-            f"the connection was lost while the {what} was changed ({type(error).__name__}): the "
-            f"host brings back what was within {seconds} s; run again then"
-        ) from None
-    except UserError as error:
+    except (UserError, *LOST) as error:
+        if is_lost(error):
+            raise RunFailed(
+                f"the connection was lost while the {what} was changed ({type(error).__name__}): "
+                f"the host brings back what was within {seconds} s; run again then"
+            ) from None
         run(script("trial", "back", what), doing=f"bring back the {what} of before")
         raise RunFailed(f"{error}; the {what} is as it was before") from None
     run(script("trial", "keep", what), doing=f"keep the change of the {what}")

@@ -169,7 +169,10 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
 
 
 def _attempt(client: paramiko.SSHClient, login: Login) -> str:
-    """Connect; return what is in the way, nothing for success."""
+    """Connect; return what is in the way, nothing for success.
+
+    Raises UserError for a private key that can't be read, which no waiting cures.
+    """
     try:
         client.connect(
             login.address,
@@ -183,6 +186,12 @@ def _attempt(client: paramiko.SSHClient, login: Login) -> str:
     except paramiko.AuthenticationException:
         return "no key is accepted (INFISICAL_SSH_KEY names another one)"
     except (paramiko.SSHException, OSError, EOFError) as error:
+        # Only the errors of system calls on files carry a file name.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise UserError(
+                f"the SSH key {error.filename} can't be read ({error.strerror}): check "
+                "INFISICAL_SSH_KEY, or ssh_key in the settings"
+            ) from None
         return (
             f"no connection comes about ({type(error).__name__}; has the setting ssh_networks your "
             "own network?)"

@@ -140,3 +140,19 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     with pytest.raises(RunFailed, match="the host brings back what was within 60 s"):
         tried("door", change, back="true\n")
     assert asked == ["prepare"]
+
+
+def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="the door is as it was before") as raised:
+        tried("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
+    assert str(tmp_path / "rules") in str(raised.value)
+    assert asked == ["prepare", "bring"]
+
+
+def test_a_lost_connection_leaves_the_way_back_to_the_host(asked: list[str]) -> None:
+    def change() -> None:
+        raise EOFError
+
+    with pytest.raises(RunFailed, match="the connection was lost while the door was changed"):
+        tried("door", change, back="true\n")
+    assert asked == ["prepare"]

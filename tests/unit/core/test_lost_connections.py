@@ -1,0 +1,95 @@
+"""An error about a file of this machine is no lost connection, although both are an `OSError`."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import paramiko
+import pytest
+
+from infisical_iac.core.connection import is_lost, lost
+from infisical_iac.core.errors import UserError
+from infisical_iac.hetzner import remote
+from tests.unit import forked
+
+HOST: Any = SimpleNamespace(name="203.0.113.7")
+
+
+def _missing(path: Path) -> OSError:
+    try:
+        path.read_text()
+    except OSError as error:
+        return error
+    raise AssertionError("it is there")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        paramiko.SSHException("Channel closed"),
+        EOFError(),
+        OSError("Socket is closed"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        TimeoutError(),
+    ],
+)
+def test_an_error_without_a_file_is_a_lost_connection(error: Exception) -> None:
+    assert is_lost(error)
+    sentence = f"the connection to 203.0.113.7 was lost ({type(error).__name__}): run again"
+    assert lost(HOST, error, "run again") == sentence
+
+
+def test_an_error_about_a_file_names_the_file_and_no_host(tmp_path: Path) -> None:
+    error = _missing(tmp_path / "all.py")
+    assert not is_lost(error)
+    sentence = lost(HOST, error, "run again")
+    assert str(tmp_path / "all.py") in sentence
+    assert "No such file or directory" in sentence
+    assert "connection" not in sentence
+
+
+@pytest.mark.parametrize("how", [(), ("connected",)])
+def test_a_missing_deploy_file_is_named(tmp_path: Path, how: tuple[str, ...]) -> None:
+    code, sentence = forked.run("tests.unit.deploy_file_run", str(tmp_path), None, *how)
+    assert code == "file.deploy"
+    assert "deploy.py" in sentence
+    assert "connection" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "fact"),
+    [
+        ("open('missing.txt')", "file", "missing.txt on this machine can't be used"),
+        ("raise EOFError", "unreachable.host", "the connection to one was lost (EOFError)"),
+        (
+            "from infisical_iac.core.errors import SettingsError as E; raise E('no such host')",
+            "settings",
+            "no such host",
+        ),
+    ],
+)
+def test_what_a_deploy_file_raises_is_a_sentence(
+    tmp_path: Path, text: str, code: str, fact: str
+) -> None:
+    found, sentence = forked.run("tests.unit.deploy_file_run", str(tmp_path), text, "connected")
+    assert found == code
+    assert fact in sentence
+
+
+def test_a_missing_private_key_is_named_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, `server create` waited minutes for what it called no connection."""
+
+    def connect(*_: object, **__: object) -> None:
+        raise _missing(tmp_path / "id_ed25519")
+
+    monkeypatch.setattr(paramiko.SSHClient, "connect", connect)
+    monkeypatch.setattr(remote.Login, "known_keys", lambda _: ["ssh-ed25519 AAAA"])
+    login = remote.Login("203.0.113.7", 22, str(tmp_path / "id_ed25519"))
+    with (
+        pytest.raises(UserError, match=r"INFISICAL_SSH_KEY") as raised,
+        remote.connect(login, timeout=60),
+    ):
+        pass
+    assert "id_ed25519" in str(raised.value)

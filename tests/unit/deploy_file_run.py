@@ -1,0 +1,32 @@
+"""A plan where `deploy.py` is as given, for `forked.run`: gevent takes the process whole."""
+
+from infisical_iac.core.deployment import look, looked
+
+# isort: split
+import os
+from pathlib import Path
+
+from infisical_iac.core.errors import UserError
+from tests.unit.cluster.played_run import _hosts
+
+
+def main(directory: str, text: str | None, *how: str) -> list[str]:
+    """Return the code and the sentence that looking at a host raises.
+
+    Args:
+        text: what `deploy.py` holds; None where there is no such file.
+        how: with "connected", the host is connected already.
+    """
+    os.chdir(directory)
+    if text is not None:
+        Path("deploy.py").write_text(text)
+    try:
+        if "connected" in how:
+            with _hosts(["one"]) as host:
+                look(host)
+        else:
+            with looked("@local", writes=None):
+                pass
+    except UserError as error:
+        return [error.code, str(error)]
+    return []
