@@ -28,15 +28,16 @@ class Caddyfile(NamedTuple):
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
     """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
     url = urlsplit(settings.stack.site_url)
-    behind = settings.stack.ingress_kind is ingress_kinds.TraefikIngress
+    kind = settings.stack.ingress_kind
+    loopback = f"127.0.0.1:{settings.stack.http_port}"
     render = partial(
         template,
         "Caddyfile",
         settings=settings,
-        behind=behind,
+        kind=kind,
         port=ingress_kinds.PORT,
         secret_header=ingress_kinds.SECRET_HEADER,
-        upstream=ingress_kinds.UPSTREAM if behind else f"127.0.0.1:{settings.stack.http_port}",
+        upstream=ingress_kinds.UPSTREAM if kind.behind_proxy else loopback,
         host=url.hostname,
         site=url.netloc.lower(),
         origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),

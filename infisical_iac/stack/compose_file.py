@@ -32,6 +32,7 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
     A drill says with the variable INFISICAL_IMAGE which image it takes.
     """
     values, stack = shared_values(settings, machine), settings.stack
+    kind = stack.ingress_kind
     return template(
         "compose.yaml",
         **values,
@@ -42,8 +43,10 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",
         interval="30s" if values["start_interval"] else "10s",
         caddy=stack.runs_caddy and not drill,
-        labels={} if drill else stack.ingress_kind.labels(settings),
+        behind_proxy="" if drill else kind.behind_proxy,
+        proxy_network=kind.proxy_network(settings),
+        labels=kind.labels(settings),
+        secret_label=kind.secret_label,
         trusted=caddyfile.trusted(settings),
         upstream=ingress_kinds.UPSTREAM,
-        secret_label=ingress_kinds.SECRET_LABEL,
     )

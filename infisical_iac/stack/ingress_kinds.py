@@ -26,9 +26,10 @@ REVISION_PORT = 2019
 # Caddy's port on Traefik's network, and Infisical's on the network of the two.
 PORT = 8080
 UPSTREAM = "infisical-behind-caddy:8080"
-# All on Traefik's network reach Caddy, which by this header knows what Traefik sends. Its value is
-# made on the host, and Compose writes it into the label.
+# All on the network of a proxy before Caddy reach Caddy, which by this header knows what that proxy
+# sends. Its value is made on the host as this key, and Compose writes it into the label.
 SECRET_HEADER = "X-Infisical-Edge"
+EDGE_SECRET = "edge_secret"
 _MIDDLEWARES = "traefik.http.middlewares.infisical"
 _REQUEST_HEADERS = f"{_MIDDLEWARES}-headers.headers.customrequestheaders"
 SECRET_LABEL = f"{_REQUEST_HEADERS}.{SECRET_HEADER}"
@@ -55,27 +56,44 @@ class IngressKind:
         runs_caddy: whether all that reaches Infisical from outside comes by a Caddy of the stack.
         is_public: whether the outside reaches that Caddy itself: it holds the ports 80 and 443 of
             the host, has the certificate, and sees who asks.
+        behind_proxy: the name, for comments and answers, of a proxy in Docker that stands before
+            that Caddy; empty if there is none. The proxy has the certificate and the lists of
+            networks, reaches Caddy by a network of its own, and sends it SECRET_HEADER.
+        secret_label: the label of Caddy's container by which the proxy learns EDGE_SECRET.
         proxies: the networks in which Infisical sees its proxy.
-        more_keys: the keys that the host has for it, in one word.
+        more_keys: the keys that the host has for it, in one word: EDGE_SECRET behind a proxy. The
+            form of each stands in scripts/backup/forms.sh, and Compose reads in capitals those that
+            scripts/stack/keys.sh writes for it, whose names begin with `edge_`.
         engine_owner: whose Docker it needs, which is left as it is; empty for this project's.
     """
 
     name: ClassVar[IngressName]
     runs_caddy: ClassVar[bool] = True
     is_public: ClassVar[bool] = False
+    behind_proxy: ClassVar[str] = ""
+    secret_label: ClassVar[str] = ""
     proxies: ClassVar[tuple[str, ...]] = ()
     more_keys: ClassVar[str] = ""
     engine_owner: ClassVar[str] = ""
 
     @classmethod
-    def is_in(cls, services: Mapping[str, Any]) -> bool:
-        """Return whether the services of a Compose file are those of this kind."""
+    def describe(cls, services: Mapping[str, Any]) -> str:
+        """Return how the services of a Compose file are reached, empty if not by this kind.
+
+        It says its name, or another word where an earlier release made something else of it. Look
+        for what the kind alone has: the file of another kind is none of it.
+        """
         raise NotImplementedError
 
     @classmethod
     def labels(cls, settings: "Settings") -> dict[str, str]:
-        """Return the labels of Caddy's container."""
+        """Return the labels of Caddy's container, but for `secret_label`."""
         return {}
+
+    @classmethod
+    def proxy_network(cls, settings: "Settings") -> str:
+        """Return Docker's network by which the proxy reaches Caddy; empty without such a proxy."""
+        return ""
 
     @classmethod
     def refuse(cls, settings: "Settings", machine: MachineState) -> None:
@@ -118,8 +136,9 @@ class CaddyIngress(IngressKind):
     proxies = ("127.0.0.0/8", "172.16.0.0/12")
 
     @classmethod
-    def is_in(cls, services: Mapping[str, Any]) -> bool:
-        return "caddy" in services and "labels" not in services["caddy"]
+    def describe(cls, services: Mapping[str, Any]) -> str:
+        is_ours = services.get("caddy", {}).get("network_mode") == "host"
+        return cls.name if is_ours else ""
 
     @classmethod
     def refuse(cls, settings: "Settings", machine: MachineState) -> None:
@@ -163,30 +182,40 @@ class TraefikIngress(IngressKind):
     """Dokploy's Traefik, which finds Caddy of the stack by its labels."""
 
     name = "traefik"
+    behind_proxy = "Traefik"
+    secret_label = SECRET_LABEL
     # Caddy is in a network that Docker has chosen, and that no other container is in.
     proxies = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-    more_keys = "edge_secret"
+    more_keys = EDGE_SECRET
     engine_owner = "Dokploy's"
 
     @classmethod
-    def is_in(cls, services: Mapping[str, Any]) -> bool:
-        return "caddy" in services and "labels" in services["caddy"]
+    def describe(cls, services: Mapping[str, Any]) -> str:
+        if "traefik.enable" in services.get("caddy", {}).get("labels", ()):
+            return cls.name
+        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+        is_former = "caddy" not in services and "labels" in services["infisical"]
+        return f"{cls.name} without Caddy" if is_former else ""
 
     @classmethod
     def labels(cls, settings: "Settings") -> dict[str, str]:
-        """Return the labels of Caddy's container, but for SECRET_LABEL.
+        """Return the labels of Caddy's container, but for `secret_label`.
 
         Routers and middlewares are all named after Infisical.
         """
         return dict(
             (
                 ("traefik.enable", "true"),
-                ("traefik.docker.network", settings.stack.traefik_network),
+                ("traefik.docker.network", cls.proxy_network(settings)),
                 ("traefik.http.services.infisical.loadbalancer.server.port", str(PORT)),
                 *_middlewares(settings),
                 *_routers(settings),
             )
         )
+
+    @classmethod
+    def proxy_network(cls, settings: "Settings") -> str:
+        return settings.stack.traefik_network
 
     @classmethod
     def refuse(cls, settings: "Settings", machine: MachineState) -> None:
@@ -208,6 +237,9 @@ class TraefikIngress(IngressKind):
         )
 
 
+_ALONE = {"infisical", "postgres", "redis"}
+
+
 class NoIngress(IngressKind):
     """Nothing of this project: a proxy of the user's own, a tunnel, or a Load Balancer."""
 
@@ -215,8 +247,9 @@ class NoIngress(IngressKind):
     runs_caddy = False
 
     @classmethod
-    def is_in(cls, services: Mapping[str, Any]) -> bool:
-        return "caddy" not in services
+    def describe(cls, services: Mapping[str, Any]) -> str:
+        is_bare = not services.keys() - _ALONE and "labels" not in services["infisical"]
+        return cls.name if is_bare else ""
 
     @classmethod
     def refuse(cls, settings: "Settings", machine: MachineState) -> None:

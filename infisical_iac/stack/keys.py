@@ -12,7 +12,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.ingress_kinds import TraefikIngress
+from infisical_iac.stack.ingress_kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ _BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
 _BOUND_TO_REPLICAS = frozenset({"replication_password"})
 # What a cluster has beside the keys of a single host.
 OF_A_CLUSTER = "replication_password patroni_password"
-# By this, Caddy knows Traefik among all that can reach it.
-OF_TRAEFIK = TraefikIngress.more_keys
+OF_INGRESS = tuple(name for kind in KINDS.values() for name in kind.more_keys.split())
 
 
 # No container has any of these.
@@ -177,7 +176,7 @@ def _form(name: str) -> str:
     if name == "kit_signing_key":
         return "64 hexadecimal digits on one line"
     length = "exactly 32" if name == "encryption_key" else "at least 16"
-    signs = "._-" if name.endswith(("_password", OF_TRAEFIK)) else "+/=._-"
+    signs = "._-" if name.endswith("_password") or name in OF_INGRESS else "+/=._-"
     return f"{length} characters on one line, of letters, digits and {signs}"
 
 

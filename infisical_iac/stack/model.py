@@ -9,7 +9,7 @@ from infisical_iac.stack.ingress_kinds import KINDS
 
 
 class WayIn(NamedTuple):
-    """Hold how Infisical is reached: the kind of its ingress, and its port on loopback."""
+    """Hold how Infisical is reached: by which ingress, and its port on loopback."""
 
     ingress: str
     port: int
@@ -31,9 +31,7 @@ def port_of(compose: str) -> int:
 
 
 def way_in(compose: str) -> WayIn:
-    """The way in that such a file was made for."""
+    """The ingress that such a file was made for, `unknown` if no kind takes it for its own."""
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
-    kind = next(each.name for each in KINDS.values() if each.is_in(services))
-    # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
-    is_former = "caddy" not in services and "labels" in services["infisical"]
-    return WayIn("traefik without Caddy" if is_former else kind, port_of(compose))
+    names = filter(None, (each.describe(services) for each in KINDS.values()))
+    return WayIn(next(names, "unknown"), port_of(compose))

@@ -33,7 +33,7 @@ lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
         | . as $text | try fromjson catch (if ($text | length) > 700 then $text | cut else {} end)
         | if type == "object" then . else {} end;
     # A service token is logged by the id before its secret.
-    # Behind Traefik, the address of the caller comes before that.
+    # Behind another proxy, the address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
     # Of what has a secret in its answer, or may have: a path may be written with escapes.
     def unnamed($query): .method == "GET" and ($query | has("environment") | not)

@@ -20,10 +20,10 @@ fail() {
     exit 1
 }
 
-# Behind Traefik it is in a network of its own, where wget of its image asks it.
+# Behind another proxy it is not in the host's network, but in one where wget of its image asks it.
 ask() {
     behind=$(running | xargs --no-run-if-empty docker inspect --format '{{
-        if index .Config.Labels "traefik.enable" }}{{ .Id }}{{ end }}' | head -n 1)
+        if index .NetworkSettings.Networks "host" }}{{ else }}{{ .Id }}{{ end }}' | grep . | head -n 1)
     if test -n "$behind"; then
         docker exec "$behind" wget -q -T 2 -O - "$revision" 2>/dev/null
     else

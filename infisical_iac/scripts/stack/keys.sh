@@ -7,8 +7,8 @@
 #                                     and made here if that is empty
 #   keys.sh derive                    writes the derived file
 #
-# <more> are keys, in one word, that not every host has: those of a cluster, or by which Caddy knows
-# Traefik.
+# <more> are keys, in one word, that not every host has: those of a cluster, or of a kind of ingress.
+# Compose reads the latter too, whose names begin with edge_.
 #
 # A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
 # reads it beside compose.yaml, so that no secret stands in there.
@@ -26,10 +26,9 @@ bytes() {
 }
 
 env_file() {
-    for name in $stack_keys; do
+    for name in $stack_keys $(ls "$root/keys" | grep -x 'edge_[a-z_]*'); do
         echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
     done
-    test ! -s "$root/keys/edge_secret" || echo "EDGE_SECRET=$(cat "$root/keys/edge_secret")"
 }
 
 # What has to be private: the directories, then the files.

@@ -152,7 +152,7 @@ def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
     """Those that keys.sh names, those of a cluster, and the one that a Swarm gives."""
     names = re.findall(r'(?m)^(?:stack_)?keys="(.*)"$', script_file("keys"))
     made = {name for line in names for name in line.split() if not name.startswith("$")}
-    made |= {*keys.OF_A_CLUSTER.split(), keys.OF_TRAEFIK}
+    made |= {*keys.OF_A_CLUSTER.split(), *keys.OF_INGRESS}
     assert "kit_signing_key" in made
     for name in made:
         text = "0" * (64 if name == "kit_signing_key" else 32)

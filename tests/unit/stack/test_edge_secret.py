@@ -1,4 +1,4 @@
-"""The secret by which Caddy knows Traefik: made once on hosts that have it, and read by Compose."""
+"""The secret by which Caddy knows the proxy before it: made once, and read by Compose."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script_file
-from infisical_iac.stack.keys import OF_TRAEFIK, Keys, KeysState, more_of, refuse
+from infisical_iac.stack.ingress_kinds import EDGE_SECRET, KINDS
+from infisical_iac.stack.keys import Keys, KeysState, more_of, refuse
 from tests.unit.settings_of import settings_of
 
 _EMAIL = "admin@example.com"
@@ -45,31 +46,52 @@ def host(tmp_path: Path) -> Host:
 def test_only_hosts_behind_traefik_have_it(host: Host) -> None:
     assert "EDGE_SECRET" not in host.env()
     assert [more_of(settings_of(ingress=kind)) for kind in ("caddy", "none")] == ["", ""]
-    assert more_of(settings_of(ingress="traefik")) == OF_TRAEFIK
+    assert more_of(settings_of(ingress="traefik")) == EDGE_SECRET
+
+
+def test_each_kind_behind_a_proxy_has_it() -> None:
+    having = {name for name, kind in KINDS.items() if EDGE_SECRET in kind.more_keys.split()}
+    assert having == {name for name, kind in KINDS.items() if kind.behind_proxy}
+
+
+def test_each_key_of_a_kind_is_made_read_by_compose_and_accepted(host: Host) -> None:
+    before = host.env()
+    for more in filter(None, (kind.more_keys for kind in KINDS.values())):
+        host.keys("make", _EMAIL, more)
+        found = host.state(more)
+        assert found.missing | found.malformed | found.stale == set()
+        assert {*host.env()} - {*before} == {name.upper() for name in more.split()}
+
+
+def test_a_key_that_was_not_written_whole_is_not_read(host: Host) -> None:
+    before = host.env()
+    (host.root / "keys" / f"{EDGE_SECRET}.new").write_text("obviously-fake")
+    host.keys("make", _EMAIL)
+    assert host.env() == before
 
 
 def test_a_rerun_makes_it_and_compose_reads_it(host: Host) -> None:
     before = host.env()
-    assert host.state(OF_TRAEFIK).missing == {OF_TRAEFIK}
-    host.keys("make", _EMAIL, OF_TRAEFIK)
-    made = (host.root / "keys" / OF_TRAEFIK).read_text().strip()
+    assert host.state(EDGE_SECRET).missing == {EDGE_SECRET}
+    host.keys("make", _EMAIL, EDGE_SECRET)
+    made = (host.root / "keys" / EDGE_SECRET).read_text().strip()
     assert host.env() == {**before, "EDGE_SECRET": made}
-    assert (host.root / "keys" / OF_TRAEFIK).stat().st_mode & 0o777 == 0o600
-    for more in (OF_TRAEFIK, ""):
+    assert (host.root / "keys" / EDGE_SECRET).stat().st_mode & 0o777 == 0o600
+    for more in (EDGE_SECRET, ""):
         found = host.state(more)
         assert found.missing | found.malformed | found.stale == set()
-    host.keys("make", _EMAIL, OF_TRAEFIK)
+    host.keys("make", _EMAIL, EDGE_SECRET)
     assert host.env()["EDGE_SECRET"] == made
 
 
 def test_a_database_does_not_keep_it_from_being_made() -> None:
-    state = KeysState(database=True, admin_email=_EMAIL, missing=frozenset({OF_TRAEFIK}))
+    state = KeysState(database=True, admin_email=_EMAIL, missing=frozenset({EDGE_SECRET}))
     refuse(state, admin_email=_EMAIL, password_given=False)
 
 
 def test_a_form_that_is_wrong_is_told_in_words(host: Host) -> None:
-    (host.root / "keys" / OF_TRAEFIK).write_text("short\n")
-    found = host.state(OF_TRAEFIK)
-    assert found.malformed == {OF_TRAEFIK}
+    (host.root / "keys" / EDGE_SECRET).write_text("short\n")
+    found = host.state(EDGE_SECRET)
+    assert found.malformed == {EDGE_SECRET}
     with pytest.raises(Refused, match=r"at least 16 .* letters, digits and \._-"):
         refuse(found, admin_email=_EMAIL, password_given=False)
