@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from infisical_iac.stack.ingress_kinds import KINDS
+
 __all__ = [
     "access_log_max_mb",
     "acme_ca",
@@ -47,9 +49,9 @@ acme_ca = "internal"
 access_log_max_mb = 100
 image_archives = (str(_root / ".staging" / "images.tar"),)
 # Beside a Swarm, as Dokploy has it, there is none.
-firewall = "off" if ingress == "traefik" else "on"
+firewall = "off" if KINDS[ingress].engine_owner else "on"
 # It takes half a minute to install, and counts at the door: a host without one does without it.
-fail2ban = "off" if ingress == "none" else "on"
+fail2ban = "on" if KINDS[ingress].runs_caddy else "off"
 # The swap of the machine beneath is not the staging host's to turn off.
 swap = "keep"
 minimum_free_disk_gb = 3.0

@@ -48,7 +48,7 @@ def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
 
 def trusting(host: Host, settings: Settings) -> tuple[str, ...]:
     """The options by which curl verifies, as far as it can be verified, the certificate."""
-    if settings.stack.ingress == "caddy" and not settings.stack.tls_certificate:
+    if settings.stack.ingress_kind.is_public and not settings.stack.tls_certificate:
         if settings.stack.acme_ca == "letsencrypt":
             return ()
         if settings.stack.acme_ca == "internal":

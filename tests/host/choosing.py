@@ -1,24 +1,25 @@
 """Choose which hosts of an inventory are verified, and by which files of tests."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack.ingress_kinds import IngressKind
 from tests.host.target import Target, TargetError
 
 _HERE = Path(__file__).resolve().parent
 _CLUSTER = _HERE / "cluster"
 # What is inside Infisical is the same from each node of a cluster, and asked for on one.
 _ONCE = (_CLUSTER, _HERE / "inside")
-# The kinds of ingress that a file of tests is for; the others are for all.
-_OF_INGRESS = {
-    "test_behind_traefik.py": ("traefik",),
-    "test_caddy.py": ("caddy", "traefik"),
-    "test_caddy_outside.py": ("caddy",),
-    "test_engine.py": ("caddy", "none"),
-    "test_ingress.py": ("caddy", "traefik"),
-    "test_rotation.py": ("caddy", "traefik"),
+# What a kind of ingress has that a file of tests is for; the others are for all.
+_OF_INGRESS: dict[str, Callable[[type[IngressKind]], object]] = {
+    "test_behind_proxy.py": lambda kind: kind.behind_proxy,
+    "test_caddy.py": lambda kind: kind.runs_caddy,
+    "test_caddy_outside.py": lambda kind: kind.is_public,
+    "test_engine.py": lambda kind: not kind.engine_owner,
+    "test_ingress.py": lambda kind: kind.runs_caddy,
+    "test_rotation.py": lambda kind: kind.runs_caddy,
 }
 
 
@@ -50,8 +51,8 @@ def is_left_out(path: Path, settings: Settings) -> bool:
     """
     if path == _CLUSTER and settings.cluster.topology == "single":
         return True
-    kind = settings.stack.ingress
-    return kind not in _OF_INGRESS.get(path.name, (kind,))
+    is_for = _OF_INGRESS.get(path.name)
+    return is_for is not None and not is_for(settings.stack.ingress_kind)
 
 
 def verified_by(file: Path, nodes: list[Target]) -> list[Target]:

@@ -8,7 +8,7 @@ ROOT = "/etc/infisical"
 # signs recovery kits.
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
 KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
-# What only a host behind Dokploy's Traefik has, which its containers start with too.
+# What only a host has whose Caddy stands behind another proxy; its containers start with it too.
 EDGE_KEY = "edge_secret"
 # What only the nodes of a cluster have.
 CLUSTER_KEYS = (

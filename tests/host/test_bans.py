@@ -35,7 +35,7 @@ def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(
 
 @pytest.mark.parametrize("jail", ["sshd", "infisical-login", "infisical-calls"])
 def test_a_jail_is_at_work(watched: WatchState, settings: Settings, jail: str) -> None:
-    if settings.stack.ingress != "caddy" and jail != "sshd":
+    if not settings.stack.ingress_kind.is_public and jail != "sshd":
         pytest.skip(
             f"with ingress = {settings.stack.ingress} no access log is written to count from"
         )

@@ -24,7 +24,7 @@ def test_the_engine_is_in_no_swarm_but_where_the_settings_leave_room_for_one(
     assert (state != "inactive") == machine.swarm
     if settings.cluster.topology == "swarm":
         allowed = {"active"}
-    elif settings.stack.ingress != "caddy" and settings.host.firewall == "off":
+    elif not settings.stack.ingress_kind.is_public and settings.host.firewall == "off":
         allowed = {"active", "inactive"}
     else:
         allowed = {"inactive"}

@@ -74,7 +74,7 @@ def test_the_host_lets_in_what_the_settings_name_and_no_more(
     open_ports |= {("tcp", port) for port in machine.ssh_ports}
     # Leases of DHCP.
     open_ports |= {("udp", 68), ("udp", 546)}
-    if settings.stack.ingress != "none":
+    if settings.stack.runs_caddy:
         open_ports |= {("tcp", 80), ("tcp", 443)}
         open_ports |= set() if settings.balancer_address else {("udp", 443)}
     elif settings.balancer_address:
@@ -144,7 +144,7 @@ def test_nothing_listens_on_an_open_port_but_what_it_was_opened_for(
 ) -> None:
     # Where systemd listens for SSH, as on Ubuntu.
     owners = dict.fromkeys(opened[0].ports, '"(sshd|systemd)"')
-    if settings.stack.ingress == "caddy":
+    if settings.stack.ingress_kind.is_public:
         owners |= dict.fromkeys((80, 443), '"caddy"')
     strangers = [
         each

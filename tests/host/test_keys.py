@@ -103,7 +103,7 @@ def test_what_compose_reads_follows_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
-    # It stays where Traefik led to the host before.
+    # It stays where another proxy led to the host before.
     names = [name for name in (*STACK_KEYS, EDGE_KEY) if f"keys: {name}" in secrets]
     derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in names]
     is_derived = lines == derived

@@ -44,7 +44,7 @@ def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
     web = {80, 443} if settings.stack.site_url.startswith("https:") else set()
     # Dokploy publishes more, by the engine; its Traefik is what leads here. A Swarm's own ports are
     # the engine's, too.
-    shared = machine.swarm or settings.stack.ingress == "traefik"
+    shared = machine.swarm or bool(settings.stack.ingress_kind.engine_owner)
     engine = '"docker' if shared else "no process"
     strangers = [
         each

@@ -76,7 +76,7 @@ def test_no_container_of_the_host_shows_a_secret(
 ) -> None:
     shown = [secrets[name] for name in [f"keys: {EDGE_KEY}"] if name in secrets]
     if part == "Labels" and shown:
-        # Traefik has it from there; who else may ask Docker is as good as root.
+        # The proxy before Caddy has it from there; who else may ask Docker is as good as root.
         hidden = [each for each in hidden if each.reveal() != shown[0].reveal()]
     command = (
         "docker ps --all --quiet | "

@@ -102,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         if command is up:
             sub.add_argument("--release", choices=("trixie", "bookworm"), default="trixie")
             sub.add_argument("--user", choices=("root", "deploy"), default="root")
-            sub.add_argument("--ingress", choices=ingress.KINDS, default="none")
+            sub.add_argument("--ingress", choices=ingress.OF_HOST, default=ingress.DEFAULT)
         if command is cluster:
             sub.add_argument("state", choices=("up", "down"))
             sub.add_argument("--name", default="cluster", help="its name (default: cluster)")
             sub.add_argument("--hosts", type=int, default=3, help="how many (default: 3)")
-            sub.add_argument("--ingress", choices=("none", "caddy"), default="none")
+            sub.add_argument("--ingress", choices=ingress.OF_CLUSTER, default=ingress.DEFAULT)
             sub.add_argument("--disk-gb", type=int, default=0, help="of each one's Docker")
         if command is down:
             sub.add_argument("--all", action="store_true", help="every trace, the daemon too")

@@ -3,18 +3,23 @@
 import json
 from pathlib import Path
 
+from infisical_iac.stack.ingress_kinds import KINDS
 from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost
 from tests.staging.shell import docker, run
 
-KINDS = ("none", "caddy", "traefik")
+OF_HOST = tuple(KINDS)
+# A cluster's Docker is this project's.
+OF_CLUSTER = tuple(name for name, kind in KINDS.items() if not kind.engine_owner)
+# The host is reached through SSH only, unless another kind is chosen.
+DEFAULT = "none"
 _ROOT = "/data/caddy/pki/authorities/local/root.crt"
 
 
 def choose(host: StagingHost | StagingCluster, kind: str) -> None:
     """Have the group data say that the host, or each one of the cluster, has this ingress."""
     file = host.directory / "ingress.json"
-    if kind == "none":
+    if kind == DEFAULT:
         file.unlink(missing_ok=True)
         return
     chosen = {"ingress": kind, "site_url": f"https://{name(host)}"}
@@ -23,10 +28,10 @@ def choose(host: StagingHost | StagingCluster, kind: str) -> None:
     file.write_text(json.dumps(chosen) + "\n")
 
 
-def is_chosen(host: StagingHost, kind: str) -> bool:
-    """Return whether the host has this kind of ingress."""
+def is_public(host: StagingHost) -> bool:
+    """Return whether the host has an ingress that serves a certificate of its own."""
     file = host.directory / "ingress.json"
-    return file.exists() and json.loads(file.read_text())["ingress"] == kind
+    return file.exists() and KINDS[json.loads(file.read_text())["ingress"]].is_public
 
 
 def name(host: StagingHost | StagingCluster) -> str:

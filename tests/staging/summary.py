@@ -54,7 +54,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
 
 def _address(host: StagingHost) -> str:
     """Where the host is reached by https, and by what its certificate is trusted, if it is."""
-    if not ingress.is_chosen(host, "caddy"):
+    if not ingress.is_public(host):
         return ""
     name = ingress.name(host)
     root = ingress.root(host).relative_to(STATE.parent)

@@ -18,7 +18,7 @@ def test_the_stack_has_these_services_and_no_other(
     settings: Settings, services: dict[str, dict[str, Any]]
 ) -> None:
     numbered = {f"{each}-{number}" for each in _DATA for number in (1, 2, 3)}
-    caddy = {"caddy"} if settings.stack.ingress == "caddy" else set()
+    caddy = {"caddy"} if settings.stack.runs_caddy else set()
     assert set(services) == {"infisical", "haproxy", *numbered, *caddy}
 
 

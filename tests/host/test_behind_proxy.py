@@ -1,4 +1,4 @@
-"""Caddy between Dokploy's Traefik and Infisical: nobody on Traefik's network gets past it."""
+"""Caddy between another proxy and Infisical: nobody on that proxy's network gets past it."""
 
 import pytest
 
@@ -13,11 +13,11 @@ def _addresses(container: Inspected) -> dict[str, str]:
 
 
 def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers: str) -> str:
-    """The first line of what a container on Traefik's network gets from an address, if any."""
+    """The first line of what a container on the proxy's network gets from an address, if any."""
     options = [word for each in headers for word in ("--header", each)]
     command = ["timeout", "15", "wget", "-q", "-S", "-T", "5", "-O", "/dev/null", *options]
     command += [f"http://{address}:8080/api/status"]
-    network = settings.stack.traefik_network
+    network = settings.stack.ingress_kind.proxy_network(settings)
     words = ["docker", "run", "--rm", "--network", network, "--entrypoint", ""]
     words += [settings.stack.caddy_image, *command]
     done = host.run(" ".join(["%s"] * len(words)), *words)
@@ -25,11 +25,11 @@ def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers
     return next((line for line in said if line.startswith("HTTP/")), "")
 
 
-def test_it_is_on_traefiks_network_and_infisical_is_not(
+def test_it_is_on_the_proxys_network_and_infisical_is_not(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
-    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", settings.stack.traefik_network}
-    network = settings.stack.traefik_network
+    network = settings.stack.ingress_kind.proxy_network(settings)
+    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", network}
     assert [name for name, each in inspected.items() if network in _addresses(each)] == ["caddy"]
 
 
@@ -51,7 +51,8 @@ def test_it_publishes_no_port(inspected: dict[str, Inspected]) -> None:
 def test_a_neighbour_gets_nowhere_by_it(
     host: Host, settings: Settings, inspected: dict[str, Inspected], shown: tuple[str, ...]
 ) -> None:
-    address = _addresses(inspected["caddy"])[settings.stack.traefik_network]
+    network = settings.stack.ingress_kind.proxy_network(settings)
+    address = _addresses(inspected["caddy"])[network]
     forged = ("X-Forwarded-For: 203.0.113.9", *shown)
     assert " 403" in _asked_by_a_neighbour(host, settings, address, *forged)
 

@@ -1,0 +1,141 @@
+"""A kind of ingress is a class of its own: nothing else has to know its name."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack import keys
+from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.ingress_kinds import EDGE_SECRET, KINDS, IngressKind
+from infisical_iac.stack.model import way_in
+from tests.host.choosing import is_left_out
+from tests.staging import ingress as staging_ingress
+from tests.unit.settings_of import settings_of
+
+_MACHINE = MachineState(os="debian", release="13")
+_REPLACED = "traefik"
+
+
+class AnotherIngress(IngressKind):
+    """A proxy that this project does not know."""
+
+    name = "another"  # type: ignore[assignment]
+    behind_proxy = "Another"
+    secret_label = "another.secret"
+    more_keys = EDGE_SECRET
+    engine_owner = "Another's"
+
+    @classmethod
+    def describe(cls, services: Mapping[str, Any]) -> str:
+        return cls.name if "another.enable" in services["caddy"].get("labels", ()) else ""
+
+    @classmethod
+    def labels(cls, settings: Settings) -> dict[str, str]:
+        return {"another.enable": "true"}
+
+    @classmethod
+    def proxy_network(cls, settings: Settings) -> str:
+        return "another-network"
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a host with that kind, which takes the place of an existing one."""
+    chosen = settings_of(ingress=_REPLACED, ui_networks=("10.1.0.0/16",))
+    monkeypatch.setitem(KINDS, _REPLACED, AnotherIngress)
+    return chosen
+
+
+def test_another_kind_behind_a_proxy_needs_no_change_of_the_templates(settings: Settings) -> None:
+    compose, caddy = compose_file(settings, _MACHINE), caddyfile(settings).text
+    assert "raefik" not in f"{compose}{caddy}"
+    rendered = yaml.safe_load(compose)
+    service = rendered["services"]["caddy"]
+    assert service["labels"] == {"another.enable": "true", "another.secret": "${EDGE_SECRET:?}"}
+    assert rendered["networks"]["proxy"] == {"name": "another-network", "external": True}
+    assert rendered["services"]["infisical"]["networks"]["edge"]["aliases"]
+    assert 'respond "Only by way of Another." 403' in caddy
+    assert "reverse_proxy infisical-behind-caddy:8080 {" in caddy
+    # The proxy keeps the lists of networks.
+    assert "remote_ip" not in caddy
+    assert keys.more_of(settings) == EDGE_SECRET
+
+
+def test_a_kind_takes_no_compose_file_of_another_for_its_own(settings: Settings) -> None:
+    assert way_in(compose_file(settings, _MACHINE)) == ("another", 8080)
+
+
+@pytest.mark.parametrize(
+    "services",
+    [
+        {"infisical": {}, "caddy": {"networks": ["edge", "proxy"]}},
+        {"infisical": {}, "caddy": {"labels": {"another.enable": "true"}}},
+        {"infisical": {}, "tunnel": {}},
+    ],
+)
+def test_what_no_kind_has_made_is_no_kinds(services: dict[str, Any]) -> None:
+    services["infisical"]["ports"] = ["127.0.0.1:8080:8080"]
+    assert way_in(yaml.safe_dump({"services": services})) == ("unknown", 8080)
+
+
+def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:
+    here = Path("tests/host").resolve()
+    left_out = {each.name for each in here.iterdir() if is_left_out(each, settings)}
+    assert left_out == {"cluster", "test_caddy_outside.py", "test_engine.py"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_out"),
+    [
+        ("caddy", {"test_behind_proxy.py"}),
+        ("traefik", {"test_caddy_outside.py", "test_engine.py"}),
+        (
+            "none",
+            {
+                *("test_behind_proxy.py", "test_caddy.py", "test_caddy_outside.py"),
+                *("test_ingress.py", "test_rotation.py"),
+            },
+        ),
+    ],
+)
+def test_each_kind_leaves_out_the_host_checks_that_say_nothing_of_it(
+    kind: str, left_out: set[str]
+) -> None:
+    chosen, here = settings_of(ingress=kind), Path("tests/host").resolve()
+    found = {each.name for each in here.iterdir() if is_left_out(each, chosen)}
+    assert found == {*left_out, "cluster"}
+
+
+def test_a_staging_host_can_have_each_kind_and_a_cluster_those_on_its_own_docker() -> None:
+    assert {*staging_ingress.OF_HOST} == {*KINDS}
+    assert {*staging_ingress.OF_CLUSTER} == {"caddy", "none"}
+    assert staging_ingress.DEFAULT in KINDS
+
+
+_NAMES_A_KIND = re.compile(r"\bingress\b *[!=]= *[\"']|ingress_kind is|(Traefik|Caddy|No)Ingress\b")
+_ELSEWHERE = [
+    *Path("infisical_iac").rglob("*.py"),
+    *Path("templates").rglob("*.j2"),
+    *Path("tests/host").rglob("*.py"),
+    *Path("tests/staging").rglob("*.py"),
+    *Path("group_data").glob("*.py"),
+]
+
+
+def test_nothing_else_compares_the_name_of_a_kind() -> None:
+    own = Path("infisical_iac/stack/ingress_kinds.py")
+    found = [
+        f"{file}:{number}"
+        for file in _ELSEWHERE
+        if file != own
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if _NAMES_A_KIND.search(line)
+    ]
+    assert found == []
