@@ -82,10 +82,11 @@ def refusal(version: object, schema: Schema) -> str | None:
         )
     since = schema.releases[version:]
     changes = [f"{each.old!r} {each}" for each in schema.moved if each.release in since]
-    told = "; ".join(changes) or f"see CHANGELOG.md, {', '.join(map(_quoted, since))}"
-    return f"{version} is older than {known}, which this infisical-iac reads: {told}; " + (
-        f"make these changes and write {known}"
-    )
+    older = f"{version} is older than {known}, which this infisical-iac reads"
+    if not changes:
+        where = ", ".join(map(_quoted, since))
+        return f"{older}: see CHANGELOG.md, {where}; make these changes and write {known}"
+    return "\n  ".join([f"{older}: make these changes and write {known}", *changes])
 
 
 def _matches(pattern: str, parts: list[str]) -> bool:

@@ -6,7 +6,7 @@ what values are accepted and words the refusal.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from ipaddress import IPv4Network
 from typing import Any, Self
@@ -114,7 +114,7 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
             itself are passed over.
         schema: which version is read, and which keys of earlier ones are told by their new names.
 
-    Raises SettingsError, one sentence for all that is wrong.
+    Raises SettingsError: a sentence for one thing that is wrong, a list for several.
     """
     keys = {"schema_version", *SECTION_OF}
     values = {key: data[key] for key in data if key in keys or not _PYINFRA_KEY.match(key)}
@@ -123,14 +123,21 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
         raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
     surplus = sorted(values.keys() - keys)
     unknown = [f"setting {key!r} {moved((key,), schema) or _unknown(key)}" for key in surplus]
-    if unknown:
-        raise SettingsError("; ".join(unknown), code="settings.unknown_key")
-    version = {key: values.pop(key) for key in ("schema_version",) if key in values}
-    sections: dict[str, Any] = {name: {} for name in _SECTIONS} | _split(with_known_digests(values))
+    known = {key: value for key, value in values.items() if key in keys}
+    version = {key: known.pop(key) for key in ("schema_version",) if key in known}
+    sections: dict[str, Any] = {name: {} for name in _SECTIONS} | _split(with_known_digests(known))
+    settings, errors = None, unknown
+    missing: list[str] = []
     try:
-        return Settings.model_validate(version | sections)
+        settings = Settings.model_validate(version | sections)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error))) from None
+        errors = [*unknown, *_sentences(error)]
+        missing = [key for key in ("schema_version", *SECTION_OF) if key not in version | known]
+    if unknown:
+        raise SettingsError(_report(errors, missing), code="settings.unknown_key")
+    if settings is None:
+        raise SettingsError(_report(errors, missing))
+    return settings
 
 
 def _split(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -138,6 +145,31 @@ def _split(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for key, value in values.items():
         found.setdefault(SECTION_OF[key], {})[key] = value
     return found
+
+
+def _report(errors: Sequence[str], missing: Sequence[str]) -> str:
+    """Return one sentence, or a list with a line for each, on what is wrong with the settings.
+
+    Args:
+        errors: a sentence on each thing that is wrong, but for what is missing.
+        missing: the keys that are not set. `group_data/all.py` sets each, so it is from another
+            release then.
+    """
+    count = len(errors) + len(missing)
+    if count == 1:
+        has_default = "group_data/all.py of this release has its default"
+        return [*errors, *(f"setting {key!r} is not set: {has_default}" for key in missing)][0]
+    lines = [
+        f"the settings have {count} errors:",
+        *(f"  {each}" for each in errors),
+        *(f"  setting {key!r} is not set" for key in missing),
+    ]
+    if missing:
+        lines.append(
+            "group_data/all.py is from another release of infisical-iac: take the file of this "
+            "release, and keep your own values in group_data/<inventory>.py"
+        )
+    return "\n".join(lines)
 
 
 def _unknown(key: str) -> str:
@@ -150,5 +182,7 @@ def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors():
         place = problem["loc"][1:] if problem["loc"][0] in _SECTIONS else problem["loc"]
         name = ".".join(str(part) for part in place)
+        if problem["type"] == "missing" and len(place) == 1:
+            continue  # `_report` lists these
         message = explain(problem, Settings)
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

@@ -69,9 +69,10 @@ def test_an_older_file_is_told_what_changed_since() -> None:
     told = _refused(schema_version=2)
     assert told == (
         "setting 'schema_version': 2 is older than 3, which this infisical-iac reads: "
-        "'admin_password' was removed in 0.3.0 (CHANGELOG.md, \"0.3.0\"); set "
-        "INFISICAL_ADMIN_PASSWORD on the first run; 'services.*.ttl' was renamed to "
-        "'access_token_ttl' in 0.3.0 (CHANGELOG.md, \"0.3.0\"); make these changes and write 3"
+        "make these changes and write 3\n"
+        "  'admin_password' was removed in 0.3.0 (CHANGELOG.md, \"0.3.0\"); set "
+        "INFISICAL_ADMIN_PASSWORD on the first run\n"
+        "  'services.*.ttl' was renamed to 'access_token_ttl' in 0.3.0 (CHANGELOG.md, \"0.3.0\")"
     )
     assert "'domain' was renamed to 'site_url'" in _refused(schema_version=1)
 
