@@ -10,7 +10,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Whatever the caller's environment says, what was compiled is kept: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-cluster test-real bench check format lock clean
+.PHONY: help install demo demo-down test test-cluster test-real bench check docs format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,13 +58,17 @@ bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, larg
 	@$(RUN)/python -m bench.backups
 	@$(RUN)/python -m bench.ha
 
-check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts and types
+check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types and generated pages
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/lint-imports --no-logo --no-cache
+	@$(RUN)/python -m tests.reference --check
 	@$(RUN)/mypy
 	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
 	@npm run check --silent --prefix $(NODE_LOADER)
+
+docs: $(VENV)/.dev ## Write docs/reference from the settings' definitions and the command line
+	@$(RUN)/python -m tests.reference
 
 format: $(VENV)/.dev ## Put imports and formatting right
 	@$(RUN)/ruff check --fix .

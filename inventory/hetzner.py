@@ -3,12 +3,13 @@
 Where neither names any, it is what `infisical-iac server create` made at Hetzner Cloud, found by
 label with the token in HCLOUD_TOKEN: one server, or with `topology = "swarm"` those of the cluster.
 
-INFISICAL_HOST       ssh_hostname   its name or address
-INFISICAL_HOSTS      hosts          those of a cluster, with commas in between
-INFISICAL_SSH_USER   ssh_user       the user to log in as, root unless set; others need sudo
-INFISICAL_SSH_PORT   ssh_port       the port, 22 unless set
-INFISICAL_SSH_KEY    ssh_key        the private key's file; unset, the agent and ~/.ssh are asked
-INFISICAL_DATA_VOLUME  data_volume  the device that the data are on, none unless set or found
+INFISICAL_HOST         ssh_hostname  Name or address of the host.
+INFISICAL_HOSTS        hosts         Addresses of a cluster's hosts, separated by commas.
+INFISICAL_SSH_USER     ssh_user      User to log in as, root unless set. Another one needs sudo, and
+                                     hardening then ends the login of root.
+INFISICAL_SSH_PORT     ssh_port      Port of SSH, 22 unless set.
+INFISICAL_SSH_KEY      ssh_key       File of the private key; unless set, SSH's agent and ~/.ssh.
+INFISICAL_DATA_VOLUME  data_volume   Block device of the data, none unless set or found.
 """
 
 from pathlib import Path

@@ -17,20 +17,72 @@ _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?
 
 
 class BackupSettings(SettingsModel):
-    """Set what is backed up where, when, for how long it stays, and who opens recovery kits."""
+    """Backups, drills and recovery kits.
+
+    See [backups](../operate/backup.md), [drills](../operate/drill.md) and
+    [recovery](../operate/recovery.md).
+    """
 
     backup_targets: tuple[BackupTarget, ...]
-    backup_schedule: Calendar
-    backup_random_delay: Annotated[int, within(0, 3600, "choose 0 to 3600 seconds")]
-    backup_keep: Keep
-    backup_with_encryption_key: bool
-    # Its address may hold a token, and is never shown.
-    backup_webhook: str = Field(repr=False)
-    drill_schedule: Calendar
+    """Places for backups, saved to one after the other. The default is on the host only: **name a
+    second one**.
 
-    # Who can open kits unless the command names others, and the key that signs them.
+    Change: the next backup creates the repository of a new target. A removed target keeps its
+    snapshots; its credentials are removed from the host.
+    """
+
+    backup_schedule: Calendar
+    """Time of the backup, in the host's time zone. Make it at least daily: `status` expects that.
+
+    Change: the next `apply` sets the timer.
+    """
+
+    backup_random_delay: Annotated[int, within(0, 3600, "choose 0 to 3600 seconds")]
+    """Seconds of which a random part is waited before a backup or drill.
+
+    Change: the next `apply` sets the timers.
+    """
+
+    backup_keep: Keep
+    """Snapshots that stay: the last one of each of so many days, weeks and months.
+
+    Change: the next backup deletes what is surplus, except in targets with `append_only`.
+    """
+
+    backup_with_encryption_key: bool
+    """`True` puts the key that decrypts all secrets into each snapshot: **anyone with a repository
+    and its password reads everything**.
+
+    Change: counts for new snapshots; earlier ones keep what they hold.
+    """
+
+    backup_webhook: str = Field(repr=False)
+    """Address to which failures are posted as JSON: of backups, drills, maintenance windows and the
+    firewall. It may hold a token, and is never shown. Empty: nowhere.
+
+    Change: the next `apply` writes it to the host, readable by root only.
+    """
+
+    drill_schedule: Calendar
+    """Time at which the latest snapshot is restored in a [drill](../operate/drill.md), at least
+    monthly.
+
+    Change: the next `apply` sets the timer.
+    """
+
     recovery_recipients: tuple[str, ...]
+    """Public keys, age or SSH, that can open recovery kits. `--recipient` wins.
+
+    Change: counts for new kits. A kit that was made before is opened by its former recipients: make
+    a new one.
+    """
+
     recovery_fingerprint: str
+    """Fingerprint of the key that signs this deployment's recovery kits, as `infisical-iac
+    recovery-kit` prints it. `restore` accepts no kit with another signature. Empty: it asks.
+
+    Change: read on your machine only; nothing changes on the host.
+    """
 
     @field_validator("backup_targets")
     @classmethod

@@ -141,16 +141,7 @@ KINDS: tuple[type[TargetKind], ...] = (DirectoryKind, SftpKind, S3Kind, RestKind
 
 
 class BackupTarget(SettingsModel):
-    """One repository of restic.
-
-    Attributes:
-        name: what messages and the host's files call it.
-        repository: its address, in the form of one of KINDS.
-        host_key: of SFTP, the server's public key, such as `ssh-ed25519 AAAA…`.
-        port: of SFTP.
-        append_only: whether the host may add snapshots and never remove one; old ones are then
-            removed from elsewhere.
-    """
+    """One restic repository."""
 
     example: ClassVar = {"name": "local", "repository": "/var/backups/infisical"}
 
@@ -160,10 +151,23 @@ class BackupTarget(SettingsModel):
         matching(r"[a-z][a-z0-9-]{0,31}", "must be 1 to 32 small letters, digits and hyphens"),
         matching("(?!(backup|webhook)$).*", "is taken: choose another name"),
     ]
+    """Name in messages and in files on the host."""
+
     repository: str
+    """Address: a directory on the host, `sftp:user@host:path`, `s3:https://host/bucket` or
+    `rest:https://host/path`.
+    """
+
     host_key: str = ""
+    """For SFTP: the server's public key, such as `ssh-ed25519 AAAA…`. Required for it."""
+
     port: int = 22
+    """For SFTP: the server's port."""
+
     append_only: bool = False
+    """The host adds snapshots and never removes one; [remove old ones from
+    elsewhere](../operate/backup.md#append-only-targets).
+    """
 
     @field_validator("repository")
     @classmethod
@@ -221,8 +225,13 @@ class Keep(SettingsModel):
     example: ClassVar = {"daily": 7}
 
     daily: int = 0
+    """Days of which the last snapshot stays."""
+
     weekly: int = 0
+    """Weeks of which the last snapshot stays."""
+
     monthly: int = 0
+    """Months of which the last snapshot stays."""
 
     @model_validator(mode="after")
     def _something_stays(self) -> Self:

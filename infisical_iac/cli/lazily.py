@@ -32,14 +32,14 @@ class LazyGroup(click.Group):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._summaries, self._module, self._modules = summaries, module, modules
+        self.summaries, self._module, self._modules = summaries, module, modules
         self.sections = sections or {"Commands": [*summaries]}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._summaries)
+        return list(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._summaries:
+        if cmd_name not in self.summaries:
             return None
         name = cmd_name.replace("-", "_")
         own = self._modules.get(cmd_name, self._module.format(name))
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, below their headings and aligned across them."""
-        width = max(map(len, self._summaries))
+        width = max(map(len, self.summaries))
         for heading, names in self.sections.items():
             with formatter.section(heading):
-                formatter.write_dl([(name.ljust(width), self._summaries[name]) for name in names])
+                formatter.write_dl([(name.ljust(width), self.summaries[name]) for name in names])

@@ -32,6 +32,12 @@ class Settings(SettingsModel):
     """The checked settings of one host, immutable, and what follows from several sections."""
 
     schema_version: int
+    """Version of the settings that `group_data/hetzner.py` was written for.
+
+    Change: only when a new release of this project asks for it; an older version is refused with
+    the keys that changed.
+    """
+
     backup: BackupSettings
     cluster: ClusterSettings
     hetzner: HetznerSettings

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from math import inf
@@ -130,7 +131,14 @@ def _in_quotes(value: Any) -> str:
     return f"write it in quotes: '{value}'" if is_plain else "write it in quotes"
 
 
-def fitting(fits: Callable[[Any], object], words: str) -> AfterValidator:
+@dataclass(frozen=True)
+class Rule(AfterValidator):
+    """A validator that describes the values that it accepts, for the reference of settings."""
+
+    accepts: str = ""
+
+
+def fitting(fits: Callable[[Any], object], words: str, *, accepts: str = "") -> Rule:
     """Return a validator that refuses a value which does not fit, shown before the words."""
 
     def check(value: Any) -> Any:
@@ -138,22 +146,30 @@ def fitting(fits: Callable[[Any], object], words: str) -> AfterValidator:
             raise ValueError(f"{value!r} {words}")
         return value
 
-    return AfterValidator(check)
+    return Rule(check, accepts)
 
 
-def matching(pattern: str, words: str) -> AfterValidator:
+def matching(pattern: str, words: str, *, accepts: str = "") -> Rule:
     """Return a validator that refuses a text which is not whole as the pattern has it."""
-    return fitting(lambda value: re.fullmatch(pattern, value), words)
+    return fitting(lambda value: re.fullmatch(pattern, value), words, accepts=accepts)
 
 
-def within(low: float, high: float, remedy: str) -> AfterValidator:
+def within(low: float, high: float, remedy: str) -> Rule:
     """Return a validator that refuses a number below `low` or above `high`."""
-    return fitting(lambda value: low <= value <= high, f"is out of range; {remedy}")
+    words = f"is out of range; {remedy}"
+    return fitting(lambda value: low <= value <= high, words, accepts=f"{low} to {high}")
 
 
-def at_least(low: float, words: str) -> AfterValidator:
+def at_least(low: float, words: str) -> Rule:
     """Return a validator that refuses a number below `low`."""
-    return fitting(lambda value: value >= low, words)
+    return fitting(lambda value: value >= low, words, accepts=f"{low} or more")
+
+
+@dataclass(frozen=True)
+class Size(BeforeValidator):
+    """A validator of sizes, which describes what it accepts as a Rule does."""
+
+    accepts: str = "megabytes or gigabytes, such as `1536m` or `2g`"
 
 
 def _sized(value: object) -> object:
@@ -182,19 +198,25 @@ _IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
 
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
 _NO_CALENDAR = "is no OnCalendar; write one such as *-*-* 02:30:00"
+_CALENDARS = "a time as systemd's OnCalendar, such as `*-*-* 02:30:00`"
+# What settings of networks accept.
+NETWORKS = "networks such as `203.0.113.0/24` or `2001:db8::/32`"
 
 OnOff = Literal["on", "off"]
 # What may stand after `OnCalendar=`; whether systemd understands it, it must say itself.
-Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR)]
-CalendarOrEmpty = Annotated[str, matching(f"({_CALENDAR})?", _NO_CALENDAR)]
-Positive = Annotated[float, AfterValidator(_positive)]
+Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR, accepts=_CALENDARS)]
+CalendarOrEmpty = Annotated[
+    str, matching(f"({_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, or nothing")
+]
+Positive = Annotated[float, Rule(_positive, "a number above 0")]
 Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
-Memory = Annotated[str, BeforeValidator(_sized)]
+Memory = Annotated[str, Size(_sized)]
 
 
-def pinned(example: str) -> AfterValidator:
+def pinned(example: str) -> Rule:
     """Return a validator that refuses an image's reference without a version."""
-    return matching(_IMAGE, f"names no version; write one such as {example}")
+    words = f"names no version; write one such as {example}"
+    return matching(_IMAGE, words, accepts="`name:version`, or `name:version@sha256:…`")
 
 
 def network(text: str) -> str:

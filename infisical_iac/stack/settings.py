@@ -4,14 +4,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from infisical_iac.core.images import Images
 from infisical_iac.core.validation import (
     EMAIL,
     IMAGE_NAME,
+    NETWORKS,
     Memory,
     Positive,
+    Rule,
     Seconds,
     SettingsModel,
     at_least,
@@ -50,19 +52,54 @@ DIGESTS = {
     "caddy:2.10.2": "sha256:c3d7ee5d2b11f9dc54f947f68a734c84e9c9666c92c88a7f30b9cba5da182adb",
 }
 
-_Networks = Annotated[tuple[str, ...], AfterValidator(lambda value: tuple(map(network, value)))]
+_Networks = Annotated[tuple[str, ...], Rule(lambda value: tuple(map(network, value)), NETWORKS)]
 _TraefikName = Annotated[
     str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is no name; write the one that Traefik has")
 ]
 
 
 class StackSettings(SettingsModel):
-    """Set what runs, with how much, what stands between it and the outside, and for whom."""
+    """Containers, images, ingress and access log.
+
+    No run upgrades an image by itself: read the vendors' security advisories now and then, and set
+    a newer release. A digest makes Docker accept exactly those bytes:
+
+        # `docker buildx imagetools inspect redis:8.2.10` prints the digest.
+        redis_image = "redis:8.2.10@sha256:…"
+
+    An image without a digest gets the known one of its release. `DIGESTS` in
+    `infisical_iac/stack/settings.py` lists those on which at least two other public projects agree.
+    """
 
     site_url: str
+    """Address at which people and services reach Infisical: scheme, host and port, no path.
+
+    Change: let the DNS name lead to the host first. The next `apply` gets a certificate for the new
+    name and re-creates the Infisical container. Then set `domain` in each service's
+    `.infisical.json`.
+    """
+
     http_port: Annotated[int, within(1024, 65535, "choose a port from 1024 to 65535")]
+    """Port on the host's loopback address at which Infisical answers; nothing else is published. On
+    a cluster it is open on all addresses of each node, behind the firewall.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
+
     start_timeout: Seconds
+    """Seconds to wait until the containers are healthy. Give more for a large database, which a new
+    release migrates while it starts.
+
+    Change: the next `apply` re-creates the Infisical container of a single host, as its health
+    check has the value.
+    """
+
     trusted_proxy_cidrs: tuple[str, ...]
+    """Proxies that Infisical believes in `X-Forwarded-For`. The default is a proxy on the host,
+    through Docker's bridges.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
 
     infisical_image: Annotated[
         str,
@@ -72,25 +109,118 @@ class StackSettings(SettingsModel):
             "infisical_version",
         ),
     ]
+    """Name of Infisical's image, without a tag.
+
+    Change: another image runs the [upgrade procedure](../operate/upgrade.md), unless it has the
+    same bytes.
+    """
+
     infisical_version: str
+    """Release of Infisical, pinned; never `latest`.
+
+    Change: the next `apply` runs the [upgrade procedure](../operate/upgrade.md). An older release
+    than the one that runs is refused: use `infisical-iac rollback`.
+    """
+
     infisical_digest: str
+    """Digest of Infisical's image, as `sha256:` and 64 hexadecimal digits; Docker accepts no other
+    bytes. Empty: the digest of the release, where it is known.
+
+    Change: together with `infisical_version`. Another digest alone runs the upgrade procedure too,
+    unless the bytes are the same.
+    """
+
     postgres_image: Annotated[str, pinned("postgres:17.11")]
+    """Image of PostgreSQL on a single host, and of drills.
+
+    Change: a minor version re-creates the container. A newer major version runs the [upgrade
+    procedure](../operate/upgrade.md) by dump and restore; an older one is refused.
+    """
+
     redis_image: Annotated[str, pinned("redis:8.2.10")]
+    """Image of Redis. Releases before 8.2.8 let anyone with the password, which only the stack has,
+    run code.
+
+    Change: the next `apply` re-creates the container. Waiting jobs stay, as its data are on a
+    volume.
+    """
+
     caddy_image: Annotated[str, pinned("caddy:2.11.7")]
+    """Image of Caddy, from 2.6.2 on; with a Load Balancer from 2.7 on. Releases before 2.11.2 have
+    published advisories.
+
+    Change: the next `apply` re-creates the container.
+    """
+
     image_archives: tuple[str, ...]
+    """Archives on your machine, made by `docker save`, for hosts that reach no registry. Their
+    images go by tags, without known digests.
+
+    Change: archives are uploaded only when an image is missing on the host.
+    """
+
     keep_releases: Annotated[int, at_least(1, "leaves nothing to go back to; keep at least 1")]
+    """Number of earlier releases that stay on the host for a rollback, each with its data of that
+    time.
+
+    Change: the next change of version, or rollback, removes older releases.
+    """
 
     infisical_memory: Memory
+    """Memory limit of the Infisical container. A lower value than `infisical_memory_needed` is
+    refused.
+
+    Change: the next `apply` re-creates the container.
+    """
+
     infisical_memory_needed: Memory
+    """Memory that the release needs to start and migrate. With 640m the server of July 2026 ran out
+    of memory while it started; with 768m it started in twice the usual time.
+
+    Change: nothing on the host. Set it only for a release that needs another amount.
+    """
+
     infisical_cpus: Positive
+    """CPU limit of the Infisical container.
+
+    Change: the next `apply` re-creates the container.
+    """
+
     infisical_read_only: bool
+    """Run Infisical with a read-only root file system, as its hardening list asks. Set `False` for
+    an image that must write outside `/tmp`, or if the web pages don't load.
+
+    Change: the next `apply` re-creates the container.
+    """
+
     postgres_memory: Memory
+    """Memory limit of the PostgreSQL container; on a cluster, of each.
+
+    Change: the next `apply` re-creates the container.
+    """
+
     redis_memory: Memory
+    """Memory limit of the Redis container; on a cluster, of each.
+
+    Change: the next `apply` re-creates the container.
+    """
 
     ingress: IngressName
+    """[Ingress](../operate/ingress.md) in front of Infisical: `caddy` is part of the stack;
+    `traefik` is Dokploy's; `none` is for an SSH tunnel or your own proxy.
+
+    Change: the next `apply` adds or removes Caddy, and opens or closes ports 80 and 443 in the
+    firewall.
+    """
+
     acme_email: Annotated[
         str, matching(f"({EMAIL})?", "is no e-mail address; write one, or leave it empty")
     ]
+    """E-mail address that the certificate authority writes to.
+
+    Change: the next `apply` reloads Caddy.
+    """
+
     acme_ca: Annotated[
         str,
         matching(
@@ -99,18 +229,75 @@ class StackSettings(SettingsModel):
             "of an ACME directory",
         ),
     ]
+    """Certificate authority: `letsencrypt`, `letsencrypt-staging`, `internal` (Caddy's own
+    authority), or the https address of another ACME directory. On a cluster, Caddy needs `internal`
+    or your own certificate.
+
+    Change: the next `apply` reloads Caddy, which gets a certificate there.
+    """
+
     tls_certificate: str
+    """Your own certificate with its chain, instead of one from `acme_ca`: a PEM file on your
+    machine.
+
+    Change: the next `apply` checks it and reloads Caddy. Run `apply` again whenever you renew the
+    file.
+    """
+
     tls_key: str
+    """Key of `tls_certificate`: a PEM file on your machine.
+
+    Change: together with `tls_certificate`.
+    """
+
     ui_networks: _Networks
+    """Networks from which people reach the pages and the administrative API. Empty: from
+    everywhere. Must be empty with `ingress = "none"`.
+
+    Change: the next `apply` reloads Caddy; with `ingress = "traefik"` it re-creates Caddy's
+    container.
+    """
+
     machine_networks: _Networks
+    """Networks from which machine identities log in and use their tokens. Empty: from everywhere.
+    Must be empty with `ingress = "none"`.
+
+    Change: the next `apply` reloads Caddy; with `ingress = "traefik"` it re-creates Caddy's
+    container.
+    """
+
     traefik_network: _TraefikName
+    """Docker network of Dokploy's Traefik, for `ingress = "traefik"`.
+
+    Change: the next `apply` re-creates Caddy's container.
+    """
+
     traefik_entrypoint: _TraefikName
+    """Traefik's entry point for https, for `ingress = "traefik"`.
+
+    Change: the next `apply` re-creates Caddy's container.
+    """
+
     traefik_resolver: _TraefikName
+    """Traefik's certificate resolver, for `ingress = "traefik"`.
+
+    Change: the next `apply` re-creates Caddy's container.
+    """
 
     access_log_keep_days: Annotated[int, within(1, 3650, "choose 1 to 3650 days")]
+    """Days that the [access log](../operate/access-log.md) is kept on the host.
+
+    Change: the next rotation deletes what is older.
+    """
+
     access_log_max_mb: Annotated[
         int, at_least(50, "leaves no trail; give it at least 50 megabytes")
     ]
+    """Megabytes that the access log may take; the oldest entries are deleted first.
+
+    Change: the next rotation deletes what is too much. The file system for the newest entries takes
+    a quarter, at most 256 MB.
+    """
 
     @field_validator("site_url")
     @classmethod

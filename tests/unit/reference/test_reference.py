@@ -1,0 +1,105 @@
+"""Test that the generated pages are those of the settings and of the command line."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from infisical_iac.cli.main import main
+from infisical_iac.core.settings import SECTION_OF
+from infisical_iac.core.validation import SettingsModel
+from tests.reference import __main__ as generator
+from tests.reference import commands, environment, settings
+from tests.reference.docstrings import read_docstrings
+
+
+@pytest.mark.parametrize("page", [settings, commands], ids=["settings", "commands"])
+def test_the_page_is_up_to_date(page: object) -> None:
+    """`make docs` writes it again."""
+    assert page in (settings, commands)
+    written = settings.write() if page is settings else commands.write()
+    path = settings.PATH if page is settings else commands.PATH
+    assert path.read_text() == written
+
+
+def test_a_changed_default_makes_the_page_stale() -> None:
+    changed = settings.write(settings.read_defaults() | {"http_port": 8081})
+    assert changed != settings.PATH.read_text()
+    assert "- Default: `8081`" in changed
+
+
+def test_a_changed_option_makes_the_page_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = main.get_command(click.Context(main), "plan")
+    assert plan
+    [option] = [each for each in plan.params if each.name == "as_json"]
+    monkeypatch.setattr(option, "help", "Print something else.")
+    assert commands.write() != commands.PATH.read_text()
+
+
+def test_a_stale_page_fails_the_check_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("old\n")
+    monkeypatch.setattr(generator, "_PAGES", {page: lambda: "new\n"})
+    monkeypatch.setattr("sys.argv", ["reference", "--check"])
+    with pytest.raises(SystemExit, match=r"page\.md: stale"):
+        generator.main()
+    assert page.read_text() == "old\n"
+    monkeypatch.setattr("sys.argv", ["reference"])
+    generator.main()
+    assert page.read_text() == "new\n"
+
+
+class _Undescribed(SettingsModel):
+    color: str
+    """Color of the host."""
+
+
+def test_a_setting_must_say_what_a_change_of_it_does() -> None:
+    with pytest.raises(KeyError, match=r"color needs a docstring"):
+        settings.split_docstring(_Undescribed, "color")
+
+
+def test_docstrings_of_attributes_are_read() -> None:
+    assert read_docstrings(_Undescribed) == {"color": "Color of the host."}
+
+
+def test_each_setting_has_a_heading_of_its_own() -> None:
+    headings = re.findall(r"^### `(\w+)`$", settings.write(), re.MULTILINE)
+    connection = ["ssh_hostname", "ssh_user", "ssh_port", "ssh_key"]
+    assert sorted(headings) == sorted(["schema_version", *SECTION_OF, *connection])
+
+
+def test_each_variable_that_is_read_is_in_the_reference() -> None:
+    known = {*environment.VARIABLES, *(each.name for each in environment.read_inventory())}
+    assert sorted(_variables()) == sorted(name for name in known if "<" not in name)
+
+
+# Made of a backup target's name.
+_PREFIX = "INFISICAL_BACKUP_"
+# The compose file of a drill takes it.
+_OF_A_DRILL = "INFISICAL_IMAGE"
+
+
+def _variables() -> set[str]:
+    """Return all names in strings of the product that look like a variable of the environment."""
+    found = {
+        name
+        for file in Path("infisical_iac").rglob("*.py")
+        for text in _strings(file)
+        for name in re.findall(r"\b(?:INFISICAL|HCLOUD|DOKPLOY)_[A-Z_]+\b", text)
+    }
+    return found - {_OF_A_DRILL, _PREFIX}
+
+
+def _strings(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text())
+    return (
+        each.value
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    )
