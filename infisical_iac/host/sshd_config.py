@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import takewhile
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from infisical_iac.core.errors import Refused
 
@@ -57,22 +57,53 @@ _ALGORITHMS = {
         ),
     ),
 }
-# What a block for some connections may take away, and must not give: sshd prefers its values to
-# those that hold for everybody.
-_GIVES = (
-    "PermitRootLogin",
-    "PasswordAuthentication",
-    "KbdInteractiveAuthentication",
-    "HostbasedAuthentication",
-    "PermitEmptyPasswords",
-    "AllowTcpForwarding",
-    "PermitOpen",
-    "AllowStreamLocalForwarding",
-    "AllowAgentForwarding",
-    "X11Forwarding",
-    "PermitTunnel",
-    "GatewayPorts",
-)
+
+
+class _Option(NamedTuple):
+    """What an option of sshd is set to.
+
+    Attributes:
+        in_match: whether a `Match` block may set another value for some connections, which sshd
+            prefers: the option gives no access, or sshd takes it in no such block. What the others
+            give, a block may still take away.
+    """
+
+    value: str
+    in_match: bool
+
+
+# In the order in which they are written.
+_OPTIONS = {
+    "PermitRootLogin": _Option("no", in_match=False),
+    "PubkeyAuthentication": _Option("yes", in_match=True),
+    "PasswordAuthentication": _Option("no", in_match=False),
+    "KbdInteractiveAuthentication": _Option("no", in_match=False),
+    "HostbasedAuthentication": _Option("no", in_match=False),
+    "PermitEmptyPasswords": _Option("no", in_match=False),
+    "StrictModes": _Option("yes", in_match=True),
+    "MaxAuthTries": _Option("4", in_match=True),
+    "LoginGraceTime": _Option("30", in_match=True),
+    # The value is what the host supports of them.
+    **dict.fromkeys(_ALGORITHMS, _Option("", in_match=True)),
+    "RequiredRSASize": _Option("2048", in_match=True),
+    # The API is reached through the host's loopback address, on whatever port.
+    "AllowTcpForwarding": _Option("local", in_match=False),
+    "PermitOpen": _Option("127.0.0.1:* localhost:* [::1]:*", in_match=False),
+    "AllowStreamLocalForwarding": _Option("no", in_match=False),
+    "AllowAgentForwarding": _Option("no", in_match=False),
+    "X11Forwarding": _Option("no", in_match=False),
+    "PermitTunnel": _Option("no", in_match=False),
+    "GatewayPorts": _Option("no", in_match=False),
+    "PermitUserEnvironment": _Option("no", in_match=True),
+    # Half an hour: who reads a plan before saying yes leaves the connection alone for long.
+    "ClientAliveInterval": _Option("900", in_match=True),
+    "ClientAliveCountMax": _Option("2", in_match=True),
+    "TCPKeepAlive": _Option("no", in_match=True),
+    # Which key has let somebody in.
+    "LogLevel": _Option("VERBOSE", in_match=True),
+    "Banner": _Option("none", in_match=True),
+    "DebianBanner": _Option("no", in_match=True),
+}
 _GIVES_NOTHING = ("no", "none", "forced-commands-only")
 QUERIES = tuple(kind for kind, _ in _ALGORITHMS.values())
 
@@ -115,36 +146,10 @@ class Sshd:
 
 def wanted(supported: Mapping[str, Collection[str]], *, root_logs_in: bool) -> dict[str, str]:
     """The options and their values; `supported` are the host's algorithms, by kind."""
-    return {
-        "PermitRootLogin": "prohibit-password" if root_logs_in else "no",
-        "PubkeyAuthentication": "yes",
-        "PasswordAuthentication": "no",
-        "KbdInteractiveAuthentication": "no",
-        "HostbasedAuthentication": "no",
-        "PermitEmptyPasswords": "no",
-        "StrictModes": "yes",
-        "MaxAuthTries": "4",
-        "LoginGraceTime": "30",
-        **_algorithms(supported),
-        "RequiredRSASize": "2048",
-        # The API is reached through the host's loopback address, on whatever port.
-        "AllowTcpForwarding": "local",
-        "PermitOpen": "127.0.0.1:* localhost:* [::1]:*",
-        "AllowStreamLocalForwarding": "no",
-        "AllowAgentForwarding": "no",
-        "X11Forwarding": "no",
-        "PermitTunnel": "no",
-        "GatewayPorts": "no",
-        "PermitUserEnvironment": "no",
-        # Half an hour: who reads a plan before saying yes leaves the connection alone for long.
-        "ClientAliveInterval": "900",
-        "ClientAliveCountMax": "2",
-        "TCPKeepAlive": "no",
-        # Which key has let somebody in.
-        "LogLevel": "VERBOSE",
-        "Banner": "none",
-        "DebianBanner": "no",
-    }
+    values = {name: option.value for name, option in _OPTIONS.items()} | _algorithms(supported)
+    if root_logs_in:
+        values["PermitRootLogin"] = "prohibit-password"
+    return {name: value for name, value in values.items() if value}
 
 
 def _algorithms(supported: Mapping[str, Collection[str]]) -> dict[str, str]:
@@ -152,7 +157,7 @@ def _algorithms(supported: Mapping[str, Collection[str]]) -> dict[str, str]:
         option: [name for name in names if name in supported.get(kind, ())]
         for option, (kind, names) in _ALGORITHMS.items()
     }
-    return {option: ",".join(names) for option, names in known.items() if names}
+    return {option: ",".join(names) for option, names in known.items()}
 
 
 def drop_in(options: Mapping[str, str]) -> str:
@@ -223,7 +228,11 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
 
 def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
     """Raise Refused if a `Match` block gives some connections more than everybody has."""
-    ours = {name.lower(): _printed(options[name]) for name in _GIVES if name in options}
+    ours = {
+        name.lower(): _printed(options[name])
+        for name, option in _OPTIONS.items()
+        if name in options and not option.in_match
+    }
     block: Line | None = None
     for line in lines:
         if block and line.file != block.file:

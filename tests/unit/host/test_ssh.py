@@ -44,6 +44,42 @@ def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> Non
     assert options["PermitOpen"].split() == ["127.0.0.1:*", "localhost:*", "[::1]:*"]
 
 
+_NO_BLOCK_MAY_GIVE = frozenset(
+    {
+        *("PermitRootLogin", "PasswordAuthentication", "KbdInteractiveAuthentication"),
+        *("HostbasedAuthentication", "PermitEmptyPasswords", "AllowTcpForwarding", "PermitOpen"),
+        *("AllowStreamLocalForwarding", "AllowAgentForwarding", "X11Forwarding", "PermitTunnel"),
+        "GatewayPorts",
+    }
+)
+_A_BLOCK_MAY_SET = frozenset(
+    {
+        *("PubkeyAuthentication", "StrictModes", "MaxAuthTries", "LoginGraceTime"),
+        *("KexAlgorithms", "Ciphers", "MACs", "RequiredRSASize", "PermitUserEnvironment"),
+        *("ClientAliveInterval", "ClientAliveCountMax", "TCPKeepAlive"),
+        *("LogLevel", "Banner", "DebianBanner"),
+    }
+)
+
+
+def test_of_each_option_it_is_decided_whether_a_match_block_may_set_it() -> None:
+    """A new option has to be in one of the two sets: what gives access is in the first."""
+    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=False)
+    effective = {name.lower(): value for name, value in options.items()}
+    refused = set()
+    for name in options:
+        lines = (
+            sshd_config.Line("/etc/ssh/sshd_config", 1, ("Match", "User", "a")),
+            sshd_config.Line("/etc/ssh/sshd_config", 2, (name, "another")),
+        )
+        try:
+            sshd_config.refuse_overruled(options, Sshd(options=effective, lines=lines))
+        except Refused:
+            refused.add(name)
+    assert refused == _NO_BLOCK_MAY_GIVE
+    assert options.keys() - refused == _A_BLOCK_MAY_SET
+
+
 def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
     options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=True)
     printed = {name.lower(): value for name, value in options.items()}
