@@ -14,7 +14,8 @@ from pathlib import Path
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
-_LONGEST_NOTICE = timedelta(days=14)
+# How long before its end a client secret is reported; docs and templates say it in words.
+REPORTED_BEFORE_END = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Term:
     ends: datetime
 
     def is_near_its_end(self, now: datetime) -> bool:
-        """Return whether it is in its last two weeks, or in the last quarter of a shorter life."""
-        return now >= self.ends - min(_LONGEST_NOTICE, (self.ends - self.begins) / 4)
+        """Return whether it is to be reported, in a shorter life in the last quarter of it."""
+        return now >= self.ends - min(REPORTED_BEFORE_END, (self.ends - self.begins) / 4)
 
 
 def until(term: Term, now: datetime) -> str:

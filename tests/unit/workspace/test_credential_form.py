@@ -1,11 +1,21 @@
 """The form of a file with a credential: what is rendered is read back, and nothing else is."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.credential_file import Credential, Replaced, Term, parse, render
+from infisical_iac.workspace.credential_file import (
+    REPORTED_BEFORE_END,
+    Credential,
+    Replaced,
+    Term,
+    parse,
+    render,
+)
 from infisical_iac.workspace.credentials import path
 from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
@@ -27,6 +37,20 @@ def test_a_time_that_no_calendar_has_is_no_credential() -> None:
 
 def test_no_value_shows_in_a_credential() -> None:
     assert "fake-secret" not in repr(HELD) + str(HELD)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "docs/develop/credentials.md",
+        "group_data/chainalign.yaml",
+        "templates/init/group_data/chainalign.yaml.j2",
+    ],
+)
+def test_what_people_read_says_how_long_before_its_end_a_secret_is_reported(file: str) -> None:
+    assert timedelta(weeks=2) == REPORTED_BEFORE_END
+    text = re.sub(r"\s+(# )?", " ", Path(file).read_text())
+    assert re.search(r"(two weeks|14 days) before\b", text)
 
 
 _IDS = st.text("abcdef0123456789-", min_size=1, max_size=36)
