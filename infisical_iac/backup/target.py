@@ -16,16 +16,21 @@ DIRECTORY = "/etc/infisical/backup"
 class TargetKind:
     """A kind of place for backups: to add one, write a subclass, and add it to KINDS.
 
-    What it logs in with stands in scripts/backup/target-login.sh too, for the host.
+    The host has to know two things of it too: the variables that it logs in with, in
+    scripts/backup/target-login.sh, and what `configuration` says, in the line of
+    scripts/backup/backup-target.sh that takes them from the target's file.
 
     Attributes:
         form: the pattern of its addresses.
         example: an address, for sentences.
         on_host: whether what is in it is on the host, so that each node of a cluster has its own.
-        can_be_append_only: whether a server keeps root on the host from removing what is in it.
+        can_be_append_only: whether a server keeps root on the host from removing what is in it;
+            only if somebody has made sure that it does.
         uses_ssh: whether the host reaches it by its own SSH key.
         packages: what has to be installed to reach it.
-        login: what it asks for, as variables of restic: an id or name, then the secret.
+        login: what it asks for, as variables of restic: an id or name, then the secret. An
+            operator's variables are called so without what stands before the first `_`, which is a
+            program's name: INFISICAL_BACKUP_<TARGET>_REST_PASSWORD for RESTIC_REST_PASSWORD.
         more_login: further variables, which an operator may write into the file by hand.
         signs: what the values may have besides letters and digits: what needs no quotes in the
             file, and none in an address.
@@ -34,7 +39,7 @@ class TargetKind:
     form: ClassVar[str]
     example: ClassVar[str]
     on_host: ClassVar[bool] = False
-    can_be_append_only: ClassVar[bool] = True
+    can_be_append_only: ClassVar[bool] = False
     uses_ssh: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()
     login: ClassVar[tuple[str, ...]] = ()
@@ -63,7 +68,6 @@ class DirectoryKind(TargetKind):
     form = r"/[A-Za-z0-9._/@+-]+"
     example = "a directory such as /var/backups/infisical"
     on_host = True
-    can_be_append_only = False
 
     # What is emptied, replaced or searched by others.
     _TAKEN = (
@@ -82,7 +86,6 @@ class SftpKind(TargetKind):
 
     form = r"sftp:(?P<login>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):/?[A-Za-z0-9._/@+-]+"
     example = "sftp:user@host:path"
-    can_be_append_only = False
     uses_ssh = True
     packages = ("openssh-client",)
 
@@ -121,6 +124,7 @@ class S3Kind(TargetKind):
 
     form = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
     example = "s3:https://host/bucket"
+    can_be_append_only = True
     login = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     more_login = ("AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION")
     signs = "/+=._~-"
@@ -134,6 +138,7 @@ class RestKind(TargetKind):
         r"rest:(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d{1,5})?/[A-Za-z0-9._/-]*"
     )
     example = "rest:https://host/path"
+    can_be_append_only = True
     login = ("RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD")
 
 
@@ -210,8 +215,7 @@ class BackupTarget(SettingsModel):
     def variables(self) -> tuple[str, ...]:
         """The operator's variables that bring what it logs in with."""
         name = self.name.replace("-", "_").upper()
-        # Without the program's name: AWS_, RESTIC_.
-        parts = (each.partition("_")[2] for each in self.kind.login)
+        parts = (each.partition("_")[2] or each for each in self.kind.login)
         return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in parts)
 
 

@@ -16,6 +16,7 @@ from infisical_iac.backup.target import (
     RestKind,
     S3Kind,
     SftpKind,
+    TargetKind,
     given,
     refuse_missing,
 )
@@ -69,8 +70,33 @@ def test_the_host_takes_the_variables_that_the_kinds_log_in_with() -> None:
     """Those that target-login.sh names are read from a target's file, and may be in a kit."""
     [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
     assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
+    # What has other signs is passed over when a file is read.
+    assert all(re.fullmatch("[A-Z_]+", each) for each in names.split())
     for name in names.split():
         check_forms({"backup/my-bucket.env": f"{name}=obviously-fake\n"}, where="the kit")
+
+
+@pytest.mark.parametrize("target", [_LOCAL, _BOX, _BUCKET, _SERVER])
+def test_the_host_takes_all_that_the_file_of_a_target_says(target: dict[str, Any]) -> None:
+    """What backup-target.sh does not name is passed over there, without a word."""
+    [names] = re.findall(
+        r'(?m)^take_variables "\$root/\$target\.conf" (.*)$', script_file("backup-target")
+    )
+    text = _files(backup_targets=(target,))[f"{target['name']}.conf"]
+    assert {line.partition("=")[0] for line in text.splitlines()} <= {*names.split()}
+
+
+def test_a_new_kind_is_not_taken_for_append_only() -> None:
+    assert TargetKind.can_be_append_only is False
+    assert {each for each in KINDS if each.can_be_append_only} == {S3Kind, RestKind}
+
+
+def test_each_variable_of_a_login_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = BackupTarget(**_BUCKET)
+    assert target.variables == (_ID, _SECRET)
+    monkeypatch.setattr(S3Kind, "login", ("USERNAME", "AZURE_ACCOUNT_KEY"))
+    prefix = "INFISICAL_BACKUP_MY_BUCKET"
+    assert target.variables == (f"{prefix}_USERNAME", f"{prefix}_ACCOUNT_KEY")
 
 
 @pytest.mark.parametrize(
