@@ -82,6 +82,8 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         # A new one has nowhere to stand beside the old ones where each node has its own.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
+        # scripts/cluster/cluster-stack.sh waits for longer than an interval and a check, and
+        # readiness.sh for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
         trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *balancer),

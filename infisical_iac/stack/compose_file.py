@@ -41,6 +41,8 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         cpus=stack.infisical_cpus / (2 if drill else 1),
         # From 18 on, the official image keeps its data in a folder named after the version.
         postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",
+        # scripts/stack/stack.sh waits for longer than an interval and a check, where it says `seq`:
+        # tests/unit/stack/test_health_intervals.py.
         interval="30s" if values["start_interval"] else "10s",
         caddy=stack.runs_caddy and not drill,
         behind_proxy="" if drill else kind.behind_proxy,

@@ -78,7 +78,8 @@ state() {
     echo manager
     nodes
     # A task that has just been started, with a node or by Docker, has a while to get well before
-    # it counts as a difference: longer than its health check's longest interval.
+    # it counts as a difference: longer than its health check's longest interval, which stack_file.py
+    # sets.
     for attempt in $(seq 90); do
         tasks | grep -qE '^[^ ]+ [^ ]+ (New|Allocated|Assigned|Accepted|Preparing|Ready|Starting) ' ||
             break

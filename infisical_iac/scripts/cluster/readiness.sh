@@ -1,5 +1,6 @@
 # Whether a replica of Infisical that was ready once still is, by the file that its health check
-# touches each time; Swarm itself only tells whether it answers.
+# touches each time; Swarm itself only tells whether it answers. The minute is as long as two
+# intervals and checks, which stack_file.py sets.
 #
 #   unready <pid>   true of one that has not been ready for a minute
 unready() {

@@ -34,7 +34,8 @@ state() {
     ids=$(containers 2>/dev/null) || exit 0
     echo engine
     # A container that has just been started, with the host or with Docker, has a while to get
-    # well before it counts as a difference: longer than its health check's longest interval.
+    # well before it counts as a difference: longer than its health check's longest interval, which
+    # compose_file.py sets.
     for attempt in $(seq 90); do
         found=$(echo "$ids" | xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{
@@ -108,7 +109,7 @@ but_for() {
 }
 
 # Lets a paused container go on. Its checks have failed meanwhile, and Compose starts nothing that
-# depends on an unhealthy one: the next check is waited for.
+# depends on an unhealthy one: the next check is waited for, which compose_file.py sets the interval of.
 resume() {
     docker unpause "$1" >/dev/null
     for attempt in $(seq 60); do
