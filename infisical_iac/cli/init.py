@@ -25,7 +25,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
     "host": (f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)", None),
     "ssh_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
     "ssh_user": ("The user to log in as there", "root"),
-    "domain": ("The domain of Infisical (none: through an SSH tunnel only)", ""),
+    "domain": ("The domain of Infisical (`none` or nothing: by an SSH tunnel only)", ""),
     "email": ("The first administrator's e-mail address", None),
     "organization": ("The organization, and its project", "ChainAlign"),
     "services": ("The directory that your services are in, from here", ".."),
@@ -137,6 +137,11 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
         echo(
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
+        )
+    if not told.site_url:
+        echo(
+            "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
+            f"ingress in {answers.SETTINGS_FILE}."
         )
     echo(f"Wrote {' and '.join(files)}. Run next:\n")
     if is_new:

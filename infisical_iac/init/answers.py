@@ -115,11 +115,14 @@ def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
 
 
 def site_url(defaults: Mapping[str, Any], domain: str) -> str:
-    """The address of a domain, given with or without https://; none for none.
+    """Return the address of a domain, given with or without https://.
 
-    Raises SettingsError if it is no domain.
+    Nothing and the word `none` mean that there is no domain: the address is empty then. Raises
+    SettingsError if it is no domain.
     """
     bare = domain.removeprefix("https://")
+    if bare.lower() == "none":
+        return ""
     return setting(defaults, "site_url", f"https://{bare}") if bare else ""
 
 

@@ -305,6 +305,11 @@ class StackSettings(SettingsModel):
         match = re.fullmatch(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?P<rest>[/?#].*)?", value)
         if not match:
             raise ValueError(f"{value!r} is no absolute address; write https://secrets.example.com")
+        if match[1].lower() in ("none", "null"):
+            raise ValueError(
+                f"{value!r} names no host; write one such as https://secrets.example.com, or "
+                "http://127.0.0.1:8080 where Infisical is reached through an SSH tunnel only"
+            )
         if match["rest"] not in (None, "/"):
             raise ValueError(f"{value!r} has more than scheme, host and port; write only those")
         return value.rstrip("/")

@@ -78,6 +78,8 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"infisical_version": "0.165.16"}, "'0.165.16' is no release"),
         ({"infisical_digest": "sha256:abc"}, "'infisical_digest': must be sha256:"),
         ({"site_url": "secrets.example.com"}, "'site_url': 'secrets.example.com' is no absolute"),
+        ({"site_url": "https://none"}, "'site_url': 'https://none' names no host"),
+        ({"site_url": "https://None:443"}, "'https://None:443' names no host"),
         ({"site_url": "https://x.example/a"}, "has more than scheme, host and port"),
         ({"postgres_image": "postgres"}, "'postgres_image': 'postgres' names no version"),
         ({"keep_releases": 0}, "'keep_releases': 0 leaves nothing to go back to"),

@@ -110,6 +110,19 @@ def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
     assert "    infisical-iac server create\n    infisical-iac plan\n" in ran.output
 
 
+@pytest.mark.parametrize("answer", ["none", "None", "", " none "])
+def test_none_as_the_domain_is_no_domain(init: Init, clone: Path, answer: str) -> None:
+    """The question has the word; before, it became https://none."""
+    for ran in (
+        init(*_NEEDED, "--domain", answer, "--yes"),
+        init(*_NEEDED, "--force", answers=("", answer, "", "", "all")),
+    ):
+        assert ran.exit_code == 0, ran.output
+        checked = settings.load(_data(clone))
+        assert (checked.stack.site_url, checked.stack.ingress) == ("http://127.0.0.1:8080", "none")
+        assert "set site_url and ingress in group_data/hetzner.py" in ran.output
+
+
 def test_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
     answers = ("my server", "203.0.113.7", "", "https://", "nobody", "ada@example.com", "")
     ran = init(answers=(*answers, "nowhere", "", "3", "2"))
