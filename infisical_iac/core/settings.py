@@ -1,8 +1,9 @@
 """The settings: every key of `group_data/`, typed and checked, in a section for each slice.
 
-`group_data/all.py` holds each setting with its default and one line on it. There the names are
-flat; the loader puts each into the section whose slice it belongs to, whose `settings.py` says
-what values are accepted and words the refusal.
+`group_data/all.py` holds each setting with its default, in one flat namespace. The loader sorts
+them into sections. The `settings.py` of each slice defines its section: what a setting means, in a
+docstring below the field, which values are accepted, and the words of a refusal. `make docs`
+generates `docs/reference/settings.md` from these.
 """
 
 import re

@@ -89,7 +89,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
             return f"{shown} is none of them; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
             return f"{shown} is no dictionary; write {_as_entry(value, model)}"
-    return f"{shown} can't stand here; group_data/all.py shows what can"
+    return f"{shown} can't stand here; docs/reference/settings.md shows what can"
 
 
 def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:
