@@ -1,8 +1,8 @@
 """The instance made usable: one administrator, no sign-up, and an identity that deploys.
 
-Crash-safe: the administrator's password, which stack/keys.py makes, and later the deployer's secret
-are on the host before anything depends on them, and every step asks first whether it is still
-needed.
+Crash-safe: the administrator's password, which scripts/stack/keys.sh makes, and later the
+deployer's secret are on the host before anything depends on them, and every step asks first whether
+it is still needed.
 """
 
 from collections.abc import Mapping

@@ -17,10 +17,12 @@
 stack_keys="encryption_key auth_secret postgres_password redis_password"
 keys="$stack_keys restic_password kit_signing_key"
 
+# Of each, in random bytes, of which two hexadecimal digits are written; rotation.sh makes new ones of 32.
 bytes() {
     case $1 in
     encryption_key) echo 16 ;;
     auth_secret | kit_signing_key) echo 32 ;;
+    admin_password) echo 24 ;;
     *) echo 24 ;;
     esac
 }
@@ -77,7 +79,7 @@ make() {
     if ! test -s "$root/admin.env"; then
         IFS= read -r password || true
         printf 'INFISICAL_ADMIN_EMAIL=%s\nINFISICAL_ADMIN_PASSWORD=%s\n' \
-            "$1" "${password:-$(random 24)}" | store "$root/admin.env"
+            "$1" "${password:-$(random "$(bytes admin_password)")}" | store "$root/admin.env"
     fi
     for path in $(private); do
         chown root:root "$path"

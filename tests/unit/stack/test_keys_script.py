@@ -1,0 +1,44 @@
+"""The lengths of keys and passwords that are made on the host, in one table of keys.sh."""
+
+import subprocess
+from pathlib import Path
+
+from infisical_iac.core.rendering import script_file
+
+# In hexadecimal digits.
+_LENGTHS = {
+    "encryption_key": 32,
+    "auth_secret": 64,
+    "postgres_password": 48,
+    "redis_password": 48,
+    "restic_password": 48,
+    "kit_signing_key": 64,
+}
+
+
+def _made(root: Path, text: str) -> dict[str, int]:
+    """Run a text of keys.sh, and return how long it made each key, and the admin's password."""
+    command = ["sh", "-c", text.replace("root=/etc/infisical", f"root='{root}'"), "keys.sh"]
+    arguments = ["make", "admin@example.com"]
+    done = subprocess.run(
+        [*command, *arguments], input="\n", capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lengths = {each.name: len(each.read_text()) for each in (root / "keys").iterdir()}
+    lines = (root / "admin.env").read_text().splitlines()
+    [password] = [
+        line.partition("=")[2] for line in lines if line.startswith("INFISICAL_ADMIN_PASSWORD=")
+    ]
+    return lengths | {"admin password": len(password)}
+
+
+def test_each_key_has_its_length(tmp_path: Path) -> None:
+    assert _made(tmp_path, script_file("keys")) == _LENGTHS | {"admin password": 48}
+
+
+def test_the_administrators_password_is_in_the_table_too(tmp_path: Path) -> None:
+    row = "admin_password) echo 24 ;;"
+    text = script_file("keys")
+    assert text.count(row) == 1
+    longer = text.replace(row, "admin_password) echo 40 ;;")
+    assert _made(tmp_path, longer) == _LENGTHS | {"admin password": 80}
