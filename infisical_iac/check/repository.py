@@ -10,6 +10,7 @@ from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import Held, usage
 from infisical_iac.core.errors import FileError
+from infisical_iac.dotenv import languages
 from infisical_iac.migrate import find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
@@ -17,8 +18,6 @@ from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
-
-_MANIFESTS = {"package.json", "pyproject.toml", "requirements.txt"}
 
 
 class Repository:
@@ -129,7 +128,7 @@ class Repository:
         return (
             path
             for path in self.paths
-            if posixpath.split(path)[0] in up and posixpath.basename(path) in _MANIFESTS
+            if posixpath.split(path)[0] in up and posixpath.basename(path) in languages.ROOTS
         )
 
     def _given(self, name: str, homes: list[str]) -> set[str]:

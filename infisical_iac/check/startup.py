@@ -10,10 +10,11 @@ from infisical_iac.check import javascript, python
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
+from infisical_iac.dotenv.languages import NODE, PYTHON
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
-from infisical_iac.migrate.loaders import is_python, without_comments
+from infisical_iac.migrate.loaders import without_comments
 from infisical_iac.workspace.local_file import NAME, parse
 from infisical_iac.workspace.model import Workspace
 
@@ -95,9 +96,9 @@ def has_loader(paths: Iterable[str], text: Text, containers: Iterable[Started]) 
 
 def _shows(path: str, text: Text) -> bool:
     name = posixpath.basename(path)
-    if name == "package.json":
+    if NODE.is_manifest(name):
         return _in_package(text(path))
-    if is_python(name):
+    if PYTHON.is_manifest(name):
         return bool(_PYTHON.search(without_comments(text(path))))
     if name.endswith(javascript.ENDINGS):
         return javascript.uses_loader(path, text(path))

@@ -98,9 +98,10 @@ class Grammar(ABC):
     Attributes:
         name: as plans and options name it.
         place: where it stands in lists of all grammars.
-        node_packages, python_packages: what reads by it, of each language.
+        node_packages, python_packages: what reads by it, of each language in `languages`.
         node_calls: functions of Node itself that do, such as ("process", "loadEnvFile").
-        python_calls: functions of its Python package, whose arguments say more.
+        python_calls: functions of its Python package, whose arguments say more. `migrate clean`
+            looks for packages and calls by patterns of its own, in migrate/cleaning.py.
         uninterpolated: the grammar of these where they are told not to interpolate, or "".
         commands: the command lines that give files to such a program.
         reads_compose_files: whether it reads what a compose file names, or has beside it.

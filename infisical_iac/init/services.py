@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_PROJECT_FILES = {"package.json", "pyproject.toml", "requirements.txt"}
+from infisical_iac.dotenv import languages
+
 _NOT_OURS = {"node_modules", "venv"}
 _DEPTH = 2
 _SHARED = "/shared"  # what every service reads, so that it can be the folder of none
@@ -65,7 +66,7 @@ def _signs(directory: Path) -> tuple[str, ...]:
     return tuple(
         entry.name
         for entry in _entries(directory)
-        if entry.is_file() and (entry.name in _PROJECT_FILES or entry.name.startswith(".env"))
+        if entry.is_file() and (entry.name in languages.ROOTS or entry.name.startswith(".env"))
     )
 
 

@@ -13,6 +13,7 @@ import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.dotenv.languages import LANGUAGES
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.fingerprint import of_bytes
@@ -241,7 +242,7 @@ _LOADERS = (
 # Neither a property such as process.env, nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
 # They name the files in order to leave them out, or repeat what another file says.
-_SILENT = re.compile(r".*ignore|.*\.lock|package-lock\.json|pnpm-lock\.yaml|migration-report\.\w+")
+_SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+")
 
 
 class Reference(NamedTuple):
@@ -304,7 +305,8 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
     for path in walk(root):
         name = path.rpartition("/")[2]
         is_env_file = is_env(name) and not name.startswith(".envrc")
-        if path in silent or _SILENT.fullmatch(name) or is_env_file:
+        repeats = any(each.is_lock(name) for each in LANGUAGES)
+        if path in silent or repeats or _SILENT.fullmatch(name) or is_env_file:
             continue
         try:
             data = _text(root / path)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from infisical_iac.dotenv import all_grammars
+from infisical_iac.dotenv.languages import NODE
 
 # The text of a file, by its path relative to the scanned directory.
 Text = Callable[[str], str]
@@ -108,7 +109,7 @@ def _env_files(text: str) -> Iterator[tuple[str, str, bool]]:
 
 
 _SCRIPT = re.compile(
-    r".*\.(sh|bash|zsh|mk|service|ya?ml)|package\.json|(GNU)?[Mm]akefile|[Jj]ustfile|"
+    rf".*\.(sh|bash|zsh|mk|service|ya?ml)|{NODE.manifest.pattern}|(GNU)?[Mm]akefile|[Jj]ustfile|"
     r"(Procfile|Dockerfile|Containerfile)[^/]*"
 )
 

@@ -12,6 +12,7 @@ from warnings import catch_warnings
 
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
 from infisical_iac.dotenv.grammar import Grammar, Package
+from infisical_iac.dotenv.languages import NODE, PYTHON
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
@@ -128,13 +129,8 @@ def _readers(packages: Callable[[Grammar], Iterable[Package]]) -> _Readers:
 _NODE = _readers(lambda each: each.node_packages)
 _PYTHON = _readers(lambda each: each.python_packages)
 
-_NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
-_PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
 # As npm, yarn and pnpm write it, and as all of Python's lock files do.
 _LOCKED = r"""(?m)node_modules/NAME"|^[ "'/]*NAME@|"NAME"(?=[:\n])"""
-_PYTHON_MANIFEST = re.compile(
-    r"requirements[^/]*\.(txt|in)|pyproject\.toml|Pipfile|setup\.(cfg|py)"
-)
 
 
 def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Evidence]]:
@@ -144,17 +140,18 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     it. What the code says goes to the directory of the nearest manifest.
     """
     paths = list(paths)
-    of_node = {path: _node(path, text(path)) for path in paths if _is(path, ("package.json",))}
-    of_python = {path: _python(path, text(path)) for path in paths if is_python(path)}
+    of_node = {path: _node(path, text(path)) for path in paths if NODE.is_manifest(path)}
+    of_python = {path: _python(path, text(path)) for path in paths if PYTHON.is_manifest(path)}
     places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
     code_evidence = evidence_in_code(paths, places, text)
     by_directory: dict[str, list[Evidence]] = {}
-    for manifests, locks, readers in (
-        (of_node, _NODE_LOCKS, _NODE),
-        (of_python, _PYTHON_LOCKS, _PYTHON),
+    for language, manifests, readers in (
+        (NODE, of_node, _NODE),
+        (PYTHON, of_python, _PYTHON),
     ):
         found = _by_place(manifests)
-        locked = {path: _locked(path, text(path), readers) for path in paths if _is(path, locks)}
+        locks = (path for path in paths if language.is_lock(path))
+        locked = {path: _locked(path, text(path), readers) for path in locks}
         for place, weak in _by_place(locked).items():
             found.setdefault(place, weak)
         for place, each in found.items():
@@ -162,15 +159,6 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     for place, each in code_evidence.loaders.items():
         by_directory.setdefault(place, []).extend(each)
     return by_directory
-
-
-def _is(path: str, names: tuple[str, ...]) -> bool:
-    return posixpath.basename(path) in names
-
-
-def is_python(path: str) -> bool:
-    """Return whether a file names the packages that a program in Python depends on."""
-    return bool(_PYTHON_MANIFEST.fullmatch(posixpath.basename(path)))
 
 
 def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:

@@ -92,6 +92,7 @@ def test_code_compose_files_ci_and_docs_are_searched_by_path(tmp_path: Path) -> 
         ".gitignore",
         "backend/.dockerignore",
         "package-lock.json",
+        "npm-shrinkwrap.json",
         "uv.lock",
         "backend/.env.staging",
         "backend/.env.example",

@@ -1,0 +1,49 @@
+"""The files that show a language: one table, which init, check and migrate read."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, ROOTS, Language
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("package.json", NODE),
+        ("requirements.txt", PYTHON),
+        ("requirements-dev.in", PYTHON),
+        ("pyproject.toml", PYTHON),
+        ("Pipfile", PYTHON),
+        ("setup.cfg", PYTHON),
+        ("setup.py", PYTHON),
+        ("tsconfig.json", None),
+        ("package-lock.json", None),
+        ("my-package.json", None),
+        ("setup.sh", None),
+    ],
+)
+def test_a_manifest_is_known_by_its_name(name: str, language: Language | None) -> None:
+    for path in (name, f"services/backend/{name}"):
+        assert [each for each in LANGUAGES if each.is_manifest(path)] == [language] * bool(language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda each: each.name)
+def test_what_shows_a_package_is_a_manifest_and_a_lock_file_is_none(language: Language) -> None:
+    assert all(map(language.is_manifest, language.roots))
+    assert not any(map(language.is_manifest, language.locks))
+    assert all(language.is_lock(f"a/{name}") for name in language.locks)
+
+
+def test_a_directory_is_a_package_by_these_files() -> None:
+    assert {"package.json", "pyproject.toml", "requirements.txt"} == ROOTS
+
+
+def test_no_other_module_has_the_names() -> None:
+    files = {name for each in LANGUAGES for name in (*each.roots, *each.locks)}
+    found = {
+        str(file)
+        for file in Path("infisical_iac").rglob("*.py")
+        if any(f'"{name}"' in file.read_text() for name in files)
+    }
+    assert found == {"infisical_iac/dotenv/languages.py"}
