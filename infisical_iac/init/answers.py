@@ -49,7 +49,10 @@ def files(answers: Answers) -> dict[str, str]:
     services = [(_scalar(each.name), each.folder) for each in answers.services]
     return {
         SETTINGS_FILE: template(
-            SETTINGS_FILE, answers=answers, schema_version=compatibility.SETTINGS.version
+            SETTINGS_FILE,
+            answers=answers,
+            quoted=_quoted,
+            schema_version=compatibility.SETTINGS.version,
         ),
         WORKSPACE_FILE: template(
             WORKSPACE_FILE,
@@ -72,9 +75,15 @@ def project_slug(organization: str) -> str:
     return made if len(made) >= 5 else f"{made}-project"
 
 
+def _quoted(text: str) -> str:
+    """Return a text in double quotes, as both Python and YAML read it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _scalar(text: str) -> str:
-    plain: object = yaml.safe_load(text)
-    return text if plain == text else json.dumps(text)
+    """Return a text as a scalar of YAML, in quotes where it needs them."""
+    is_plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", text) and yaml.safe_load(text) == text
+    return text if is_plain else _quoted(text)
 
 
 def host(value: str) -> str:

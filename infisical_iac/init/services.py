@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -92,8 +93,12 @@ def name_services(paths: Iterable[str]) -> list[FoundService]:
 
 
 def slug(text: str, *, fallback: str) -> str:
-    """`text` in at most 36 lower-case letters and digits, in words joined by single hyphens."""
-    words = re.findall(r"[a-z0-9]+", text.lower())
+    """Return `text` in at most 36 lower-case letters and digits, in words joined by hyphens.
+
+    Letters with marks lose them: `Müller` becomes `muller`.
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    words = re.findall(r"[a-z0-9]+", plain)
     return "-".join(words)[:36].rstrip("-") or fallback
 
 

@@ -5,6 +5,8 @@ deployer's secret are on the host before anything depends on them, and every ste
 it is still needed.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +42,8 @@ _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
 # Nobody's rights there, nothing there.
 _REFUSALS = (403, 404)
+# What the server accepts where an organization is renamed; its bootstrap accepts any name.
+_RENAMABLE = r"[A-Za-z0-9 _-]{1,64}"
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,19 @@ def bootstrapped(*, organization: str, admin_email: str, port: int, project: str
     projects = {project: memory.project, canary.SLUG: memory.canary}
     wanted = DesiredInstance(organization, admin_email, port, projects)
     there = _look(wanted)
-    if there.is_initialized and (there.is_open or there.differs or _is_renamed(wanted, there)):
+    if there.is_initialized and any(each.kind != "!" for each in due(wanted, there)):
         session.administrator(port)
     yield from decide(wanted, there)
 
 
 def due(wanted: DesiredInstance, there: InstanceState) -> list[Item]:
-    """Return what is to be made, by what of the instance is `there`."""
+    """Return what is to be made or can't be set right, by what of the instance is `there`."""
     items = []
     if not there.is_initialized:
         items.append(Item("+", f"administrator {wanted.admin_email}"))
         items.append(Item("+", f"organization {wanted.organization}"))
-    if _is_renamed(wanted, there):
-        what = f"name {there.organization} → {wanted.organization}"
-        items.append(Item("~", f"organization {wanted.organization}", what))
+    if there.organization not in ("", wanted.organization):
+        items.append(_rename(there.organization, wanted.organization))
     if there.is_open:
         items.append(Item("~", "sign-up", "open → closed"))
     if there.differs:
@@ -112,14 +115,26 @@ def due(wanted: DesiredInstance, there: InstanceState) -> list[Item]:
     return items
 
 
+def _rename(actual: str, desired: str) -> Item:
+    if re.fullmatch(_RENAMABLE, desired):
+        return Item("~", f"organization {desired}", f"name {actual} → {desired}")
+    return Item(
+        "!",
+        f"organization {actual}",
+        f"blocked: Infisical does not rename an organization to {desired!r}, only to letters "
+        "(A to Z), digits, spaces, hyphens and underscores: set organization to such a name, or to "
+        f"{actual!r}",
+    )
+
+
 def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
     """Yield what makes what is due."""
+    items = due(wanted, there)
+    if items and all(each.kind == "!" for each in items) and not there.unseen:
+        yield from items
+        return
     settled = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from settle(due(wanted, there), step(_bootstrap, wanted), settled, there.unseen)
-
-
-def _is_renamed(wanted: DesiredInstance, there: InstanceState) -> bool:
-    return there.organization not in ("", wanted.organization)
+    yield from settle(items, step(_bootstrap, wanted), settled, there.unseen)
 
 
 def _look(wanted: DesiredInstance) -> InstanceState:
@@ -235,7 +250,10 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
 
 
 def _bootstrap(wanted: DesiredInstance) -> None:
-    command = script("bootstrap", str(wanted.port), wanted.organization)
+    # As JSON in ASCII, which the script puts into the body as it is: no character of the name means
+    # anything to a shell, and none ends the text.
+    name = json.dumps(wanted.organization)
+    command = script("bootstrap", str(wanted.port), name)
     run(command, doing="bootstrap Infisical")
     admin = session.administrator(wanted.port)
     instance.close_signup(admin)
@@ -262,7 +280,7 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
 
 def _make_deployer(admin: Client, wanted: DesiredInstance) -> None:
     own = instance.own_organizations(admin)[0]
-    if own.name != wanted.organization:
+    if own.name != wanted.organization and re.fullmatch(_RENAMABLE, wanted.organization):
         instance.rename_organization(admin, own.id, wanted.organization)
     organization = own.id
     client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")

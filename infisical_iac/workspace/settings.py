@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import field_validator
 
-from infisical_iac.core.validation import EMAIL, SettingsModel, matching
+from infisical_iac.core.validation import EMAIL, SettingsModel, fitting
+
+
+def _is_name(text: str) -> bool:
+    # The server counts as JavaScript does: a character beyond U+FFFF is two.
+    length = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return text == text.strip() and text.isprintable() and 1 <= length <= 64
 
 
 class WorkspaceSettings(SettingsModel):
@@ -19,15 +25,17 @@ class WorkspaceSettings(SettingsModel):
 
     organization: Annotated[
         str,
-        matching(
-            r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}",
-            "must be 1 to 64 letters, digits, spaces, dots or hyphens",
-            accepts="1 to 64 letters, digits, spaces, dots, underscores or hyphens",
+        fitting(
+            _is_name,
+            "is no name; write 1 to 64 printable characters, with no space at an end",
+            accepts="1 to 64 printable characters",
         ),
     ]
     """Name of the organization that the first deploy creates.
 
-    Change: no effect after the first deploy. Rename it inside Infisical.
+    Change: the next `apply` renames it. Infisical refuses to rename an organization to a name with
+    other characters than letters of ASCII, digits, spaces, hyphens and underscores; `plan` reports
+    it as blocked.
     """
 
     isolation: Literal["privilege", "viewer"]

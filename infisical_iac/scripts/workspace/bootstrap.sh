@@ -1,4 +1,4 @@
-# Makes the first administrator and organization: bootstrap.sh <port> <organization>
+# Makes the first administrator and organization: bootstrap.sh <port> <organization as JSON>
 #
 # The server accepts several bootstraps at one moment, so they take turns under a lock, and
 # each asks first whether it is still needed. The body is put together here, from the file
@@ -21,7 +21,7 @@ admin() { sed -n "s/^INFISICAL_ADMIN_$1=//p" /etc/infisical/admin.env; }
 answer=$(mktemp /etc/infisical/bootstrap.XXXXXX)
 trap 'rm -f "$answer"' EXIT
 status=$(
-    printf '{"email":"%s","password":"%s","organization":"%s"}' \
+    printf '{"email":"%s","password":"%s","organization":%s}' \
         "$(admin EMAIL)" "$(admin PASSWORD)" "$2" |
         curl --noproxy '*' --silent --show-error --max-time 60 --output "$answer" --write-out '%{http_code}' \
             --header 'Content-Type: application/json' --data @- "$api/bootstrap"

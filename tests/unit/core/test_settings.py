@@ -100,7 +100,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"infisical_memory_needed": "x"}, "'infisical_memory_needed': 'x' is no size"),
         ({"http_port": 80}, "'http_port': 80 is out of range"),
         ({"docker_source": "snap"}, "'docker_source'"),
-        ({"organization": 'a"b'}, "'organization'"),
+        ({"organization": "a\x1b"}, "'organization': 'a\\x1b' is no name"),
         ({"start_timeout": 1}, "'start_timeout': 1 s are too few; give it at least 10"),
         ({"firewall": "maybe"}, "'firewall'"),
         ({"ssh_networks": ()}, "'ssh_networks': is empty, which lets nobody in"),

@@ -159,7 +159,7 @@ def test_what_was_found_is_shown_by_names_and_nothing_is_read(init: Init, clone:
         ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is no user"),
         ((*_NEEDED, "--domain", "example.com/a"), "--domain: setting 'site_url'"),
         ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is no e-mail"),
-        ((*_NEEDED, "--organization", '"'), "--organization: setting 'organization'"),
+        ((*_NEEDED, "--organization", "x" * 65), "--organization: setting 'organization'"),
         ((*_NEEDED, "--services", "nowhere"), "--services: there is no directory 'nowhere'"),
     ],
 )
@@ -198,3 +198,25 @@ def test_elsewhere_than_in_a_clone_nothing_is_written(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert "run this in a clone of the project" in ran.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Müller & Söhne GmbH", "muller-sohne-gmbh"),
+        ('Say "hello" \\N{DASH} {x}, y: z #1', "say-hello-n-dash-x-y-z-1"),
+        ("'; import os; '", "import-os"),
+        ("& anchor", "anchor"),
+        ("北京 🔐", "project"),
+        ("Null", "null-project"),
+        ("{{ 7 * 7 }}", "7-7-project"),
+    ],
+)
+def test_a_name_of_any_characters_is_written_as_it_is(
+    init: Init, clone: Path, name: str, slug: str
+) -> None:
+    ran = init(*_NEEDED, "--organization", name, "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert settings.load(_data(clone)).workspace.organization == name
+    project = load(clone / "group_data" / "chainalign.yaml").project
+    assert (project.name, project.slug) == (name, slug)

@@ -1,0 +1,155 @@
+"""The organization's name: any printable one at the first deploy, and harmless wherever it goes."""
+
+import json
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.workspace import bootstrap
+from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState, decide, due
+from tests.unit.settings_of import settings_of
+
+_ADMIN = "admin@example.com"
+_HOSTILE = (
+    "Müller & Söhne GmbH",
+    'Say "hello"',
+    "It's",
+    "a; touch ran; b",
+    "$(touch ran) `touch ran` ${HOME} $HOME",
+    "back\\slash \\n \\\\ \\u0041",
+    "%s %d %% %n",
+    '","password":"obviously-fake',
+    '"}{"',
+    "-e --data @file",
+    "| > ran < & # * ? [a-z] ~ !! {a,b}",
+    "<script>alert(1)</script>",
+    "北京 🔐",
+    "[bold]markup[/]",
+    "{{ 7 * 7 }} {% raw %}",
+)
+
+# Answers that the instance is new, and keeps the body of the bootstrap.
+_CURL = """#!/bin/sh
+for last; do :; done
+case $last in
+*/config) echo '{"config":{"initialized":false}}' ;;
+*/bootstrap) cat >"$PLAYED/body" && printf 200 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("name", [*_HOSTILE, "A", "x" * 64, "🔐" * 32])
+def test_a_printable_name_is_accepted(name: str) -> None:
+    assert settings_of(organization=name).workspace.organization == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            " ",
+            "two\nlines",
+            "tab\tin it",
+            "\x1b[31mred",
+            "end ",
+            " begin",
+            "x" * 65,
+            "🔐" * 33,
+        ),
+        *("turned\u202eround", "nul\0", "line\u2028end", "half \ud83d"),
+    ],
+)
+def test_another_name_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"'organization': .* is no name; write 1 to 64"):
+        settings_of(organization=name)
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_a_name_arrives_as_it_is_and_runs_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is run by two shells, as with sudo, in a directory of its own."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "work").mkdir()
+    for program, text in {"curl": _CURL, "flock": "#!/bin/sh\n"}.items():
+        (tmp_path / "bin" / program).write_text(text)
+        (tmp_path / "bin" / program).chmod(0o755)
+    (tmp_path / "admin.env").write_text(
+        f"INFISICAL_ADMIN_EMAIL={_ADMIN}\nINFISICAL_ADMIN_PASSWORD=obviously-fake-password\n"
+    )
+
+    def run(command: str, *, doing: str) -> None:
+        assert command.isascii()
+        moved = command.replace("/etc/infisical", str(tmp_path))
+        done = subprocess.run(
+            ["sh", "-c", f"sh -c {shlex.quote(moved)}"],
+            cwd=tmp_path / "work",
+            env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PLAYED": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        raise _Ended
+
+    monkeypatch.setattr(bootstrap, "run", run)
+    with pytest.raises(_Ended):
+        bootstrap._bootstrap(DesiredInstance(name, _ADMIN, 8080))
+    assert json.loads((tmp_path / "body").read_text()) == {
+        "email": _ADMIN,
+        "password": "obviously-fake-password",
+        "organization": name,
+    }
+    assert [*(tmp_path / "work").iterdir()] == []
+
+
+class _Ended(Exception):
+    pass
+
+
+def test_a_rename_that_the_server_refuses_is_blocked_with_what_to_do() -> None:
+    desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
+    there = InstanceState(True, organization="ChainAlign")
+    (item,) = decide(desired, there)
+    assert (item.kind, item.what) == ("!", "organization ChainAlign")
+    assert "only to letters (A to Z), digits, spaces, hyphens and underscores" in item.detail
+    assert "set organization to such a name, or to 'ChainAlign'" in item.detail
+
+
+def test_the_rest_is_made_where_a_rename_is_blocked() -> None:
+    desired = DesiredInstance("A.B", _ADMIN, 8080)
+    found = [*decide(desired, InstanceState(True, True, "Other"))]
+    assert [str(each)[:14] for each in found[:2]] == ["! organization", "~ sign-up: ope"]
+    assert len(found) == 3
+
+
+def test_a_name_that_the_first_deploy_gave_is_up_to_date() -> None:
+    desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
+    assert due(desired, InstanceState(True, organization="Müller & Söhne GmbH")) == []
+
+
+@pytest.mark.parametrize(("name", "renamed"), [("New Name_1-2", ["New Name_1-2"]), ("A.B", [])])
+def test_only_a_name_that_the_server_accepts_is_sent(
+    name: str, renamed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    own = [SimpleNamespace(id="organization-1", name="Other")]
+    monkeypatch.setattr(bootstrap.instance, "own_organizations", lambda _: own)
+    monkeypatch.setattr(
+        bootstrap.instance, "rename_organization", lambda _, __, given: sent.append(given)
+    )
+
+    def end(_: str) -> Any:
+        raise _Ended
+
+    monkeypatch.setattr(bootstrap.session, "read_env", end)
+    client: Any = None
+    with pytest.raises(_Ended):
+        bootstrap._make_deployer(client, DesiredInstance(name, _ADMIN, 8080))
+    assert sent == renamed
