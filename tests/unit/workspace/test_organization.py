@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.api import instance
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.item import Item
+from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState, decide, due
 from tests.unit.settings_of import settings_of
@@ -117,6 +120,7 @@ def test_a_rename_that_the_server_refuses_is_blocked_with_what_to_do() -> None:
     desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
     there = InstanceState(True, organization="ChainAlign")
     (item,) = decide(desired, there)
+    assert isinstance(item, Item)
     assert (item.kind, item.what) == ("!", "organization ChainAlign")
     assert "only to letters (A to Z), digits, spaces, hyphens and underscores" in item.detail
     assert "set organization to such a name, or to 'ChainAlign'" in item.detail
@@ -140,15 +144,13 @@ def test_only_a_name_that_the_server_accepts_is_sent(
 ) -> None:
     sent: list[str] = []
     own = [SimpleNamespace(id="organization-1", name="Other")]
-    monkeypatch.setattr(bootstrap.instance, "own_organizations", lambda _: own)
-    monkeypatch.setattr(
-        bootstrap.instance, "rename_organization", lambda _, __, given: sent.append(given)
-    )
+    monkeypatch.setattr(instance, "own_organizations", lambda _: own)
+    monkeypatch.setattr(instance, "rename_organization", lambda _, __, given: sent.append(given))
 
     def end(_: str) -> Any:
         raise _Ended
 
-    monkeypatch.setattr(bootstrap.session, "read_env", end)
+    monkeypatch.setattr(session, "read_env", end)
     client: Any = None
     with pytest.raises(_Ended):
         bootstrap._make_deployer(client, DesiredInstance(name, _ADMIN, 8080))
