@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 # By the option that answers it, what is asked, and its default; without one, an answer is needed.
 _QUESTIONS: dict[str, tuple[str, str | None]] = {
     "host": (f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)", None),
-    "ssh_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
+    "ssh_public_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
     "ssh_user": ("The user to log in as there", "root"),
     "domain": ("The domain of Infisical (`none` or nothing: by an SSH tunnel only)", ""),
     "email": ("The first administrator's e-mail address", None),
@@ -72,8 +72,12 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     help=f"Name or address of the server; `{answers.NEW}` for one to be created at Hetzner Cloud.",
 )
 @click.option(
-    "--ssh-key", metavar="FILE", help="Your public SSH key, for a new server at Hetzner Cloud."
+    "--ssh-public-key",
+    metavar="FILE",
+    help="File of your public SSH key, for a new server at Hetzner Cloud. "
+    "[default: ~/.ssh/id_ed25519.pub]",
 )
+@click.option("--ssh-key", hidden=True)
 @click.option(
     "--ssh-user", help="User to log in as on the server: root, or one with sudo. [default: root]"
 )
@@ -109,6 +113,9 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
 
     Exit status: 0 when all files are written; 1 for an error, and then no file has changed.
     """
+    if old := given.pop("ssh_key"):
+        echo("Warning: --ssh-key is now called --ssh-public-key: use that name", err=True)
+        given["ssh_public_key"] = given["ssh_public_key"] or old
     defaults = _defaults(directory)
     if not force:
         _refuse_edited(directory)
@@ -118,7 +125,7 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     setting = partial(answers.setting, defaults)
     told = Answers(
         host="" if is_new else host,
-        ssh_key=ask("ssh_key", answers.public_key) if is_new else "",
+        ssh_public_key=ask("ssh_public_key", answers.public_key) if is_new else "",
         ssh_user="" if is_new else ask("ssh_user", answers.ssh_user),
         site_url=ask("domain", partial(answers.site_url, defaults)),
         email=ask("email", partial(setting, "admin_email")),

@@ -109,8 +109,12 @@ def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str,
 
 
 def _reached(data: dict[str, Any], file: Path) -> dict[str, Any]:
-    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
-        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
+    if key := data.get("ssh_key"):
+        where = f"INFISICAL_SSH_KEY, or ssh_key in {file.name}"
+        if not Path(key).expanduser().is_file():
+            sys.exit(f"{where}: there is no file {key}")
+        if Path(key).suffix == ".pub":
+            sys.exit(f"{where}: {key} is the public key; write the private one's file")
     user = data.setdefault("ssh_user", "root")
     verified = _verified(file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22))
     return {**data, **verified, "_sudo": user != "root"}

@@ -30,11 +30,11 @@ class Answers:
     """Hold what a first deploy must know; as it stands, without any answer, the shipped example.
 
     An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel. With the
-    file of a public key as `ssh_key`, the server is one that is made at Hetzner Cloud.
+    file of a public key as `ssh_public_key`, the server is one that is made at Hetzner Cloud.
     """
 
     host: str = ""
-    ssh_key: str = ""
+    ssh_public_key: str = ""
     ssh_user: str = ""
     site_url: str = ""
     email: str = ""

@@ -58,6 +58,16 @@ def test_a_key_that_is_not_there_is_told(file: Path, monkeypatch: pytest.MonkeyP
         production_host(file)
 
 
+def test_a_public_key_is_refused_where_the_private_one_is_needed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = file.with_name("id.pub")
+    key.touch()
+    monkeypatch.setenv("INFISICAL_SSH_KEY", str(key))
+    with pytest.raises(SystemExit, match=r"is the public key; write the private one's file"):
+        production_host(file)
+
+
 def test_without_a_user_it_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_HOST", "203.0.113.9")
     name, data = production_host(tmp_path / "none.py")

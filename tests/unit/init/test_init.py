@@ -97,8 +97,9 @@ def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
 ) -> None:
     key = tmp_path / "id.pub"
     key.write_text("ssh-ed25519 AAAA me\n")
-    missing = init("--host", "new", "--ssh-key", "none.pub", "--email", "ada@example.com", "--yes")
-    assert "--ssh-key: 'none.pub' is no public key's file" in missing.output
+    needed = ("--host", "new", "--email", "ada@example.com", "--yes")
+    missing = init(*needed, "--ssh-public-key", "none.pub")
+    assert "--ssh-public-key: 'none.pub' is no public key's file" in missing.output
     private = str(key.with_suffix(""))
     ran = init(answers=("new", "none.pub", private, str(key), "", "ada@example.com", "", "", "all"))
     assert ran.exit_code == 0, ran.output
@@ -121,6 +122,22 @@ def test_none_as_the_domain_is_no_domain(init: Init, clone: Path, answer: str) -
         checked = settings.load(_data(clone))
         assert (checked.stack.site_url, checked.stack.ingress) == ("http://127.0.0.1:8080", "none")
         assert "set site_url and ingress in group_data/hetzner.py" in ran.output
+
+
+def test_the_old_name_of_the_public_keys_option_works_and_warns(
+    init: Init, clone: Path, tmp_path: Path
+) -> None:
+    """`ssh_key` and INFISICAL_SSH_KEY are the private key."""
+    key = tmp_path / "id.pub"
+    key.write_text("ssh-ed25519 AAAA me\n")
+    needed = ("--host", "new", "--email", "ada@example.com", "--yes")
+    ran = init(*needed, "--ssh-key", str(key))
+    assert ran.exit_code == 0, ran.output
+    assert settings.load(_data(clone)).hetzner.server_ssh_keys == (str(key),)
+    assert "--ssh-key is now called --ssh-public-key" in ran.stderr
+    assert "--ssh-key " not in init("--help").output
+    renamed = init(*needed, "--ssh-public-key", str(key), "--force")
+    assert (renamed.exit_code, renamed.stderr) == (0, "")
 
 
 def test_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
