@@ -108,3 +108,8 @@ infisical_replicas = 3
 patroni_image = "ghcr.io/zalando/spilo-17:4.0-p3"
 etcd_image = "gcr.io/etcd-development/etcd:v3.5.21"
 haproxy_image = "haproxy:3.2.25"
+
+# Of pyinfra's SSH connector: a server that is slow under load, or hangs up, is asked once more.
+ssh_connect_retries = 1
+ssh_connect_retry_min_delay = 2.0
+ssh_connect_retry_max_delay = 4.0

@@ -1,5 +1,6 @@
 """An SSH server on loopback that runs what it is asked to, for `ssh` itself to speak with."""
 
+import itertools
 import socket
 import subprocess
 import threading
@@ -38,11 +39,12 @@ class _Anybody(paramiko.ServerInterface):
 
 
 @contextmanager
-def ssh_server(home: Path) -> Iterator[int]:
+def ssh_server(home: Path, *, hangs_up: int = 0) -> Iterator[int]:
     """Serve until the end of the context, on the port that is given back.
 
     Args:
         home: gets `ssh`, a program that speaks as the one user there is and knows the server.
+        hangs_up: how many connections, the first ones, are closed without a word.
     """
     host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -54,17 +56,24 @@ def ssh_server(home: Path) -> Iterator[int]:
         program = home / "ssh"
         program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh {options} "$@"\n')
         program.chmod(0o755)
-        serving = threading.Thread(target=_serve, args=(listener, host_key, user_key), daemon=True)
+        serving = threading.Thread(
+            target=_serve, args=(listener, host_key, user_key, hangs_up), daemon=True
+        )
         serving.start()
         yield port
 
 
-def _serve(listener: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey) -> None:
-    while True:
+def _serve(
+    listener: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey, hangs_up: int
+) -> None:
+    for number in itertools.count():
         try:
             connection, _ = listener.accept()
         except OSError:  # closed
             return
+        if number < hangs_up:
+            connection.close()
+            continue
         with paramiko.Transport(connection) as transport:
             transport.add_server_key(host_key)
             asked = _Anybody(user_key)
