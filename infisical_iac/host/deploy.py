@@ -51,7 +51,7 @@ Unattended-Upgrade::Package-Blacklist:: "containerd";
 Unattended-Upgrade::Package-Blacklist:: "runc$";
 Unattended-Upgrade::Automatic-Reboot "false";
 """
-_FILES = (
+FILES = (
     files.File("/etc/apt/apt.conf.d/52infisical-iac", _APT),
     files.File(
         "/etc/systemd/system.conf.d/90-infisical-iac.conf", "[Manager]\nDefaultLimitCORE=0\n"
@@ -90,7 +90,7 @@ def base(known: Known) -> None:
     finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
     apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
     files.contents(
-        files=[*_FILES, *kernel.sysctl(values)], name="Configure updates, kernel and core dumps"
+        files=[*FILES, *kernel.sysctl(values)], name="Configure updates, kernel and core dumps"
     )
     kernel.settled(
         values=values,

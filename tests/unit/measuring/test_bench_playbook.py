@@ -1,0 +1,109 @@
+"""Test that the playbook of the benchmark manages what the deploy does.
+
+It renders the deploy's own template, and writes files that the deploy writes: what either asks for
+or holds must be in bench/ansible/vars.yml too.
+"""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.host import deploy as host_deploy
+from infisical_iac.host import docker, kernel
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack.compose_file import compose_file
+
+_PLAYBOOK = Path("bench/ansible")
+_TEMPLATES = Path("templates/stack")
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    """Return the values of a staging host's settings, reached through SSH only."""
+    own = runpy.run_path("group_data/staging.py")
+    staging = {name: own[name] for name in own["__all__"]}
+    defaults = runpy.run_path("group_data/all.py")
+    of_all = {name: value for name, value in defaults.items() if not name.startswith("__")}
+    ingress = {"ingress": "none", "site_url": "http://127.0.0.1:8080", "firewall": "on"}
+    return of_all | staging | ingress
+
+
+@pytest.fixture(scope="module")
+def settings(values: dict[str, Any]) -> Settings:
+    return load(values)
+
+
+@pytest.fixture(scope="module")
+def variables(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the playbook's variables, with the images that the settings have."""
+    choice = {
+        "infisical": values["infisical_image"],
+        "infisical_version": values["infisical_version"],
+        "postgres": values["postgres_image"],
+        "redis": values["redis_image"],
+    }
+    known: dict[str, Any] = yaml.safe_load((_PLAYBOOK / "vars.yml").read_text())
+    return known | {"choice": choice}
+
+
+def _environment() -> Environment:
+    """Jinja as Ansible's module `template` has it, with what tasks/stack.yml says."""
+    return Environment(
+        loader=FileSystemLoader([_TEMPLATES]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _resolve(value: Any, known: dict[str, Any]) -> Any:
+    """Return a variable with the expressions in it evaluated, as Ansible does when it is used."""
+    if isinstance(value, dict):
+        return {name: _resolve(each, known) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_resolve(each, known) for each in value]
+    return _environment().from_string(value).render(known) if isinstance(value, str) else value
+
+
+_ASKED_FOR = (
+    *("settings", "image", "drill", "cpus", "node_options", "trusted", "redis_maxmemory_mb"),
+    *("postgres_mount", "interval", "start_interval", "caddy", "behind_proxy"),
+)
+
+
+def test_the_compose_file_is_the_deploys(variables: dict[str, Any], settings: Settings) -> None:
+    known = {name: _resolve(variables[name], variables) for name in _ASKED_FOR}
+    rendered = _environment().get_template("compose.yaml.j2").render(known)
+    assert rendered == compose_file(settings, MachineState(os="debian", release="13"))
+
+
+def test_what_the_tasks_ask_of_the_settings_is_there(variables: dict[str, Any]) -> None:
+    wait = yaml.safe_load((_PLAYBOOK / "tasks/stack.yml").read_text())[-1]
+    [module] = (each for name, each in wait.items() if name.startswith("community."))
+    assert _resolve(module["wait_timeout"], variables) == "300"
+    images = _resolve(variables["images"], variables | {"image": "a:1"})
+    assert images == ["a:1", variables["choice"]["postgres"], variables["choice"]["redis"]]
+
+
+def test_the_files_that_both_write_are_the_deploys(
+    variables: dict[str, Any], settings: Settings
+) -> None:
+    deployed = [*host_deploy.FILES, *kernel.sysctl(kernel.parameters(settings))]
+    expected = {file.path: file.content for file in deployed}
+    found = {
+        each["dest"]: _resolve(each["content"], variables)
+        for each in variables["configuration"]
+        if each["dest"] != docker.CONFIG
+    }
+    assert found == expected
+    assert variables["parameters"] == kernel.parameters(settings)
+
+
+def test_docker_is_configured_as_the_deploy_does_it(variables: dict[str, Any]) -> None:
+    assert variables["daemon"] == docker.DAEMON
