@@ -15,11 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import deploy as host_deploy
 from infisical_iac.host import docker, kernel
+from infisical_iac.host.machine import DAEMON_FILE
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
 
 _PLAYBOOK = Path("bench/ansible")
-_TEMPLATES = Path("templates/stack")
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +51,17 @@ def variables(values: dict[str, Any]) -> dict[str, Any]:
     return known | {"choice": choice}
 
 
-def _environment() -> Environment:
-    """Jinja as Ansible's module `template` has it, with what tasks/stack.yml says."""
-    return Environment(
-        loader=FileSystemLoader([_TEMPLATES]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+def _rendered(name: str, known: dict[str, Any]) -> str:
+    """Return a template of the playbook as Ansible's module `template` renders it."""
+    folder = _PLAYBOOK / "templates"
+    header, _, text = (folder / name).read_text().partition("\n")
+    options: dict[str, Any] = {"trim_blocks": True}
+    for each in header.removeprefix("#jinja2:").split(","):
+        option, _, value = each.partition(":")
+        options[option.strip()] = value.strip() == "True"
+    loader = FileSystemLoader(folder)
+    environment = Environment(loader=loader, undefined=StrictUndefined, **options)
+    return environment.from_string(text).render(known)
 
 
 def _resolve(value: Any, known: dict[str, Any]) -> Any:
@@ -68,7 +70,13 @@ def _resolve(value: Any, known: dict[str, Any]) -> Any:
         return {name: _resolve(each, known) for name, each in value.items()}
     if isinstance(value, list):
         return [_resolve(each, known) for each in value]
-    return _environment().from_string(value).render(known) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Ansible gives the value of a variable its last newline back.
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(value).render(known)
 
 
 _ASKED_FOR = (
@@ -79,7 +87,7 @@ _ASKED_FOR = (
 
 def test_the_compose_file_is_the_deploys(variables: dict[str, Any], settings: Settings) -> None:
     known = {name: _resolve(variables[name], variables) for name in _ASKED_FOR}
-    rendered = _environment().get_template("compose.yaml.j2").render(known)
+    rendered = _rendered("compose.yaml.j2", known)
     assert rendered == compose_file(settings, MachineState(os="debian", release="13"))
 
 
@@ -99,7 +107,7 @@ def test_the_files_that_both_write_are_the_deploys(
     found = {
         each["dest"]: _resolve(each["content"], variables)
         for each in variables["configuration"]
-        if each["dest"] != docker.CONFIG
+        if each["dest"] != DAEMON_FILE
     }
     assert found == expected
     assert variables["parameters"] == kernel.parameters(settings)
