@@ -119,7 +119,7 @@ def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> l
     if not to:
         raise FileError(
             "nobody is named who could open the kit: give --recipient, or set "
-            "recovery_recipients in group_data/hetzner.py"
+            "recovery_recipients in your settings, such as group_data/hetzner.py"
         )
     return to
 

@@ -94,6 +94,13 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     metavar="PATH",
     help="Directory that holds your services, relative to the clone. [default: ..]",
 )
+@click.option(
+    "--group",
+    default=answers.GROUP,
+    show_default=True,
+    metavar="NAME",
+    help="Name of the inventory and of its settings, for a host that is not at Hetzner.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing: use the defaults and all services found.")
 @click.option("--force", is_flag=True, help="Overwrite settings that have been edited.")
 @click.option(
@@ -103,12 +110,13 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     show_default=True,
     help="The clone of this project to write to.",
 )
-def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
+def init(directory: Path, group: str, yes: bool, force: bool, **given: str | None) -> None:
     """Ask what a first deploy needs, and write its settings.
 
     Writes group_data/hetzner.py (the server and the address), group_data/chainalign.yaml (the
     project file: what should be inside Infisical), and .infisical.json into each service's
-    directory (where the service finds its secrets). Services are found by the names of files; of
+    directory (where the service finds its secrets). With --group NAME it writes group_data/NAME.py
+    and inventory/NAME.py instead of the first. Services are found by the names of files; of
     their files, only .infisical.json is opened.
 
     Exit status: 0 when all files are written; 1 for an error, and then no file has changed.
@@ -116,12 +124,21 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     if old := given.pop("ssh_key"):
         echo("Warning: --ssh-key is now called --ssh-public-key: use that name", err=True)
         given["ssh_public_key"] = given["ssh_public_key"] or old
+    try:
+        answers.group(group)
+    except SettingsError as error:
+        raise SettingsError(f"--group: {error}") from None
     defaults = _defaults(directory)
     if not force:
-        _refuse_edited(directory)
+        _refuse_edited(directory, group)
     ask = partial(ask_question, given, yes)
     host = ask("host", answers.host)
     is_new = host == answers.NEW
+    if is_new and group != answers.GROUP:
+        raise SettingsError(
+            f"--group: `infisical-iac server create` reads {answers.settings_file(answers.GROUP)}: "
+            "leave --group out for a server at Hetzner Cloud"
+        )
     setting = partial(answers.setting, defaults)
     told = Answers(
         host="" if is_new else host,
@@ -130,6 +147,7 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
         site_url=ask("domain", partial(answers.site_url, defaults)),
         email=ask("email", partial(setting, "admin_email")),
         organization=ask("organization", partial(setting, "organization")),
+        group=group,
     )
     services = ask("services", partial(_existing, directory))
     homes = _choose(services, directory, yes)
@@ -148,11 +166,13 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     if not told.site_url:
         echo(
             "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
-            f"ingress in {answers.SETTINGS_FILE}."
+            f"ingress in {answers.settings_file(group)}."
         )
     echo(f"Wrote {' and '.join(files)}. Run next:\n")
     if is_new:
         echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
+    if group != answers.GROUP:
+        echo(f"    export INFISICAL_IAC_INVENTORY={answers.inventory_file(group)}")
     echo("    infisical-iac plan\n    infisical-iac apply")
 
 
@@ -163,14 +183,13 @@ def _defaults(directory: Path) -> Mapping[str, Any]:
     return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
 
 
-def _refuse_edited(directory: Path) -> None:
-    paths = (answers.SETTINGS_FILE, answers.WORKSPACE_FILE)
+def _refuse_edited(directory: Path, group: str) -> None:
     texts = {
         path: (directory / path).read_text("utf-8", errors="replace")
-        for path in paths
+        for path in answers.files(Answers(group=group))
         if (directory / path).exists()
     }
-    if edited := answers.edited(texts):
+    if edited := answers.edited(texts, group):
         raise Refused(
             f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
             "keep a copy and give --force"

@@ -91,6 +91,6 @@ def _tell(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> No
     echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Note that apart from the kit, best as `{signing.SETTING}` in group_data/hetzner.py: a "
+        f"Note that apart from the kit, best as `{signing.SETTING}` in your settings: a "
         "restore takes no kit of another key."
     )

@@ -19,16 +19,15 @@ HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
 
 _REMEDIES = {
     "Could not resolve hostname": (
-        "check the spelling of INFISICAL_HOST, or of ssh_hostname in group_data/hetzner.py"
+        "check the spelling of INFISICAL_HOST, or of ssh_hostname in the settings"
     ),
     "Could not connect": (
         "check INFISICAL_HOST and INFISICAL_SSH_PORT (or ssh_hostname and ssh_port in "
-        "group_data/hetzner.py), that the server is up, and that its firewall lets you in"
+        "the settings), that the server is up, and that its firewall lets you in"
     ),
     "Authentication error": (
         "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY (or ssh_user and ssh_key in "
-        "group_data/hetzner.py), "
-        "and that the key's public half is in the server's authorized_keys"
+        "the settings), and that the key's public half is in the server's authorized_keys"
     ),
     "SSH host key error": (
         "if the server was really reinstalled, remove its old key from known_hosts, "

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import template
 from infisical_iac.init.services import FoundService, slug
 
-SETTINGS_FILE = "group_data/hetzner.py"
+# The group of the shipped inventory, whose name other groups of hosts need not have.
+GROUP = "hetzner"
+_SETTINGS_TEMPLATE = "group_data/hetzner.py"
 WORKSPACE_FILE = "group_data/chainalign.yaml"
+
+# The names of pyinfra's own group, and of the inventories that are shipped for other uses.
+_TAKEN_GROUPS = ("all", "local", "production_hosts", "staging", "staging_cluster")
 
 # In the place of a host: none yet, but one that `infisical-iac server create` makes.
 NEW = "new"
@@ -31,6 +37,7 @@ class Answers:
 
     An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel. With the
     file of a public key as `ssh_public_key`, the server is one that is made at Hetzner Cloud.
+    `group` names the inventory and the file of its settings.
     """
 
     host: str = ""
@@ -40,6 +47,17 @@ class Answers:
     email: str = ""
     organization: str = ""
     services: Sequence[FoundService] = _EXAMPLE
+    group: str = GROUP
+
+
+def settings_file(group: str) -> str:
+    """Return the path of a group's settings in the repository."""
+    return f"group_data/{group}.py"
+
+
+def inventory_file(group: str) -> str:
+    """Return the path of a group's inventory in the repository."""
+    return f"inventory/{group}.py"
 
 
 def files(answers: Answers) -> dict[str, str]:
@@ -47,9 +65,12 @@ def files(answers: Answers) -> dict[str, str]:
     organization = answers.organization or "ChainAlign"
     project = {"name": _scalar(organization), "slug": _scalar(project_slug(organization))}
     services = [(_scalar(each.name), each.folder) for each in answers.services]
+    group = answers.group
+    # That of the default group is shipped, and says more.
+    inventory = {inventory_file(group): template("inventory/group.py", group=group)}
     return {
-        SETTINGS_FILE: template(
-            SETTINGS_FILE,
+        settings_file(group): template(
+            _SETTINGS_TEMPLATE,
             answers=answers,
             quoted=_quoted,
             schema_version=compatibility.SETTINGS.version,
@@ -60,12 +81,13 @@ def files(answers: Answers) -> dict[str, str]:
             services=services,
             schema_version=compatibility.WORKSPACE.version,
         ),
+        **({} if group == GROUP else inventory),
     }
 
 
-def edited(present: Mapping[str, str]) -> list[str]:
-    """Return which of the files that are there, by path and text, are not as they were shipped."""
-    shipped = files(Answers())
+def edited(present: Mapping[str, str], group: str) -> list[str]:
+    """Return which of a group's files that are there, by path and text, are not as shipped."""
+    shipped = files(Answers(group=group))
     return [path for path, text in present.items() if text != shipped[path]]
 
 
@@ -84,6 +106,21 @@ def _scalar(text: str) -> str:
     """Return a text as a scalar of YAML, in quotes where it needs them."""
     is_plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", text) and yaml.safe_load(text) == text
     return text if is_plain else _quoted(text)
+
+
+def group(value: str) -> str:
+    """Return the name of a group as given. Raises SettingsError for one that can't be used.
+
+    It is the name of two files, and of a variable of Python in one of them.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or iskeyword(value):
+        raise SettingsError(
+            f"{value!r} is no name of a group; write one of small letters, digits and underscores, "
+            "such as office"
+        )
+    if value in _TAKEN_GROUPS:
+        raise SettingsError(f"{value!r} is a group of this project's own; choose another name")
+    return value
 
 
 def host(value: str) -> str:

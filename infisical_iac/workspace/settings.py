@@ -59,7 +59,8 @@ class WorkspaceSettings(SettingsModel):
     def _admin_email_is_an_address(cls, value: str) -> str:
         if not value:
             raise ValueError(
-                "is not set; put the first administrator's address in group_data/hetzner.py"
+                "is not set; put the first administrator's address in your settings, such as "
+                "group_data/hetzner.py"
             )
         if not re.fullmatch(EMAIL, value):
             raise ValueError(f"{value!r} is no e-mail address; write one such as you@example.com")

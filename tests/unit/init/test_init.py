@@ -111,6 +111,52 @@ def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
     assert "    infisical-iac server create\n    infisical-iac plan\n" in ran.output
 
 
+def test_a_group_of_the_users_choice_has_an_inventory_and_settings(
+    init: Init, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that is not at Hetzner need not be called so."""
+    (clone / "inventory").mkdir()
+    before = (clone / "group_data" / "hetzner.py").read_text()
+    ran = init(*_NEEDED, "--group", "office", "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.endswith(
+        "    export INFISICAL_IAC_INVENTORY=inventory/office.py\n"
+        "    infisical-iac plan\n    infisical-iac apply\n"
+    )
+    assert (clone / "group_data" / "hetzner.py").read_text() == before
+    monkeypatch.setenv("HOME", str(clone))
+    for name in ("HOST", "HOSTS", "SSH_USER", "SSH_PORT", "SSH_KEY", "DATA_VOLUME"):
+        monkeypatch.delenv(f"INFISICAL_{name}", raising=False)
+    inventory = runpy.run_path(str(clone / "inventory" / "office.py"))
+    assert [name for name, _ in inventory["office"]] == ["203.0.113.7"]
+    settings_file = (clone / "group_data" / "office.py").read_text()
+    assert 'admin_email = "ada@example.com"' in settings_file
+    again = init(*_NEEDED, "--group", "office", "--yes")
+    assert "group_data/office.py and group_data/chainalign.yaml would lose" in again.output
+
+
+@pytest.mark.parametrize(
+    ("group", "fact"),
+    [
+        ("Office", "is no name of a group"),
+        ("../office", "is no name of a group"),
+        ("my-office", "is no name of a group"),
+        ("class", "is no name of a group"),
+        ("all", "is a group of this project's own"),
+        ("staging", "is a group of this project's own"),
+    ],
+)
+def test_a_group_that_can_not_be_is_refused(init: Init, group: str, fact: str) -> None:
+    ran = init(*_NEEDED, "--group", group, "--yes", "--force")
+    assert (ran.exit_code, ran.output.startswith("Error: --group: ")) == (1, True)
+    assert fact in ran.output
+
+
+def test_a_server_to_be_made_at_hetzner_is_in_the_default_group(init: Init) -> None:
+    ran = init("--host", "new", "--email", "ada@example.com", "--group", "office", "--yes")
+    assert (ran.exit_code, ran.output.startswith("Error: --group: ")) == (1, True)
+
+
 @pytest.mark.parametrize("answer", ["none", "None", "", " none "])
 def test_none_as_the_domain_is_no_domain(init: Init, clone: Path, answer: str) -> None:
     """The question has the word; before, it became https://none."""

@@ -75,8 +75,8 @@ def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
 def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
     _init(tmp_path)
     (tmp_path / "backend" / NAME).write_text("{")
-    before = (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text()
+    before = (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text()
     ran = _init(tmp_path, "--force", "--host", "203.0.113.8")
     assert ran.exit_code == 1
     assert f"{tmp_path / 'backend' / NAME} is no JSON" in ran.output
-    assert (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text() == before
+    assert (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text() == before
