@@ -1,6 +1,5 @@
 """`infisical-iac status`: how the host is, on one screen."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -35,12 +34,18 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """
     found = _look(inventory)
     if as_json:
-        print_data([asdict(row) for row in found])
+        print_data([{"name": row.name, "text": row.text, "ok": row.ok} for row in found])
     else:
         for row in found:
-            mark = "[green]✓[/]" if row.ok else "[red]✗[/]"
-            console().print(f"{mark} {row.name:12} {escape(row.text)}")
+            console().print(f"{_mark(row)} {row.name:12} {escape(row.text)}")
     ctx.exit(0 if all(row.ok for row in found) else 1)
+
+
+def _mark(row: Row) -> str:
+    """Return the mark before a line; what only informs has no tick, for nothing is proven."""
+    if not row.ok:
+        return "[red]✗[/]"
+    return "[dim]·[/]" if row.is_note else "[green]✓[/]"
 
 
 def _look(inventory: str) -> list[Row]:

@@ -171,7 +171,7 @@ def rows(
         if trouble := condition.firewall(node.condition):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         if node.condition.holder:
-            found.append(Row("At work now", f"{name}: {node.condition.holder}"))
+            found.append(Row("At work now", f"{name}: {node.condition.holder}", is_note=True))
         if node.log.broken_at is not None:
             text = f"{name}: line {node.log.broken_at} was changed"
             found.append(Row("Audit log", text, ok=False))

@@ -68,8 +68,17 @@ def with_names(sentences: Mapping[str, Collection[str]], *, of: int) -> list[str
 
 @dataclass(frozen=True)
 class Row:
-    """One thing: its name, what is to be said of it, and whether it is well."""
+    """One line of a status.
+
+    Attributes:
+        name: what it is about.
+        text: what is to be said of it.
+        ok: whether nothing is wrong with it.
+        is_note: whether it only informs, as where nothing of the kind has happened yet: nothing is
+            wrong then, and nothing is proven either.
+    """
 
     name: str
     text: str
     ok: bool = True
+    is_note: bool = False

@@ -98,7 +98,7 @@ def rows(
     if trouble := firewall(condition):
         found.append(Row("Firewall", trouble, ok=False))
     if condition.holder:
-        found.append(Row("At work now", condition.holder))
+        found.append(Row("At work now", condition.holder, is_note=True))
     if log.broken_at is not None:
         found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
     return found
@@ -121,7 +121,8 @@ def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
     """
     found = [Row("Access", f"{each.what}: {each.detail}", ok=False) for each in foreign]
     seen = "as the file says, as far as it was seen" if notes else "as the file says"
-    return [*(found or [Row("Access", seen)]), *(Row("Access", each) for each in notes)]
+    told = [Row("Access", each, is_note=True) for each in notes]
+    return [*(found or [Row("Access", seen)]), *told]
 
 
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
@@ -131,7 +132,7 @@ def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
     isn't known, `error` is why, if that is.
     """
     if beyond is None:
-        return [Row("Instance", f"can't be told: {error}")] if error else []
+        return [Row("Instance", f"can't be told: {error}", is_note=True)] if error else []
     counts = asdict(beyond)
     told = [
         f"{number} {kind if number != 1 else _SINGULAR[kind]}"
@@ -185,7 +186,9 @@ def kept(condition: ConditionState) -> Iterator[Row]:
 
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    return Row("Certificate", *assess_certificate(condition.certificate_ends, settings.stack, now))
+    ends = condition.certificate_ends
+    text, ok = assess_certificate(ends, settings.stack, now)
+    return Row("Certificate", text, ok, is_note=ends is None)
 
 
 def disk(condition: ConditionState) -> Row:
@@ -223,7 +226,8 @@ def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
         last = record.parse_record(condition.backups) if condition.backups else None
     except ValueError as error:
         return Row("Last backup", f"its record can't be read: {error}", ok=False)
-    return Row("Last backup", *record.assess_record(last, targets, since=since, now=now))
+    text, ok = record.assess_record(last, targets, since=since, now=now)
+    return Row("Last backup", text, ok, is_note=last is None)
 
 
 def drill(condition: ConditionState, now: datetime) -> Row:
@@ -232,7 +236,8 @@ def drill(condition: ConditionState, now: datetime) -> Row:
     except ValueError as error:
         return Row("Last drill", f"its record can't be read: {error}", ok=False)
     since = _moment(condition.drills_since)
-    return Row("Last drill", *record.assess_drill(last, since=since, now=now))
+    text, ok = record.assess_drill(last, since=since, now=now)
+    return Row("Last drill", text, ok, is_note=last is None)
 
 
 def _moment(seconds: int | None) -> datetime | None:
@@ -251,7 +256,7 @@ def ended(record: str) -> str:
 def last_apply(done: Sequence[Doing]) -> Row:
     last = next((each for each in reversed(done) if each.last.event == "apply"), None)
     if not last:
-        return Row("Last apply", "none yet")
+        return Row("Last apply", "none yet", is_note=True)
     entry = last.last
     ends = {"begun": "has not ended", "failed": "failed"}
     how = ends.get(entry.outcome, f"changed {len(entry.changes)}")

@@ -137,7 +137,7 @@ def test_access_that_was_not_seen_is_told_beside_what_was() -> None:
     assert access([]) == [Row("Access", "as the file says")]
     assert access([], [note]) == [
         Row("Access", "as the file says, as far as it was seen"),
-        Row("Access", note),
+        Row("Access", note, is_note=True),
     ]
     assert [(row.text, row.ok) for row in access([found], [note])] == [
         ("identity ci: the file does not name it", False),

@@ -1,0 +1,72 @@
+"""The marks of `status`: no tick where nothing has happened yet."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac.cli import status
+from infisical_iac.cli.main import main
+from infisical_iac.core.audit_entries import Log
+from infisical_iac.core.item import Row
+from infisical_iac.monitoring.condition import ConditionState, access, drift, instance, rows
+from infisical_iac.monitoring.condition_fact import Condition
+from tests.unit.conditions import NOW, OUTPUT, settings
+
+
+def _rows(**changes: Any) -> dict[str, Row]:
+    found = rows(_new(**changes), settings(), Log([]), drift([]), NOW)
+    return {row.name: row for row in found}
+
+
+def _new(**changes: Any) -> ConditionState:
+    """A host that was deployed an hour ago, with no backup, drill or apply recorded."""
+    return replace(Condition().process(OUTPUT), **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Last backup", "none yet"),
+        ("Last drill", "none yet: `infisical-iac restore --drill` makes one"),
+        ("Last apply", "none yet"),
+        ("Certificate", "none: http://127.0.0.1:8080 is reached without TLS"),
+    ],
+)
+def test_what_is_not_there_yet_is_no_trouble_and_gets_no_tick(name: str, text: str) -> None:
+    row = _rows()[name]
+    assert (row.text, row.ok, row.is_note) == (text, True, True)
+    assert "✓" not in status._mark(row)
+
+
+def test_what_should_be_there_by_now_is_a_trouble() -> None:
+    row = _rows(backups_since=0)["Last backup"]
+    assert (row.ok, "✗" in status._mark(row)) == (False, True)
+
+
+def test_what_cannot_be_told_gets_no_tick() -> None:
+    (unseen,) = instance(None, error="it does not answer")
+    of_access = access([], ["the project's service tokens could not be seen"])[1]
+    assert [row.is_note for row in (unseen, of_access)] == [True, True]
+
+
+def test_what_is_proven_gets_a_tick() -> None:
+    found = _rows()
+    assert [name for name, row in found.items() if "✓" in status._mark(row)] == [
+        "infisical",
+        "postgres",
+        "redis",
+        "Disk",
+        "Drift",
+    ]
+
+
+def test_json_has_the_fields_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("Last backup", "none yet", is_note=True)
+    monkeypatch.setattr(status, "_look", lambda _: [row])
+    found = CliRunner().invoke(main, ["status", "--json"])
+    assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
+    shown = CliRunner().invoke(main, ["status"])
+    assert (shown.exit_code, shown.output) == (0, "· Last backup  none yet\n")
