@@ -1,0 +1,111 @@
+"""The documentation: every page is in the index, and every link leads somewhere."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+INDEX = ROOT / "docs" / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+# What others wrote, and what tools cached.
+_LEFT_OUT = {".pytest_cache", ".venv", "node_modules", "vendor"}
+DOCUMENTS = sorted(
+    path
+    for path in chain(
+        ROOT.glob("*.md"),
+        PAGES,
+        *(ROOT.joinpath(each).rglob("*.md") for each in ("bench", "examples", "loaders", "tests")),
+    )
+    if not _LEFT_OUT & {*path.relative_to(ROOT).parts}
+)
+# These name pages in messages, comments and templates.
+_SOURCES = ("infisical_iac", "templates", "group_data", "inventory", "loaders", "examples")
+_SUFFIXES = {".py", ".sh", ".j2", ".yaml", ".yml", ".js", ".ts", ".mjs", ".toml"}
+
+_FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"(`+)(?!`)(?:(?!\n\n).)+?(?<!`)\1(?!`)", re.DOTALL)
+_LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|\b(?:src|href)=\"([^\"]+)\"")
+_HEADING = re.compile(r"^#{1,6} +(.+?) *#* *$", re.MULTILINE)
+_ANCHOR = re.compile(r"<a [^>]*\b(?:id|name)=\"([^\"]+)\"")
+_NAMED_PAGE = re.compile(r"\bdocs/[A-Za-z0-9_/.-]+?\.md(?:#[a-z0-9_-]+)?")
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _links(path: Path) -> Iterator[str]:
+    """Yield the relative targets of a document's links, without those in code."""
+    text = _CODE.sub("", _FENCE.sub("", path.read_text()))
+    for match in _LINK.finditer(text):
+        target = match[1] or match[2]
+        if not re.match(r"[a-z][a-z0-9+.-]*:", target):
+            yield target
+
+
+@cache
+def _anchors(path: Path) -> frozenset[str]:
+    """Return the anchors of a document, named as forges name those of headings."""
+    text = _FENCE.sub("", path.read_text())
+    found = set(_ANCHOR.findall(text))
+    counts: dict[str, int] = {}
+    for heading in _HEADING.findall(text):
+        words = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        found.add(f"{slug}-{counts[slug]}" if slug in counts else slug)
+        counts[slug] = counts.get(slug, 0) + 1
+    return frozenset(found)
+
+
+def _broken(source: Path, target: str) -> bool:
+    """Return whether a link of `source` leads to no file, or to no anchor of it."""
+    place, _, anchor = target.partition("#")
+    path = (source.parent / place).resolve() if place else source
+    if not path.exists():
+        return True
+    return bool(anchor) and path.suffix == ".md" and anchor not in _anchors(path)
+
+
+def test_the_index_links_every_page() -> None:
+    linked = {
+        (INDEX.parent / target.partition("#")[0]).resolve()
+        for target in _links(INDEX)
+        if not target.startswith("#")
+    }
+    assert [_name(page) for page in PAGES if page != INDEX and page not in linked] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_every_relative_link_and_anchor_resolves(document: Path) -> None:
+    assert [target for target in _links(document) if _broken(document, target)] == []
+
+
+def test_every_page_that_code_names_exists() -> None:
+    files = (
+        path
+        for folder in _SOURCES
+        for path in ROOT.joinpath(folder).rglob("*")
+        if path.suffix in _SUFFIXES and not _LEFT_OUT & {*path.relative_to(ROOT).parts}
+    )
+    broken = [
+        f"{_name(path)}: {target}"
+        for path in sorted(files)
+        for target in _NAMED_PAGE.findall(path.read_text())
+        if _broken(ROOT / "README.md", target)
+    ]
+    assert broken == []
+
+
+def test_the_readme_is_short() -> None:
+    """A newcomer reads at most 150 lines before the first deploy; pages have the rest."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_headings_have_the_anchors_of_forges(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text('# A `key`, [and](x.md) more\n\n## Same\n\n## Same\n\n<a id="own"></a>\n')
+    assert _anchors(page) == {"a-key-and-more", "same", "same-1", "own"}
