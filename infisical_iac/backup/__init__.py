@@ -53,7 +53,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
                        image that runs; `migrations`: how many the database has seen; `revision`:
                        the commit of this project
     backup_targets     as in the settings
-    workspace          the SHA-256 of the workspace file that the host was deployed with
+    workspace          the SHA-256 of the project file that the host was deployed with
     recipients         whom it is encrypted for
     files              the text of each file, by its path under /etc/infisical: the keys, the
                        administrator's and the deployer's login, the services' credentials, what

@@ -67,7 +67,7 @@ class Repository:
 
     @cached_property
     def services(self) -> dict[str, list[str]]:
-        """Return the directories of each service here, in the order of the workspace file."""
+        """Return the directories of each service here, in the order of the project file."""
         found = {
             name: [at for at, service in self._homes.items() if service == name]
             for name in self.workspace.services
@@ -96,7 +96,7 @@ class Repository:
         """
         if not self.services:
             message = (
-                "No service of the workspace file is here: name a directory as one of them, or "
+                "No service of the project file is here: name a directory as one of them, or "
                 "write its folder into .infisical.json there."
             )
             yield CheckFinding("no-service", ".", "", message)

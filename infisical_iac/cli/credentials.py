@@ -329,7 +329,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
     ]
     if not ways:
         raise UserError(
-            "none of these has a target: say in the workspace file, under `deliver` of the "
+            "none of these has a target: say in the project file, under `deliver` of the "
             "service, where they go"
         )
     due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]

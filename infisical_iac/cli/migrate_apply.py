@@ -64,7 +64,7 @@ def apply(
     with reach(inventory, workspace_file, None, lock=lock, needs_admin=False) as reached:
         if plan.project != reached.desired.project.slug:
             raise UserError(
-                f"{file} was made for the project {plan.project}, and the workspace file is of "
+                f"{file} was made for the project {plan.project}, and the project file is of "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )
         secrets = planning.read_values(plan, root, key, reached.desired)

@@ -212,7 +212,7 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
     """
     with reach(inventory, file, None) as reached:
         if email.lower() not in reached.desired.people:
-            raise UserError(f"{email} is not in `people` of the workspace file: add it first")
+            raise UserError(f"{email} is not in `people` of the project file: add it first")
         organization = organization_id(reached.client)
         echo(renew(reached.client, reached.admin(), organization, email))
 

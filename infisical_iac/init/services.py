@@ -22,7 +22,7 @@ class FoundDirectory(NamedTuple):
 
 
 class FoundService(NamedTuple):
-    """A service as the workspace file names it, and the folder of its secrets."""
+    """A service as the project file names it, and the folder of its secrets."""
 
     name: str
     folder: str

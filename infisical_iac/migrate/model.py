@@ -86,8 +86,8 @@ class Source:
 
     Attributes:
         path: relative to the scanned root, with slashes.
-        service: its name in the workspace file, or "" if none fits.
-        environment: the slug, or "" if the workspace file has none that fits.
+        service: its name in the project file, or "" if none fits.
+        environment: the slug, or "" if the project file has none that fits.
         folder: the service's folder, or "".
         grammar: one of `infisical_iac.dotenv.GRAMMARS`.
         why: the sentence that says why this grammar.

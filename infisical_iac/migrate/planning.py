@@ -315,11 +315,11 @@ def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterat
         if source.decision == "undecided":
             yield f"{source.path} is undecided: write `decision: store` or `decision: skip`"
         elif source.service not in workspace.services:
-            yield f"{source.path} has no service that the workspace file names"
+            yield f"{source.path} has no service that the project file names"
         elif source.environment not in environments:
-            yield f"{source.path} has no environment that the workspace file names"
+            yield f"{source.path} has no environment that the project file names"
         elif source.folder not in workspace.folders:
-            yield f"{source.path} has no folder that the workspace file names"
+            yield f"{source.path} has no folder that the project file names"
         elif source.grammar not in GRAMMARS:
             yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
 

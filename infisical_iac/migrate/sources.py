@@ -144,7 +144,7 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
 
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
     if not made.service:
-        message = "No service of the workspace file has the name or the folder of its directory."
+        message = "No service of the project file has the name or the folder of its directory."
         remedy = "Add the service there, or say in the plan which folder it goes to."
         yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:

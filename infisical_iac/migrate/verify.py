@@ -244,12 +244,12 @@ def unmeant(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
 
 def _why(member: Member, services: Set[str]) -> str:
     if member.part == "named":
-        return "beyond what the workspace file gives"
+        return "beyond what the project file gives"
     if member.kind == "person":
-        return "whom the workspace file does not name"
+        return "whom the project file does not name"
     if member.name in services:
         return "which has the name of a service's but is not its own"
-    return "which the workspace file does not name"
+    return "which the project file does not name"
 
 
 def _meant(

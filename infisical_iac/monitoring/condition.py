@@ -115,7 +115,7 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
 
 
 def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
-    """Return a row on each access that nothing in the workspace file gives, or one on none.
+    """Return a row on each access that nothing in the project file gives, or one on none.
 
     There is one on each note too: what could not be seen, and what the file accepts in vain.
     """

@@ -1,7 +1,7 @@
 """The canary: a secret that everybody may know, by which a store proves that it can decrypt.
 
 It has a project of its own, so that it is there before anybody has stored a secret, and nothing
-that concerns the project of the workspace file concerns it.
+that concerns the project of the project file concerns it.
 """
 
 from dataclasses import dataclass, field, replace

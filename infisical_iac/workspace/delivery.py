@@ -255,7 +255,7 @@ class Dokploy:
         except httpx.HTTPError as error:
             raise UserError(
                 f"Dokploy at {self._target.url} does not answer ({type(error).__name__}): check "
-                "its address in the workspace file, and that it runs"
+                "its address in the project file, and that it runs"
             ) from None
         if not answer.is_success:
             raise UserError(self._refusal(answer.status_code, action))
@@ -270,7 +270,7 @@ class Dokploy:
         if status == 404:
             return (
                 f"{at} has no {self._target.kind} {self._target.id}: copy its id from the end of "
-                "its address in Dokploy into `deliver` in the workspace file"
+                "its address in Dokploy into `deliver` in the project file"
             )
         if 300 <= status < 400:
             return f"{at} answers from elsewhere ({status}): write that address instead"

@@ -25,7 +25,7 @@ def bootstrap(known: Preflight) -> None:
 
 @deploy("Workspace")
 def workspace(known: Preflight) -> None:
-    """Make everything inside Infisical as the workspace file says."""
+    """Make everything inside Infisical as the project file says."""
     if not known.leads:
         return
     settings = known.settings.workspace

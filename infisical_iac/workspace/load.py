@@ -1,4 +1,4 @@
-"""From the workspace file to the desired state, refusing what can't be meant."""
+"""From the project file to the desired state, refusing what can't be meant."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -145,7 +145,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     Raises FileError: one sentence for every problem, with the line, the place and the
     remedy.
     """
-    where = source.name if isinstance(source, Path) else "the workspace file"
+    where = source.name if isinstance(source, Path) else "the project file"
     document = parse(_text(source), where)
     if not isinstance(document.data, dict):
         raise FileError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
@@ -178,7 +178,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
 
 
 def load_declared(settings: WorkspaceSettings) -> Workspace:
-    """Return the desired state in the workspace file that the settings name. Raises FileError."""
+    """Return the desired state in the project file that the settings name. Raises FileError."""
     return load(Path(settings.workspace_file), admin_email=settings.admin_email)
 
 

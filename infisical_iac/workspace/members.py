@@ -25,7 +25,7 @@ class Member:
     Attributes:
         part: `service` and `deployer` for this project's own identities; `administrator` for
             the first one and for persons who rule the organization, which lets them in anywhere;
-            `named` for other persons of the workspace file.
+            `named` for other persons of the project file.
         privileges: None while they can't be read.
     """
 
@@ -56,7 +56,7 @@ def identities(client: Client, goal: Goal, project: str, deployer: str) -> list[
 def people(
     client: Client, goal: Goal, project: str, admin: Callable[[], Client] | None
 ) -> list[Member]:
-    """Return the persons in a project, by what the workspace file calls them or else by e-mail.
+    """Return the persons in a project, by what the project file calls them or else by e-mail.
 
     Args:
         admin: logs the first administrator in, who alone sees privileges of persons; None if

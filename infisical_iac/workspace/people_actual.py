@@ -119,7 +119,7 @@ def refuse(goal: Goal) -> None:
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' leaves "
-            "alone: set isolation to 'privilege', or remove `people` from the workspace file"
+            "alone: set isolation to 'privilege', or remove `people` from the project file"
         )
 
 

@@ -42,7 +42,7 @@ def preflight(
     leaving: bool = False,
     check: Callable[[Site], None] | None = None,
 ) -> Preflight:
-    """Check the settings, the workspace file, the environment and the host, and lock it.
+    """Check the settings, the project file, the environment and the host, and lock it.
 
     Args:
         restoring: whether this is a restore, which alone may go on while one is under way.

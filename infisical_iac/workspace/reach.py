@@ -80,7 +80,7 @@ def reach(
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
 
     Args:
-        file: the workspace file; None takes the host's setting, or the shipped one.
+        file: the project file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
         lock: takes the host's lock; None for a look, which takes none.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
@@ -226,7 +226,7 @@ class Kept:
             if wanted is not None and wanted not in known:
                 names = list(dict.fromkeys(known))
                 raise UserError(
-                    f"there is no {what} {wanted!r} in the workspace file: {hint(wanted, names)}"
+                    f"there is no {what} {wanted!r} in the project file: {hint(wanted, names)}"
                 )
         return [
             each

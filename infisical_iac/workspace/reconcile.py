@@ -1,4 +1,4 @@
-"""Bring what is inside Infisical to what the workspace file says, and keep the canary."""
+"""Bring what is inside Infisical to what the project file says, and keep the canary."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -323,7 +323,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         if moved := [actual.elsewhere[id] for id in known if id in actual.elsewhere]:
             yield blocked(
                 what,
-                f"that of the last run has the slug {min(moved)!r} now, and the workspace file "
+                f"that of the last run has the slug {min(moved)!r} now, and the project file "
                 f"says {wanted.slug!r}: set it back in Infisical, or write it into the file",
             )
             return

@@ -1,4 +1,4 @@
-"""Where a service's credentials go, as the workspace file says it."""
+"""Where a service's credentials go, as the project file says it."""
 
 import re
 from typing import Annotated, Self

@@ -50,7 +50,7 @@ class Case:
         assert ran.exit_code == 0, ran.output
 
     def write(self) -> None:
-        """Write the workspace file."""
+        """Write the project file."""
         service = {"folder": "/backend", "deliver": self.deliver, "client_secret_ttl": self.ttl}
         content = {
             "project": {"name": self.service, "slug": self.service},

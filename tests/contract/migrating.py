@@ -84,7 +84,7 @@ class Case:
         return self.root / "workspace.json"
 
     def prepare(self) -> Case:
-        """Make project, environments and folders, and the workspace file that names them."""
+        """Make project, environments and folders, and the project file that names them."""
         content = {
             "project": {"name": self.name, "slug": self.name},
             "environments": [{"slug": each, "name": each} for each in ENVIRONMENTS],
@@ -120,7 +120,7 @@ class Case:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     def deploy(self) -> None:
-        """Make what the workspace file names."""
+        """Make what the project file names."""
         given = ["workspace", "apply", "--yes", "--file", str(self.workspace_file)]
         result = CliRunner(env=self.environment()).invoke(main, given)
         assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""The canary in a server of its own, beside the project of a workspace file."""
+"""The canary in a server of its own, beside the project of a project file."""
 
 from __future__ import annotations
 

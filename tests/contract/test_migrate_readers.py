@@ -96,7 +96,7 @@ def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case:
     assert verified.exit_code == 2
     assert _problems(verified) == [
         f"{stage}/{service}, 1 secret, can be read by the identity ci-old, "
-        "which the workspace file does not name"
+        "which the project file does not name"
         for stage in ENVIRONMENTS
         for service in case.services
     ]
@@ -127,8 +127,7 @@ def test_a_person_whom_somebody_let_in_is_told(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert len(_problems(verified)) == 4
     assert (
-        f"can be read by the person {_BEN}, whom the workspace file does not name"
-        in verified.stdout
+        f"can be read by the person {_BEN}, whom the project file does not name" in verified.stdout
     )
     (_, note) = json.loads(verified.stdout)["notes"]
     assert note.startswith(f"{_BEN}: judged by roles, and not by privileges: ")
@@ -173,7 +172,7 @@ def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
     grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
     assert _problems(case.run("verify", "--json")) == [
         f"production/{web}, 1 secret, can be read by the person {_BEN}, "
-        "beyond what the workspace file gives"
+        "beyond what the project file gives"
     ]
 
 

@@ -1,4 +1,4 @@
-"""People of the workspace file, who log in to a server and find what the file gives them."""
+"""People of the project file, who log in to a server and find what the file gives them."""
 
 from collections.abc import Iterator
 from contextlib import closing

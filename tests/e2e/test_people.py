@@ -1,4 +1,4 @@
-"""People of the workspace file, on the inventory's host: links once, and access as declared."""
+"""People of the project file, on the inventory's host: links once, and access as declared."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The beginnings of workspace files, for tests."""
+"""The beginnings of project files, for tests."""
 
 HEAD = """\
 project: {name: ChainAlign, slug: chainalign}

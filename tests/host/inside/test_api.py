@@ -1,4 +1,4 @@
-"""Infisical as it answers: set up, closed to strangers, and inside as the workspace file says."""
+"""Infisical as it answers: set up, closed to strangers, and inside as the project file says."""
 
 from uuid import uuid4
 
@@ -128,7 +128,7 @@ def test_a_services_folder_imports_what_the_service_shares(
 ) -> None:
     importing = [each for each in workspace.services.values() if each.imports]
     if not importing:
-        pytest.skip("no service of the workspace file imports another folder")
+        pytest.skip("no service of the project file imports another folder")
     for service in importing:
         present = [each.source for each in there.imports.get(service.folder, ())]
         wanted = [(there.id, source) for source in service.imports]

@@ -1,4 +1,4 @@
-"""Access to the project that nothing in the workspace file gives, and that it does not accept."""
+"""Access to the project that nothing in the project file gives, and that it does not accept."""
 
 from collections.abc import Sequence
 

@@ -52,7 +52,7 @@ def test_a_key_of_the_workspace_file_is_found_by_its_place() -> None:
     with pytest.raises(UserError) as refused:
         load(text, _SCHEMA)
     assert str(refused.value) == (
-        "the workspace file, line 5, services.b.ttl: "
+        "the project file, line 5, services.b.ttl: "
         "was renamed to 'access_token_ttl' in 0.3.0 (CHANGELOG.md, \"0.3.0\")"
     )
     with pytest.raises(UserError, match="line 4, ttl: this key is unknown"):

@@ -178,9 +178,9 @@ def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> Non
     ("field", "value", "told"),
     [
         ("decision", "undecided", "is undecided: write `decision: store` or `decision: skip`"),
-        ("service", "", "has no service that the workspace file names"),
-        ("environment", "qa", "has no environment that the workspace file names"),
-        ("folder", "/other", "has no folder that the workspace file names"),
+        ("service", "", "has no service that the project file names"),
+        ("environment", "qa", "has no environment that the project file names"),
+        ("folder", "/other", "has no folder that the project file names"),
         ("grammar", "ini", "has no grammar among dotenv, "),
     ],
 )

@@ -39,9 +39,9 @@ def _told(*members: Member) -> list[str]:
 def test_what_a_stranger_reads_is_summed_up_by_folder() -> None:
     assert _told(_member("ci-old", "other", role="viewer")) == [
         "production/backend, 2 secrets, can be read by the identity ci-old, "
-        "which the workspace file does not name",
+        "which the project file does not name",
         "production/worker, 2 secrets, can be read by the identity ci-old, "
-        "which the workspace file does not name",
+        "which the project file does not name",
     ]
 
 
@@ -59,7 +59,7 @@ def test_a_person_of_the_file_may_read_what_it_gives_and_no_more() -> None:
     assert _told(_member(name, "named", folder="/worker", person=True)) == []
     assert _told(_member(name, "named", folder="/backend", person=True)) == [
         f"production/backend, 2 secrets, can be read by the person {name}, "
-        "beyond what the workspace file gives"
+        "beyond what the project file gives"
     ]
 
 

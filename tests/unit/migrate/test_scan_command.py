@@ -21,7 +21,7 @@ Scan = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
-    """Run `scan <arguments>` in a directory of its own, which has a workspace file."""
+    """Run `scan <arguments>` in a directory of its own, which has a project file."""
     here = plant(tmp_path / "here", {"group_data/chainalign.yaml": WORKSPACE_TEXT})
     monkeypatch.chdir(here)
     return lambda *arguments: CliRunner().invoke(command, [str(each) for each in arguments])

@@ -1,4 +1,4 @@
-"""Test what the workspace file may say."""
+"""Test what the project file may say."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Test what the workspace file may say of people, and how a mistake in it is named."""
+"""Test what the project file may say of people, and how a mistake in it is named."""
 
 from pathlib import Path
 

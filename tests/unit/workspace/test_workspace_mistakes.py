@@ -1,4 +1,4 @@
-"""Test how a mistake in the workspace file is named."""
+"""Test how a mistake in the project file is named."""
 
 from pathlib import Path
 
@@ -143,7 +143,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     text = HEAD + "services:\n  a: {folder: x}\n  b: {imports: []}\nextra: 1"
     with pytest.raises(UserError) as refused:
         load(text)
-    assert str(refused.value).count("the workspace file, line") == 3
+    assert str(refused.value).count("the project file, line") == 3
 
 
 def test_a_missing_file_is_named_with_the_setting_to_check(tmp_path: Path) -> None:
