@@ -37,12 +37,13 @@ _REMEDY = re.compile(
 )
 
 # What logs in by an address, before its host: whatever stands there after "//", blanks too where
-# the address is quoted, and elsewhere what has a colon in it. The user of SFTP alone is no secret,
-# and a digest comes after an image.
+# the address is quoted, and elsewhere what has a colon in it. The user of SSH or SFTP alone is no
+# secret, and a digest comes after an image.
+_ONLY_A_USER = r"(?:(?<=ssh://)|(?<=sftp://))[^\s:/@'\"]+@(?![^'\"\n]*@)"
 _LOGIN = re.compile(
-    r"""
-    (?P<begin>(?P<quote>['"])[a-z0-9+.:-]*//)(?:\\.|(?!(?P=quote)).)*@
-    | (?<=//)(?:[^\s/]*|\S*:\S*)@
+    rf"""
+    (?P<begin>(?P<quote>['"])[a-z0-9+.:-]*//)(?!{_ONLY_A_USER})(?:\\.|(?!(?P=quote)).)*@
+    | (?<=//)(?!{_ONLY_A_USER})(?:[^\s/]*|\S*:\S*)@
     | (?<=[:/'"])(?!sftp:[^\s:]*@)[^\s/:@'"]+:\S*@(?!sha256:)
     """,
     re.VERBOSE | re.IGNORECASE,

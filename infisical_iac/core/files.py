@@ -66,10 +66,41 @@ _BEFORE_A_NAME = re.compile(r"(^|[{,])\s*(- |export )?\s*[\"']?$")
 _NAME = re.compile(r"[A-Za-z_][\w./-]{0,63}")
 # Padding of base64 at the end of a line is no sign that a value follows.
 _AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
+_PRIVATE_WORD = r"pass|secret|token|key|credential|auth|private|pin"
 # A value of these is masked whatever it is.
-_PRIVATE = re.compile(
-    r"(?i)([\w-]*(?:pass|secret|token|key|credential|auth|private|pin)[\w-]*[\"']?\s*[:=]\s*)(\S.*)"
+_PRIVATE = re.compile(rf"(?i)([\w-]*(?:{_PRIVATE_WORD})[\w-]*[\"']?\s*[:=]\s*)(\S.*)")
+# The names whose value is no secret if it is all of the line and has the form that belongs to the
+# name. Elsewhere a text of such a form, such as a version, may be somebody's password.
+_PUBLIC = {
+    r"(?i:(?:[a-z_-]+[_-])?port|published|target)": r"\d{1,5}",
+    r"(?i:(?:[a-z_-]+[_-])?version)": r"v?\d{1,5}(?:\.\d{1,5}){0,3}",
+    r"(?i:site_url)": r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?/?",
+    r"(?i:(?:[a-z_-]+[_-])?email)": r"[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
+}
+
+
+def _line_of(name: str, value: str) -> str:
+    return rf"\s*(?:- )?[\"']?{name}[\"']?(?:\s*[:=]\s*|\s+)[\"']?{value}[\"']?,?\s*"
+
+
+_PUBLIC_LINE = re.compile("|".join(_line_of(*each) for each in _PUBLIC.items()))
+# An image of a registry, with its version, its digest or both. A tag that is no version, such as a
+# random one, stays masked but for a few words.
+_TAG = (
+    r"(?:v?\d{1,8}(?:\.\d{1,8}){0,3}(?:[._-](?:[a-z]{1,10}\d{0,3}|\d{1,3})){0,3}"
+    "|latest|stable|edge|main|nightly|alpine|bookworm|trixie)"
 )
+_DIGEST = "@sha256:[0-9a-f]{64}"
+_IMAGE_LINE = re.compile(
+    _line_of(
+        "image",
+        r"(?:[a-z0-9.-]+(?::\d{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+        rf"(?::{_TAG}(?:{_DIGEST})?|{_DIGEST})",
+    )
+)
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
+# A port of the host as compose publishes it.
+_PUBLISHED = re.compile(rf"\s*- [\"']?{_ADDRESS.pattern}:\d{{1,5}}:\d{{1,5}}[\"']?")
 
 
 def diff(there: str, wanted: str) -> str:
@@ -77,7 +108,9 @@ def diff(there: str, wanted: str) -> str:
 
     In lines that would be taken away, whatever the wanted text does not hold is masked, but for
     the names that values have and what is harmless: somebody else wrote it, who may have written
-    a secret. Lines that would be added hold none.
+    a secret. An image with its version is harmless, and so are ports, addresses of networks, the
+    site's address and e-mail addresses where a name says that they are such. Lines that would be
+    added hold no secret.
     """
     known = set(_WORD.findall(wanted))
     lines = unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=1)
@@ -89,6 +122,11 @@ def diff(there: str, wanted: str) -> str:
 
 
 def _masked(line: str, known: Set[str]) -> str:
+    if _IMAGE_LINE.fullmatch(line) or _PUBLISHED.fullmatch(line):
+        return line
+    is_private = re.search(_PRIVATE_WORD, line, re.IGNORECASE)
+    if not is_private and _PUBLIC_LINE.fullmatch(line):
+        return line
     line = _PRIVATE.sub(rf"\1{_MASK}", line)
 
     def mask(match: re.Match[str]) -> str:
@@ -98,7 +136,8 @@ def _masked(line: str, known: Set[str]) -> str:
             and _BEFORE_A_NAME.search(line[: match.start()])
             and _AFTER_A_NAME.match(line, match.end())
         )
-        harmless = is_name or word in known or _HARMLESS.fullmatch(word.lower())
+        is_address = not is_private and _ADDRESS.fullmatch(word)
+        harmless = is_name or is_address or word in known or _HARMLESS.fullmatch(word.lower())
         return word if harmless else _MASK
 
     return _WORD.sub(mask, line)

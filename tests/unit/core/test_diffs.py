@@ -1,9 +1,12 @@
 """Diffs for people: they say what differs, and no secret."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infisical_iac.core.files import diff
 from infisical_iac.core.rendering import script
@@ -29,7 +32,7 @@ def test_what_only_moved_is_shown() -> None:
         ('    "two fake words"', '-    "*** *** ***"'),
         ("memory: 512m", "-memory: 512m"),
         ('"max-size": "50m", "live-restore": false', '-"max-size": "50m", "live-restore": false'),
-        ("port: 54321", "-port: ***"),
+        ("number: 54321", "-number: ***"),
         ("b2J2aW91c2x5LWZha2Uta2V5IQ==", "-***=="),
         ("b2J2aW91c2x5LWZha2U=", "-***="),
         ("    b2J2aW91c2x5LWZha2U=  ", "-    ***=  "),
@@ -40,6 +43,97 @@ def test_what_only_moved_is_shown() -> None:
 )
 def test_what_may_be_a_secret_is_masked_in_what_was_there(there: str, shown: str) -> None:
     assert diff(there, "").splitlines()[1] == shown
+
+
+_DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    image: staging/infisical:v0.165.16",
+        '    image: "registry.example.com:5000/infisical/infisical:v0.165.16"',
+        f"    image: infisical/infisical:v0.165.16@{_DIGEST}",
+        f'"image": "ghcr.io/zalando/spilo-17@{_DIGEST}",',
+        "image: ghcr.io/zalando/spilo-17:4.0-p3",
+        "image: caddy:2.11.7-alpine",
+        "image: quay.io/keycloak/keycloak:latest",
+        "port: 54321",
+        "    published: 8443",
+        "Port 22022",
+        "http_port = 18080",
+        "version: 3.8",
+        "INFISICAL_VERSION=v0.164.2",
+        "  SITE_URL: https://old.example.com",
+        "SITE_URL=https://old.example.com:8443/",
+        "email ada@example.com",
+        '  "acme_email": "ada.b+c@mail.example.com",',
+        '      - "127.0.0.1:18080:8080"',
+        "    ip saddr 198.51.100.7 accept",
+        "    ip saddr { 203.0.113.0/24, 10.0.0.0/8 } drop",
+    ],
+)
+def test_what_is_no_secret_is_shown_in_what_was_there(line: str) -> None:
+    shown = diff(line, "ip saddr accept drop { },").splitlines()[1]
+    assert shown == f"-{line}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image: me:obviously-fake-secret@registry.example.com/infisical",
+        "image: infisical:v1 obviously-fake-secret",
+        "image: infisical:v1 # obviously-fake-secret",
+        "image: infisical:v1@obviously-fake-secret",
+        "image: infisical:obviously-fake-secret-1",
+        "image: infisical:obviouslyfakesecret",
+        "image: infisical:8obviouslyfakesecret",
+        "image: obviouslyfakesecret",
+        "images: infisical:obviouslyfakesecret",
+        "port: obviously-fake-secret",
+        "port: 1234567890",
+        "support: 54321",
+        "auth_port: 54321",
+        "pin_version: 1.2.3",
+        "version: obviously-fake-secret",
+        "v: v19.12.1984",
+        "requirepass 19.12.1984",
+        "requirepass 10.11.12.13",
+        "REDIS_PASSWORD=10.11.12.13",
+        "redis://:19.12.1984@redis:6379",
+        "SITE_URL: https://me:obviously-fake-secret@old.example.com",
+        "SITE_URL: https://old.example.com/obviously-fake-secret",
+        "SITE_URL: https://old.example.com?token=obviously-fake-secret",
+        "WEBHOOK: https://obviously-fake-secret.example.com",
+        "email: obviously@fake@secret",
+        "email_password: ada@example.com",
+        "user: ada@example.com",
+        '      - "12345:67890"',
+        '      - "me:obviously-fake-secret:8080"',
+    ],
+)
+def test_what_has_the_form_elsewhere_or_more_than_it_is_masked(line: str) -> None:
+    shown = diff(line, "").splitlines()[1]
+    assert "***" in shown
+    for secret in ("obviously", "fake", "12345", "54321", "1984", "11.12", "1.2.3", "67890"):
+        assert secret not in shown
+    assert "@example" not in shown
+
+
+@given(
+    st.one_of(
+        st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=40),
+        st.from_regex(
+            r"[0-9a-z]{20,40}|[0-9A-Za-z._-]{20,40}|v?[0-9][0-9a-zA-Z]{20,40}", fullmatch=True
+        ),
+    ).filter(lambda text: re.search("[A-Za-z].*[0-9].*[A-Za-z]", text)),
+    st.sampled_from(
+        ("{}", "image: {}", "image: infisical:{}", "SITE_URL: https://x:{}@y", "- {}", "port {}")
+    ),
+)
+def test_no_random_secret_is_shown(secret: str, line: str) -> None:
+    shown = diff(line.format(secret), "").splitlines()[1]
+    assert not [word for word in re.findall(r"[A-Za-z0-9+/]{12,}", secret) if word in shown]
 
 
 def test_what_is_wanted_is_shown_as_it_is() -> None:

@@ -142,6 +142,8 @@ def test_what_to_do_is_told_apart_from_what_went_wrong(
         ("https://fake@host: check it", "https://***@host: check it"),
         ("url is 'https://a:fa ke/@host'", "url is 'https://***@host'"),
         ("url is 'anybody:fake@host'", "url is '***@host'"),
+        ("sftp://u1:fake@host:23//x", "sftp://***@host:23//x"),
+        ("'ssh://u1@fa ke@host'", "'ssh://***@host'"),
         ("'HTTPS://a:fake@host' and 'https://b:fake@c'", "'HTTPS://***@host' and 'https://***@c'"),
     ],
 )
@@ -156,6 +158,8 @@ def test_what_logs_in_by_an_address_is_in_no_error(sentence: str, shown: str) ->
         "'registry:5000/postgres:17@sha256:aa' is not here",
         "deploy@db-1 can't be reached: ssh: no route",
         "'sftp:u1@u1.example.com:../x' is no place for a repository",
+        "'sftp://u1@u1.example.com:23//backups' is no place for a repository",
+        "ssh://deploy@db-1:2222 can't be reached: no route",
         "see https://example.com/a and ask ada@example.com: she knows",
         "https://www.npmjs.com/package/@infisical/sdk is not reached",
     ],
