@@ -38,13 +38,13 @@ class BackupSettings(SettingsModel):
     """
 
     backup_random_delay: Annotated[int, within(0, 3600, "choose 0 to 3600 seconds")]
-    """Seconds of which a random part is waited before a backup or drill.
+    """Random delay before a backup or drill, at most this many seconds.
 
     Change: the next `apply` sets the timers.
     """
 
     backup_keep: Keep
-    """Snapshots that stay: the last one of each of so many days, weeks and months.
+    """Snapshots that stay.
 
     Change: the next backup deletes what is surplus, except in targets with `append_only`.
     """

@@ -229,13 +229,13 @@ class Keep(SettingsModel):
     example: ClassVar = {"daily": 7}
 
     daily: int = 0
-    """Days of which the last snapshot stays."""
+    """Number of days: the last snapshot of each stays."""
 
     weekly: int = 0
-    """Weeks of which the last snapshot stays."""
+    """Number of weeks, likewise."""
 
     monthly: int = 0
-    """Months of which the last snapshot stays."""
+    """Number of months, likewise."""
 
     @model_validator(mode="after")
     def _something_stays(self) -> Self:

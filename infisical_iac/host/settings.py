@@ -117,9 +117,9 @@ class HostSettings(SettingsModel):
     """Host [firewall](../operate/firewall.md): `on` drops everything that the settings don't let
     in, for containers too; `off` leaves filtering to others.
 
-    Change: `off` removes the rules, their file and their service. Rules are tried first and taken
-    back if no new SSH connection comes about. `infisical-iac server create` does the same to the
-    firewall at Hetzner Cloud.
+    Change: `off` removes the rules, their file and their service. New rules are tried first,
+    and taken back if no new SSH connection can be made. `infisical-iac server create` does the same
+    to the firewall at Hetzner Cloud.
     """
 
     ssh_networks: _Networks
