@@ -126,8 +126,8 @@ class StackSettings(SettingsModel):
     """Digest of Infisical's image, as `sha256:` and 64 hexadecimal digits; Docker accepts no other
     bytes. Empty: the digest of the release, where it is known.
 
-    Change: together with `infisical_version`. A change of only the digest runs the upgrade procedure
-    too, unless the bytes are the same.
+    Change: together with `infisical_version`. A change of the digest only runs the upgrade
+    procedure too, unless the bytes are the same.
     """
 
     postgres_image: Annotated[str, pinned("postgres:17.11")]
