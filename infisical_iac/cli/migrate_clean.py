@@ -21,6 +21,7 @@ from infisical_iac.migrate.cleaning import (
     MovedFile,
     delete,
     examine,
+    examine_left,
     read_report,
 )
 from infisical_iac.migrate.plan_file import load_key
@@ -79,16 +80,23 @@ def clean(
     read back from Infisical. Ignore rules and examples with the three variables are added, and
     places that still mention the old files are listed.
 
-    Exit status: 0 when every verified file is gone; 2 when some are kept; 1 for an error, or for no
-    to the question.
+    Files with only the variables that a service logs in with stay.
+
+    Exit status: 0 when every other file is gone; 2 when some are kept; 1 for an error, or for no to
+    the question.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, report = read_report(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, report.verified, key, archived=not no_archive)
     plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in sorted(report.unverified))
+    left, changed = examine_left(root, report.for_login, key)
+    plan.examined.kept.extend(changed)
     _show(root, plan)
-    _show_references(root, plan_file, [each.path for each in report.verified])
+    for path in left:
+        echo(printable(f"{path} stays: it has only variables that a service logs in with."))
+    if report.verified:
+        _show_references(root, plan_file, [each.path for each in report.verified])
     if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "

@@ -16,6 +16,7 @@ from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv.languages import LANGUAGES
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
+from infisical_iac.migrate.findings import is_bootstrap
 from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
 
@@ -74,6 +75,11 @@ class MovedFile:
     skipped: tuple[str, ...] = ()
     verified: bool = False
 
+    @property
+    def is_for_login(self) -> bool:
+        """Return whether it has only variables that a service logs in with: these stay files."""
+        return not self.keys and bool(self.skipped) and all(map(is_bootstrap, self.skipped))
+
 
 class Report(BaseModel):
     """The report of `migrate apply`; see `read_report`."""
@@ -87,12 +93,22 @@ class Report(BaseModel):
     @property
     def unverified(self) -> set[str]:
         """Return the paths of files that were not read back whole, everywhere that they go."""
-        return {each.path for each in self.sources if not each.verified}
+        return {each.path for each in self.sources if not each.verified} - {
+            each.path for each in self.for_login
+        }
+
+    @property
+    def for_login(self) -> list[MovedFile]:
+        """Return the files that have only variables that a service logs in with, each once."""
+        others = {each.path for each in self.sources if not each.is_for_login}
+        found = {each.path: each for each in self.sources if each.path not in others}
+        return [*found.values()]
 
     @property
     def verified(self) -> list[MovedFile]:
-        """Return the other files."""
-        return [each for each in self.sources if each.path not in self.unverified]
+        """Return the files of which all was read back."""
+        left = self.unverified | {each.path for each in self.for_login}
+        return [each for each in self.sources if each.path not in left]
 
     def require_recent(self, now: datetime) -> None:
         """Raise FileError unless `migrate verify` found all unchanged within the last hour."""
@@ -125,7 +141,7 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
         raise FileError(f"{root}, which was migrated, is not there: run this where it is")
-    if not report.verified:
+    if not report.verified and (report.unverified or not report.for_login):
         raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
     return root, report
 
@@ -180,6 +196,22 @@ def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: boo
     return found
 
 
+def examine_left(
+    root: Path, files: Iterable[MovedFile], key: bytes
+) -> tuple[list[str], list[KeptFile]]:
+    """Return which files for the login are there as they were, and those that something is with."""
+    left, kept = [], []
+    for file in files:
+        try:
+            _read(root, file, key, deletes=False)
+            left.append(file.path)
+        except FileNotFoundError:
+            continue
+        except UserError as error:
+            kept.append(KeptFile(file.path, str(error)))
+    return left, kept
+
+
 def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
     """Take the file out of git's index and delete it, if it is still the one examined.
 
@@ -200,10 +232,11 @@ def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
     return None
 
 
-def _read(root: Path, file: MovedFile, key: bytes) -> bytes:
+def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> bytes:
     """Return the bytes of the file, which are those that were verified.
 
-    Raises FileNotFoundError if it is gone, and FileError if it may not be deleted.
+    Raises FileNotFoundError if it is gone, and FileError if it has changed or, unless nothing
+    `deletes` it, may not be deleted.
     """
     relative = PurePosixPath(file.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
@@ -224,7 +257,7 @@ def _read(root: Path, file: MovedFile, key: bytes) -> bytes:
         raise FileError(f"it can't be read ({error.strerror}): see who owns it") from None
     if of_bytes(key, data) != file.digest:
         raise FileError("it has changed since it was verified: plan and apply once more")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if deletes and not os.access(path.parent, os.W_OK | os.X_OK):
         raise FileError("its directory can't be written to: see who owns that")
     return data
 

@@ -1,6 +1,7 @@
 """`infisical-iac migrate clean`: the plan, the question, and what is left."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -140,6 +141,56 @@ def test_what_is_not_verified_or_has_changed_is_kept(
     assert {PYTHON, "other/.env"} <= there.keys()
     assert BACKEND not in there
     assert list(archived(tmp_path, KEY)) == [BACKEND]
+
+
+_LOGIN = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=obviously-fake-secret\nNODE_ENV=staging\n"
+_VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
+
+
+def _left_out(root: Path, path: str, *skipped: str) -> MovedFile:
+    """A file of which the plan stores nothing; `migrate apply` does not call it verified."""
+    return replace(verified(root, path), keys=(), skipped=skipped)
+
+
+def test_files_with_only_the_variables_of_the_login_stay_and_are_a_success(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
+    login = "backend/.env.local"
+    write(tmp_path, login, _LOGIN)
+    report(tmp_path, *files, _left_out(tmp_path, login, *_VARIABLES), unverified=(login,))
+    line = f"{login} stays: it has only variables that a service logs in with."
+    for ran in (run(*TO, "--yes"), run(*TO, "--yes")):
+        assert ran.exit_code == 0, ran.output
+        assert line in ran.output.splitlines()
+        assert "is kept" not in ran.output
+    assert (tmp_path / login).read_text() == _LOGIN
+    assert "Nothing to do." in ran.output
+
+
+def test_a_plan_of_such_files_alone_deletes_nothing(tmp_path: Path, run: Clean) -> None:
+    write(tmp_path, ".env.local", _LOGIN)
+    left_out = _left_out(tmp_path, ".env.local", *_VARIABLES)
+    report(tmp_path, left_out, unverified=(".env.local",))
+    ran = run(*TO, "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.endswith("Deleted 0 files.\n")
+    assert (tmp_path / ".env.local").read_text() == _LOGIN
+
+
+@pytest.mark.parametrize(
+    ("skipped", "now"), [((*_VARIABLES, "PORT"), _LOGIN), (_VARIABLES, _LOGIN + "MORE=1\n")]
+)
+def test_such_a_file_with_more_in_it_is_kept(
+    tmp_path: Path, files: list[MovedFile], run: Clean, skipped: tuple[str, ...], now: str
+) -> None:
+    """Another key was left out, or was added since."""
+    login = "backend/.env.local"
+    write(tmp_path, login, _LOGIN)
+    report(tmp_path, *files, _left_out(tmp_path, login, *skipped), unverified=(login,))
+    write(tmp_path, login, now)
+    ran = run(*TO, "--yes")
+    assert ran.exit_code == 2
+    assert f"? {login} is kept" in ran.output
 
 
 def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
