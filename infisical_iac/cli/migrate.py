@@ -15,11 +15,12 @@ from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.init.answers import WORKSPACE_FILE
-from infisical_iac.migrate import fingerprint, git
+from infisical_iac.migrate import fingerprint, git, summary
 from infisical_iac.migrate.findings import shown
-from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all
+from infisical_iac.migrate.summary import SummaryLine
 from infisical_iac.workspace.load import load
 
 
@@ -99,7 +100,9 @@ def scan(
 ) -> None:
     """Find the .env files of each PATH: where they belong, and what a migration would do to them.
 
-    A PATH is a directory, with all directories below it, or a single file. Nothing is changed, and
+    A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
+    come first. Keys that look like plain configuration, or that the sample lacks, are listed once
+    a file; --json has all findings one by one. Nothing is changed, and
     no value is ever shown. With --keys or --json, values are identified by length and by a hash;
     the key of the hash is written to ./migration.key.
 
@@ -111,10 +114,11 @@ def scan(
         key = _key()
         print_data([_data(each, key) for each in sources])
     else:
+        _print_decisions(sources)
         console().print(_table(sources))
         if keys:
             _print_keys(sources, _key())
-        _print_findings(sources)
+        _print_notes(sources)
     ctx.exit(FOUND if _blocking(sources) else 0)
 
 
@@ -178,23 +182,28 @@ def _print_keys(sources: Sequence[Source], key: bytes) -> None:
         console().print(table)
 
 
-def _print_findings(sources: Sequence[Source]) -> None:
-    for each in sources:
-        if each.findings:
-            console().print()
-        for found in each.findings:
-            console().print(_line(found))
-    count = _blocking(sources)
-    told = "Nothing has to be decided before the move."
+def _print_decisions(sources: Sequence[Source]) -> None:
+    lines = [line for each in sources for line in summary.decisions(each.findings)]
+    for line in lines:
+        console().print(_line("✗ ", "red", line))
+    if lines:
+        console().print()
+
+
+def _print_notes(sources: Sequence[Source]) -> None:
+    lines = [line for each in sources for line in summary.notes(each.findings)]
+    if lines:
+        console().print()
+    for line in lines:
+        console().print(_line("· ", "dim", line))
+    count = sum(len(summary.decisions(each.findings)) for each in sources)
+    told = "Nothing has to be decided before the migration."
     if count:
-        told = f"{counted(count, 'finding')} (✗) must be decided before the move."
+        told = f"{counted(count, 'decision')} (✗, at the top) to make before the migration."
     console().print(f"\n{counted(len(sources), 'file')}. {told}")
 
 
-def _line(found: FileFinding) -> Text:
-    place = f"{found.file}:{found.line}" if found.line else found.file
-    about = f"{found.kind} {found.key}".rstrip()
-    line = Text("✗ " if found.blocking else "· ", style="red" if found.blocking else "dim")
-    line.append(printable(place), style="bold")
-    line.append(f" {printable(about)}: ")
-    return line.append(printable(f"{found.message} {found.remedy}"))
+def _line(sign: str, style: str, line: SummaryLine) -> Text:
+    text = Text(sign, style=style)
+    text.append(printable(line.place), style="bold")
+    return text.append(printable(f" {line.about}: {line.text}"))

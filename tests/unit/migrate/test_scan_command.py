@@ -36,7 +36,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_found_is_nothing_to_decide(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 0
-    assert "0 files. Nothing has to be decided before the move." in result.output
+    assert "0 files. Nothing has to be decided before the migration." in result.output
 
 
 def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:
@@ -47,7 +47,27 @@ def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None
     result = run(tmp_path)
     assert result.exit_code == 2
     assert "✗ backend/.env:1 literal-reference A: " in result.output
-    assert "1 finding (✗) must be decided before the move." in result.output
+    assert "1 decision (✗, at the top) to make before the migration." in result.output
+
+
+def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "backend/package.json": '{"dependencies": {"dotenv": "1"}}',
+            "backend/.env": "PORT=3000\nDEBUG=true\nLOG_LEVEL=info\nA=fake-${SECRET}\n",
+            "backend/.env.production": "PORT=3000\n",
+            "backend/.env.example": "A=\n",
+        },
+    )
+    lines = run(tmp_path).output.splitlines()
+    assert lines[0].startswith("✗ backend/.env:4 literal-reference A: ")
+    assert [line.partition(":")[0] for line in lines if " plain-configuration" in line] == [
+        "· backend/.env plain-configuration",
+        "· backend/.env.production",  # one key, with its line
+    ]
+    (named,) = [line for line in lines if line.startswith("· backend/.env not-in-sample")]
+    assert "PORT, DEBUG and LOG_LEVEL are not in the sample" in named
 
 
 def test_a_missing_workspace_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""Findings as lines for people: grouped, in order, and without loss."""
+
+from infisical_iac.migrate.summary import decisions, explain, notes
+from tests.unit.migrate.moving import finding
+
+
+def test_findings_on_one_key_are_one_decision_with_all_kinds() -> None:
+    found = [
+        finding("undefined-reference", blocking=True, line=3),
+        finding("grammars-disagree", blocking=True, line=3),
+        finding("trimmed", blocking=True, line=4, key="OTHER"),
+        finding("resolved", line=3),
+    ]
+    first, second = decisions(found)
+    assert (first.place, first.about) == (
+        "backend/.env:3",
+        "undefined-reference, grammars-disagree FAKE",
+    )
+    assert (second.place, second.about) == ("backend/.env:4", "trimmed OTHER")
+    assert [line.about for line in notes(found)] == ["resolved FAKE"]
+
+
+def test_each_sentence_is_said_once() -> None:
+    assert explain([finding("trimmed"), finding("nul")]) == "It is odd. Look."
+
+
+def test_many_plain_keys_of_a_file_are_one_line_that_counts_the_rest() -> None:
+    found = [finding("plain-configuration", key=f"K{n}", line=n) for n in range(1, 15)]
+    (line,) = notes([*found])
+    assert line.place == "backend/.env"
+    assert line.text.startswith("K1, K2, K3, K4, K5, K6, K7, K8, K9, K10 and 4 more look like")
