@@ -1,9 +1,11 @@
 """Read a project by its slug, and the folders and secrets of an environment."""
 
 from typing import Any
+from urllib.parse import quote
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather_by
+from infisical_iac.core.errors import ApiError
 
 Json = dict[str, Any]
 
@@ -65,3 +67,24 @@ def secrets(
     }
     listed: list[Json] = client.get("/api/v4/secrets", params=query)["secrets"]
     return listed
+
+
+def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
+    """Return whether the client may see a secret of a folder, whether or not it is there.
+
+    The list of a folder that the client may not see is empty, as that of an empty folder. Asked for
+    one secret, the server answers 403 before it looks for it (measured), and 404 for none.
+    """
+    query = {
+        "projectId": project,
+        "environment": environment,
+        "secretPath": folder,
+        "viewSecretValue": "false",
+    }
+    try:
+        client.get(f"/api/v4/secrets/{quote(name, safe='')}", params=query)
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return error.status == 404
+    return True

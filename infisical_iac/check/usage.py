@@ -125,18 +125,72 @@ class Held(NamedTuple):
     given: Collection[str]
 
 
-def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Iterator[CheckFinding]:
+Place = tuple[str, str]
+"""An environment and a folder."""
+
+
+def doubtful(
+    held: Mapping[str, Held], names: Names, workspace: Workspace
+) -> Iterator[tuple[Place, str]]:
+    """Yield the folders that look empty and should not be, each with a key that is needed there.
+
+    A folder that may not be seen looks empty too.
+    """
+    yet: set[Place] = set()
+    for name, (usage, given) in held.items():
+        needed = sorted(key for key in usage.needed if not is_given(key) and key not in given)
+        for slug, keys in _found(name, names, workspace).items():
+            lacking = [key for key in needed if key not in keys]
+            places = [(slug, folder) for folder in _folders(name, workspace)]
+            for place in places if lacking else ():
+                if not names.get(place) and place not in yet:
+                    yet.add(place)
+                    yield place, lacking[0]
+
+
+def hidden(unseen: Collection[Place]) -> Iterator[CheckFinding]:
+    """Yield the folders whose secrets the login may not see."""
+    environments: dict[str, list[str]] = {}
+    for slug, folder in sorted(unseen):
+        environments.setdefault(folder, []).append(slug)
+    for folder, slugs in environments.items():
+        message = (
+            f"The login may not see the secrets of {folder} in {' and '.join(slugs)}, so nothing "
+            "was compared there. Use an identity that may see the names of all secrets."
+        )
+        yield CheckFinding("not-seen", folder, "", message)
+
+
+def _folders(service: str, workspace: Workspace) -> tuple[str, ...]:
+    return (workspace.services[service].folder, *workspace.services[service].imports)
+
+
+def _found(service: str, names: Names, workspace: Workspace) -> dict[str, set[str]]:
+    """Return the keys that a service finds, by environment."""
+    folders = _folders(service, workspace)
+    return {
+        each.slug: {key for folder in folders for key in names.get((each.slug, folder), ())}
+        for each in workspace.environments
+    }
+
+
+def missing(
+    held: Mapping[str, Held],
+    names: Names,
+    workspace: Workspace,
+    unseen: Collection[Place] = (),
+) -> Iterator[CheckFinding]:
     """Yield the keys that a service can't do without, and that an environment of it lacks.
 
     Keys that it can do without are told by a note.
+
+    Args:
+        unseen: the folders that may not be seen. Nobody knows what a service lacks that reads one.
     """
     for name, (usage, given) in held.items():
-        service = workspace.services[name]
-        folders = (service.folder, *service.imports)
-        there = {
-            each.slug: {key for at in folders for key in names.get((each.slug, at), ())}
-            for each in workspace.environments
-        }
+        blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
+        found = _found(name, names, workspace)
+        there = {slug: keys for slug, keys in found.items() if slug not in blind}
         for key, place in sorted(usage.needed.items()):
             lacking = [slug for slug, keys in there.items() if key not in keys]
             if lacking and not is_given(key) and key not in given:
@@ -145,6 +199,8 @@ def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Ite
                     "Infisical, or give it a default here."
                 )
                 yield CheckFinding("missing-key", place, key, message)
+        if blind:
+            continue
         nowhere = usage.optional.difference(*there.values())
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
             message = f"{name} reads {', '.join(left)} too, and can do without: not in Infisical."

@@ -1,19 +1,22 @@
 """`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.table import Table
 from rich.text import Text
 
+from infisical_iac.api.contents import is_visible
+from infisical_iac.api.lists import gather_by
 from infisical_iac.check import model, usage
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import printable
+from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import verify
@@ -114,34 +117,66 @@ def check(
     """
     if offline and fix:
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
-    project, names = "", None
+    project, seen = "", None
     if offline:
-        workspace = load(workspace_file or Path(WORKSPACE_FILE))
+        looked = Repository(repository, load(workspace_file or Path(WORKSPACE_FILE)))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
             workspace = reached.desired
             project = verify.project_id(reached.client, workspace.project.slug)
-            names = _names(reached, project)
-        if fix and (written := complete(repository, workspace, project, reached.address)):
-            echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
-    looked = Repository(repository, workspace)
-    judged = model.judge(_findings(looked, project, names), looked.exceptions(), model.NAME)
+            names, refused = _names(reached, project)
+            if fix and (written := complete(repository, workspace, project, reached.address)):
+                echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
+            looked = Repository(repository, workspace)
+            seen = _Seen(names, _unseen(reached, project, looked, names, refused))
+    judged = model.judge(_findings(looked, project, seen), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
-    show(looked, judged, is_compared=names is not None)
+    show(looked, judged, is_compared=seen is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
-def _names(reached: Reached, project: str) -> Names:
-    """Return the names of secrets, by environment and folder. Raises UserError."""
+class _Seen(NamedTuple):
+    """The names of secrets, and the folders that may not be seen."""
+
+    names: Names
+    unseen: Collection[usage.Place]
+
+
+def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
+    """Return the names of secrets by environment and folder, and the environments that refuse them.
+
+    Raises UserError.
+    """
+    refused: set[str] = set()
 
     def listed(slug: str) -> list[tuple[str, str]]:
         with verify.asking(slug):
-            return holdings.in_environment(reached.client, project, slug)
+            try:
+                return holdings.in_environment(reached.client, project, slug)
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                refused.add(slug)
+                return []
 
-    return holdings.collect([each.slug for each in reached.desired.environments], listed)
+    slugs = [each.slug for each in reached.desired.environments]
+    return holdings.collect(slugs, listed), refused
 
 
-def _findings(looked: Repository, project: str, names: Names | None) -> list[CheckFinding]:
+def _unseen(
+    reached: Reached, project: str, looked: Repository, names: Names, refused: Collection[str]
+) -> set[usage.Place]:
+    """Return the folders that may not be seen, of those that services should find keys in."""
+
+    def is_hidden(asked: tuple[usage.Place, str]) -> bool:
+        (slug, folder), key = asked
+        return slug in refused or not is_visible(reached.client, project, slug, folder, key)
+
+    asked = [*usage.doubtful(looked.held, names, looked.workspace)]
+    return {place for (place, _), found in gather_by(asked, is_hidden).items() if found}
+
+
+def _findings(looked: Repository, project: str, seen: _Seen | None) -> list[CheckFinding]:
     found = [*looked.files(), *looked.starts(project)]
     held = looked.held
     for name, (reads, _) in held.items():
@@ -154,7 +189,8 @@ def _findings(looked: Repository, project: str, names: Names | None) -> list[Che
     found += (
         CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
     )
-    if names is not None:
-        found += usage.missing(held, names, looked.workspace)
-        found += usage.left_over(held, looked.elsewhere(), names, looked.workspace)
+    if seen is not None:
+        found += usage.hidden(seen.unseen)
+        found += usage.missing(held, seen.names, looked.workspace, seen.unseen)
+        found += usage.left_over(held, looked.elsewhere(), seen.names, looked.workspace)
     return found

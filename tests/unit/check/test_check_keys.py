@@ -1,9 +1,15 @@
 """The keys that code reads, compared with the names that Infisical has."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
+
+from infisical_iac.api.client import Client
 from infisical_iac.check import usage
 from infisical_iac.check.model import CheckFinding
+from infisical_iac.cli import check
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 
@@ -133,3 +139,83 @@ def test_words_in_quotes_may_be_keys_where_names_are_put_together(tmp_path: Path
     found = _left_over(tmp_path, {"backend/src/app.ts": code, "backend/a.py": "D = 'D'"}, names)
     assert [each.key for each in found] == ["C"]
     assert all(each.is_note for each in found)
+
+
+_UNSEEN = {("development", "/backend"), ("production", "/backend")}
+
+
+def test_what_may_not_be_seen_is_not_called_missing(tmp_path: Path) -> None:
+    """The list of a folder that the login may not see is empty."""
+    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).held
+    assert list(usage.missing(held, {}, WORKSPACE, _UNSEEN)) == []
+    (finding,) = usage.hidden(_UNSEEN)
+    assert (finding.kind, finding.place, finding.is_note) == ("not-seen", "/backend", False)
+    assert finding.message.startswith(
+        "The login may not see the secrets of /backend in development and production"
+    )
+
+
+def test_an_environment_that_is_seen_is_compared_all_the_same(tmp_path: Path) -> None:
+    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).held
+    names = {("production", "/backend"): ["A"]}
+    (finding,) = usage.missing(held, names, WORKSPACE, {("development", "/backend")})
+    assert finding.message.startswith("backend reads B, which is not in production.")
+
+
+def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path) -> None:
+    held = plant(tmp_path, GOOD | _reads("A", "B", "PORT"), git=False).held
+    names = _names({"/backend": ["A"]}, {"/backend": ["A", "B"]})
+    assert list(usage.doubtful(held, names, WORKSPACE)) == [(("development", "/shared"), "B")]
+    assert list(usage.doubtful(held, {}, WORKSPACE)) == [
+        (("development", "/backend"), "A"),
+        (("development", "/shared"), "A"),
+        (("production", "/backend"), "A"),
+        (("production", "/shared"), "A"),
+    ]
+
+
+class _Server:
+    """Lists nothing, and answers 403 for a secret of what `may_see` does not have, else 404."""
+
+    def __init__(self, *may_see: tuple[str, str], refuses: str = "") -> None:
+        self.may_see, self.refuses = may_see, refuses
+        self.asked: list[str] = []
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        assert query["viewSecretValue"] == "false"
+        if request.url.path == "/api/v4/secrets":
+            if query["environment"] == self.refuses:
+                return _refusal(403, "PermissionDenied")
+            return httpx.Response(200, json={"secrets": [], "imports": []})
+        self.asked.append(f"{query['environment']} {query['secretPath']} {request.url.path}")
+        seen = (query["environment"], query["secretPath"]) in self.may_see
+        return _refusal(*((404, "NotFound") if seen else (403, "PermissionDenied")))
+
+
+def _refusal(status: int, error: str) -> httpx.Response:
+    return httpx.Response(status, json={"statusCode": status, "message": "no", "error": error})
+
+
+def _unseen(root: Path, server: _Server) -> set[usage.Place]:
+    client = Client("http://fake", httpx.MockTransport(server.handle), "token")
+    reached: Any = SimpleNamespace(client=client, desired=WORKSPACE)
+    looked = plant(root, GOOD | _reads("A"), git=False)
+    names, refused = check._names(reached, "project-1")
+    return check._unseen(reached, "project-1", looked, names, refused)
+
+
+def test_an_empty_folder_is_told_from_one_that_may_not_be_seen(tmp_path: Path) -> None:
+    """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
+    server = _Server(("development", "/backend"), ("development", "/shared"))
+    assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
+    assert "development /backend /api/v4/secrets/A" in server.asked
+
+
+def test_an_environment_that_is_refused_whole_may_not_be_seen(tmp_path: Path) -> None:
+    everything = [
+        (slug, at) for slug in ("development", "production") for at in ("/backend", "/shared")
+    ]
+    server = _Server(*everything, refuses="production")
+    assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
+    assert not [each for each in server.asked if each.startswith("production")]
