@@ -20,6 +20,7 @@ from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedFinding
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
+from infisical_iac.migrate.summary import explain
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -55,9 +56,9 @@ def plan(
     """Write a plan of what goes from the .env files of each PATH to which place in Infisical.
 
     The plan has a decision for each key: change those that you don't agree with, and make those
-    that are undecided. When you plan again, your decisions on unchanged keys are kept, and a file
-    is read by the grammar that you wrote. No value is in the plan, nor shown. Nothing is changed in
-    Infisical.
+    that are undecided. They are printed first, each with the edit for each outcome. When you plan
+    again, your decisions on unchanged keys are kept, and a file is read by the grammar that you
+    wrote. No value is in the plan, nor shown. Nothing is changed in Infisical.
 
     Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
     1 for an error.
@@ -84,7 +85,7 @@ def plan(
         print_data(_data(made, compared))
     else:
         show(_lines(made, compared))
-        told = "decide what is marked with ?" if undecided else "review it"
+        told = "decide what is marked with ? at the top" if undecided else "review it"
         echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
@@ -119,11 +120,14 @@ def _undecided(made: MigrationPlan) -> Iterator[str]:
 
 
 def _told(findings: Sequence[PlannedFinding]) -> str:
-    blocking = (each for each in findings if each.kind in BLOCKING)
-    return " ".join(f"{each.message} {each.remedy}" for each in blocking)
+    return explain([each for each in findings if each.kind in BLOCKING])
 
 
 def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
+    undecided = [*_undecided(made)]
+    yield from undecided
+    if undecided:
+        yield ""
     for source in made.sources:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
         skipped = sum(each.decision == "skip" for each in source.keys.values())
@@ -136,10 +140,9 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         for each in compared.changed
     )
     yield from (f"  {each} is only in Infisical, and stays" for each in compared.only_there)
-    yield from _undecided(made)
     yield (
         f"{len(compared.new)} new, {len(compared.same)} the same, {len(compared.changed)} changed, "
-        f"{len(compared.only_there)} only in Infisical, {len(list(_undecided(made)))} to be decided"
+        f"{len(compared.only_there)} only in Infisical, {len(undecided)} to be decided"
     )
 
 

@@ -218,7 +218,7 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
                 f"{found.title} reads it in {environment} too, and only here are "
                 f"{', '.join(named)}; it goes to one environment alone.",
                 f"Add what {environment} needs to {posixpath.basename(there[0].path)} and plan "
-                "again, or decide `store`.",
+                f"again, or leave {environment} without them: `decision: store` on this file.",
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from itertools import islice
 from typing import NamedTuple
 
-from infisical_iac.dotenv import Finding, Reading, read
+from infisical_iac.dotenv import Finding, Reading, grammar, read
 from infisical_iac.migrate import multiline_keys
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import SAMPLES, words
@@ -122,14 +122,17 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
     if kept != value:
         yield (
             "trimmed",
-            f"Infisical trims values: blanks at its ends ({len(value) - len(kept)}) would be lost.",
-            "Store it without them, or as base64 that the code decodes.",
+            f"Infisical trims values: of {len(value)} characters, blanks at its ends too, "
+            f"{len(kept)} would be stored.",
+            "Write it without the blanks, or as base64 that the code decodes.",
         )
     if REFERENCE.search(value):
         yield (
             "literal-reference",
-            "It holds ${…} as text, which Infisical replaces whenever it is read expanded.",
-            "Allow it with --allow-literal-references: the loaders read it unexpanded.",
+            f"Its {len(value)} characters hold ${{…}} as text, which Infisical replaces whenever "
+            "it is read expanded.",
+            "Keep the text, which the loaders read unexpanded: `decision: store-literal`, or "
+            "--allow-literal-references for all of them; leave it out: `decision: skip`.",
         )
     if "\0" in value:
         yield "nul", "It has a NUL, which no process can be given.", "Store it as base64."
@@ -145,8 +148,8 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
         yield (
             "reserved-name",
             "It changes how programs run, or where they connect to, so the loaders withhold it.",
-            "Skip it and set it where the process is started, or store it and name it in `allow` "
-            "of .infisical.json.",
+            "Set it where the process is started: `decision: skip`; or name it in `allow` of "
+            ".infisical.json: `decision: store`.",
         )
     elif value and is_plain(key, value):
         yield (
@@ -208,30 +211,72 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     """Yield a finding for each key that one of `others` reads otherwise than `reading`."""
     if reading.error:
         return  # that is told already, and no key could agree
-    readings = [multiline_keys.drop_pem_pieces(read(data, grammar), data) for grammar in others]
+    readings = [multiline_keys.drop_pem_pieces(read(data, each), data) for each in others]
     able = [each for each in readings if not each.error]
     lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
-    remedy = "Say in the plan which grammar counts, or quote it so that all read the same."
     for key, line in lines.items():
         own, own_length = reading.values.get(key), _length(reading.values.get(key))
-        told = []
+        told, differing = [], []
         for each in able:
             other = each.values.get(key)
             if other != own:
                 length = _length(other)
                 is_as_long = own is not None and length == own_length
                 told.append(f"{each.grammar} {'other ones' if is_as_long else length}")
+                differing.append(each)
         if told:
             # It may be printed whichever of the readings is right.
             values = [each.values[key] for each in (reading, *able) if key in each.values]
             name = key if all(shown(key, each) for each in values) else ""
             message = f"{reading.grammar} {own_length}, {', '.join(told)}."
+            edits = _edits(key, reading, differing)
+            remedy = f"{edits} Or quote it so that all read the same."
             yield Finding(line, "grammars-disagree", name, message, remedy)
     for each in readings:
         if each.error:
             message = f"{each.grammar}, which may read it too, refuses the file: {each.error}"
             remedy = "Set it right if the service reads it so."
             yield Finding(0, "refused-by-another", "", message, remedy)
+
+
+def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
+    """Return a finding on an undefined reference, with the outcomes by length and their edits."""
+    plain = read(data, grammar(reading.grammar).uninterpolated or "dotenv")
+    plain = multiline_keys.drop_pem_pieces(plain, data)
+    own, other = reading.values.get(found.key), plain.values.get(found.key)
+    if plain.error or own is None or other in (None, own):
+        return found
+    lengths = f"{reading.grammar} {_length(own)}, {plain.grammar} {_length(other)}."
+    edits = _edits(found.key, reading, [plain])
+    return found._replace(message=f"{found.message} {lengths}", remedy=f"{found.remedy} {edits}")
+
+
+def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
+    """Return the edit of the plan that keeps each reading of a value, a sentence for all."""
+    value, edits = own.values.get(key), []
+    if value is None:
+        edits.append(f"leave it out, as {own.grammar} does: `decision: store` on this file")
+    elif trimmed(value) == value:
+        decision = "store-literal" if REFERENCE.search(value) else "store"
+        is_replaced = any(not _is_as_written(key, each) for each in others)
+        is_text = is_replaced and _is_as_written(key, own)
+        named = "the text as written" if is_text else f"{own.grammar}'s"
+        edits.append(f"keep {named}: `decision: {decision}`")
+    # Of readings that are the same, one is enough.
+    for each in {other.values.get(key): other for other in reversed(others)}.values():
+        if key not in each.values:
+            edits.append(f"leave it out, as {each.grammar} does: `decision: skip`")
+            continue
+        is_as_written = _is_as_written(key, each) and not _is_as_written(key, own)
+        named = "the text as written" if is_as_written else f"{each.grammar}'s"
+        edits.append(f"keep {named}: `grammar: {each.grammar}` on this file, then plan again")
+    told = "; ".join(edits)
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def _is_as_written(key: str, reading: Reading) -> bool:
+    """Return whether a grammar replaces nothing in the value of a key."""
+    return all(each.value == each.written for each in reading.entries if each.key == key)
 
 
 def _length(value: str | None) -> str:
@@ -284,8 +329,10 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
             yield from _tell(
                 group,
                 "same-target",
-                "Has another value in {others}, and both go to the same place.",
-                "Say in the plan which file counts.",
+                "Has {length} characters here, another value in {others}, and both go to the same "
+                "place.",
+                "Keep the one of this file: `decision: store` here, `decision: skip` there; or the "
+                "other way round.",
             )
     given = (each for each in known if each.value)
     for group in _grouped(given, lambda each: (each.source.environment, each.key)):
@@ -334,7 +381,10 @@ def _differ(group: Sequence[_Place]) -> bool:
 def _tell(
     group: Sequence[_Place], kind: str, message: str, remedy: str, *, names: bool = False
 ) -> Iterator[FileFinding]:
-    """Yield the finding at each place of a group; `{others}` in it are the other places."""
+    """Yield the finding at each place of a group.
+
+    In its message `{others}` are the other places, `{length}` is that of the value.
+    """
     same_key = Counter(each.key for each in group)
     for each in group:
         others = (
@@ -347,5 +397,6 @@ def _tell(
         more = len(group) - (same_key[each.key] if names else 1) - len(named)
         told = " and ".join([*named, *([f"{more} more"] if more else [])])
         name = shown(each.key, each.value)
-        finding = Finding(each.line, kind, name, message.format(others=told), remedy)
+        written = message.format(others=told, length=len(each.value))
+        finding = Finding(each.line, kind, name, written, remedy)
         yield FileFinding.of(each.source.path, finding)

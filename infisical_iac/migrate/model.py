@@ -76,8 +76,17 @@ class FileFinding:
 
     @classmethod
     def of(cls, file: str, finding: Finding) -> Self:
-        """Return a finding of a grammar, or of this package, in its file."""
-        return cls(file, *finding, finding.kind in BLOCKING)
+        """Return a finding of a grammar, or of this package, in its file.
+
+        A remedy for what blocks names what to write into the plan.
+        """
+        blocks = finding.kind in BLOCKING
+        if blocks and "`decision: " not in finding.remedy:
+            place = "" if finding.line else " on this file"
+            again = " Or" if "plan again" in finding.remedy else " Then plan again, or"
+            remedy = f"{finding.remedy}{again} leave it out: `decision: skip`{place}."
+            finding = finding._replace(remedy=remedy)
+        return cls(file, *finding, blocks)
 
 
 @dataclass(frozen=True)

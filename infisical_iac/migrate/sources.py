@@ -21,7 +21,14 @@ from infisical_iac.migrate.cascades import (
     read_in,
 )
 from infisical_iac.migrate.find import Content, service_of
-from infisical_iac.migrate.findings import compare_files, disagreements, drift, of_entries, shown
+from infisical_iac.migrate.findings import (
+    compare_files,
+    disagreements,
+    drift,
+    of_entries,
+    shown,
+    with_outcomes,
+)
 from infisical_iac.migrate.git import repository_of, tracked
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
@@ -89,7 +96,7 @@ def source(
     place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace)
     if problem:
-        remedy = "Set it right, or leave the file out."
+        remedy = "Correct it."
         found = [Finding(0, "unreadable-file", "", problem, remedy)]
         layered = Layered(Reading(place.grammar, (), (), problem), {})
     else:
@@ -130,15 +137,19 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
         )
         remedy = "Compare with what the service sees, above all where grammars disagree."
         found.append(Finding(0, "nearest-grammar", "", known, remedy))
+    disagreeing = [*disagreements(data, reading, choice.others)]
+    disputed = {each.line for each in disagreeing}  # the outcomes are in those findings
     for each in reading.findings:
         refuses = bool(reading.error) and each.message == reading.error
+        if each.kind == "undefined-reference" and each.line not in disputed:
+            each = with_outcomes(each, data, reading)
         if each.kind != "interpolated":  # what is stored of it is told with its other findings
             kind = "unreadable-file" if refuses else each.kind
             key = shown(each.key, values.get(each.key, ""))
             found.append(each._replace(kind=kind, key=key))
     found += of_entries(reading)
     found += overridden(layered)
-    found += disagreements(data, reading, choice.others)
+    found += disagreeing
     return found
 
 
@@ -149,7 +160,10 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
         yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:
         message = f"Its name is of none of the environments {', '.join(slugs)}."
-        remedy = "Say in the plan which it is of, or leave the file out."
+        remedy = (
+            "Write one as `environment`, and `decision: store`, on this file; or leave it out: "
+            "`decision: skip`."
+        )
         yield Finding(0, "no-environment", "", message, remedy)
     if is_tracked:
         message = "Git tracks it: its values are in every clone and in the history."

@@ -36,8 +36,11 @@ class SummaryLine(NamedTuple):
 
 def explain(found: Sequence[FileFinding] | Sequence[PlannedFinding]) -> str:
     """Return what findings on one key say, and then each remedy once."""
+    kinds = {each.kind for each in found}
+    # With the choice between grammars, that of defining a name is made too.
+    covered = {"undefined-reference"} if "grammars-disagree" in kinds else set()
     messages = dict.fromkeys(each.message for each in found)
-    remedies = dict.fromkeys(each.remedy for each in found)
+    remedies = dict.fromkeys(each.remedy for each in found if each.kind not in covered)
     return " ".join([*messages, *remedies])
 
 

@@ -1,7 +1,9 @@
 """Test what is told where grammars read a file differently."""
 
+import pytest
+
 from infisical_iac.dotenv import read
-from infisical_iac.migrate.findings import disagreements
+from infisical_iac.migrate.findings import disagreements, with_outcomes
 
 
 def test_grammars_that_disagree_are_told_by_lengths() -> None:
@@ -32,3 +34,42 @@ def test_another_grammar_that_refuses_the_file_is_told_once() -> None:
 def test_of_a_refused_file_nothing_more_is_told() -> None:
     data = b'A=fake\nB="fake\n'
     assert not list(disagreements(data, read(data, "compose"), ["dotenv"]))
+
+
+@pytest.mark.parametrize(
+    ("data", "own", "other", "mine", "theirs"),
+    [
+        ("A=fake$name", "compose", "dotenv", "compose's: `decision: store`", "the text as written"),
+        ("A=fake#fake", "dotenv", "compose", "dotenv's: `decision: store`", "compose's"),
+        (
+            "A='fake${B}'",
+            "dotenv",
+            "dotenv-expand",
+            "the text as written: `decision: store-literal`",
+            "dotenv-expand's",
+        ),
+    ],
+)
+def test_each_reading_is_told_with_the_edit_that_keeps_it(
+    data: str, own: str, other: str, mine: str, theirs: str
+) -> None:
+    (found,) = disagreements(data.encode(), read(data.encode(), own), [other])
+    assert found.remedy.startswith(
+        f"Keep {mine}; keep {theirs}: `grammar: {other}` on this file, then plan again."
+    )
+
+
+def test_readings_that_are_the_same_are_one_choice() -> None:
+    data = b"A=fake#secret\n"
+    (found,) = disagreements(data, read(data, "dotenv"), ["python-dotenv", "compose"])
+    assert found.remedy.count("`grammar: ") == 1
+
+
+def test_an_undefined_reference_is_told_with_both_outcomes() -> None:
+    data = b"A=fake$name\n"
+    reading = read(data, "compose")
+    (found,) = (each for each in reading.findings if each.kind == "undefined-reference")
+    told = with_outcomes(found, data, reading)
+    assert "compose reads 4 characters, dotenv reads 9 characters" in told.message
+    assert "keep the text as written: `grammar: dotenv` on this file" in told.remedy
+    assert "name" not in told.message.removeprefix(found.message) + told.remedy

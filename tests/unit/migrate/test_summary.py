@@ -1,5 +1,11 @@
 """Findings as lines for people: grouped, in order, and without loss."""
 
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.dotenv import Finding
+from infisical_iac.migrate.model import BLOCKING, FileFinding
 from infisical_iac.migrate.summary import decisions, explain, notes
 from tests.unit.migrate.moving import finding
 
@@ -29,3 +35,17 @@ def test_many_plain_keys_of_a_file_are_one_line_that_counts_the_rest() -> None:
     (line,) = notes([*found])
     assert line.place == "backend/.env"
     assert line.text.startswith("K1, K2, K3, K4, K5, K6, K7, K8, K9, K10 and 4 more look like")
+
+
+def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:
+    define = replace(finding("undefined-reference"), remedy="Define it.")
+    assert explain([define, finding("grammars-disagree")]) == "It is odd. Look."
+    assert explain([define]) == "It is odd. Define it."
+
+
+@pytest.mark.parametrize("kind", sorted(BLOCKING))
+def test_what_blocks_names_the_edit_of_the_plan(kind: str) -> None:
+    of_key = FileFinding.of("backend/.env", Finding(3, kind, "FAKE", "It is odd.", "Mend it."))
+    of_file = FileFinding.of("backend/.env", Finding(0, kind, "", "It is odd.", "Mend it."))
+    assert of_key.remedy == "Mend it. Then plan again, or leave it out: `decision: skip`."
+    assert of_file.remedy.endswith("`decision: skip` on this file.")
