@@ -56,6 +56,8 @@ def apply(
     The proof is written to migration-report.html and migration-report.json there, without any
     value. Once all is proven, the .infisical.json of each service gets what it lacks.
 
+    Values that programs read differently are listed with the reading that you decided on.
+
     Exit status: 0 if every value came back byte for byte; 2 if some differ or wait for an approval;
     1 for an error.
     """
@@ -135,4 +137,15 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
     held = sum(each["holds"] for each in data["secrets"])
     total = counted(len(data["secrets"]), "secret")
     sign = "✓" if data["outcome"] == "proven" else "✗"
-    yield f"{sign} {held} of {total} read back byte for byte from {plan.project}"
+    chosen = data["as_decided"]
+    if not chosen:
+        yield f"{sign} {held} of {total} read back byte for byte from {plan.project}"
+        return
+    rest = len(data["secrets"]) - len(chosen)
+    told = f"{rest} byte for byte, {len(chosen)} as decided"
+    yield f"{sign} {held} of {total} read back from {plan.project}: {told}"
+    for each in chosen:
+        yield (
+            f"  {each['file']}:{each['line']} {each['key']}: {each['length']} bytes, as "
+            f"{each['grammar']} reads it; other programs read it differently"
+        )

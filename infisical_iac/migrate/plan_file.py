@@ -24,13 +24,15 @@ _HEAD = """\
 # a value has its length in bytes and a hash, whose key is in migration.key beside it; so has a
 # file.
 #
-#   store           the value goes into Infisical
-#   store-resolved  so does what its references to other names give, which is what the app sees
-#   store-literal   so does a value with ${...} in it, which Infisical would replace if it is read
-#                   expanded; the loaders read it unexpanded
+#   store           the value goes into Infisical, as the file's grammar reads it
+#   store-resolved  the same of a value that refers to other names, with what takes their place
+#   store-literal   the same of a value with ${NAME} in it as text, which Infisical would replace
+#                   if it is read expanded; the loaders read it unexpanded
 #   skip            it stays where it is
 #   undecided       write one of the others: nothing is written as long as this stands anywhere
 #
+# `grammar` says how the file is read. For the text as written, with each $ in it, write another
+# one such as dotenv, then plan again.
 # `decision: skip` on a source leaves the whole file out.
 """
 

@@ -87,6 +87,12 @@ def refusal(decision: Decision, key: str, value: str) -> str:
         return f"{why}; decide `skip`, or change the file and plan again"
     if REFERENCE.search(value) and decision != "store-literal":
         return "has ${…}, which Infisical would replace; decide `store-literal` or `skip`"
+    if decision == "store-literal" and not REFERENCE.search(value):
+        # It would pass for the text as written, which is for the file's grammar to give.
+        return (
+            "has no ${…} that `store-literal` could keep; decide `store` for the value as the "
+            "file's grammar reads it, or write another `grammar` on the file and plan again"
+        )
     return ""
 
 

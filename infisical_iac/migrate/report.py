@@ -28,6 +28,9 @@ STATES: Mapping[State, str] = {
 }
 """The meaning of each state, in words that follow a number."""
 
+# Of findings on a value that is one of several readings of its line, as a person decided.
+_DISPUTED = frozenset({"grammars-disagree", "undefined-reference"})
+
 Outcome = Literal["proven", "pending", "differs"]
 
 
@@ -68,6 +71,7 @@ def build(
         "note": note,
         "counts": dict(Counter(each["state"] for each in secrets)),
         "differences": [each for each in secrets if not each["holds"]],
+        "as_decided": list(_chosen_readings(plan)),
         "secrets": secrets,
         "skipped": list(_skipped(plan)),
         "sources": [_source(each, proven) for each in plan.sources],
@@ -134,6 +138,15 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
         "keys": keys,
         "skipped": [name for name in source.keys if name not in keys],
     }
+
+
+def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
+    """Yield the stored values that are another one for another program, with the grammar chosen."""
+    for source in plan.sources:
+        for name, key in source.stored.items():
+            if not _DISPUTED.isdisjoint(_kinds(key)):
+                place = {"file": source.path, "line": key.line, "key": name}
+                yield {**place, "grammar": source.grammar, "length": key.length}
 
 
 def _skipped(plan: MigrationPlan) -> Iterator[dict[str, Any]]:

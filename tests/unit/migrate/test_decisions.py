@@ -99,6 +99,14 @@ def test_a_literal_reference_may_be_stored_as_such() -> None:
     assert planning.refusal("store-literal", "FAKE", "fake ${OTHER}") == ""
 
 
+@pytest.mark.parametrize("value", ["fake$name", "fake", "fake ${NAME:-other}"])
+def test_store_literal_is_refused_where_it_would_pass_for_the_text(value: str) -> None:
+    told = planning.refusal("store-literal", "FAKE", value)
+    assert "decide `store`" in told
+    assert "`grammar`" in told
+    assert "fake" not in told
+
+
 def test_what_is_undecided_is_refused() -> None:
     assert "write its decision into the plan" in planning.refusal("undecided", "FAKE", "fake")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.cli import migrate_apply
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import report
 from infisical_iac.migrate.apply import State
@@ -128,3 +129,26 @@ def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
 def test_a_place_that_can_not_be_written_to_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be written"):
         report.write(_build([]), tmp_path / "missing")
+
+
+@pytest.mark.parametrize("kind", ["grammars-disagree", "undefined-reference"])
+def test_a_value_with_several_readings_is_reported_with_the_one_that_was_decided(kind: str) -> None:
+    proofs = [Proof(secret("A"), "same", "same"), Proof(secret("B"), "same", "same")]
+    plan = _plan(A="store", B="store", C="skip")
+    found = (PlannedFinding(line=3, kind=kind, message="It is odd.", remedy="Look."),)
+    keys = plan.sources[0].keys
+    disputed = {each: keys[each].model_copy(update={"findings": found}) for each in ("A", "C")}
+    source = plan.sources[0].model_copy(update={"keys": {**keys, **disputed}})
+    plan = plan.model_copy(update={"sources": (source,)})
+    states: dict[Any, State] = {each.secret.name: "written" for each in proofs}
+    built = report.build(plan, proofs, states, key=_KEY, at="2026-11-25T15:00:00Z")
+    assert [(each["key"], each["grammar"]) for each in built["as_decided"]] == [("A", "dotenv")]
+    told = [*migrate_apply._lines(plan, built)]
+    assert "✓ 2 of 2 secrets read back from chainalign: 1 byte for byte, 1 as decided" in told
+    assert any("<backend>/.env:3 A: 10 bytes, as dotenv reads it" in line for line in told)
+
+
+def test_without_a_choice_of_readings_all_values_came_back_byte_for_byte() -> None:
+    built = _build([Proof(secret(), "same", "same")])
+    told = [*migrate_apply._lines(_plan(FAKE="store"), built)]
+    assert told[-1] == "✓ 1 of 1 secret read back byte for byte from chainalign"
