@@ -67,7 +67,8 @@ def plan(
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         roots = [each.root for each in trees(paths)]
         root = planning.common(roots)
-        found = _below(root, roots, scan_all(paths, reached.desired))
+        left_out = planning.left_out(earlier, output.parent) if earlier else ()
+        found = _below(root, roots, scan_all(paths, reached.desired, left_out))
         sources = apply_chosen_grammars(found, earlier, root, reached.desired)
         made = planning.make(
             sources,

@@ -105,6 +105,11 @@ def is_sample(name: str) -> bool:
     return is_env(name) and not SAMPLES.isdisjoint(words(name))
 
 
+def is_personal(name: str) -> bool:
+    """Return whether a file of this name is one person's own, such as `.env.local`."""
+    return bool(re.fullmatch(r"\.env(\..+)?\.local", name, re.DOTALL))
+
+
 def words(name: str) -> list[str]:
     """Return what a name says beside `env`: `production` and `local` of `.env.production.local`."""
     parts = (part.lower() for part in re.split(r"[._-]", name))

@@ -319,6 +319,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     places = [
         _Place(source, key, value, source.line(key))
         for source in sources
+        if not source.is_left_out
         for key, value in source.reading.values.items()
         if not is_bootstrap(key)
     ]

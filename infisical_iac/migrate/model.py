@@ -50,6 +50,7 @@ BLOCKING = frozenset(
         *("glued-name", "grammars-disagree", "undefined-reference", "literal-reference"),
         *("trimmed", "nul", "refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target", "lacking"),
+        "personal-file",
     }
 )
 
@@ -104,6 +105,7 @@ class Source:
         loader: one of `cascades.CASCADES` if files beside it are read with it, or "".
         layers: the names of those files, itself among them; the last one wins.
         overridden: the keys that another file has otherwise, which counts.
+        is_left_out: whether other files are read without it, and not compared with it.
     """
 
     path: str
@@ -118,6 +120,7 @@ class Source:
     loader: str = ""
     layers: tuple[str, ...] = ()
     overridden: frozenset[str] = frozenset()
+    is_left_out: bool = False
 
     @property
     def target(self) -> tuple[str, str]:

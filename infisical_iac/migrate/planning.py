@@ -1,6 +1,7 @@
 """Make a plan: the decision for each key, and what a person changed in an earlier plan."""
 
 import os
+import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -114,7 +115,9 @@ def impossible(key: str, value: str) -> str:
 CHOSEN = "the plan says so"
 
 # Findings on where a file is, whatever its grammar.
-_AROUND = frozenset({"no-service", "no-environment", "tracked", "missing", "not-in-sample"})
+_AROUND = frozenset(
+    {"no-service", "no-environment", "personal-file", "tracked", "missing", "not-in-sample"}
+)
 
 
 def apply_chosen_grammars(
@@ -288,6 +291,7 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
             contents[path] = (root / path).read_bytes()
     _refuse(_changed(sources, contents, key), "plan again")
     _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
+    _refuse(_lost(plan), "plan again")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
     for source in sources:
@@ -328,6 +332,37 @@ def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterat
             yield f"{source.path} has no folder that the project file names"
         elif source.grammar not in GRAMMARS:
             yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
+
+
+def _lost(plan: MigrationPlan) -> Iterator[str]:
+    """Yield the keys left out for the value in another file, which is skipped as a whole."""
+    by_path = {each.path: each for each in plan.sources}
+    for source in (each for each in plan.sources if each.decision != "skip"):
+        beside = paths(source)
+        above = [by_path[e] for e in beside[beside.index(source.path) + 1 :] if e in by_path]
+        for name, key in source.keys.items():
+            others = [each for each in above if name in each.keys]
+            is_left_out = any(each.kind == "overridden" for each in key.findings)
+            if key.decision != "skip" or not others or not is_left_out:
+                continue
+            if all(each.decision == "skip" for each in others):
+                yield (
+                    f"{name} in {source.path}:{key.line} was left out for {others[-1].path}, which "
+                    "is skipped"
+                )
+
+
+def left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
+    """Return the personal files that a plan skips: those read with them are read without them.
+
+    Args:
+        directory: the plan's own, from which its root is seen.
+    """
+    return frozenset(
+        Path(os.path.abspath(directory / plan.root / each.path))
+        for each in plan.sources
+        if each.decision == "skip" and find.is_personal(posixpath.basename(each.path))
+    )
 
 
 def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[Secret | None, str]]:

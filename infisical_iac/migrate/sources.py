@@ -1,5 +1,6 @@
 """The `.env` files of one or several trees, each with its grammar, target and findings."""
 
+import os
 import posixpath
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from infisical_iac.migrate.findings import (
     compare_files,
     disagreements,
     drift,
+    is_bootstrap,
     of_entries,
     shown,
     with_outcomes,
@@ -165,16 +167,33 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
             "`decision: skip`."
         )
         yield Finding(0, "no-environment", "", message, remedy)
+    count = sum(not is_bootstrap(key) for key in made.reading.values)
+    if find.is_personal(posixpath.basename(made.path)) and count:
+        message = (
+            f"It is one person's own file, and {count} of its keys would go to everybody who reads "
+            f"{made.environment or 'an environment'}."
+        )
+        remedy = (
+            "Leave them to that person: `decision: skip` on this file, then plan again; give them "
+            "to everybody: `decision: store` on this file."
+        )
+        yield Finding(0, "personal-file", "", message, remedy)
     if is_tracked:
         message = "Git tracks it: its values are in every clone and in the history."
         remedy = "Rotate them after the move; `migrate clean` takes the file out of the index."
         yield Finding(0, "tracked", "", message, remedy)
 
 
-def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
+def scan_all(
+    paths: Sequence[Path], workspace: Workspace, left_out: Container[Path] = ()
+) -> list[Source]:
     """Return the `.env` files of directories, but samples, and single files, with all findings.
 
     They are sorted by path; if they are of several trees, paths begin with their tree's.
+
+    Args:
+        left_out: absolute paths of files that others are read without, though their loader reads
+            them together.
 
     Raises FileError for a directory that can't be listed, a repository that git can't read, and a
     path that is within another.
@@ -182,7 +201,7 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
     found = trees(paths)
     sources: list[Source] = []
     for tree in found:
-        for each in _sources(tree, workspace):
+        for each in _sources(tree, workspace, left_out):
             if len(found) > 1:
                 place = f"{tree.root.as_posix()}/"
                 told = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
@@ -191,7 +210,7 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
     return with_findings(sources, compare_files(sources))
 
 
-def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
+def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> list[Source]:
     """Return the sources of a tree, each with what the files beside it say of it."""
     root, only = tree
     paths = find.walk(root)
@@ -200,7 +219,9 @@ def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
     chosen = {path: detection.choose(path) for path in sorted(named)}
     samples = [path for path in chosen if _is_sample(path, chosen[path], only or ())]
     slugs = [each.slug for each in workspace.environments]
-    beside = layers(spot(path, chosen[path], slugs) for path in chosen if path not in samples)
+    spots = [spot(path, chosen[path], slugs) for path in chosen if path not in samples]
+    aside = {e.path for e in spots if Path(os.path.abspath(root / e.path)) in left_out}
+    beside = layers(spots) | layers(each for each in spots if each.path not in aside)
     in_git = tracked(root, beside)
     content = cache(partial(find.content, root))
     sources = [
@@ -215,6 +236,7 @@ def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
         )
         for path in sorted(beside)
     ]
+    sources = [replace(each, is_left_out=each.path in aside) for each in sources]
     contents = {path: content(path)[0] for path in samples}
     sources = with_findings(sources, [*of_modes(sources), *drift(sources, contents)])
     return [each for each in sources if only is None or each.path in only]

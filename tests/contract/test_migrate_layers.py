@@ -32,7 +32,10 @@ def case(world: World, tmp_path: Path) -> Case:
 def test_each_environment_gets_what_vite_makes_of_its_files(case: Case) -> None:
     planned = case.run("plan")
     assert "Vite reads it in production too, and only here are URL" in planned.stdout
+    assert "? backend/.env.local: It is one person's own file" in planned.stdout
     case.write("backend/.env.production", "HOST=fake-live\nURL=https://$HOST/fake\n")
+    assert "1 to be decided" in case.run("plan").stdout
+    case.decide("decision: undecided", "decision: store")
     assert "0 to be decided" in case.run("plan").stdout
     assert case.run("apply").exit_code == 0
     assert case.values() == {"/backend/HOST": "fake-live", "/backend/URL": "https://fake-live/fake"}

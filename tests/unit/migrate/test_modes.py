@@ -44,6 +44,7 @@ def _stored(plan: MigrationPlan) -> MigrationPlan:
     """The plan with `store` for what is undecided."""
     data = plan.model_dump()
     for source in data["sources"]:
+        source["decision"] = source["decision"].replace("undecided", "store")
         for key in source["keys"].values():
             key["decision"] = key["decision"].replace("undecided", "store")
     return MigrationPlan.model_validate(data)
@@ -144,3 +145,47 @@ def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path)
         scan_all([tmp_path], WORKSPACE), project="abcde", root=".", key=KEY, earlier=earlier
     )
     assert again.sources[0].keys["HOST"].decision == "store"
+
+
+def test_a_personal_file_is_given_to_nobody_unasked(tmp_path: Path) -> None:
+    sources = scanned(tmp_path, "next", {".env.local": "A=fake-mine\n", ".env": "A=fake-base\n"})
+    plan = planned(sources)
+    assert {each.path: each.decision for each in plan.sources} == {
+        "backend/.env": "store",
+        "backend/.env.local": "undecided",
+    }
+    (personal,) = found(sources, "personal-file")[".env.local"]
+    assert "`decision: skip` on this file, then plan again" in personal.remedy
+    assert "`decision: store` on this file" in personal.remedy
+    with pytest.raises(UserError, match=r"backend/\.env\.local is undecided"):
+        planning.read_values(plan, tmp_path, KEY, WORKSPACE)
+
+
+def test_a_file_of_the_three_variables_is_nothing_to_decide(tmp_path: Path) -> None:
+    text = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
+    assert not found(scanned(tmp_path, "next", {".env.local": text}), "personal-file")
+
+
+@pytest.mark.parametrize("package", ["vite", "next"])
+def test_without_a_personal_file_everybody_gets_what_the_others_say(
+    package: str, tmp_path: Path
+) -> None:
+    files = {".env": "HOST=fake-base\nURL=fake-$HOST\n", ".env.local": "HOST=fake-mine\n"}
+    plan = planned(scanned(tmp_path, package, files))
+    skipped = plan.sources[1].model_copy(update={"decision": "skip"})
+    earlier = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
+    with pytest.raises(UserError, match=r"HOST in \S+env:1 was left out for \S+local, which is"):
+        planning.read_values(earlier, tmp_path, KEY, WORKSPACE)
+    again = planning.make(
+        scan_all([tmp_path], WORKSPACE, planning.left_out(earlier, tmp_path)),
+        project="abcde",
+        root=".",
+        key=KEY,
+        earlier=earlier,
+    )
+    assert again.sources[1].decision == "skip"
+    secrets = planning.read_values(again, tmp_path, KEY, WORKSPACE)
+    assert {each.name.key: each.value for each in secrets} == {
+        "HOST": "fake-base",
+        "URL": "fake-fake-base",
+    }
