@@ -158,7 +158,10 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
     if not made.service:
         message = "No service of the project file has the name or the folder of its directory."
-        remedy = "Add the service there, or say in the plan which folder it goes to."
+        remedy = (
+            "Add the service there and plan again; or write `service`, `folder` and "
+            "`decision: store` on this file; or leave it out: `decision: skip`."
+        )
         yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:
         message = f"Its name is of none of the environments {', '.join(slugs)}."

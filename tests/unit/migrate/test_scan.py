@@ -53,6 +53,9 @@ def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: 
     assert (source.service, source.environment, source.folder) == ("", "", "")
     blocking = {each.kind for each in source.findings if each.blocking}
     assert blocking == {"no-service", "no-environment"}
+    remedies = {each.kind: each.remedy for each in source.findings}
+    assert "`service`, `folder` and `decision: store` on this file" in remedies["no-service"]
+    assert "`environment`, and `decision: store`, on this file" in remedies["no-environment"]
 
 
 def test_a_file_that_nobody_is_known_to_read_is_told(tmp_path: Path) -> None:
