@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -172,19 +172,30 @@ def _is_secret(path: str) -> bool:
     return is_env(name) and not is_sample(name)
 
 
+MIGRATED = "migrated-file"
+_DELETE = (
+    "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
+    "clean`."
+)
 _MOVE = "Move it to Infisical: `infisical-iac migrate plan`."
 _REWRITE = "Leave the value empty, and rotate it if it is or was in use."
 _IGNORED = "The loaders ignore it: secrets belong in Infisical."
 
 
 def findings(
-    root: Path, paths: Sequence[str], text: Text, ignored: Set[str]
+    root: Path,
+    paths: Sequence[str],
+    text: Text,
+    ignored: Set[str],
+    proven: Mapping[str, Set[str]],
 ) -> Iterator[CheckFinding]:
     """Yield the values in the `.env` files among `paths` that should be nowhere but in Infisical.
 
     Args:
         ignored: those of the paths that git ignores. Such a `.env.local` may hold what a
             service reaches Infisical with, and nothing else.
+        proven: the keys that are proven to be in Infisical, by path. For all of a file there is
+            one finding.
     """
     detection = LoaderDetection(paths, text)
     for path in paths:
@@ -195,7 +206,11 @@ def findings(
                 yield CheckFinding("unreadable-file", path, "", message)
             else:
                 grammar = detection.choose(path).evidence.grammar
-                yield from _in_file(path, data, grammar, is_ignored=path in ignored)
+                found = [*_in_file(path, data, grammar, is_ignored=path in ignored)]
+                moved = [each for each in found if each.key in proven.get(path, ())]
+                yield from (each for each in found if each not in moved)
+                if any(not each.is_note for each in moved):
+                    yield CheckFinding(MIGRATED, path, "", _DELETE)
 
 
 def is_local(path: str) -> bool:

@@ -11,7 +11,7 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import Held, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
-from infisical_iac.migrate import find
+from infisical_iac.migrate import cleaning, find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
@@ -81,11 +81,14 @@ class Repository:
     def files(self) -> Iterator[CheckFinding]:
         """Yield what is wrong with `.env` files and what keeps them out of git and of images.
 
+        What a migration proved counts, if its report is at the root or in the working directory.
+
         Raises FileError if git can't be asked.
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
-        yield from env_files.findings(self.root, self.paths, self.text, ignored)
+        proven = cleaning.proven(self.root, (self.root, Path.cwd()))
+        yield from env_files.findings(self.root, self.paths, self.text, ignored, proven)
         yield from env_files.in_git(self.root, self.paths, homes)
         yield from env_files.in_images(self.paths, self.text, homes)
 

@@ -1,6 +1,6 @@
 """`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from rich.text import Text
 from infisical_iac.api.contents import is_visible
 from infisical_iac.api.lists import gather_by
 from infisical_iac.check import model, usage
+from infisical_iac.check.env_files import MIGRATED
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
@@ -25,6 +26,7 @@ from infisical_iac.workspace.load import load
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
 
+_NAMED = 3  # of the files that one line is about
 _OFFLINE = "Keys were not compared with Infisical: leave out --offline to do so."
 
 
@@ -50,15 +52,31 @@ def print_text(looked: Repository, judged: Judged, *, is_compared: bool) -> None
     to = console()
     to.print(_table(looked))
     to.print()
-    for each in sorted(judged.findings, key=lambda each: each.is_note):
+    findings = _gathered(judged.findings)
+    for each in sorted(findings, key=lambda each: each.is_note):
         to.print(_line(each))
     if judged.accepted:
         to.print(Text(f"{counted(len(judged.accepted), 'finding')} accepted.", style="dim"))
     if not is_compared:
         to.print(Text(f"? {_OFFLINE}", style="cyan"))
-    found = sum(not each.is_note for each in judged.findings)
+    found = sum(not each.is_note for each in findings)
     sign, style = ("✗", "red") if found else ("✓", "green")
     to.print(Text(f"{sign} {counted(found, 'finding')}", style=style))
+
+
+def _gathered(found: Sequence[CheckFinding]) -> list[CheckFinding]:
+    """Return the findings; those on files that one `migrate clean` deletes are one."""
+    migrated = [each for each in found if each.kind == MIGRATED]
+    rest = [each for each in found if each.kind != MIGRATED]
+    if len(migrated) < 2:
+        return [*migrated, *rest]
+    named = ", ".join(each.place for each in migrated[:_NAMED])
+    more = f" and {len(migrated) - _NAMED} more" if len(migrated) > _NAMED else ""
+    message = (
+        "Their secrets are in Infisical, as `migrate apply` proved. Delete the "
+        f"{len(migrated)} files: `infisical-iac migrate clean`."
+    )
+    return [CheckFinding(MIGRATED, f"{named}{more}", "", message), *rest]
 
 
 def _table(looked: Repository) -> Table:

@@ -18,6 +18,7 @@ from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.findings import is_bootstrap
 from infisical_iac.migrate.fingerprint import of_bytes
+from infisical_iac.migrate.plan_file import PLAN_FILE, load_key
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
 
 NAME = ".env.local.example"
@@ -144,6 +145,36 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     if not report.verified and (report.unverified or not report.for_login):
         raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
     return root, report
+
+
+def proven(root: Path, directories: Iterable[Path]) -> dict[str, frozenset[str]]:
+    """Return the keys that are proven to be in Infisical, by the path of their file below `root`.
+
+    A file counts as it was when `migrate apply` read all that is stored of it back. A report
+    without its key, or that can't be read, proves nothing.
+
+    Args:
+        directories: where a plan, with its report and the key of its hashes, may be.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for directory in {each.resolve() for each in directories}:
+        try:
+            at, report = read_report(directory / PLAN_FILE)
+            key = load_key(directory / PLAN_FILE)
+        except UserError:
+            continue
+        for file in report.verified:
+            path = (at / file.path).resolve()
+            if path.is_relative_to(root.resolve()) and _is_as_moved(path, file, key):
+                found[path.relative_to(root.resolve()).as_posix()] = frozenset(file.keys)
+    return found
+
+
+def _is_as_moved(path: Path, file: MovedFile, key: bytes) -> bool:
+    try:
+        return of_bytes(key, path.read_bytes()) == file.digest
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """Test what `infisical-iac check` finds in the files of a repository, without Infisical."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.check.model import Judged
 from infisical_iac.check.repository import Repository
+from infisical_iac.cli.check import print_text
 from tests.unit.check.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
+from tests.unit.migrate.cleanable import report, verified
 
 
 def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
@@ -210,3 +214,57 @@ def test_an_image_of_something_else_is_left_out(tmp_path: Path) -> None:
 
 def test_a_repository_without_any_service_is_told(tmp_path: Path) -> None:
     assert told(found(plant(tmp_path, {".gitignore": IGNORE}))) == [("no-service", ".")]
+
+
+class TestMigrated:
+    """Files whose secrets a migration has proven to be in Infisical."""
+
+    FILE = "backend/.env"
+
+    @pytest.fixture
+    def moved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A repository with a file that was migrated from the working directory."""
+        root, clone = tmp_path / "services", tmp_path / "clone"
+        plant(root, GOOD)
+        (root / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-2\n")
+        clone.mkdir()
+        both = replace(verified(root, self.FILE), keys=("TOKEN", "OTHER_TOKEN"))
+        report(clone, both, root="../services")
+        monkeypatch.chdir(clone)
+        return root
+
+    def test_such_a_file_is_one_finding_that_names_the_command(self, moved: Path) -> None:
+        [finding] = found(plant(moved, {}))
+        assert (finding.kind, finding.place) == ("migrated-file", self.FILE)
+        assert "`infisical-iac migrate clean`" in finding.message
+
+    def test_a_file_that_has_changed_since_is_not_proven(self, moved: Path) -> None:
+        (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
+        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+
+    def test_a_report_without_its_key_proves_nothing(self, moved: Path) -> None:
+        (moved.parent / "clone/migration.key").unlink()
+        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+        assert not (moved.parent / "clone/migration.key").exists()
+
+    def test_a_secret_that_was_left_out_is_still_one_to_move(self, moved: Path) -> None:
+        one = verified(moved, self.FILE, skipped=("OTHER_TOKEN",))
+        report(moved.parent / "clone", one, root="../services")
+        assert told(found(plant(moved, {}))) == [
+            ("secret-in-file", "backend/.env:2"),
+            ("migrated-file", self.FILE),
+        ]
+
+    def test_several_such_files_are_one_line(
+        self, moved: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
+        files = [verified(moved, f"backend/{name}") for name in (".env", ".env.production")]
+        files[0] = replace(files[0], keys=("TOKEN", "OTHER_TOKEN"))
+        report(moved.parent / "clone", *files, root="../services")
+        repository = plant(moved, {})
+        print_text(repository, Judged(found(repository), []), is_compared=True)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2].startswith("✗ backend/.env, backend/.env.production migrated-file: ")
+        assert "`infisical-iac migrate clean`" in lines[-2]
+        assert lines[-1] == "✗ 1 finding"

@@ -44,15 +44,23 @@ def verified(root: Path, path: str, **more: Any) -> MovedFile:
 
 
 def report(
-    root: Path, *files: MovedFile, unverified: tuple[str, ...] = (), verified_at: str = ""
+    at: Path,
+    *files: MovedFile,
+    unverified: tuple[str, ...] = (),
+    verified_at: str = "",
+    root: str = ".",
 ) -> Path:
-    """Write plan and report into `root`; returns the path of the plan."""
+    """Write plan and report into a directory; returns the path of the plan.
+
+    Args:
+        root: the directory that was migrated, seen from there.
+    """
     sources = [asdict(each) | {"verified": each.path not in unverified} for each in files]
-    data = {"root": ".", "sources": sources, "verified_at": verified_at}
-    write(root, "migration-report.json", json.dumps(data))
-    (root / KEY_FILE).write_bytes(HASH_KEY)
-    (root / KEY_FILE).chmod(0o600)
-    return write(root, "migration.yaml", "schema_version: 1\n")
+    data = {"root": root, "sources": sources, "verified_at": verified_at}
+    write(at, "migration-report.json", json.dumps(data))
+    (at / KEY_FILE).write_bytes(HASH_KEY)
+    (at / KEY_FILE).chmod(0o600)
+    return write(at, "migration.yaml", "schema_version: 1\n")
 
 
 def monorepo(root: Path) -> list[MovedFile]:
