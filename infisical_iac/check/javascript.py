@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from infisical_iac.check.model import Read, Reads
@@ -31,6 +32,12 @@ _OPTIONAL = frozenset({"default", "optional", "nullish", "catch", "prefault"})
 _VITE = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR"})
 _CHAINS = ("identifier", "member_expression", "subscript_expression")
 _ARITHMETIC = ("*", "-", "/", "%", "**")  # of undefined that is NaN, which `||` replaces
+_COMPARISONS = ("===", "!==", "==", "!=", "<", ">", "<=", ">=")
+# Of a type, "undefined" says the same.
+_NOTHING = ("undefined", "null", "void 0", '""', "''", '"undefined"', "'undefined'")
+_ASSERTS = re.compile(
+    r"assert|invariant|expect|throw|fail|require|ensure|must|check|equal|^ok$", re.IGNORECASE
+)
 _DEEPEST = 50  # expressions around a read that are asked for its default
 _FARTHEST = 1000  # nodes around a read among which a function is searched for
 
@@ -282,8 +289,12 @@ def _schema(value: "Node") -> tuple[str, set[str]] | None:
 
 
 def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
-    """Return whether another value follows, or it is only asked whether this is there."""
-    negated = is_chained = False
+    """Return whether another value follows, or a program only tests or compares this one.
+
+    A test that stops the program where the value is missing needs it.
+    """
+    test = _Test()
+    is_chained = is_passed_on = False
     inside = node
     for parent in reversed(around[-_DEEPEST:]):
         match parent.type:
@@ -292,8 +303,14 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
             case "await_expression":
                 pass
             case "call_expression" | "new_expression":
-                if inside == parent.child_by_field_name("function") and not is_chained:
+                function = parent.child_by_field_name("function")
+                if inside == function and not is_chained:
                     return False
+                called = path_of(function)[-1:] if function is not None else ()
+                if test.is_made:
+                    return not is_passed_on and not any(map(_ASSERTS.search, called))
+                test.is_made = called == ("Boolean",)
+                is_passed_on |= not test.is_made
             case "member_expression" | "subscript_expression":
                 if inside != parent.child_by_field_name("object"):
                     return False
@@ -301,25 +318,83 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
                 if not is_chained:
                     return False
             case "unary_expression":
-                negated |= javascript.operator_of(parent) == "!"
+                test.take_unary(javascript.operator_of(parent))
             case "binary_expression":
                 operator = javascript.operator_of(parent)
                 if operator in ("??", "||", "&&"):
                     if inside == parent.child_by_field_name("left"):
-                        return operator == "&&" or not negated
+                        return operator == "&&" or not test.demands
+                elif operator in _COMPARISONS:
+                    test.take_comparison(operator, inside, parent)
                 elif operator not in _ARITHMETIC:
                     return False
             case "ternary_expression":
                 if inside == parent.child_by_field_name("condition"):
                     return True
+            case "if_statement" if inside == parent.child_by_field_name("condition"):
+                missing = "consequence" if test.holds_if_missing else "alternative"
+                stops = _stops(parent.child_by_field_name(missing))
+                return not (is_passed_on or test.demands or stops)
+            case "while_statement" if inside == parent.child_by_field_name("condition"):
+                return not (is_passed_on or test.demands)
             case "augmented_assignment_expression":
                 operator = javascript.operator_of(parent)
                 is_left = inside == parent.child_by_field_name("left")
                 return is_left and operator in ("??=", "||=", "&&=")
             case other:
                 if other not in WRAPPERS:
-                    return False
+                    return test.is_made and not is_passed_on
         inside = parent
+    return False
+
+
+@dataclass
+class _Test:
+    """The test that is made of a value so far.
+
+    Attributes:
+        is_made: whether what is left of it is a boolean, or a type's name.
+        holds_if_missing: whether it is true of a value that is missing.
+        is_of_value: whether it compares with something that is not nothing.
+    """
+
+    is_made: bool = False
+    holds_if_missing: bool = False
+    is_of_value: bool = False
+
+    @property
+    def demands(self) -> bool:
+        """Return whether it asks whether the value is missing, so that it may be needed."""
+        return self.holds_if_missing and not self.is_of_value
+
+    def take_unary(self, operator: str) -> None:
+        if operator in ("!", "typeof"):
+            self.is_made = True
+            self.holds_if_missing ^= operator == "!"
+
+    def take_comparison(self, operator: str, inside: "Node", comparison: "Node") -> None:
+        sides = (comparison.child_by_field_name(each) for each in ("left", "right"))
+        others = {text_of(each) for each in sides if each is not None and each != inside}
+        is_nothing = not others.isdisjoint(_NOTHING)
+        self.is_made = True
+        self.holds_if_missing = operator.startswith("!") != is_nothing
+        self.is_of_value = not is_nothing
+
+
+def _stops(branch: "Node | None") -> bool:
+    """Return whether a branch throws, or ends the process."""
+    waiting = [branch] if branch is not None else []
+    for _ in range(_FARTHEST):
+        if not waiting:
+            return False
+        node = waiting.pop()
+        if node.type == "throw_statement":
+            return True
+        called = node.child_by_field_name("function") if node.type == "call_expression" else None
+        if called is not None and path_of(called)[-2:] == ("process", "exit"):
+            return True
+        if node.type not in FUNCTIONS:
+            waiting += node.named_children
     return False
 
 

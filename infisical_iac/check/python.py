@@ -153,6 +153,10 @@ ENDINGS = (".py",)
 _SPEAKS = re.compile(r"environ|getenv|infisical_config|BaseSettings")
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _LOOKS = {"get", "pop", "setdefault"}
+# Of None; what only takes text or numbers fails with it.
+_EQUALITIES = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
+_TESTS = (*_EQUALITIES, ast.In, ast.NotIn)
+_ASSERTS = re.compile(r"assert|expect|fail|raise|require|ensure|must|check|equal", re.IGNORECASE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -274,7 +278,8 @@ class _PythonFile:
         )
         if looks or names.is_getenv(called):
             has_second = len(node.args) > 1 or bool(node.keywords)
-            yield from ((key, has_second or self._has_default(node)) for key in node.args[:1])
+            can_miss = has_second or self._has_default(node) or self._is_tested(node)
+            yield from ((key, can_miss) for key in node.args[:1])
         elif names.is_load(called):
             for each in node.keywords:
                 match each:
@@ -296,7 +301,46 @@ class _PythonFile:
         around = self._parents.get(node)
         if isinstance(around, ast.BoolOp):
             return around.values[-1] is not node
-        return isinstance(around, ast.IfExp | ast.If) and around.test is node
+        return isinstance(around, ast.IfExp | ast.While) and around.test is node
+
+    def _is_tested(self, node: ast.AST) -> bool:
+        """Return whether a value, None if it is missing, is only tested or compared.
+
+        A test that stops the program where the value is missing needs it.
+        """
+        is_made = holds_if_missing = is_of_value = False
+        around = self._parents.get(node)
+        while around is not None:
+            demands = holds_if_missing and not is_of_value
+            match around:
+                case ast.Compare(left, [operator], [right]):
+                    if not isinstance(operator, _EQUALITIES if node is right else _TESTS):
+                        return is_made
+                    other = left if node is right else right
+                    is_nothing = isinstance(other, ast.Constant) and other.value in (None, "")
+                    is_negative = isinstance(operator, ast.NotEq | ast.IsNot | ast.NotIn)
+                    is_made, is_of_value = True, not is_nothing
+                    holds_if_missing = is_negative != is_nothing
+                case ast.UnaryOp(ast.Not()):
+                    is_made, holds_if_missing = True, not holds_if_missing
+                case ast.BoolOp() | ast.NamedExpr() | ast.keyword():
+                    pass
+                case ast.Call(func):
+                    if is_made:
+                        return not _ASSERTS.search(last_word(func))
+                    is_made = isinstance(func, ast.Name) and func.id == "bool"
+                    if not is_made:
+                        return False
+                case ast.If(test, body, orelse) if test is node:
+                    return not (demands or _stop(body if holds_if_missing else orelse))
+                case ast.IfExp(test) | ast.While(test) if test is node:
+                    return not demands
+                case ast.Assert():
+                    return False
+                case _:
+                    return is_made
+            node, around = around, self._parents.get(around)
+        return False
 
     def _helper(self, key: ast.expr) -> str:
         """Return the function around that has the key as a parameter, or ""."""
@@ -306,3 +350,17 @@ class _PythonFile:
                 return node.name
             node = self._parents.get(node)
         return ""
+
+
+def _stop(branch: Sequence[ast.stmt]) -> bool:
+    """Return whether a branch raises, or ends the process."""
+    waiting: list[ast.AST] = [*branch]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Raise):
+            return True
+        if isinstance(node, ast.Call) and last_word(node.func) in ("exit", "_exit", "abort"):
+            return True
+        if not isinstance(node, _FUNCTIONS):
+            waiting += ast.iter_child_nodes(node)
+    return False

@@ -164,7 +164,6 @@ def test_what_only_looks_like_a_read_is_none(code: str) -> None:
         "function needed(name = 'A') { return process.env[name]; }\nneeded('KEY');",
         "require('infisical-config');\nuse(config.KEY);",
         "const { config: c } = require('infisical-config');\nuse(c.KEY);",
-        "if ('a' === process.env.KEY || 1) stop();",
         "use('http://' + process.env.KEY || 1);",
         "const start = (env = process.env) => env.KEY;",
     ],
@@ -194,6 +193,53 @@ def test_a_read_is_found_however_it_is_spelled(code: str) -> None:
 )
 def test_a_default_is_seen_around_what_is_in_between(code: str) -> None:
     assert _keys(_read(code)) == (set(), {"KEY"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if (process.env.KEY) start();",
+        "if (process.env.KEY) { start(); } else { stop(); }",
+        "if (other && process.env.KEY) start();",
+        "if (process.env.KEY === 'y') start();",
+        "if ('a' === process.env.KEY || 1) stop();",
+        "if (process.env.KEY !== 'y') start();",
+        "if (process.env.KEY !== undefined) start();",
+        "if (typeof process.env.KEY === 'string') start();",
+        "if (process.env.KEY) throw new Error('KEY is not supported any more');",
+        "const on = process.env.KEY === '1';",
+        "const on = process.env.KEY == '1' && other;",
+        "const on = !!process.env.KEY;",
+        "const on = Boolean(process.env.KEY);",
+        "use({ secure: process.env.KEY !== 'development' });",
+        "app.set('trust proxy', process.env.KEY === 'true');",
+        "export default () => process.env.KEY > 3;",
+        "while (process.env.KEY) start();",
+    ],
+)
+def test_a_key_that_is_only_tested_or_compared_may_be_missing(code: str) -> None:
+    assert _keys(_read(code)) == (set(), {"KEY"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if (!process.env.KEY) throw new Error('KEY is missing');",
+        "if (!process.env.KEY) { console.error('KEY?'); process.exit(1); }",
+        "if (process.env.KEY === undefined) throw new Error('KEY is missing');",
+        "if (process.env.KEY == null || other) throw new Error('KEY is missing');",
+        "if (typeof process.env.KEY === 'undefined') throw new Error('KEY is missing');",
+        "if (process.env.KEY) { start(); } else { throw new Error('KEY is missing'); }",
+        "if (process.env.KEY !== 'y') throw new Error('KEY is not y');",
+        "assert(process.env.KEY !== undefined, 'KEY is missing');",
+        "assert.ok(!!process.env.KEY);",
+        "expect(process.env.KEY === 'y');",
+        "if (start(process.env.KEY)) use(1);",
+        "if (process.env.KEY.length === 3) use(1);",
+    ],
+)
+def test_a_test_that_stops_without_the_key_needs_it(code: str) -> None:
+    assert _keys(_read(code)) == ({"KEY"}, set())
 
 
 def test_either_of_two_missing_keys_stops_the_program() -> None:

@@ -172,6 +172,45 @@ def test_python_that_can_do_without_a_key(code: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
+        "if os.environ.get('KEY'):\n    start()",
+        "if os.environ.get('KEY') == 'y':\n    start()",
+        "if 'y' != os.getenv('KEY'):\n    start()",
+        "if os.environ.get('KEY') is not None and other:\n    start()",
+        "if os.environ.get('KEY') in ('1', 'true'):\n    start()",
+        "on = os.environ.get('KEY') == '1'",
+        "on = not os.environ.get('KEY')",
+        "on = bool(os.getenv('KEY'))",
+        "start(eager=os.environ.get('KEY') == '1')",
+        "if key := os.environ.get('KEY'):\n    start(key)",
+        "while os.environ.get('KEY'):\n    start()",
+        "if 'KEY' not in os.environ:\n    start()",
+    ],
+)
+def test_python_that_only_tests_or_compares_a_key_can_do_without_it(code: str) -> None:
+    assert _keys(_python(f"import os\n{code}")) == (set(), {"KEY"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if not os.environ.get('KEY'):\n    raise SystemExit('KEY is missing')",
+        "if os.environ.get('KEY') is None:\n    sys.exit(1)",
+        "if os.environ.get('KEY'):\n    start()\nelse:\n    raise ValueError('KEY')",
+        "if os.environ.get('KEY') != 'y':\n    raise ValueError('KEY')",
+        "assert os.environ.get('KEY') == 'y'",
+        "on = os.environ['KEY'] == '1'",
+        "on = 'a' in os.environ.get('KEY')",
+        "on = os.environ.get('KEY') < 3",
+        "if start(os.environ.get('KEY')):\n    pass",
+    ],
+)
+def test_python_that_fails_without_the_key_it_tests_needs_it(code: str) -> None:
+    assert _keys(_python(f"import os, sys\n{code}")) == ({"KEY"}, set())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
         "# os.environ['KEY']",
         "import os\nos.environ['KEY'] = 'a'",
         "import os\ndel os.environ['KEY']",
