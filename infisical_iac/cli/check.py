@@ -19,10 +19,9 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import holdings
-from infisical_iac.workspace.load import load
+from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
 
@@ -109,7 +108,7 @@ def _line(found: CheckFinding) -> Text:
 @click.option(
     "--workspace-file",
     type=click.Path(path_type=Path),
-    help=f"The project file. [default: the setting workspace_file, or {WORKSPACE_FILE}]",
+    help="The project file. [default: the setting workspace_file]",
 )
 @click.option("--offline", is_flag=True, help="Check the files only, without asking Infisical.")
 @click.option("--fix", is_flag=True, help="First write what each .infisical.json lacks.")
@@ -137,7 +136,7 @@ def check(
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
     project, seen = "", None
     if offline:
-        looked = Repository(repository, load(workspace_file or Path(WORKSPACE_FILE)))
+        looked = Repository(repository, load(workspace_file or declared_file(inventory)))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
             workspace = reached.desired

@@ -10,18 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import FOUND, json_option
+from infisical_iac.cli.options import FOUND, json_option, name_inventory
 from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import fingerprint, git, summary
 from infisical_iac.migrate.findings import shown
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.summary import SummaryLine
-from infisical_iac.workspace.load import load
+from infisical_iac.workspace.load import declared_file, load
 
 
 @click.group(
@@ -85,31 +84,31 @@ def note_exposed(key: Path) -> None:
 
 @click.command()
 @paths_argument
-@click.option(
-    "--workspace-file",
-    type=click.Path(path_type=Path),
-    default=WORKSPACE_FILE,
-    show_default=True,
-    help="The project file, which names environments and services.",
-)
+@name_inventory(help="The inventory; its settings name the project file.")
+@workspace_file_option
 @click.option("--keys", is_flag=True, help="Also list each key.")
 @json_option
 @click.pass_context
 def scan(
-    ctx: click.Context, paths: tuple[Path, ...], workspace_file: Path, keys: bool, as_json: bool
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    inventory: str,
+    workspace_file: Path | None,
+    keys: bool,
+    as_json: bool,
 ) -> None:
     """Find the .env files of each PATH: where they belong, and what a migration would do to them.
 
     A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
     come first. Keys that look like plain configuration, or that the sample lacks, are listed once
-    a file; --json has all findings one by one. Nothing is changed, and
-    no value is ever shown. With --keys or --json, values are identified by length and by a hash;
-    the key of the hash is written to ./migration.key.
+    a file; --json has all findings one by one. Nothing is changed, and no value is ever shown. With
+    --keys or --json, values are identified by length and by a hash; the key of the hash is written
+    to ./migration.key.
 
     Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
     error.
     """
-    sources = scan_all(paths, load(workspace_file))
+    sources = scan_all(paths, load(workspace_file or declared_file(inventory)))
     if as_json:
         key = _key()
         print_data([_data(each, key) for each in sources])

@@ -1,5 +1,6 @@
 """From the project file to the desired state, refusing what can't be meant."""
 
+import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,39 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
 def load_declared(settings: WorkspaceSettings) -> Workspace:
     """Return the desired state in the project file that the settings name. Raises FileError."""
     return load(Path(settings.workspace_file), admin_email=settings.admin_email)
+
+
+_SHIPPED = "group_data/chainalign.yaml"
+
+
+def declared_file(inventory: str) -> Path:
+    """Return the project file that the settings of an inventory name, as they stand in files.
+
+    For commands that connect to no host. Nothing is run for it: a file of settings counts if it
+    gives the path as a text in quotes.
+    """
+    own = Path(inventory)
+    groups = [own.stem, *_assigned(own)]
+    for name in (*groups, "all"):
+        said = _assigned(Path("group_data") / f"{name}.py").get("workspace_file")
+        if isinstance(said, ast.Constant) and isinstance(said.value, str):
+            return Path(said.value)
+    return Path(_SHIPPED)
+
+
+def _assigned(file: Path) -> dict[str, ast.expr]:
+    """Return what a file of Python assigns to names at its top; nothing if it can't be read."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    return {
+        to.id: each.value
+        for each in body
+        if isinstance(each, ast.Assign)
+        for to in each.targets
+        if isinstance(to, ast.Name)
+    }
 
 
 def _text(source: str | Path) -> str:

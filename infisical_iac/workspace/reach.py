@@ -20,7 +20,7 @@ from infisical_iac.core.validation import hint, is_confidential
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
-from infisical_iac.workspace.load import load
+from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import Isolation
 
@@ -88,7 +88,7 @@ def reach(
     Raises a UserError if neither can be had.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
-        way = _at(url, file or Path("group_data/chainalign.yaml"), isolation, needs_admin)
+        way = _at(url, file or declared_file(inventory), isolation, needs_admin)
     else:
         way = _on_host(inventory, file, isolation, lock)
     with way as reached:

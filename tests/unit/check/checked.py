@@ -7,7 +7,7 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository
 from infisical_iac.workspace.load import load
 
-WORKSPACE = load("""\
+WORKSPACE_TEXT = """\
 project: {name: A, slug: abcde}
 environments:
   - {slug: development, name: Development}
@@ -16,7 +16,8 @@ shared_folders: [/shared]
 services:
   backend: {folder: /backend, imports: [/shared]}
   python-service: {folder: /python-services, imports: [/shared]}
-""")
+"""
+WORKSPACE = load(WORKSPACE_TEXT)
 LOCAL_FILE = """\
 {"workspaceId": "fake-id", "domain": "https://secrets.example.com", "defaultSecretPath": "/backend"}
 """

@@ -4,11 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from infisical_iac.check.model import Judged
 from infisical_iac.check.repository import Repository
-from infisical_iac.cli.check import print_text
-from tests.unit.check.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
+from infisical_iac.cli.check import check, print_text
+from tests.unit.check.checked import (
+    GOOD,
+    IGNORE,
+    LOCAL_FILE,
+    WORKSPACE,
+    WORKSPACE_TEXT,
+    found,
+    plant,
+    told,
+)
 from tests.unit.migrate.cleanable import report, verified
 
 
@@ -268,3 +278,29 @@ class TestMigrated:
         assert lines[-2].startswith("✗ backend/.env, backend/.env.production migrated-file: ")
         assert "`infisical-iac migrate clean`" in lines[-2]
         assert lines[-1] == "✗ 1 finding"
+
+
+def test_a_renamed_project_file_is_found_by_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path / "services", GOOD)
+    clone = tmp_path / "clone/group_data"
+    clone.mkdir(parents=True)
+    (clone / "all.py").write_text('workspace_file = "group_data/acme.yaml"\n')
+    (clone / "acme.yaml").write_text(WORKSPACE_TEXT)
+    monkeypatch.chdir(clone.parent)
+    result = CliRunner().invoke(check, ["../services", "--offline"])
+    assert (result.exit_code, result.exception) == (0, None), result.output
+
+
+def test_a_renamed_project_file_is_found_at_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "group_data").mkdir()
+    (tmp_path / "group_data/all.py").write_text('workspace_file = "group_data/acme.yaml"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INFISICAL_API_URL", "https://secrets.example.com")
+    for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET"):
+        monkeypatch.setenv(name, "fake")
+    result = CliRunner().invoke(check, ["."])
+    assert "there is no file group_data/acme.yaml" in str(result.exception)

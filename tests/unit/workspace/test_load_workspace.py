@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.load import load
+from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
 from tests.unit.workspace_file import DELIVERED, HEAD
 
@@ -99,3 +99,37 @@ def test_accepted_access_may_be_commented_out_whole() -> None:
     entry = "accepted: [{what: token-auth of a-qa, reason: a test, id: some-id}]\n"
     (accepted,) = load(HEAD + entry).accepted
     assert (accepted.what, accepted.id) == ("token-auth of a-qa", "some-id")
+
+
+class TestDeclaredFile:
+    """The project file of commands that connect to no host."""
+
+    @pytest.fixture
+    def clone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "inventory").mkdir()
+        (tmp_path / "group_data").mkdir()
+        (tmp_path / "group_data/all.py").write_text('workspace_file = "group_data/first.yaml"\n')
+        return tmp_path
+
+    def test_the_setting_for_all_groups_counts(self, clone: Path) -> None:
+        assert declared_file("inventory/hetzner.py") == Path("group_data/first.yaml")
+
+    @pytest.mark.parametrize("group", ["office", "hosts"])
+    def test_the_group_of_the_inventory_wins(self, clone: Path, group: str) -> None:
+        (clone / "inventory/office.py").write_text('hosts = ["203.0.113.7"]\n')
+        text = f'workspace_file = "group_data/{group}.yaml"\n'
+        (clone / f"group_data/{group}.py").write_text(text)
+        assert declared_file("inventory/office.py") == Path(f"group_data/{group}.yaml")
+        assert declared_file("inventory/other.py") == Path("group_data/first.yaml")
+
+    def test_outside_of_a_clone_it_is_the_shipped_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert declared_file("inventory/hetzner.py") == Path("group_data/chainalign.yaml")
+
+    def test_no_setting_is_run(self, clone: Path) -> None:
+        (clone / "group_data/office.py").write_text("workspace_file = open('made', 'w').name\n")
+        assert declared_file("inventory/office.py") == Path("group_data/first.yaml")
+        assert not (clone / "made").exists()
