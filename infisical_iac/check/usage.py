@@ -182,18 +182,27 @@ def missing(
 ) -> Iterator[CheckFinding]:
     """Yield the keys that a service can't do without, and that an environment of it lacks.
 
-    Keys that it can do without are told by a note.
+    Keys that it can do without are told by a note. An environment without any secret, next to
+    others that have some, is one finding.
 
     Args:
         unseen: the folders that may not be seen. Nobody knows what a service lacks that reads one.
     """
+    filled = {slug for (slug, _), keys in names.items() if keys} | {slug for slug, _ in unseen}
+    empty = {each.slug for each in workspace.environments} - filled if filled else set()
+    needing: dict[str, list[str]] = {}  # by empty environment, the service once for each key
     for name, (usage, given) in held.items():
         blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
         found = _found(name, names, workspace)
         there = {slug: keys for slug, keys in found.items() if slug not in blind}
         for key, place in sorted(usage.needed.items()):
-            lacking = [slug for slug, keys in there.items() if key not in keys]
-            if lacking and not is_given(key) and key not in given:
+            if is_given(key) or key in given:
+                continue
+            for slug in sorted(empty):
+                needing.setdefault(slug, []).append(name)
+            compared = {slug: keys for slug, keys in there.items() if slug not in empty}
+            lacking = [slug for slug, keys in compared.items() if key not in keys]
+            if lacking:
                 message = (
                     f"{name} reads {key}, which is not in {' and '.join(lacking)}. Add it in "
                     "Infisical, or give it a default here."
@@ -205,6 +214,13 @@ def missing(
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
             message = f"{name} reads {', '.join(left)} too, and can do without: not in Infisical."
             yield CheckFinding("optional", name, "", message, is_note=True)
+    for slug, services in needing.items():
+        message = (
+            f"No secret is there, so keys are missing for {' and '.join(dict.fromkeys(services))}: "
+            f"{len(services)} in all. Add them in Infisical, or delete the environment from the "
+            "project file."
+        )
+        yield CheckFinding("empty-environment", slug, "", message)
 
 
 def left_over(

@@ -51,6 +51,33 @@ def test_a_key_must_be_in_every_environment(tmp_path: Path) -> None:
     assert finding.message.startswith("backend reads B, which is not in production.")
 
 
+def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> None:
+    names = _names({"/backend": ["A"]}, {})
+    files = _reads("A", "B", "C ?? 3") | _PYTHON
+    found = [each for each in _missing(tmp_path, files, names) if not each.is_note]
+    assert [(each.kind, each.key, each.place) for each in found] == [
+        ("missing-key", "B", "backend/src/app.js:2"),
+        ("missing-key", "TOKEN", "python-services/app.py:2"),
+        ("empty-environment", "", "production"),
+    ]
+    assert "in development." in found[0].message
+    assert found[2].message.startswith(
+        "No secret is there, so keys are missing for backend and python-service: 3 in all."
+    )
+
+
+def test_without_any_secret_at_all_each_key_is_named(tmp_path: Path) -> None:
+    kinds = [each.kind for each in _missing(tmp_path, _reads("A", "B"), {})]
+    assert kinds == ["missing-key", "missing-key"]
+
+
+def test_an_environment_that_may_not_be_seen_is_not_called_empty(tmp_path: Path) -> None:
+    repository = plant(tmp_path, GOOD | _reads("A"), git=False)
+    names = _names({"/backend": ["A"]}, {})
+    unseen = [("production", "/backend")]
+    assert list(usage.missing(repository.held, names, WORKSPACE, unseen)) == []
+
+
 def test_what_a_service_imports_counts_as_its_own(tmp_path: Path) -> None:
     names = _names({"/shared": ["A"]}, {"/backend": ["A"]})
     assert _missing(tmp_path, _reads("A"), names) == []
