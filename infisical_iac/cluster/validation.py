@@ -39,6 +39,7 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
         "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
         "between them in clear: use a kernel that can (docs/operate/cluster/swarm.md), or accept "
         "it with overlay_encryption = 'optional'",
+        code="refused.unencrypted",
         part="Swarm",
     )
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from hcloud import APIException, Client
 from hcloud.actions import ActionFailedException, ActionTimeoutException, BoundAction
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, RunFailed, Unreachable, UserError
 
 Labels = Mapping[str, str] | None
 
@@ -112,21 +112,24 @@ def translate_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except APIException as error:
-        raise UserError(f"could not {doing}: {_explain(error)}") from None
+        raise UserError(f"could not {doing}: {_explain(error)}", code="error.hetzner") from None
     except ActionFailedException as error:
         what = error.action.error or {"message": error.message}
-        raise UserError(
-            f"could not {doing}: Hetzner Cloud began and failed ({what['message']}): run again"
+        raise RunFailed(
+            f"could not {doing}: Hetzner Cloud began and failed ({what['message']}): run again",
+            code="run.hetzner",
         ) from None
     except ActionTimeoutException as error:
-        raise UserError(
+        raise RunFailed(
             f"could not {doing}: {error.action.command} has not ended in time; it goes on, so run "
-            "again in a while"
+            "again in a while",
+            code="run.hetzner_timeout",
         ) from None
     except OSError as error:  # what requests raises is one
-        raise UserError(
+        raise Unreachable(
             f"could not {doing}: the API of Hetzner Cloud can't be reached "
-            f"({type(error).__name__}): check the network, and run again"
+            f"({type(error).__name__}): check the network, and run again",
+            code="unreachable.hetzner",
         ) from None
 
 
@@ -200,27 +203,32 @@ def require_own(what: str, found: Labels, deployment: str | None) -> None:
     if standing is Standing.OWN:
         return
     if deployment is None:
-        raise UserError(f"the {what} is not to be changed: this command only looks")
+        raise Refused(
+            f"the {what} is not to be changed: this command is read-only", code="refused.read_only"
+        )
     if standing is Standing.FOREIGN:
-        raise UserError(
+        raise Refused(
             f"the {what} is not one that infisical-iac made, and is left alone: rename it, choose "
             f"another server_name, or give it the labels {selector(deployment)} if it may be "
-            "changed"
+            "changed",
+            code="refused.foreign",
         )
     if standing is Standing.UNADOPTED:
-        raise UserError(
+        raise Refused(
             f"the {what} carries the label {SELECTOR}, and none that says of which deployment it "
-            f"is: `{ADOPT}` shows what it takes over for {deployment}, and asks"
+            f"is: `{ADOPT}` shows what it takes over for {deployment}, and asks",
+            code="refused.unadopted",
         )
     raise refuse_other(what, has.get(DEPLOYMENT) or has.get(CLUSTER, ""))
 
 
-def refuse_other(what: str, owner: str) -> UserError:
+def refuse_other(what: str, owner: str) -> Refused:
     """Return the error for what belongs to another deployment; `owner` is empty if unknown."""
     of = f"the deployment {owner}" if owner else "another deployment"
-    return UserError(
+    return Refused(
         f"the {what} belongs to {of}, and is left alone: choose another server_name for one of "
-        "the two"
+        "the two",
+        code="refused.other_deployment",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hcloud import Client
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.hetzner import api, edge, parts, production, server
 from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
 from infisical_iac.hetzner.desired import derive_desired, read_settings
@@ -66,7 +66,9 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
             if name not in names
         ]
     if adoptable and not (reads or adopts):
-        raise UserError(f"{describe_adoptable(adoptable)}; nothing was done")
+        raise Refused(
+            f"{describe_adoptable(adoptable)}; nothing was done", code="refused.unadopted"
+        )
     return deployment
 
 
@@ -87,9 +89,10 @@ def plan_changes(deployment: CloudDeployment) -> list[PlannedChange]:
     for node in deployment.nodes:
         if node[CloudServer].is_leaving:
             name = node.desired.name
-            raise UserError(
+            raise Refused(
                 f"a replacement of {name} has not ended: `infisical-iac server replace {name}` "
-                "ends it"
+                "ends it",
+                code="refused.unfinished",
             )
     return [*_walk(deployment)]
 
@@ -114,9 +117,10 @@ def plan_removal(deployment: CloudDeployment, *, with_data: bool) -> list[Planne
         replacing = api.selector(deployment.desired.name, **{api.REPLACES: name})
         is_replaced = bool(deployment.client.servers.get_all(label_selector=replacing))
     if is_replaced:
-        raise UserError(
+        raise Refused(
             f"a replacement of {name} has not ended: `infisical-iac server replace` ends it, or "
-            "goes back with --undo"
+            "goes back with --undo",
+            code="refused.unfinished",
         )
     return [
         change

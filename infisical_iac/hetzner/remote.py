@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
 from infisical_iac.core.rendering import script
 
 KNOWN_HOSTS = Path(".infisical-iac") / "known_hosts"
@@ -136,10 +136,11 @@ class _AcceptKnown(paramiko.MissingHostKeyPolicy):
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
         if f"{key.get_name()} {key.get_base64()}" not in self._login.known_keys():
-            raise UserError(
+            raise Refused(
                 f"{self._login} answers with another host key than the one in {KNOWN_HOSTS}: "
-                "somebody may be in between; if the server was really made anew, remove its line "
-                "from that file"
+                "somebody may be in between; if the server was really re-created, remove its line "
+                "from that file",
+                code="refused.host_key",
             )
 
 
@@ -160,9 +161,10 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
         client.set_missing_host_key_policy(_AcceptKnown(login))
         while problem := _attempt(client, login):
             if time.monotonic() + _PAUSE_SECONDS > end:
-                raise UserError(
-                    f"{login} lets nobody in after {timeout:.0f} s, for {problem}: run again, and "
-                    "it is waited for anew"
+                raise Unreachable(
+                    f"{login} lets nobody in after {timeout:.0f} s, for {problem}: run again to "
+                    "wait once more",
+                    code="unreachable.host",
                 )
             time.sleep(_PAUSE_SECONDS)
         yield client
@@ -291,9 +293,10 @@ class RemoteExecutor:
         command = script("volume", "look", self._device)
         state = self._run(login, command, doing=f"look at the volume on {login}").partition("\n")[0]
         if state in ("blank", "absent"):
-            raise UserError(
+            raise Refused(
                 f"the volume on {login} is {state}: what data there are must be on the old "
-                "server's own disk; go back by `infisical-iac server replace --undo`"
+                "server's own disk; go back by `infisical-iac server replace --undo`",
+                code="refused.volume",
             )
 
     def read_cluster(self, login: Login) -> str:
@@ -316,7 +319,7 @@ class RemoteExecutor:
     def deploy(self, login: Login) -> None:
         """Deploy to a server by `infisical-iac apply`. Raises UserError."""
         if self._call(login, "apply", "--yes", capture=False).returncode:
-            raise UserError(
+            raise RunFailed(
                 f"the deploy to {login} failed: cure what it says and run again, or go back by "
                 "`infisical-iac server replace --undo`"
             )
@@ -333,9 +336,9 @@ class RemoteExecutor:
         names = [*_REQUIRED, *(["caddy"] if "caddy" in rows else [])]
         unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]
         if unhealthy:
-            raise UserError(
-                f"Infisical is not well on {login} ({', '.join(unhealthy)}): `infisical-iac "
-                "status` tells more; run again, or go back by `infisical-iac server replace --undo`"
+            raise CheckFailed(
+                f"Infisical is not healthy on {login} ({', '.join(unhealthy)}): see `infisical-iac "
+                "status`; run again, or go back by `infisical-iac server replace --undo`"
             )
 
     def _run(
@@ -366,7 +369,8 @@ class RemoteExecutor:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise UserError(
+            raise RunFailed(
                 f"`infisical-iac {arguments[0]}` on {login} has not ended in "
-                f"{_DEPLOY_SECONDS // 60} minutes: see what it waits for, and run again"
+                f"{_DEPLOY_SECONDS // 60} minutes: see what it waits for, and run again",
+                code="run.timeout",
             ) from None

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, Unreachable
 from infisical_iac.hetzner import api, plan, remote
 from infisical_iac.hetzner.edge import LoadBalancer
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, server_address
@@ -74,7 +74,10 @@ class ReplacementState:
         """Return what comes next. Raises UserError where there is nothing to replace."""
         if not self.new:
             if not self.old:
-                raise UserError("there is no server to replace: `infisical-iac server create`")
+                raise Refused(
+                    "there is no server to replace: `infisical-iac server create`",
+                    code="refused.no_server",
+                )
             return "make"
         if not self.ready:
             return "ready"
@@ -93,12 +96,19 @@ class ReplacementState:
     def next_undo(self) -> UndoStage:
         """Return what comes next on the way back. Raises UserError where there is none."""
         if not self.old:
-            raise UserError("the old server is gone: there is nothing to go back to")
+            raise Refused(
+                "the old server is gone: there is nothing to go back to",
+                code="refused.old_server_gone",
+            )
         if not self.new:
-            raise UserError("no replacement is under way: there is nothing to undo")
+            raise Refused(
+                "no replacement is under way: there is nothing to undo",
+                code="refused.nothing_to_undo",
+            )
         if "new" in self.addresses:
-            raise UserError(
-                "the new server has the addresses already: `infisical-iac server replace` goes on"
+            raise Refused(
+                "the new server has the addresses already: `infisical-iac server replace` goes on",
+                code="refused.addresses_moved",
             )
         if self.volume != "old":
             return "release" if self.volume == "new" else "attach"
@@ -126,12 +136,16 @@ class Replacement:
         self._addresses = self.node[PrimaryIps]
         name = self.desired.name
         if self.node[CloudVolume].found is None:
-            raise UserError(
+            raise Refused(
                 f"{name} has no volume, so there is nothing that could move: back up, make a new "
-                "server with one, and restore there"
+                "server with one, and restore there",
+                code="refused.no_volume",
             )
         if len(self._addresses.found) < len(self.desired.versions):
-            raise UserError(f"{name} is not complete: run `infisical-iac server create` first")
+            raise Refused(
+                f"{name} is not complete: run `infisical-iac server create` first",
+                code="refused.incomplete",
+            )
         with api.translate_errors("look at the new server"):
             self.new = self._find_new()
             addresses = self._client.primary_ips.get_all(label_selector=self._selector)
@@ -163,15 +177,17 @@ class Replacement:
         found = self._client.servers.get_all(label_selector=self._selector)
         if len(found) > 1:
             names = ", ".join(sorted(str(each.name) for each in found))
-            raise UserError(
+            raise Refused(
                 f"{len(found)} servers carry the label {replaces} ({names}): take it off those in "
-                "the console that are not to replace it"
+                "the console that are not to replace it",
+                code="refused.ambiguous",
             )
         if not found and (other := self._client.servers.get_by_name(name)):
             api.require_own(f"server {name}", other.labels, self.desired.deployment)
-            raise UserError(
+            raise Refused(
                 f"the server {name} has the name of a replacement and no label {replaces}, and is "
-                "left alone: rename it in the console"
+                "left alone: rename it in the console",
+                code="refused.unmarked",
             )
         return found[0] if found else None
 
@@ -393,9 +409,10 @@ def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
     """Return the node that is meant. Raises UserError for none."""
     nodes = {node.desired.name: node for node in deployment.nodes}
     if name is None or name not in nodes:
-        raise UserError(
+        raise Refused(
             f"{name or 'no node'} is none of the cluster's: say which one is replaced, of "
-            f"{', '.join(nodes)}"
+            f"{', '.join(nodes)}",
+            code="refused.no_node",
         )
     return nodes[name]
 
@@ -423,15 +440,19 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
     alive = [server for server in servers if server.is_alive()]
     name = node.desired.name
     if not alive:
-        raise UserError(
-            "no other node lets in, so nobody can tell whether the cluster does without "
-            f"{name}: nothing was done"
+        raise Unreachable(
+            "no other node accepts a login, so nobody can tell whether the cluster does without "
+            f"{name}: nothing was done",
+            code="unreachable.nodes",
         )
     reports = [executor.read_cluster(server.login) for server in alive]
     # One that could say how the databases are, if there is one.
     report = next((each for each in reports if "\npatroni {" in f"\n{each}"), reports[0])
     if reason := explain_need(report, name):
-        raise UserError(f"the cluster can't do without {name}: {reason}; nothing was done")
+        raise Refused(
+            f"the cluster can't do without {name}: {reason}; nothing was done",
+            code="refused.node_needed",
+        )
 
 
 def plan_node_removal(node: CloudNode, executor: RemoteExecutor) -> Changes:

@@ -12,7 +12,7 @@ from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.hetzner import api, remote
 from infisical_iac.hetzner.parts import (
     CloudVolume,
@@ -155,9 +155,10 @@ def _try_change(
     make()
     if was_alive and not is_alive():
         undo()
-        raise UserError(
+        raise Refused(
             "with these rules nobody could log in from here any more, so those of before are back: "
-            "have your own network in the setting 'ssh_networks'"
+            "have your own network in the setting 'ssh_networks'",
+            code="refused.lockout",
         )
 
 

@@ -9,7 +9,7 @@ from infisical_iac.core.connection import HOST_REFUSES
 from infisical_iac.hetzner.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.test_replace import grown
-from tests.hcloud.world import CLUSTER, World, made
+from tests.hcloud.world import CLUSTER, World, made, notes, planned
 
 _OURS = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
 _CLUSTER = CLUSTER + 'ingress = "none"\nserver_backups = False\n'
@@ -44,21 +44,27 @@ def test_what_an_earlier_version_made_is_told_and_taken_over_by_the_command(
     before = len(world.api.changes)
     done = world.run("plan")
     assert done.exit_code == 0
-    assert f"and {count - 1} more carry the label managed-by=infisical-iac alone" in done.output
-    assert "`infisical-iac server adopt` shows what it takes over" in done.output
+    (note,) = notes(done.output)
+    assert f" {count - 1} more " in note
+    assert "`infisical-iac server adopt`" in note
     said = world.ok("list")
     assert "of no deployment yet" in said
     assert "firewall infisical" in said
     node = ["infisical-2"] if settings else []
-    for command in (["create", "--yes"], ["destroy", "--confirm", "infisical", "--with-data"]):
-        assert "`infisical-iac server adopt`" in world.refused(*command)
-    assert "`infisical-iac server adopt`" in world.refused("replace", *node, "--yes")
+    for command in (
+        ["create", "--yes"],
+        ["destroy", "--confirm", "infisical", "--with-data"],
+        ["replace", *node, "--yes"],
+    ):
+        error = world.error(*command)
+        assert error.code == "refused.unadopted"
+        assert "`infisical-iac server adopt`" in str(error)
     assert world.run("adopt", answer="n\n").exit_code == 1
     assert len(world.api.changes) == before
 
     said = world.ok("adopt", answer="y\n")
-    assert "~ server infisical: labelled infisical-iac-deployment=infisical" in said
-    assert "~ volume infisical-data: labelled infisical-iac-deployment=infisical" in said
+    for what in ("server infisical", "volume infisical-data"):
+        assert planned(said)["~", what].endswith(" infisical-iac-deployment=infisical")
     assert f"{count} changes made" in said
     assert world.cloud.kinds == right
     assert all(each["labels"].items() >= _OURS.items() for each in _all(world))
@@ -95,7 +101,7 @@ def test_the_things_of_a_deployment_with_a_longer_name_are_not_taken_over(world:
     _age(world)
     theirs = _labels(world)
     world.set('server_name = "infisical"\nserver_dns_zone = "example.com"\n')
-    assert "Nothing is left to adopt for the deployment infisical." in world.ok("adopt")
+    assert planned(world.ok("adopt")) == {}
     world.ok("create", "--yes")
     _age(world)
     world.ok("adopt", "--yes")
@@ -111,8 +117,9 @@ def test_what_is_another_deployments_as_far_as_can_be_seen_is_refused(world: Wor
     before = len(world.api.changes)
     world.set(CLUSTER + 'server_name = "infisical"\nserver_dns_zone = "example.com"\n')
     for command in ("adopt", "create"):
-        sentence = world.refused(command, "--yes")
-        assert "server infisical-2 belongs to the deployment infisical-2" in sentence
+        error = world.error(command, "--yes")
+        assert error.code == "refused.other_deployment"
+        assert str(error).count("infisical-2") == 2, "the server, and its deployment"
     assert len(world.api.changes) == before
 
 
@@ -125,8 +132,10 @@ def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
     before = len(world.api.changes)
     world.set('topology = "single"\nserver_name = "infisical-2"\nserver_dns_zone = ""\n')
     for command in ("adopt", "create"):
-        sentence = world.refused(command, "--yes")
-        assert "server infisical-2 belongs to the deployment infisical," in sentence
+        error = world.error(command, "--yes")
+        assert error.code == "refused.other_deployment"
+        assert "server infisical-2" in str(error)
+        assert "deployment infisical," in str(error)
     assert len(world.api.changes) == before
     with pytest.raises(SystemExit, match="no server infisical-2 of the deployment infisical-2"):
         production_host(world.directory / "group_data" / "hetzner.py")
@@ -164,4 +173,6 @@ def test_the_inventory_has_it_for_commands_that_look_and_tells_of_it(
     assert [name for name, _ in found][:2] == ["infisical", *(["infisical-2"] if settings else [])]
     assert all("`infisical-iac server adopt`" in data[HOST_REFUSES] for _, data in found)
     assert all("data_volume" in data for _, data in found)
-    assert capsys.readouterr().err.startswith("Note: the server infisical at Hetzner Cloud carries")
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "server infisical " in note
+    assert "`infisical-iac server adopt`" in note

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.hetzner.remote import generate_host_key, user_data
 from tests.hcloud.shapes import Refused
-from tests.hcloud.world import ZONE, World
+from tests.hcloud.world import ZONE, World, notes
 
 
 def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) -> None:
@@ -83,8 +83,9 @@ def test_a_server_with_another_host_key_is_not_spoken_to(world: World) -> None:
         world.boot(server, other)
 
     world.cloud.boot = someone_else
-    sentence = world.refused("create", "--yes")
-    assert "answers with another host key than the one in .infisical-iac/known_hosts" in sentence
+    error = world.error("create", "--yes")
+    assert error.code == "refused.host_key"
+    assert ".infisical-iac/known_hosts" in str(error)
     (booted,) = world.booted.values()
     assert booted.commands == []
 
@@ -99,8 +100,10 @@ def test_a_private_host_key_is_stored_nowhere(world: World) -> None:
 
 def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: World) -> None:
     world.cloud.boot = lambda *_: None
-    sentence = world.refused("create", "--yes", "--timeout", "1")
-    assert f"[127.0.0.2]:{world.port} lets nobody in after 1 s" in sentence
+    error = world.error("create", "--yes", "--timeout", "1")
+    assert error.code == "unreachable.host"
+    assert f"[127.0.0.2]:{world.port} " in str(error)
+    assert " 1 s" in str(error)
     server = world.cloud.only("servers")
     # It did boot, only late: with the key that is known already.
     assert len(world.known_hosts) == 1
@@ -136,8 +139,9 @@ def test_a_volume_grows_with_its_setting(world: World) -> None:
 def test_another_type_is_a_matter_of_replacing(world: World) -> None:
     world.ok("create", "--yes")
     world.set('server_type = "cx43"\n')
-    said = world.run("plan").output
-    assert "the server infisical has cx33, not cx43: `infisical-iac server replace`" in said
+    (note,) = notes(world.run("plan").output)
+    assert "cx33, not cx43:" in note
+    assert "`infisical-iac server replace`" in note
 
 
 def test_actions_that_take_time_are_waited_for(world: World) -> None:
@@ -148,8 +152,9 @@ def test_actions_that_take_time_are_waited_for(world: World) -> None:
 
 def test_an_action_that_fails_is_told_and_tried_again_by_the_next_run(world: World) -> None:
     world.cloud.failing.add("enable_backup")
-    sentence = world.refused("create", "--yes")
-    assert "bring about backups of infisical: Hetzner Cloud began and failed" in sentence
+    error = world.error("create", "--yes")
+    assert error.code == "run.hetzner"
+    assert "backups of infisical" in str(error)
     world.cloud.only("servers")["backup_window"] = None
     world.ok("create", "--yes")
     assert world.cloud.only("servers")["backup_window"]
@@ -180,8 +185,10 @@ def test_what_the_api_refuses_is_told_in_a_sentence(
 
 def test_a_limit_of_the_project_is_told(world: World) -> None:
     world.cloud.limits["servers"] = 0
-    sentence = world.refused("create", "--yes")
-    assert sentence.startswith("could not bring about server infisical: the project's limit")
+    error = world.error("create", "--yes")
+    assert error.code == "error.hetzner"
+    assert "server infisical:" in str(error)
+    assert "limit is reached" in str(error)
 
 
 def test_the_token_is_never_shown(world: World) -> None:

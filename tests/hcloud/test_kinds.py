@@ -100,6 +100,7 @@ def test_a_kind_in_the_table_is_planned_made_and_destroyed(floating: World) -> N
 
 def test_a_kind_in_the_table_that_somebody_else_made_is_refused(floating: World) -> None:
     floating.cloud.add("floating_ips", name="spare", type="ipv4")
-    sentence = floating.refused("create", "--yes")
-    assert sentence.startswith("the floating ip spare is not one that infisical-iac made")
+    error = floating.error("create", "--yes")
+    assert error.code == "refused.foreign"
+    assert "floating ip spare" in str(error)
     assert floating.api.changes == []

@@ -25,7 +25,7 @@ from infisical_iac.hetzner.production import production_host, production_hosts
 from infisical_iac.hetzner.settings import _NAME
 from tests.hcloud.shapes import Data
 from tests.hcloud.test_replace import grown
-from tests.hcloud.world import CLUSTER, ZONE, World, made
+from tests.hcloud.world import CLUSTER, ZONE, World, made, notes, planned
 
 
 def _of(world: World, deployment: str) -> dict[tuple[str, int], Data]:
@@ -56,7 +56,7 @@ def test_a_server_that_is_not_the_named_one_is_never_found(world: World) -> None
         production_host(world.directory / "group_data" / "hetzner.py")
     sentence = str(refused.value)
     assert "infisical-staging" in sentence
-    assert "what is there is infisical-production" in sentence
+    assert "infisical-production" in sentence
 
 
 def test_undo_leaves_a_server_without_our_labels_alone(world: World) -> None:
@@ -64,8 +64,9 @@ def test_undo_leaves_a_server_without_our_labels_alone(world: World) -> None:
     stranger = world.cloud.add("servers", name="infisical-next", status="running", private_net=[])
     world.cloud.add("primary_ips", type="ipv4", ip="203.0.113.9", assignee_id=stranger["id"])
     before = len(world.api.changes)
-    sentence = world.refused("replace", "--undo", "--yes")
-    assert "the server infisical-next is not one that infisical-iac made" in sentence
+    error = world.error("replace", "--undo", "--yes")
+    assert error.code == "refused.foreign"
+    assert "server infisical-next" in str(error)
     assert stranger["id"] in world.cloud.kinds["servers"]
     assert len(world.api.changes) == before
 
@@ -74,8 +75,10 @@ def test_a_cluster_does_not_take_another_deployments_server(world: World) -> Non
     _make(world, "infisical-2")
     before = _of(world, "infisical-2")
     world.set(CLUSTER + 'server_dns_zone = "example.com"\n')
-    sentence = world.refused("create", "--yes")
-    assert "the server infisical-2 belongs to the deployment infisical-2" in sentence
+    error = world.error("create", "--yes")
+    assert error.code == "refused.other_deployment"
+    assert "server infisical-2" in str(error)
+    assert "deployment infisical-2" in str(error)
     assert _of(world, "infisical-2") == before
     assert not _of(world, "infisical")
 
@@ -166,23 +169,23 @@ def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
     world.ok("create", "--yes")
     # Another name since, so that its records are not looked at by name.
     world.set('topology = "single"\nsite_url = "https://vault.example.com"\n')
-    said = world.run("plan").output
-    assert "! the server infisical-3 is of this deployment too, which is to be infisical a" in said
+    surplus = notes(world.run("plan").output)
+    assert [name in note for name, note in zip(("-2 ", "-3 "), surplus, strict=True)] == [True] * 2
     done = world.run("destroy", answer="no\n")
-    assert "- server infisical-3" in done.output
-    assert "Type the deployment's name, infisical" in done.output
+    assert ("-", "server infisical-3") in planned(done.output)
+    assert "deployment's name, infisical" in done.output
     world.ok("destroy", "--with-data", "--confirm", "infisical")
     assert not _of(world, "infisical")
 
 
 @pytest.mark.parametrize(
-    ("labels", "sentence"),
+    ("labels", "code"),
     [
-        ({}, "server infisical-next is not one that infisical-iac made"),
-        ({"managed-by": "infisical-iac"}, "`infisical-iac server adopt`"),
+        ({}, "refused.foreign"),
+        ({"managed-by": "infisical-iac"}, "refused.unadopted"),
         (
             {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"},
-            "has the name of a replacement and no label infisical-iac-replaces=infisical",
+            "refused.unmarked",
         ),
         (
             {
@@ -190,19 +193,19 @@ def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
                 "infisical-iac-deployment": "infisical-next",
                 "infisical-iac-replaces": "infisical",
             },
-            "belongs to the deployment infisical-next",
+            "refused.other_deployment",
         ),
     ],
 )
 @pytest.mark.parametrize("undo", [(), ("--undo",)])
 def test_a_replacement_is_known_by_both_labels_not_by_its_name(
-    world: World, labels: dict[str, str], sentence: str, undo: tuple[str, ...]
+    world: World, labels: dict[str, str], code: str, undo: tuple[str, ...]
 ) -> None:
     world.ok("create", "--yes")
     world.set('server_type = "cx43"\n')
     world.cloud.add("servers", name="infisical-next", status="running", labels=labels)
     before = len(world.api.changes)
-    assert sentence in world.refused("replace", *undo, "--yes")
+    assert world.error("replace", *undo, "--yes").code == code
     assert len(world.api.changes) == before
     assert len(world.cloud.kinds["servers"]) == 2
 
@@ -251,16 +254,19 @@ _CHANGES: dict[str, Callable[[Client, int], object]] = {
 
 @pytest.mark.parametrize("kind", _CHANGES)
 @pytest.mark.parametrize(
-    ("labels", "sentence"),
+    ("labels", "code"),
     [
-        ({}, "is not one that infisical-iac made"),
-        ({"managed-by": "somebody", "infisical-iac-deployment": "infisical"}, "is not one that"),
-        ({"managed-by": "infisical-iac"}, "`infisical-iac server adopt`"),
-        ({"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical-2"}, "belongs to"),
+        ({}, "refused.foreign"),
+        ({"managed-by": "somebody", "infisical-iac-deployment": "infisical"}, "refused.foreign"),
+        ({"managed-by": "infisical-iac"}, "refused.unadopted"),
+        (
+            {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical-2"},
+            "refused.other_deployment",
+        ),
     ],
 )
 def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
-    world: World, kind: str, labels: dict[str, str], sentence: str
+    world: World, kind: str, labels: dict[str, str], code: str
 ) -> None:
     """The library's own calls, with ids that no look-up of this project has found."""
     more = {"server": None, "applied_to": [], "services": [], "targets": [], "actions": [0]}
@@ -269,8 +275,9 @@ def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
     before = copy.deepcopy(stranger)
     for adopts in (False, True):
         client = api.connect("infisical", adopts=adopts)
-        with pytest.raises(UserError, match=sentence):
+        with pytest.raises(UserError) as refused:
             _CHANGES[kind](client, stranger["id"])
+        assert refused.value.code == code
     assert world.cloud.kinds[kind][stranger["id"]] == before
     assert world.api.changes == []
 
@@ -283,11 +290,13 @@ def test_nothing_is_made_without_the_labels_and_nothing_by_a_client_that_looks(
         with pytest.raises(UserError):
             api.connect("infisical").placement_groups.create("g", "spread", labels=labels)
     ours = api.labels("infisical")
-    with pytest.raises(UserError, match="only looks"):
+    with pytest.raises(UserError) as refused:
         api.connect().placement_groups.create("g", "spread", labels=ours)
+    assert refused.value.code == "refused.read_only"
     group = api.connect("infisical").placement_groups.create("g", "spread", labels=ours)
-    with pytest.raises(UserError, match="belongs to the deployment other"):
+    with pytest.raises(UserError, match="deployment other") as refused:
         group.placement_group.update(labels=theirs)
+    assert refused.value.code == "refused.other_deployment"
     assert len(world.api.changes) == 1
 
 
@@ -296,11 +305,14 @@ def test_records_of_another_deployment_are_left_alone(world: World) -> None:
     zone = world.cloud.only("zones")["id"]
     record = {"name": "secrets", "type": "A", "labels": theirs, "records": [{"value": "192.0.2.1"}]}
     world.cloud.rrsets["secrets", "A"] = {**record, "id": "secrets/A", "zone": zone}
-    sentence = "record secrets A in example.com belongs to the deployment infisical-2"
-    assert sentence in world.refused("create", "--yes")
+    error = world.error("create", "--yes")
+    assert error.code == "refused.other_deployment"
+    assert f"record secrets A in {ZONE} " in str(error)
+    assert "deployment infisical-2" in str(error)
     (rrset,) = api.connect().zones.get(ZONE).get_rrset_all(name="secrets")
-    with pytest.raises(UserError, match="record secrets belongs to"):
+    with pytest.raises(UserError, match="record secrets ") as refused:
         api.connect("infisical").zones.delete_rrset(rrset)
+    assert refused.value.code == "refused.other_deployment"
     assert world.api.changes == []
 
 

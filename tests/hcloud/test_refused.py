@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hcloud.world import CLUSTER, World
+from tests.hcloud.world import CLUSTER, ZONE, World
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,17 @@ def test_what_somebody_else_made_is_refused_and_left_alone(
     # Of one kind or the other, without anything that it would be with.
     alone = {each: list[str]() for each in ("applied_to", "services", "targets", "private_net")}
     world.cloud.add(kind, name=what.rpartition(" ")[2], assignee_id=None, **alone)
-    sentence = world.refused("create", "--yes")
-    assert sentence.startswith(f"the {what} is not one that infisical-iac made, and is left alone")
+    error = world.error("create", "--yes")
+    assert error.code == "refused.foreign"
+    assert what in str(error)
     assert world.api.changes == []
 
 
 def test_records_of_somebody_else_are_refused(world: World) -> None:
     world.cloud.rrsets["secrets", "A"] = {"name": "secrets", "type": "A", "labels": {}}
-    assert "record secrets A in example.com is not one" in world.refused("create", "--yes")
+    error = world.error("create", "--yes")
+    assert error.code == "refused.foreign"
+    assert f"record secrets A in {ZONE} " in str(error)
 
 
 @pytest.mark.parametrize(

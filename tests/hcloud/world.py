@@ -10,11 +10,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import paramiko
 import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.remote import generate_host_key
 from tests.hcloud.booted import Booted, key_in
 from tests.hcloud.cloud import Cloud
@@ -79,12 +81,21 @@ class World:
         return done.output
 
     def refused(self, *arguments: str, answer: str = "", **environment: str) -> str:
-        """The sentence of a command that must fail with one."""
+        """Return the sentence of a command that must fail with one."""
         done = self.run(*arguments, answer=answer, **environment)
         assert done.exit_code == 1, done.output
         sentence = done.output.strip().splitlines()[-1]
         assert sentence.startswith("Error: "), done.output
         return sentence.removeprefix("Error: ")
+
+    def error(self, *arguments: str, answer: str = "") -> UserError:
+        """Return the error of a command that must fail, with its code."""
+        done = CliRunner().invoke(main, ["server", *arguments], input=answer, standalone_mode=False)
+        assert isinstance(done.exception, click.ClickException), done.output
+        error = done.exception.__context__
+        assert isinstance(error, UserError), done.output
+        assert done.exception.message == str(error)
+        return error
 
     def boot(self, server: Data, user_data: str) -> None:
         """Stand in for what `Cloud.boot` calls."""
@@ -93,6 +104,23 @@ class World:
         if address in self.booted:
             self.booted.pop(address).off()
         self.booted[address] = Booted(address, self.port, key_in(user_data), self.key)
+
+
+def planned(output: str) -> dict[tuple[str, str], str]:
+    """Return the details of the changes in a plan, by kind and resource; two of one are joined."""
+    found: dict[tuple[str, str], str] = {}
+    for line in output.splitlines():
+        kind, _, rest = line.strip().partition(" ")
+        if kind in ("+", "-", "~"):
+            what, _, detail = rest.partition(": ")
+            key = (kind, what)
+            found[key] = f"{found[key]}; {detail}" if key in found else detail
+    return found
+
+
+def notes(output: str) -> list[str]:
+    """Return the lines of a plan on what differs and is not changed."""
+    return [line[2:] for line in output.splitlines() if line.startswith("! ")]
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Node
     edge.open_on(site().names)
     assert seen.closed == {"node-2"}
     (warned,) = seen.warned
-    assert "the connection to node-2 was lost" in warned
+    assert "connection to node-2 " in warned
 
 
 def test_edges_of_which_none_can_be_opened_are_an_error(seen: _Nodes) -> None:
@@ -155,8 +155,6 @@ def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
     seen.closed = set(_ALL)
     noted = _noting(monkeypatch, seen, phase)
     told = restore.go_back(site())
-    assert told.startswith(
-        "The old data are back and serve. Kept: 3 writes since 2026-11-25T10:12:00Z are in the "
-        "database infisical_given_up_x; docs/operate/upgrade.md"
-    )
+    assert "3 writes since 2026-11-25T10:12:00Z" in told
+    assert " infisical_given_up_x" in told
     assert noted.steps == [("back", _ALL), ("roll out", _ALL), ("forget", set())]

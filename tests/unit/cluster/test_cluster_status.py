@@ -107,9 +107,10 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
     )
     two = replace(nodes["two"].condition, closed=0)
     found = _rows(_changed(_changed(nodes, "one", condition=one), "two", condition=two), settings)
-    told = "two: answers 503 to everybody since 1970-01-01T00:00:00Z; a restore has not ended"
-    assert found["Edge"].text.startswith(told)
-    assert "are in the database infisical_given_up_x" in found["Given up"].text
+    edge = found["Edge"].text
+    assert edge.startswith("two: ")
+    assert " 1970-01-01T00:00:00Z; a restore " in edge
+    assert " infisical_given_up_x" in found["Given up"].text
     assert (found["Edge"].ok, found["Given up"].ok) == (False, False)
 
 
@@ -141,7 +142,8 @@ def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(
 ) -> None:
     del nodes["three"]
     row = _rows(nodes, settings, "three")["Last backup"]
-    assert row.text == "none yet (as far as is known without three)"
+    assert row.text.startswith("none yet (")
+    assert row.text.endswith(" three)")
 
 
 def test_a_node_that_is_drained_or_away_is_told(
@@ -161,7 +163,10 @@ def test_a_node_that_is_drained_or_away_is_told(
     nodes = {name: replace(node, members=members) for name, node in nodes.items()}
     row = _rows(nodes, settings)["Nodes"]
     assert not row.ok
-    assert row.text == "1 of 3 ready and active; the Swarm's leader is one; two drained; three down"
+    counts, leader, *others = row.text.split("; ")
+    assert counts.startswith("1 of 3 ")
+    assert leader.endswith(" one")
+    assert others == ["two drained", "three down"]
 
 
 def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
@@ -177,14 +182,14 @@ def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
 def test_no_majority_is_told(nodes: dict[str, NodeState], settings: Settings) -> None:
     alone = {name: replace(node, members=()) for name, node in nodes.items()}
     row = _rows(alone, settings)["Nodes"]
-    assert (row.ok, row.text) == (False, "no manager answers: there may be no majority of them")
+    assert (row.ok, row.text.partition(":")[0]) == (False, "no manager answers")
 
 
 def test_two_primaries_or_none_are_told(nodes: dict[str, NodeState], settings: Settings) -> None:
     row = _rows(_changed(nodes, "two", postgres="primary"), settings)["PostgreSQL"]
-    assert (row.ok, row.text) == (False, "one and two are primaries")
+    assert (row.ok, "one and two" in row.text) == (False, True)
     row = _rows(_changed(nodes, "one", postgres="silent"), settings)["PostgreSQL"]
-    assert (row.ok, row.text) == (False, "there is no primary")
+    assert (row.ok, "no primary" in row.text) == (False, True)
 
 
 def test_no_synchronous_standby_is_not_well(
@@ -193,7 +198,7 @@ def test_no_synchronous_standby_is_not_well(
     copies = tuple(replace(each, sync="async") for each in nodes["one"].copies)
     row = _rows(_changed(nodes, "one", copies=copies), settings)["PostgreSQL"]
     assert not row.ok
-    assert row.text.endswith("no synchronous standby, so nothing can be written")
+    assert "no synchronous standby" in row.text
 
 
 def test_a_standby_that_does_not_follow_is_not_well(
@@ -234,7 +239,8 @@ def test_a_replica_of_another_version_is_told(
     tasks = {**nodes["two"].tasks, "infisical": [other]}
     row = _rows(_changed(nodes, "two", tasks=tasks), settings)["infisical"]
     assert not row.ok
-    assert row.text.endswith("2 of 3 healthy, but infisical/infisical:v0.1.0 runs too")
+    assert "2 of 3 healthy" in row.text
+    assert "infisical/infisical:v0.1.0" in row.text
 
 
 def test_the_fullest_disk_and_the_newest_backup_are_told_with_the_nodes_name(
@@ -255,8 +261,10 @@ def test_the_fullest_disk_and_the_newest_backup_are_told_with_the_nodes_name(
     nodes = _changed(nodes, "two", condition=full)
     newest = replace(nodes["three"].condition, backups=record(4, "no space left"))
     found = _rows(_changed(nodes, "three", condition=newest), settings)
-    assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB free: make room")
-    assert found["Last backup"].text.startswith("three: failed at 2026-11-25T04:00:00Z")
+    assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB ")
+    assert not found["Disk"].ok
+    assert found["Last backup"].text.startswith("three: failed ")
+    assert "2026-11-25T04:00:00Z" in found["Last backup"].text
     assert not found["Last backup"].ok
 
 
@@ -273,4 +281,4 @@ def test_a_node_whose_firewall_is_not_loaded_is_told(
 ) -> None:
     bad = replace(nodes["two"].condition, firewall="ssh-only")
     row = _rows(_changed(nodes, "two", condition=bad), settings)["Firewall"]
-    assert (row.ok, row.text.startswith("two: its rules can't be loaded")) == (False, True)
+    assert (row.ok, row.text.startswith("two: its rules ")) == (False, True)

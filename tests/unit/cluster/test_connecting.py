@@ -48,17 +48,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 def test_the_lead_of_a_cluster_is_current_and_who_is_away_is_told(found: Found) -> None:
-    assert found["one away"] == {
-        "current": "three",
-        "error": "",
-        "shared": [],
-        "said": "Note: two can't be reached: Could not connect (timed out)\n",
-    }
+    said = found["one away"].pop("said")
+    assert found["one away"] == {"current": "three", "error": "", "shared": []}
+    assert said.startswith("Note: two ")
+    assert "timed out" in said
 
 
 def test_several_hosts_that_are_no_cluster_are_refused_as_ever(found: Found) -> None:
     error = found["several"]["error"]
-    assert "several.py names 3 hosts: give an inventory of one, or set topology to 'swarm'" in error
+    assert "several.py names 3 hosts" in error
+    assert "topology" in error
 
 
 def test_a_single_host_is_current_and_nothing_is_shared(found: Found) -> None:
@@ -66,11 +65,12 @@ def test_a_single_host_is_current_and_nothing_is_shared(found: Found) -> None:
 
 
 def test_a_host_that_can_not_be_reached_is_told_with_the_reason(found: Found) -> None:
-    assert found["none"]["error"] == "[one] Could not connect (timed out)"
+    assert "[one]" in found["none"]["error"]
+    assert "timed out" in found["none"]["error"]
 
 
 def test_one_host_of_a_cluster_alone_is_no_single_host(found: Found) -> None:
-    assert found["part"]["error"] == "a swarm takes 3 hosts or more"
+    assert "3 hosts or more" in found["part"]["error"]
 
 
 def test_without_a_majority_nothing_is_done_but_looking(found: Found) -> None:
@@ -90,4 +90,5 @@ def test_it_is_shared_after_a_failure_too(found: Found) -> None:
 def test_what_could_not_be_shared_is_told_and_the_command_has_not_failed(found: Found) -> None:
     assert found["unshared"]["error"] == ""
     said = found["unshared"]["said"]
-    assert "is not on all hosts of the cluster yet (the disk is full)" in said
+    assert "not on all hosts" in said
+    assert "(the disk is full)" in said

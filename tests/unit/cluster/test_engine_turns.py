@@ -155,7 +155,7 @@ def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
     assert played("seen", "id1", "5", states="down\nready\n").returncode == 0
     done = played("seen", "id1", "0", states="down\nready\n")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("the swarm still takes it for down: see `journalctl -u docker`")
+    assert "`journalctl -u docker`" in done.stderr
 
 
 @pytest.mark.parametrize(

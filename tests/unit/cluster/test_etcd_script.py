@@ -55,7 +55,8 @@ def test_an_etcd_that_does_not_know_all_by_tls_ends_the_run(lead: Lead, members:
     lead.write("no-quorum", "")
     done = lead.run("secure", of="etcd")
     assert done.returncode == 1
-    assert "etcd does not have all its members reach each other by TLS" in done.stderr
+    assert "etcd" in done.stderr
+    assert "by TLS" in done.stderr
 
 
 def test_services_are_ended_that_are_there_and_no_others(lead: Lead) -> None:
@@ -71,14 +72,14 @@ def test_the_rest_waits_until_etcd_has_a_primary(lead: Lead) -> None:
     lead.write("leader", "")
     done = lead.run("led", "0", of="etcd")
     assert done.returncode == 1
-    assert done.stderr.startswith("no PostgreSQL has become the primary within 0 s: see docs/")
+    assert "within 0 s: see docs/" in done.stderr
 
 
 def test_without_a_quorum_no_member_is_removed(lead: Lead) -> None:
     lead.write("no-quorum", "")
     done = lead.run("member", "2", of="etcd")
     assert done.returncode == 1
-    assert "etcd has lost its quorum" in done.stderr
+    assert "lost its quorum" in done.stderr
     assert lead.changes() == []
 
 
@@ -109,7 +110,5 @@ def test_a_postgres_whose_service_was_ended_is_ended_where_it_still_runs(lead: L
 def test_a_postgres_that_docker_does_not_end_is_told(lead: Lead) -> None:
     lead.write("stays", "")
     done = lead.run("ended", of="etcd")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "Docker does not end the PostgreSQL of this node\n",
-    )
+    assert done.returncode == 1
+    assert "PostgreSQL of this node" in done.stderr

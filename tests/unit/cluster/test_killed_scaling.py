@@ -152,7 +152,8 @@ def test_a_move_out_of_a_cluster_ends_when_it_is_proven_and_has_no_way_back_then
 ) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     done = together.run(*_IN["end"])
-    assert (done.returncode, done.stderr.strip()) == (1, "the move is switched, and has no end yet")
+    assert done.returncode == 1
+    assert " switched, " in done.stderr
     together.ok(_IN["proven"], _IN["proven"])
     done = together.run(*_IN["back"])
     assert done.returncode == 1
@@ -162,16 +163,16 @@ def test_a_move_out_of_a_cluster_ends_when_it_is_proven_and_has_no_way_back_then
 
 def test_no_second_move_begins_beside_one(alone: PlayedHost) -> None:
     done = alone.run("scale-out", "begin", "20261126T111213Z", "out")
-    assert (done.returncode, done.stderr.strip()) == (1, "another move has not ended")
+    assert done.returncode == 1
+    assert "another move" in done.stderr
 
 
 def test_what_is_no_single_host_moves_into_no_cluster(together: PlayedHost) -> None:
     together.ok(_IN["back"], _IN["end"])
     begin = ("scale-out", "begin", _STAMP, "out")
-    no_data = "this host has no Infisical for itself that could be moved"
-    assert together.run(*begin).stderr.strip() == no_data
+    assert "no Infisical" in together.run(*begin).stderr
     together.write(_COMPOSE, "left over")
-    assert together.run(*begin).stderr.strip() == "Infisical serves from the cluster already"
+    assert "from the cluster already" in together.run(*begin).stderr
     assert together.read(_STATE) is None
 
 

@@ -30,9 +30,9 @@ def test_a_change_of_one_host_is_told_with_its_name_though_no_other_took_part() 
 
 def test_a_run_has_failed_if_it_did_on_one_and_not_ended_if_it_has_not_on_one() -> None:
     done = _entry("1", "done", "00:05")
-    failed = _entry("1", "failed", "00:04", why="it does not work")
+    failed = _entry("1", "failed", "00:04", why="no space")
     (doing,) = doings_of({"one": Log([done]), "two": Log([failed])})
-    assert (doing.last.outcome, doing.last.reason) == ("failed", "two: it does not work")
+    assert (doing.last.outcome, doing.last.reason) == ("failed", "two: no space")
     (doing,) = doings_of({"one": Log([done]), "two": Log([_entry("1", "begun", "00:00")])})
     assert not doing.ended
 

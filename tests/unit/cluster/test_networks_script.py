@@ -66,5 +66,6 @@ def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
 def test_what_does_not_stop_keeps_service_and_network(tmp_path: Path) -> None:
     done, changes = _removed(tmp_path, "s1 Running 2 hours ago\n" * 400)
     assert done.returncode == 1
-    assert "still run 3 minutes after they were to be stopped: s1 Running" in done.stderr
+    assert "3 minutes" in done.stderr
+    assert "s1 Running" in done.stderr
     assert changes == ["stop infisical_haproxy", "stop infisical_etcd-1"]

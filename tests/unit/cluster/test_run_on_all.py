@@ -5,6 +5,9 @@ from typing import Any
 
 from tests.unit import forked
 
+# What fails on a host in `played_run`.
+_FAILURE = "it does not work"
+
 
 @cache
 def _run(*arguments: str) -> dict[str, Any]:
@@ -46,8 +49,8 @@ def test_each_hosts_log_has_its_own_changes() -> None:
 def test_what_fails_on_one_host_is_ended_on_the_others_and_nothing_follows() -> None:
     found = _run("one,two,three", "two")
     assert found["made"] == ["alone on one", "everywhere on one", "everywhere on three"]
-    reason = "Everywhere: two: it does not work"
-    assert found["error"] == f"{reason}; run again, and what is missing is completed"
+    reason = f"Everywhere: two: {_FAILURE}"
+    assert found["error"].startswith(f"{reason}; ")
     failed = [(host, changes) for host, _, outcome, changes, why in found["audits"] if why]
     assert failed == [
         ("one", ["+ key", "+ package curl"]),
@@ -59,13 +62,11 @@ def test_what_fails_on_one_host_is_ended_on_the_others_and_nothing_follows() -> 
 
 def test_of_a_single_host_no_name_is_told() -> None:
     found = _run("one")
-    assert found["planned"] == [
-        "+ key",
-        "+ package curl",
-        "? the rest can be seen once two is set right",
-    ]
+    *changes, rest = found["planned"]
+    assert changes == ["+ key", "+ package curl"]
+    assert rest.startswith("? the rest ")
     assert found["steps"] == [["Alone", ["+ key"]], ["Everywhere", ["+ package curl"]]]
 
 
 def test_a_single_hosts_failure_is_told_as_it_is() -> None:
-    assert _run("two", "two")["error"].startswith("Everywhere: it does not work; run again")
+    assert _run("two", "two")["error"].startswith(f"Everywhere: {_FAILURE}; ")

@@ -148,13 +148,15 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
 
 
 def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = "Kept on node-2: volume infisical_patroni_before_x."
+
     def dissolve(stamp: str) -> list[str]:
         host.steps.append(f"dissolve {stamp}")
-        return ["Kept on node-2: volume infisical_patroni_before_x."]
+        return [kept]
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
     assert scaling.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
-        "Kept on node-2: volume infisical_patroni_before_x.",
+        kept,
         "Kept on node-1: volume old.",
     ]
     assert host.steps == [f"dissolve {_STAMP}", "scale-in end"]
@@ -171,10 +173,10 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
     found = UnfinishedMove(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
-    assert scaling.go_back(found, 60, dissolving=True) == [
-        f"node-1 serves alone again, with {data}.",
-        "The hosts have left the swarm.",
-    ]
+    now, left = scaling.go_back(found, 60, dissolving=True)
+    assert now.startswith("node-1 ")
+    assert now.endswith(f" {data}.")
+    assert "left the swarm" in left
     back = ["scale-out back", "stack connections", "stack up", "stack wait"]
     assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
 
@@ -197,14 +199,12 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
 
 def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
     told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
-    assert told[1].startswith(
-        "Of the cluster, what was written, which could not be counted, is in the database infisical"
-    )
+    assert "could not be counted" in told[1]
+    assert "database infisical" in told[1]
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
     told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
-    assert told[1].startswith(
-        "Of the cluster, 3 writes since 2026-11-26T10:12:00Z are in the database infisical, which"
-    )
+    assert "3 writes since 2026-11-26T10:12:00Z" in told[1]
+    assert "database infisical," in told[1]
     assert len(scaling.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.unit.cluster.played_lead import NAME, SECRETS, TEXT, Lead
 
+_OUT_OF_MEMORY = "JavaScript heap out of memory"
+
 
 def test_a_secret_is_named_after_what_it_holds_and_made_once(lead: Lead) -> None:
     done = lead.run("secrets", SECRETS)
@@ -20,7 +22,7 @@ def test_a_missing_key_makes_no_secret(lead: Lead) -> None:
     (lead.directory / "etc/keys/auth_secret").unlink()
     done = lead.run("secrets", SECRETS)
     assert done.returncode == 1
-    assert "/keys/auth_secret is missing" in done.stderr
+    assert "auth_secret is missing" in done.stderr
     assert lead.changes() == []
 
 
@@ -29,7 +31,7 @@ def test_a_key_that_means_something_to_a_shell_makes_no_secret(lead: Lead) -> No
     (lead.directory / "etc/keys/auth_secret").write_text("x$(touch forged)")
     done = lead.run("secrets", SECRETS)
     assert (done.returncode, lead.changes()) == (1, [])
-    assert "/keys/auth_secret has signs that no key has" in done.stderr
+    assert "auth_secret has signs" in done.stderr
     assert "forged" not in done.stderr
 
 
@@ -116,9 +118,7 @@ def test_what_waits_for_a_node_is_tried_again_and_what_runs_goes_on(lead: Lead) 
 
 def test_a_swarm_that_tells_of_no_service_is_not_well(lead: Lead) -> None:
     lead.write("services", "")
-    assert lead.run("wait", "0").stdout == (
-        "the Swarm does not answer: most of its managers have to be up\n"
-    )
+    assert "Swarm does not answer" in lead.run("wait", "0").stdout
 
 
 def test_only_secrets_and_configs_with_a_hash_in_their_name_go(lead: Lead) -> None:
@@ -146,13 +146,13 @@ def test_a_task_that_ends_again_and_again_is_not_waited_for(
     """As on a single host, what ended five times is told with its last lines, and that is all."""
     lead.run_tasks("", **{"infisical": 2, "caddy": 2, service.removeprefix("infisical_"): 1})
     lead.write("loops", f"{service}.2 Failed\n" * 3)
-    lead.write("log", "JavaScript heap out of memory\n")
+    lead.write("log", f"{_OUT_OF_MEMORY}\n")
     _data(lead, members=3, copies=3)
     done = lead.run("wait", "50")
     assert (done.returncode, done.stderr) == (0, "")
     told = done.stdout.splitlines()
-    assert told[0] == f"{service}: 1 of 2 run, update: {update}; it stops again and again"
-    assert told[4] == "  JavaScript heap out of memory"
+    assert told[0].startswith(f"{service}: 1 of 2 run, update: {update}; ")
+    assert told[4].strip() == _OUT_OF_MEMORY
 
 
 def test_what_ended_before_the_wait_began_does_not_count(lead: Lead) -> None:

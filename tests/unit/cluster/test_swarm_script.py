@@ -62,7 +62,8 @@ def test_a_refusal_is_told_without_the_token_and_the_host_stays_this_projects(
     host.write("/refusal", f'{{"message": "invalid join token {TOKEN}"}}')
     done = join(host)
     assert done.returncode == 1
-    assert done.stderr == '{"message": "invalid join token (token)"}\n'
+    assert json.loads(done.stderr)["message"].endswith(" (token)")
+    assert TOKEN not in done.stderr
     assert host.read("/etc/infisical/swarm") == "new\n"
 
 
@@ -93,7 +94,7 @@ def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: Pla
     host.write("/etc/infisical/swarm", "swarm-id\n")
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
     assert (done.returncode, calls(host)) == (1, [])
-    assert done.stderr == ("the managers of the host's swarm don't answer just now: run again\n")
+    assert done.stderr.endswith(" run again\n")
 
 
 def test_of_a_stack_whose_swarm_is_no_more_postgresqls_data_stay(host: PlayedHost) -> None:

@@ -44,9 +44,9 @@ def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
 def test_the_unit_fails_where_the_key_does_not_open_it(host: PlayedHost) -> None:
     host.write("/state", "pending\n")
     done = host.run("swarm-unlock")
-    assert (done.returncode, done.stderr.count("still locked after a minute")) == (1, 1)
+    assert (done.returncode, done.stderr.count("still locked")) == (1, 1)
 
 
 def test_a_part_that_does_not_come_up_is_told(host: PlayedHost) -> None:
     done = host.run("swarm", "ready", "3")
-    assert done.stderr == "the host's part in the swarm is inactive after 3 s\n"
+    assert "inactive after 3 s" in done.stderr

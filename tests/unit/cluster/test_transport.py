@@ -44,9 +44,11 @@ def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
 
 def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
     assert stack_plan.tls_item(_found()) is None
-    assert str(stack_plan.tls_item(_PLAIN)).startswith(
-        "~ TLS of PostgreSQL, Redis and etcd: plain → required, in 3 roll-outs"
-    )
+    item = stack_plan.tls_item(_PLAIN)
+    assert item
+    assert item.what.startswith("TLS of PostgreSQL")
+    assert item.detail.startswith("plain → required, ")
+    assert "3 roll-outs" in item.detail
 
 
 def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
