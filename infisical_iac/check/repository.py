@@ -87,7 +87,7 @@ class Repository:
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
-        proven = cleaning.proven(self.root, (self.root, Path.cwd()))
+        proven = cleaning.proven(self.root, (self.root, Path.cwd()), self.workspace.project.slug)
         yield from env_files.findings(self.root, self.paths, self.text, ignored, proven)
         yield from env_files.in_git(self.root, self.paths, homes)
         yield from env_files.in_images(self.paths, self.text, homes)

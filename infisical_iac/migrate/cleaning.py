@@ -89,6 +89,7 @@ class Report(BaseModel):
 
     root: str
     sources: tuple[MovedFile, ...]
+    project: str = ""
     verified_at: str = ""
 
     @property
@@ -147,14 +148,15 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     return root, report
 
 
-def proven(root: Path, directories: Iterable[Path]) -> dict[str, frozenset[str]]:
-    """Return the keys that are proven to be in Infisical, by the path of their file below `root`.
+def proven(root: Path, directories: Iterable[Path], project: str) -> dict[str, frozenset[str]]:
+    """Return the keys that are proven to be in a project, by the path of their file below `root`.
 
     A file counts as it was when `migrate apply` read all that is stored of it back. A report
     without its key, or that can't be read, proves nothing.
 
     Args:
         directories: where a plan, with its report and the key of its hashes, may be.
+        project: the slug of the project; what was migrated into another one proves nothing.
     """
     found: dict[str, frozenset[str]] = {}
     for directory in {each.resolve() for each in directories}:
@@ -163,7 +165,7 @@ def proven(root: Path, directories: Iterable[Path]) -> dict[str, frozenset[str]]
             key = load_key(directory / PLAN_FILE)
         except UserError:
             continue
-        for file in report.verified:
+        for file in report.verified if report.project == project else ():
             path = (at / file.path).resolve()
             if path.is_relative_to(root.resolve()) and _is_as_moved(path, file, key):
                 found[path.relative_to(root.resolve()).as_posix()] = frozenset(file.keys)

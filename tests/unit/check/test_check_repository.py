@@ -239,7 +239,7 @@ class TestMigrated:
         (root / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-2\n")
         clone.mkdir()
         both = replace(verified(root, self.FILE), keys=("TOKEN", "OTHER_TOKEN"))
-        report(clone, both, root="../services")
+        report(clone, both, root="../services", project="abcde")
         monkeypatch.chdir(clone)
         return root
 
@@ -257,9 +257,13 @@ class TestMigrated:
         assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
         assert not (moved.parent / "clone/migration.key").exists()
 
+    def test_a_migration_into_another_project_proves_nothing(self, moved: Path) -> None:
+        report(moved.parent / "clone", verified(moved, self.FILE), root="../services")
+        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+
     def test_a_secret_that_was_left_out_is_still_one_to_move(self, moved: Path) -> None:
         one = verified(moved, self.FILE, skipped=("OTHER_TOKEN",))
-        report(moved.parent / "clone", one, root="../services")
+        report(moved.parent / "clone", one, root="../services", project="abcde")
         assert told(found(plant(moved, {}))) == [
             ("secret-in-file", "backend/.env:2"),
             ("migrated-file", self.FILE),
@@ -271,7 +275,7 @@ class TestMigrated:
         (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
         files = [verified(moved, f"backend/{name}") for name in (".env", ".env.production")]
         files[0] = replace(files[0], keys=("TOKEN", "OTHER_TOKEN"))
-        report(moved.parent / "clone", *files, root="../services")
+        report(moved.parent / "clone", *files, root="../services", project="abcde")
         repository = plant(moved, {})
         print_text(repository, Judged(found(repository), []), is_compared=True)
         lines = capsys.readouterr().out.splitlines()

@@ -49,14 +49,16 @@ def report(
     unverified: tuple[str, ...] = (),
     verified_at: str = "",
     root: str = ".",
+    project: str = "chainalign",
 ) -> Path:
     """Write plan and report into a directory; returns the path of the plan.
 
     Args:
         root: the directory that was migrated, seen from there.
+        project: the slug of the project that it was migrated into.
     """
     sources = [asdict(each) | {"verified": each.path not in unverified} for each in files]
-    data = {"root": root, "sources": sources, "verified_at": verified_at}
+    data = {"root": root, "project": project, "sources": sources, "verified_at": verified_at}
     write(at, "migration-report.json", json.dumps(data))
     (at / KEY_FILE).write_bytes(HASH_KEY)
     (at / KEY_FILE).chmod(0o600)
