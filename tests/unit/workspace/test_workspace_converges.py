@@ -135,7 +135,7 @@ def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_t
     deployed.remembered = Memory(deployed.remembered.environments)
     (blocked,) = deployed.changes()
     assert blocked.kind == "!"
-    assert "has the slug 'renamed' now, and the workspace" in blocked.detail
+    assert "has the slug 'renamed' now, and the project file" in blocked.detail
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
@@ -143,7 +143,7 @@ def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_r
 ) -> None:
     (blocked,) = deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
     assert blocked.kind == "!"
-    assert "has the slug 'chainalign' now, and the workspace" in blocked.detail
+    assert "has the slug 'chainalign' now, and the project file" in blocked.detail
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
