@@ -69,33 +69,47 @@ def organization_id(client: Client) -> str:
 
 def find(client: Client, organization: str, name: str) -> Identity | None:
     """This project's own identity of a name, the oldest should there be several."""
-    return find_all(client, organization, {name}).get(name)
+    return find_all(client, organization, {name: ""}).get(name)
 
 
 def find_all(
     client: Client,
     organization: str,
-    names: Collection[str],
+    names: Mapping[str, str],
     known: Mapping[str, str] | None = None,
     listed: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Identity]:
     """Return this project's own identities among `names`, by the name that each should have.
 
     Args:
+        names: each with the name that the identity had before, by which it is looked for if there
+            is none of the new name; empty if it had no other.
         known: name to id, as after the last run; such an identity is known again whatever it is
             called now and whatever its metadata say.
         listed: what `everybody` tells; None asks the server.
     """
     listed = everybody(client, organization) if listed is None else listed
     there = {each["id"] for each in listed}
-    by_id = {id: name for name, id in (known or {}).items() if name in names and id in there}
+    by_id = {id: name for name in names for id in _known_ids(name, names[name], known or {}, there)}
     missing = set(names) - set(by_id.values())
-    candidates = [each["id"] for each in listed if each["name"] in missing]
+    before = {names[name]: name for name in missing if names[name]}
+    candidates = [each["id"] for each in listed if each["name"] in {*missing, *before}]
     ids = [*by_id, *(id for id in candidates if id not in by_id)]
     read = sorted(_read_all(client, ids), key=_age, reverse=True)
     found = {each["identity"]["id"]: _identity(each) for each in read}
-    own = {each.name: each for id, each in found.items() if id not in by_id and each.is_marked}
-    return {**own, **{name: found[id] for id, name in by_id.items() if id in found}}
+    marked = [each for id, each in found.items() if id not in by_id and each.is_marked]
+    return {
+        **{before[each.name]: each for each in marked if each.name in before},
+        **{each.name: each for each in marked if each.name in missing},
+        **{name: found[id] for id, name in by_id.items() if id in found},
+    }
+
+
+def _known_ids(
+    name: str, former: str, known: Mapping[str, str], there: Collection[str]
+) -> list[str]:
+    """Return the id that is known of a name, or else of the former one, if it is still there."""
+    return [id for each in (name, former) if (id := known.get(each, "")) in there][:1]
 
 
 def everybody(client: Client, organization: str) -> list[dict[str, Any]]:

@@ -116,7 +116,12 @@ def _services(desired: Workspace, port: int) -> list[str]:
     api = session.api(port)
     files = kit_host.read().files
     accounts = desired.accounts()
-    found = [files.get(f"credentials/{each.credentials}.env") for each in accounts]
+    # A backup from before a service was renamed has them under the former name.
+    found = [
+        files.get(f"credentials/{each.credentials}.env")
+        or files.get(f"credentials/{each.former_credentials}.env")
+        for each in accounts
+    ]
     works = gather([partial(_logs_in, api, text) for text in found])
     failing = [each.credentials for each, good in zip(accounts, works, strict=True) if not good]
     told = [f"Credentials of services on the host: {sum(works)} of {len(works)} log in."]

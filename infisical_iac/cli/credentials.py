@@ -150,7 +150,7 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
         rows = [
             overview(
                 step,
-                has_file=None if kept.files is None else step.account.credentials in kept.files,
+                has_file=kept.has_file(step),
                 now=kept.now,
             )
             for step in kept.steps

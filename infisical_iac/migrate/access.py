@@ -1,6 +1,7 @@
 """Show who reads what was moved: services are asked, all others are judged by their grants."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,13 +123,15 @@ def _ask_services(
 
 
 def _credentials(account: ServiceAccount, directory: Path | None) -> str:
+    # A service that is renamed by the next apply has its file under the former name.
+    names = [f"{name}.env" for name in (account.credentials, account.former_credentials) if name]
     if directory is None:
         from infisical_iac.core.remote import run
 
-        path = credentials.path(account)
+        command = "".join(f"cat {credentials.DIRECTORY}/{name} 2>/dev/null || " for name in names)
         # What it returns has lost the end of its last line.
-        return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}") + "\n"
-    try:
-        return (directory / f"{account.credentials}.env").read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
+        return run(f"{command}true", doing=f"read {credentials.path(account)}") + "\n"
+    for name in names:
+        with suppress(OSError):
+            return (directory / name).read_text("utf-8", errors="replace")
+    return ""

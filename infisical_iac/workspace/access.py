@@ -71,15 +71,17 @@ def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Ite
     name = wanted.identity
     missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
     there = actual.accounts.get(name, missing)
-    yield from _identity(name, there.identity, actual)
+    yield from _identity(wanted, there.identity, actual)
     yield from _login(wanted, there)
     role = "no-access" if isolation == "privilege" else "viewer"
     yield from _membership(name, there, role, actual)
     yield from _privileges(wanted, there, isolation, actual)
 
 
-def _identity(name: str, there: Identity, actual: Actual) -> Iterator[Change]:
-    what = f"identity {name}"
+def _identity(wanted: ServiceAccount, there: Identity, actual: Actual) -> Iterator[Change]:
+    name = wanted.identity
+    # That of a renamed service goes by the name that it has until now.
+    what = f"identity {there.name if there.name == wanted.former_identity else name}"
     if isinstance(there.id, Made):
         body = creation(actual.organization_id, name, "no-access")
         yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, there.id),))

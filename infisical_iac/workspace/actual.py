@@ -11,8 +11,8 @@ from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import holdings, model, structure
-from infisical_iac.workspace.credentials import description
-from infisical_iac.workspace.memory import Goal, find_project
+from infisical_iac.workspace.credentials import is_made_for
+from infisical_iac.workspace.memory import Goal, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
 from infisical_iac.workspace.state import (
@@ -71,18 +71,14 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
         ]
     )
     listed = ServerLists(everybody, seats, persons)
-    parts: list[Any] = gather(
-        [
-            partial(_environments, client, project, goal),
-            partial(_accounts, client, organization, goal, listed, state.id),
-        ]
+    environments, accounts = _environments_and_accounts(
+        client, project, goal, partial(_accounts, client, organization, goal, listed, state.id)
     )
-    accounts: dict[str, AccountState] = parts[1]
     seen, unseen = _people(client, goal, admin, persons) if asked else (None, "")
     return Actual(
         organization_id=organization,
         project=state,
-        environments=tuple(sorted(parts[0], key=lambda each: each.position)),
+        environments=tuple(sorted(environments, key=lambda each: each.position)),
         deleted=deleted_environments(project),
         accounts=accounts,
         duplicates=_duplicates(client, desired, seats, accounts),
@@ -128,13 +124,30 @@ def _elsewhere(client: Client) -> dict[str, str]:
     }
 
 
-def _environments(client: Client, project: Json, goal: Goal) -> list[EnvironmentState]:
-    id, memory = project["id"], goal.memory
+def _environments_and_accounts(
+    client: Client, project: Json, goal: Goal, accounts: Callable[[], dict[str, AccountState]]
+) -> tuple[list[EnvironmentState], dict[str, AccountState]]:
+    if any(service.renamed_from for service in goal.desired.services.values()):
+        # Which folder such a service has, the privilege of its identity tells.
+        found = accounts()
+        return _environments(client, project, goal, found), found
+    both: list[Any] = gather([partial(_environments, client, project, goal, {}), accounts])
+    return both[0], both[1]
+
+
+def _environments(
+    client: Client, project: Json, goal: Goal, accounts: Mapping[str, AccountState]
+) -> list[EnvironmentState]:
+    id, desired, memory = project["id"], goal.desired, goal.memory
     read = gather(partial(_environment, client, id, each) for each in project["environments"])
-    there = Actual("", environments=tuple(read))
-    ours = [*match_environments(goal.desired, there, memory.environments).values()]
-    imports = gather(partial(_imports, client, id, each, goal) for each in ours)
-    imported = {each.id: found for each, found in zip(ours, imports, strict=True)}
+    there = Actual("", environments=tuple(read), accounts=accounts)
+    ours = match_environments(desired, there, memory.environments)
+    known = [known_folders(desired, there, memory, slug, each) for slug, each in ours.items()]
+    imports = gather(
+        partial(_imports, client, id, each, desired, folders)
+        for each, folders in zip(ours.values(), known, strict=True)
+    )
+    imported = {each.id: found for each, found in zip(ours.values(), imports, strict=True)}
     return [replace(each, imports=imported.get(each.id, {})) for each in read]
 
 
@@ -146,11 +159,14 @@ def _environment(client: Client, project: str, listed: Json) -> EnvironmentState
 
 
 def _imports(
-    client: Client, project: str, there: EnvironmentState, goal: Goal
+    client: Client,
+    project: str,
+    there: EnvironmentState,
+    desired: Workspace,
+    known: Mapping[str, str],
 ) -> dict[str, list[Import]]:
-    known = goal.memory.folders.get(there.id, {})
-    now = structure.match_folders(goal.desired, there.folders, known)
-    importing = {each for service in goal.desired.services.values() for each in service.readable}
+    now = structure.match_folders(desired, there.folders, known)
+    importing = {each for service in desired.services.values() for each in service.readable}
     read = partial(holdings.read_imports, client, project, there.slug)
     here = [each for each in sorted(importing) if each in now]
     return gather_by(here, lambda each: read(now[each]))
@@ -163,7 +179,7 @@ def _accounts(
     listed: ServerLists,
     project: str | None = None,
 ) -> dict[str, AccountState]:
-    names = {account.identity for account in goal.desired.accounts()}
+    names = goal.desired.identities()
     everybody = [each["identity"] for each in listed.identities]
     own = identities.find_all(client, organization, names, goal.memory.identities, everybody)
     members = {each["identityId"]: roles_of(each) for each in listed.seats}
@@ -193,7 +209,7 @@ def _duplicates(
     it: anybody may give an identity any name.
     """
     own = {each.identity.id for each in accounts.values()}
-    ours = {account.identity: description(account) for account in desired.accounts()}
+    ours = {account.identity: account for account in desired.accounts()}
     listed = [
         each["identityId"]
         for each in seats
@@ -202,7 +218,7 @@ def _duplicates(
 
     def duplicate(identity: identities.Identity) -> Duplicate:
         held = client_secrets(client, identity.id) if identity.has_universal_auth else []
-        made = [each.id for each in held if each.description == ours.get(identity.name)]
+        made = [each.id for each in held if is_made_for(ours[identity.name], each)]
         return Duplicate(identity.id, identity.name, tuple(made))
 
     found = gather_by(identities.read_all(client, listed), duplicate)

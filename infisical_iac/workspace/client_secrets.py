@@ -43,8 +43,8 @@ def find_holders(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> dict[str, Holder]:
     """Return the same, where nothing else was read; `known` are ids of the last run by name."""
-    names = {account.identity for account in desired.accounts()}
-    found = identities.find_all(client, identities.organization_id(client), names, known)
+    names, organization = desired.identities(), identities.organization_id(client)
+    found = identities.find_all(client, organization, names, known)
 
     def read(name: str) -> Holder | None:
         id = found[name].id
@@ -91,6 +91,23 @@ def create(client: Client, step: Step) -> Credential:
 
 def _whole(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(microsecond=0)
+
+
+def can_carry_over(step: Step) -> bool:
+    """Return whether what works is still in the file of a former name, or that is to be removed."""
+    return step.moves and not step.creates
+
+
+def carry_over(store: Store, step: Step) -> None:
+    """Move the file of a former name: it is removed once that of the new name is written.
+
+    Does nothing where there is none. Where the run dies in between, the next one has both.
+    """
+    if not step.moves:
+        return
+    if step.held:
+        store.write(step.account.credentials, render(step.held))
+    store.remove(step.account.former_credentials)
 
 
 def prove(client: Client, credential: Credential) -> None:

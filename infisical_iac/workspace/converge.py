@@ -10,7 +10,8 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Call, Change, Made
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.memory import Goal, former_folder
+from infisical_iac.workspace.model import ServiceAccount
 from infisical_iac.workspace.state import Actual
 
 
@@ -31,9 +32,22 @@ def difference(goal: Goal, actual: Actual) -> list[Change]:
         *structure.contents(desired, actual, memory),
         *access.people(desired, goal.admin_email, actual),
     ]
+    stuck = {each.what for each in changes if each.kind == "!"}
+    there = structure.match_environments(desired, actual, memory.environments)
     for account in desired.accounts():
-        changes += access.account(account, goal.isolation, actual)
+        # What it may read tells which folder it had: that stays until the folder has its name.
+        waits = account.environment not in there or not stuck.isdisjoint(_places(account))
+        if not (waits and former_folder(desired, account, actual)):
+            changes += access.account(account, goal.isolation, actual)
     return changes
+
+
+def _places(account: ServiceAccount) -> Iterator[str]:
+    """Return how a change is called of each place that an account's folder is in, or is."""
+    yield f"environment {account.environment}"
+    parts = account.folder.split("/")
+    for n in range(2, len(parts) + 1):
+        yield f"folder {'/'.join(parts[:n])} in {account.environment}"
 
 
 _WORDS = {"+": "make", "~": "set right", "-": "take away"}

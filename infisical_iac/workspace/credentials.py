@@ -1,5 +1,6 @@
 """The credentials of services: when a new client secret is due, which are revoked, an overview."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from infisical_iac.workspace.credential_file import Credential, parse, until
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 
 DIRECTORY = "/etc/infisical/credentials"
+_CLIENT_ID = re.compile(r"^INFISICAL_CLIENT_ID=(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class Step:
         creates: whether a new client secret is to be made and its file written.
         orphans: ids of client secrets that nothing holds, to be revoked after the file.
         spared: ids of client secrets that are no longer in the file, but elsewhere still.
-        held: what is in the file, if it is the right thing and works.
+        held: what is in the file, or still in the one of the former name, if it is the right thing
+            and works.
+        moves: whether the file of the former name is there: what works of it belongs into the file
+            of the new one, and then it is to be removed.
     """
 
     account: ServiceAccount
@@ -41,16 +46,23 @@ class Step:
     orphans: tuple[str, ...] = ()
     spared: tuple[str, ...] = ()
     held: Credential | None = None
-
-    @property
-    def path(self) -> str:
-        """Where the file is on the host."""
-        return path(self.account)
+    moves: bool = False
 
     @property
     def is_settled(self) -> bool:
         """Return whether there is nothing to do."""
-        return not self.creates and not self.orphans
+        return not self.creates and not self.orphans and not self.moves
+
+    @property
+    def items(self) -> list[Item]:
+        """All that is due, for people to read."""
+        name, former = self.account.credentials, self.account.former_credentials
+        items = [Item("+", f"credentials {name}")] if self.creates else []
+        if self.moves and self.creates:
+            items.append(Item("-", f"credentials {former}"))
+        elif self.moves:
+            items.append(Item("~", f"credentials {former}", f"name {former} → {name}"))
+        return [*items, self.revocation] if self.orphans else items
 
     @property
     def revocation(self) -> Item:
@@ -59,11 +71,7 @@ class Step:
         return Item("-", what, str(len(self.orphans)))
 
     def __str__(self) -> str:
-        name = self.account.credentials
-        parts = [f"+ credentials {name}"] if self.creates else []
-        if self.orphans:
-            parts.append(str(self.revocation))
-        return ", ".join(parts) or f"= credentials {name}"
+        return ", ".join(map(str, self.items)) or f"= credentials {self.account.credentials}"
 
 
 def path(account: ServiceAccount) -> str:
@@ -74,6 +82,16 @@ def path(account: ServiceAccount) -> str:
 def description(account: ServiceAccount) -> str:
     """Return how a client secret made for an account is described in Infisical."""
     return f"infisical-iac: {account.credentials}"
+
+
+def is_made_for(account: ServiceAccount, secret: ClientSecret) -> bool:
+    """Return whether this project made a client secret of an account's identity.
+
+    The server keeps a description as it is: one that was made before the service was renamed has
+    the former name in it.
+    """
+    ours = rf"infisical-iac: [a-z0-9-]+\.{account.environment}"
+    return bool(re.fullmatch(ours, secret.description))
 
 
 def plan(
@@ -91,15 +109,20 @@ def plan(
     """
     now = now or datetime.now(UTC)
     return [
-        _step(account, holders.get(account.identity), files.get(account.credentials, ""), now)
-        for account in desired.accounts()
+        _step(account, holders.get(account.identity), files, now) for account in desired.accounts()
     ]
 
 
-def _step(account: ServiceAccount, holder: Holder | None, text: str, now: datetime) -> Step:
+def _step(
+    account: ServiceAccount, holder: Holder | None, files: Mapping[str, str], now: datetime
+) -> Step:
     if holder is None:
         return Step(account, None, creates=True)
-    held = _held(account, holder, parse(text), now)
+    before = files.get(account.former_credentials, "")
+    moves = holder.client_id in _CLIENT_ID.findall(before)
+    texts = [files.get(account.credentials, ""), *([before] if moves else [])]
+    works = [_held(account, holder, parse(text), now) for text in texts]
+    held = next(filter(None, works), None)
     others = [each for each in ours(account, holder) if not held or each.id != held.secret_id]
     spared: tuple[str, ...] = ()
     if held is None and account.target:  # it may be there, though it is lost here
@@ -107,12 +130,12 @@ def _step(account: ServiceAccount, holder: Holder | None, text: str, now: dateti
     elif held and held.replaced and held.replaced.is_kept(now):
         spared = tuple(each.id for each in others if each.id in held.replaced.ids)
     orphans = tuple(each.id for each in others if each.id not in spared)
-    return Step(account, holder, held is None, orphans, spared, held)
+    return Step(account, holder, held is None, orphans, spared, held, moves)
 
 
 def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
     """The client secrets that this project made for an account."""
-    return [each for each in holder.secrets if each.description == description(account)]
+    return [each for each in holder.secrets if is_made_for(account, each)]
 
 
 def _held(

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, settle, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.stack import session
@@ -24,7 +23,8 @@ def stored(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 
     One that was lost, revoked or has ended is replaced; those that nothing holds, such as a died
-    run leaves behind or a rotation replaced, are revoked, after the new one is stored.
+    run leaves behind or a rotation replaced, are revoked, after the new one is stored. What a
+    renamed service has goes on in a file of its new name; then that of the former name is removed.
     """
     _notes.pop(host.name, None)
     if actual() is None and not state.is_executing:
@@ -38,10 +38,7 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
 
     `unseen` tells why nobody can know; it is empty if one can.
     """
-    items: list[Item] = []
-    for each in due:
-        items += [Item("+", f"credentials {each.account.credentials}")] if each.creates else []
-        items += [each.revocation] if each.orphans else []
+    items = [item for each in due for item in each.items]
     yield from settle(
         items, step(_store, desired, port), "every credential is in its file and works", unseen
     )
@@ -66,12 +63,13 @@ def store() -> Store:
 
 
 def _store(desired: Workspace, port: int) -> None:
-    client = session.deployer(port)
+    client, files = session.deployer(port), store()
     for due in _due(desired, port):
         logger.info(f"{host.print_prefix}{due}")
         if due.creates:
             credential = client_secrets.create(client, due)
-            write(due.path, render(credential))
+            files.write(due.account.credentials, render(credential))
+        client_secrets.carry_over(files, due)
         client_secrets.revoke_orphans(client, due)
 
 

@@ -16,7 +16,7 @@ from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_aut
 from infisical_iac.core.item import Item
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
-from infisical_iac.workspace.credentials import description
+from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace, are_equal, reading
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
@@ -272,11 +272,13 @@ def own_secret(access: EverybodysAccess, known: str) -> str:
 def _secrets(
     desired: Workspace, actual: Actual, access: EverybodysAccess, deployer_secret: str
 ) -> Iterator[ForeignAccess]:
-    made_for = {account.identity: description(account) for account in desired.accounts()}
+    accounts = {account.identity: account for account in desired.accounts()}
     holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
     for name, holder in [*holders, *([(DEPLOYER, access.deployer)] if deployer_secret else [])]:
         for each in access.secrets.get(holder, ()):
-            if deployer_secret == each.id or each.description == made_for.get(name):
+            if deployer_secret == each.id or (
+                name in accounts and is_made_for(accounts[name], each)
+            ):
                 continue
             named = repr(each.description) if each.description else "without a description"
             what, made = f"client secret {named} of {name}", each.created.isoformat()

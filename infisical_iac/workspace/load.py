@@ -96,6 +96,42 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
             yield here, f"{folder} is imported already; remove one of them"
 
 
+def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
+    """Former names of services that are in use, that two services have, or that mean two things."""
+    accounts = workspace.accounts()
+    identities = {account.identity: account.credentials for account in accounts}
+    owners: dict[str, str] = {}
+    for name, service in workspace.services.items():
+        former, reason = service.renamed_from, ""
+        if former is None:
+            continue
+        owner = owners.setdefault(former, name)
+        if former == name:
+            reason = f"{former!r} is its name now; write the one that it had before"
+        elif former in workspace.services:
+            reason = (
+                f"{former!r} is a service of this file; remove that one if it was renamed, or else "
+                "this line"
+            )
+        elif owner != name:
+            reason = (
+                f"{owner!r} was renamed from {former!r} too; keep the line of the service that "
+                "goes on with its credentials"
+            )
+        for account in accounts:
+            if reason or account.service != name:
+                continue
+            other = identities.setdefault(account.former_identity, account.credentials)
+            if other != account.credentials:
+                reason = (
+                    f"its identity in {account.environment!r} was named "
+                    f"{account.former_identity!r}, as that of {other!r} is; rename that one, or "
+                    "remove this line"
+                )
+        if reason:
+            yield ("services", name, "renamed_from"), reason
+
+
 def undeliverable(workspace: Workspace) -> Iterator[Problem]:
     """Targets of credentials of no environment, and those that two of them have."""
     slugs = [environment.slug for environment in workspace.environments]
@@ -171,6 +207,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         *contradictory(workspace),
         *people_actual.unknown(workspace),
         *people_actual.contradictory(workspace, admin_email),
+        *wrongly_renamed(workspace),
         *undeliverable(workspace),
     ]
     if problems:

@@ -44,7 +44,7 @@ def identities(client: Client, goal: Goal, project: str, deployer: str) -> list[
     Args:
         deployer: the client id that the deployer logs in with.
     """
-    names = {*(account.identity for account in goal.desired.accounts()), DEPLOYER}
+    names = {**goal.desired.identities(), DEPLOYER: ""}
     own = find_all(client, organization_id(client), names, goal.memory.identities)
     parts: dict[str, Part] = {
         each.id: "deployer" if name == DEPLOYER else "service" for name, each in own.items()

@@ -13,7 +13,14 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
-from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.model import (
+    PRIVILEGE,
+    Isolation,
+    ServiceAccount,
+    Workspace,
+    folders_of,
+    named,
+)
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
 _NOTHING: frozenset[str] = frozenset()
@@ -91,6 +98,43 @@ def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, A
     return (known, named["id"] if named else "") if known else (named, "")
 
 
+def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
+    """Return the folder of a service that is still to be renamed, if it gets another one there.
+
+    What it may read tells it: all but one are shared folders. Empty where that can't be told, where
+    the folder stays, or where it would have to go into another one, which no folder can.
+    """
+    there = actual.accounts.get(account.identity)
+    if not account.former or there is None or there.identity.name == account.identity:
+        return ""
+    held = named(there.privileges, PRIVILEGE, ())
+    own = {*folders_of(held)} - {*desired.shared_folders} if held else set()
+    (folder,) = own if len(own) == 1 else ("",)
+    moves = folder.rpartition("/")[0] != account.folder.rpartition("/")[0]
+    return "" if moves or folder in desired.folders else folder
+
+
+def known_folders(
+    desired: Workspace, actual: Actual, memory: Memory, slug: str, there: EnvironmentState
+) -> dict[str, str]:
+    """Return the ids of an environment's folders by the path that each should have.
+
+    They are those of the last run, and those of services that are still to be renamed.
+
+    Args:
+        slug: that the environment should have.
+        there: the environment as it is.
+    """
+    last = memory.folders.get(there.id, {})
+    known = dict(last)
+    for account in desired.accounts():
+        if account.environment == slug and (path := former_folder(desired, account, actual)):
+            id, now = last.get(path), there.folders.get(path)
+            if id in there.folders.values() or (id := now):
+                known[account.folder] = str(id)
+    return known
+
+
 def parse(text: str) -> Memory:
     """The memory in a file's content; an empty one where the content says nothing.
 
@@ -142,7 +186,9 @@ def remember(goal: Goal, actual: Actual) -> Memory:
     """
     desired, memory = goal.desired, goal.memory
     found = {name: each.identity.id for name, each in actual.accounts.items()}
-    identities = {**memory.identities, **found}
+    # One that was renamed with its service is forgotten under its former name.
+    kept = {name: id for name, id in memory.identities.items() if id not in found.values()}
+    identities = {**kept, **found}
     if actual.project is None:
         return replace(memory, identities=identities)
     by_id = {each.id: each for each in actual.environments}
@@ -155,8 +201,13 @@ def remember(goal: Goal, actual: Actual) -> Memory:
         memory,
         environments=environments,
         folders={
-            id: _folders(desired, by_id[id].folders, memory.folders.get(id, {}))
-            for id in (environments[slug] for slug in slugs if slug in environments)
+            id: _folders(
+                desired,
+                by_id[id].folders,
+                known_folders(desired, actual, memory, slug, by_id[id]),
+            )
+            for slug, id in environments.items()
+            if slug in slugs
         },
         identities=identities,
         project=actual.project.id,

@@ -156,10 +156,12 @@ class Accepted(_Entry):
 class Service(_Entry):
     """A program with secrets: its folder, and the shared folders that it reads too.
 
-    `deliver` says by environment where its credentials go, beside the host.
+    `deliver` says by environment where its credentials go, beside the host. `renamed_from` is the
+    name that it had before; what it has under that name goes on under the new one.
     """
 
     folder: Folder
+    renamed_from: Slug | None = None
     imports: tuple[Folder, ...] = ()
     access_token_ttl: Seconds | None = None
     access_token_max_ttl: Seconds | None = None
@@ -175,7 +177,8 @@ class Service(_Entry):
 class ServiceAccount(NamedTuple):
     """Hold what one service has in one environment; follows from the file, never written there.
 
-    Its machine identity may read `folder` and `imports` in `environment` and nothing else.
+    Its machine identity may read `folder` and `imports` in `environment` and nothing else. `former`
+    is the name that the service had before; empty if it was not renamed.
     """
 
     service: str
@@ -186,6 +189,7 @@ class ServiceAccount(NamedTuple):
     max_ttl: int
     client_secret_ttl: int = 0
     target: Target | None = None
+    former: str = ""
 
     @property
     def identity(self) -> str:
@@ -196,6 +200,16 @@ class ServiceAccount(NamedTuple):
     def credentials(self) -> str:
         """The name of the credentials, on the host and in descriptions."""
         return f"{self.service}.{self.environment}"
+
+    @property
+    def former_identity(self) -> str:
+        """The name that the machine identity had before; empty if it was not renamed."""
+        return f"{self.former}-{self.environment}" if self.former else ""
+
+    @property
+    def former_credentials(self) -> str:
+        """The name that the credentials had before; empty if it was not renamed."""
+        return f"{self.former}.{self.environment}" if self.former else ""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -239,10 +253,15 @@ class Workspace(_Entry):
                 if service.client_secret_ttl is None
                 else service.client_secret_ttl,
                 service.deliver.get(environment.slug),
+                service.renamed_from or "",
             )
             for name, service in self.services.items()
             for environment in self.environments
         ]
+
+    def identities(self) -> dict[str, str]:
+        """The names of the accounts' identities, each with the one that it had before, or ""."""
+        return {each.identity: each.former_identity for each in self.accounts()}
 
 
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
@@ -307,6 +326,14 @@ def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]
         }
         for folder in folders
     ]
+
+
+def folders_of(privilege: Privilege) -> list[str]:
+    """Return the folders that `reading_of` would name for a privilege."""
+    conditions = [each.get("conditions") or {} for each in privilege.permissions]
+    paths = [each.get("secretPath") for each in conditions]
+    values = [each.get("$eq") if isinstance(each, dict) else each for each in paths]
+    return [each for each in values if isinstance(each, str)]
 
 
 def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:

@@ -20,7 +20,7 @@ from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
-from infisical_iac.workspace.memory import Goal, Memory
+from infisical_iac.workspace.memory import Goal, Memory, known_folders
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
@@ -59,7 +59,8 @@ def unnamed(
         memory: what is not among `made` is never named.
         held: what the environments of `actual` hold.
     """
-    named = {each.id for each in match_environments(desired, actual, memory.environments).values()}
+    matched = match_environments(desired, actual, memory.environments)
+    named = {each.id: slug for slug, each in matched.items()}
     found = []
     for each in held:
         id, made = each.id, memory.made
@@ -69,7 +70,7 @@ def unnamed(
         services = desired.services.values() if id in named else ()
         wanted = {(service.folder, (id, one)) for service in services for one in service.imports}
         # One that was renamed stays too, with what it imports, also where its name is taken.
-        known = memory.folders.get(id, {})
+        known = known_folders(desired, actual, memory, named.get(id, ""), each)
         now = match_folders(desired, each.folders, known) if id in named else {}
         back = {path: folder for folder, path in now.items()}
         stay = {*desired.folders, *back} if id in named else set()

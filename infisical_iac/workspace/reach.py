@@ -239,6 +239,10 @@ class Kept:
         """The step of a service in an environment. Raises UserError."""
         return self.some(service, environment)[0]
 
+    def has_file(self, step: Step) -> bool | None:
+        """Return whether a step has a file, under its former name too; None if nobody can know."""
+        return None if self.files is None else step.moves or step.account.credentials in self.files
+
     def held(self, step: Step) -> Credential:
         """Return what works of a step. Raises UserError if nothing does."""
         if step.held is None:
@@ -278,7 +282,7 @@ def keep(
 
     Args:
         where: the directory of the files at a URL.
-        lock: as for `reach`.
+        lock: as for `reach`; with it, the files of services that were renamed get their new names.
         needs_files: whether that directory must be given there.
 
     Raises a UserError.
@@ -289,7 +293,19 @@ def keep(
         now = datetime.now(UTC)
         known = reached.memory.identities
         holders = client_secrets.find_holders(reached.client, reached.desired, known)
-        yield Kept(reached, store, files, plan(reached.desired, holders, files or {}, now), now)
+        steps = plan(reached.desired, holders, files or {}, now)
+        if lock and store and any(map(client_secrets.can_carry_over, steps)):
+            _carry_over(Kept(reached, store, files, steps, now))
+            files = dict(store.read())
+            steps = plan(reached.desired, holders, files, now)
+        yield Kept(reached, store, files, steps, now)
+
+
+def _carry_over(kept: Kept) -> None:
+    with kept.recorded():
+        for step in filter(client_secrets.can_carry_over, kept.steps):
+            client_secrets.carry_over(kept.store, step)
+            kept.tell(str(step.items[0]))
 
 
 def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | None:

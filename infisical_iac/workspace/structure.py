@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.workspace.change import Call, Change, Made, blocked, drift, words
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Memory, known_folders
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
@@ -54,7 +54,8 @@ def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator
             continue
         there = there or EnvironmentState("", wanted.slug, wanted.name)
         at = {"projectId": actual.project_id, "environment": wanted.slug}
-        yield from _contents(desired, at, there, remembered.folders.get(there.id, {}))
+        known = known_folders(desired, actual, remembered, wanted.slug, there)
+        yield from _contents(desired, at, there, known)
 
 
 def _contents(

@@ -45,7 +45,9 @@ def _credentials(case: Case) -> Mapping[str, credential_file.Credential]:
         goal = Goal(desired=desired, isolation="privilege", admin_email=EMAIL)
         actual = read(client, goal)
         steps = credentials.plan(desired, client_secrets.holders(client, actual), {})
-        return {each.path: client_secrets.create(client, each) for each in steps}
+        return {
+            credentials.path(each.account): client_secrets.create(client, each) for each in steps
+        }
 
 
 def _verify(case: Case, *arguments: str) -> Ran:

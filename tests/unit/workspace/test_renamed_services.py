@@ -1,0 +1,316 @@
+"""Test a service that gets another name: `renamed_from` in the project file."""
+
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.converge import apply
+from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
+from infisical_iac.workspace.credentials import Step, plan
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from tests.unit.deployment import TEXT
+from tests.unit.remembering_deployment import RememberingDeployment, applied
+from tests.unit.workspace_file import HEAD
+
+_OLD = "backend: {folder: /backend, imports: [/shared]}"
+API = load(TEXT.replace(_OLD, "api: {folder: /backend, renamed_from: backend, imports: [/shared]}"))
+API_MOVED = load(
+    TEXT.replace(_OLD, "api: {folder: /api, renamed_from: backend, imports: [/shared]}")
+)
+UNSAID = load(TEXT.replace(_OLD, "api: {folder: /backend, imports: [/shared]}"))
+STAGES = ("development", "staging", "production")
+RENAMED = [f"~ identity backend-{each}: name backend-{each} → api-{each}" for each in STAGES]
+
+
+@pytest.fixture
+def deployed() -> RememberingDeployment:
+    return applied()
+
+
+def _ids(deployment: RememberingDeployment, service: str) -> list[str]:
+    return [deployment.server.identity(f"{service}-{each}")["id"] for each in STAGES]
+
+
+@pytest.mark.parametrize("remembers", [True, False], ids=["host", "url"])
+def test_a_renamed_service_keeps_its_identities(
+    deployed: RememberingDeployment, remembers: bool
+) -> None:
+    if not remembers:
+        deployed.memory = Memory()
+    ids, privileges = _ids(deployed, "backend"), dict(deployed.server.privileges)
+    assert deployed.apply(API) == RENAMED
+    assert _ids(deployed, "api") == ids
+    assert deployed.server.privileges == privileges
+    settled = deployed.plan(API)
+    assert (settled.due, settled.foreign, settled.unnamed) == ([], [], [])
+    assert deployed.plan(API, prune=True).due == []
+
+
+def test_the_line_may_go_once_the_service_is_renamed(deployed: RememberingDeployment) -> None:
+    deployed.apply(API)
+    settled = deployed.plan(UNSAID, prune=True)
+    assert settled.due == []
+
+
+def test_a_new_service_of_the_former_name_gets_identities_of_its_own(
+    deployed: RememberingDeployment,
+) -> None:
+    deployed.apply(API)
+    ids = _ids(deployed, "api")
+    both = load(
+        TEXT.replace(_OLD, "api: {folder: /backend, imports: [/shared]}\n  backend: {folder: /new}")
+    )
+    done = deployed.apply(both)
+    assert "+ identity backend-staging" in done
+    assert not any("api" in each for each in done)
+    assert _ids(deployed, "api") == ids
+
+
+@pytest.mark.parametrize("remembers", [True, False], ids=["host", "url"])
+def test_a_rename_that_died_anywhere_is_completed_by_the_next_run(remembers: bool) -> None:
+    """The file is small, for each death takes a deployment of its own."""
+    small = HEAD + "services:\n  backend: {folder: /backend, imports: [/shared]}"
+    before = load(small)
+    after = load(
+        small.replace("backend: {folder: /backend", "api: {renamed_from: backend, folder: /api")
+    )
+    whole = 6  # folder, identity and privilege, in two environments
+    for died_after in range(1, whole):
+        deployed = RememberingDeployment()
+        deployed.apply(before)
+        id = deployed.server.identity("backend-staging")["id"]
+        folder = deployed.server.folder_id(_staging(deployed), "/backend")
+        if not remembers:
+            deployed.memory = Memory()
+        due = deployed.plan(after).due
+        assert len(due) == whole
+        made = apply(deployed.client, due)
+        for _ in range(died_after):
+            next(made)
+        deployed.apply(after)
+        assert deployed.server.identity("api-staging")["id"] == id
+        assert deployed.server.folder_id(_staging(deployed), "/api") == folder
+        assert deployed.plan(after, prune=True).due == []
+        assert "backend-staging" not in deployed.memory.identities
+
+
+def _staging(deployed: RememberingDeployment) -> str:
+    return str(deployed.server.environment("staging")["id"])
+
+
+def test_its_folder_is_renamed_with_it_and_keeps_what_it_holds(
+    deployed: RememberingDeployment,
+) -> None:
+    server, staging = deployed.server, _staging(deployed)
+    folder = server.folder_id(staging, "/backend")
+    done = deployed.apply(API_MOVED)
+    assert done[:3] == [f"~ folder /api in {each}: name backend → api" for each in STAGES]
+    assert done[3:] == [
+        line
+        for stage, renamed in zip(STAGES, RENAMED, strict=True)
+        for line in (
+            renamed,
+            f"~ privilege read-own-folder of api-{stage}: permissions → "
+            f"read /api and /shared in {stage} only",
+        )
+    ]
+    assert server.folder_id(staging, "/api") == folder
+    assert server.folders[staging] == {"/api", "/services", "/services/python", "/shared"}
+    assert deployed.plan(API_MOVED, prune=True).due == []
+
+
+def test_a_folder_whose_new_name_is_taken_leaves_the_service_as_it_is(
+    deployed: RememberingDeployment,
+) -> None:
+    server, staging = deployed.server, _staging(deployed)
+    server.folders[staging].add("/api")
+    planned = deployed.plan(API_MOVED)
+    (blocked,) = planned.blocked
+    assert str(blocked).startswith("! folder /api in staging: blocked: it is called /backend now")
+    deployed.make(API_MOVED, planned)
+    assert server.identity("backend-staging")
+    assert server.identity("api-production")
+    assert deployed.plan(API_MOVED, prune=True).removals == []
+    server.rename_folder(staging, "/api", "other")
+    assert deployed.apply(API_MOVED)[:2] == [
+        "~ folder /api in staging: name backend → api",
+        RENAMED[1],
+    ]
+    assert deployed.plan(API_MOVED).due == []
+
+
+def test_an_environment_that_comes_back_brings_the_folder_of_a_renamed_service(
+    deployed: RememberingDeployment,
+) -> None:
+    staging = _staging(deployed)
+    folder = deployed.server.folder_id(staging, "/backend")
+    deployed.server.delete_environment("staging")
+    deployed.apply(API_MOVED)
+    assert deployed.server.folder_id(staging, "/api") == folder
+    assert deployed.plan(API_MOVED).due == []
+
+
+def test_a_folder_that_another_service_still_has_stays() -> None:
+    text = TEXT.replace(_OLD, _OLD + "\n  worker: {folder: /backend/worker}")
+    deployed = RememberingDeployment()
+    deployed.apply(load(text))
+    moved = "api: {folder: /api, renamed_from: backend}"
+    done = deployed.apply(load(text.replace(_OLD, moved)))
+    assert "+ folder /api in staging" in done
+    assert not any(each.startswith("~ folder") for each in done)
+
+
+# Credentials on the host.
+
+
+def _steps(
+    deployed: RememberingDeployment, files: dict[str, str], text: str = "renamed"
+) -> list[Step]:
+    desired = {"renamed": API, "unsaid": UNSAID, "before": load(TEXT)}[text]
+    actual = read(deployed.client, deployed.reached(desired))
+    return plan(desired, client_secrets.holders(deployed.client, actual), files)
+
+
+class _Died(Exception):
+    """The run was killed."""
+
+
+def _run(
+    deployed: RememberingDeployment, files: dict[str, str], text: str = "renamed", lives: int = 99
+) -> list[str]:
+    """Store credentials as an apply does, and die before a file is written or removed."""
+    left = [lives]
+
+    def live() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise _Died
+
+    def write(name: str, content: str) -> None:
+        live()
+        files[name] = content
+
+    def remove(name: str) -> None:
+        live()
+        files.pop(name, None)
+
+    store = Store("here", lambda: files, write, remove)
+    due = [step for step in _steps(deployed, files, text) if not step.is_settled]
+    for step in due:
+        if step.creates:
+            made = client_secrets.create(deployed.client, step)
+            store.write(step.account.credentials, render(made))
+        client_secrets.carry_over(store, step)
+        client_secrets.revoke_orphans(deployed.client, step)
+    return [str(step) for step in due]
+
+
+@pytest.fixture
+def files(deployed: RememberingDeployment) -> dict[str, str]:
+    """The files of the deployed services."""
+    made: dict[str, str] = {}
+    _run(deployed, made, "before")
+    return made
+
+
+def test_credentials_go_on_under_the_new_name(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    before, secrets = dict(files), dict(deployed.server.secrets)
+    assert _run(deployed, files) == [
+        f"~ credentials backend.{each}: name backend.{each} → api.{each}" for each in STAGES
+    ]
+    assert files == {name.replace("backend.", "api."): text for name, text in before.items()}
+    assert deployed.server.secrets == secrets
+    assert _run(deployed, files) == []
+
+
+def test_a_client_secret_stays_this_projects_own_when_the_line_goes(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    deployed.apply(API)
+    _run(deployed, files)
+    assert _run(deployed, files, "unsaid") == []
+    assert deployed.plan(UNSAID).foreign == []
+
+
+def test_files_that_were_half_moved_are_moved_by_the_next_run(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    whole = dict(files)
+    wanted = {name.replace("backend.", "api."): text for name, text in whole.items()}
+    for lives in range(6):
+        now = dict(whole)
+        with pytest.raises(_Died):
+            _run(deployed, now, lives=lives)
+        assert whole.keys() - now.keys() <= {"backend.development", "backend.staging"}
+        assert {*whole.values()} == {*now.values()}
+        _run(deployed, now)
+        assert now == wanted
+
+
+def test_a_file_that_does_not_work_is_replaced_and_removed(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    files["backend.staging"] = files["backend.staging"].replace("fake-value", "fake-valuE")
+    assert _run(deployed, files)[1].startswith(
+        "+ credentials api.staging, - credentials backend.staging"
+    )
+    assert "backend.staging" not in files
+    assert parse(files["api.staging"])
+
+
+def test_a_file_of_another_identity_stays(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    deployed.apply(UNSAID)
+    assert _run(deployed, files) == [f"+ credentials api.{each}" for each in STAGES]
+    assert {f"backend.{each}" for each in STAGES} <= files.keys()
+
+
+def test_a_rotation_that_was_begun_goes_on_under_the_new_name(
+    deployed: RememberingDeployment, files: dict[str, str]
+) -> None:
+    held = parse(files["backend.staging"])
+    assert held
+    replaced = replace(held, replaced=Replaced(("obviously-fake",)))
+    files["backend.staging"] = render(replaced)
+    _run(deployed, files)
+    assert parse(files["api.staging"]) == replaced
+
+
+# What is refused.
+
+_A = HEAD + "services:\n  a: {folder: /a, renamed_from: "
+_REFUSED = {
+    _A + "a}": "line 7, services.a.renamed_from: 'a' is its name now",
+    _A + "b}\n  b: {folder: /b}": "'b' is a service of this file; remove that one",
+    _A + "c}\n  b: {folder: /b, renamed_from: c}": (
+        "line 8, services.b.renamed_from: 'a' was renamed from 'c' too"
+    ),
+    _A + "/b}": "services.a.renamed_from: '/b' is no slug",
+    _A + "[b, c]}": "services.a.renamed_from: text, in quotes if need be must stand here",
+    HEAD + "services:\n  a: {folder: /a, renamed: b}": "did you mean 'renamed_from'?",
+}
+
+
+@pytest.mark.parametrize("text", _REFUSED)
+def test_a_former_name_that_can_not_be_meant_is_refused(text: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(text)
+    assert _REFUSED[text] in str(refused.value)
+    assert str(refused.value).count("line") <= 2
+
+
+def test_a_former_identity_that_another_service_has_is_refused() -> None:
+    text = (
+        "project: {name: A, slug: abcde}\n"
+        "environments: [{slug: b-c, name: BC}, {slug: c, name: C}]\n"
+        "services:\n  z: {folder: /a, renamed_from: a}\n  a-b: {folder: /ab}\n"
+    )
+    with pytest.raises(UserError, match=r"was named 'a-b-c', as that of 'a-b\.c' is; rename"):
+        load(text)
