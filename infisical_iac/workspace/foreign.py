@@ -184,6 +184,48 @@ def told(
     return [each for each in findings if (each.kind, each.id) not in accepted], notes
 
 
+def left_behind(
+    findings: Sequence[ForeignAccess], goal: Goal, actual: Actual, *, prunes: bool = False
+) -> list[str]:
+    """Return a sentence on the credentials of each service that the file no longer names.
+
+    Args:
+        findings: as `told` returns them.
+        prunes: whether they are to be revoked now; then only those are told that a service which is
+            still to be made could go on with.
+    """
+    names = {each["identityId"]: each["identity"]["name"] for each in actual.listed.seats}
+    names |= {id: name for name, id in goal.memory.identities.items()}
+    slugs = sorted((each.slug for each in goal.desired.environments), key=len, reverse=True)
+    left: dict[str, list[str]] = {}
+    for each in findings:
+        name = names.get(each.id, "") if each.kind == "identity" and each.removal is None else ""
+        slug = next((slug for slug in slugs if name.endswith(f"-{slug}")), "")
+        if slug:
+            left.setdefault(name.removesuffix(f"-{slug}"), []).append(slug)
+    new = {
+        each.environment for each in goal.desired.accounts() if each.identity not in actual.accounts
+    }
+    heirs = {each.renamed_from: name for name, each in goal.desired.services.items()}
+    sentences = []
+    for service, environments in left.items():
+        may_be_renamed = service not in heirs and not new.isdisjoint(environments)
+        if prunes and not may_be_renamed:
+            continue
+        listed = " and ".join(f"{service}.{slug}" for slug in environments)
+        said = f"credentials of {listed} are of no service of the project file"
+        if service in heirs:
+            said = f"credentials of {listed} stay, for {heirs[service]} has its own there already"
+        end = "`infisical-iac workspace apply --prune` revokes them"
+        end += (
+            f"; if the service was renamed, add `renamed_from: {service}` to it first"
+            if may_be_renamed
+            else ", and what still uses them fails"
+        )
+        sentences.append(f"{said}: {end}")
+    return sentences
+
+
 def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
     """Return the ids of the identities that a deploy makes, or that come with the instance."""
     return (actual.own | {deployer, _first_identity(actual)}) - {""}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import holdings, prune
+from infisical_iac.workspace import foreign, holdings, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
@@ -54,12 +54,14 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     changes = [each for each in found if each.kind != "!"]
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
+    left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
+    notes = [*seen.notes, *left]
     if prune:
         rotate = _rotate(reached, seen)
-        return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, rotate)
+        return WorkspacePlan(changes, blocked, removals, [], [], notes, rotate)
     told = {each.id for each in seen.findings}
     unnamed = [each for each in removals if each.id not in told]
-    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, {})
+    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, notes, {})
 
 
 def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:

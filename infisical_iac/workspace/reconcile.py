@@ -140,7 +140,8 @@ def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: 
         "projects": {found.project.id if found.project else "", goal.memory.canary},
         "identities": foreign.declared_identities(found, access.deployer),
     }
-    journal.foreign((each.item for each in findings), notes)
+    left = foreign.left_behind(findings, goal, found)
+    journal.foreign((each.item for each in findings), [*notes, *left])
 
 
 def _converge(goal: Goal, port: int) -> None:

@@ -10,6 +10,7 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
 from infisical_iac.workspace.credentials import Step, plan
+from infisical_iac.workspace.inside import WorkspacePlan
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from tests.unit.deployment import TEXT
@@ -31,6 +32,11 @@ def deployed() -> RememberingDeployment:
     return applied()
 
 
+def _left(planned: WorkspacePlan) -> list[str]:
+    """Return the notes on services that left the file."""
+    return [each for each in planned.notes if each.startswith("credentials of ")]
+
+
 def _ids(deployment: RememberingDeployment, service: str) -> list[str]:
     return [deployment.server.identity(f"{service}-{each}")["id"] for each in STAGES]
 
@@ -46,14 +52,14 @@ def test_a_renamed_service_keeps_its_identities(
     assert _ids(deployed, "api") == ids
     assert deployed.server.privileges == privileges
     settled = deployed.plan(API)
-    assert (settled.due, settled.foreign, settled.unnamed) == ([], [], [])
+    assert (settled.due, settled.foreign, settled.unnamed, _left(settled)) == ([], [], [], [])
     assert deployed.plan(API, prune=True).due == []
 
 
 def test_the_line_may_go_once_the_service_is_renamed(deployed: RememberingDeployment) -> None:
     deployed.apply(API)
     settled = deployed.plan(UNSAID, prune=True)
-    assert settled.due == []
+    assert (settled.due, _left(settled)) == ([], [])
 
 
 def test_a_new_service_of_the_former_name_gets_identities_of_its_own(
@@ -162,6 +168,33 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
     done = deployed.apply(load(text.replace(_OLD, moved)))
     assert "+ folder /api in staging" in done
     assert not any(each.startswith("~ folder") for each in done)
+
+
+# What a service without `renamed_from` leaves behind.
+
+
+def test_credentials_of_a_service_that_is_not_named_any_more_are_told_with_the_remedy(
+    deployed: RememberingDeployment,
+) -> None:
+    assert _left(deployed.plan(UNSAID)) == [
+        "credentials of backend.development and backend.production and backend.staging are of no "
+        "service of the project file: `infisical-iac workspace apply --prune` revokes them; if the "
+        "service was renamed, add `renamed_from: backend` to it first"
+    ]
+    assert _left(deployed.plan(UNSAID, prune=True)) == _left(deployed.plan(UNSAID))
+
+
+def test_a_former_name_does_nothing_once_the_service_has_identities_of_its_own(
+    deployed: RememberingDeployment,
+) -> None:
+    deployed.apply(UNSAID)
+    (gone,) = _left(deployed.plan(UNSAID))
+    assert gone.endswith("--prune` revokes them, and what still uses them fails")
+    planned = deployed.plan(API)
+    assert planned.due == []
+    (told,) = _left(planned)
+    assert "stay, for api has its own there already: `infisical-iac workspace apply" in told
+    assert _left(deployed.plan(API, prune=True)) == []
 
 
 # Credentials on the host.
