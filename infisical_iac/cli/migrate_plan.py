@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
-from infisical_iac.migrate.model import BLOCKING, Source
+from infisical_iac.migrate.model import BLOCKING, Secret, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedFinding
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import explain
 from infisical_iac.workspace.reach import Reached, reach
+
+_NAMED = 20  # of a file's new keys; the plan has all
 
 
 @click.command()
@@ -135,7 +138,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         left = f", {skipped} skipped" if skipped and source.decision != "skip" else ""
         told = "skipped" if source.decision == "skip" else counted(len(source.keys), "key") + left
         yield f"{source.path} → {place}: {told}, as {source.grammar} ({source.why})"
-    yield from (f"+ {each.name} ({each.file}:{each.line})" for each in compared.new)
+    yield from _new(compared.new)
     yield from (
         f"~ {each.name} ({each.file}:{each.line}) has another value in Infisical"
         for each in compared.changed
@@ -145,6 +148,17 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         f"{len(compared.new)} new, {len(compared.same)} the same, {len(compared.changed)} changed, "
         f"{len(compared.only_there)} only in Infisical, {len(undecided)} to be decided"
     )
+
+
+def _new(secrets: Sequence[Secret]) -> Iterator[str]:
+    """Yield the names of new secrets, a line for each file and place."""
+    for (environment, folder, file), group in groupby(
+        secrets, key=lambda each: (*each.name[:2], each.file)
+    ):
+        keys = [each.name.key for each in group]
+        named = ", ".join(keys[:_NAMED])
+        more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        yield f"+ {environment}{folder} ({file}): {named}{more}"
 
 
 def _data(made: MigrationPlan, compared: Comparison) -> dict[str, Any]:
