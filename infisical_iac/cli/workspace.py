@@ -179,8 +179,9 @@ def apply(
 
     with reach(inventory, file, isolation, lock=lock) as reached:
         planned = look(reached, prune=prune)
-        if not as_json:
-            _print_rotations(planned)  # before, since afterwards nobody can tell any more
+        if not as_json:  # before, since afterwards it is of no use any more
+            _print_rotations(planned)
+            print_notes(planned.left)
         if planned.due and not yes:
             show([*planned.due, *planned.blocked], stderr=True)
             confirm("Make these changes?", yes=yes)
@@ -193,7 +194,7 @@ def apply(
     else:
         echo(f"{count(made)} made." if made else "Nothing to change.")
         print_foreign(each.item for each in planned.foreign)
-        print_notes(notes)
+        print_notes(each for each in notes if each not in planned.left)
     if planned.blocked:
         whats = (str(each).removeprefix("! ") for each in planned.blocked)
         raise RunFailed("; ".join(whats), code="run.blocked")
@@ -218,7 +219,7 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
 
 
 def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str]:
-    notes = [*planned.notes, *unnamed_notes(planned.unnamed)]
+    notes = [*planned.notes, *planned.left, *unnamed_notes(planned.unnamed)]
     if prune and reached.remember is None:
         notes.append(_NO_MEMORY)
     return notes

@@ -27,6 +27,7 @@ class WorkspacePlan:
         unnamed: what the file no longer names and stays nevertheless.
         foreign: access that the file does not give and that stays.
         notes: sentences that are no changes.
+        left: those on credentials of services that the file no longer names.
         rotate: the secrets that people who lose access could read, by e-mail.
     """
 
@@ -36,6 +37,7 @@ class WorkspacePlan:
     unnamed: list[Removal]
     foreign: list[ForeignAccess]
     notes: list[str]
+    left: list[str]
     rotate: dict[str, list[str]]
 
     @property
@@ -55,13 +57,12 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
     left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
-    notes = [*seen.notes, *left]
     if prune:
         rotate = _rotate(reached, seen)
-        return WorkspacePlan(changes, blocked, removals, [], [], notes, rotate)
+        return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, left, rotate)
     told = {each.id for each in seen.findings}
     unnamed = [each for each in removals if each.id not in told]
-    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, notes, {})
+    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, left, {})
 
 
 def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:

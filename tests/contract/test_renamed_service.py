@@ -154,6 +154,10 @@ def test_without_the_line_a_plan_says_what_would_be_lost(case: Case) -> None:
         planned = case.invoke("workspace", "plan", *arguments)
         assert planned.exit_code == 2
         assert f"add `renamed_from: {old}` to it first" in " ".join(planned.stderr.split())
+        warned = case.invoke("workspace", "apply", *arguments, answer="n\n")
+        before, asked, _ = warned.stderr.partition("Make these changes?")
+        assert asked
+        assert f"add `renamed_from: {old}` to it first" in " ".join(before.split())
     _say(case, old)
     _apply(case)
     assert _is_settled(case)

@@ -9,7 +9,10 @@ import pytest
 from infisical_iac.core import remote
 from infisical_iac.core.errors import FileError
 from infisical_iac.workspace import credentials_issue
+from infisical_iac.workspace.client_secrets import carry_over
 from infisical_iac.workspace.credential_file import Store, directory
+from infisical_iac.workspace.credentials import Holder, Step
+from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
 
 @pytest.fixture(params=["directory", "host"])
@@ -42,6 +45,17 @@ def test_what_is_written_is_read_back_and_removed(store: Store, tmp_path: Path) 
     store.remove("a.production")
     store.remove("a.production")
     assert list(store.read()) == ["b.production"]
+
+
+def test_a_file_goes_on_under_the_new_name_of_its_service(store: Store, tmp_path: Path) -> None:
+    account = ACCOUNT._replace(former="server")
+    store.write(account.former_credentials, TEXT_HELD)
+    holder = Holder("identity-1", HELD.client_id, ())
+    for _ in range(2):  # also where all is done already
+        carry_over(store, Step(account, holder, creates=False, held=HELD, moves=True))
+        assert store.read() == {account.credentials: TEXT_HELD}
+    (file,) = (tmp_path / "credentials").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_without_a_line_end_does_not_hide_the_next(store: Store, tmp_path: Path) -> None:

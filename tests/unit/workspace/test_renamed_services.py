@@ -10,9 +10,8 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
 from infisical_iac.workspace.credentials import Step, plan
-from infisical_iac.workspace.inside import WorkspacePlan
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Memory, remember
 from tests.unit.deployment import TEXT
 from tests.unit.remembering_deployment import RememberingDeployment, applied
 from tests.unit.workspace_file import HEAD
@@ -32,11 +31,6 @@ def deployed() -> RememberingDeployment:
     return applied()
 
 
-def _left(planned: WorkspacePlan) -> list[str]:
-    """Return the notes on services that left the file."""
-    return [each for each in planned.notes if each.startswith("credentials of ")]
-
-
 def _ids(deployment: RememberingDeployment, service: str) -> list[str]:
     return [deployment.server.identity(f"{service}-{each}")["id"] for each in STAGES]
 
@@ -52,14 +46,14 @@ def test_a_renamed_service_keeps_its_identities(
     assert _ids(deployed, "api") == ids
     assert deployed.server.privileges == privileges
     settled = deployed.plan(API)
-    assert (settled.due, settled.foreign, settled.unnamed, _left(settled)) == ([], [], [], [])
+    assert (settled.due, settled.foreign, settled.unnamed, settled.left) == ([], [], [], [])
     assert deployed.plan(API, prune=True).due == []
 
 
 def test_the_line_may_go_once_the_service_is_renamed(deployed: RememberingDeployment) -> None:
     deployed.apply(API)
     settled = deployed.plan(UNSAID, prune=True)
-    assert (settled.due, _left(settled)) == ([], [])
+    assert (settled.due, settled.left) == ([], [])
 
 
 def test_a_new_service_of_the_former_name_gets_identities_of_its_own(
@@ -85,7 +79,7 @@ def test_a_rename_that_died_anywhere_is_completed_by_the_next_run(remembers: boo
         small.replace("backend: {folder: /backend", "api: {renamed_from: backend, folder: /api")
     )
     whole = 6  # folder, identity and privilege, in two environments
-    for died_after in range(1, whole):
+    for died_after in range(1, whole + 1):
         deployed = RememberingDeployment()
         deployed.apply(before)
         id = deployed.server.identity("backend-staging")["id"]
@@ -97,6 +91,8 @@ def test_a_rename_that_died_anywhere_is_completed_by_the_next_run(remembers: boo
         made = apply(deployed.client, due)
         for _ in range(died_after):
             next(made)
+        reached = deployed.reached(after)
+        assert remember(reached, read(deployed.client, reached)) != deployed.memory  # work is left
         deployed.apply(after)
         assert deployed.server.identity("api-staging")["id"] == id
         assert deployed.server.folder_id(_staging(deployed), "/api") == folder
@@ -176,25 +172,25 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
 def test_credentials_of_a_service_that_is_not_named_any_more_are_told_with_the_remedy(
     deployed: RememberingDeployment,
 ) -> None:
-    assert _left(deployed.plan(UNSAID)) == [
+    assert deployed.plan(UNSAID).left == [
         "credentials of backend.development and backend.production and backend.staging are of no "
         "service of the project file: `infisical-iac workspace apply --prune` revokes them; if the "
         "service was renamed, add `renamed_from: backend` to it first"
     ]
-    assert _left(deployed.plan(UNSAID, prune=True)) == _left(deployed.plan(UNSAID))
+    assert deployed.plan(UNSAID, prune=True).left == deployed.plan(UNSAID).left
 
 
 def test_a_former_name_does_nothing_once_the_service_has_identities_of_its_own(
     deployed: RememberingDeployment,
 ) -> None:
     deployed.apply(UNSAID)
-    (gone,) = _left(deployed.plan(UNSAID))
+    (gone,) = deployed.plan(UNSAID).left
     assert gone.endswith("--prune` revokes them, and what still uses them fails")
     planned = deployed.plan(API)
     assert planned.due == []
-    (told,) = _left(planned)
+    (told,) = planned.left
     assert "stay, for api has its own there already: `infisical-iac workspace apply" in told
-    assert _left(deployed.plan(API, prune=True)) == []
+    assert deployed.plan(API, prune=True).left == []
 
 
 # Credentials on the host.
