@@ -120,7 +120,7 @@ def _moving(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
 
     # A cluster that is half ended has no majority, and its end is to go on.
     with connected(inventory, quorum=False, shares=False) as found:
-        from infisical_iac.cluster.scaling import unfinished
+        from infisical_iac.cluster.scaling import read_unfinished
 
         settings = load(found.data.dict())  # type: ignore[no-untyped-call]
         if settings.cluster.topology != "swarm":
@@ -132,7 +132,7 @@ def _moving(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
         keeper = found
         for each in with_others(found):
             with current(each):
-                if unfinished():
+                if read_unfinished():
                     keeper = each
                     break
         with current(keeper):

@@ -83,7 +83,7 @@ _EXCHANGED = ("data", "swapping", "swapped", "backing")
 
 
 @telling_operation
-def dropped(machine: MachineState) -> Commands:
+def unfinished_changes(machine: MachineState) -> Commands:
     """Forget a restore, change of version, rotation or move that has not ended on a host.
 
     What the cluster has been like since is the present lead's: to undo it now would take back
@@ -91,8 +91,8 @@ def dropped(machine: MachineState) -> Commands:
     """
     begun = _begun(machine)
     for what, (which, *how) in begun.items():
-        journal.current().shown.extend(_aside(what, which, how, host.name))
-    yield from decide_dropped(begun)
+        journal.current().shown.extend(_describe_data_aside(what, which, how, host.name))
+    yield from decide_unfinished_changes(begun)
 
 
 def _begun(machine: MachineState) -> dict[str, list[str]]:
@@ -105,18 +105,18 @@ def _begun(machine: MachineState) -> dict[str, list[str]]:
     return {what: state.split() for what, state in begun.items() if state}
 
 
-def decide_dropped(begun: Mapping[str, Sequence[str]]) -> Commands:
+def decide_unfinished_changes(begun: Mapping[str, Sequence[str]]) -> Commands:
     """Decide what is to be forgotten, by the words that the host has of what it has `begun`."""
     if not begun:
         yield UpToDate("nothing that the host began is under way")
     for what, (which, *_) in begun.items():
         yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
         path = f"/var/lib/infisical-{what}/state"
-        gone = f"rm -rf {_beside(what)} && {removal(path)}"
+        gone = f"rm -rf {_related_paths(what)} && {removal(path)}"
         yield step(run, gone, doing=f"remove {path}")
 
 
-def _aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
+def _describe_data_aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
     """Return a sentence on the data that had moved aside, which nothing removes."""
     if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
         return []
@@ -127,7 +127,7 @@ def _aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
     ]
 
 
-def _beside(what: str) -> str:
+def _related_paths(what: str) -> str:
     """Return what goes with the state: passwords not in their place, or a copy of the data."""
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
@@ -158,20 +158,20 @@ def prepare(known: Preflight) -> None:
             name="Make keys and passwords on the lead",
         )
         certificates(name="Make the certificates of the cluster's services")
-    shared_state.shared(cluster=of(known).cluster, name="Have the keys on all nodes")
-    stack.images_there(settings=settings, name="Fetch the images")
+    shared_state.state_copies(cluster=of(known).cluster, name="Have the keys on all nodes")
+    stack.node_images(settings=settings, name="Fetch the images")
     configure_ingress(settings)
 
 
 def roll_out(known: Preflight) -> None:
     """Bring the cluster's services to what the settings say, once all is prepared for them."""
     site = of(known)
-    stack.tasks_free(site=site, name="Let the tasks on the nodes run in their networks")
+    stack.node_tasks(site=site, name="Let the tasks on the nodes run in their networks")
     if known.leads:
         project = known.workspace.project.slug
         end_interrupted(known)
-        stack.made_anew(site=site, name="Make networks anew that differ")
-        upgrade.upgraded(site=site, project=project, name="Change the version")
-        stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
+        stack.networks(site=site, name="Make networks anew that differ")
+        upgrade.version_change(site=site, project=project, name="Change the version")
+        stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
-        dropped(machine=known.machine, name="Forget what was begun as lead")
+        unfinished_changes(machine=known.machine, name="Forget what was begun as lead")

@@ -60,35 +60,35 @@ class ClusterRemoval(HostRemoval):
         _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
         # Where an earlier run died as the hosts left, no manager is there to end a container.
         if _run("remove", doing="remove the services") == "removed":
-            self._gone()
+            self._wait_for_containers_to_end()
         if volumes:
             self._leave()
-            self._gone()
+            self._wait_for_containers_to_end()
             _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
             _on_each(
                 self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
             )
 
-    def _gone(self) -> None:
+    def _wait_for_containers_to_end(self) -> None:
         _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
 
     def _leave(self) -> None:
         # All at once, most would wait for a majority that is leaving too.
         for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
-            with current(each), _named(each):
+            with current(each), _name_host_in_errors(each):
                 swarm.leave()
 
 
 def _on_each(hosts: Sequence[Host], call: Callable[[], str]) -> None:
-    def named(host: Host) -> None:
-        with _named(host):
+    def call_on(host: Host) -> None:
+        with _name_host_in_errors(host):
             call()
 
-    each_of(hosts, named)
+    each_of(hosts, call_on)
 
 
 @contextmanager
-def _named(host: Host) -> Iterator[None]:
+def _name_host_in_errors(host: Host) -> Iterator[None]:
     try:
         yield
     except CommandFailed as error:

@@ -52,7 +52,7 @@ def _bring_back(cluster: Cluster) -> None:
     assert member is not None
     with _one_at_a_time:
         try:
-            _seen(cluster, member.id, _PATIENCE_SECONDS)
+            _wait_until_seen(cluster, member.id, _PATIENCE_SECONDS)
             return
         except CommandFailed as error:
             # What runs there may be what the others need for their majority.
@@ -64,13 +64,13 @@ def _bring_back(cluster: Cluster) -> None:
                 ) from None
         units.systemctl("restart", "docker.service")
         try:
-            _seen(cluster, member.id, _BACK_SECONDS)
+            _wait_until_seen(cluster, member.id, _BACK_SECONDS)
         except CommandFailed:
             _apart.append(host.name)
             raise
 
 
-def _seen(cluster: Cluster, id: str, seconds: int) -> None:
+def _wait_until_seen(cluster: Cluster, id: str, seconds: int) -> None:
     with connection.on(cluster.lead.name):
         run(script("engine", "seen", id, str(seconds)), doing="see the node in the swarm")
 

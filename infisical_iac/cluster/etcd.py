@@ -42,18 +42,20 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     data = [node for node in nodes if node.number]
     looks = {node.name: node.seen for node in data if node.seen}
     if away := [node.name for node in data if not node.up]:
-        return f"{_listed(away)} can't be reached: bring it back, and run again"
+        return f"{_join_names(away)} can't be reached: bring it back, and run again"
     if down := [node.name for node in data if node.given_up]:
         restart = "`systemctl restart docker` there, and run again"
-        return f"the swarm takes {_listed(down)} for down: {restart}"
+        return f"the swarm takes {_join_names(down)} for down: {restart}"
     if empty := [name for name, look in looks.items() if not look.data]:
-        return f"{_listed(empty)} has no data of PostgreSQL or copies them: run again in a minute"
+        return (
+            f"{_join_names(empty)} has no data of PostgreSQL or copies them: run again in a minute"
+        )
     if _primaries(nodes) > 1:
-        primaries = _listed(name for name, look in looks.items() if look.primary)
+        primaries = _join_names(name for name, look in looks.items() if look.primary)
         return f"{primaries} are both primaries: run again in a minute"
     unread = [name for name, look in looks.items() if look.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        told = f"it can't be told what the PostgreSQL of {_listed(unread)} has written"
+        told = f"it can't be told what the PostgreSQL of {_join_names(unread)} has written"
         return f"{told}: run again in a minute"
     return ""
 
@@ -97,12 +99,12 @@ def members_to_replace(nodes: Iterable[Node]) -> dict[int, str]:
     }
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
 @telling_operation
-def members_replaced(cluster: Cluster) -> Commands:
+def member_replacement(cluster: Cluster) -> Commands:
     """Make room in etcd for a data node that takes the place of a lost one, before it starts.
 
     What that node has of an earlier etcd goes: a host that was taken out and comes back, or lost
@@ -125,7 +127,7 @@ def end_lost(cluster: Cluster) -> None:
     an etcd that is well by now is left as it is. Raises Refused if something else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
-    now = [replace(node, seen=_seen(node.name)) for node in data]
+    now = [replace(node, seen=_read_state(node.name)) for node in data]
     if any(node.etcd == "well" for node in now):
         return
     if not can_begin_anew(now) or furthest(now) != cluster.first:
@@ -147,13 +149,15 @@ def end_lost(cluster: Cluster) -> None:
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
 
 
-def _seen(name: str) -> SwarmState:
+def _read_state(name: str) -> SwarmState:
     with connection.on(name):
         return host.get_fact(Swarm)
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:
-    well = [node.name for node in cluster.connected if node.etcd == "well" and node.name != name]
+    well = [
+        node.name for node in cluster.connected_nodes if node.etcd == "well" and node.name != name
+    ]
     keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
     with connection.on(keeper):
         run(script("etcd", "stop", f"etcd-{number}"), doing=f"end etcd-{number}")

@@ -274,14 +274,14 @@ def observe() -> Cluster:
     state = host.state
     with _reading:
         if state not in _looks:
-            _looks[state] = _settled(state)
+            _looks[state] = _read_when_converged(state)
     hosts: list[Host] = [*state.inventory]
     addresses = {each.name: str(each.data.get("cluster_address") or "") for each in hosts}
     refuse_malformed(addresses)
     return cluster([each.name for each in hosts], _looks[state], addresses=addresses, me=host.name)
 
 
-def _settled(state: State) -> dict[str, SwarmState]:
+def _read_when_converged(state: State) -> dict[str, SwarmState]:
     """The looks, once managers that have just started have found together, or had time for it."""
     end = monotonic() + _SETTLING_SECONDS
     while is_settling(looks := _read(state)) and monotonic() < end:

@@ -97,7 +97,7 @@ class Cluster:
         return self.me.name == self.lead.name
 
     @property
-    def connected(self) -> tuple[Node, ...]:
+    def connected_nodes(self) -> tuple[Node, ...]:
         """The nodes that this run works on."""
         return tuple(node for node in self.nodes if node.up)
 

@@ -44,7 +44,7 @@ def parse(lines: Sequence[str]) -> PatroniState:
 Configuration = Mapping[str, Any]
 
 
-def wanted(patroni_yml: str) -> Configuration:
+def parse_configuration(patroni_yml: str) -> Configuration:
     """Return what a patroni.yml with that text says of it; nothing of an empty one."""
     whole = yaml.safe_load(patroni_yml) or {}
     found: Configuration = whole.get("bootstrap", {}).get("dcs", {})

@@ -88,7 +88,7 @@ def reopen_database(cluster: Cluster) -> None:
     if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
         return
     known = shlex.quote(run(_HASH, doing="see which password it is"))
-    for node in cluster.connected:
+    for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
                 run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
@@ -120,7 +120,7 @@ def roll_out(site: ClusterSite) -> None:
 
 
 def _roll_out(site: ClusterSite) -> None:
-    before, to_be = _prepared(site)
+    before, to_be = _prepare(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
     write(STACK_FILE, to_be.text, mode="600", check=check)
@@ -161,7 +161,7 @@ def _roll_out(site: ClusterSite) -> None:
 
 def start_databases(site: ClusterSite) -> None:
     """Roll out the databases alone. Raises CheckFailed."""
-    _, to_be = _prepared(site)
+    _, to_be = _prepare(site)
     names = stack_plan.databases(to_be.text)
     roll_out_part(to_be.text, names, site.settings.stack.start_timeout)
 
@@ -171,13 +171,13 @@ def render_clients(site: ClusterSite) -> str:
 
     The lead has what they start with then. Raises CheckFailed.
     """
-    _, to_be = _prepared(site)
+    _, to_be = _prepare(site)
     return stack_plan.select_services(
-        to_be.text, to_be.rendered().keys() - stack_plan.databases(to_be.text)
+        to_be.text, to_be.hash_services().keys() - stack_plan.databases(to_be.text)
     )
 
 
-def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
+def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     """Have secrets and configurations on the host; what is there, and what is to be."""
     _do("secrets", keys_of(SECRETS), doing="make the stack's secrets")
     # Earlier steps brought images, keys and nodes.

@@ -78,7 +78,7 @@ class ClusterKeyHolders(KeyHolders):
 
     def _others(self) -> list[str]:
         cluster = self.site.cluster
-        return [node.name for node in cluster.connected if node.number and node != cluster.me]
+        return [node.name for node in cluster.connected_nodes if node.number and node != cluster.me]
 
 
 def _hashes() -> list[str]:
@@ -87,7 +87,7 @@ def _hashes() -> list[str]:
 
 
 def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, *, all_of_them: bool) -> None:
-    for node in cluster.connected:
+    for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
                 try:

@@ -90,22 +90,22 @@ class UnfinishedMove:
     phase: str
 
     @property
-    def proven(self) -> bool:
+    def is_proven(self) -> bool:
         """Return whether it has no way back, and only the cluster that it came from is to end."""
         return self.phase == "proven"
 
     @property
-    def switched(self) -> bool:
+    def is_switched(self) -> bool:
         """Return whether what it is to has taken over, and may have been written to since."""
         return self.phase == "switched"
 
     @property
-    def served(self) -> bool:
+    def has_served(self) -> bool:
         """Return whether the cluster may have served with data that were moved into it."""
         return self.direction == "out" and self.phase not in ("begun", "paused")
 
 
-def unfinished() -> UnfinishedMove | None:
+def read_unfinished() -> UnfinishedMove | None:
     """The move of the current host that has not ended."""
     found = run(script("scale-out", "state"), doing="see whether a move is under way").split()
     if not found:
@@ -126,16 +126,16 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     snapshot.clean(DIRECTORY, PROJECT)
     kept = given_up.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
     session.forget()
-    data = f"its data of {found.stamp}" if found.switched else "all its data"
+    data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
         _refuse_unwell("stack", timeout, "containers")
         told = [f"{host.name} serves alone again, with {data}."]
         if dissolving:
             # One that the version before had begun has left no mark.
-            stamp = served() or (found.stamp if found.served else "")
+            stamp = read_served() or (found.stamp if found.has_served else "")
             told += ["The hosts have left the swarm.", *end_swarm(stamp)]
-        elif found.served:
+        elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
             told.append(
                 f"Of the cluster, {what.told()}, which the next move gives up and names, and the "
@@ -149,7 +149,7 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     return [*told, *end(found.direction)]
 
 
-def served() -> str:
+def read_served() -> str:
     """Return when the move began with whose data a cluster that was given up has served.
 
     Empty where it never has, so that there is nothing in it.
@@ -200,12 +200,12 @@ def undo(settings: Settings, *, asked: bool) -> bool:
     Args:
         asked: whether that is all that was asked for; the cluster of a move out ends then too.
     """
-    found = unfinished()
+    found = read_unfinished()
     if found is None:
         if asked:
             _end_unused()
         return False
-    if found.switched and not asked:
+    if found.is_switched and not asked:
         echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
         return True
     event: Literal["scale-out", "scale-in"]
@@ -228,7 +228,7 @@ def _end_unused() -> None:
         return
     with audit.recorded("scale-out", ["- swarm"]):
         # A move that was undone before may have let the cluster serve for a while.
-        kept = end_swarm(served())
+        kept = end_swarm(read_served())
     told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
     for sentence in [told, *kept]:
         echo(sentence)
@@ -236,8 +236,8 @@ def _end_unused() -> None:
 
 def end_proven() -> bool:
     """End the cluster of a move that is proven, and return whether there was one."""
-    found = unfinished()
-    if found is None or not found.proven:
+    found = read_unfinished()
+    if found is None or not found.is_proven:
         return False
     with audit.recorded("scale-in", ["- swarm"]):
         kept = end_cluster(found)
@@ -261,14 +261,14 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
             "The data are where they were moved to: the same command tries again, and with --undo "
             "goes back to those from before the move"
         )
-    found = unfinished()
+    found = read_unfinished()
     if found is None:
         return f"The data were not touched. {again}"
     return " ".join([*go_back(found, settings.start_timeout), again])
 
 
 @telling_operation
-def moved_out(*, site: ClusterSite, project: str) -> Commands:
+def outward_move(*, site: ClusterSite, project: str) -> Commands:
     """Move the single host's data into the cluster, whose databases run already, and start it.
 
     Infisical pauses from its dump to the cluster's start; the rows of each table are compared.
@@ -302,10 +302,10 @@ def _start(services: str) -> None:
 
 
 @telling_operation
-def moved_in(*, text: str, settings: Settings, project: str) -> Commands:
+def inward_move(*, text: str, settings: Settings, project: str) -> Commands:
     """Move the cluster's data to the current host, which then has Infisical for itself.
 
-    Raises as `moved_out` does.
+    Raises as `outward_move` does.
 
     Args:
         text: of compose.yaml, whose images are on the host.
@@ -349,7 +349,7 @@ def _dump(direction: Direction) -> Manifest:
 
 
 @telling_operation
-def proven(
+def proof(
     direction: Direction, *, settings: Settings, project: str, names: Sequence[str]
 ) -> Commands:
     """Log in and read every secret as before; a move out ends with it. Raises CheckFailed.
@@ -384,7 +384,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
 
 
 @telling_operation
-def dissolved(names: Sequence[str]) -> Commands:
+def dissolution(names: Sequence[str]) -> Commands:
     """Let the cluster end, from which Infisical has moved to the current host.
 
     Args:
@@ -396,7 +396,7 @@ def dissolved(names: Sequence[str]) -> Commands:
 
 
 def _dissolve() -> None:
-    if found := unfinished():
+    if found := read_unfinished():
         journal.current().shown += end_cluster(found)
 
 
@@ -455,9 +455,9 @@ def move_out(known: Preflight, *, switched: bool) -> None:
     if not known.leads or switched:
         return
     site = of(known)
-    stack.databases_there(site=site, name="Have the cluster's databases")
+    stack.databases(site=site, name="Have the cluster's databases")
     project = known.workspace.project.slug
-    moved_out(site=site, project=project, name="Move the data into the cluster")
+    outward_move(site=site, project=project, name="Move the data into the cluster")
 
 
 @deploy("Stack")
@@ -477,7 +477,7 @@ def move_in(known: Preflight, *, switched: bool) -> None:
         images=single.images, archives=single.stack.image_archives, name="Fetch the images"
     )
     if not switched:
-        moved_in(
+        inward_move(
             text=compose_file(single, known.machine),
             settings=single,
             project=known.workspace.project.slug,
@@ -504,7 +504,7 @@ def refuse_away(cluster: Cluster) -> None:
 def prove(known: Preflight, direction: Direction) -> None:
     """Prove that people and machines get in, and end the move."""
     if known.leads:
-        proven(
+        proof(
             direction=direction,
             settings=known.settings,
             project=known.workspace.project.slug,
@@ -518,4 +518,4 @@ def dissolve(known: Preflight) -> None:
     """End the cluster; the lead, which has Infisical for itself, is the last to leave."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
-        dissolved(names=[*others, host.name], name="End the cluster")
+        dissolution(names=[*others, host.name], name="End the cluster")

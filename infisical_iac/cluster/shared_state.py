@@ -65,12 +65,12 @@ _STATE = "/etc/infisical"
 
 
 @telling_operation
-def claimed(cluster: Cluster) -> Commands:
+def leadership(cluster: Cluster) -> Commands:
     """Note on the lead that it leads, before it changes what all share."""
     if not cluster.leads:
         yield UpToDate(f"{cluster.lead.name} leads")
         return
-    lead, others = _of(cluster, _seen(cluster))
+    lead, others = _of(cluster, _observed_states(cluster))
     serial = claim(lead, others)
     if (lead.serial, lead.led) == (serial, serial):
         yield UpToDate("the host leads, as before")
@@ -80,7 +80,7 @@ def claimed(cluster: Cluster) -> Commands:
 
 
 @telling_operation
-def shared(cluster: Cluster) -> Commands:
+def state_copies(cluster: Cluster) -> Commands:
     """Bring the lead's keys, credentials and records to all data nodes that are connected.
 
     No other node leads ever, so that none needs a secret.
@@ -88,7 +88,9 @@ def shared(cluster: Cluster) -> Commands:
     is_old = cluster.leads and journal.current().changed
     names = (node.name for node in cluster.nodes)
     coming = [name for name in names if journal.will_change(f"{_STATE} on {name}")]
-    yield from decide(cluster, membership.observe_again() if is_old else _seen(cluster), coming)
+    yield from decide(
+        cluster, membership.observe_again() if is_old else _observed_states(cluster), coming
+    )
 
 
 def decide(
@@ -144,7 +146,7 @@ def _lead(serial: int) -> None:
     run(script("share", "lead", str(serial)), doing="note that the host leads")
 
 
-def _seen(cluster: Cluster) -> Mapping[str, SwarmState]:
+def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
     return {node.name: node.seen for node in cluster.nodes if node.seen}
 
 
@@ -160,4 +162,4 @@ def _of(
 @deploy("Share")
 def share(cluster: Cluster) -> None:
     """Bring the lead's state to all others."""
-    shared(cluster=cluster, name="Share the lead's keys, credentials and records")
+    state_copies(cluster=cluster, name="Share the lead's keys, credentials and records")

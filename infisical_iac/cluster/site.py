@@ -71,7 +71,7 @@ class ClusterSite(host_site.Site):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(node.name for node in self.cluster.connected)
+        return tuple(node.name for node in self.cluster.connected_nodes)
 
     @property
     def peers(self) -> tuple[str, ...]:

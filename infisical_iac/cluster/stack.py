@@ -35,7 +35,7 @@ NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 
 
 @telling_operation
-def images_there(settings: Settings) -> Commands:
+def node_images(settings: Settings) -> Commands:
     """Have the images of the settings on this node, of archives or pulled.
 
     Those of a version that can't be changed to are not fetched: the one that runs stays.
@@ -70,7 +70,7 @@ def _is_refused(settings: StackSettings) -> bool:
 
 
 @telling_operation
-def tasks_free(site: ClusterSite) -> Commands:
+def node_tasks(site: ClusterSite) -> Commands:
     """Have the tasks on this node run, each in its networks, and Infisical with its databases.
 
     Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
@@ -97,7 +97,7 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
 
 
 @telling_operation
-def rolled_out(site: ClusterSite) -> Commands:
+def services(site: ClusterSite) -> Commands:
     """Bring the services, secrets and configs of the stack to what `site` says.
 
     What can fail without harm comes first: Docker reads the new stack.yaml before it takes the
@@ -145,10 +145,10 @@ def _goes_on(site: ClusterSite) -> str:
 
 
 @telling_operation
-def databases_there(site: ClusterSite) -> Commands:
+def databases(site: ClusterSite) -> Commands:
     """Have the databases run, and nothing yet that asks them: a single host serves meanwhile.
 
-    Raises CheckFailed as `rolled_out` does.
+    Raises CheckFailed as `services` does.
     """
     yield from decide_databases(site, look(site.settings.images))
 
@@ -168,7 +168,7 @@ _WAITS = "{} can be made anew once all nodes and all of etcd are there: run agai
 
 
 @telling_operation
-def made_anew(site: ClusterSite) -> Commands:
+def networks(site: ClusterSite) -> Commands:
     """Have networks as `site` says: Docker changes none, and removes none that is in use.
 
     So what is in one that differs is stopped and removed, which leaves its volumes, and started

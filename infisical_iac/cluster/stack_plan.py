@@ -29,21 +29,23 @@ class DesiredStack:
     configs: Mapping[str, str]
     secrets: frozenset[str]
 
-    def rendered(self) -> dict[str, str]:
+    def hash_services(self) -> dict[str, str]:
         """Per service, the hash of its part of stack.yaml."""
         whole: dict[str, Any] = yaml.safe_load(self.text)
         return {
-            name: sha256(yaml.safe_dump([service, _named(whole, service)]).encode()).hexdigest()
+            name: sha256(
+                yaml.safe_dump([service, _select_referenced(whole, service)]).encode()
+            ).hexdigest()
             for name, service in whole["services"].items()
         }
 
     def patroni(self) -> patroni_config.Configuration:
         """The dynamic configuration of Patroni."""
         found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
-        return patroni_config.wanted(next(found, ""))
+        return patroni_config.parse_configuration(next(found, ""))
 
 
-def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
+def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
     """Return what the rest of the file says of the secrets and configs that a service uses."""
     return [
         whole[kind][each["source"]]
@@ -54,7 +56,7 @@ def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
 
 def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
     """Each difference of the stack, of its secrets, its configs and Patroni; stack.yaml aside."""
-    rendered = wanted.rendered()
+    rendered = wanted.hash_services()
     for name in sorted(rendered.keys() | found.services.keys()):
         if name not in found.services:
             yield Item("+", f"service {name}")
@@ -115,7 +117,7 @@ def make_record(
     """
     return {
         name: Recorded(asked[name], rendered, found.services[name].desired)
-        for name, rendered in wanted.rendered().items()
+        for name, rendered in wanted.hash_services().items()
     }
 
 
@@ -148,7 +150,7 @@ def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) ->
     one with the data: an empty one would begin a database of its own. So it is for the only one
     that a run has left which was killed when etcd began anew: the others may lack writes.
     """
-    rendered = wanted.rendered()
+    rendered = wanted.hash_services()
     names = rendered.keys()
     etcd = {name for name in names if name.startswith("etcd-")}
     if cluster.anew:
@@ -173,7 +175,7 @@ def stages(
     task that no node takes comes last: `select_services` leaves that one out, for which Swarm would
     wait. What is `done` already is left out.
     """
-    rendered = wanted.rendered()
+    rendered = wanted.hash_services()
     if not found.services:
         return []
     missing = rendered.keys() - found.services.keys() - done

@@ -70,7 +70,7 @@ def _last(
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
     on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
     own = {name for name, is_own in on_host.items() if is_own}
-    row = told(with_data or runs, own=own, shared=on_host.keys() - own)
+    row = newest_row(with_data or runs, own=own, shared=on_host.keys() - own)
     if any(run.record for run in runs.values()):
         return row
     return replace(row, text=f"{row.text}{_as_known(away)}")
@@ -80,7 +80,9 @@ def _as_known(away: Sequence[str]) -> str:
     return f" (as far as is known without {', '.join(away)})" if away else ""
 
 
-def told(runs: Mapping[str, LastRun], *, own: Collection[str], shared: Collection[str]) -> Row:
+def newest_row(
+    runs: Mapping[str, LastRun], *, own: Collection[str], shared: Collection[str]
+) -> Row:
     """The row of the newest run that is not well, or of the newest if all are, with its node.
 
     What is not well in targets that all nodes share is passed over once another node has done it
@@ -178,19 +180,19 @@ def rows(
     return found
 
 
-def _seen(nodes: Nodes) -> tuple[ManagedNode, ...]:
+def _managed_nodes(nodes: Nodes) -> tuple[ManagedNode, ...]:
     """All nodes as a manager sees them; none where no manager answers."""
     return next((node.members for node in nodes.values() if node.members), ())
 
 
 def _host(nodes: Nodes, service: str) -> str:
     """The name of the host that `postgres-2` or the like is on; the service's own if none tells."""
-    names = {f"{each.number}": each.name for each in _seen(nodes)}
+    names = {f"{each.number}": each.name for each in _managed_nodes(nodes)}
     return names.get(service.rpartition("-")[2], service)
 
 
 def _members(nodes: Nodes, away: Sequence[str]) -> Row:
-    seen = _seen(nodes)
+    seen = _managed_nodes(nodes)
     if not seen:
         return Row("Nodes", "no manager answers: there may be no majority of them", ok=False)
     troubles = [f"{each.name} {each.trouble}" for each in seen if each.trouble]

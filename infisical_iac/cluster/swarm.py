@@ -120,15 +120,15 @@ _HOURS = str(CERTIFICATE_HOURS)
 
 
 @telling_operation
-def begun(cluster: Cluster) -> Commands:
+def initialization(cluster: Cluster) -> Commands:
     """Have a swarm, locked, whose first manager is the lead."""
     if cluster.leads:
-        yield from decide_begun(cluster, _now(cluster))
+        yield from decide_initialization(cluster, _now(cluster))
     else:
         yield UpToDate(f"{cluster.lead.name} leads")
 
 
-def decide_begun(cluster: Cluster, there: SwarmState) -> Commands:
+def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
     """Decide what is to be done for the swarm on the lead, by what is `there`."""
     if not there.control:
         around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
@@ -148,15 +148,15 @@ def decide_begun(cluster: Cluster, there: SwarmState) -> Commands:
 
 
 @telling_operation
-def joined(cluster: Cluster) -> Commands:
+def host_membership(cluster: Cluster) -> Commands:
     """Bring the host into the swarm, and open its part if that is locked."""
     if cluster.leads:
         yield UpToDate("the lead is in the swarm that it began")
     else:
-        yield from decide_joined(cluster, _now(cluster))
+        yield from decide_host_membership(cluster, _now(cluster))
 
 
-def decide_joined(cluster: Cluster, there: SwarmState) -> Commands:
+def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
     """Decide what is to be done for a host's part in the swarm, by what is `there`."""
     me = cluster.me
     if there.state == "locked" and me.member:
@@ -174,15 +174,15 @@ def decide_joined(cluster: Cluster, there: SwarmState) -> Commands:
 
 
 @telling_operation
-def arranged(cluster: Cluster) -> Commands:
+def node_roles(cluster: Cluster) -> Commands:
     """Have each node's role, labels and availability; take out those whose host is gone."""
     if cluster.leads:
-        yield from decide_arranged(cluster, _now(cluster).members)
+        yield from decide_node_roles(cluster, _now(cluster).members)
     else:
         yield UpToDate(f"{cluster.lead.name} leads")
 
 
-def decide_arranged(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
+def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
     """Decide what each node is to be, by the `members` that the lead's swarm has."""
     now = with_members(cluster, members, {}) if members else cluster
     wrong = [*updates(now)]
@@ -192,26 +192,27 @@ def decide_arranged(cluster: Cluster, members: Sequence[SwarmMember]) -> Command
         yield Item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
     if now.gone:
         yield Item("~", "swarm", "new join tokens and unlock key, for a node was lost")
-    if wrong or now.gone or any(node.member is None for node in cluster.connected):
+    if wrong or now.gone or any(node.member is None for node in cluster.connected_nodes):
         yield step(_arrange, cluster)
     else:
         yield UpToDate("each node is what it should be")
 
 
 @telling_operation
-def kept_open(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
+def unlock_unit(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Have the key on the host, and a unit that opens its part when Docker starts."""
-    yield from decide_open(cluster, _now(cluster), programs)
+    yield from decide_unlock_unit(cluster, _now(cluster), programs)
 
 
-def decide_open(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
+def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     """Decide what is to be done for the key and the unit, by what is `there`."""
     yield from or_up_to_date(
-        _opened(cluster, there, programs), "the host opens its part in the swarm when it boots"
+        _plan_unlock_unit(cluster, there, programs),
+        "the host opens its part in the swarm when it boots",
     )
 
 
-def _opened(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
+def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     # An earlier step makes the key anew, or has made it.
     anew = cluster.gone or not cluster.lead.seen or differing_settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):
@@ -269,9 +270,9 @@ def _keep_key(cluster: Cluster) -> None:
 
 
 def _arrange(cluster: Cluster) -> None:
-    ids = {node.name: _id(node) for node in cluster.connected if node.member is None}
+    ids = {node.name: _id(node) for node in cluster.connected_nodes if node.member is None}
     now = with_members(cluster, host.get_fact(Swarm).members, ids)
-    lost = [node.name for node in now.connected if node.member is None]
+    lost = [node.name for node in now.connected_nodes if node.member is None]
     if lost:
         raise CheckFailed(f"{', '.join(lost)} did not come into the swarm: run again")
     for each in updates(now):
@@ -302,16 +303,16 @@ def programs() -> Iterator[File]:
 @deploy("Swarm")
 def swarm(cluster: Cluster) -> None:
     """Make the swarm and bring the host into it."""
-    begun(cluster=cluster, name="Make the swarm")
-    joined(cluster=cluster, name="Bring the hosts into the swarm")
+    initialization(cluster=cluster, name="Make the swarm")
+    host_membership(cluster=cluster, name="Bring the hosts into the swarm")
     if cluster.leads:
-        etcd.members_replaced(
+        etcd.member_replacement(
             cluster=cluster, name="Make room in etcd for a node that replaces another"
         )
-    arranged(cluster=cluster, name="Have the nodes as they should be")
-    kept_open(
+    node_roles(cluster=cluster, name="Have the nodes as they should be")
+    unlock_unit(
         cluster=cluster,
         programs=[*programs()],
         name="Open the host's part in the swarm when it boots",
     )
-    shared_state.claimed(cluster=cluster, name="Have one host that leads")
+    shared_state.leadership(cluster=cluster, name="Have one host that leads")

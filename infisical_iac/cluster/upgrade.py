@@ -39,7 +39,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
     changeover.release_step("reset", release.name, doing="find its images")
-    for node in site.cluster.connected:
+    for node in site.cluster.connected_nodes:
         with connection.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
                 compose.fetch([image], site.settings.stack.image_archives)
@@ -137,7 +137,7 @@ class _OnCluster(Changeover):
             self.before,
             port=self.settings.stack.http_port,
             same_data=same_data,
-            opening=self.open_ if self._exchanged() else None,
+            opening=self.open_ if self._has_exchanged_data() else None,
             other_version=True,
         )
 
@@ -146,13 +146,13 @@ class _OnCluster(Changeover):
 
         Else Infisical goes on serving, and what is written stays.
         """
-        if self._exchanged():
+        if self._has_exchanged_data():
             edge.close_on(self.settings, self.site.names)
 
     def open_(self) -> None:
         edge.open_on(self.site.names)
 
-    def _exchanged(self) -> bool:
+    def _has_exchanged_data(self) -> bool:
         """Return whether other data may have taken the place of those that were there."""
         said = self.step("exchanged", doing="see whether the data have changed places")
         return bool(said.strip())
@@ -194,13 +194,13 @@ class _OnCluster(Changeover):
 
 
 @telling_operation
-def upgraded(*, site: ClusterSite, project: str) -> Commands:
+def version_change(*, site: ClusterSite, project: str) -> Commands:
     """Bring data that an older version used to the one of the settings.
 
-    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
-    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
-    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
-    one that was undone.
+    Without data, or where no version changes, it does nothing: `stack.services` rolls out then.
+    The images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
+    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for one
+    that was undone.
     """
     journal.current().kept = None
     settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
@@ -241,7 +241,7 @@ def decide_change(
 
 
 @telling_operation
-def restored(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
+def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
     """Load the snapshot beside the database, compare it, and let them change places.
 
     As `backup.restore.restored`, but that Infisical is brought up again too. The stack is there.
@@ -283,7 +283,7 @@ class ClusterRestoreSite(RestoreSite):
         if not self.site.cluster.begun:
             stack(known=known)
         if known.leads:
-            restored(
+            snapshot_restore(
                 source=source,
                 site=self.site,
                 project=known.workspace.project.slug,

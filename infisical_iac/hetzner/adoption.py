@@ -78,7 +78,7 @@ class _Adopter:
         yield from self._adopt_shared()
         yield from self._adopt_records()
 
-    def _unadopted(self, collection: str) -> list[Any]:
+    def _find_unadopted(self, collection: str) -> list[Any]:
         found = self._there[collection]
         return [
             each for each in found if api.assess(each.labels, self._name) is api.Standing.UNADOPTED
@@ -108,9 +108,9 @@ class _Adopter:
                 owner = has.get(api.DEPLOYMENT) or has.get(api.CLUSTER)
                 if owner and owner != self._name:
                     yield owner
-        named = [each for collection in _SHARED for each in self._unadopted(collection)]
+        named = [each for collection in _SHARED for each in self._find_unadopted(collection)]
         volumes = {str(each.name) for each in self._there["volumes"]}
-        for each in self._unadopted("servers"):
+        for each in self._find_unadopted("servers"):
             # One that is about to take another's place has nothing of its own.
             if api.CLUSTER not in (each.labels or {}) and not (
                 each.name == f"{self._name}-next" and f"{each.name}-data" not in volumes
@@ -147,7 +147,7 @@ class _Adopter:
         names |= {str(each.name) for each in self._servers.values()}
         names -= self._others
         for collection in ("volumes", "primary_ips"):
-            for each in self._unadopted(collection):
+            for each in self._find_unadopted(collection):
                 is_address = collection == "primary_ips"
                 on = each.assignee_id if is_address else each.server and each.server.id
                 is_named = any(_is_named(str(each.name), name, each.id) for name in names)
@@ -158,20 +158,20 @@ class _Adopter:
     def _adopt_shared(self) -> Iterator[_Adoption]:
         one, family = self._desired.first, self._name
         for collection in _SHARED:
-            for each in self._unadopted(collection):
+            for each in self._find_unadopted(collection):
                 if each.name == family:
                     yield self._label(collection, each)
-        for each in self._unadopted("placement_groups"):
+        for each in self._find_unadopted("placement_groups"):
             # One may stand in a group with servers of others.
             is_ours = {*(each.servers or [])} <= self._servers.keys()
             if each.name in (one.group, family) and is_ours:
                 yield self._label("placement_groups", each)
         texts = {key.text for key in one.keys if key.text}
-        for each in self._unadopted("ssh_keys"):
+        for each in self._find_unadopted("ssh_keys"):
             is_others = any(str(each.name).startswith(f"{other}-") for other in self._others)
             if " ".join(str(each.public_key).split()[:2]) in texts and not is_others:
                 yield self._label("ssh_keys", each)
-        for each in self._unadopted("certificates"):
+        for each in self._find_unadopted("certificates"):
             if each.name == self._desired.certificate_name:
                 yield self._label("certificates", each)
 

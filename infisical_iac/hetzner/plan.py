@@ -49,7 +49,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     Raises a UserError for wrong settings, or what can't be looked at.
     """
     settings = read_settings(_DATA)
-    given = production.given(_DATA / "hetzner.py")
+    given = production.read_connection(_DATA / "hetzner.py")
     desired = derive_desired(settings, ssh_port=int(given.get("ssh_port") or 22))
     client = api.connect(None if reads else desired.name, adopts=adopts)
     adoptable = find_adoptable(client, desired)

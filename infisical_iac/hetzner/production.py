@@ -37,9 +37,9 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
     the program with one sentence if no host is named, or if what is said of it can't be read.
     """
     advise_on_failures()
-    name, data = "", given(file)
+    name, data = "", read_connection(file)
     if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
-        ((name, found),) = _found(file, is_cluster=False)
+        ((name, found),) = _find_hosts(file, is_cluster=False)
         data = found | data
     if not data.get("ssh_hostname"):
         sys.exit(
@@ -47,7 +47,7 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
             "for one that `infisical-iac server create` made, or run `infisical-iac init`"
         )
     _have_known_hosts()
-    return (name or data["ssh_hostname"], _reached(data, file))
+    return (name or data["ssh_hostname"], _complete_connection(data, file))
 
 
 def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -66,15 +66,15 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
         return [production_host(file)]
     advise_on_failures()
     # What names one host is that of a single one; all else is each one's unless it has its own.
-    data = {key: value for key, value in given(file).items() if key != "ssh_hostname"}
+    data = {key: value for key, value in read_connection(file).items() if key != "ssh_hostname"}
     if os.environ.get("INFISICAL_HOST", "").strip():
         sys.exit(
             f'INFISICAL_HOST is set while topology is "swarm" in {file.name}: name all hosts in '
             "INFISICAL_HOSTS, or unset it"
         )
-    hosts = _named(settings, file)
+    hosts = _list_named_hosts(settings, file)
     if not hosts and os.environ.get("HCLOUD_TOKEN"):
-        hosts = _found(file, is_cluster=True)
+        hosts = _find_hosts(file, is_cluster=True)
     if not hosts:
         sys.exit(
             "INFISICAL_HOSTS is not set: set it to the hosts' addresses, with commas in between, "
@@ -82,10 +82,10 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
             "`infisical-iac server create` made"
         )
     _have_known_hosts()
-    return [(name, _reached(data | own, file)) for name, own in hosts]
+    return [(name, _complete_connection(data | own, file)) for name, own in hosts]
 
 
-def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str, Any]]]:
+def _list_named_hosts(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str, Any]]]:
     variable = [each.strip() for each in os.environ.get("INFISICAL_HOSTS", "").split(",")]
     if named := [each for each in variable if each]:
         return [(each, {"ssh_hostname": each}) for each in dict.fromkeys(named)]
@@ -108,7 +108,7 @@ def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str,
     return found
 
 
-def _reached(data: dict[str, Any], file: Path) -> dict[str, Any]:
+def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
     if key := data.get("ssh_key"):
         where = f"INFISICAL_SSH_KEY, or ssh_key in {file.name}"
         if not Path(key).expanduser().is_file():
@@ -116,11 +116,13 @@ def _reached(data: dict[str, Any], file: Path) -> dict[str, Any]:
         if Path(key).suffix == ".pub":
             sys.exit(f"{where}: {key} is the public key; write the private one's file")
     user = data.setdefault("ssh_user", "root")
-    verified = _verified(file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22))
+    verified = _known_host_options(
+        file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22)
+    )
     return {**data, **verified, "_sudo": user != "root"}
 
 
-def given(file: Path) -> dict[str, Any]:
+def read_connection(file: Path) -> dict[str, Any]:
     """Return what the group data in `file` and the environment, which wins, say of the connection.
 
     Ends the program with one sentence for a file that can't be read or a port that is none.
@@ -138,7 +140,7 @@ def given(file: Path) -> dict[str, Any]:
     return data
 
 
-def _found(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, Any]]]:
+def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, Any]]]:
     # The library takes a while to load, which whoever names a host has no need of.
     from infisical_iac.hetzner import inventory
 
@@ -154,7 +156,7 @@ def _found(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, Any]]]:
     return hosts
 
 
-def _verified(project: Path, address: str, port: int) -> dict[str, Any]:
+def _known_host_options(project: Path, address: str, port: int) -> dict[str, Any]:
     """For a host whose key the project itself keeps: no other key will do."""
     kept = project / ".infisical-iac" / "known_hosts"
     name = address if port == 22 else f"[{address}]:{port}"

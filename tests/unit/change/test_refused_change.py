@@ -205,8 +205,8 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
     site = clusters.site(**changes, redis_memory="512m")
-    changed = _function(cluster_upgrade.upgraded)
-    run = _function(cluster_stack.rolled_out)
+    changed = _function(cluster_upgrade.version_change)
+    run = _function(cluster_stack.services)
     host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
     host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))
     assert rolled_out == [clusters.settings(redis_memory="512m")]
@@ -228,7 +228,7 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
 
     monkeypatch.setattr(cluster_stack, "host", host)
     monkeypatch.setattr(host, "get_fact", told, raising=False)
-    fetch = _function(cluster_stack.images_there)
+    fetch = _function(cluster_stack.node_images)
     host.journal.look("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
     images = [wanted.stack.infisical_reference] if fetched else []
     expected = [f"+ image {each}" for each in (*images, runs.stack.redis_image)]

@@ -12,7 +12,7 @@ WANTED = DesiredStack(
     configs={"haproxy_cfg_0123456789ab": "defaults"},
     secrets=frozenset({"infisical_env_0123456789ab"}),
 )
-RENDERED = WANTED.rendered()
+RENDERED = WANTED.hash_services()
 NODES = (True, True, True)
 SETTLED = ClusterStackState(
     engine=True,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from infisical_iac.cluster.model import NodeState
-from infisical_iac.cluster.status import LastRun, backup, told
+from infisical_iac.cluster.status import LastRun, backup, newest_row
 from infisical_iac.core.item import Row
 from infisical_iac.monitoring.condition import ConditionState
 from tests.unit.settings_of import settings_of
@@ -28,7 +28,7 @@ def _drill(minute: int, target: str, failure: str = "") -> LastRun:
 
 
 def _told(*runs: LastRun, own: tuple[str, ...] = ("local",)) -> tuple[str, bool]:
-    row = told({f"s{n}": run for n, run in enumerate(runs, 1)}, own=own, shared=("bucket",))
+    row = newest_row({f"s{n}": run for n, run in enumerate(runs, 1)}, own=own, shared=("bucket",))
     return row.text, row.ok
 
 

@@ -19,7 +19,7 @@ from infisical_iac.cluster import deploy
 )
 def test_data_that_a_former_lead_had_put_aside_are_named(what: str, state: str, told: bool) -> None:
     which, *how = state.split()
-    said = " ".join(deploy._aside(what, which, how, "node-1"))
+    said = " ".join(deploy._describe_data_aside(what, which, how, "node-1"))
     assert ("infisical_before_20261125t101112z" in said) is told
 
 
@@ -41,7 +41,7 @@ def test_old_passwords_and_copies_of_the_data_go_and_keys_stay(
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("obviously-fake")
-    places = deploy._beside(what).replace("/etc/", f"{tmp_path}/etc/")
+    places = deploy._related_paths(what).replace("/etc/", f"{tmp_path}/etc/")
     places = places.replace("/var/lib/", f"{tmp_path}/var/lib/")
     subprocess.run(["sh", "-c", f"rm -rf {places}"], check=True)
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}

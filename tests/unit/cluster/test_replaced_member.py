@@ -58,7 +58,7 @@ def test_an_etcd_that_lost_its_quorum_goes_while_a_primary_goes_on(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = _lost("two", "")
-    monkeypatch.setattr(etcd, "_seen", lambda name: looks[name])
+    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
     etcd.end_lost(told(looks))
     abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
     assert steps == [*abandoned, "lead: stop etcd-1 etcd-2 etcd-3", *forgotten]
@@ -68,7 +68,7 @@ def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = _lost("", "two")
-    monkeypatch.setattr(etcd, "_seen", lambda name: looks[name])
+    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
     etcd.end_lost(told(looks))
     ended = ["lead: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3", "one: ended", "three: ended"]
     abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
@@ -79,7 +79,7 @@ def test_an_etcd_that_is_well_by_now_stays(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {name: replace(look, etcd="well") for name, look in three().items()}
-    monkeypatch.setattr(etcd, "_seen", lambda name: now[name])
+    monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     etcd.end_lost(told(_lost("", "two")))
     assert steps == []
 
@@ -88,7 +88,7 @@ def test_an_etcd_that_is_well_by_now_stays(
 def test_nothing_goes_where_another_one_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
-    monkeypatch.setattr(etcd, "_seen", lambda name: now[name])
+    monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     with pytest.raises(Refused, match="nothing was taken away: run again"):
         etcd.end_lost(told(_lost("", "two")))
     assert steps == []

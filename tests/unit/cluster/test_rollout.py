@@ -160,7 +160,7 @@ def test_a_service_changes_with_the_name_of_a_config_that_it_uses() -> None:
     )
     wanted = replace(WANTED, text=text)
     changed = replace(WANTED, text=text.replace("cfg_0123456789ab", "cfg_ffffffffffff"))
-    now, then = wanted.rendered(), changed.rendered()
+    now, then = wanted.hash_services(), changed.hash_services()
     assert [name for name in now if now[name] != then[name]] == ["haproxy"]
 
 

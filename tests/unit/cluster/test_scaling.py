@@ -229,4 +229,4 @@ def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> 
 def test_the_clusters_data_are_kept_where_it_may_have_served(
     direction: Direction, phase: str, served: bool
 ) -> None:
-    assert UnfinishedMove(_STAMP, direction, phase).served is served
+    assert UnfinishedMove(_STAMP, direction, phase).has_served is served

@@ -25,7 +25,7 @@ DATA = DesiredStack(
 
 
 def _running(wanted: DesiredStack) -> ClusterStackState:
-    rendered = wanted.rendered()
+    rendered = wanted.hash_services()
     services = {name: SwarmService(1, 1, hash=name) for name in rendered}
     record = {name: Recorded(name, each, 1) for name, each in rendered.items()}
     return ClusterStackState(True, True, services=services, record=record)

@@ -45,7 +45,9 @@ _OPENS = replace(
 _SITE = clusters.site()
 _WANTED = wanted_stack(_SITE, ClusterStackState())
 _IN_ORDER = [*yaml.safe_load(_WANTED.text)["services"]]
-_SERVICES = {name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.rendered())}
+_SERVICES = {
+    name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.hash_services())
+}
 _ROLLED_OUT = ClusterStackState(
     engine=True,
     manager=True,
@@ -57,7 +59,9 @@ _ROLLED_OUT = ClusterStackState(
     nodes=(True, True, True),
     services=_SERVICES,
     made={"secret": _WANTED.secrets, "config": frozenset(_WANTED.configs)},
-    record={name: Recorded("aa", rendered, 1) for name, rendered in _WANTED.rendered().items()},
+    record={
+        name: Recorded("aa", rendered, 1) for name, rendered in _WANTED.hash_services().items()
+    },
 )
 _EDGE = "infisical-edge"
 _DIFFERS = {_EDGE: Network(True, {"com.docker.network.driver.mtu": "1350"}, ("172.31.243.0/24",))}
@@ -80,7 +84,7 @@ def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
             for node in cluster.nodes
         ),
     )
-    return swarm.decide_arranged(now, members)
+    return swarm.decide_node_roles(now, members)
 
 
 def _shared(**changed: SwarmState) -> Iterable[Any]:
@@ -93,54 +97,59 @@ def _without(service: str) -> ClusterStackState:
 
 
 OPERATIONS = {
-    "cluster.swarm.begun": Cases(
-        settled(lambda: swarm.decide_begun(_LEAD, _LOOKS["one"]), "the swarm is there, and locked"),
+    "cluster.swarm.initialization": Cases(
+        settled(
+            lambda: swarm.decide_initialization(_LEAD, _LOOKS["one"]),
+            "the swarm is there, and locked",
+        ),
         due(
-            lambda: swarm.decide_begun(_LEAD, replace(_LOOKS["one"], autolock=False)),
+            lambda: swarm.decide_initialization(_LEAD, replace(_LOOKS["one"], autolock=False)),
             "~ swarm: autolock off → on",
             steps=("set the swarm's settings",),
         ),
         due(
-            lambda: swarm.decide_begun(_BARE, looks.bare(1)),
+            lambda: swarm.decide_initialization(_BARE, looks.bare(1)),
             "+ swarm: one is its first manager",
             steps=("make the swarm",),
         ),
         # An engine that does not answer is brought up before, and says then what it is in.
         due(
-            lambda: swarm.decide_begun(_BARE, SwarmState()),
+            lambda: swarm.decide_initialization(_BARE, SwarmState()),
             "+ swarm: one is its first manager",
             steps=("make the swarm",),
         ),
     ),
-    "cluster.swarm.joined": Cases(
-        settled(lambda: swarm.decide_joined(_TWO, _LOOKS["two"]), "the host is in the swarm"),
+    "cluster.swarm.host_membership": Cases(
+        settled(
+            lambda: swarm.decide_host_membership(_TWO, _LOOKS["two"]), "the host is in the swarm"
+        ),
         due(
-            lambda: swarm.decide_joined(_TWO, replace(_LOOKS["two"], state="locked")),
+            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="locked")),
             "~ swarm on two: locked → open",
             steps=("_unlock",),
         ),
         due(
-            lambda: swarm.decide_joined(_BARE_TWO, looks.bare(2)),
+            lambda: swarm.decide_host_membership(_BARE_TWO, looks.bare(2)),
             "+ two in the swarm: manager, data node 2",
             steps=("_join",),
         ),
         due(
-            lambda: swarm.decide_joined(_TWO, replace(_LOOKS["two"], state="")),
+            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="")),
             unknown="the host's part in the swarm can be looked at once Docker runs",
             steps=("_join",),
         ),
     ),
-    "cluster.swarm.arranged": Cases(
+    "cluster.swarm.node_roles": Cases(
         settled(lambda: _arranged(_LEAD), "each node is what it should be"),
         due(
             lambda: _arranged(_LEAD, drained=True),
             "~ node three: drained → active",
             steps=("_arrange",),
         ),
-        due(lambda: swarm.decide_arranged(_BARE, ()), steps=("_arrange",)),
+        due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_arrange",)),
         # A node that is down may come back: it is left in the swarm.
         settled(
-            lambda: swarm.decide_arranged(
+            lambda: swarm.decide_node_roles(
                 looks.told(
                     looks.settled(
                         looks.member(1, "one"),
@@ -153,20 +162,20 @@ OPERATIONS = {
             "each node is what it should be",
         ),
     ),
-    "cluster.swarm.kept_open": Cases(
+    "cluster.swarm.unlock_unit": Cases(
         settled(
-            lambda: swarm.decide_open(_LEAD, _OPENS, _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_LEAD, _OPENS, _PROGRAMS),
             "the host opens its part in the swarm when it boots",
         ),
         due(
-            lambda: swarm.decide_open(
+            lambda: swarm.decide_unlock_unit(
                 _LEAD, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
             ),
             f"~ {_UNIT}: enabled",
             steps=("systemctl",),
         ),
         due(
-            lambda: swarm.decide_open(_BARE, looks.bare(1), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_BARE, looks.bare(1), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             "+ /etc/systemd/system/infisical-swarm.service",
             f"~ {_UNIT}: enabled and started",
@@ -180,24 +189,26 @@ OPERATIONS = {
         ),
         # A key of which nobody can tell what it opens is fetched again.
         due(
-            lambda: swarm.decide_open(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             steps=("_keep_key",),
         ),
     ),
-    "cluster.shared_state.claimed": Cases(
-        settled(lambda: of(shared_state.claimed)(_LEAD), "the host leads, as before"),
+    "cluster.shared_state.leadership": Cases(
+        settled(lambda: of(shared_state.leadership)(_LEAD), "the host leads, as before"),
         due(
-            lambda: of(shared_state.claimed)(
+            lambda: of(shared_state.leadership)(
                 looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})
             ),
             "~ lead: one, by serial 5",
             steps=("_lead",),
         ),
-        due(lambda: of(shared_state.claimed)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)),
-        settled(lambda: of(shared_state.claimed)(_TWO), "one leads"),
+        due(
+            lambda: of(shared_state.leadership)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)
+        ),
+        settled(lambda: of(shared_state.leadership)(_TWO), "one leads"),
     ),
-    "cluster.shared_state.shared": Cases(
+    "cluster.shared_state.state_copies": Cases(
         settled(lambda: _shared(), "all data nodes have the lead's state"),
         due(
             lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
@@ -238,12 +249,12 @@ OPERATIONS = {
             steps=("make the certificates in /etc/infisical",),
         ),
     ),
-    "cluster.etcd.members_replaced": Cases(
+    "cluster.etcd.member_replacement": Cases(
         settled(
-            lambda: of(etcd.members_replaced)(_LEAD), "no data node takes the place of another"
+            lambda: of(etcd.member_replacement)(_LEAD), "no data node takes the place of another"
         ),
         due(
-            lambda: of(etcd.members_replaced)(
+            lambda: of(etcd.member_replacement)(
                 looks.told(
                     {
                         name: replace(each, etcd="lost" if name == "three" else "well")
@@ -255,17 +266,17 @@ OPERATIONS = {
             steps=("_replace_member",),
         ),
         settled(
-            lambda: of(etcd.members_replaced)(_BARE), "no data node takes the place of another"
+            lambda: of(etcd.member_replacement)(_BARE), "no data node takes the place of another"
         ),
         # An etcd that is slow, or waits for the others, tells nothing, and has lost nothing.
         settled(
-            lambda: of(etcd.members_replaced)(
+            lambda: of(etcd.member_replacement)(
                 looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
             ),
             "no data node takes the place of another",
         ),
     ),
-    "cluster.stack.images_there": Cases(
+    "cluster.stack.node_images": Cases(
         settled(lambda: stack.decide_images([], ()), "all images are on the node"),
         due(lambda: stack.decide_images(["redis:8"], ()), "+ image redis:8", steps=("fetch",)),
         due(
@@ -276,7 +287,7 @@ OPERATIONS = {
         ),
         "an engine that does not answer has no images, and they are fetched once it runs",
     ),
-    "cluster.stack.tasks_free": Cases(
+    "cluster.stack.node_tasks": Cases(
         settled(lambda: stack.decide_tasks({}), "the tasks on the node run in their networks"),
         due(
             lambda: stack.decide_tasks({Task(_REDIS, "fake", "paused", frozenset()): "is paused"}),
@@ -286,7 +297,7 @@ OPERATIONS = {
         "a task that is not there is for the roll-out to start",
         "a task that can't be told of is none that could be freed",
     ),
-    "cluster.stack.rolled_out": Cases(
+    "cluster.stack.services": Cases(
         settled(
             lambda: stack.decide(_SITE, _ROLLED_OUT),
             "all services are as stack.yaml says, and healthy",
@@ -312,7 +323,7 @@ OPERATIONS = {
             steps=("roll_out",),
         ),
     ),
-    "cluster.stack.databases_there": Cases(
+    "cluster.stack.databases": Cases(
         settled(lambda: stack.decide_databases(_SITE, _ROLLED_OUT), "the databases run"),
         due(
             lambda: stack.decide_databases(
@@ -335,7 +346,7 @@ OPERATIONS = {
             steps=("start_databases",),
         ),
     ),
-    "cluster.stack.made_anew": Cases(
+    "cluster.stack.networks": Cases(
         settled(
             lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks are as stack.yaml says"
         ),
@@ -363,10 +374,10 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "cluster.scaling.moved_out": Cases(
+    "cluster.scaling.outward_move": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.moved_out)(site=_SITE, project="chainalign"),
+            lambda: of(scaling.outward_move)(site=_SITE, project="chainalign"),
             "~ database infisical: from this host into the cluster; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_out",),
@@ -374,10 +385,10 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
         "the command that calls it has seen which of the two serves",
     ),
-    "cluster.scaling.moved_in": Cases(
+    "cluster.scaling.inward_move": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.moved_in)(text="", settings=settings_of(), project="chainalign"),
+            lambda: of(scaling.inward_move)(text="", settings=settings_of(), project="chainalign"),
             "~ database infisical: from the cluster to this host; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_in",),
@@ -385,10 +396,10 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
         "the command that calls it has seen which of the two serves",
     ),
-    "cluster.scaling.proven": Cases(
+    "cluster.scaling.proof": Cases(
         "a move is proven each time, for that is what ends it",
         due(
-            lambda: of(scaling.proven)(
+            lambda: of(scaling.proof)(
                 "out", settings=settings_of(), project="chainalign", names=["one"]
             ),
             steps=("_prove",),
@@ -396,10 +407,10 @@ OPERATIONS = {
         "it is called only after a move",
         "what can't be read is what the proof finds out",
     ),
-    "cluster.scaling.dissolved": Cases(
+    "cluster.scaling.dissolution": Cases(
         "it is called only while there is a cluster to end",
         due(
-            lambda: of(scaling.dissolved)(["two", "one"]),
+            lambda: of(scaling.dissolution)(["two", "one"]),
             "- two in the swarm",
             "- one in the swarm",
             steps=("_dissolve",),

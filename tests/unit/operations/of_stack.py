@@ -265,10 +265,12 @@ OPERATIONS = {
         "an edge without its mark is open",
         "the mark's absence is all that is asked for, and a host that can't tell ends the run",
     ),
-    "cluster.deploy.dropped": Cases(
-        settled(lambda: deploy.decide_dropped({}), "nothing that the host began is under way"),
+    "cluster.deploy.unfinished_changes": Cases(
+        settled(
+            lambda: deploy.decide_unfinished_changes({}), "nothing that the host began is under way"
+        ),
         due(
-            lambda: deploy.decide_dropped(
+            lambda: deploy.decide_unfinished_changes(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
             ),
             "- unfinished restore: 20261125T101112Z, of when this host led",
@@ -281,7 +283,7 @@ OPERATIONS = {
         "a host that has begun nothing is up to date",
         "the machine tells of it by a file, or the preflight ends the run",
     ),
-    "cluster.upgrade.upgraded": Cases(
+    "cluster.upgrade.version_change": Cases(
         settled(
             lambda: cluster_upgrade.decide_change(
                 UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"
@@ -389,10 +391,10 @@ OPERATIONS = {
         ),
         "keys that were made with a database tell of it, whether or not it runs",
     ),
-    "cluster.upgrade.restored": Cases(
+    "cluster.upgrade.snapshot_restore": Cases(
         "a restore is asked for, and replaces whatever there is",
         due(
-            lambda: of(cluster_upgrade.restored)(
+            lambda: of(cluster_upgrade.snapshot_restore)(
                 _KIT,
                 site=replace(_SITE, cluster=replace(_SITE.cluster, begun=True)),
                 project="chainalign",
@@ -401,7 +403,7 @@ OPERATIONS = {
             steps=("_restore",),
         ),
         due(
-            lambda: of(cluster_upgrade.restored)(_KIT, site=_SITE, project="chainalign"),
+            lambda: of(cluster_upgrade.snapshot_restore)(_KIT, site=_SITE, project="chainalign"),
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),
