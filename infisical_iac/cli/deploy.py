@@ -23,6 +23,7 @@ from infisical_iac.cli.output import (
     print_notes,
     print_table,
     show,
+    show_plan,
 )
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.deployment import Deployment, DeployStep
+    from infisical_iac.core.item import Item
+    from infisical_iac.core.settings import Settings
 
 
 @click.command()
@@ -61,7 +64,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
         data |= {"foreign": as_data(foreign), "unknown": unknown}
         print_data({**data, "notes": notes})
     else:
-        show([*planned, *blocked], unknown)
+        show_plan(deployment.journal.planned_steps, blocked, unknown)
         changes = f"{count(planned)} to make" if planned else "Nothing to change"
         echo(f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}.")
         print_foreign(foreign)
@@ -84,12 +87,13 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     no to the question.
     """
     from infisical_iac.core.deployment import looked
+    from infisical_iac.core.settings import load
 
     started = time.monotonic()
     with looked(inventory, writes=lock) as deployment:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
-            show([*journal.planned, *journal.blocked], journal.unknown, stderr=as_json)
+            show_plan(journal.planned_steps, journal.blocked, journal.unknown, stderr=as_json)
         print_notes(journal.notes)
         foreign = journal.foreign
         if not as_json:
@@ -107,7 +111,33 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         print_data({**found, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
+        if _is_first(journal.made):
+            echo(next_steps(load(deployment.host.data.dict())))  # type: ignore[no-untyped-call]
+            for sentence in journal.shown:
+                echo(sentence, err=True)
     deployment.refuse_blocked()
+
+
+def _is_first(made: "list[Item]") -> bool:
+    return any(item.kind == "+" and item.what.startswith("administrator ") for item in made)
+
+
+def next_steps(settings: "Settings") -> str:
+    """Return what is left to do by hand after the first deploy, as a paragraph of the terminal."""
+    stack = settings.stack
+    address = stack.site_url
+    if address.startswith("http://"):
+        address += f", through `ssh -N -L {stack.http_port}:127.0.0.1:{stack.http_port} HOST`"
+    lines = [
+        f"Log in at {address} as {settings.workspace.admin_email};",
+        "  the password is in /etc/infisical/admin.env on the host.",
+        "Check the host: infisical-iac verify",
+        "Make a recovery kit, without which a lost host is lost for good:",
+        "  infisical-iac recovery-kit --recipient age1… --output kit.txt",
+    ]
+    if all(each.repository.startswith("/") for each in settings.backup.backup_targets):
+        lines.append("Name a second place for backups in backup_targets: all are on the host.")
+    return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _summarize(steps: "list[DeployStep]", seconds: float) -> None:

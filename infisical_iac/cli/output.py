@@ -12,6 +12,7 @@ from infisical_iac.core.item import Item, together
 from infisical_iac.core.terminal import console, echo
 
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
+_SCREEN = 30
 _FOREIGN = (
     "access that the file does not give (*) stays: `infisical-iac workspace apply --prune` takes "
     "it away; what is wanted goes into `accepted` of the file"
@@ -36,6 +37,27 @@ def show(items: Iterable[Item], unknown: Iterable[str] = (), *, stderr: bool = F
             to.print(Text(f"    {line}", style=_COLORS.get(line[:1].replace("@", "~"), "dim")))
     for sentence in unknown:
         to.print(Text(f"? {sentence}", style="cyan"))
+
+
+def show_plan(
+    steps: Sequence[tuple[str, Sequence[Item]]],
+    blocked: Sequence[Item],
+    unknown: Iterable[str],
+    *,
+    stderr: bool = False,
+) -> None:
+    """Print a plan as `show` does; one that fills a screen has a heading a step.
+
+    Args:
+        steps: the names of the steps that would change something, each with its changes.
+    """
+    to = console(stderr=stderr)
+    is_long = sum(len(items) for _, items in steps) > _SCREEN
+    for name, items in steps:
+        if is_long:
+            to.print(Text(f"{name}: {count(items)}", style="bold"))
+        show(items, stderr=stderr)
+    show(blocked, unknown, stderr=stderr)
 
 
 def print_foreign(found: Iterable[Item]) -> None:

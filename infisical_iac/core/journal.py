@@ -346,15 +346,32 @@ class Journals:
     @property
     def planned(self) -> list[Item]:
         """The items of all operations, in their order, and host by host."""
-        if not self._several:
-            return [item for journal in self.journals.values() for item in journal.planned]
-        return [
-            replace(item, host=name)
-            for operation in self.operations
-            for name, journal in self.journals.items()
-            if operation in journal.looks
-            for item in journal.looks[operation].items
-        ]
+        return [item for _, items in self.planned_steps for item in items]
+
+    @property
+    def planned_steps(self) -> list[tuple[str, list[Item]]]:
+        """The steps that would change something, each with its items, host by host."""
+        if self._several:
+            looks = [
+                (journal.looks[operation], name)
+                for operation in self.operations
+                for name, journal in self.journals.items()
+                if operation in journal.looks
+            ]
+        else:
+            looks = [
+                (look, "") for journal in self.journals.values() for look in journal.looks.values()
+            ]
+        steps: list[tuple[str, list[Item]]] = []
+        for look, host_name in looks:
+            items = (
+                [replace(item, host=host_name) for item in look.items] if host_name else look.items
+            )
+            if items and steps and steps[-1][0] == look.name:
+                steps[-1][1].extend(items)
+            elif items:
+                steps.append((look.name, [*items]))
+        return steps
 
     @property
     def blocked(self) -> list[Item]:

@@ -1,0 +1,68 @@
+"""Output of `plan` and `apply`: headings of a long plan, and the next steps of a first deploy."""
+
+import pytest
+
+from infisical_iac.cli.deploy import next_steps
+from infisical_iac.cli.output import show_plan
+from infisical_iac.core.item import Item
+from infisical_iac.core.journal import Journal, Journals, Look
+from tests.unit.settings_of import settings_of
+
+
+def _look(name: str, *what: str) -> Look:
+    return Look(name, items=[Item("+", each) for each in what])
+
+
+def _printed(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str]:
+    show_plan(journals.planned_steps, [Item("!", "sshd", "blocked: a file")], ["credentials"])
+    return capsys.readouterr().out.splitlines()
+
+
+def _of_one_host(changes: int) -> Journals:
+    files = [f"file {number}" for number in range(changes - 1)]
+    looks = {"1": _look("Stack | Write files", *files), "2": _look("Swarm | Nothing")}
+    looks["3"] = _look("Ingress | Open", "edge")
+    return Journals({"host": Journal(looks)})
+
+
+def test_a_plan_that_fills_a_screen_has_a_heading_for_each_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = _printed(capsys, _of_one_host(31))
+    assert lines[:2] == ["Stack | Write files: 30 changes", "+ file 0"]
+    assert lines[31:33] == ["Ingress | Open: 1 change", "+ edge"]
+    assert [line[0] for line in lines[33:]] == ["!", "?"]
+
+
+def test_a_short_plan_is_flat(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = _printed(capsys, _of_one_host(3))
+    assert [line[:2] for line in lines] == ["+ ", "+ ", "+ ", "! ", "? "]
+
+
+def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
+    journals = Journals(
+        {name: Journal({"1": _look("Docker | Install", "docker")}) for name in ("a", "b")},
+        operations=["1"],
+    )
+    ((name, items),) = journals.planned_steps
+    assert (name, [item.host for item in items]) == ("Docker | Install", ["a", "b"])
+    assert journals.planned == items
+
+
+def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -> None:
+    told = next_steps(settings_of())
+    for fact in ("https://secrets.example.com", "admin@example.com", "/etc/infisical/admin.env"):
+        assert fact in told
+    assert "infisical-iac recovery-kit" in told
+    assert "backup_targets" in told
+    assert "ssh -N -L" not in told
+
+
+def test_next_steps_name_the_tunnel_where_there_is_no_domain() -> None:
+    told = next_steps(settings_of(site_url="http://127.0.0.1:8080", ingress="none"))
+    assert "ssh -N -L 8080:127.0.0.1:8080" in told
+
+
+def test_next_steps_name_no_second_place_where_there_is_one() -> None:
+    remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
+    assert "backup_targets" not in next_steps(settings_of(backup_targets=(remote,)))
