@@ -1,7 +1,7 @@
 """`infisical-iac plan` and `apply`: the plan, the question, the run; and a run with a way back."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -58,7 +58,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     with looked(inventory, writes=None) as deployment:
         (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked
         foreign = deployment.journal.foreign
-        notes = [*warnings(), *deployment.journal.notes]
+        notes = [*warnings(), *deployment.journal.notes, *restarts(planned)]
     if as_json:
         data: dict[str, object] = {"changes": as_data(planned), "blocked": as_data(blocked)}
         data |= {"foreign": as_data(foreign), "unknown": unknown}
@@ -94,7 +94,7 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
             show_plan(journal.planned_steps, journal.blocked, journal.unknown, stderr=as_json)
-        print_notes(journal.notes)
+        print_notes([*journal.notes, *restarts(journal.planned)])
         foreign = journal.foreign
         if not as_json:
             print_foreign(foreign)
@@ -116,6 +116,21 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
             for sentence in journal.shown:
                 echo(sentence, err=True)
     deployment.refuse_blocked()
+
+
+# Without one of these, nobody reaches Infisical; it needs 15 to 40 seconds to start.
+_SERVING = {"infisical", "postgres", "redis", "caddy"}
+
+
+def restarts(planned: Iterable["Item"]) -> list[str]:
+    """Return a note on the containers that a run restarts or re-creates; none for none."""
+    prefix = "container "
+    changed = (item.what for item in planned if item.kind == "~")
+    names = sorted({what.removeprefix(prefix) for what in changed if what.startswith(prefix)})
+    if not names:
+        return []
+    outage = "; nobody can log in for about a minute" if _SERVING & {*names} else ""
+    return [f"containers that restart: {', '.join(names)}{outage}"]
 
 
 def _is_first(made: "list[Item]") -> bool:

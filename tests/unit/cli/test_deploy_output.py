@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.cli.deploy import next_steps
+from infisical_iac.cli.deploy import next_steps, restarts
 from infisical_iac.cli.output import show_plan
 from infisical_iac.core.item import Item
 from infisical_iac.core.journal import Journal, Journals, Look
@@ -66,3 +66,17 @@ def test_next_steps_name_the_tunnel_where_there_is_no_domain() -> None:
 def test_next_steps_name_no_second_place_where_there_is_one() -> None:
     remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
     assert "backup_targets" not in next_steps(settings_of(backup_targets=(remote,)))
+
+
+def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in() -> None:
+    changed = [Item("~", "container infisical", "is paused"), Item("~", "/etc/infisical/.env")]
+    (note,) = restarts([*changed, Item("+", "container redis")])
+    assert "infisical" in note
+    assert "redis" not in note
+    assert "a minute" in note
+
+
+def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
+    (note,) = restarts([Item("~", "container exporter", "is exited")])
+    assert "log in" not in note
+    assert restarts([Item("+", "container infisical")]) == []
