@@ -80,6 +80,11 @@ def sql(host: StagingHost, statement: str, *, check: bool = True) -> str:
     return host.run(command, input=statement, check=check).stdout.strip()
 
 
+def count(host: StagingHost, table: str) -> str:
+    """Return how many rows a table of the database has."""
+    return sql(host, f"SELECT count(*) FROM {table}")
+
+
 def sessions(host: StagingHost) -> str:
     """Return how many sessions of backups the database has."""
     return sql(

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 
 from tests.staging.host import StagingHost
 
+CLOUD_INIT = "Base | Wait for cloud-init"
 PACKAGES = "Base | Install the base packages"
 CONFIGURE = "Base | Configure updates, kernel and core dumps"
 KERNEL = "Base | Apply kernel parameters, turn off core dumps and swap"
 UNITS = "Base | Keep clock and security updates running"
 FIREWALL = "Firewall | Drop what the settings don't let in"
+FIREWALL_OFF = "Firewall | Leave the host's firewall to others"
 SSH = "Hardening | Harden SSH"
 HARDENING = "Hardening | Harden kernel modules, shells, journal and files' modes"
 ENGINE_CONFIGURATION = "Docker | Configure the Docker engine"
 ENGINE_PACKAGES = "Docker | Install Docker"
 ENGINE = "Docker | Keep Docker running"
+DATA_VOLUME = "Data volume | Keep the data on the data volume"
 KEYS = "Stack | Make keys and passwords on the host"
 STACK = "Stack | Run Infisical, PostgreSQL and Redis"
 BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"

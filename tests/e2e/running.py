@@ -156,6 +156,12 @@ def command_environment(staging_host: str) -> dict[str, str]:
     }
 
 
+def metrics(text: str) -> dict[str, str]:
+    """Return the values in Prometheus' text format, by name with labels."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
 def production_settings() -> dict[str, str]:
     """Return what differs from the defaults where the production inventory has a staging host."""
     images = json.loads((STATE / "images.json").read_text())

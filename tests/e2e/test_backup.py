@@ -11,10 +11,10 @@ import pytest
 
 from infisical_iac.core.rendering import script
 from tests.e2e import backing
-from tests.e2e.backing import LOCAL, STATE, inventory, last_backup, now, restic, sql
+from tests.e2e.backing import LOCAL, STATE, count, inventory, last_backup, now, restic, sql
 from tests.e2e.conftest import settled
 from tests.e2e.looking import secrets
-from tests.e2e.running import deploy, infisical_iac
+from tests.e2e.running import deploy, infisical_iac, metrics
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -46,10 +46,12 @@ def test_a_backup_is_made_listed_and_told(host: StagingHost) -> None:
     (snapshot,) = target["snapshots"]
     assert snapshot["id"] == saved["snapshot"]
     assert snapshot["bytes"] == made["bytes"]
-    assert str(snapshot["secrets"]) == sql(host, "SELECT count(*) FROM secrets_v2")
+    assert str(snapshot["secrets"]) == count(host, "secrets_v2")
     text, ok = last_backup(host)
     assert ok
-    assert re.search(r"Z, [\d.]+ [kM]B to local \(on this host only\)$", text), text
+    assert re.search(r"\d [kM]B to ", text), text
+    assert "local" in text
+    assert text.endswith("(on this host only)")
     entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("backup", "done")
     assert entry["changes"] == [f"+ snapshot {saved['snapshot']} in local"]
@@ -69,13 +71,12 @@ def test_a_restore_waits_for_a_backup_and_no_backup_is_made_during_it(host: Stag
     assert host.run(f"cat {STATE}/last.json").stdout == before
     assert "no backup is made" in host.run("journalctl --unit infisical-backup").stdout
     assert refused.returncode == 1
-    assert "`infisical-iac restore --undo` brings the old data back" in refused.stderr
+    assert "infisical-iac restore --undo" in refused.stderr
     assert last_backup(host)[1]
 
 
 def test_the_metrics_are_such_as_prometheus_takes(host: StagingHost) -> None:
-    lines = host.run(f"cat {backing.STATE}/metrics.prom").stdout.splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    values = metrics(host.run(f"cat {STATE}/metrics.prom").stdout)
     assert values["infisical_backup_run_success"] == "1"
     assert values['infisical_backup_snapshots{target="local"}'] == "1"
     assert int(values['infisical_backup_success_timestamp_seconds{target="local"}']) > 1.7e9
@@ -90,7 +91,7 @@ def test_the_manifest_tells_what_is_in_the_snapshot(host: StagingHost) -> None:
     assert manifest["encryption_key"] == fingerprint
     assert manifest["infisical"]["version"].startswith("v")
     assert manifest["infisical"]["id"].startswith("sha256:")
-    assert str(manifest["migrations"]) == sql(host, "SELECT count(*) FROM infisical_migrations")
+    assert str(manifest["migrations"]) == count(host, "infisical_migrations")
 
 
 def test_dump_and_counts_are_of_one_moment_though_others_write(host: StagingHost) -> None:
@@ -109,7 +110,7 @@ def test_dump_and_counts_are_of_one_moment_though_others_write(host: StagingHost
         "pg_restore --username infisical --no-owner --dbname restored",
     )
     restored = sql(host, "\\c restored\nSELECT count(*) FROM moving")
-    backed_up = int(sql(host, "SELECT count(*) FROM moving"))
+    backed_up = int(count(host, "moving"))
     sql(host, "DROP DATABASE restored")
     sql(host, "DROP TABLE moving")
     assert int(restored) == counted
@@ -144,7 +145,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         own = inventory(tmp_path, backup_targets=targets)
         refused = infisical_iac(host.name, "plan", "-i", own)
         assert refused.returncode == 1
-        assert "set INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID and" in refused.stdout
+        assert [name for name in _ACCESS if name not in refused.stdout] == []
 
         run = deploy(host.name, "-vvv", "--debug", inventory=own, environment=_ACCESS).ok()
         public = host.run("cat /etc/infisical/backup/ssh_key.pub").stdout.strip()
@@ -159,7 +160,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         assert _snapshots(host)["box"] == _snapshots(host)["bucket"] == 1
         assert last_backup(host, "-i", own)[0].endswith("to local, box, bucket")
         seen = run.stdout + run.stderr + host.run("journalctl --no-pager --output=cat").stdout
-        assert "restic --option sftp.command=ssh" in arguments[0]
+        assert "--option sftp.command=ssh" in arguments[0]
         seen += arguments[0]
         hidden = {**secrets(host), **_ACCESS}
         assert [name for name, value in hidden.items() if value in seen] == []
@@ -167,7 +168,8 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         _another_host_key_is_refused(host, tmp_path, box)
     _a_target_that_is_away_keeps_the_others_from_nothing(host, tmp_path, bucket)
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
-    assert host.run("ls /etc/infisical/backup/*.env", check=False).stdout == ""
+    logins = host.run("ls /etc/infisical/backup/*.env", check=False).stdout
+    assert logins == ""
     settled(host)
 
 

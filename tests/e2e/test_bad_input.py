@@ -85,14 +85,18 @@ def test_a_workspace_file_that_cannot_be_meant_is_refused_with_the_line(
 
 def test_a_missing_host_is_asked_for_by_its_variable() -> None:
     run = deploy(inventory="inventory/hetzner.py")
-    assert "INFISICAL_HOST is not set" in _refused(run)
+    told = _refused(run)
+    assert "INFISICAL_HOST" in told
+    assert "INFISICAL_SSH" not in told
 
 
 def test_an_unreachable_host_is_told_with_what_to_check() -> None:
     variables = {"INFISICAL_HOST": "127.0.0.1", "INFISICAL_SSH_PORT": "9"}
     run = deploy(inventory="inventory/hetzner.py", environment=variables)
     _refused(run)
-    assert "check INFISICAL_HOST and INFISICAL_SSH_PORT" in run.stderr
+    assert "INFISICAL_HOST" in run.stderr
+    assert "INFISICAL_SSH_PORT" in run.stderr
+    assert "INFISICAL_SSH_KEY" not in run.stderr
 
 
 def test_a_wrong_ssh_key_is_told_with_what_to_check(deployed: StagingHost, tmp_path: Path) -> None:
@@ -107,7 +111,9 @@ def test_a_wrong_ssh_key_is_told_with_what_to_check(deployed: StagingHost, tmp_p
     with _nothing_changes_on(deployed):
         run = deploy(inventory="inventory/hetzner.py", environment=variables)
     _refused(run)
-    assert "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY" in run.stderr
+    assert "INFISICAL_SSH_USER" in run.stderr
+    assert "INFISICAL_SSH_KEY" in run.stderr
+    assert "INFISICAL_SSH_PORT" not in run.stderr
 
 
 def test_a_full_disk_is_told_before_a_first_deploy(deployed: StagingHost) -> None:
@@ -117,7 +123,7 @@ def test_a_full_disk_is_told_before_a_first_deploy(deployed: StagingHost) -> Non
             run = deploy(deployed.name, data={"minimum_free_disk_gb": "1e6"})
     finally:
         deployed.run("mv /etc/infisical/away /etc/infisical/compose.yaml")
-    assert "GB that setting 'minimum_free_disk_gb' asks for" in _refused(run)
+    assert "'minimum_free_disk_gb'" in _refused(run)
 
 
 def test_a_registry_that_does_not_answer_stops_nothing(deployed: StagingHost) -> None:
@@ -125,8 +131,8 @@ def test_a_registry_that_does_not_answer_stops_nothing(deployed: StagingHost) ->
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data=data)
     told = _refused(run)
-    assert "could not pull the image 127.0.0.1:9/infisical:v0.165.16" in told
-    assert "nothing was stopped: check the version in the settings" in told
+    assert "127.0.0.1:9/infisical:v0.165.16" in told
+    assert "nothing was stopped" in told
     settled(deployed)
 
 
@@ -134,13 +140,16 @@ def test_an_archive_that_is_not_there_is_named(deployed: StagingHost) -> None:
     data = {"infisical_version": "v0.165.17", "image_archives": '["/nowhere.tar"]'}
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data=data)
-    assert "'image_archives': /nowhere.tar does not exist" in _refused(run)
+    assert "'image_archives': /nowhere.tar" in _refused(run)
 
 
 def test_another_administrator_is_not_taken_for_the_first(deployed: StagingHost) -> None:
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data={"admin_email": "other@example.com"})
-    assert "'admin_email' is other@example.com but /etc/infisical/admin.env" in _refused(run)
+    told = _refused(run)
+    assert "'admin_email'" in told
+    assert "other@example.com" in told
+    assert "/etc/infisical/admin.env" in told
 
 
 def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: StagingHost) -> None:
@@ -152,8 +161,9 @@ def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: St
         deployed.run(f"cp -p /root/kept {key} && rm /root/kept")
     assert run.status != 0
     assert "Traceback" not in run.stderr.replace("  Traceback", "")
-    assert "the stack does not become healthy" in run.stderr
-    assert "Unsupported state or unable to authenticate data" in run.stderr
+    assert "does not become healthy" in run.stderr
+    # Node's own words for a text that another key encrypted.
+    assert "Unsupported state" in run.stderr
     assert f"{7:032d}" not in run.stderr
     deploy(deployed.name).ok()
     settled(deployed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from infisical_iac.core.rendering import script
+from tests.e2e.drift import DATA_VOLUME, KEYS
 from tests.e2e.looking import PROJECT, deployer, env_file, write_secrets
 from tests.e2e.running import REPOSITORY, deploy
 from tests.staging.host import StagingHost
@@ -52,17 +53,19 @@ def hosts(images: None, worker_id: str) -> Iterator[Moved]:
 
 def test_a_volume_moves_to_another_host_with_everything_on_it(hosts: Moved) -> None:
     old, new = hosts.old, hosts.new
-    assert "Data volume | Keep the data on the data volume" in hosts.deploy(old)
+    assert DATA_VOLUME in hosts.deploy(old)
     assert hosts.deploy(old) == []
     write_secrets(old, "/backend", _SECRET)
     keys = old.run(_KEYS).stdout
     administrator = env_file(old, "/etc/infisical/admin.env")
 
     old.run(script("volume", "release"))
-    assert old.run("ls -A /etc/infisical /var/lib/docker/volumes | grep -v :").stdout.split() == []
-    assert old.run("systemctl is-active docker.service", check=False).stdout == "inactive\n"
+    left = old.run("ls -A /etc/infisical /var/lib/docker/volumes | grep -v :").stdout.split()
+    assert left == []
+    docker = old.run("systemctl is-active docker.service", check=False).stdout
+    assert docker == "inactive\n"
 
-    assert "Stack | Make keys and passwords on the host" not in hosts.deploy(new)
+    assert KEYS not in hosts.deploy(new)
     assert new.run(_KEYS).stdout == keys
     assert env_file(new, "/etc/infisical/admin.env") == administrator
     with deployer(new) as client:
@@ -88,10 +91,10 @@ def test_the_host_tests_see_it_on_the_volume(hosts: Moved) -> None:
 def test_a_host_without_its_volume_is_not_deployed_to(hosts: Moved) -> None:
     run = deploy(hosts.new.name, yes=False)
     assert run.status == 1
-    assert "data are on a volume with UUID" in run.sentence
+    assert "volume with UUID" in run.sentence
 
 
 def test_a_place_that_is_no_longer_on_the_volume_is_put_back(hosts: Moved) -> None:
     hosts.new.run("umount /var/lib/infisical-upgrade && systemctl disable --quiet infisical-data")
-    assert hosts.deploy(hosts.new) == ["Data volume | Keep the data on the data volume"]
+    assert hosts.deploy(hosts.new) == [DATA_VOLUME]
     assert hosts.deploy(hosts.new) == []

@@ -22,7 +22,8 @@ def test_another_name_than_the_hosts_does_nothing(deployed: StagingHost) -> None
     for arguments, answer in ((("--confirm", "production"), ""), ((), "production\n")):
         refused = infisical_iac(deployed.name, "destroy", *arguments, answer=answer)
         assert refused.returncode == 1
-        assert "'production' is not the host's name, staging: nothing was done" in refused.stderr
+        assert "'production' is not" in refused.stderr
+        assert "staging" in refused.stderr
     assert _left(deployed) == before
     settled(deployed)
 
@@ -31,7 +32,7 @@ def test_without_a_backup_nothing_is_destroyed(deployed: StagingHost) -> None:
     deployed.run("docker stop infisical-postgres-1")
     refused = infisical_iac(deployed.name, "destroy", "--confirm", "staging")
     assert refused.returncode == 1
-    assert "could not take a backup first" in refused.stderr
+    assert "--no-backup" in refused.stderr
     assert len(_left(deployed)[0]) == 3
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
     settled(deployed)
@@ -77,11 +78,14 @@ def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_aske
     assert "etc/infisical/keys/encryption_key" in listed
     assert deployed.run(f"head -c 5 {backup}/database.dump").stdout == "PGDMP"
     again = infisical_iac(deployed.name, "destroy", "--volumes", "--confirm", "staging")
-    assert (again.returncode, again.stdout) == (0, "Nothing of Infisical is on staging.\n")
-    nothing = "nothing is deployed on staging yet: `infisical-iac apply` does it"
-    assert nothing in infisical_iac(deployed.name, "status").stdout
+    assert again.returncode == 0
+    assert again.stdout.startswith("Nothing of Infisical ")
     verified = infisical_iac(deployed.name, "verify")
-    assert (verified.returncode, verified.stderr) == (1, f"Error: {nothing}\n")
+    assert verified.returncode == 1
+    (error,) = verified.stderr.splitlines()
+    assert "nothing is deployed" in error
+    assert "infisical-iac apply" in error
+    assert error.removeprefix("Error: ") in infisical_iac(deployed.name, "status").stdout
     last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")
     assert "- volumes, keys and credentials" in last["changes"]

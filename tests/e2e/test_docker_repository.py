@@ -29,8 +29,9 @@ def key(deployed: StagingHost) -> Iterator[tuple[StagingHost, str]]:
 def test_the_pinned_key_is_taken(key: tuple[StagingHost, str]) -> None:
     host, fingerprint = key
     host.run(script("docker-ce", "file:///root/key.asc", fingerprint, _LINE))
-    assert host.run("cat /etc/apt/sources.list.d/docker.list").stdout == f"{_LINE}\n"
-    assert host.run("stat -c %a /etc/apt/keyrings/docker.asc").stdout == "644\n"
+    source = host.run("cat /etc/apt/sources.list.d/docker.list").stdout
+    mode = host.run("stat -c %a /etc/apt/keyrings/docker.asc").stdout
+    assert (source, mode) == (f"{_LINE}\n", "644\n")
 
 
 def test_another_key_is_refused_and_nothing_written(key: tuple[StagingHost, str]) -> None:

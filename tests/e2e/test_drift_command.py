@@ -13,7 +13,7 @@ import yaml
 
 from tests.e2e.conftest import settled
 from tests.e2e.drift import UPDATES
-from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
+from tests.e2e.running import REPOSITORY, command_environment, infisical_iac, metrics
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost
 
@@ -52,7 +52,7 @@ def test_a_settled_host_is_told_to_prometheus_alone(
         *(deployed.name, "drift", "--textfile", str(file)), environment=_posting(hook)
     )
     assert (done.returncode, done.stdout) == (0, "staging is as declared\n")
-    assert 'infisical_iac_drift_changes{of="staging"} 0' in file.read_text().splitlines()
+    assert metrics(file.read_text())['infisical_iac_drift_changes{of="staging"}'] == "0"
     assert hook.received == []
 
 
@@ -64,7 +64,7 @@ def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
         *(drifted.name, "drift", "--textfile", str(file)), environment=_posting(hook)
     )
     assert (done.returncode, done.stdout) == (2, f"{_SENTENCE}\n")
-    assert 'infisical_iac_drift_changes{of="staging"} 1' in file.read_text().splitlines()
+    assert metrics(file.read_text())['infisical_iac_drift_changes{of="staging"}'] == "1"
     (body,) = hook.received
     assert body["text"] == _SENTENCE
     assert body["changes"] == [f"+ {UPDATES}"]
@@ -75,8 +75,9 @@ def test_a_host_that_cannot_be_checked_is_told_too(hook: Receiver, tmp_path: Pat
     file = tmp_path / "infisical_iac.prom"
     done = infisical_iac("nowhere", "drift", "--textfile", str(file), environment=_posting(hook))
     assert done.returncode == 1
-    assert 'infisical_iac_drift_check_success{of="staging"} 0' in file.read_text().splitlines()
-    assert "staging could not be checked: the staging host" in hook.received[0]["text"]
+    assert metrics(file.read_text())['infisical_iac_drift_check_success{of="staging"}'] == "0"
+    assert hook.received[0]["text"].startswith("staging could not be ")
+    assert "'nowhere'" in hook.received[0]["text"]
 
 
 def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
@@ -85,7 +86,8 @@ def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
     hook.status = 500
     done = infisical_iac(drifted.name, "drift", environment=_posting(hook))
     assert done.returncode == 1
-    assert "the webhook did not take the answer (HTTP 500)" in done.stderr
+    assert "webhook" in done.stderr
+    assert "HTTP 500" in done.stderr
     assert "obviously-fake-token" not in done.stdout + done.stderr
     assert len(hook.received) == 3
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.drift import UPDATES
-from tests.e2e.running import REPOSITORY, infisical_iac, production_settings
+from tests.e2e.running import REPOSITORY, infisical_iac, metrics, production_settings
 from tests.staging.host import StagingHost
 
 _HOME = "/opt/infisical-iac"
@@ -81,22 +81,22 @@ def _copy(host: StagingHost, source: Path, paths: tuple[str, ...] | list[str], t
     )
 
 
-def _check(host: StagingHost) -> tuple[str, list[str]]:
+def _check(host: StagingHost) -> tuple[str, dict[str, str]]:
     """Return what systemd says of a check, and the metrics."""
     host.run("systemctl start infisical-iac-drift.service")
     shown = host.run("systemctl show --property=Result --value infisical-iac-drift.service")
-    return shown.stdout.strip(), host.run(f"cat {_METRICS}").stdout.splitlines()
+    return shown.stdout.strip(), metrics(host.run(f"cat {_METRICS}").stdout)
 
 
 def test_the_host_checks_itself_when_the_timer_fires(watched: StagingHost) -> None:
     settled(watched)
-    result, lines = _check(watched)
+    result, values = _check(watched)
     assert result == "success", watched.run("journalctl -u infisical-iac-drift").stdout
-    assert 'infisical_iac_drift_changes{of="local"} 0' in lines
+    assert values['infisical_iac_drift_changes{of="local"}'] == "0"
     watched.run(f"rm {UPDATES}")
-    result, lines = _check(watched)
+    result, values = _check(watched)
     assert result == "success"
-    assert 'infisical_iac_drift_changes{of="local"} 1' in lines
+    assert values['infisical_iac_drift_changes{of="local"}'] == "1"
     journal = watched.run("journalctl --output=cat -u infisical-iac-drift").stdout
     assert f"local has drifted: + {UPDATES}" in journal
     assert infisical_iac(watched.name, "apply", "--yes").returncode == 0

@@ -68,7 +68,8 @@ def test_without_a_snapshot_there_is_nothing_to_prove(host: StagingHost) -> None
     _fails(host, "local: there is no snapshot")
     text, ok = last_drill(host)
     assert not ok
-    assert text.endswith(": local: there is no snapshot; there is none yet")
+    assert "local: " in text
+    assert text.endswith("none yet")
 
 
 def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_nobody_hears_a_secret(
@@ -86,15 +87,16 @@ def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_nobody_hears_a_se
         busy = drill(host)
         until(host, f"! systemctl is-active --quiet {UNIT} && ! test -e {STATE}/running")
     assert ("->" in ports, networks) == (False, ["true", "true"])
-    assert "a drill is at work already" in busy.stderr
+    assert "drill is at work" in busy.stderr
     text, ok = last_drill(host)
-    assert (ok, "read as deployer, the canary lives" in text) == (True, True)
+    record = drilling.record(host)
+    assert (ok, record["login"], record["canary"]) == (True, "deployer", "alive")
+    assert f"snapshot {record['snapshot']} of local" in text
     journal = host.run(f"journalctl --output=cat --unit {UNIT} --no-pager").stdout
     assert journal.count("The drill proved snapshot ") == 1
     metrics = host.run(f"cat {STATE}/metrics.prom").stdout
     assert "infisical_drill_run_success 1\n" in metrics
-    count = sql(host, "SELECT count(*) FROM secrets_v2")
-    assert f"infisical_drill_secrets {count}\n" in metrics
+    assert f"infisical_drill_secrets {backing.count(host, 'secrets_v2')}\n" in metrics
     seen = journal + arguments[0] + text
     hidden = {**looking.secrets(host), "secret": _VALUE}
     assert "infisical-drill" in seen
@@ -108,7 +110,7 @@ def test_a_flipped_byte_is_found_and_told(host: StagingHost) -> None:
         _fails(host, "local: the snapshot can't be read, for a pack of it was altered: /")
     until(host, "! systemctl is-active --quiet infisical-drill-failed")
     loud = host.run("journalctl --output=cat --priority=err --no-pager").stdout
-    assert "The drill of Infisical's backups on staging-" in loud
+    assert re.search("drill.* on staging-", loud)
     entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("drill", "failed")
     assert "infisical_drill_run_success 0\n" in host.run(f"cat {STATE}/metrics.prom").stdout
@@ -204,7 +206,8 @@ def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
 ) -> None:
     host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
     refused = drill(host)
-    assert "no drill is made, for a restore has not ended on the host" in refused.stderr
+    assert "no drill is made" in refused.stderr
+    assert "restore" in refused.stderr
     host.run(f"systemctl start --no-block {UNIT}")
     until(host, f"systemctl is-active {UNIT} | grep -q activating")
     assert host.run(f"sleep 1; ls {STATE}/running", check=False).returncode != 0
@@ -212,9 +215,7 @@ def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
     until(host, _SCRATCH.format("postgres"))
     host.run(f"systemctl kill --kill-whom=all --signal=KILL {UNIT}")
     until(host, f"systemctl is-failed --quiet {UNIT}")
-    assert drilling.record(host)["failure"] == (
-        "the drill was ended before it was done (killed KILL)"
-    )
+    assert drilling.record(host)["failure"].endswith("(killed KILL)")
 
 
 def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administrator(
@@ -231,8 +232,8 @@ def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administr
     finally:
         host.run(f"mv /root/newer {deployer}; rm /etc/infisical/backup/gone.conf")
     assert done.returncode == 1
-    assert "the drill failed: gone: repository does not exist: " in done.stderr
-    assert "; but the snapshot of local is good" in done.stderr
+    assert "the drill failed: gone: " in done.stderr
+    assert "snapshot of local" in done.stderr
     record = drilling.record(host)
     assert (record["login"], record["target"]) == ("administrator", "local")
 
@@ -240,7 +241,7 @@ def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administr
 def test_what_is_inside_is_told_from_what_can_be_read(host: StagingHost) -> None:
     assert "canary alive\n" in look(host)[0]
     looking.set_canary(host, "dead")
-    assert look(host)[1] == "the canary was altered: it does not say what every deploy has it say"
+    assert "the canary was altered" in look(host)[1]
     looking.set_canary(host, None)
     assert "canary none\n" in look(host)[0]
     looking.set_canary(host, canary.VALUE)

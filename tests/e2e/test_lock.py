@@ -30,8 +30,8 @@ def held(deployed: StagingHost) -> Iterator[StagingHost]:
 def test_a_second_run_is_told_who_is_at_work_and_changes_nothing(held: StagingHost) -> None:
     run = deploy(held.name)
     assert run.status == 1
-    assert f"another run is at work on this host, {_OTHER}" in run.sentence
-    assert f"`pkill -f {FILE}` on the host, lets go" in run.sentence
+    assert _OTHER in run.sentence
+    assert f"`pkill -f {FILE}`" in run.sentence
 
 
 def test_the_advice_for_a_run_that_is_gone_helps(held: StagingHost) -> None:
@@ -72,8 +72,8 @@ def test_an_apply_that_shall_not_wait_names_the_holder_and_a_plan_needs_no_lock(
 ) -> None:
     refused = infisical_iac(held.name, "apply", "--yes", "--lock-timeout", "0")
     assert refused.returncode == 1
-    assert f"another run is at work on this host, {_OTHER}" in refused.stderr
-    assert "`infisical-iac apply --break-lock`" in refused.stderr
+    assert _OTHER in refused.stderr
+    assert "--break-lock" in refused.stderr
     assert infisical_iac(held.name, "plan").returncode == 0
 
 

@@ -65,7 +65,7 @@ def test_a_repository_is_moved_proven_and_cleaned(emptied: StagingHost, monorepo
     plan.write_text(plan.read_text().replace("decision: undecided", "decision: skip"))
     applied = migrate("apply", str(plan))
     assert applied.returncode == 0, applied.stdout + applied.stderr
-    assert "secrets read back byte for byte" in applied.stdout
+    assert "byte for byte" in applied.stdout
     verified = migrate("verify", str(plan))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     _is_what_the_service_sees(emptied, monorepo / "backend" / ".env.production")

@@ -13,7 +13,8 @@ from tests.staging.host import StagingHost
 pytestmark = pytest.mark.real
 
 _WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
-_PEOPLE = "\npeople:\n  ben@example.com:\n    production: {/backend: viewer}\n"
+_BEN = "ben@example.com"
+_PEOPLE = f"\npeople:\n  {_BEN}:\n    production: {{/backend: viewer}}\n"
 _KEY = "OBVIOUSLY_FAKE"
 
 
@@ -32,14 +33,12 @@ def test_somebody_joins_by_the_deploy_and_leaves_by_prune(
     assert again.changed == []
     assert "invitation link" not in again.stderr
 
-    renewed = infisical_iac(
-        deployed.name, "workspace", "invite", "--file", str(file), "ben@example.com"
-    )
+    renewed = infisical_iac(deployed.name, "workspace", "invite", "--file", str(file), _BEN)
     assert renewed.returncode == 0, renewed.stderr
-    assert renewed.stdout.startswith("invitation link for ben@example.com: http")
+    assert renewed.stdout.startswith(f"invitation link for {_BEN}: http")
     token = links[0].partition("token=")[2].partition("&")[0]
     log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
-    assert "+ invitation of ben@example.com" in log
+    assert f"+ invitation of {_BEN}" in log
     assert len(token) > 10
     assert token not in log
 
@@ -52,8 +51,8 @@ def test_somebody_joins_by_the_deploy_and_leaves_by_prune(
         client.delete(f"/api/v4/secrets/{_KEY}", json=place)
     assert pruned.returncode == 0, pruned.stderr
     found = json.loads(pruned.stdout)
-    assert [each["what"] for each in found["changes"]] == ["person ben@example.com"]
-    assert found["rotate"] == {"ben@example.com": [f"production /backend {_KEY}"]}
+    assert [each["what"] for each in found["changes"]] == [f"person {_BEN}"]
+    assert found["rotate"] == {_BEN: [f"production /backend {_KEY}"]}
     last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("workspace", "done")
     settled(deployed)

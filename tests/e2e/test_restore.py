@@ -10,7 +10,7 @@ from infisical_iac.api import identities
 from infisical_iac.api.universal_auth import revoke_client_secret
 from infisical_iac.core.rendering import script
 from tests.e2e import dying_script, giving_up, looking, restoring
-from tests.e2e.backing import sql
+from tests.e2e.backing import count, sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.restoring import World, read_as
 from tests.e2e.running import infisical_iac
@@ -57,10 +57,9 @@ def test_the_status_asks_for_a_kit_only_while_one_is_due(world: World) -> None:
     world.host.run(f"mv {record} /root/kept")
     row = world.rows()["Recovery kit"]
     world.host.run(f"mv /root/kept {record}")
-    assert (row["ok"], row["text"]) == (
-        False,
-        "none has been made: see `infisical-iac recovery-kit --help`",
-    )
+    assert not row["ok"]
+    assert row["text"].startswith("none ")
+    assert "recovery-kit --help" in row["text"]
 
 
 def test_a_kit_shows_no_secret_and_is_not_replaced_by_itself(world: World) -> None:
@@ -86,11 +85,12 @@ def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) ->
     ):
         done = world.run("restore", "--yes", *refused)
         assert (done.returncode, told in done.stderr) == (1, True)
-    assert world.host.run("ls -A /etc/infisical || true").stdout == ""
+    there = world.host.run("ls -A /etc/infisical || true").stdout
+    assert there == ""
     done = world.ok("restore", "--yes", *world.kit)
-    assert "that can be read, and the canary." in done.stderr
+    assert "and the canary." in done.stderr
     assert "6 of 6 log in" in done.stderr
-    assert "nobody can tell what that is" in done.stderr
+    assert "nobody can tell" in done.stderr
     assert restoring.files(world.host) == before
     for path, (folder, secrets) in _SERVICES.items():
         assert looking.env_file(world.host, path) == credentials[path]
@@ -101,7 +101,10 @@ def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) ->
     assert [name for name, row in rows.items() if not row["ok"]] == []
     entry = json.loads(world.ok("audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("restore", "done")
-    assert "+ database infisical: latest snapshot of store" in entry["changes"]
+    assert any(
+        each.startswith("+ database infisical: ") and each.endswith("snapshot of store")
+        for each in entry["changes"]
+    )
     for value in looking.secrets(world.host).values():
         assert value not in done.stdout + done.stderr + json.dumps(entry)
 
@@ -113,12 +116,14 @@ def test_what_was_revoked_since_is_told_and_the_old_data_stay_aside(world: World
     # The snapshot is of before them.
     for key in ("database", "restic"):
         world.ok("keys", "rotate", key)
-    assert "keys/postgres_password, keys/restic_password" in world.rows()["Recovery kit"]["text"]
+    due = world.rows()["Recovery kit"]["text"]
+    assert "keys/postgres_password" in due
+    assert "keys/restic_password" in due
     world.make_kit()
     died = world.run("restore", "--yes", program=_DYING)
     assert died.returncode == KILLED
     done = world.ok("restore", "--yes")
-    assert "had not ended. The old data are back and serve." in done.stderr
+    assert "back and serve" in done.stderr
     assert f"client secret {id} of identity backend-production" in done.stderr
     assert read_as(world.host, looking.env_file(world.host, _BACKEND), "/backend") == _SECRETS
     (volume,) = _aside(world.host)
@@ -151,7 +156,7 @@ def living(world: World) -> Iterator[World]:
     sql(world.host, _MARK)
     up = looking.containers(world.host)
     yield world
-    assert sql(world.host, "SELECT count(*) FROM lived") == "1"
+    assert count(world.host, "lived") == "1"
     assert looking.containers(world.host).keys() == up.keys()
     assert _aside(world.host) == []
     assert world.host.run("ls /var/lib/infisical-restore/aside || true").stdout == ""
@@ -174,7 +179,7 @@ def test_a_damaged_snapshot_is_named(world: World, change: str, named: str) -> N
     with restoring.altered(world.store, change):
         done = world.host.run(command, check=False)
     assert done.returncode == 1
-    assert f"the snapshot can't be read, for {named}" in done.stderr
+    assert named in done.stderr
 
 
 def test_a_repository_that_is_gone_is_named_and_nothing_is_touched(living: World) -> None:
@@ -182,8 +187,8 @@ def test_a_repository_that_is_gone_is_named_and_nothing_is_touched(living: World
     with restoring.altered(living.store, f"rm -r {restoring.REPOSITORY}"):
         done = living.run("restore", "--yes")
     assert done.returncode == 1
-    assert "no snapshot can be had: store: " in done.stderr
-    assert "The data were not touched." in done.stderr
+    assert "store: " in done.stderr
+    assert "data were not touched" in done.stderr
     assert looking.containers(living.host) == started
 
 
@@ -196,8 +201,9 @@ def test_a_host_with_other_keys_is_not_restored_unless_told_so(living: World) ->
         wrong = living.run("restore", "--yes")
     finally:
         living.host.run(f"cat >{key}", input=kept)
-    assert "the host has another keys/encryption_key than the kit" in refused.stderr
-    assert "needs the encryption key with fingerprint" in wrong.stderr
+    assert "keys/encryption_key" in refused.stderr
+    assert "than the kit" in refused.stderr
+    assert "encryption key with fingerprint" in wrong.stderr
     assert wrong.returncode == refused.returncode == 1
 
 
@@ -210,8 +216,8 @@ def test_a_restore_that_does_not_prove_itself_goes_back(living: World, tmp_path:
         finally:
             living.host.run(f"mv /root/kept {file}")
     assert done.returncode == 1
-    assert "the administrator can't log in" in done.stderr
-    assert "The old data are back and serve." in done.stderr
+    assert "administrator can't log in" in done.stderr
+    assert "back and serve" in done.stderr
     assert acknowledged
     assert giving_up.lost(living.host, acknowledged, done.stderr) == set()
 
@@ -224,8 +230,8 @@ def test_a_restore_that_is_killed_is_undone_by_the_command_it_names(living: Worl
         assert died.returncode == KILLED
         told = living.run("plan").stderr
         undone = living.ok("restore", "--undo").stdout
-    assert "`infisical-iac restore --undo` brings the old data back" in told
-    assert "The data were not touched." in undone
+    assert "`infisical-iac restore --undo`" in told
+    assert "data were not touched" in undone
     assert acknowledged
     assert giving_up.lost(living.host, acknowledged, undone) == set()
 
@@ -238,7 +244,7 @@ def test_the_way_back_is_taken_up_too(living: World) -> None:
         )
         assert died.returncode == KILLED
         undone = living.ok("restore", "--undo").stdout
-    assert "The old data are back and serve." in undone
+    assert "back and serve" in undone
     assert acknowledged
     assert giving_up.lost(living.host, acknowledged, undone) == set()
 
@@ -250,7 +256,8 @@ def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living:
         assert died.returncode == KILLED, died.stderr
         host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1; sleep 5")
         undone = living.ok("restore", "--undo")
-    assert "The old data are back and serve. Kept: " in undone.stdout
+    assert "back and serve" in undone.stdout
+    assert "Kept: " in undone.stdout
     assert giving_up.named(undone.stdout) == giving_up.volumes(host) != set()
     assert giving_up.lost(host, acknowledged, undone.stdout) == set()
     assert acknowledged - giving_up.serving(host)
@@ -261,11 +268,11 @@ def test_a_deployed_host_becomes_the_one_in_the_kit(world: World) -> None:
     looking.reset_stack(world.host)
     world.ok("apply", "--yes")
     refused = world.run("restore", "--yes", *world.kit)
-    assert "--replace-keys moves them aside, together with the host's data" in refused.stderr
+    assert "--replace-keys" in refused.stderr
     own = restoring.files(world.host)
     failed = world.run("restore", "--yes", "--replace-keys", "--snapshot", "0ddba11", *world.kit)
     assert "no matching ID found" in failed.stderr
-    assert "The data were not touched." in failed.stderr
+    assert "data were not touched" in failed.stderr
     assert restoring.files(world.host) == own
     world.ok("restore", "--yes", "--replace-keys", *world.kit)
     assert restoring.files(world.host) == before

@@ -52,7 +52,8 @@ def test_a_move_into_a_cluster_that_fails_keeps_what_the_cluster_acknowledged(
     with giving_up.writing(alone) as acknowledged:
         failed = _moved("scale-out", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert f"{alone.name} serves alone again, with its data of 20" in failed.stderr
+    assert f"{alone.name} serves" in failed.stderr
+    assert "its data of 20" in failed.stderr
     served = giving_up.serving(alone)
     assert acknowledged & served
     assert acknowledged - served <= _of_cluster(alone, "infisical")
@@ -69,7 +70,7 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
         assert "has not ended" in _on_one(alone, "plan").stderr
         done = _moved("scale-out")
     assert done.returncode == 0, done.stderr
-    assert "had taken over: it is completed now." in done.stderr
+    assert "had taken over" in done.stderr
     assert "Read as before: " in done.stderr
     assert f"Kept on {alone.name}: volume infisical_postgres." in done.stderr
     (named,) = set(_NAMED.findall(done.stderr))
@@ -80,8 +81,8 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _settled(_together("plan"))
-    assert "the host is one of a cluster" in _on_one(alone, "plan").stderr
-    assert "serves from the cluster already" in _moved("scale-out").stderr
+    assert "one of a cluster" in _on_one(alone, "plan").stderr
+    assert "from the cluster already" in _moved("scale-out").stderr
     _settled(_together("plan"))
 
 
@@ -121,7 +122,8 @@ def test_a_move_out_of_a_cluster_that_fails_keeps_what_the_host_acknowledged(
     with giving_up.writing(alone) as acknowledged:
         failed = _moved("scale-in", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert "The cluster serves again, with its data of 20" in failed.stderr
+    assert "cluster serves again" in failed.stderr
+    assert "its data of 20" in failed.stderr
     assert giving_up.named(failed.stderr) == giving_up.volumes(alone) != set()
     assert giving_up.lost(alone, acknowledged, failed.stderr) == set()
     served = giving_up.serving(alone)
@@ -143,7 +145,8 @@ def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None
     giving_up.forget(alone)
     assert upgrading.secrets(alone) == _SECRETS
     for each in hosts:
-        assert "inactive" in each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
+        swarm = each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
+        assert "inactive" in swarm
         assert each.run(_STATE, check=False).stdout == ""
     assert _on_one(alone, "apply", "--yes").returncode == 0
     _settled(_on_one(alone, "plan"))

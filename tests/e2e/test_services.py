@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.example.world import World, world
+from tests.example.world import GREETING, World, world
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -23,7 +23,7 @@ def services(deployed: StagingHost) -> Iterator[World]:
 
 def test_both_services_answer_with_what_infisical_gave_them(services: World) -> None:
     joined = services.backend.graphql('mutation { join(name: "Ada") { greeting } }')
-    assert joined["join"]["greeting"] == "Hello Ada, welcome to ChainAlign"
+    assert joined["join"]["greeting"] == GREETING.replace("${name}", "Ada")
     token = services.join("Grace")
     members = services.backend.graphql("{ members { name } }")["members"]
     assert {"name": "Ada"} in members

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from infisical_iac.change.path import RELEASES
-from tests.e2e import dying_script, giving_up, looking, upgrading
+from tests.e2e import drilling, dying_script, giving_up, looking, upgrading
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED
-from tests.e2e.running import infisical_iac
+from tests.e2e.running import Done, infisical_iac
 from tests.e2e.upgrading import (
     ADDS,
     BREAKS,
@@ -49,10 +49,18 @@ def test_an_upgrade_that_is_killed_loses_nothing(world: Upgrading) -> None:
         assert died.returncode == KILLED, f"{point}: {died.stderr}"
     assert "~ unfinished change of version: 20" in world.run(ADDS, "plan").stdout
     done = world.ok(WAS, "apply", "--yes")
-    assert f"Infisical {WAS} serves again, as it did." in done.stderr
+    _serves_again_without_a_loss(done, WAS)
     assert upgrading.secrets(world.host) == _SECRETS
     world.settled(WAS)
     assert world.releases() == []
+
+
+def _serves_again_without_a_loss(done: Done, version: str) -> None:
+    """Assert that a killed change is reported as undone, with no volume of data given up."""
+    serving = f"Infisical {version} serves again"
+    lines = [line for line in done.stderr.splitlines() if serving in line]
+    assert lines, done.stderr
+    assert giving_up.named("\n".join(lines)) == set()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +80,7 @@ def test_a_version_that_does_not_work_gives_way_to_the_old_one(
     timeout = upgrading.START_SECONDS if version == SLEEPS else 300
     done = world.run(version, "apply", "--yes", start_timeout=timeout)
     assert done.returncode == 1
-    assert f"Infisical {version} was given up and {WAS} serves again with all data" in done.stderr
+    assert f"Infisical {version} was given up and {WAS} serves again" in done.stderr
     assert reason in done.stderr
     assert giving_up.named(done.stderr) == giving_up.volumes(world.host) != set()
     assert upgrading.secrets(world.host) == _SECRETS
@@ -103,7 +111,7 @@ def test_a_disk_that_fills_up_leaves_the_old_version(world: Upgrading) -> None:
     finally:
         world.host.run(f"umount {RELEASES}")
     assert done.returncode == 1
-    assert "has 0 MB free: make room" in done.stderr
+    assert "has 0 MB free" in done.stderr
     assert upgrading.secrets(world.host) == _SECRETS
     world.settled(WAS)
 
@@ -137,7 +145,7 @@ def test_an_older_version_is_refused_with_the_way_to_it(world: Upgrading) -> Non
     done = world.run(WAS, "plan")
     assert done.returncode == 1
     assert "! Change the version: blocked: " in done.stdout
-    assert "`infisical-iac rollback` goes back to a release" in done.stdout
+    assert "`infisical-iac rollback`" in done.stdout
 
 
 def test_a_rollback_that_is_given_up_keeps_what_it_acknowledged(world: Upgrading) -> None:
@@ -152,7 +160,7 @@ def test_a_rollback_that_is_given_up_keeps_what_it_acknowledged(world: Upgrading
         looking.set_canary(host, "altered")
         failed = world.run(ADDS, "rollback", "--confirm", old)
     assert failed.returncode == 1
-    assert f"Infisical {WAS} was given up and {ADDS} serves again with all data" in failed.stderr
+    assert f"Infisical {WAS} was given up and {ADDS} serves again" in failed.stderr
     assert giving_up.named(failed.stderr) == giving_up.volumes(host) != set()
     assert giving_up.lost(host, acknowledged, failed.stderr) == set()
     served = giving_up.serving(host)
@@ -169,20 +177,21 @@ def test_a_rollback_takes_its_data_and_can_be_taken_back(world: Upgrading) -> No
     # The release is of before it, and gets today's password.
     world.ok(ADDS, "keys", "rotate", "database")
     (old,) = world.releases()
-    assert "is not the release's name" in world.run(ADDS, "rollback", answer="yes\n").stderr
+    assert "'yes' is not" in world.run(ADDS, "rollback", answer="yes\n").stderr
     assert "without --keep-data" in world.run(ADDS, "rollback", "--keep-data").stderr
     program = dying_script.program("upgrade", 'put_aside "$old"')
     died = world.run(ADDS, "rollback", "--confirm", old, program=program)
     assert died.returncode == KILLED
     done = world.run(ADDS, "rollback", answer=f"{old}\n", http_port=8090)
-    assert f"Infisical {ADDS} serves again, as it did." in done.stderr
-    assert "It is on port 8080 again: the next apply moves it to 8090" in done.stdout
+    _serves_again_without_a_loss(done, ADDS)
+    assert "port 8080 again" in done.stdout
+    assert "8090" in done.stdout
     due = f'Set infisical_version = "{WAS}" and postgres_image = "{world.older}"'
     assert due in done.stdout
     assert upgrading.secrets(world.host) == _SECRETS
     assert sql(world.host, _POSTGRES) == "15"
     plan = world.run(WAS, "plan").stdout
-    assert plan.startswith("~ /var/lib/infisical-drill/compose.yaml"), "drills follow the settings"
+    assert plan.startswith(f"~ {drilling.STATE}/compose.yaml"), "drills follow the settings"
     assert "\n1 change to make." in plan
     world.ok(WAS, "rollback", "--confirm", world.releases()[0], keep_releases=1)
     assert upgrading.secrets(world.host) == {**_SECRETS, **since}

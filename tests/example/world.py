@@ -13,6 +13,9 @@ from tests.example.service import Service
 from tests.staging.access import free_port
 from tests.staging.host import StagingHost
 
+# What the backend puts a name into.
+GREETING = "Hello ${name}, welcome to ChainAlign"
+
 
 class World:
     """Hold what the example runs in: an Infisical, the GraphQL server and the HTTP service."""
@@ -61,7 +64,7 @@ def _store(made: World, database: Postgres) -> None:
         "/backend",
         PORT=str(made.backend.port),
         DATABASE_URL=database.create_database("chainalign"),
-        MAIL_GREETING="Hello ${name}, welcome to ChainAlign",
+        MAIL_GREETING=GREETING,
     )
     made.infisical.store(
         "/python-services",

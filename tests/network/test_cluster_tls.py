@@ -94,7 +94,8 @@ def test_redis_closes_its_plain_port_and_the_proxy_finds_the_master_all_the_whil
         nodes.start(f"sentinel-{number}")
     nodes.start("haproxy")
     nodes.until(lambda: _through_proxy(nodes) == "OK", "HAProxy finds no master")
-    assert nodes.inside("redis-2", f"{_LOGIN}redis-cli -h redis-1 ping") == "PONG"
+    plainly = f"{_LOGIN}redis-cli -h redis-1 ping"
+    assert nodes.inside("redis-2", plainly) == "PONG"
     nodes.level = Level.REQUIRED
     for number in NUMBERS:
         nodes.stop(f"redis-{number}")

@@ -97,7 +97,9 @@ def test_without_rules_ssh_alone_is_let_in(world: World, boot: Boot) -> None:
     assert world.reached(_ALL) > _SSH
     status, failure = boot.run()
     assert status == 0
-    assert "SSH alone is let in, and Docker is not started: run `infisical-iac apply`" in failure
+    assert "SSH" in failure
+    assert "Docker is not started" in failure
+    assert "`infisical-iac apply`" in failure
     assert world.reached(_ALL) == _SSH
     assert world.probe("outside", "ping", HOST4) == ["answered"]
     for place, interface in (("host", "eth0"), ("outside", "wan")):
@@ -118,7 +120,8 @@ def test_rules_that_are_loaded_stay(world: World, boot: Boot) -> None:
     world.load(ruleset(openings(settings_of(), 22)))
     before = world.within("host", "nft", "list", "table", *TABLE.split())
     status, failure = boot.run()
-    assert (status, "those that were loaded before stay" in failure) == (0, True)
+    assert (status, "SSH" in failure) == (0, False)
+    assert "loaded before stay" in failure
     assert world.within("host", "nft", "list", "table", *TABLE.split()) == before
 
 
@@ -136,7 +139,8 @@ def test_a_host_that_can_load_no_rules_at_all_says_so(boot: Boot) -> None:
     boot.file.write_text(_BROKEN)
     status, failure = boot.run()
     assert status == 1
-    assert "nothing is filtered, and Docker is not started" in failure
+    assert "nothing is filtered" in failure
+    assert "no program nft" not in failure
 
 
 def test_a_host_without_nft_says_so(boot: Boot, tmp_path: Path) -> None:
@@ -145,11 +149,12 @@ def test_a_host_without_nft_says_so(boot: Boot, tmp_path: Path) -> None:
     (programs / "mkdir").symlink_to("/bin/mkdir")
     status, failure = boot.run(str(programs))
     assert status == 1
-    assert failure.startswith("there is no program nft, so nothing is filtered")
+    assert "no program nft" in failure
+    assert "nothing is filtered" in failure
 
 
 def test_the_webhook_is_told_once_the_network_is_there(boot: Boot, tmp_path: Path) -> None:
-    boot.run()
+    _, failure = boot.run()
     webhook, posted = tmp_path / "webhook", tmp_path / "posted"
     webhook.write_text("obviously fake\n")
     reporting = script_file("reporting").replace("/etc/infisical/backup/webhook", str(webhook))
@@ -165,4 +170,4 @@ def test_the_webhook_is_told_once_the_network_is_there(boot: Boot, tmp_path: Pat
         capture_output=True,
         timeout=60,
     )
-    assert "SSH alone is let in" in json.loads(posted.read_text())["error"]
+    assert json.loads(posted.read_text())["error"] == failure
