@@ -13,8 +13,8 @@ from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
-from infisical_iac.migrate.findings import is_bootstrap, is_plain, shown
-from infisical_iac.migrate.git import run, tracked
+from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
+from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
 
@@ -105,7 +105,7 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
     Raises FileError if git can't be asked.
     """
     env_files = [path for path in paths if _is_secret(path)]
-    for path in sorted(tracked(root, env_files)):
+    for path in sorted(tracked_paths(root, env_files)):
         message = "Git tracks it. Move what is in it, then `git rm --cached` it."
         yield CheckFinding("tracked", path, "", message)
     wanted = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
@@ -231,7 +231,10 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
         what = f"a value that looks real, in a sample. {_REWRITE}"
     for key, value in written.items():
         sensitive = is_sensitive(key, value, in_sample=in_sample)
-        place, name = f"{path}:{reading.lines[key]}", shown(key, value) or "a name without quotes"
+        place, name = (
+            f"{path}:{reading.lines[key]}",
+            safe_name(key, value) or "a name without quotes",
+        )
         if local and is_bootstrap(key):
             continue
         if is_local(path) and not is_bootstrap(key):

@@ -16,7 +16,7 @@ from infisical_iac.syntax.javascript import (
     path_of,
     string_of,
     text_of,
-    unwrapped,
+    unwrap,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _JavaScriptFile:
 
     def reads(self, helpers: Collection[str]) -> Reads:
         """Return what it reads, where these functions of all files look up what they are given."""
-        found = [*self._members(), *self._declared()]
+        found = [*self._members(), *self._declarations()]
         found += (read for called, read in self._calls if self._asks(called, helpers))
         return Reads(
             sorted(found, key=lambda each: each.line),
@@ -140,7 +140,7 @@ class _JavaScriptFile:
             elif _KEY.fullmatch(key) and self._holds(source):
                 yield Read(key, line, is_optional)
 
-    def _declared(self) -> Iterator[Read]:
+    def _declarations(self) -> Iterator[Read]:
         """Yield what `load({ required, schema })` names, and schemas for the environment itself."""
         if self.uses_loader:
             yield from self._required
@@ -176,7 +176,7 @@ class _JavaScriptFile:
             module = path[0][1:-1]
             if _is_loader(module):
                 return path[1] == "config"
-            return _resolved(self._path, module, self._loading)
+            return _is_loader_file(self._path, module, self._loading)
         return False
 
     # What stands in the file.
@@ -202,7 +202,7 @@ class _JavaScriptFile:
     def _pass_on(self, nodes: Iterable["Node | None"]) -> None:
         """Take in chains of names that are given to something as a whole."""
         for node in nodes:
-            if node is not None and unwrapped(node).type in _CHAINS and (path := path_of(node)):
+            if node is not None and unwrap(node).type in _CHAINS and (path := path_of(node)):
                 self._passed_on.append((path, line_of(node)))
 
     def _take_member(self, node: "Node", around: Sequence["Node"]) -> None:
@@ -264,7 +264,7 @@ def _is_environment(path: Path) -> bool:
     return path[-2:] in (("process", "env"), ("Bun", "env")) or path == ("import.meta", "env")
 
 
-def _resolved(path: str, module: str, loading: Collection[str]) -> bool:
+def _is_loader_file(path: str, module: str, loading: Collection[str]) -> bool:
     if not module.startswith("."):
         return False
     plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), module))
@@ -276,7 +276,7 @@ def _resolved(path: str, module: str, loading: Collection[str]) -> bool:
 def _schema(value: "Node") -> tuple[str, set[str]] | None:
     """Return the root of a chain of calls, `z` of `z.string().max(3)`, and what is called on it."""
     called: set[str] = set()
-    node: Node | None = unwrapped(value)
+    node: Node | None = unwrap(value)
     while node is not None and node.type in ("call_expression", "member_expression"):
         if node.type == "call_expression":
             node = node.child_by_field_name("function")

@@ -46,21 +46,21 @@ class PythonNames:
 
     def holds(self, node: ast.expr) -> bool:
         """Return whether an expression is the environment, or the loader's secrets."""
-        is_environ = _is(node, "os", "environ") or _named(node, self.environ)
+        is_environ = _is(node, "os", "environ") or _is_name(node, self.environ)
         return is_environ or self.is_config(node)
 
     def is_config(self, node: ast.expr) -> bool:
         """Return whether an expression is the loader's secrets."""
-        return _named(node, self.configs) or any(_is(node, m, "config") for m in self.modules)
+        return _is_name(node, self.configs) or any(_is(node, m, "config") for m in self.modules)
 
     def is_getenv(self, node: ast.expr) -> bool:
         """Return whether an expression is the function `os.getenv`."""
-        return _is(node, "os", "getenv") or _named(node, self.getenv)
+        return _is(node, "os", "getenv") or _is_name(node, self.getenv)
 
     def is_load(self, node: ast.expr) -> bool:
         """Return whether an expression is the function of the loader that gives secrets."""
         full = any(_is(node, module, "load") for module in self.modules)
-        return full or _named(node, self.loads)
+        return full or _is_name(node, self.loads)
 
     def _take(self, node: ast.ImportFrom, loading: Collection[str]) -> None:
         module = node.module or ""
@@ -74,12 +74,12 @@ class PythonNames:
                 self.configs.add(name)
 
 
-def _named(node: ast.expr, names: Collection[str]) -> bool:
+def _is_name(node: ast.expr, names: Collection[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
 def _is(node: ast.expr, module: str, name: str) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == name and _named(node.value, (module,))
+    return isinstance(node, ast.Attribute) and node.attr == name and _is_name(node.value, (module,))
 
 
 _ALIASES = ("validation_alias", "alias", "env")

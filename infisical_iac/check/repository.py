@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.check.usage import Held, usage
+from infisical_iac.check.usage import ServiceCode, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
 from infisical_iac.migrate import cleaning, find
@@ -51,12 +51,12 @@ class Repository:
         directories = {each for path in self.paths for each in upwards(posixpath.dirname(path))}
         homes: dict[str, str] = {}
         for directory in sorted(directories, key=lambda each: (each.count("/"), each)):
-            service = declared.get(directory) or self._named(directory)
+            service = declared.get(directory) or self._service_by_name(directory)
             if service and _around(directory, homes) != service:
                 homes[directory] = service
         return homes
 
-    def _named(self, directory: str) -> str:
+    def _service_by_name(self, directory: str) -> str:
         """Return the service that is named as this directory; its own name counts, no parent's."""
         above, root = posixpath.dirname(directory), self.root.resolve().name
         service, other = (
@@ -87,7 +87,9 @@ class Repository:
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
-        proven = cleaning.proven(self.root, (self.root, Path.cwd()), self.workspace.project.slug)
+        proven = cleaning.proven_keys(
+            self.root, (self.root, Path.cwd()), self.workspace.project.slug
+        )
         yield from env_files.findings(self.root, self.paths, self.text, ignored, proven)
         yield from env_files.in_git(self.root, self.paths, homes)
         yield from env_files.in_images(self.paths, self.text, homes)
@@ -105,7 +107,7 @@ class Repository:
             yield CheckFinding("no-service", ".", "", message)
         for name, homes in self.services.items():
             mine = [*self._by_service.get(name, ()), *self._above(homes)]
-            if not startup.has_loader(mine, self.text, self._started(name, homes)):
+            if not startup.has_loader(mine, self.text, self._containers_of(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
                     "another runner: see docs/develop/loaders.md."
@@ -115,10 +117,12 @@ class Repository:
             yield from startup.local_file(homes, self.paths, self.text, folder, project_id)
 
     @cached_property
-    def held(self) -> Mapping[str, Held]:
+    def code_by_service(self) -> Mapping[str, ServiceCode]:
         """Return what the code of each service reads."""
         return {
-            name: Held(usage(self._by_service.get(name, ()), self.text), self._given(name, homes))
+            name: ServiceCode(
+                usage(self._by_service.get(name, ()), self.text), self._given_keys(name, homes)
+            )
             for name, homes in self.services.items()
         }
 
@@ -134,13 +138,13 @@ class Repository:
             if posixpath.split(path)[0] in up and posixpath.basename(path) in languages.ROOTS
         )
 
-    def _given(self, name: str, homes: list[str]) -> set[str]:
+    def _given_keys(self, name: str, homes: list[str]) -> set[str]:
         mine = self._by_service.get(name, ())
         images = (path for path in mine if is_dockerfile(posixpath.basename(path)))
         given = {key for path in images for key in startup.set_in_image(self.text(path))}
-        return given.union(*(each.given for each in self._started(name, homes)))
+        return given.union(*(each.given for each in self._containers_of(name, homes)))
 
-    def _started(self, name: str, homes: list[str]) -> list[startup.Started]:
+    def _containers_of(self, name: str, homes: list[str]) -> list[startup.Started]:
         return [
             each for each in self._containers if startup.belongs(each, name, homes, self.workspace)
         ]

@@ -48,7 +48,7 @@ def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
             commands = (data.get("entrypoint"), data.get("command"))
             words = (each if isinstance(each, list) else [each] for each in commands)
             command = " ".join(str(word) for each in words for word in each)
-            given = frozenset(_given(data.get("environment")))
+            given = frozenset(_set_variables(data.get("environment")))
             yield Started(name, "" if place == "." else place, command, given)
 
 
@@ -65,7 +65,7 @@ def set_in_image(dockerfile: str) -> set[str]:
     return {each[1] for line in lines for each in _ASSIGNED.finditer(line)}
 
 
-def _given(environment: Any) -> Iterator[str]:
+def _set_variables(environment: Any) -> Iterator[str]:
     """Yield the variables with a value of their own, not those that are passed through."""
     if isinstance(environment, list):
         pairs = [str(each).partition("=")[::2] for each in environment]

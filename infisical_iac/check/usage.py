@@ -118,7 +118,7 @@ def is_given(key: str) -> bool:
     return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(key)
 
 
-class Held(NamedTuple):
+class ServiceCode(NamedTuple):
     """The keys that a service uses, and those that images and compose files give it."""
 
     usage: Usage
@@ -130,14 +130,14 @@ Place = tuple[str, str]
 
 
 def doubtful(
-    held: Mapping[str, Held], names: Names, workspace: Workspace
+    code: Mapping[str, ServiceCode], names: Names, workspace: Workspace
 ) -> Iterator[tuple[Place, str]]:
     """Yield the folders that look empty and should not be, each with a key that is needed there.
 
     A folder that may not be seen looks empty too.
     """
     yet: set[Place] = set()
-    for name, (usage, given) in held.items():
+    for name, (usage, given) in code.items():
         needed = sorted(key for key in usage.needed if not is_given(key) and key not in given)
         for slug, keys in _found(name, names, workspace).items():
             lacking = [key for key in needed if key not in keys]
@@ -148,7 +148,7 @@ def doubtful(
                     yield place, lacking[0]
 
 
-def hidden(unseen: Collection[Place]) -> Iterator[CheckFinding]:
+def find_unseen(unseen: Collection[Place]) -> Iterator[CheckFinding]:
     """Yield the folders whose secrets the login may not see."""
     environments: dict[str, list[str]] = {}
     for slug, folder in sorted(unseen):
@@ -175,7 +175,7 @@ def _found(service: str, names: Names, workspace: Workspace) -> dict[str, set[st
 
 
 def missing(
-    held: Mapping[str, Held],
+    code: Mapping[str, ServiceCode],
     names: Names,
     workspace: Workspace,
     unseen: Collection[Place] = (),
@@ -191,7 +191,7 @@ def missing(
     filled = {slug for (slug, _), keys in names.items() if keys} | {slug for slug, _ in unseen}
     empty = {each.slug for each in workspace.environments} - filled if filled else set()
     needing: dict[str, list[str]] = {}  # by empty environment, the service once for each key
-    for name, (usage, given) in held.items():
+    for name, (usage, given) in code.items():
         blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
         found = _found(name, names, workspace)
         there = {slug: keys for slug, keys in found.items() if slug not in blind}
@@ -224,12 +224,12 @@ def missing(
 
 
 def left_over(
-    held: Mapping[str, Held], elsewhere: Collection[str], names: Names, workspace: Workspace
+    code: Mapping[str, ServiceCode], elsewhere: Collection[str], names: Names, workspace: Workspace
 ) -> Iterator[CheckFinding]:
     """Yield the secrets that no code of the services which can read them uses.
 
     Nor do the words `elsewhere`, in files that are no service's, name them. A folder that a
-    service reads which isn't held is left out, and told by a note.
+    service reads whose code isn't here is left out, and reported by a note.
     """
     for folder in dict.fromkeys(folder for _, folder in names):
         readers = [
@@ -237,13 +237,13 @@ def left_over(
             for name, service in workspace.services.items()
             if folder in (service.folder, *service.imports)
         ]
-        absent = [name for name in readers if name not in held]
+        absent = [name for name in readers if name not in code]
         if absent:
             message = f"Whether it is used was not checked: {', '.join(absent)} is not here."
             yield CheckFinding("not-checked", folder, "", message, is_note=True)
             continue
-        used = {*elsewhere}.union(*(held[name].usage.used for name in readers))
-        unsure = [name for name in readers if held[name].usage.dynamic]
+        used = {*elsewhere}.union(*(code[name].usage.used for name in readers))
+        unsure = [name for name in readers if code[name].usage.dynamic]
         who = "no service reads the folder"
         if readers:
             who = f"no code of {' or '.join(readers)} uses it"

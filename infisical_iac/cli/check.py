@@ -84,7 +84,7 @@ def _table(looked: Repository) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("keys needed", "optional"):
         table.add_column(name, justify="right")
-    for name, (reads, _) in looked.held.items():
+    for name, (reads, _) in looked.code_by_service.items():
         homes = ", ".join(each or "." for each in looked.services[name])
         counts = (str(len(reads.needed)), str(len(reads.optional)))
         table.add_row(name, printable(homes), looked.workspace.services[name].folder, *counts)
@@ -189,13 +189,13 @@ def _unseen(
         (slug, folder), key = asked
         return slug in refused or not is_visible(reached.client, project, slug, folder, key)
 
-    asked = [*usage.doubtful(looked.held, names, looked.workspace)]
+    asked = [*usage.doubtful(looked.code_by_service, names, looked.workspace)]
     return {place for (place, _), found in gather_by(asked, is_hidden).items() if found}
 
 
 def _findings(looked: Repository, project: str, seen: _Seen | None) -> list[CheckFinding]:
     found = [*looked.files(), *looked.starts(project)]
-    held = looked.held
+    held = looked.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys whose names are only known when it runs: not checked."
         found += (CheckFinding("dynamic-read", each, "", dynamic, True) for each in reads.dynamic)
@@ -207,7 +207,7 @@ def _findings(looked: Repository, project: str, seen: _Seen | None) -> list[Chec
         CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
     )
     if seen is not None:
-        found += usage.hidden(seen.unseen)
+        found += usage.find_unseen(seen.unseen)
         found += usage.missing(held, seen.names, looked.workspace, seen.unseen)
         found += usage.left_over(held, looked.elsewhere(), seen.names, looked.workspace)
     return found

@@ -15,7 +15,7 @@ from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import fingerprint, git, summary
-from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all
@@ -144,9 +144,9 @@ def _data(source: Source, key: bytes) -> dict[str, Any]:
 def _keys(source: Source, key: bytes) -> Iterator[dict[str, Any]]:
     for name, value in source.reading.values.items():
         yield {
-            "key": shown(name, value),
+            "key": safe_name(name, value),
             "line": source.line(name),
-            "bytes": len(fingerprint.encoded(value)),
+            "bytes": len(fingerprint.encode(value)),
             "hash": fingerprint.digest(key, value),
         }
 

@@ -12,7 +12,7 @@ from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import look
 from infisical_iac.migrate.report import mark_verified
-from infisical_iac.migrate.verify import expected, project_id, read, unchanged
+from infisical_iac.migrate.verify import find_changes, planned_values, project_id, read
 from infisical_iac.workspace.reach import reach
 
 
@@ -50,12 +50,12 @@ def verify(
     the project can't be read.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
-    wanted = expected(plan)
+    wanted = planned_values(plan)
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         project = project_id(reached.client, plan.project)
         there = read(reached.client, project, {each.environment for each in wanted})
         access = look(reached, project, wanted, directory)
-    problems = [*unchanged(wanted, there, key), *access.problems]
+    problems = [*find_changes(wanted, there, key), *access.problems]
     is_verified = access.is_checked and not problems
     mark_verified(file.parent, wanted, datetime.now(UTC) if is_verified else None)
     if as_json:

@@ -2,7 +2,7 @@
 
 from infisical_iac.dotenv.grammar import Grammar
 from infisical_iac.dotenv.model import Entry, Finding
-from infisical_iac.dotenv.reading import GRAMMARS, Reading, all_grammars, grammar, merged, read
+from infisical_iac.dotenv.reading import GRAMMARS, Reading, all_grammars, grammar, read, read_merged
 
 __all__ = [
     "GRAMMARS",
@@ -12,6 +12,6 @@ __all__ = [
     "Reading",
     "all_grammars",
     "grammar",
-    "merged",
     "read",
+    "read_merged",
 ]

@@ -152,7 +152,7 @@ class Grammar(ABC):
         Raises FileRefused if the parser takes UTF-8 only and this is not, or if it would see bytes
         that no text can hold.
         """
-        invalid = self._invalid(data)
+        invalid = self._find_invalid_bytes(data)
         utf_16 = None
         if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:2]:
             utf_16 = Finding(1, "utf-16", "", _UTF_16, _UTF_8)
@@ -177,7 +177,7 @@ class Grammar(ABC):
         """Return the text with line ends as the parser sees them."""
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    def _invalid(self, data: bytes) -> Finding | None:
+    def _find_invalid_bytes(self, data: bytes) -> Finding | None:
         try:
             data.decode()
         except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ TRIMMED = SPACES.replace("\u2000-\u200a", "".join(map(chr, range(0x2000, 0x200B)
 ENDS = "\n\u2028\u2029"
 
 
-def replaced(text: str, template: str, value: str) -> str:
+def replace_first(text: str, template: str, value: str) -> str:
     """Return the text with its first `template` replaced, as String.replace does.
 
     `$$`, `$&`, `` $` `` and `$'` in the value stand for a dollar, the template, and the text before

@@ -80,16 +80,16 @@ def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Readi
         entries = by.parse(text, environ)
     except FileRefused as refused:
         findings.append(refused.finding)
-        return Reading(name, (), _sorted(findings), refused.finding.message)
+        return Reading(name, (), _sort_by_line(findings), refused.finding.message)
     lines: dict[str, int] = {}
     for entry in entries:
         for kind, message, remedy in _of_entry(entry, lines.get(entry.key)):
             findings.append(Finding(entry.first_line, kind, entry.key, message, remedy))
         lines[entry.key] = entry.first_line
-    return Reading(name, tuple(entries), _sorted(findings))
+    return Reading(name, tuple(entries), _sort_by_line(findings))
 
 
-def merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Reading:
+def read_merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Reading:
     """Return one of several files, with references replaced by what any has, also further down.
 
     So does Vite: all files of a mode are merged, then references in all are replaced at once.
@@ -123,7 +123,7 @@ def merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Readin
     return replace(own, entries=tuple(with_values(own.entries, here)), findings=tuple(findings))
 
 
-def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _sort_by_line(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.line))
 
 

@@ -96,10 +96,10 @@ class Text:
             self.refuse(position, "too-much", message, "Look at whether this is a .env file.")
 
 
-def unescaped(value: str, unescape: Callable[[str], str], pair: str = "\\") -> str:
+def unescape(value: str, of_part: Callable[[str], str], pair: str = "\\") -> str:
     """Return a value with two backslashes read as `pair`, and what is between them unescaped."""
     parts = value.split("\\\\")
-    return pair.join(unescape(part) if "\\" in part else part for part in parts)
+    return pair.join(of_part(part) if "\\" in part else part for part in parts)
 
 
 def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:

@@ -12,7 +12,7 @@ from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unmeant
+from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unintended_reads
 from infisical_iac.workspace import credential_file, credentials, members
 from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount
@@ -74,7 +74,7 @@ def look(
     found = readers(present, wanted, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
     problems += verify.access(wanted, reached.desired, services)
-    problems += unmeant(found, reached.desired)
+    problems += unintended_reads(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 
 

@@ -270,20 +270,20 @@ class Pending:
 
     def since(self, project: str, secret: Secret) -> str:
         """When this very value was asked for in a project, told by its id; "" if it was not."""
-        return self._since.get(self._told(project, secret), "")
+        return self._since.get(self._name_of(project, secret), "")
 
     def note(self, project: str, secrets: Iterable[Secret]) -> None:
         """Remember, before anything else is done, that these were asked for now."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._write({**self._since, **{self._told(project, each): at for each in secrets}})
+        self._write({**self._since, **{self._name_of(project, each): at for each in secrets}})
 
     def forget(self, project: str, secrets: Iterable[Secret]) -> None:
         """They are there, and wait no more."""
-        gone = {self._told(project, each) for each in secrets}
+        gone = {self._name_of(project, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})
 
-    def _told(self, project: str, secret: Secret) -> str:
+    def _name_of(self, project: str, secret: Secret) -> str:
         return f"{project} {secret.name} {digest(self._key, secret.value)}"
 
     def _write(self, since: dict[str, str]) -> None:

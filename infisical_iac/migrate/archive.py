@@ -102,7 +102,7 @@ def write(
     with atomic.writing(file):
         if file.exists():
             raise FileExistsError(errno.EEXIST, "it is there already")
-        with _written(file.with_name(file.name + _UNFINISHED), sealed) as part:
+        with _temporary_file(file.with_name(file.name + _UNFINISHED), sealed) as part:
             for keys in ([proof], *([known] if known else [])):
                 _prove(part, contents, keys)
             part.rename(file)
@@ -130,7 +130,7 @@ def _untar(data: bytes) -> dict[str, bytes]:
 
 
 @contextmanager
-def _written(part: Path, data: bytes) -> Iterator[Path]:
+def _temporary_file(part: Path, data: bytes) -> Iterator[Path]:
     """A file of one's own with `data` on disk, which is gone afterwards unless it was renamed."""
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         try:

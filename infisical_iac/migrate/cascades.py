@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from infisical_iac.dotenv import Finding, Reading, all_grammars, merged, read
+from infisical_iac.dotenv import Finding, Reading, all_grammars, read, read_merged
 from infisical_iac.dotenv.grammar import Cascade
 from infisical_iac.migrate import find, multiline_keys
-from infisical_iac.migrate.findings import is_bootstrap, shown
+from infisical_iac.migrate.findings import is_bootstrap, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PlannedSource
 
@@ -111,15 +111,17 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     there = {path: contents[path] for path in paths(file) if path in contents}
     place = list(there).index(file.path)
     above = dict([*there.items()][place + 1 :])
-    alone = _alone(file, there[file.path])
+    alone = _read_alone(file, there[file.path])
     found = cascade(file)
     if found is None or found.merging == "as-written" or len(there) == 1:
         reading = alone
     elif found.merging == "together":
-        reading = merged([*there.values()], place, found.parser)
+        reading = read_merged([*there.values()], place, found.parser)
     else:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
-    overridden = _overridden(alone, {path: _alone(file, each) for path, each in above.items()})
+    overridden = _overriding_files(
+        alone, {path: _read_alone(file, each) for path, each in above.items()}
+    )
     own = {each.first_line: each for each in alone.entries if each.key in overridden}
     if own:
         entries = (own.get(each.first_line, each) for each in reading.entries)
@@ -137,34 +139,34 @@ def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
     return replace(reading, entries=tuple(entries)) if environ else reading
 
 
-def _alone(file: CascadeFile, data: bytes) -> Reading:
+def _read_alone(file: CascadeFile, data: bytes) -> Reading:
     """Return a file as its loader reads it where no other is beside it."""
     found = cascade(file)
     together = found is not None and found.merging == "together"
-    return merged([data], 0, found.parser) if found and together else read(data, file.grammar)
+    return read_merged([data], 0, found.parser) if found and together else read(data, file.grammar)
 
 
-def _overridden(alone: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
+def _overriding_files(alone: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
     """Return the name of the file that counts for each key, if something else is written there."""
-    own = _written(alone)
+    own = _written_values(alone)
     found: dict[str, str] = {}
     for path, reading in above.items():
-        for key, written in _written(reading).items():
+        for key, written in _written_values(reading).items():
             if key in own:
                 found[key] = posixpath.basename(path) if written != own[key] else ""
     return {key: name for key, name in found.items() if name}
 
 
-def _written(reading: Reading) -> dict[str, str]:
+def _written_values(reading: Reading) -> dict[str, str]:
     return {each.key: each.written for each in reading.entries}
 
 
-def overridden(layered: Layered) -> Iterator[Finding]:
+def find_overridden(layered: Layered) -> Iterator[Finding]:
     """Yield the findings on keys of which another file's value counts."""
     reading = layered.reading
     for key, name in layered.overridden.items():
         if key in reading.lines:
-            as_shown = shown(key, reading.values[key])
+            as_shown = safe_name(key, reading.values[key])
             told = f"Its loader takes the value in {name}, which is another: this one is left out."
             remedy = "Delete the line if nothing else reads it."
             yield Finding(reading.lines[key], "overridden", as_shown, told, remedy)
@@ -189,7 +191,7 @@ def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
         here = others.get((posixpath.dirname(source.path), source.loader), [])
         files = [each for each in here if each.environment != source.environment]
         if posixpath.basename(source.path) == LOCAL or not files:
-            yield _told(
+            yield _file_finding(
                 source,
                 "every-mode",
                 f"{found.title} reads it in production too, and here it goes to one environment "
@@ -210,9 +212,9 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
         values = source.reading.values
         lacks = [key for key in values if key not in has and not is_bootstrap(key)]
         if lacks:
-            named = [shown(key, values[key]) or "one" for key in lacks[:_NAMED]]
+            named = [safe_name(key, values[key]) or "one" for key in lacks[:_NAMED]]
             named += [f"{len(lacks) - _NAMED} more"] if len(lacks) > _NAMED else []
-            yield _told(
+            yield _file_finding(
                 source,
                 "lacking",
                 f"{found.title} reads it in {environment} too, and only here are "
@@ -225,14 +227,14 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
 def _unread(source: Source, found: Cascade) -> Iterator[FileFinding]:
     mode, remedy = mode_of(source), "See what reads it, or leave the file out."
     if posixpath.basename(source.path) not in found.names(mode):
-        yield _told(
+        yield _file_finding(
             source, "unread", f"{found.title} reads no file of this name by itself.", remedy
         )
     elif found.modes and mode not in found.modes:
         modes = ", ".join(found.modes)
         message = f"{found.title} has the modes {modes} only: it doesn't read this."
-        yield _told(source, "unread", message, remedy)
+        yield _file_finding(source, "unread", message, remedy)
 
 
-def _told(source: Source, kind: str, message: str, remedy: str) -> FileFinding:
+def _file_finding(source: Source, kind: str, message: str, remedy: str) -> FileFinding:
     return FileFinding.of(source.path, Finding(0, kind, "", message, remedy))

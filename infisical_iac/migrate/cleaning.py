@@ -148,7 +148,7 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     return root, report
 
 
-def proven(root: Path, directories: Iterable[Path], project: str) -> dict[str, frozenset[str]]:
+def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[str, frozenset[str]]:
     """Return the keys that are proven to be in a project, by the path of their file below `root`.
 
     A file counts as it was when `migrate apply` read all that is stored of it back. A report

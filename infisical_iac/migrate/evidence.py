@@ -134,11 +134,11 @@ def in_scripts(
                 line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
             for grammar, command in _COMMANDS:
                 for found in command.pattern.finditer(line):
-                    if named := _named(found["file"], posixpath.dirname(path), env_files):
+                    if named := _find_env_file(found["file"], posixpath.dirname(path), env_files):
                         yield named, Evidence(grammar, f"{path} {command.action}", command.exact)
 
 
-def _named(written: str, directory: str, env_files: Set[str]) -> str | None:
+def _find_env_file(written: str, directory: str, env_files: Set[str]) -> str | None:
     """Return the `.env` file that a command line means: seen from its directory, or from one above.
 
     A variable at the path's beginning stands for a directory that isn't known.

@@ -11,7 +11,7 @@ from infisical_iac.dotenv import Finding, Reading, grammar, read
 from infisical_iac.migrate import multiline_keys
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import SAMPLES, words
-from infisical_iac.migrate.fingerprint import encoded
+from infisical_iac.migrate.fingerprint import encode
 from infisical_iac.migrate.model import FileFinding, Source
 
 _SECRET_WORDS = frozenset(
@@ -74,10 +74,10 @@ def of_entries(reading: Reading) -> Iterator[Finding]:
     for key, value in reading.values.items():
         if key in last:
             for kind, message, remedy in _of_entry(key, value, last[key].written):
-                yield Finding(last[key].first_line, kind, shown(key, value), message, remedy)
+                yield Finding(last[key].first_line, kind, safe_name(key, value), message, remedy)
 
 
-def shown(key: str, value: str) -> str:
+def safe_name(key: str, value: str) -> str:
     """Return the name of a value as it may be printed; "" if it may be a piece of a value."""
     is_piece = _PIECE.fullmatch(f"{key}={value.strip(_BLANKS)}")
     return key if _SHOWN_NAME.fullmatch(key) and not is_piece else ""
@@ -85,7 +85,7 @@ def shown(key: str, value: str) -> str:
 
 def label(reading: Reading, key: str) -> str:
     """Return a key as a plan names it: by its line if it may be a piece of a value."""
-    return shown(key, reading.values[key]) or f"line {reading.lines[key]}"
+    return safe_name(key, reading.values[key]) or f"line {reading.lines[key]}"
 
 
 def is_bootstrap(key: str) -> bool:
@@ -93,20 +93,20 @@ def is_bootstrap(key: str) -> bool:
     return key == "NODE_ENV" or key.startswith("INFISICAL_")
 
 
-def trimmed(value: str) -> str:
+def trim(value: str) -> str:
     """Return what Infisical makes of a value when it is written."""
     return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
 
 
 def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, str]]:
     """Yield the kind, the message and the remedy of each finding: on name, value, and use."""
-    if len(encoded(key)) > LONGEST_NAME:
+    if len(encode(key)) > LONGEST_NAME:
         yield (
             "long-name",
-            f"The name has {len(encoded(key))} bytes; Infisical takes {LONGEST_NAME}.",
+            f"The name has {len(encode(key))} bytes; Infisical takes {LONGEST_NAME}.",
             "Shorten it, in the code too.",
         )
-    elif ":" in key or "/" in key or not shown(key, value):
+    elif ":" in key or "/" in key or not safe_name(key, value):
         yield (
             "refused-name",
             "Its name has what none of a secret may, or it is a piece of the value before it.",
@@ -118,7 +118,7 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
             "No shell takes the name; Infisical and the loaders do.",
             "Rename it to letters, digits and underscores if scripts need it.",
         )
-    kept = trimmed(value)
+    kept = trim(value)
     if kept != value:
         yield (
             "trimmed",
@@ -163,7 +163,7 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
             "It refers to other names; stored is the resolved value, which the service sees today.",
             "Change it too when one of the names that it refers to changes.",
         )
-    if len(encoded(key)) + len(encoded(value)) + 2 > _LONGEST_ENTRY:
+    if len(encode(key)) + len(encode(value)) + 2 > _LONGEST_ENTRY:
         yield (
             "long-value",
             "It is longer than 128 KiB: no process could be started with it.",
@@ -186,23 +186,23 @@ def drift(sources: Sequence[Source], samples: Mapping[str, bytes]) -> Iterator[F
             if beside == directory and (not suffix or words(other)[: len(suffix)] == suffix):
                 groups.setdefault(each.environment, []).append(each)
         for group in groups.values():
-            yield from _between(path, read(data, group[0].grammar), group)
+            yield from _compare_sample(path, read(data, group[0].grammar), group)
 
 
-def _between(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[FileFinding]:
+def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[FileFinding]:
     keys = {key for each in group for key in each.reading.values}
     lines = sample.lines
     for key in (each for each in lines if each not in keys):
         message = f"{path}:{lines[key]} names it, and no file beside it has it."
         remedy = "See whether the service needs it, and add it before the move."
-        found = Finding(0, "missing", shown(key, sample.values[key]), message, remedy)
+        found = Finding(0, "missing", safe_name(key, sample.values[key]), message, remedy)
         yield FileFinding.of(group[0].path, found)
     for each in group:
         values = each.reading.values
         for key in (name for name in values if name not in lines):
             remedy = "Add its name there, or remove it here if nothing reads it."
             message = f"{path} doesn't name it."
-            name = shown(key, values[key])
+            name = safe_name(key, values[key])
             found = Finding(each.line(key), "not-in-sample", name, message, remedy)
             yield FileFinding.of(each.path, found)
 
@@ -227,7 +227,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
         if told:
             # It may be printed whichever of the readings is right.
             values = [each.values[key] for each in (reading, *able) if key in each.values]
-            name = key if all(shown(key, each) for each in values) else ""
+            name = key if all(safe_name(key, each) for each in values) else ""
             message = f"{reading.grammar} {own_length}, {', '.join(told)}."
             edits = _edits(key, reading, differing)
             remedy = f"{edits} Or quote it so that all read the same."
@@ -256,7 +256,7 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
     value, edits = own.values.get(key), []
     if value is None:
         edits.append(f"leave it out, as {own.grammar} does: `decision: store` on this file")
-    elif trimmed(value) == value:
+    elif trim(value) == value:
         decision = "store-literal" if REFERENCE.search(value) else "store"
         is_replaced = any(not _is_as_written(key, each) for each in others)
         is_text = is_replaced and _is_as_written(key, own)
@@ -325,7 +325,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     ]
     known = [each for each in places if all(each.source.target)]
     counting = (each for each in known if each.counts)
-    for group in _grouped(counting, lambda each: (*each.source.target, each.key)):
+    for group in _group_equal(counting, lambda each: (*each.source.target, each.key)):
         if len({each.source.path for each in group}) > 1 and _differ(group):
             yield from _tell(
                 group,
@@ -336,7 +336,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
                 "other way round.",
             )
     given = (each for each in known if each.value)
-    for group in _grouped(given, lambda each: (each.source.environment, each.key)):
+    for group in _group_equal(given, lambda each: (each.source.environment, each.key)):
         if len({each.source.service for each in group}) < 2:
             continue
         if not _differ(group):
@@ -355,7 +355,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
                 "Leave each service its own, or make it one value in a shared folder.",
             )
     telling = (each for each in places if each.is_telling and each.source.environment)
-    for group in _grouped(telling, lambda each: (each.source.environment, each.value)):
+    for group in _group_equal(telling, lambda each: (each.source.environment, each.value)):
         if len({each.key for each in group}) > 1:
             yield from _tell(
                 group,
@@ -366,7 +366,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
             )
 
 
-def _grouped(
+def _group_equal(
     places: Iterable[_Place], by: Callable[[_Place], Hashable]
 ) -> Iterator[Sequence[_Place]]:
     groups: dict[Hashable, list[_Place]] = {}
@@ -392,12 +392,12 @@ def _tell(
             other for other in group if (other.key != each.key if names else other is not each)
         )
         named = [
-            f"{shown(other.key, other.value)} in {other}" if names else str(other)
+            f"{safe_name(other.key, other.value)} in {other}" if names else str(other)
             for other in islice(others, _NAMED)
         ]
         more = len(group) - (same_key[each.key] if names else 1) - len(named)
         told = " and ".join([*named, *([f"{more} more"] if more else [])])
-        name = shown(each.key, each.value)
+        name = safe_name(each.key, each.value)
         written = message.format(others=told, length=len(each.value))
         finding = Finding(each.line, kind, name, written, remedy)
         yield FileFinding.of(each.source.path, finding)

@@ -50,7 +50,7 @@ def _make(path: Path) -> None:
 
 def digest(key: bytes, value: str) -> str:
     """Return the first 12 hex digits of the HMAC-SHA-256 of a value in UTF-8."""
-    return hmac.digest(key, encoded(value), "sha256").hex()[:_SHOWN]
+    return hmac.digest(key, encode(value), "sha256").hex()[:_SHOWN]
 
 
 def of_bytes(key: bytes, data: bytes) -> str:
@@ -58,6 +58,6 @@ def of_bytes(key: bytes, data: bytes) -> str:
     return hmac.digest(key, data, "sha256").hex()
 
 
-def encoded(value: str) -> bytes:
+def encode(value: str) -> bytes:
     """Return a value in UTF-8, as it is compared, measured and sent."""
     return value.encode("utf-8", errors="surrogateescape")

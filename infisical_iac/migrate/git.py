@@ -130,7 +130,7 @@ def _last(errors: str) -> str:
     return next(told, lines[-1] if lines else "nothing")
 
 
-def tracked(root: Path, paths: Iterable[str]) -> set[str]:
+def tracked_paths(root: Path, paths: Iterable[str]) -> set[str]:
     """Return those of `paths`, relative to `root`, that a repository tracks.
 
     The root may be inside of a repository, be one, hold several, or have nothing to do with git.

@@ -162,9 +162,9 @@ def _steps(
             path = next(tokens)
             assert step is not None
             if old in names:
-                step.gone.add((old.decode(), _shown(path)))
+                step.gone.add((old.decode(), _printable_path(path)))
             if new in names:
-                step.come.add((new.decode(), _shown(path)))
+                step.come.add((new.decode(), _printable_path(path)))
         if step:
             yield step
 
@@ -176,7 +176,7 @@ def _tokens(stream: IO[bytes]) -> Iterator[bytes]:
         yield from whole
 
 
-def _shown(path: bytes) -> str:
+def _printable_path(path: bytes) -> str:
     text = path.decode(errors="replace")
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
@@ -233,7 +233,7 @@ def search(repository: Path, terms: SearchTerms) -> Searched:
         if found := terms.search(each.chunks):
             holders[each.name] = (_KINDS[each.kind], found)
     where = places(repository, holders.keys(), commits) if holders else {}
-    return Searched(repository, count, size, _joined(_hits(holders, where, terms)))
+    return Searched(repository, count, size, _join(_hits(holders, where, terms)))
 
 
 def _hits(
@@ -248,7 +248,7 @@ def _hits(
             yield Hit(each.label, each.form, kind, shown, (name,), place)
 
 
-def _joined(hits: Iterator[Hit]) -> list[Hit]:
+def _join(hits: Iterator[Hit]) -> list[Hit]:
     """Return the hits, those that differ in their objects only made one."""
     joined: dict[tuple[str, str, str, str, bool], Hit] = {}
     for hit in hits:

@@ -34,8 +34,8 @@ class CodeEvidence:
     loaders: dict[str, list[Evidence]] = field(default_factory=dict)
     interpolation: dict[str, dict[str, Set[bool]]] = field(default_factory=dict)
 
-    def corrected(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
-        """Return the evidence of a package, corrected by what calls say of interpolation."""
+    def correct(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
+        """Return the evidence of a package, correct by what calls say of interpolation."""
         off = self.interpolation.get(place, {})
         path = next((path for path, calls in off.items() if True in calls), None)
         if path is None:
@@ -151,11 +151,11 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     ):
         found = _by_place(manifests)
         locks = (path for path in paths if language.is_lock(path))
-        locked = {path: _locked(path, text(path), readers) for path in locks}
+        locked = {path: _evidence_in_lock(path, text(path), readers) for path in locks}
         for place, weak in _by_place(locked).items():
             found.setdefault(place, weak)
         for place, each in found.items():
-            by_directory.setdefault(place, []).extend(code_evidence.corrected(place, each))
+            by_directory.setdefault(place, []).extend(code_evidence.correct(place, each))
     for place, each in code_evidence.loaders.items():
         by_directory.setdefault(place, []).extend(each)
     return by_directory
@@ -173,13 +173,13 @@ def _node(path: str, text: str) -> list[Evidence]:
     wanted = _dependencies(text)
     brought = {name for _, each in _NODE if each.name in wanted for name in each.brings}
     return [
-        _sign(path, grammar, _released(each, wanted[each.name]))
+        _sign(path, grammar, _adjust_to_release(each, wanted[each.name]))
         for grammar, each in _NODE
         if each.name in wanted and each.name not in brought
     ]
 
 
-def _released(package: Package, wanted: str) -> Package:
+def _adjust_to_release(package: Package, wanted: str) -> Package:
     """Return a package as the release reads that is wanted, or today's if that isn't told."""
     release = re.search(r"\d{1,9}", wanted)
     if package.earlier and release and int(release[0]) <= package.earlier[0]:
@@ -213,7 +213,7 @@ def without_comments(text: str) -> str:
     return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 
-def _locked(path: str, text: str, readers: _Readers) -> list[Evidence]:
+def _evidence_in_lock(path: str, text: str, readers: _Readers) -> list[Evidence]:
     found = []
     for reader, package in readers:
         if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text):
@@ -255,13 +255,13 @@ class LoaderDetection:
         """Look at the files in `paths`, relative to the root, each read by `text`."""
         env_files = {path for path in paths if is_env(posixpath.basename(path))}
         self._packages = evidence_by_directory(paths, text)
-        self._named = _grouped(
+        self._named = _group_by_path(
             [
                 *evidence.in_compose_files(paths, text),
                 *evidence.in_scripts(paths, text, env_files),
             ]
         )
-        self._beside = _grouped(evidence.beside_compose_files(paths, text))
+        self._beside = _group_by_path(evidence.beside_compose_files(paths, text))
 
     def choose(self, path: str) -> Choice:
         """Return the grammar of one file.
@@ -291,7 +291,7 @@ class LoaderDetection:
         yield from self._beside.get(path, ())
 
 
-def _grouped(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:
+def _group_by_path(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:
     grouped: dict[str, list[Evidence]] = {}
     for path, item in found:
         grouped.setdefault(path, []).append(item)

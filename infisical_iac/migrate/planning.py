@@ -21,10 +21,10 @@ from infisical_iac.migrate.findings import (
     REFERENCE,
     compare_files,
     label,
-    shown,
-    trimmed,
+    safe_name,
+    trim,
 )
-from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encoded, of_bytes
+from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encode, of_bytes
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
@@ -99,11 +99,11 @@ def refusal(decision: Decision, key: str, value: str) -> str:
 
 def impossible(key: str, value: str) -> str:
     """Return why Infisical can't hold a value as it is under this name; "" if it can."""
-    if not shown(key, value) or ":" in key or "/" in key:
+    if not safe_name(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"
-    if len(encoded(key)) > LONGEST_NAME:
+    if len(encode(key)) > LONGEST_NAME:
         return f"has a name of more than {LONGEST_NAME} bytes, which Infisical does not take"
-    if trimmed(value) != value:
+    if trim(value) != value:
         return "begins or ends with blanks, which Infisical would trim"
     if any("\ud800" <= each <= "\udfff" for each in value):
         return "holds bytes that are no UTF-8, which Infisical does not take"
@@ -208,7 +208,7 @@ def secrets(sources: Iterable[Source], plan: MigrationPlan) -> list[Secret]:
         if planned.decision != "skip"
         and all(planned.target)
         and planned.keys[label(source.reading, key)].decision != "skip"
-        and shown(key, value)
+        and safe_name(key, value)
     ]
 
 
@@ -232,10 +232,10 @@ def _source(
             of_key = keep_decision(of_key, earlier.decision, here, earlier.findings)
         keys[named] = PlannedKey(
             line=source.line(name),
-            length=len(encoded(value)),
+            length=len(encode(value)),
             digest=value_digest,
             decision=of_key,
-            findings=_planned(here),
+            findings=_planned_findings(here),
         )
     return PlannedSource(
         path=source.path,
@@ -249,7 +249,7 @@ def _source(
         layers=source.layers,
         why=source.why,
         decision=decision,
-        findings=_planned(of_file),
+        findings=_planned_findings(of_file),
         keys=keys,
     )
 
@@ -259,7 +259,7 @@ def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileF
     hidden = {
         source.line(each): label(source.reading, each)
         for each in values
-        if not shown(each, values[each])
+        if not safe_name(each, values[each])
     }
     found: dict[str, list[FileFinding]] = {}
     for each in source.findings:
@@ -268,7 +268,7 @@ def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileF
     return found
 
 
-def _planned(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...]:
+def _planned_findings(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...]:
     return tuple(
         PlannedFinding(line=each.line, kind=each.kind, message=each.message, remedy=each.remedy)
         for each in found
@@ -289,8 +289,8 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
     for path in {path for each in sources for path in paths(each)}:
         with suppress(OSError):
             contents[path] = (root / path).read_bytes()
-    _refuse(_changed(sources, contents, key), "plan again")
-    _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
+    _refuse(_changed_files(sources, contents, key), "plan again")
+    _refuse(_misplaced_files(sources, workspace), "decide in the plan, then apply again")
     _refuse(_lost(plan), "plan again")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
@@ -309,7 +309,7 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
     return list(found.values())
 
 
-def _changed(
+def _changed_files(
     sources: Iterable[PlannedSource], contents: Mapping[str, bytes], key: bytes
 ) -> Iterator[str]:
     for source in sources:
@@ -319,7 +319,7 @@ def _changed(
             yield f"{source.path} has changed since it was planned, or {KEY_FILE} has"
 
 
-def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterator[str]:
+def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterator[str]:
     environments = {each.slug for each in workspace.environments}
     for source in sources:
         if source.decision == "undecided":
@@ -383,7 +383,7 @@ def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[S
         else:
             problem = refusal(planned.decision, name, value)
         if problem:
-            yield None, f"{shown(name, value) or 'a key'} in {source.path}:{line} {problem}"
+            yield None, f"{safe_name(name, value) or 'a key'} in {source.path}:{line} {problem}"
         else:
             is_literal = planned is not None and planned.decision == "store-literal"
             yield Secret(Name(*source.target, name), value, source.path, line, is_literal), ""

@@ -11,7 +11,7 @@ from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import template
 from infisical_iac.migrate.apply import State
-from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
@@ -73,7 +73,7 @@ def build(
         "differences": [each for each in secrets if not each["holds"]],
         "as_decided": list(_chosen_readings(plan)),
         "secrets": secrets,
-        "skipped": list(_skipped(plan)),
+        "skipped": list(_skipped_keys(plan)),
         "sources": [_source(each, proven) for each in plan.sources],
     }
 
@@ -109,7 +109,7 @@ def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:
         **secret.name._asdict(),
         "file": secret.file,
         "line": secret.line,
-        "length": len(encoded(secret.value)),
+        "length": len(encode(secret.value)),
         "digest": digest(key, secret.value),
         "state": state,
         "read_back": proof.plain,
@@ -149,7 +149,7 @@ def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
                 yield {**place, "grammar": source.grammar, "length": key.length}
 
 
-def _skipped(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
+def _skipped_keys(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
     for source in plan.sources:
         if source.decision == "skip":
             yield {"file": source.path, "line": 0, "key": "", "kinds": _kinds(source)}

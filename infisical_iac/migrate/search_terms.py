@@ -68,7 +68,7 @@ def written_forms(value: str) -> dict[bytes, str]:
     found: dict[bytes, str] = {}
     for each in dict.fromkeys((text, lines, lines.replace("\n", "\r\n"))):
         found.setdefault(_bytes(each), "as it is" if each == text else "with other line ends")
-    for written, name in _encoded(list(found)):
+    for written, name in _encodings(list(found)):
         found.setdefault(written, name)
     return found
 
@@ -78,7 +78,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _encoded(texts: list[bytes]) -> Iterator[tuple[bytes, str]]:
+def _encodings(texts: list[bytes]) -> Iterator[tuple[bytes, str]]:
     for data in texts:
         text = data.decode("utf-8", "surrogatepass")
         for json_string in _json_escaped(text):
@@ -274,14 +274,14 @@ def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
             data = file.read_bytes()
         except OSError as failure:
             raise FileError(f"{file} can't be read: {failure.strerror}") from None
-        found, error = _labelled(multiline_keys.drop_pem_pieces(read(data, grammar), data))
+        found, error = _values_by_label(multiline_keys.drop_pem_pieces(read(data, grammar), data))
         if error:
             raise FileError(f"{file} can't be read by {grammar}: {error}")
         values |= {f"{file} {name}": value for name, value in found.items()}
     return values
 
 
-def _labelled(reading: Reading) -> tuple[dict[str, str], str]:
+def _values_by_label(reading: Reading) -> tuple[dict[str, str], str]:
     """Return a file's values by name, or by line where that may be a piece of a value.
 
     Returns also why the grammar refuses the whole file; "" if it doesn't.
@@ -304,5 +304,5 @@ def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
             return {}, f"it can't be read: {error.strerror}"
     if source.path not in contents:
         return {}, ""
-    values, refused = _labelled(read_in(source, contents).reading)
+    values, refused = _values_by_label(read_in(source, contents).reading)
     return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""

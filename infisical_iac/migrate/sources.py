@@ -14,10 +14,10 @@ from infisical_iac.migrate import find
 from infisical_iac.migrate.cascades import (
     Layered,
     Spot,
+    find_overridden,
     is_read,
     layers,
     of_modes,
-    overridden,
     paths,
     read_in,
 )
@@ -28,10 +28,10 @@ from infisical_iac.migrate.findings import (
     drift,
     is_bootstrap,
     of_entries,
-    shown,
+    safe_name,
     with_outcomes,
 )
-from infisical_iac.migrate.git import repository_of, tracked
+from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.workspace.model import Workspace
@@ -147,10 +147,10 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
             each = with_outcomes(each, data, reading)
         if each.kind != "interpolated":  # what is stored of it is told with its other findings
             kind = "unreadable-file" if refuses else each.kind
-            key = shown(each.key, values.get(each.key, ""))
+            key = safe_name(each.key, values.get(each.key, ""))
             found.append(each._replace(kind=kind, key=key))
     found += of_entries(reading)
-    found += overridden(layered)
+    found += find_overridden(layered)
     found += disagreeing
     return found
 
@@ -225,7 +225,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     spots = [spot(path, chosen[path], slugs) for path in chosen if path not in samples]
     aside = {e.path for e in spots if Path(os.path.abspath(root / e.path)) in left_out}
     beside = layers(spots) | layers(each for each in spots if each.path not in aside)
-    in_git = tracked(root, beside)
+    in_git = tracked_paths(root, beside)
     content = cache(partial(find.content, root))
     sources = [
         source(

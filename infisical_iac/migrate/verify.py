@@ -13,8 +13,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.contents import Json
 from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.migrate.findings import REFERENCE, trimmed
-from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.findings import REFERENCE, trim
+from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.access import permissions, project_role
@@ -35,7 +35,7 @@ Seen = Mapping[str, Collection[Name]]
 """The secrets that each identity, by name, was shown the value of."""
 
 
-def expected(plan: MigrationPlan) -> dict[Name, Expected]:
+def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
     """Everything that the plan stores."""
     return {
         Name(*source.target, key): Expected(source.service, each.digest)
@@ -44,7 +44,7 @@ def expected(plan: MigrationPlan) -> dict[Name, Expected]:
     }
 
 
-def unchanged(
+def find_changes(
     wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[str]:
     """Yield a sentence on what is missing, or has another value than it was planned with."""
@@ -84,7 +84,7 @@ def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
     """
     wanted = set(names)
     places = sorted({each[:2] for each in wanted})
-    answers = gather([partial(_shown, client, project, *place) for place in places])
+    answers = gather([partial(_visible_names, client, project, *place) for place in places])
     return wanted.intersection(chain.from_iterable(answers))
 
 
@@ -94,7 +94,7 @@ def _may_read(account: ServiceAccount, name: Name) -> bool:
     )
 
 
-def _shown(client: Client, project: str, environment: str, folder: str) -> list[Name]:
+def _visible_names(client: Client, project: str, environment: str, folder: str) -> list[Name]:
     try:
         listed = contents.secrets(client, project, environment, folder=folder)
     except ApiError as error:
@@ -160,8 +160,8 @@ def _prove(secret: Secret, there: Stored | None, expanded: Stored | None) -> Pro
 
 def _difference(sent: str, back: str) -> str:
     """Return how two values differ, without showing anything of them."""
-    lengths = f"{len(encoded(back))} bytes instead of {len(encoded(sent))}"
-    if back == trimmed(sent):
+    lengths = f"{len(encode(back))} bytes instead of {len(encode(sent))}"
+    if back == trim(sent):
         return f"blanks at its ends were trimmed: {lengths}"
     first, *more = REFERENCE.split(sent)
     if more and back.startswith(first) and back.endswith(more[-1]):
@@ -221,8 +221,10 @@ def readers(
             shown = frozenset(seen[each.name])
             found.append(Reader(each, shown, shown, "login"))
         else:
-            granted = _named(reads(each.roles, each.privileges or (), names))
-            found.append(Reader(each, granted, _meant(each, granted, workspace, names), "roles"))
+            granted = _as_names(reads(each.roles, each.privileges or (), names))
+            found.append(
+                Reader(each, granted, _permitted_names(each, granted, workspace, names), "roles")
+            )
     return found
 
 
@@ -232,7 +234,7 @@ def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
     return {each.identity: services.get(each.identity, set()) for each in workspace.accounts()}
 
 
-def unmeant(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
+def unintended_reads(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
     """Yield a sentence on what somebody reads but should not, for each environment and folder."""
     services = {each.identity for each in workspace.accounts()}
     for each in found:
@@ -252,7 +254,7 @@ def _why(member: Member, services: Set[str]) -> str:
     return "which the project file does not name"
 
 
-def _meant(
+def _permitted_names(
     member: Member, granted: frozenset[Name], workspace: Workspace, names: Names
 ) -> frozenset[Name]:
     match member.part:
@@ -261,11 +263,11 @@ def _meant(
         case "named":
             access = workspace.people[member.name]
             given = Privilege("", "", False, tuple(permissions(access, workspace)))
-            return _named(reads([project_role(access)], [given], names))
+            return _as_names(reads([project_role(access)], [given], names))
     return granted
 
 
-def _named(found: Iterable[tuple[str, str, str]]) -> frozenset[Name]:
+def _as_names(found: Iterable[tuple[str, str, str]]) -> frozenset[Name]:
     return frozenset(Name(*each) for each in found)
 
 

@@ -72,12 +72,12 @@ def _expressions(markup: str) -> str:
         code[start:end] = markup[start:end]
         code[start - 2 : start] = ";;" if found["statements"] else ";("
         code[end] = ";" if found["statements"] else ")"
-    for start, end in _braced(markup):
+    for start, end in _find_braces(markup):
         code[start : end + 1] = _statement(markup[start : end + 1])
     return "".join(code)
 
 
-def _braced(markup: str) -> Iterator[tuple[int, int]]:
+def _find_braces(markup: str) -> Iterator[tuple[int, int]]:
     """Yield where the outermost braces open and close; what isn't closed is left out."""
     depth = start = 0
     for brace in _BRACE.finditer(markup):

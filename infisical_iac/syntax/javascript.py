@@ -234,14 +234,14 @@ def string_of(node: "Node | None") -> str | None:
     return text_of(node)[1:-1]
 
 
-def unwrapped(node: "Node") -> "Node":
+def unwrap(node: "Node") -> "Node":
     """Return the expression in parentheses, assertions and the like."""
-    while node.type in WRAPPERS and (inside := _inside(node)):
+    while node.type in WRAPPERS and (inside := _inner_expression(node)):
         node = inside
     return node
 
 
-def _inside(node: "Node") -> "Node | None":
+def _inner_expression(node: "Node") -> "Node | None":
     """Return the expression in a wrapper or after `await`: the last of `<T>a`, else the first."""
     inside = [each for each in node.named_children if not each.is_extra]
     if not inside:
@@ -265,7 +265,7 @@ def path_of(node: "Node | None", steps: int = _LONGEST) -> Path:
     """
     names: list[str] = []
     while node is not None and (steps := steps - 1) > 0:
-        node = unwrapped(node)
+        node = unwrap(node)
         if node.type in ("member_expression", "subscript_expression"):
             name = name_in(node)
             if name is None:
@@ -286,7 +286,7 @@ def _root(node: "Node", steps: int) -> Path:
     if node.type == "meta_property":
         return ("import.meta",) if text_of(node).startswith("import") else ()
     if node.type == "await_expression":
-        call = _inside(node)
+        call = _inner_expression(node)
         called = call.child_by_field_name("function") if call else None
         if call and called and called.type == "import":
             return _module(string_of(argument(call)))
@@ -296,7 +296,7 @@ def _root(node: "Node", steps: int) -> Path:
         if called and _is_require(called):
             return _module(string_of(argument(node)))
         if called and called.type == "await_expression":  # so is `await load<T>()` read
-            return _result(_inside(called), steps)
+            return _result(_inner_expression(called), steps)
     return ()
 
 
@@ -391,11 +391,11 @@ class Bindings:
             source = clause.child_by_field_name("source")
         name = string_of(source)
         self.modules.add(name or "")
-        for local, path in _imported(clause, _module(name)) if clause and name else ():
+        for local, path in _imported_names(clause, _module(name)) if clause and name else ():
             self._bound.setdefault(local, set()).add(path)
 
 
-def _imported(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
+def _imported_names(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
     """Yield the names that an import gives a file, each with what it is called in the module."""
     is_whole = clause.type == "import_require_clause" or module[0] in _BUILTIN
     for each in clause.named_children:

@@ -15,7 +15,7 @@ from infisical_iac.dotenv.text import (
     after,
     escapes,
     note_undefined,
-    unescaped,
+    unescape,
 )
 
 # What Go counts as white space.
@@ -54,19 +54,19 @@ class ComposeReferences:
         self._text, self._environ = text, environ
         self._line = 0
 
-    def replaced(self, value: str, line: int) -> str:
+    def replace(self, value: str, line: int) -> str:
         """Return the value, which stands on a line of the text, with its references replaced.
 
         Counts those that are not defined. Raises FileRefused if Compose would refuse the file.
         """
         self.undefined, self._line = 0, line
-        return self._replaced(value, _DEEPEST)
+        return self._replace(value, _DEEPEST)
 
-    def known(self, name: str) -> str | None:
+    def look_up(self, name: str) -> str | None:
         """Return the value of a name if it is defined so far."""
         return self._environ.get(name, self.values.get(name))
 
-    def _replaced(self, value: str, depth: int) -> str:
+    def _replace(self, value: str, depth: int) -> str:
         self._text.replacing(value, self._line)
         if not depth:
             self._refuse("References are nested too deeply.")
@@ -79,7 +79,7 @@ class ComposeReferences:
                 last = last if last >= position else self._last_brace(value, position)
                 end = _closing_brace(value, match.start() + 1, last)
                 rest, position = value[position:end], end + 1
-                found = self._chosen(match["braced"], match["operator"], rest, depth)
+                found = self._choose(match["braced"], match["operator"], rest, depth)
             elif match["dollar"]:
                 found = "$"
             else:
@@ -91,7 +91,7 @@ class ComposeReferences:
     def _found(self, name: str | None) -> str:
         if name is None:
             self._refuse("A ${ is followed by something that is no reference.")
-        value = self.known(name)
+        value = self.look_up(name)
         self.undefined += value is None
         return value or ""
 
@@ -102,10 +102,10 @@ class ComposeReferences:
             self._refuse("A ${ is not closed on its line.")
         return last
 
-    def _chosen(self, name: str, operator: str, rest: str, depth: int) -> str:
+    def _choose(self, name: str, operator: str, rest: str, depth: int) -> str:
         # Compose replaces in it even if it isn't taken, and refuses what is wrong in it.
-        rest = self._replaced(rest, depth - 1)
-        value = self.known(name)
+        rest = self._replace(rest, depth - 1)
+        value = self.look_up(name)
         given = bool(value) if operator[0] == ":" else value is not None
         if operator[-1] == "+":
             return rest if given else value or ""
@@ -209,29 +209,29 @@ def _assignment(
             quoted = pattern.match(text.text, begin)
             if not quoted:
                 _refuse(text, start, "A quote that is not closed")
-            written = _unescaped(quoted[1], quote)
+            written = _unescape(quoted[1], quote)
             entry = text.entry(key, written, start, quoted.end(), quote)
-            return _replaced(text, entry, references), quoted.end()
+            return _replace_references(text, entry, references), quoted.end()
     line_end = text.text.find("\n", begin)
     line = text.text[begin : line_end if line_end >= 0 else len(text.text)]
     written = line.partition(" #")[0].rstrip(_TRIMMED)
     entry = text.entry(key, written, start, begin + len(written), "")
-    return _replaced(text, entry, references), begin + len(line)
+    return _replace_references(text, entry, references), begin + len(line)
 
 
-def _unescaped(value: str, quote: Quote) -> str:
+def _unescape(value: str, quote: Quote) -> str:
     if quote == "'":
-        return unescaped(value, _UNESCAPE_SINGLE, pair="\\\\")
+        return unescape(value, _UNESCAPE_SINGLE, pair="\\\\")
 
     def character(octal: re.Match[str]) -> str:
         return chr(int(octal[1], 8)) if octal[1] else "\\" + octal[2]
 
-    return unescaped(value, lambda part: _OCTAL.sub(character, _UNESCAPE(part)))
+    return unescape(value, lambda part: _OCTAL.sub(character, _UNESCAPE(part)))
 
 
-def _replaced(text: Text, entry: Entry, references: ComposeReferences) -> Entry:
+def _replace_references(text: Text, entry: Entry, references: ComposeReferences) -> Entry:
     if entry.quote == "'" or "$" not in entry.written:
         return entry
-    value = references.replaced(entry.written, entry.first_line)
+    value = references.replace(entry.written, entry.first_line)
     note_undefined(text, entry.first_line, entry.key, references.undefined)
     return replace(entry, value=value)

@@ -72,7 +72,7 @@ def _assignment(
     line_end = content.find("\n", begin)
     for quote in _QUOTES:
         if content.startswith(quote, begin):
-            return _quoted(text, content, key, start, begin, quote)
+            return _read_quoted(text, content, key, start, begin, quote)
     end = line_end if line_end >= 0 else len(content)
     comment = content.find("#", begin, end)
     value = content[begin : comment if comment >= 0 else end]
@@ -83,12 +83,12 @@ def _assignment(
     return text.entry(key, value, start, begin + len(value), ""), end + 1
 
 
-def _quoted(
+def _read_quoted(
     text: Text, content: str, key: str, start: int, begin: int, quote: Quote
 ) -> tuple[Entry | None, int]:
     closing = content.find(quote, begin + 1)
     if closing < 0:
-        return _unclosed(text, content, key, start, begin)
+        return _read_unclosed(text, content, key, start, begin)
     value = content[begin + 1 : closing]
     if quote == '"':
         value = value.replace("\\n", "\n")
@@ -100,7 +100,7 @@ def _quoted(
     return text.entry(key, value, start, closing + 1, quote), position
 
 
-def _unclosed(
+def _read_unclosed(
     text: Text, content: str, key: str, start: int, begin: int
 ) -> tuple[Entry | None, int]:
     line_end = content.find("\n", begin)

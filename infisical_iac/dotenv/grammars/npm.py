@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
-from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replaced
+from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replace_first
 from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import FileRefused, Text, after, note_undefined, with_values
 
@@ -175,7 +175,7 @@ def _end_of_plain(text: Text, name: re.Match[str]) -> int:
     if text.text[end : end + 1] == "#" and text.text[end - 1] not in TRIMMED:
         message = "The value is cut at the #, which needs no space before it here."
         text.note(name.start(), "cut-at-hash", message, "Quote the value.", name[1])
-    if value[:1] in _CLOSING and not _wrapped(value):
+    if value[:1] in _CLOSING and not _find_quote(value):
         message = "The value's quote is not closed, or more follows: the quote is a part of it."
         text.note(name.start(), "unclosed-quote", message, "Correct the quotes.", name[1])
     return end
@@ -184,7 +184,7 @@ def _end_of_plain(text: Text, name: re.Match[str]) -> int:
 def _entry(text: Text, name: re.Match[str], end: int) -> Entry:
     value = text.text[name.end() : end].strip(TRIMMED)
     double = value.startswith('"')
-    quote = _wrapped(value)
+    quote = _find_quote(value)
     if quote:
         value = value[1:-1]
     if double:
@@ -192,7 +192,7 @@ def _entry(text: Text, name: re.Match[str], end: int) -> Entry:
     return text.entry(name[1], value, name.start(), end, quote)
 
 
-def _wrapped(value: str) -> Quote:
+def _find_quote(value: str) -> Quote:
     for quote in ("'", '"', "`"):
         if len(value) > 1 and value[0] == value[-1] == quote:
             return quote
@@ -216,38 +216,38 @@ class Expansion:
         """
         ours = self._environ.get(key) or value
         # What the environment has wins, and is taken as it is.
-        value = self._expanded(key, value, line) if ours == value else ours
+        value = self._expand(key, value, line) if ours == value else ours
         self.values[key] = value.replace("\\$", "$")
 
-    def _expanded(self, key: str, value: str, line: int) -> str:
+    def _expand(self, key: str, value: str, line: int) -> str:
         seen = set()
         undefined = 0
         while match := _EXPANDED.search(value):
             seen.add(value)
-            name, found, default = self._resolved(match[1] or match[2])
+            name, found, default = self._split_default(match[1] or match[2])
             undefined += not found and default is None
             if not found or found in seen:
                 found = default or ""
-            value = replaced(value, match[0], found)
+            value = replace_first(value, match[0], found)
             self._text.replacing(value, line)
             if value == self.values.get(name):
                 break
         note_undefined(self._text, line, key, undefined)
         return value
 
-    def _resolved(self, expression: str) -> tuple[str, str, str | None]:
+    def _split_default(self, expression: str) -> tuple[str, str, str | None]:
         """Return the name, the value to take if there is one, and the one to take otherwise."""
         operator = _OPERATOR.search(expression)
         if not operator:
             # dotenv-expand splits the name at the operator, which is JavaScript's null here.
             name, null, default = expression.partition("null")
-            return name, self._known(name), default if null else None
+            return name, self._look_up(name), default if null else None
         name, default = expression[: operator.start()], expression[operator.end() :]
         if operator[0].endswith("+"):
-            return name, "", default if self._known(name) else ""
-        return name, self._known(name), default
+            return name, "", default if self._look_up(name) else ""
+        return name, self._look_up(name), default
 
-    def _known(self, name: str) -> str:
+    def _look_up(self, name: str) -> str:
         return self._environ.get(name, self.values.get(name, ""))
 
 
@@ -269,7 +269,7 @@ def _expanded_by_next(
         name, default = reference.groups()
         undefined += name not in environ and name not in values and default is None
         found = environ.get(name) or default or values.get(name, "")
-        value = replaced(value, reference[0], found)
+        value = replace_first(value, reference[0], found)
         text.replacing(value, line)
     message = f"{key} refers to itself, or has too many references: Next.js ignores the whole file."
     raise FileRefused(Finding(line, "endless-reference", key, message, "Write its value in full."))

@@ -13,7 +13,7 @@ from infisical_iac.dotenv.text import (
     after,
     escapes,
     note_undefined,
-    unescaped,
+    unescape,
 )
 
 # White space within a line; over lines it is \s.
@@ -67,11 +67,11 @@ class PythonDotenv(_Python):
             if isinstance(statement, str):
                 known[statement] = None
                 continue
-            value = _replaced(text, statement, known)
+            value = _replace_references(text, statement, known)
             known[statement.key] = value
             if value != statement.written:
                 statements[number] = replace(statement, value=value)
-        return _assigned(statements)
+        return _drop_unset(statements)
 
 
 class PythonDotenvRaw(_Python):
@@ -85,7 +85,7 @@ class PythonDotenvRaw(_Python):
     )
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
-        return _assigned(_statements(text))
+        return _drop_unset(_statements(text))
 
 
 def _statements(text: Text) -> list[Entry | str]:
@@ -124,7 +124,7 @@ def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str
             quoted = pattern.match(text.text, begin)
             if not quoted:
                 return None, begin
-            value = unescaped(quoted[1], _UNESCAPE[quote])
+            value = unescape(quoted[1], _UNESCAPE[quote])
             return text.entry(key, value, start, quoted.end(), quote), quoted.end()
     if len(equals[0]) > 1 and text.text.startswith("#", begin):
         return text.entry(key, "", start, equals.start() + 1, ""), begin
@@ -134,7 +134,7 @@ def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str
     return text.entry(key, value, start, begin + len(value), ""), line_end
 
 
-def _assigned(statements: list[Entry | str]) -> list[Entry]:
+def _drop_unset(statements: list[Entry | str]) -> list[Entry]:
     """Return the assignments that no bare name takes back."""
     bare = {name: number for number, name in enumerate(statements) if isinstance(name, str)}
     return [
@@ -144,7 +144,7 @@ def _assigned(statements: list[Entry | str]) -> list[Entry]:
     ]
 
 
-def _replaced(text: Text, entry: Entry, known: Mapping[str, str | None]) -> str:
+def _replace_references(text: Text, entry: Entry, known: Mapping[str, str | None]) -> str:
     parts, position, undefined = [], 0, 0
     for start, end, name, default in _references(entry.written):
         undefined += name not in known and default is None

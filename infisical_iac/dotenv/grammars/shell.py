@@ -10,7 +10,7 @@ from typing import ClassVar, NoReturn
 
 from infisical_iac.dotenv.grammar import FILE, Command, Grammar
 from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.text import CONTROLS, Text, after, escapes, note_undefined, unescaped
+from infisical_iac.dotenv.text import CONTROLS, Text, after, escapes, note_undefined, unescape
 
 _BETWEEN = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _BLANKS = re.compile(r"[ \t]*+")
@@ -112,11 +112,11 @@ class Words:
             self._add_double(word)
         elif ansi := _ANSI.match(text, position):
             if not _NUMBER.search(ansi[1].replace("\\\\", "")):
-                word.add(unescaped(ansi[1], _UNESCAPE_ANSI), ansi.end())
+                word.add(unescape(ansi[1], _UNESCAPE_ANSI), ansi.end())
         elif sign == "$" and not text.startswith(("$'", '$"'), position):
             self._add_reference(word)
         elif plain := _PLAIN.match(text, position):
-            unquoted = unescaped(plain[0], lambda part: part.replace("\\\n", "").replace("\\", ""))
+            unquoted = unescape(plain[0], lambda part: part.replace("\\\n", "").replace("\\", ""))
             word.add(unquoted, plain.end())
 
     def _add_double(self, word: Word) -> None:
@@ -126,7 +126,7 @@ class Words:
             self._text.step(word.end)
             plain = _DOUBLE.match(text, word.end)
             if plain:
-                word.add(unescaped(plain[0], _UNESCAPE), plain.end())
+                word.add(unescape(plain[0], _UNESCAPE), plain.end())
             elif text.startswith("$", word.end):
                 self._add_reference(word)
             else:

@@ -28,12 +28,16 @@ def _names(development: dict[str, list[str]], production: dict[str, list[str]]) 
 
 
 def _missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
-    return list(usage.missing(plant(root, GOOD | files, git=False).held, names, WORKSPACE))
+    return list(
+        usage.missing(plant(root, GOOD | files, git=False).code_by_service, names, WORKSPACE)
+    )
 
 
 def _left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     repository = plant(root, GOOD | files, git=False)
-    return list(usage.left_over(repository.held, repository.elsewhere(), names, WORKSPACE))
+    return list(
+        usage.left_over(repository.code_by_service, repository.elsewhere(), names, WORKSPACE)
+    )
 
 
 def _reads(*names: str) -> dict[str, str]:
@@ -75,7 +79,7 @@ def test_an_environment_that_may_not_be_seen_is_not_called_empty(tmp_path: Path)
     repository = plant(tmp_path, GOOD | _reads("A"), git=False)
     names = _names({"/backend": ["A"]}, {})
     unseen = [("production", "/backend")]
-    assert list(usage.missing(repository.held, names, WORKSPACE, unseen)) == []
+    assert list(usage.missing(repository.code_by_service, names, WORKSPACE, unseen)) == []
 
 
 def test_what_a_service_imports_counts_as_its_own(tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_a_key_named_in_code_that_can_not_be_read_in_full_is_not_left_over(tmp_p
     files = {"backend/src/app.js": "use(process.env.A);\nconst = ;\nlook.up(B, `${C}`);\n"}
     names = _names({"/backend": ["A", "B", "C", "D"]}, {})
     assert [each.key for each in _left_over(tmp_path, files, names)] == ["D"]
-    usage = plant(tmp_path, GOOD | files, git=False).held["backend"].usage
+    usage = plant(tmp_path, GOOD | files, git=False).code_by_service["backend"].usage
     assert usage.unread == {
         "backend/src/app.js": "It can't be read as JavaScript in full (line 2)."
     }
@@ -173,9 +177,9 @@ _UNSEEN = {("development", "/backend"), ("production", "/backend")}
 
 def test_what_may_not_be_seen_is_not_called_missing(tmp_path: Path) -> None:
     """The list of a folder that the login may not see is empty."""
-    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).held
+    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     assert list(usage.missing(held, {}, WORKSPACE, _UNSEEN)) == []
-    (finding,) = usage.hidden(_UNSEEN)
+    (finding,) = usage.find_unseen(_UNSEEN)
     assert (finding.kind, finding.place, finding.is_note) == ("not-seen", "/backend", False)
     assert finding.message.startswith(
         "The login may not see the secrets of /backend in development and production"
@@ -183,14 +187,14 @@ def test_what_may_not_be_seen_is_not_called_missing(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_is_seen_is_compared_all_the_same(tmp_path: Path) -> None:
-    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).held
+    held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     names = {("production", "/backend"): ["A"]}
     (finding,) = usage.missing(held, names, WORKSPACE, {("development", "/backend")})
     assert finding.message.startswith("backend reads B, which is not in production.")
 
 
 def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path) -> None:
-    held = plant(tmp_path, GOOD | _reads("A", "B", "PORT"), git=False).held
+    held = plant(tmp_path, GOOD | _reads("A", "B", "PORT"), git=False).code_by_service
     names = _names({"/backend": ["A"]}, {"/backend": ["A", "B"]})
     assert list(usage.doubtful(held, names, WORKSPACE)) == [(("development", "/shared"), "B")]
     assert list(usage.doubtful(held, {}, WORKSPACE)) == [

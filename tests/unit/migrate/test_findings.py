@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.migrate.families import is_withheld
-from infisical_iac.migrate.findings import disagreements, of_entries, shown, trimmed
+from infisical_iac.migrate.findings import disagreements, of_entries, safe_name, trim
 from infisical_iac.migrate.model import BLOCKING
 
 
@@ -115,7 +115,7 @@ def test_the_last_of_two_entries_counts() -> None:
     ],
 )
 def test_values_are_trimmed_as_the_server_trims_them(value: str, stored: str) -> None:
-    assert trimmed(value) == stored
+    assert trim(value) == stored
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_values_are_trimmed_as_the_server_trims_them(value: str, stored: str) ->
 )
 def test_a_name_that_may_be_base64_is_not_shown_and_blocks(key: str, value: str) -> None:
     data = f"KEY=MIIEfakefakefake\n{key}={value}\n".encode()
-    assert shown(key, value) == ""
+    assert safe_name(key, value) == ""
     found = list(of_entries(read(data, "compose")))
     assert (2, "refused-name") in [(each.line, each.kind) for each in found]
     assert key not in repr(found)
@@ -148,7 +148,7 @@ def test_a_name_that_may_be_base64_is_not_shown_and_blocks(key: str, value: str)
     ],
 )
 def test_names_of_keys_are_shown(key: str, value: str) -> None:
-    assert shown(key, value) == key
+    assert safe_name(key, value) == key
 
 
 @given(st.text(max_size=300), st.sampled_from(GRAMMARS))

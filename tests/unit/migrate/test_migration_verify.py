@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.verify import Expected, access, unchanged
+from infisical_iac.migrate.verify import Expected, access, find_changes
 from infisical_iac.workspace.load import load
 
 _KEY = b"k" * 32
@@ -54,10 +54,10 @@ def test_who_was_not_asked_is_not_judged() -> None:
 
 def test_values_are_told_by_their_hashes() -> None:
     wanted = {_OWN: Expected("backend", digest(_KEY, "fake"))}
-    assert list(unchanged(wanted, {_OWN: Stored("fake")}, _KEY)) == []
+    assert list(find_changes(wanted, {_OWN: Stored("fake")}, _KEY)) == []
     for there, told in (
         ({}, "is not there"),
         ({_OWN: Stored("other")}, "has another value"),
         ({_OWN: Stored("fake", is_hidden=True)}, "does not show its value to the deployer"),
     ):
-        assert list(unchanged(wanted, there, _KEY)) == [f"{_OWN} {told}"]
+        assert list(find_changes(wanted, there, _KEY)) == [f"{_OWN} {told}"]

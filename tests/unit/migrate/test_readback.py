@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.migrate.findings import trimmed
+from infisical_iac.migrate.findings import trim
 from infisical_iac.migrate.model import Secret, Stored
 from infisical_iac.migrate.verify import Proof, prove
 from tests.unit.migrate.moving import secret
@@ -40,7 +40,7 @@ def test_a_difference_is_told_by_its_kind(sent: str, back: str, told: str) -> No
 
 @given(st.text(st.characters(codec="utf-8", categories=["Lo", "So"]), min_size=1))
 def test_no_difference_shows_anything_of_a_value(value: str) -> None:
-    for back in (trimmed(value), value[:-1], f"{value}{value}", value[::-1]):
+    for back in (trim(value), value[:-1], f"{value}{value}", value[::-1]):
         assert not set(value) & set(_proof(secret(value=value), back).difference)
 
 

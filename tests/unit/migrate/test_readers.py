@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.verify import Expected, of_services, readers, unmeant
+from infisical_iac.migrate.verify import Expected, of_services, readers, unintended_reads
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.members import Member, Part
 from infisical_iac.workspace.state import Privilege
@@ -33,7 +33,7 @@ def _member(
 
 
 def _told(*members: Member) -> list[str]:
-    return list(unmeant(readers(members, _WANTED, _WORKSPACE, {}), _WORKSPACE))
+    return list(unintended_reads(readers(members, _WANTED, _WORKSPACE, {}), _WORKSPACE))
 
 
 def test_what_a_stranger_reads_is_summed_up_by_folder() -> None:
