@@ -1,4 +1,4 @@
-"""The deploy of a cluster's stack and its certificates: steps of the lead, and of the others."""
+"""Deploy a cluster's stack and its certificates: the steps of the leader and of other nodes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +26,13 @@ Why = Literal["missing", "stale", "ends"]
 
 @dataclass(frozen=True)
 class Lacking:
-    """A file in /etc/infisical that is to be made, or made again.
+    """A file in /etc/infisical that has to be made or renewed.
 
-    `why` is `missing`, `stale` for one that does not fit its key, its authority or its names, or
-    `ends` for one that ends soon; `ends` is when, in seconds since the epoch, 0 if there is none.
+    Attributes:
+        file: its path below /etc/infisical.
+        why: `missing`; `stale` if it does not fit its key, its authority or its names; `ends` if
+            its certificate ends soon.
+        ends: when the certificate ends, in seconds since the epoch; 0 if there is none.
     """
 
     file: str
@@ -38,7 +41,7 @@ class Lacking:
 
 
 class Certificates(Fact[list[Lacking]]):
-    """The certificates that certificates.sh would make."""
+    """Read which certificates certificates.sh would make."""
 
     def command(self) -> str:
         return script("certificates", "check")
@@ -53,17 +56,18 @@ _ROOT = "/etc/infisical"
 
 @telling_operation
 def certificates() -> Commands:
-    """Have the authority of the deployment and a certificate for each service, on the lead.
+    """Make the deployment's certificate authority and a certificate for each service.
 
-    What ends within 60 days is made again, and rolled out with the stack: its Docker secret has
-    another name then. Raises CommandFailed where the authority's key is gone.
+    It runs on the leader. A certificate that ends within 60 days is renewed. The roll-out of the
+    stack brings it to the services, as its Docker secret has another name then. Raises
+    CommandFailed if the authority's key is missing.
     """
     lacking = host.get_fact(Certificates)
     yield from decide_certificates(lacking)
 
 
 def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
-    """Decide which certificates are to be made, by those that are `lacking`."""
+    """Plan to make the certificates in `lacking`."""
     if not lacking:
         yield UpToDate("all certificates are there, and none ends soon")
         return
@@ -78,16 +82,16 @@ def _detail(lacking: Lacking) -> str:
     return "not of its key, its authority or its names" if lacking.why == "stale" else ""
 
 
-# In which phases the data may have changed places.
+# The phases in which the new data may have replaced the old ones.
 _EXCHANGED = ("data", "swapping", "swapped", "backing")
 
 
 @telling_operation
 def unfinished_changes(machine: MachineState) -> Commands:
-    """Forget a restore, change of version, rotation or move that has not ended on a host.
+    """Discard unfinished changes of a former leader: restore, upgrade, rotation, migration.
 
-    What the cluster has been like since is the present lead's: to undo it now would take back
-    what was written meanwhile. Backups and drills of the host wait for it else.
+    Another host has led the cluster since, so to undo them now would discard what was written in
+    the meantime. Until they are discarded, backups and drills of the host wait for them.
     """
     begun = _begun(machine)
     for what, (which, *how) in begun.items():
@@ -106,9 +110,9 @@ def _begun(machine: MachineState) -> dict[str, list[str]]:
 
 
 def decide_unfinished_changes(begun: Mapping[str, Sequence[str]]) -> Commands:
-    """Decide what is to be forgotten, by the words that the host has of what it has `begun`."""
+    """Plan to discard the changes in `begun`: per kind, the words of its state file."""
     if not begun:
-        yield UpToDate("nothing that the host began is under way")
+        yield UpToDate("the host has no unfinished change")
     for what, (which, *_) in begun.items():
         yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
         path = f"/var/lib/infisical-{what}/state"
@@ -117,7 +121,7 @@ def decide_unfinished_changes(begun: Mapping[str, Sequence[str]]) -> Commands:
 
 
 def _describe_data_aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
-    """Return a sentence on the data that had moved aside, which nothing removes."""
+    """Return a sentence on the data that the change had moved aside, which nothing removes."""
     if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
         return []
     database = f"infisical_before_{which.partition('-')[0].lower()}"
@@ -128,7 +132,7 @@ def _describe_data_aside(what: str, which: str, how: Sequence[str], host: str) -
 
 
 def _related_paths(what: str) -> str:
-    """Return what goes with the state: passwords not in their place, or a copy of the data."""
+    """Return what is removed with a state file: spare passwords, or a fetched copy of the data."""
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
     return f"/var/lib/infisical-{what}/fetched"
@@ -136,7 +140,7 @@ def _related_paths(what: str) -> str:
 
 @dataclass(frozen=True)
 class ClusterStackSteps(StackSteps):
-    """The steps of the deploy of the stack, on each node of a cluster."""
+    """The steps that deploy the stack on each node of a cluster."""
 
     def bring_up(self, known: Preflight) -> None:
         prepare(known)
@@ -144,10 +148,10 @@ class ClusterStackSteps(StackSteps):
 
 
 def prepare(known: Preflight) -> None:
-    """Make the keys on the lead and share them; have images and the way in on all nodes.
+    """Make the keys on the leader and share them; bring images and ingress to all nodes.
 
-    The keys are on all nodes before a database is made with them: whichever node is lost then,
-    what it held is not.
+    The keys are on all nodes before a database is created with them, so that no lost node takes
+    the only copy of a key along.
     """
     settings = known.settings
     if known.leads:
@@ -164,7 +168,7 @@ def prepare(known: Preflight) -> None:
 
 
 def roll_out(known: Preflight) -> None:
-    """Bring the cluster's services to what the settings say, once all is prepared for them."""
+    """Roll out the services that the settings describe, after `prepare`."""
     site = of(known)
     stack.node_tasks(site=site, name="Let the tasks on the nodes run in their networks")
     if known.leads:

@@ -1,4 +1,4 @@
-"""Do the work of `destroy` on a cluster."""
+"""Remove Infisical from all nodes of a cluster, for `destroy`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from infisical_iac.stack.destroy import HostRemoval
 
 @dataclass(frozen=True)
 class ClusterRemoval(HostRemoval):
-    """Take Infisical away from all nodes of a cluster; `lead` is a manager that works."""
+    """Remove Infisical from all nodes of a cluster; `lead` is a working manager."""
 
     called: str = "the inventory's"
     kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
@@ -35,7 +35,7 @@ class ClusterRemoval(HostRemoval):
         return with_others(self.lead)
 
     def look(self) -> str:
-        """Return what is there on all nodes, a line each."""
+        """Return what is present on all nodes, one line each."""
         found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
         return "\n".join(filter(None, found))
 
@@ -52,13 +52,13 @@ class ClusterRemoval(HostRemoval):
         return primaries[0].name
 
     def take_away(self, *, volumes: bool) -> None:
-        """Take the stack away, and with `volumes` the data and the Swarm too.
+        """Remove the stack; with `volumes`, remove the data and the Swarm too.
 
-        Without, the Swarm stays: it knows which node has which part of the data, so that the next
-        deploy finds them. Raises CommandFailed.
+        Without `volumes` the Swarm stays: it knows which node has which part of the data, and the
+        next deploy finds them by it. Raises CommandFailed.
         """
         _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
-        # Where an earlier run died as the hosts left, no manager is there to end a container.
+        # If an earlier run died while hosts left the swarm, no manager is left to end containers.
         if _run("remove", doing="remove the services") == "removed":
             self._wait_for_containers_to_end()
         if volumes:
@@ -73,7 +73,7 @@ class ClusterRemoval(HostRemoval):
         _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
 
     def _leave(self) -> None:
-        # All at once, most would wait for a majority that is leaving too.
+        # One by one: all at once, most hosts would wait for a majority that is leaving too.
         for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
             with current(each), _name_host_in_errors(each):
                 swarm.leave()

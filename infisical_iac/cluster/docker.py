@@ -1,4 +1,4 @@
-"""Restart the Docker engine of a cluster's hosts in turn, and bring one back to the swarm."""
+"""Restart the Docker engines of a cluster one by one, and bring a lost engine back."""
 
 from threading import Lock
 
@@ -14,30 +14,30 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 
 _TOGETHER_SECONDS = 180
-# For a node whose engine has started to be one of the swarm's, by itself and after a restart.
+# Seconds for a started engine to rejoin the swarm: by itself, and after a restart.
 _PATIENCE_SECONDS = 30
 _BACK_SECONDS = 120
 _one_at_a_time = Lock()
-# Hosts of this run that did not come back, after which no other one's turn comes.
+# Hosts of this run that did not come back; no other engine is restarted after that.
 _apart: list[str] = []
 
 
 @telling_operation
 def without_live_restore(config: File) -> Commands:
-    """Have an engine that runs with `live-restore` read daemon.json without it.
+    """Reload a Docker engine that still runs with `live-restore`, with a daemon.json without it.
 
-    What runs on a host that was alone goes on running.
+    A reload does not stop the containers of a host that was a single host until now.
     """
-    yield Item("~", "docker.service", "reads daemon.json anew, without live-restore")
+    yield Item("~", "docker.service", "reads daemon.json again, without live-restore")
     yield step(_reload, config)
 
 
 @telling_operation
 def back_in_swarm(cluster: Cluster) -> Commands:
-    """Restart an engine that the swarm takes for down while it runs: nothing comes to it any more.
+    """Restart a running engine that the swarm considers down and sends no tasks to.
 
-    One that has just started gets half a minute to come back by itself. Raises CommandFailed where
-    the swarm does not have the node after a restart either, Refused where another data node is
+    An engine that has just started gets half a minute to come back by itself. Raises CommandFailed
+    if the swarm still misses the node after the restart, and Refused if another data node is
     missing too.
     """
     if not cluster.me.given_up:
@@ -55,7 +55,7 @@ def _bring_back(cluster: Cluster) -> None:
             _wait_until_seen(cluster, member.id, _PATIENCE_SECONDS)
             return
         except CommandFailed as error:
-            # What runs there may be what the others need for their majority.
+            # The other nodes may need what runs there for their majority.
             others = [each for each in cluster.nodes if each.number and each != cluster.me]
             missing = [each.name for each in others if not each.up or each.given_up] or _apart
             if missing:
@@ -76,10 +76,10 @@ def _wait_until_seen(cluster: Cluster, id: str, seconds: int) -> None:
 
 
 def in_turn(verb: str, unit: str) -> None:
-    """Have systemd start or restart the engine of a cluster's host, one host at a time.
+    """Start or restart the engine of a cluster's host through systemd, one host at a time.
 
-    The next one waits until all nodes and services are there again, etcd has as many members as it
-    had, and PostgreSQL as many copies. Raises Refused.
+    The next host waits until all nodes and services are back and etcd has as many members and
+    PostgreSQL as many copies as before. Raises Refused.
     """
     with _one_at_a_time:
         if verb != "restart":
@@ -98,7 +98,7 @@ def in_turn(verb: str, unit: str) -> None:
         except CommandFailed as error:
             _apart.append(host.name)
             raise Refused(
-                f"{host.name} is not in order {_TOGETHER_SECONDS} s after a restart of its "
+                f"{host.name} is not healthy {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "
                 f"service ls` on it ({error})"
             ) from None

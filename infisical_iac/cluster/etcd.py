@@ -1,4 +1,4 @@
-"""Decide how each data node's etcd begins, and replace members that are lost."""
+"""Decide how each data node's etcd starts, and replace lost members."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,27 +17,28 @@ from infisical_iac.core.rendering import script
 
 
 def has_lost_quorum(nodes: Sequence[Node]) -> bool:
-    """Return whether most of etcd has lost its data. What is slow, or waits for the others, has
-    lost nothing.
+    """Return whether a majority of etcd's members has lost its data.
+
+    A member that is slow, or waits for the others, has lost nothing.
     """
     etcd = [node.etcd for node in nodes]
     return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
 
 def can_begin_anew(nodes: Sequence[Node]) -> bool:
-    """Return whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are
-    there.
+    """Return whether etcd has lost its quorum and can be bootstrapped again, empty.
 
-    Nothing is in etcd but what that one writes there again.
+    It can if all data nodes are connected and it is known which PostgreSQL has every write: that
+    one writes again everything that etcd had.
     """
     return has_lost_quorum(nodes) and not explain_undecided(nodes)
 
 
 def explain_undecided(nodes: Sequence[Node]) -> str:
-    """Return why a broken etcd can't begin anew, with what helps; empty if it can.
+    """Return why a broken etcd can't be bootstrapped again, with a remedy; empty if it can.
 
-    Of a data node that is away nothing is known, and what it has would come back; so would that of
-    one which the managers don't reach.
+    An unreachable data node could come back later with other writes, and so could a node that the
+    managers don't reach.
     """
     data = [node for node in nodes if node.number]
     looks = {node.name: node.seen for node in data if node.seen}
@@ -45,7 +46,7 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
         return f"{_join_names(away)} can't be reached: bring it back, and run again"
     if down := [node.name for node in data if node.given_up]:
         restart = "`systemctl restart docker` there, and run again"
-        return f"the swarm takes {_join_names(down)} for down: {restart}"
+        return f"the swarm considers {_join_names(down)} down: {restart}"
     if empty := [name for name, look in looks.items() if not look.data]:
         return (
             f"{_join_names(empty)} has no data of PostgreSQL or copies them: run again in a minute"
@@ -55,16 +56,17 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
         return f"{primaries} are both primaries: run again in a minute"
     unread = [name for name, look in looks.items() if look.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        told = f"it can't be told what the PostgreSQL of {_join_names(unread)} has written"
+        told = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
         return f"{told}: run again in a minute"
     return ""
 
 
 def furthest(nodes: Sequence[Node]) -> int:
-    """The number of the one whose PostgreSQL has every write that was acknowledged, where none is
-    the primary: the one that has written most; 0 if one is.
+    """Return the number of the node whose PostgreSQL has every acknowledged write; 0 if there is
+    a primary.
 
-    A new timeline begins with a new primary, which had all of the one before it.
+    It is the node with the latest timeline and position. A new timeline begins with a new primary,
+    which had all writes of the one before it.
     """
     wal = {node.number: node.seen.wal for node in nodes if node.number and node.seen}
     return 0 if _primaries(nodes) else max(wal, key=lambda number: wal[number], default=0)
@@ -75,8 +77,11 @@ def _primaries(nodes: Sequence[Node]) -> int:
 
 
 def assign_beginnings(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
-    """The nodes, each with how its etcd begins: all of it `anew`, or one that most go on without
-    as a new member."""
+    """Return the nodes, each with how its etcd starts.
+
+    With `anew`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as a
+    new one, if a majority of the members is healthy.
+    """
     if anew:
         return tuple(replace(node, joined="new") if node.number else node for node in nodes)
     if sum(node.etcd == "well" for node in nodes) * 2 < DATA_NODES:
@@ -87,9 +92,10 @@ def assign_beginnings(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
 
 
 def members_to_replace(nodes: Iterable[Node]) -> dict[int, str]:
-    """The numbers whose etcd needs a new member, each with its node's name.
+    """Return the numbers of the etcd members to replace, each with the name of its node.
 
-    A host takes the number over from one that is lost, or its etcd has lost its data.
+    A member is replaced when a host takes over the number of a lost one, or when it has lost its
+    data.
     """
     return {
         node.number: node.name
@@ -105,11 +111,12 @@ def _join_names(names: Iterable[str]) -> str:
 
 @telling_operation
 def member_replacement(cluster: Cluster) -> Commands:
-    """Make room in etcd for a data node that takes the place of a lost one, before it starts.
+    """Replace the etcd members of lost data nodes, before the new nodes start.
 
-    What that node has of an earlier etcd goes: a host that was taken out and comes back, or lost
-    its number, has the data of a member that is one no more, with which none starts. So does that
-    of a node whose etcd lost its data. An etcd without a quorum takes no member, see `end_lost`.
+    A new node's own etcd data are removed first: a host that was taken out and comes back, or that
+    lost its number, has the data of a former member, with which etcd does not start. The same is
+    done for a node whose etcd lost its data. An etcd without a quorum accepts no member, see
+    `end_lost`.
     """
     replaced = members_to_replace(cluster.nodes)
     if not replaced:
@@ -120,11 +127,11 @@ def member_replacement(cluster: Cluster) -> Commands:
 
 
 def end_lost(cluster: Cluster) -> None:
-    """Take away what is left of an etcd that has lost its quorum, to be rolled out anew at once.
+    """Remove an etcd that has lost its quorum, so that the caller can roll out a new one at once.
 
-    Where no PostgreSQL is the primary, those go too that may lack writes, and their data stay: any
-    of them could become it in an etcd that knows nothing. The hosts are looked at again before, and
-    an etcd that is well by now is left as it is. Raises Refused if something else has changed.
+    Without a primary, every PostgreSQL that may lack writes is stopped too, with its data kept: in
+    an empty etcd any of them could become the primary. The hosts are observed again first, and an
+    etcd that is healthy by then is left alone. Raises Refused if anything else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_read_state(node.name)) for node in data]
@@ -132,14 +139,17 @@ def end_lost(cluster: Cluster) -> None:
         return
     if not can_begin_anew(now) or furthest(now) != cluster.first:
         raise Refused(
-            "what the hosts tell of etcd and PostgreSQL has changed since the run began, and "
+            "the state of etcd and PostgreSQL has changed since the run began, and "
             "nothing was taken away: run again"
         )
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
     for node in data:
         with connection.on(node.name):
-            run(script("etcd", "abandon"), doing=f"note that the etcd of {node.name} begins anew")
+            run(
+                script("etcd", "abandon"),
+                doing=f"note that the etcd of {node.name} is bootstrapped again",
+            )
     run(script("etcd", "stop", *ended), doing="end what is left of etcd")
     for node in others:
         with connection.on(node.name):

@@ -1,4 +1,4 @@
-"""The classes that answer for a cluster instead of a single host; `core.topology` loads them."""
+"""Map each class for a single host to the one for a cluster; `core.topology` loads them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Observe all hosts of the inventory together, and form the cluster that they are."""
+"""Observe all hosts of the inventory, and derive the cluster that they form."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from infisical_iac.core.errors import Refused
 
 
 def is_gone(member: SwarmMember, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
-    """Return whether a member won't come back: its host is in no inventory, or was made anew."""
+    """Return whether a member won't come back: its host is in no inventory, or was re-created."""
     if not member.down or any(_is(member, name, look) for name, look in looks.items()):
         return False
     return member.host not in inventory or member.host in looks
@@ -30,8 +30,8 @@ def is_gone(member: SwarmMember, inventory: Sequence[str], looks: Mapping[str, S
 def _is(member: SwarmMember, name: str, look: SwarmState) -> bool:
     if look.id:
         return member.id == look.id
-    # An engine that is locked or does not answer says no id; one that has left, or whose
-    # certificate has ended, is another member.
+    # An engine that is locked or does not answer reports no id. One that has left the swarm, or
+    # whose certificate has expired, is another member.
     return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
 
 
@@ -41,7 +41,8 @@ def match_members(
     addresses: Mapping[str, str],
     members: Sequence[SwarmMember],
 ) -> Iterable[Node]:
-    """Each connected host as the member that it is, if any, and the members that are no such host.
+    """Yield a node for each connected host, with its member if it has one, then one for each
+    member that is no connected host.
 
     Raises Refused.
     """
@@ -69,15 +70,15 @@ def match_members(
 
 
 def absent_node(member: SwarmMember) -> Node:
-    """Return a node of which no more is known than what the swarm has of it."""
+    """Return a node of which nothing is known but its member in the swarm."""
     name = member.host or member.hostname
     return Node(name, member.address, member.number, member.manager, member.joined, None, member)
 
 
 def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable[SwarmMember]:
-    """Those that won't come back, and whose number no other has yet: their place is kept.
+    """Yield the members that won't come back and whose number is still free: it stays theirs.
 
-    Without it, the stack would be one for fewer data nodes, and then one for three again.
+    Otherwise the stack would be rolled out for fewer data nodes first, and for three again later.
     """
     taken, names = {node.number for node in nodes}, {node.name for node in nodes}
     for each in gone:
@@ -86,8 +87,11 @@ def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable
 
 
 def assign_numbers(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
-    """The nodes with a number for as many as keep data, those first; `joins` whether the etcd of
-    one that gets it now joins that of others."""
+    """Return the nodes, with free numbers given to connected nodes; data nodes come first.
+
+    Args:
+        joins: whether the etcd of a node that gets a number joins an existing one.
+    """
     free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
     done = []
     for each in nodes:
@@ -99,7 +103,7 @@ def assign_numbers(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
 
 
 def sort_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """The data nodes by their numbers, then the others by name."""
+    """Return the data nodes by number, then the other nodes by name."""
     return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
 
 
@@ -109,13 +113,13 @@ _RUNBOOK = "docs/operate/cluster/runbooks.md"
 def _refusals(
     inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
 ) -> Iterator[str]:
-    """Yield why hosts can't be one cluster, or can't be at the moment.
+    """Yield the reasons why the hosts can't form a cluster, or can't at the moment.
 
     Args:
         inventory: the names of its hosts.
-        names: which of them are connected.
-        looks: what those are like.
-        lead: which of them would lead.
+        names: the connected ones of them.
+        looks: the observed states of those.
+        lead: the one of them that would lead.
     """
     leads = looks[lead]
     if len(inventory) < DATA_NODES:
@@ -128,14 +132,13 @@ def _refusals(
     if wrong := [name for name in names if looks[name].early]:
         yield (
             f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
-            "knows the host is not valid yet there: set the clock (`timedatectl` tells it), start "
-            "Docker anew (`systemctl restart docker`), and run again"
+            "knows the host is not valid yet there: set the clock (`timedatectl` shows it), "
+            "restart Docker (`systemctl restart docker`), and run again"
         )
     if newer := model.newer(names, looks, lead):
         yield (
             f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
-            "wait for: run again in a minute, or start Docker anew there (`systemctl restart "
-            "docker`)"
+            "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)"
         )
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
@@ -155,7 +158,7 @@ def _refusals(
     if with_data and not (marks and leads.stack):
         yield (
             f"{' and '.join(with_data)} would come into a new swarm of {lead} with PostgreSQL's "
-            "data, and nothing says whose are the newest: keep those of the host that leads, and "
+            "data, and nothing shows which are the newest: keep those of the leader, and "
             f"remove the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
         )
     for name in names:
@@ -171,7 +174,7 @@ def _refusals(
                 "it leave that one first (`docker swarm leave --force`, and remove "
                 "/etc/infisical/swarm)"
             )
-        # A host that once was one of them has an older state, not another one, or half of both.
+        # A host that was once part of the cluster has an older state of it, never another's.
         own = not look.serial and look.mark in ("", "new")
         if look.key and look.key != leads.key and own:
             yield (
@@ -187,13 +190,13 @@ def cluster(
     addresses: Mapping[str, str],
     me: str,
 ) -> Cluster:
-    """Return what the hosts of an inventory are together.
+    """Return the cluster that the hosts of an inventory form.
 
     Args:
         inventory: the names of its hosts, in their order.
-        looks: what each host that is connected is like.
+        looks: the observed state of each connected host.
         addresses: `cluster_address` by name, for hosts where it is set.
-        me: the name of the host that this is told to.
+        me: the name of the current host.
 
     Raises Refused.
     """
@@ -204,7 +207,7 @@ def cluster(
         raise Refused(reason)
     gone = tuple(each for each in members if is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
-    # Not the stack of a cluster before this one.
+    # A host may still have the stack of an earlier cluster.
     ours = [
         each for each in looks.values() if not looks[lead].control or each.mark == looks[lead].mark
     ]
@@ -221,8 +224,8 @@ def cluster(
     for each in nodes:
         if each is not by_name[each.name]:
             raise Refused(
-                f"{each.name} was made anew, and the swarm still waits for the host that had its "
-                "name: run again in a minute, when it has given that one up"
+                f"{each.name} was re-created, and the swarm still waits for the host that had its "
+                "name: run again in a minute, when the swarm has given that one up"
             )
     return Cluster(
         nodes=nodes,
@@ -260,16 +263,16 @@ def _notes(
             )
 
 
-# For hosts that boot together, and a swarm that elects a leader.
+# Seconds for hosts that boot at the same time, and for a swarm that elects a leader.
 _SETTLING_SECONDS = 60
 _reading = Lock()
 _looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
 
 def observe() -> Cluster:
-    """The cluster, told to the current host; all its hosts are looked at once a run, together.
+    """Return the cluster, as seen from the current host.
 
-    Raises Refused.
+    All hosts are observed in parallel, once a run. Raises Refused.
     """
     state = host.state
     with _reading:
@@ -282,7 +285,7 @@ def observe() -> Cluster:
 
 
 def _read_when_converged(state: State) -> dict[str, SwarmState]:
-    """The looks, once managers that have just started have found together, or had time for it."""
+    """Return the observed states, once managers that just started have met or had time to."""
     end = monotonic() + _SETTLING_SECONDS
     while is_settling(looks := _read(state)) and monotonic() < end:
         sleep(2)
@@ -290,7 +293,7 @@ def _read_when_converged(state: State) -> dict[str, SwarmState]:
 
 
 def forget() -> None:
-    """Let the next `observe` look at the hosts anew."""
+    """Let the next `observe` observe the hosts again."""
     _looks.pop(host.state, None)
 
 
@@ -307,5 +310,5 @@ def _look(state: State, of: Host) -> SwarmState:
 
 
 def observe_again() -> Mapping[str, SwarmState]:
-    """Return what each connected host is like, read once more."""
+    """Observe all connected hosts again, and return their states."""
     return _read(host.state)

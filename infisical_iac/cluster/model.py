@@ -1,4 +1,4 @@
-"""Tell the nodes of a cluster apart: its data nodes, its managers and the one that leads. Pure."""
+"""Model a cluster: its data nodes, its managers and its leader. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,22 +9,23 @@ from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.condition import ConditionState, Running
 
-# Where overlay networks may be; Swarm's own choice, 10.0.0.0/8, is where hosts' networks are.
+# Address ranges for overlay networks. Swarm's default, 10.0.0.0/8, collides with hosts' networks.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node as it is to be; `seen` is what it is like, None of one that isn't connected.
+    """A node as desired, with its observed state.
 
     Attributes:
-        name: the inventory's for it, or its own if it is in no inventory.
+        name: its name in the inventory, or its own if it is in no inventory.
         address: where the other nodes reach it.
-        number: from 1 to 3 of a data node, 0 of one that keeps no data.
-        manager: whether it has a vote, as each data node.
-        joined: `existing` where its etcd joins a consensus that is there, `new` where it begins
-            one, empty without a number.
-        member: what the swarm has of it, None before it has joined.
+        number: 1 to 3 for a data node, 0 for a node without data.
+        manager: whether it has a vote in the swarm, as every data node has.
+        joined: `existing` if its etcd joins an existing one, `new` if it bootstraps one, empty
+            without a number.
+        seen: its observed state, None if it isn't connected.
+        member: its entry in the swarm, None before it has joined.
     """
 
     name: str
@@ -42,18 +43,18 @@ class Node:
 
     @property
     def given_up(self) -> bool:
-        """Return whether the swarm takes it for down, though its engine runs and is in there."""
+        """Return whether the swarm considers it down though its engine runs and is a member."""
         there = self.seen is not None and self.seen.state == "active"
         return there and self.member is not None and self.member.down
 
     @property
     def etcd(self) -> str:
-        """Return how the etcd of a data node is, as SwarmState says it."""
+        """Return the state of a data node's etcd, as in SwarmState."""
         return self.seen.etcd if self.seen and self.number else ""
 
     @property
     def lacks(self) -> str:
-        """Return what its kernel can't; of one that is away, as it was."""
+        """Return what its kernel lacks; for an unreachable node, as last recorded."""
         if self.seen:
             return self.seen.lacks
         return self.member.lacks if self.member else ""
@@ -61,21 +62,24 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes of a cluster, data nodes by their numbers first, and what all must know.
+    """A cluster, as seen from one of its hosts.
 
     Attributes:
-        me: the node that this is told to; `lead` the one that does what is done once.
-        ipvs: whether the kernels of all can balance; `esp` whether all can encrypt an overlay.
-        pool: where its overlay networks are, in CIDR notation.
-        begun: whether it has had a stack, so that its databases are there.
-        anew: whether etcd, which has lost its quorum, begins anew, empty.
-        first: then, the number of the one whose PostgreSQL has to be the primary, and starts before
-            the others; 0 where one is the primary.
-        generation: how often it has begun anew, with this time. Patroni takes an etcd that says
-            that it is the same as before, and knows less, for one that lags behind.
-        gone: members that are down, and whose host is no longer in the inventory or is a new one;
-            a data node only once another one has its number.
-        notes: sentences on what is not as it should be, and is not this run's to mend.
+        nodes: all nodes, data nodes first by number.
+        me: the current host's node.
+        lead: the leader, which does what is done only once for the cluster.
+        ipvs: whether all kernels can balance connections.
+        esp: whether all kernels can encrypt an overlay network.
+        pool: the range of its overlay networks, in CIDR notation.
+        begun: whether it has had a stack, so that databases exist.
+        anew: whether etcd has lost its quorum and is bootstrapped again, empty.
+        first: with `anew`, the number of the node whose PostgreSQL has to become the primary and
+            starts first; 0 if there is a primary.
+        generation: how often etcd was bootstrapped again, this time included. Patroni would take
+            an etcd with the old name that knows less for a member that lags behind.
+        gone: members that are down and whose host has left the inventory or was re-created; a data
+            node only once another node has its number.
+        notes: sentences on problems that this run does not repair.
     """
 
     nodes: tuple[Node, ...]
@@ -93,44 +97,44 @@ class Cluster:
 
     @property
     def leads(self) -> bool:
-        """Return whether this is told to the lead."""
+        """Return whether the current host is the leader."""
         return self.me.name == self.lead.name
 
     @property
     def connected_nodes(self) -> tuple[Node, ...]:
-        """The nodes that this run works on."""
+        """Return the nodes that this run is connected to."""
         return tuple(node for node in self.nodes if node.up)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers of the data nodes; all there can be, once there are databases."""
+        """Return the numbers of the data nodes; all possible ones once databases exist."""
         if self.begun:
             return tuple(range(1, DATA_NODES + 1))
         return tuple(node.number for node in self.nodes if node.number)
 
     @property
     def existing(self) -> frozenset[int]:
-        """The numbers of those whose etcd joins what is there."""
+        """Return the numbers of the nodes whose etcd joins an existing one."""
         return frozenset(node.number for node in self.nodes if node.joined == "existing")
 
     @property
     def holders(self) -> frozenset[int]:
-        """The numbers of those that have PostgreSQL's data."""
+        """Return the numbers of the nodes that have PostgreSQL's data."""
         return frozenset(node.number for node in self.nodes if node.seen and node.seen.data)
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """The addresses of all nodes, in a steady order."""
+        """Return the addresses of all nodes, sorted."""
         return tuple(sorted({node.address for node in self.nodes}))
 
     @property
     def turn(self) -> int:
-        """Return which one this is, from 0, where the nodes take turns."""
+        """Return the current host's position, from 0, where the nodes take turns."""
         return [node.name for node in self.nodes].index(self.me.name)
 
 
 def free_pool(addresses: Iterable[str]) -> str:
-    """Where overlay networks may be, in CIDR notation: none of the nodes is in there."""
+    """Return a range for overlay networks, in CIDR notation, with no node's address in it."""
     taken = [ip_address(each) for each in addresses]
     return next(
         (pool for pool in POOLS if not any(each in ip_network(pool) for each in taken)), POOLS[0]
@@ -155,7 +159,7 @@ class ManagedNode:
 
     @property
     def trouble(self) -> str:
-        """Return what is wrong with it, in a word; empty if nothing is."""
+        """Return what is wrong with the node, in a word; empty if nothing is."""
         if self.status != "ready":
             return self.status
         if self.availability != "active":
@@ -175,23 +179,24 @@ class Copy:
 
 @dataclass(frozen=True)
 class NodeState:
-    """Hold what one node says; the default is that of one which says nothing.
+    """The observed state of one node, for the status; the defaults are for a silent node.
 
     Attributes:
-        condition: what any host says.
+        condition: the health of the host, as for a single host.
         log: its audit log.
         members: all nodes, if it is a manager.
-        tasks: the containers that run on it, by what they do, such as `postgres`.
+        tasks: the containers that run on it, by role, such as `postgres`.
         copies: the standbys, if its PostgreSQL is the primary.
-        postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
-            is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
-            name of the master.
-        tls: the level of the service that is the least far on its way to TLS, None where the node
-            is no manager or there is no stack.
+        postgres: `primary`, `standby` or `silent`; empty if none runs here.
+        etcd: `healthy` or another state; empty if none runs here.
+        redis: `master` or `slave`; empty if none runs here.
+        sentinel: the master that its sentinel names; empty if none runs here.
+        tls: the lowest TLS level of all services; None if the node is no manager or there is no
+            stack.
         leaf_ends: when the first certificate within the cluster ends, in seconds since the epoch;
-            None where the node has none.
-        overlay: `encrypted` or `plain`, as the network is made that requests take to Infisical;
-            empty where the node knows of none.
+            None if the node has none.
+        overlay: `encrypted` or `plain`, for the network that carries requests to Infisical; empty
+            if the node does not know it.
     """
 
     condition: ConditionState = field(default_factory=ConditionState)
@@ -212,11 +217,14 @@ Nodes = Mapping[str, NodeState]
 
 
 def choose_lead(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
-    """The working manager with the newest state; of equals the one that led, then the first."""
+    """Return the working manager with the newest state.
+
+    Among equals, the last leader wins, then the first by inventory.
+    """
 
     def rank(name: str) -> tuple[bool, bool, int, bool, bool]:
         look = looks[name]
-        # What a host that was alone has would otherwise be lost to one that has nothing.
+        # Otherwise a former single host could lose its keys to a host that has none.
         keeps = bool(look.key)
         return (
             look.control,
@@ -230,11 +238,14 @@ def choose_lead(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
 
 
 def is_settling(looks: Mapping[str, SwarmState]) -> bool:
-    """Return whether managers are about to find together, so that in a moment more will be known.
+    """Return whether managers are about to meet, so that observing again soon shows more.
 
-    That is so where most of those that there must be can be reached, and the one that would lead
-    has no majority behind it, an older state than one that is not with them yet, or takes the lead
-    from one that has just lost sight of them: what that one began would be forgotten.
+    That is so if a majority of the managers can be reached and the would-be leader
+
+    * has no majority behind it, or
+    * has an older state than a manager that is still looking for the others, or
+    * would replace a leader that has only just lost contact, whose unfinished work would be
+      discarded.
     """
     known = [name for name, look in looks.items() if look.mark not in ("", "new")]
     if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
@@ -249,7 +260,7 @@ def is_settling(looks: Mapping[str, SwarmState]) -> bool:
 
 
 def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:
-    """Managers of the lead's swarm with a newer state, which look for the others."""
+    """Return the managers with a newer state than the leader that still look for its swarm."""
     managers = {each.id for each in looks[lead].members if each.manager}
     return [
         name
@@ -261,5 +272,5 @@ def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> l
 
 
 def _looking(look: SwarmState) -> bool:
-    """Return whether an engine is in a swarm, and may find its managers by itself."""
+    """Return whether an engine is in a swarm and still looks for its managers."""
     return look.state in ("active", "pending") and look.serial > 0 and not look.control

@@ -16,13 +16,13 @@ from infisical_iac.core.item import Item
 
 @dataclass(frozen=True)
 class PatroniState:
-    """Hold what Patroni's REST API tells, `/config` and `/cluster`.
+    """The answers of Patroni's REST API to `/config` and `/cluster`.
 
     Attributes:
-        configuration: the dynamic configuration, which all members share; None where it can't be
-            told, for none runs here or there is no consensus.
-        waiting: the names of the members whose PostgreSQL has to be restarted to take a parameter
-            that was changed, the primary's last.
+        configuration: the dynamic configuration, which all members share; None if no Patroni runs
+            here or etcd has no quorum.
+        waiting: the names of the members that need a restart of PostgreSQL for a changed
+            parameter, the primary last.
     """
 
     configuration: Mapping[str, Any] | None = None
@@ -30,7 +30,7 @@ class PatroniState:
 
 
 def parse(lines: Sequence[str]) -> PatroniState:
-    """Of the lines `patroni <JSON>`; others are passed over."""
+    """Parse the lines `patroni <JSON>`; other lines are ignored."""
     told = [json.loads(line.partition(" ")[2]) for line in lines if line.startswith("patroni {")]
     members = [each for answer in told for each in answer.get("members", ())]
     waiting = [each for each in members if each.get("pending_restart")]
@@ -45,16 +45,16 @@ Configuration = Mapping[str, Any]
 
 
 def parse_configuration(patroni_yml: str) -> Configuration:
-    """Return what a patroni.yml with that text says of it; nothing of an empty one."""
+    """Return the dynamic configuration in the text of a patroni.yml; empty for an empty text."""
     whole = yaml.safe_load(patroni_yml) or {}
     found: Configuration = whole.get("bootstrap", {}).get("dcs", {})
     return found
 
 
 def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
-    """Each difference, and each PostgreSQL that runs without what it was told last.
+    """Yield each difference, and each PostgreSQL that still waits for a restart.
 
-    None where no Patroni answers, which is not told here.
+    Yields nothing if no Patroni answers; the plan reports that elsewhere.
     """
     if found.configuration is None:
         return
@@ -66,7 +66,7 @@ def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
 
 
 def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
-    """Return what to send to Patroni, which merges it into what is there; empty for nothing."""
+    """Return the change to send to Patroni, which merges it; empty if nothing differs."""
     made: dict[str, Any] = {}
     for key, _, value in _differing(found.configuration or {}, wanted):
         *folders, last = key.split(".")
@@ -80,7 +80,7 @@ def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
 def _differing(
     there: Any, wanted: Configuration, prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each key that differs, with what is there and what is wanted."""
+    """Yield each key that differs, with its actual and its desired value."""
     for name, value in wanted.items():
         seen = there.get(name) if isinstance(there, Mapping) else None
         if isinstance(value, Mapping):

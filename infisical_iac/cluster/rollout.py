@@ -1,4 +1,4 @@
-"""The roll-out of a cluster's stack by its lead, part by part, and back where one fails."""
+"""Roll out a cluster's stack part by part, from the leader, and detect Swarm's rollbacks."""
 
 import json
 import shlex
@@ -34,31 +34,31 @@ _LOOP_WAIT = 10
 
 
 def merge_configuration(found: PatroniState, wanted: Configuration) -> int:
-    """Send to Patroni what differs.
+    """Send the differences to Patroni.
 
-    Returns the seconds after which each member knows whether its PostgreSQL has to be restarted
-    for it, 0 where none has to be. Raises CommandFailed.
+    Returns the seconds until each member knows whether its PostgreSQL needs a restart for them; 0
+    if none can need one. Raises CommandFailed.
     """
     changes = patroni_config.patch(found, wanted)
     if changes:
         _do("configure", json.dumps(changes), doing="change Patroni's configuration")
     if "postgresql" not in changes:
         return 0
-    # Each member looks once in so many seconds, by the old configuration or the new one.
+    # Each member reads the configuration every `loop_wait` seconds, the old value or the new one.
     waits = [each.get("loop_wait") for each in (found.configuration or {}, wanted)]
     return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
 def restart_waiting(seconds: int, again: Sequence[str]) -> None:
-    """Restart each PostgreSQL that takes a parameter only then, one after the other.
+    """Restart each PostgreSQL that waits for a restart, one after the other.
 
-    The primary is the last, and stays the primary: nothing is written for the seconds that it is
-    away. Raises CommandFailed.
+    The primary is the last and stays the primary: nothing can be written for the seconds of its
+    restart. Raises CommandFailed.
 
     Args:
-        seconds: after which it is known which ones those are.
-        again: the arguments with which the script `cluster-stack` waits, after each restart, for
-            all who keep data.
+        seconds: how long to wait until the members know that they need a restart.
+        again: the arguments with which the script `cluster-stack` waits for all data services
+            after each restart.
     """
     sleep(seconds)
     for _ in range(_ROUNDS):
@@ -71,7 +71,7 @@ def _do(*step: str, doing: str, stdin: str | None = None) -> str:
     return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
 
 
-# Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
+# A node that led a rotation of its own and died needs these files to end it: they stay there.
 _FORGET = """\
 test -e /var/lib/infisical-rotation/state ||
     test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
@@ -80,9 +80,9 @@ _HASH = "sha256sum </etc/infisical/keys/postgres_password"
 
 
 def reopen_database(cluster: Cluster) -> None:
-    """Have the database let Infisical in by the key in its place, which is the current host's.
+    """Make the database accept the password in the current host's key file.
 
-    Once it does, no connected node that has that one keeps the password before or after it. Raises
+    Then every connected node with that password removes the one before or after it. Raises
     CommandFailed.
     """
     if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
@@ -95,24 +95,24 @@ def reopen_database(cluster: Cluster) -> None:
 
 
 CONFIGS = "/etc/infisical/stack"
-# Seconds that twelve checks which are answered by nobody take, and Swarm to act on it.
+# Seconds for twelve unanswered health checks, and for Swarm to act on them.
 _TOLERATED = 360
-# Seconds for which a data node that was restarted may be away from the others.
+# Seconds that a restarted data node may need to rejoin the others.
 _AGAIN_SECONDS = "180"
-# Of three members of etcd and as many of PostgreSQL: without them nothing is decided or written.
+# A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
 _MOST = ("2", "2")
 
 
 def roll_out(site: ClusterSite) -> None:
-    """Bring the whole stack to what `site` says. Raises CheckFailed.
+    """Roll out the whole stack as `site` describes it. Raises CheckFailed.
 
-    A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
+    A cluster without TLS gets it in several complete roll-outs, one for each level.
     """
     reopen_database(site.cluster)
     found = fresh(site)
     comes_to_tls = stack_plan.tls_level(found) < Level.REQUIRED
     for level in stack_plan.levels_ahead(found):
-        # An etcd that begins anew does so by the addresses of the level.
+        # An etcd that is bootstrapped again has the addresses of the level already.
         if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
             run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
         _roll_out(replace(site, tls=level))
@@ -136,20 +136,20 @@ def _roll_out(site: ClusterSite) -> None:
     stages = stack_plan.stages(before, to_be, first | together)
     well = _do("data", doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
-    # First, for it decides whether what is acknowledged meanwhile is kept.
+    # First, as it decides whether writes that are acknowledged during the roll-out are kept.
     seconds = merge_configuration(before.patroni, to_be.patroni())
     if together := together - first:
         roll_out_part(to_be.text, together, timeout, before.nodes)
     for names in stages:
         asked = roll_out_part(to_be.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
-        # As many as before, for what is rolled out may be what mends the others.
+        # As many as before: members that were unhealthy before may need this roll-out to recover.
         _do(*again, doing="see the data node back before the next one changes")
     asked = hashes(_do("up", doing="roll the services out"))
     _await(timeout)
     wait_for_majority()
     after = _refuse_rollback(site, asked, old)
-    # Where it could not be seen before.
+    # Again, as Patroni may not have answered before.
     seconds = max(seconds, merge_configuration(after.patroni, to_be.patroni()))
     if seconds or after.patroni.waiting:
         restart_waiting(seconds, again)
@@ -160,16 +160,16 @@ def _roll_out(site: ClusterSite) -> None:
 
 
 def start_databases(site: ClusterSite) -> None:
-    """Roll out the databases alone. Raises CheckFailed."""
+    """Roll out only the databases. Raises CheckFailed."""
     _, to_be = _prepare(site)
     names = stack_plan.databases(to_be.text)
     roll_out_part(to_be.text, names, site.settings.stack.start_timeout)
 
 
 def render_clients(site: ClusterSite) -> str:
-    """Return what stack.yaml says of the services that ask the databases.
+    """Return the part of stack.yaml with the services that use the databases.
 
-    The lead has what they start with then. Raises CheckFailed.
+    Their secrets and configs are on the leader afterwards. Raises CheckFailed.
     """
     _, to_be = _prepare(site)
     return stack_plan.select_services(
@@ -178,9 +178,9 @@ def render_clients(site: ClusterSite) -> str:
 
 
 def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
-    """Have secrets and configurations on the host; what is there, and what is to be."""
+    """Create secrets and configs on the host; return the actual and the desired stack."""
     _do("secrets", keys_of(SECRETS), doing="make the stack's secrets")
-    # Earlier steps brought images, keys and nodes.
+    # Read again: earlier steps may have added images, keys and nodes.
     before = fresh(site)
     if not before.manager:
         raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
@@ -193,10 +193,15 @@ def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
 def roll_out_part(
     text: str, names: AbstractSet[str], timeout: int, nodes: Sequence[bool] = ()
 ) -> dict[str, str]:
-    """Roll out the services `names` of stack.yaml with `text`, and await them.
+    """Roll out some services of a stack.yaml, and wait until they are healthy.
 
-    Returns the hash of each service as it was asked for. Raises CheckFailed. The `nodes` are those
-    of `select_services`.
+    Args:
+        text: of stack.yaml.
+        names: the services to roll out.
+        timeout: the most seconds to wait.
+        nodes: as for `select_services`.
+
+    Returns the hash of each service as requested. Raises CheckFailed.
     """
     part = stack_plan.select_services(text, names, nodes)
     asked = hashes(_do("part", doing="roll a part of the services out", stdin=part))
@@ -205,13 +210,16 @@ def roll_out_part(
 
 
 def wait_for_majority() -> None:
-    """Wait until most of those who keep data are well. Raises CommandFailed."""
-    _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data well")
+    """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
+    _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data services healthy")
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
-    """The seconds that a roll-out may take: replicas start one by one, and one that is not
-    healthy is let go on for a while before Swarm gives it up and goes back."""
+    """Return the seconds that a roll-out may take.
+
+    Replicas start one by one, and Swarm tolerates an unhealthy one for a while before it rolls
+    back.
+    """
     return (settings.stack.start_timeout + _TOLERATED) * (
         1 if first else 1 + settings.cluster.infisical_replicas
     )
@@ -233,8 +241,9 @@ def _try_again(found: ClusterStackState) -> None:
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
-    """Return what is there now. Raise CheckFailed where Swarm went back to what ran before, which
-    stack.yaml says again then.
+    """Return the actual stack; raise CheckFailed if Swarm rolled a service back.
+
+    Then stack.yaml has its `old` text again.
     """
     found = fresh(site)
     back = stack_plan.find_rolled_back(found, asked)

@@ -1,4 +1,4 @@
-"""A key of a cluster replaced by a new one, which its other nodes have too."""
+"""Rotate a key of a cluster, on all its data nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ from infisical_iac.core.rendering import script
 
 @dataclass(frozen=True)
 class ClusterKeyHolders(KeyHolders):
-    """The other data nodes of a cluster, by its lead; replicas are made anew one by one."""
+    """The other data nodes of a cluster, as its leader sees them.
+
+    Replicas are re-created one by one.
+    """
 
     site: ClusterSite
 
@@ -40,14 +43,14 @@ class ClusterKeyHolders(KeyHolders):
                 f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
                 "opens: bring it back first; nothing was changed"
             )
-        # One without any has the password too, before the old one is put out where all save.
+        # A node without repositories gets the password too, before shared targets drop the old one.
         return {each.name: directories for each in others if each.up}
 
     def admit(self, key: Key, *, all_of_them: bool = True) -> None:
-        """Have Redis on all data nodes take the passwords that the lead has.
+        """Make Redis on all data nodes accept the leader's passwords.
 
-        One that runs and does not answer takes them from its next start on, which is told; where
-        `all_of_them` are needed, CommandFailed is raised.
+        A Redis that does not answer accepts them from its next start on, which is logged. With
+        `all_of_them` it raises CommandFailed instead.
         """
         if key.name == "redis":
             doing = "let both passwords of Redis in"
@@ -58,7 +61,7 @@ class ClusterKeyHolders(KeyHolders):
         shared_state.spread(self.site.cluster)
 
     def share(self) -> None:
-        """With a serial, by which no node that was away leads with the old one."""
+        """Share the key under a new serial, so that no node with the old key can lead."""
         shared_state.spread(membership.observe())
 
     def use(self) -> None:
@@ -68,7 +71,7 @@ class ClusterKeyHolders(KeyHolders):
         if key.name == "database":
             forget(self._others(), key)
         if key.name == "redis":
-            # From the next start on at least.
+            # A Redis that does not answer drops it at its next start.
             doing = "put the other password of Redis out"
             _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
 
@@ -82,7 +85,7 @@ class ClusterKeyHolders(KeyHolders):
 
 
 def _hashes() -> list[str]:
-    """Return the lead's, of what is in its place first; a hash is no secret."""
+    """Return the hashes of the leader's passwords, the current one first; a hash is no secret."""
     return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
 
 

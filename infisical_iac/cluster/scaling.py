@@ -40,17 +40,17 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def end_swarm(stamp: str) -> list[str]:
-    """Remove the cluster's services, and let its hosts leave the swarm, the current one at last.
+    """Remove the cluster's services, and let its hosts leave the swarm, the current one last.
 
-    The others forget keys and records then, which the current one has. What a run that died has
-    left of it is done to its end. Raises CommandFailed.
+    The other hosts then delete their keys and records, which the current one has. It can be
+    repeated after an interruption. Raises CommandFailed.
 
     Args:
-        stamp: what the volumes that are kept are named after; empty to keep none.
+        stamp: the suffix for the names of kept volumes; empty to keep none.
 
-    Returns a sentence on each that is kept.
+    Returns a sentence on each kept volume.
     """
-    # Whichever is the current one in between.
+    # The loop below makes other hosts the current one.
     keeper = host.name
     hosts = sorted(with_others(host), key=lambda each: each.name == keeper)
     _step("services", doing="remove the cluster's services")
@@ -83,7 +83,13 @@ Direction = Literal["out", "in"]
 
 @dataclass(frozen=True)
 class UnfinishedMove:
-    """A move that has not ended: when it began, where to, and how far it came."""
+    """A migration that has not ended.
+
+    Attributes:
+        stamp: when it began.
+        direction: `out` to the cluster, `in` to a single host.
+        phase: the last phase that it reached.
+    """
 
     stamp: str
     direction: Direction
@@ -91,22 +97,22 @@ class UnfinishedMove:
 
     @property
     def is_proven(self) -> bool:
-        """Return whether it has no way back, and only the cluster that it came from is to end."""
+        """Return whether only the old cluster is left to remove, and no rollback is possible."""
         return self.phase == "proven"
 
     @property
     def is_switched(self) -> bool:
-        """Return whether what it is to has taken over, and may have been written to since."""
+        """Return whether the target has taken over, and may have been written to since."""
         return self.phase == "switched"
 
     @property
     def has_served(self) -> bool:
-        """Return whether the cluster may have served with data that were moved into it."""
+        """Return whether the cluster may have served the data that were moved into it."""
         return self.direction == "out" and self.phase not in ("begun", "paused")
 
 
 def read_unfinished() -> UnfinishedMove | None:
-    """The move of the current host that has not ended."""
+    """Return the unfinished migration of the current host, if there is one."""
     found = run(script("scale-out", "state"), doing="see whether a move is under way").split()
     if not found:
         return None
@@ -115,13 +121,13 @@ def read_unfinished() -> UnfinishedMove | None:
 
 
 def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) -> list[str]:
-    """Undo a move, and let serve what served before; sentences on what is so now.
+    """Undo a migration: start what served before, and return sentences on the result.
 
-    It can be repeated if it fails. Raises a UserError.
+    It can be repeated after a failure. Raises a UserError.
 
     Args:
-        timeout: how many seconds what served before may take to start.
-        dissolving: whether the cluster that it was to move into ends too.
+        timeout: the most seconds that the old services may take to start.
+        dissolving: whether to remove the target cluster too.
     """
     snapshot.clean(DIRECTORY, PROJECT)
     kept = given_up.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
@@ -132,7 +138,7 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
         _refuse_unwell("stack", timeout, "containers")
         told = [f"{host.name} serves alone again, with {data}."]
         if dissolving:
-            # One that the version before had begun has left no mark.
+            # A migration that an earlier version began has left no mark.
             stamp = read_served() or (found.stamp if found.has_served else "")
             told += ["The hosts have left the swarm.", *end_swarm(stamp)]
         elif found.has_served:
@@ -150,9 +156,9 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
 
 
 def read_served() -> str:
-    """Return when the move began with whose data a cluster that was given up has served.
+    """Return the start of the migration whose data an abandoned cluster has served.
 
-    Empty where it never has, so that there is nothing in it.
+    Empty if the cluster never served, so that it has no data.
     """
     mark = f"{DIRECTORY}/served"
     return run(f"cat {mark} 2>/dev/null || true", doing="see what the cluster has had").strip()
@@ -165,12 +171,12 @@ def _refuse_unwell(program: str, timeout: int, what: str) -> None:
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
-    """Do a step of a move on the host; what it prints. Raises CommandFailed."""
+    """Run a step of a migration on the host and return its output. Raises CommandFailed."""
     return run(script(f"scale-{direction}", name, *arguments), doing=doing)
 
 
 def end_cluster(found: UnfinishedMove) -> list[str]:
-    """End the cluster that a proven move has left; it can be repeated if it fails.
+    """Remove the cluster that a proven migration has left; it can be repeated after a failure.
 
     Returns sentences on what is kept. Raises a UserError.
     """
@@ -178,7 +184,10 @@ def end_cluster(found: UnfinishedMove) -> list[str]:
 
 
 def end(direction: Direction) -> list[str]:
-    """End a move that is proven or undone; sentences on what is kept. Raises CommandFailed."""
+    """End a proven or undone migration, and return sentences on what is kept.
+
+    Raises CommandFailed.
+    """
     lines = do(direction, "end", doing="end the move").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
     return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]
@@ -186,19 +195,21 @@ def end(direction: Direction) -> list[str]:
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"
 
-# By the current host's name: what could be done before its move, and whether that is proven.
+# By host name: the results of the checks before its migration, and the hosts that are proven.
 _before: dict[str, Before | None] = {}
 _proven: set[str] = set()
 
 
 def undo(settings: Settings, *, asked: bool) -> bool:
-    """Undo a move that has not ended, if there is one, and tell what is so now.
+    """Undo an unfinished migration, if there is one, and print the result.
 
-    One that has taken over is left, for the next run to complete, unless its undoing is asked for:
-    it may have been written to since. Returns whether that is so.
+    A migration whose target has taken over may have been written to since. It is left for the next
+    run to complete, unless the user asked for --undo.
 
     Args:
-        asked: whether that is all that was asked for; the cluster of a move out ends then too.
+        asked: whether the user asked for --undo; it removes the target cluster too.
+
+    Returns whether an unfinished migration was left to complete.
     """
     found = read_unfinished()
     if found is None:
@@ -220,14 +231,14 @@ def undo(settings: Settings, *, asked: bool) -> bool:
 
 
 def _end_unused() -> None:
-    """End what of a cluster is there beside a single host, whose data were never moved."""
+    """Remove an unused cluster next to a single host whose data were never moved."""
     looks = membership.observe_again()
     alone = looks[host.name].single and not any(each.stack for each in looks.values())
     if not (alone and any(each.mark for each in looks.values())):
         echo("There is nothing to undo: no move is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
-        # A move that was undone before may have let the cluster serve for a while.
+        # The cluster may have served for a while in a migration that was undone.
         kept = end_swarm(read_served())
     told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
     for sentence in [told, *kept]:
@@ -235,7 +246,7 @@ def _end_unused() -> None:
 
 
 def end_proven() -> bool:
-    """End the cluster of a move that is proven, and return whether there was one."""
+    """Remove the old cluster of a proven migration, and return whether there was one."""
     found = read_unfinished()
     if found is None or not found.is_proven:
         return False
@@ -247,12 +258,12 @@ def end_proven() -> bool:
 
 
 def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -> str:
-    """Bring back what served before if the move has not ended, and return what is so now.
+    """Roll back a failed migration if it is unfinished, and return a sentence on the result.
 
     Args:
-        again: a sentence on what to do after a failure, when what served before serves.
-        rest: the command that does what is left to do after the proof, for a sentence.
-        switched: whether an earlier run has moved the data, which are not given up for a failure.
+        again: a sentence on what to do after the rollback.
+        rest: the command that does the rest once the data are proven.
+        switched: whether an earlier run has moved the data; a failure doesn't discard those.
     """
     if host.name in _proven:
         return f"The moved data are proven and serve; {rest} does the rest."
@@ -269,10 +280,10 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
 
 @telling_operation
 def outward_move(*, site: ClusterSite, project: str) -> Commands:
-    """Move the single host's data into the cluster, whose databases run already, and start it.
+    """Move the single host's data into the cluster, and start the cluster's services.
 
-    Infisical pauses from its dump to the cluster's start; the rows of each table are compared.
-    Raises a UserError, with the old data where they were.
+    The cluster's databases run already. Infisical pauses from the dump to the start; the rows of
+    each table are compared. Raises a UserError, with the old data in place.
 
     Args:
         project: the slug of the project whose secrets are read before and after.
@@ -303,7 +314,7 @@ def _start(services: str) -> None:
 
 @telling_operation
 def inward_move(*, text: str, settings: Settings, project: str) -> Commands:
-    """Move the cluster's data to the current host, which then has Infisical for itself.
+    """Move the cluster's data to the current host, which becomes a single host.
 
     Raises as `outward_move` does.
 
@@ -341,7 +352,10 @@ def _tell(rows: Mapping[str, int]) -> None:
 
 
 def _dump(direction: Direction) -> Manifest:
-    """Dump what served until now. Both have a database on this host: the script is told which."""
+    """Dump the database that served until now.
+
+    Both databases are on this host, so TOPOLOGY tells the script which one to dump.
+    """
     source = "single" if direction == "out" else "swarm"
     command = script("backup-dump", f"{DIRECTORY}/dump")
     run(f"mkdir -p {DIRECTORY}/dump && TOPOLOGY={source} {command}", doing="dump the database")
@@ -352,19 +366,19 @@ def _dump(direction: Direction) -> Manifest:
 def proof(
     direction: Direction, *, settings: Settings, project: str, names: Sequence[str]
 ) -> Commands:
-    """Log in and read every secret as before; a move out ends with it. Raises CheckFailed.
+    """Log in and read every secret as before, then open the edge, which was closed for the switch.
 
-    The edge, which lets nobody in from before the data change places, is opened then.
+    A scale-out ends with it. Raises CheckFailed.
     """
     yield step(_prove, direction, settings, project, names)
 
 
 def _prove(direction: Direction, settings: Settings, project: str, names: Sequence[str]) -> None:
-    # Of a move that is taken up again it is not known any more what could be read before it, but
-    # the deployer must get in.
+    # A resumed migration no longer knows what could be read before it, but the deployer must be
+    # able to log in.
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
-    # Which of the two serves now, and is asked which secrets it has.
+    # The settings of the one that serves now, whose secrets are checked.
     serving = settings.with_values(topology="swarm" if out else "single")
     told = gate.passed(
         serving,
@@ -385,7 +399,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
 
 @telling_operation
 def dissolution(names: Sequence[str]) -> Commands:
-    """Let the cluster end, from which Infisical has moved to the current host.
+    """Remove the cluster from which Infisical has moved to the current host.
 
     Args:
         names: the hosts, in the order in which they leave the swarm.
@@ -401,7 +415,7 @@ def _dissolve() -> None:
 
 
 def scaling_out(*, switched: bool = False) -> None:
-    """Make the cluster beside the single host, move the data, and deploy as ever.
+    """Create the cluster next to the single host, move the data, and deploy as usual.
 
     Args:
         switched: whether an earlier run has moved the data already.
@@ -423,7 +437,7 @@ def scaling_out(*, switched: bool = False) -> None:
 
 
 def scaling_in(*, switched: bool = False) -> None:
-    """Move the data to the lead, prove them there, and end the cluster.
+    """Move the data to the leader, prove them there, and remove the cluster.
 
     Args:
         switched: whether an earlier run has moved the data already.
@@ -438,7 +452,7 @@ def scaling_in(*, switched: bool = False) -> None:
 
 
 def _check(refuse: Callable[[Cluster], None], *, switched: bool) -> Callable[[Site], None]:
-    """Return what refuses a site for a move, unless that was made already."""
+    """Return a check that refuses a site for a migration, unless the data were moved already."""
 
     def check(site: Site) -> None:
         assert isinstance(site, ClusterSite)
@@ -450,7 +464,7 @@ def _check(refuse: Callable[[Cluster], None], *, switched: bool) -> Callable[[Si
 
 @deploy("Move")
 def move_out(known: Preflight, *, switched: bool) -> None:
-    """Have the cluster's databases, and move the data of the single host into them."""
+    """Start the cluster's databases, and move the data of the single host into them."""
     prepare(known)
     if not known.leads or switched:
         return
@@ -462,13 +476,13 @@ def move_out(known: Preflight, *, switched: bool) -> None:
 
 @deploy("Stack")
 def take_over(known: Preflight) -> None:
-    """Let the whole cluster run, on the data that it has now."""
+    """Roll out the whole cluster, on the data that it has now."""
     roll_out(known)
 
 
 @deploy("Move")
 def move_in(known: Preflight, *, switched: bool) -> None:
-    """Move the cluster's data to the lead, which has Infisical for itself then."""
+    """Move the cluster's data to the leader, which becomes a single host."""
     if not known.leads:
         return
     refuse_away(of(known).cluster)
@@ -487,11 +501,11 @@ def move_in(known: Preflight, *, switched: bool) -> None:
 
 
 def refuse_away(cluster: Cluster) -> None:
-    """Raise Refusal if a host is not there to leave the cluster: it would keep keys and data."""
+    """Raise Refusal if a host is unreachable: it would keep the cluster's keys and data."""
     if lost := [node.name for node in cluster.nodes if node.given_up]:
         raise Refusal(
-            f"the swarm takes {', '.join(lost)} for down, though Docker runs there, and nobody "
-            "could stop what may write: `infisical-iac apply` brings it back first"
+            f"the swarm considers {', '.join(lost)} down, though Docker runs there, and could not "
+            "stop what may write: `infisical-iac apply` brings it back first"
         )
     if away := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
@@ -502,7 +516,7 @@ def refuse_away(cluster: Cluster) -> None:
 
 @deploy("Proof")
 def prove(known: Preflight, direction: Direction) -> None:
-    """Prove that people and machines get in, and end the move."""
+    """Prove that people and machines can log in, and end the migration."""
     if known.leads:
         proof(
             direction=direction,
@@ -515,7 +529,7 @@ def prove(known: Preflight, direction: Direction) -> None:
 
 @deploy("End")
 def dissolve(known: Preflight) -> None:
-    """End the cluster; the lead, which has Infisical for itself, is the last to leave."""
+    """Remove the cluster; the leader, now a single host, is the last to leave the swarm."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
         dissolution(names=[*others, host.name], name="End the cluster")

@@ -1,4 +1,4 @@
-"""The state of the lead, brought to all other data nodes, so that each of them can lead.
+"""Copy the leader's state to all other data nodes, so that each of them can lead.
 
 Secrets pass through this program's memory, from one host's standard output to another's input.
 """
@@ -20,17 +20,17 @@ from infisical_iac.core.rendering import script
 
 @dataclass(frozen=True)
 class Sharing:
-    """The serial of the lead's state from now on, and who is to get it."""
+    """The new serial of the leader's state, and the names of the hosts to copy it to."""
 
     serial: int
     to: tuple[str, ...]
 
 
 def claim(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
-    """The serial by which the lead leads.
+    """Return the serial under which the leader leads.
 
-    It is a higher one than any other host's where the host did not lead before: whoever did may
-    come back with a state of its own, under the serial that both had.
+    A new leader takes a higher serial than all other hosts: the former leader may come back with a
+    changed state under the serial that both had.
     """
     is_newest = all(each.serial <= lead.serial for each in others.values())
     if lead.serial and lead.led == lead.serial and is_newest:
@@ -39,11 +39,11 @@ def claim(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
 
 
 def plan_sharing(lead: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
-    """Whom the lead's state goes to.
+    """Return which hosts get the leader's state, and under which serial.
 
-    All get it, with a higher serial, where one that has the lead's serial has another state: the
-    lead's has changed, or that host's was meddled with. Else those get it that have none or an
-    older one.
+    If a host has another state under the leader's serial, the state has changed on either: all
+    hosts get the leader's, under a higher serial. Otherwise the hosts with no state or an older
+    one get it.
     """
     if not lead.digest:
         return Sharing(lead.serial, ())
@@ -66,7 +66,7 @@ _STATE = "/etc/infisical"
 
 @telling_operation
 def leadership(cluster: Cluster) -> Commands:
-    """Note on the lead that it leads, before it changes what all share."""
+    """Record on the leader that it leads, before it changes the shared state."""
     if not cluster.leads:
         yield UpToDate(f"{cluster.lead.name} leads")
         return
@@ -81,9 +81,9 @@ def leadership(cluster: Cluster) -> Commands:
 
 @telling_operation
 def state_copies(cluster: Cluster) -> Commands:
-    """Bring the lead's keys, credentials and records to all data nodes that are connected.
+    """Copy the leader's keys, credentials and records to all connected data nodes.
 
-    No other node leads ever, so that none needs a secret.
+    Other nodes never lead, so they need no secret.
     """
     is_old = cluster.leads and journal.current().changed
     names = (node.name for node in cluster.nodes)
@@ -96,9 +96,9 @@ def state_copies(cluster: Cluster) -> Commands:
 def decide(
     cluster: Cluster, looks: Mapping[str, SwarmState], coming: Collection[str] = ()
 ) -> Commands:
-    """Decide which nodes get the lead's state, by what all are like.
+    """Plan which nodes get the leader's state, by the states in `looks`.
 
-    An earlier step of the plan brings it to those that are `coming`.
+    An earlier step of the plan copies it to the nodes in `coming`.
     """
     if not cluster.leads:
         yield UpToDate(f"{cluster.lead.name} shares what it has")
@@ -106,7 +106,7 @@ def decide(
     lead, others = _of(cluster, looks)
     wanted = plan_sharing(lead, others)
     if not lead.digest:
-        # What is to be shared is made by an earlier step.
+        # An earlier step creates the state that is to be shared.
         wanted = Sharing(claim(lead, others), tuple(others))
     if not wanted.to:
         yield UpToDate("all data nodes have the lead's state")
@@ -121,15 +121,15 @@ def decide(
 
 
 def spread(cluster: Cluster) -> tuple[str, ...]:
-    """Share at once what a command has changed on the lead, which is the current host.
+    """Share at once what a command has changed on the leader, which is the current host.
 
-    Returns the names of the hosts that got it. Raises CommandFailed.
+    Returns the names of the hosts that got the state. Raises CommandFailed.
     """
     lead, others = _of(cluster, membership.observe_again())
     wanted = plan_sharing(lead, others)
     if not wanted.to:
         return ()
-    # First, so that the lead is still the one if this is where it ends.
+    # First, so that the host is still the leader if this run dies here.
     _lead(wanted.serial)
     state = run(script("share", "give"), doing=f"read the state of {cluster.lead.name}")
     for name in wanted.to:
@@ -153,7 +153,7 @@ def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
 def _of(
     cluster: Cluster, looks: Mapping[str, SwarmState]
 ) -> tuple[SwarmState, dict[str, SwarmState]]:
-    """Return what the lead is like, and each of the other data nodes."""
+    """Return the state of the leader, and those of the other data nodes by name."""
     keepers = {node.name for node in cluster.nodes if node.number} - {cluster.lead.name}
     others = {name: look for name, look in looks.items() if name in keepers}
     return looks[cluster.lead.name], others
@@ -161,5 +161,5 @@ def _of(
 
 @deploy("Share")
 def share(cluster: Cluster) -> None:
-    """Bring the lead's state to all others."""
+    """Copy the leader's state to all other data nodes."""
     state_copies(cluster=cluster, name="Share the lead's keys, credentials and records")

@@ -1,4 +1,4 @@
-"""Describe what the stack of a cluster depends on, what it is like, and what it is to be."""
+"""Describe a cluster's hosts for a run, and its actual and desired stack."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,12 @@ from infisical_iac.stack.state import Upgrades
 
 @dataclass(frozen=True)
 class ClusterSite(host_site.Site):
-    """One of the hosts that have Infisical together, as a run knows them.
+    """One host of a cluster, as a run knows it.
 
-    It holds what stack.yaml is rendered from, but for what the lead tells; `tls` is how far the
-    services are to come with it.
+    It holds what stack.yaml is rendered from, except for what only the leader knows.
+
+    Attributes:
+        tls: the TLS level that the services are brought to.
     """
 
     machine: MachineState
@@ -92,7 +94,7 @@ class ClusterSite(host_site.Site):
         validation.refuse_unencrypted(self.cluster, self.settings.cluster)
 
     def reload_engine(self, config: File, alone: File) -> bool:
-        """A restart would stop what serves on a host that was alone until now."""
+        """Reload the engine of a former single host, as a restart would stop its containers."""
         seen = self.cluster.me.seen
         if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
             return False
@@ -120,28 +122,28 @@ def of(known: Known) -> ClusterSite:
 
 
 def look(images: Sequence[str]) -> ClusterStackState:
-    """The stack as the lead sees it; for operations."""
+    """Return the stack as the leader sees it; for operations."""
     return shared(ClusterStack, images=list(images), secrets=SECRETS)
 
 
 def fresh(site: ClusterSite) -> ClusterStackState:
-    """The stack as it is now, after a change that no operation has told of yet."""
+    """Read the stack again, after a change within an operation."""
     return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
 
 
 def running(site: ClusterSite) -> ClusterSite:
-    """Return the site with the version that runs, for a roll-out that is no change of version.
+    """Return the site with the version that runs, for a roll-out that must not change it.
 
-    Only an upgrade dumps the data first and proves what it did.
+    Only an upgrade dumps the data first and proves the new version.
     """
     was = host.get_fact(Upgrades, wanted=site.settings.stack.infisical_reference).was
     return replace(site, settings=site.settings.keeping(was)) if was else site
 
 
 def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
-    """Return what stack.yaml is rendered from, of what the lead tells.
+    """Return the inputs for stack.yaml, with what the leader knows.
 
-    Before the first roll-out, what is not known yet stands for itself.
+    Before the first roll-out, unknown values are placeholders.
     """
     start: Mapping[str, tuple[str, ...]] = defaultdict(tuple, found.start)
     secrets = {name: found.secrets.get(name, f"{name}_{'0' * 12}") for name in SECRETS}
@@ -149,7 +151,7 @@ def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
 
 
 def wanted_stack(site: ClusterSite, found: ClusterStackState) -> DesiredStack:
-    """Return what the stack is to be: its file, with the configurations and secrets it names."""
+    """Return the desired stack: its file, with the configs and secrets that the file names."""
     given = inputs(site, found)
     return DesiredStack(
         text=render_stack_file(site.settings, site.machine, given),

@@ -1,4 +1,4 @@
-"""The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
+"""Manage the stack on the Swarm: images, tasks, services and networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,9 +36,9 @@ NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 
 @telling_operation
 def node_images(settings: Settings) -> Commands:
-    """Have the images of the settings on this node, of archives or pulled.
+    """Load or pull the images of the settings on this node.
 
-    Those of a version that can't be changed to are not fetched: the one that runs stays.
+    The images of a refused version are not fetched, as the running version stays.
     """
     images = settings.images
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
@@ -48,7 +48,7 @@ def node_images(settings: Settings) -> Commands:
 
 
 def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
-    """Decide which images are to be fetched, by those that the node lacks."""
+    """Plan to fetch the images that are `missing` on the node."""
     if not missing:
         yield UpToDate("all images are on the node")
         return
@@ -58,7 +58,7 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
 
 
 def _is_refused(settings: StackSettings) -> bool:
-    """Return whether the node tells that the version of the settings can't be changed to."""
+    """Return whether the running version can't be changed to the one of the settings."""
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:
         return False
@@ -71,10 +71,10 @@ def _is_refused(settings: StackSettings) -> bool:
 
 @telling_operation
 def node_tasks(site: ClusterSite) -> Commands:
-    """Have the tasks on this node run, each in its networks, and Infisical with its databases.
+    """Free stuck tasks on this node: paused, disconnected, or cut off from the databases.
 
-    Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
-    only whether Infisical answers.
+    Swarm notices neither a container that somebody paused nor one that was disconnected, and its
+    health check only shows that Infisical answers.
     """
     text = wanted_stack(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
@@ -86,7 +86,7 @@ def node_tasks(site: ClusterSite) -> Commands:
 
 
 def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
-    """Decide which tasks are to be freed, by those that are `stuck`, with the reasons."""
+    """Plan to free the tasks in `stuck`, which maps each to its reason."""
     if not stuck:
         yield UpToDate("the tasks on the node run in their networks")
         return
@@ -98,14 +98,15 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
 
 @telling_operation
 def services(site: ClusterSite) -> Commands:
-    """Bring the services, secrets and configs of the stack to what `site` says.
+    """Roll out the services, secrets and configs of the stack as `site` describes them.
 
-    What can fail without harm comes first: Docker reads the new stack.yaml before it takes the
-    place of the old one. Swarm brings back what does not get healthy, and the old version goes on
-    serving; then, and where a service does not run within `start_timeout` for each of its
-    replicas, CheckFailed is raised with the reason. Only after a good roll-out are the secrets
-    and configs removed that it has replaced. Where a change of version was refused, the version
-    that runs stays.
+    Harmless steps come first: Docker validates the new stack.yaml before it replaces the old one.
+    Swarm rolls back a service that does not become healthy, and the old version goes on serving.
+    Replaced secrets and configs are removed only after a successful roll-out. If a change of
+    version was refused, the running version stays.
+
+    Raises CheckFailed with the reason after a rollback, or if a service does not run within
+    `start_timeout` for each of its replicas.
     """
     if kept := journal.current().kept:
         site = replace(site, settings=site.settings.keeping(kept))
@@ -113,7 +114,7 @@ def services(site: ClusterSite) -> Commands:
 
 
 def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
-    """Decide what is to be rolled out, by what is found of the stack."""
+    """Plan the roll-out, by the actual stack in `found`."""
     to_be = wanted_stack(site, found)
     file = File(STACK_FILE, to_be.text, mode="600")
     there = found.files.get(STACK_FILE)
@@ -122,7 +123,7 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
         yield UpToDate("all services are as stack.yaml says, and healthy")
         return
     if site.cluster.anew:
-        yield Item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
+        yield Item("~", "etcd", f"has lost its quorum → begins again, empty; {_goes_on(site)}")
     if found.manager and (ahead := stack_plan.tls_item(found)):
         yield ahead
     if there is None and not found.services:
@@ -146,7 +147,7 @@ def _goes_on(site: ClusterSite) -> str:
 
 @telling_operation
 def databases(site: ClusterSite) -> Commands:
-    """Have the databases run, and nothing yet that asks them: a single host serves meanwhile.
+    """Start the databases without the services that use them: a single host still serves.
 
     Raises CheckFailed as `services` does.
     """
@@ -154,7 +155,7 @@ def databases(site: ClusterSite) -> Commands:
 
 
 def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
-    """Decide which databases are to be started, by what is found of the stack."""
+    """Plan to start the databases that are not healthy in `found`."""
     missing = stack_plan.unhealthy(found, stack_plan.databases(wanted_stack(site, found).text))
     if found.manager and not missing:
         yield UpToDate("the databases run")
@@ -164,23 +165,25 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(rollout.start_databases, site)
 
 
-_WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
+_WAITS = "{} can be re-created once all nodes and all of etcd are there: run again then"
 
 
 @telling_operation
 def networks(site: ClusterSite) -> Commands:
-    """Have networks as `site` says: Docker changes none, and removes none that is in use.
+    """Re-create networks that differ from `site`.
 
-    So what is in one that differs is stopped and removed, which leaves its volumes, and started
-    again as it was rolled out last. It comes before what else the run changes, for a version that
-    does not get healthy could not be taken back then. It waits for all nodes, as one that is away
-    could still run what is to be stopped, and for etcd's members. Raises CheckFailed.
+    Docker can't change a network, nor remove one in use. So the services in it are stopped and
+    removed, which keeps their volumes, and started again as they were rolled out last.
+
+    It comes before all other changes of a run, as Swarm could not roll back a new version during
+    it. It waits for all nodes, as an unreachable one could still run the services to stop, and for
+    all members of etcd. Raises CheckFailed.
     """
     yield from decide_networks(site, cluster_site.look(site.settings.images))
 
 
 def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
-    """Decide which networks are to be made anew, by what is found of them."""
+    """Plan to re-create the networks that differ."""
     to_be = cluster_site.wanted_stack(site, found)
     items = [*stack_file.network_items(found.networks, to_be.text)]
     if not items:
@@ -204,10 +207,10 @@ def _make_anew(site: ClusterSite) -> None:
     users = stack_file.network_users(text, names)
     services = " ".join(f"infisical_{name}" for name in sorted(users))
     remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))
-    run(remove, doing="take the networks away")
+    run(remove, doing="remove the networks")
     asked: dict[str, str] = {}
     databases = stack_plan.databases(text)
-    # What asks them finds them: it would otherwise start again and again.
+    # Databases first: the services that use them would otherwise restart again and again.
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.stack.start_timeout

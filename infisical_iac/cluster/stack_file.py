@@ -1,7 +1,7 @@
-"""stack.yaml, which `docker stack deploy` takes, and the configurations that it names.
+"""Render stack.yaml for `docker stack deploy`, and the configs that it names.
 
-It shares its parts with compose.yaml. What is said of an image here is documented of the official
-one: Infisical, Redis, HAProxy, etcd, and Zalando's Spilo with a patroni.yml of our own.
+It shares its parts with compose.yaml. The images behave as documented for the official ones:
+Infisical, Redis, HAProxy, etcd, and Zalando's Spilo with this project's patroni.yml.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,10 +47,12 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class StackInputs:
-    """Hold what the stack depends on besides the settings.
+    """The inputs of stack.yaml besides the settings.
 
-    `secrets` maps each purpose of SECRETS to the secret's name; `start` maps an image's reference
-    to its own entrypoint and command; `tls` is how far the services are to come.
+    Attributes:
+        secrets: the name of the secret for each purpose of SECRETS.
+        start: the image's own entrypoint and command, by its reference.
+        tls: the TLS level of the services.
     """
 
     cluster: Cluster
@@ -60,7 +62,7 @@ class StackInputs:
 
 
 def render_stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -> str:
-    """The text of stack.yaml; its configurations are files beside it, in `stack/`."""
+    """Return the text of stack.yaml; its configs are files next to it, in `stack/`."""
     values = shared_values(settings, machine)
     cluster, replicas = inputs.cluster, settings.cluster.infisical_replicas
     balancer = [f"{settings.balancer_address}/32"] if settings.balancer_address else []
@@ -77,9 +79,9 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         networks=NETWORKS,
         encrypted=cluster.esp,
         endpoint_mode="vip" if cluster.ipvs else "dnsrr",
-        # One a node, so that no node's end takes two; none waits for a node that isn't there.
+        # One replica per node, so that no lost node takes two; if there are enough nodes.
         spread=replicas <= len(cluster.nodes),
-        # A new one has nowhere to stand beside the old ones where each node has its own.
+        # If each node runs a replica, there is no room for a new one next to the old ones.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
         # scripts/cluster/cluster-stack.sh waits for longer than an interval and a check, and
@@ -91,7 +93,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
 
 
 def _secrets(inputs: StackInputs) -> dict[str, str]:
-    """The secrets of the services that there are: before a first deploy, data nodes may lack."""
+    """Return the secrets of the existing data nodes: not all exist before a first deploy."""
     numbers = {str(number) for number in inputs.cluster.numbers}
     return {
         purpose: name
@@ -101,11 +103,11 @@ def _secrets(inputs: StackInputs) -> dict[str, str]:
 
 
 def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
-    """The configurations: name, which ends in the content's hash, → content."""
+    """Return the text of each config, by a name that ends in its hash."""
     values = {
         "numbers": inputs.cluster.numbers,
         "tls": int(inputs.tls),
-        # While one replica takes another's place there is one more.
+        # A roll-out runs one more replica for a while.
         "replicas": settings.cluster.infisical_replicas + 1,
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "paths": paths,
@@ -116,15 +118,15 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
 
 
 def digest(content: str) -> str:
-    """Return what names of configurations end in: 12 digits of the content's SHA-256."""
+    """Return the first 12 digits of the content's SHA-256, for the name of a config."""
     return sha256(content.encode()).hexdigest()[:12]
 
 
-_PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
+_PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
 
 
 def network_items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
-    """Each network that is there and is not as stack.yaml with `text` says."""
+    """Yield an item for each network that differs from stack.yaml with `text`."""
     for name, wanted in _networks(text).items():
         why = ", ".join(_differences(found[name], wanted)) if name in found else ""
         if why:
@@ -132,7 +134,7 @@ def network_items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
 
 
 def network_users(text: str, names: frozenset[str]) -> frozenset[str]:
-    """The services of stack.yaml with `text` that are in one of the networks `names`."""
+    """Return the services of stack.yaml with `text` in one of the networks `names`."""
     whole = yaml.safe_load(text)
     keys = {key for key, each in whole["networks"].items() if each.get("name") in names}
     return frozenset(
@@ -143,12 +145,12 @@ def network_users(text: str, names: frozenset[str]) -> frozenset[str]:
 def find_stuck(
     tasks: Iterable[Task], text: str, attached: Mapping[str, frozenset[str]] | None = None
 ) -> dict[Task, str]:
-    """Return the tasks of a node that have to be let go on or made anew, each with the reason.
+    """Return the stuck tasks of a node, each with the reason.
 
     Args:
-        text: of stack.yaml; what is of a service that it does not name is left to the roll-out.
-        attached: by service, the networks that it has as Swarm knows it, where that is known: one
-            that a service has not is for the roll-out to give it.
+        text: of stack.yaml; tasks of services that it does not name are left to the roll-out.
+        attached: by service, the networks that Swarm has attached it to, where known; the roll-out
+            attaches a service to missing ones.
     """
     whole, known = yaml.safe_load(text), attached or {}
     return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
@@ -173,7 +175,7 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
     if task.status in ("paused", "dead", "removing"):
         return f"is {task.status}"
     if task.status == "unready":
-        return "reaches PostgreSQL or Redis no more, which another one reaches"
+        return "can't reach PostgreSQL or Redis any more, which another one reaches"
     names = {key: whole["networks"].get(key, {}).get("name") for key in service["networks"]}
     missing = [
         key
@@ -184,12 +186,12 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
 
 
 def with_networks(old: str, wanted: str) -> str:
-    """Return what runs, as stack.yaml with the text `old` says, in the networks of `wanted`."""
+    """Return the services of the stack.yaml `old` with the networks of the stack.yaml `wanted`."""
     return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(wanted)["networks"]})
 
 
 def _networks(text: str) -> dict[str, dict[str, Any]]:
-    """By name, those that the stack makes."""
+    """Return the networks that the stack creates, by name."""
     networks = yaml.safe_load(text)["networks"].values()
     return {each["name"]: each for each in networks if not each.get("external")}
 
@@ -197,7 +199,7 @@ def _networks(text: str) -> dict[str, dict[str, Any]]:
 def _differences(found: Network, wanted: Mapping[str, Any]) -> Iterator[str]:
     options = {name: str(value) for name, value in wanted.get("driver_opts", {}).items()}
     encrypted = "encrypted" in options
-    # Of this one it counts whether it is there.
+    # The option has no value: only its presence counts.
     if encrypted != ("encrypted" in found.options):
         yield "not encrypted → encrypted" if encrypted else "encrypted → not encrypted"
     internal = bool(wanted.get("internal"))

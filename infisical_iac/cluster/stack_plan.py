@@ -17,11 +17,11 @@ from infisical_iac.core.item import Item
 
 @dataclass(frozen=True)
 class DesiredStack:
-    """Hold what is to be rolled out.
+    """The stack to be rolled out.
 
     Attributes:
-        text: of stack.yaml.
-        configs: per hashed name, a config's text.
+        text: the text of stack.yaml.
+        configs: the text of each config, by its hashed name.
         secrets: the hashed names of the secrets.
     """
 
@@ -30,7 +30,7 @@ class DesiredStack:
     secrets: frozenset[str]
 
     def hash_services(self) -> dict[str, str]:
-        """Per service, the hash of its part of stack.yaml."""
+        """Return the hash of each service's part of stack.yaml."""
         whole: dict[str, Any] = yaml.safe_load(self.text)
         return {
             name: sha256(
@@ -40,13 +40,13 @@ class DesiredStack:
         }
 
     def patroni(self) -> patroni_config.Configuration:
-        """The dynamic configuration of Patroni."""
+        """Return the dynamic configuration of Patroni."""
         found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
         return patroni_config.parse_configuration(next(found, ""))
 
 
 def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
-    """Return what the rest of the file says of the secrets and configs that a service uses."""
+    """Return the definitions of the secrets and configs that a service uses."""
     return [
         whole[kind][each["source"]]
         for kind in ("secrets", "configs")
@@ -55,7 +55,7 @@ def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[o
 
 
 def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
-    """Each difference of the stack, of its secrets, its configs and Patroni; stack.yaml aside."""
+    """Yield each difference of services, secrets, configs and Patroni, but not of stack.yaml."""
     rendered = wanted.hash_services()
     for name in sorted(rendered.keys() | found.services.keys()):
         if name not in found.services:
@@ -80,7 +80,7 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
         return "was never rolled out to its end"
     if was.rendered != rendered:
         return "its part of stack.yaml changes"
-    # Of a service that runs on every node, as many are wanted as there are.
+    # A service that runs on every node has as many tasks as there are active nodes.
     active = sum(found.nodes)
     follows = service.desired == active < len(found.nodes)
     if service.desired != was.desired and service.hash != was.hash and not follows:
@@ -88,7 +88,7 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     if service.hash != was.hash:
         return "runs with another configuration"
     waiting = 0 if all(found.nodes) else service.waiting
-    # The update of what runs on that node alone ends when it is back.
+    # The update of a service that only runs on an unreachable node ends when the node is back.
     waits = service.update == "updating" and service.running == 0 < service.desired == waiting
     unfinished = ("updating", "paused", "rollback_started", "rollback_paused")
     if not waits and service.update in unfinished:
@@ -100,7 +100,7 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
 
 
 def unhealthy(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
-    """Those of the named services that are missing, or don't run as often as they should."""
+    """Return the named services that are missing or have fewer tasks than desired."""
     there = found.services
     return sorted(
         name for name in names if name not in there or there[name].running != there[name].desired
@@ -110,10 +110,10 @@ def unhealthy(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
 def make_record(
     found: ClusterStackState, wanted: DesiredStack, asked: Mapping[str, str]
 ) -> dict[str, Recorded]:
-    """Return what is kept of a roll-out that ended well.
+    """Return the record of a successful roll-out.
 
     Args:
-        asked: per service, the hash of its specification as it was rolled out.
+        asked: the hash of each service's specification as it was rolled out.
     """
     return {
         name: Recorded(asked[name], rendered, found.services[name].desired)
@@ -124,7 +124,7 @@ def make_record(
 def renew_record(
     found: ClusterStackState, asked: Mapping[str, str], names: AbstractSet[str]
 ) -> dict[str, Recorded]:
-    """The record, once the services `names` that were as it says were made anew as they are."""
+    """Return the record after the services `names` were re-created without a change."""
     return {
         name: replace(was, hash=asked[name])
         if name in names and name in found.services and found.services[name].hash == was.hash
@@ -134,7 +134,7 @@ def renew_record(
 
 
 def find_rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]:
-    """The services that Swarm brought back to what they were before."""
+    """Return the services that Swarm has rolled back."""
     return sorted(
         name
         for name, service in found.services.items()
@@ -143,12 +143,13 @@ def find_rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list
 
 
 def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) -> frozenset[str]:
-    """The services that are rolled out first, until one PostgreSQL is the primary.
+    """Return the services that are rolled out first, until one PostgreSQL is the primary.
 
-    Where etcd begins anew, that is etcd, with the PostgreSQL that has every write if none is the
-    primary. Where the data of one PostgreSQL are there and another has none yet, it is etcd and the
-    one with the data: an empty one would begin a database of its own. So it is for the only one
-    that a run has left which was killed when etcd began anew: the others may lack writes.
+    * etcd is bootstrapped again: etcd, and without a primary the PostgreSQL with every write.
+    * Some PostgreSQL has data and another has none yet: etcd and those with data, as an empty one
+      would create a database of its own.
+    * A run that bootstrapped etcd again was killed and left one PostgreSQL: etcd and that one, as
+      the others may lack writes.
     """
     rendered = wanted.hash_services()
     names = rendered.keys()
@@ -168,12 +169,15 @@ def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) ->
 def stages(
     found: ClusterStackState, wanted: DesiredStack, done: AbstractSet[str] = frozenset()
 ) -> list[frozenset[str]]:
-    """The services that are rolled out one part after the other, before all of stack.yaml is.
+    """Return the parts that are rolled out one after the other, before all of stack.yaml.
 
-    What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
-    so that most of etcd, of PostgreSQL and of the sentinels are there all the while. What has a
-    task that no node takes comes last: `select_services` leaves that one out, for which Swarm would
-    wait. What is `done` already is left out.
+    1. Missing services.
+    2. Changed services that are pinned to data nodes, one node after the other: a majority of
+       etcd, PostgreSQL and the sentinels stays up.
+    3. Changed services with a task that no node can run: `select_services` leaves that task out,
+       for which Swarm would wait.
+
+    Services in `done` are left out.
     """
     rendered = wanted.hash_services()
     if not found.services:
@@ -196,21 +200,21 @@ def _changes(found: ClusterStackState, name: str, rendered: str) -> bool:
 
 
 def _number(service: str) -> str:
-    """The number of the data node that a service is pinned to, empty for one that is not."""
+    """Return the number of the data node that a service is pinned to, empty if it isn't."""
     _, dash, number = service.rpartition("-")
     return number if dash and number.isdigit() else ""
 
 
 def databases(text: str) -> frozenset[str]:
-    """The services of stack.yaml with `text` that keep data: all that ask nothing of the others."""
+    """Return the services of stack.yaml with `text` that keep data."""
     return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
 
 
 def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = ()) -> str:
-    """Return what stack.yaml with `text` says of the services `names`.
+    """Return stack.yaml with `text`, with only the services `names`.
 
-    Those that have a node for each task get as many tasks as there are `nodes` that take some, if
-    one of them is away, and none is started before the old one has gone.
+    If a node is unreachable, a service with one task per node gets as many tasks as there are
+    active `nodes`, and each old task is stopped before the new one starts.
     """
     whole = yaml.safe_load(text)
     services = {name: whole["services"][name] for name in sorted(names)}
@@ -223,7 +227,7 @@ def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = 
 
 
 def _too_many(service: dict[str, Any], nodes: Sequence[bool]) -> bool:
-    """Return whether a task, or the next one in its place, waits for a node that is away."""
+    """Return whether a task, or its replacement, would wait for an unreachable node."""
     deploy = service.get("deploy", {})
     each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1
     active = sum(nodes)
@@ -232,10 +236,10 @@ def _too_many(service: dict[str, Any], nodes: Sequence[bool]) -> bool:
 
 
 class Level(IntEnum):
-    """The progress of a service to TLS, which is the value of its label `infisical.tls`.
+    """The TLS level of a service, the value of its label `infisical.tls`.
 
-    PLAIN is a service that was rolled out by a version without TLS. With OFFERED, servers take TLS
-    too; with USED, clients ask for it; with REQUIRED, servers take nothing else.
+    PLAIN: rolled out by a version without TLS. OFFERED: servers also accept TLS. USED: clients use
+    TLS. REQUIRED: servers accept nothing else.
     """
 
     PLAIN = 0
@@ -244,27 +248,27 @@ class Level(IntEnum):
     REQUIRED = 3
 
 
-# What has no part in it: Caddy speaks to HAProxy of its own host alone.
+# Services without TLS levels: Caddy only talks to HAProxy on its own host.
 _APART = frozenset({"caddy"})
 _TOGETHER = ("redis-", "sentinel-")
 
 
 def tls_level(found: ClusterStackState) -> Level:
-    """Return the level of the service that is the least far; REQUIRED where there are none."""
+    """Return the lowest level of all services; REQUIRED if there are none."""
     levels = [each.tls for name, each in found.services.items() if name not in _APART]
     return Level(min(levels, default=Level.REQUIRED))
 
 
 def levels_ahead(found: ClusterStackState) -> tuple[Level, ...]:
-    """Return the levels that a roll-out goes through, the last of which is REQUIRED."""
+    """Return the levels that a roll-out goes through, ending with REQUIRED."""
     return tuple(each for each in Level if each > tls_level(found)) or (Level.REQUIRED,)
 
 
 def changing_together(found: ClusterStackState, level: Level) -> frozenset[str]:
-    """Return the services that have to change together to come to a level.
+    """Return the services that have to change together to reach a level.
 
-    Redis servers and their sentinels speak TLS to each other or don't: one that is alone in it
-    would be taken for down by the others, and the others by it.
+    Redis servers and their sentinels must all use TLS with each other or none: a single one with
+    TLS and the others would consider each other down.
     """
     if level < Level.REQUIRED or tls_level(found) == Level.REQUIRED:
         return frozenset()
@@ -272,7 +276,7 @@ def changing_together(found: ClusterStackState, level: Level) -> frozenset[str]:
 
 
 def tls_item(found: ClusterStackState) -> Item | None:
-    """Return what a plan says of the way ahead; None where all services require TLS."""
+    """Return the plan's item for the roll-outs to TLS; None if all services require it."""
     if tls_level(found) == Level.REQUIRED:
         return None
     rolls = len(levels_ahead(found))

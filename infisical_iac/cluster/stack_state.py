@@ -1,4 +1,4 @@
-"""Read what the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
+"""Read the state of the stack `infisical` from a manager of the Swarm."""
 
 import json
 import re
@@ -24,10 +24,14 @@ STACK = "infisical_"
 
 @dataclass(frozen=True)
 class SwarmService:
-    """A service of the stack: how many tasks of it run and should, and how its update went.
+    """A service of the stack.
 
-    `hash` is that of its specification; `waiting` counts the tasks that no node takes; `tls` is how
-    far it is on the way to TLS, a Level of stack_plan.py.
+    Attributes:
+        running: the number of running tasks; `desired` the number that should run.
+        update: the state of its last update, as Swarm names it.
+        waiting: the number of tasks that no node can run.
+        hash: the hash of its specification.
+        tls: its TLS level, a Level of stack_plan.py.
     """
 
     running: int
@@ -40,7 +44,7 @@ class SwarmService:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the stack: whether it leads nowhere else, its driver's options, its subnets."""
+    """A network of the stack; an `internal` one has no route to the outside."""
 
     internal: bool
     options: Mapping[str, str]
@@ -49,8 +53,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Hold what the last good roll-out had of a service: the hashes of what Docker says of it and
-    of its part of stack.yaml, and how many tasks were wanted.
+    """A service as the last successful roll-out left it.
+
+    Attributes:
+        hash: the hash of its specification in Docker.
+        rendered: the hash of its part of stack.yaml.
+        desired: the number of tasks.
     """
 
     hash: str
@@ -60,20 +68,21 @@ class Recorded:
 
 @dataclass(frozen=True)
 class ClusterStackState:
-    """The stack as it is.
+    """The actual stack.
 
     Attributes:
         engine: whether Docker answers.
-        manager: whether the Swarm answers, which takes most of its managers.
-        files: what is at the paths that were asked for.
-        secrets: per purpose, the name that the keys on the host give it; none without all keys.
-        nodes: of each node of the Swarm, whether it answers and takes tasks.
-        start: per image that is there, its entrypoint and command.
-        services: without the stack's name before them.
-        made: the names of the secrets and configs that the stack has.
-        record: per service, what the last good roll-out had; empty without one.
-        patroni: what the Patroni of this node says.
-        networks: by their full names.
+        manager: whether the Swarm answers, which takes a majority of its managers.
+        files: the state of the requested paths.
+        secrets: the secret's name for each purpose, derived from the keys on the host; none if a
+            key is missing.
+        nodes: for each node of the Swarm, whether it is ready and active.
+        start: the entrypoint and command of each present image.
+        services: by name, without the stack's prefix.
+        made: the names of the secrets and configs of the stack.
+        record: each service as the last successful roll-out left it; empty without one.
+        patroni: the state of this node's Patroni.
+        networks: by full name.
     """
 
     engine: bool = False
@@ -90,8 +99,12 @@ class ClusterStackState:
 
 
 class ClusterStack(Fact[ClusterStackState]):
-    """The ClusterStackState; `images` are those whose start is asked for, `secrets` names
-    of keys by the purpose of the secret that holds them."""
+    """Read the ClusterStackState.
+
+    Args:
+        images: those whose entrypoint and command are read.
+        secrets: the names of keys, by the purpose of the secret that holds them.
+    """
 
     def command(self, images: list[str], secrets: Mapping[str, Sequence[str]]) -> str:
         # The files follow from what else is read, but for these two.
@@ -134,7 +147,7 @@ class ClusterStack(Fact[ClusterStackState]):
 
 @dataclass(frozen=True)
 class Task:
-    """A container of a task on one node: of which service, how it is, and its networks."""
+    """A container of a task on one node, with its service, status and networks."""
 
     service: str
     id: str
@@ -143,7 +156,7 @@ class Task:
 
 
 class NodeTasks(Fact[tuple[Task, ...]]):
-    """The tasks of the stack on this node whose containers should run."""
+    """Read the tasks of the stack on this node whose containers should run."""
 
     def command(self) -> str:
         return f"{script('node-tasks', 'look')} || true"
@@ -163,18 +176,18 @@ class NodeTasks(Fact[tuple[Task, ...]]):
 
 
 def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
-    """Secrets by purpose, each with the names of its keys, as one word for the script."""
+    """Return the secrets with the names of their keys, as one argument for the script."""
     return " ".join(f"{purpose}:{','.join(names)}" for purpose, names in secrets.items())
 
 
 def hashes(output: str) -> dict[str, str]:
-    """The hash of each service's specification, of what the script's `hashes` prints."""
+    """Parse the hash of each service's specification from the script's `hashes`."""
     rows = [line.split() for line in output.splitlines() if line.startswith("hash ")]
     return {row[1].removeprefix(STACK): row[2] for row in rows}
 
 
 def record_text(record: Mapping[str, Recorded]) -> str:
-    """The text of stack.json."""
+    """Return the text of stack.json."""
     services = {name: vars(each) for name, each in sorted(record.items())}
     return json.dumps({"services": services}, indent=2) + "\n"
 
@@ -184,7 +197,7 @@ def _record(text: str) -> dict[str, Recorded]:
         services = json.loads(text)["services"]
         return {name: Recorded(**values) for name, values in services.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return {}  # cut or edited: as if there were none, and the next roll-out writes it anew
+        return {}  # truncated or edited: treated as missing, and the next roll-out writes it again
 
 
 def _network(text: str) -> Network:
@@ -194,7 +207,7 @@ def _network(text: str) -> Network:
 
 
 def _start(text: str) -> tuple[str, ...]:
-    """Entrypoint and command, of two JSON values; Docker says null for one that is not set."""
+    """Parse entrypoint and command, two JSON values; Docker prints null for one that is unset."""
     decoder = json.JSONDecoder()
     entrypoint, end = decoder.raw_decode(text)
     command, _ = decoder.raw_decode(text[end:].lstrip())
@@ -202,7 +215,7 @@ def _start(text: str) -> tuple[str, ...]:
 
 
 class NodeCondition(Fact[NodeState]):
-    """The NodeState; the arguments are those of Condition."""
+    """Read the NodeState; the arguments are those of Condition."""
 
     def command(self, served_name: str, port: int, lock: str) -> str:
         return script("status-cluster", lock, served_name, str(port))
@@ -239,5 +252,5 @@ class NodeCondition(Fact[NodeState]):
 
 
 def _role(service: str) -> str:
-    """Return what a service does: `postgres` of `infisical_postgres-2`."""
+    """Return a service's role, such as `postgres` for `infisical_postgres-2`."""
     return re.sub(r"-\d+$", "", service.removeprefix("infisical_"))

@@ -1,4 +1,4 @@
-"""Describe a cluster's health: a row for each thing, and whether it is well. Pure."""
+"""Describe a cluster's health: a row for each part, and whether it is healthy. Pure."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,18 +20,18 @@ from infisical_iac.stack.settings import named
 
 @dataclass(frozen=True)
 class LastRun:
-    """A node's record of its last run, empty before the first, and what is to be said of it."""
+    """A node's record of its last run, empty before the first, and the row for it."""
 
     record: str
     row: Row
 
 
 def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
-    """The row of the last backup; not well either if all nodes leave a shared target to another.
+    """Return the row of the last backup; unhealthy also if no node saves to a shared target.
 
     Args:
-        nodes: what each node that was reached says, by its name in the inventory.
-        away: the names of those that were not.
+        nodes: the state of each reached node, by its name in the inventory.
+        away: the names of the unreachable nodes.
     """
 
     def look(each: ConditionState) -> LastRun:
@@ -53,7 +53,7 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
 
 
 def drill(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
-    """The row of the last drill; the arguments are those of `backup`."""
+    """Return the row of the last drill; the arguments are those of `backup`."""
     return _last(
         nodes, away, settings.backup, lambda each: LastRun(each.drills, condition.drill(each, now))
     )
@@ -65,7 +65,7 @@ def _last(
     settings: BackupSettings,
     look: Callable[[ConditionState], LastRun],
 ) -> Row:
-    """The row of the last one; nodes without data make none."""
+    """Return the row of the last run; nodes without data have no runs."""
     runs = {name: look(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
     on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
@@ -83,15 +83,15 @@ def _as_known(away: Sequence[str]) -> str:
 def newest_row(
     runs: Mapping[str, LastRun], *, own: Collection[str], shared: Collection[str]
 ) -> Row:
-    """The row of the newest run that is not well, or of the newest if all are, with its node.
+    """Return the row of the newest failed run, or of the newest run if none failed, with its node.
 
-    What is not well in targets that all nodes share is passed over once another node has done it
-    well since: which of them does it changes. Where there are no others, one does it for all.
+    A failure in shared targets is ignored once another node has succeeded in them since, as the
+    node that saves there changes. Without targets of their own, one node saves for all.
 
     Args:
         runs: by the names of the nodes with data; at least one.
-        own: the names of the targets of which each node has its own.
-        shared: the names of those that all share.
+        own: the names of the targets that each node has for itself.
+        shared: the names of the targets that all nodes share.
     """
     done = {name: run for name, run in runs.items() if run.record or own} or dict(runs)
     unwell = [
@@ -112,7 +112,7 @@ def _outdoes(other: LastRun, run: LastRun, shared: Collection[str]) -> bool:
 
 
 def _targets(record: str, *, only_failed: bool = False) -> set[str]:
-    """Those that a backup was for, or failed for themselves; or the one that a drill was of."""
+    """Return the targets of a backup, or only those that failed; or the one target of a drill."""
     try:
         found = json.loads(record)
         if "targets" not in found:
@@ -122,7 +122,7 @@ def _targets(record: str, *, only_failed: bool = False) -> set[str]:
         return set()
 
 
-# What a standby may be behind a primary that writes and still be said to follow.
+# A standby may be this far behind a writing primary and still counts as following.
 _BEHIND_BYTES = 16 * 1024**2
 # As certificates.sh has it.
 _RENEWED_BEFORE = timedelta(days=60)
@@ -137,12 +137,15 @@ def rows(
     now: datetime,
     inside: Sequence[Row] = (),
 ) -> list[Row]:
-    """The rows of the status.
+    """Return the rows of the status.
 
     Args:
-        nodes: what each node that was reached says, by its name in the inventory.
-        away: the names of those that were not.
-        lead: the name of the one that the credentials are looked for on.
+        nodes: the state of each reached node, by its name in the inventory.
+        away: the names of the unreachable nodes.
+        lead: the name of the leader, whose credentials are shown.
+        drift: the row of drift.
+        now: the current time.
+        inside: further rows, of the project in Infisical.
     """
     logs = {name: node.log for name, node in nodes.items()}
     found = [
@@ -166,7 +169,7 @@ def rows(
     for node in nodes.values():
         unfinished |= node.condition.unfinished
     for name, node in nodes.items():
-        # What has closed a node's edge is under way on the lead.
+        # The change that has closed a node's edge is recorded on the leader.
         closed = replace(node.condition, unfinished=unfinished)
         found += [replace(each, text=f"{name}: {each.text}") for each in condition.edge(closed)]
         found += condition.kept(node.condition)
@@ -181,12 +184,12 @@ def rows(
 
 
 def _managed_nodes(nodes: Nodes) -> tuple[ManagedNode, ...]:
-    """All nodes as a manager sees them; none where no manager answers."""
+    """Return all nodes as a manager sees them; none if no manager answers."""
     return next((node.members for node in nodes.values() if node.members), ())
 
 
 def _host(nodes: Nodes, service: str) -> str:
-    """The name of the host that `postgres-2` or the like is on; the service's own if none tells."""
+    """Return the host of a service such as `postgres-2`; the service's own name if unknown."""
     names = {f"{each.number}": each.name for each in _managed_nodes(nodes)}
     return names.get(service.rpartition("-")[2], service)
 
@@ -205,7 +208,7 @@ def _members(nodes: Nodes, away: Sequence[str]) -> Row:
 
 
 def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
-    """Those of which any container does for any other."""
+    """Yield the rows of services whose replicas are interchangeable."""
     wanted = {
         "infisical": (settings.cluster.infisical_replicas, settings.stack.infisical_reference),
         "haproxy": (hosts, settings.cluster.haproxy_image),
@@ -223,7 +226,7 @@ def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
 
 
 def _runs(task: Running, image: str) -> bool:
-    """Return whether it is of an image; Docker may name it with its digest."""
+    """Return whether a task runs an image; Docker may append the digest to its name."""
     return task.image == image or task.image.startswith(f"{image}@")
 
 
@@ -267,7 +270,7 @@ def _redis(nodes: Nodes) -> Row:
 
 
 def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
-    """PostgreSQL, Redis and etcd, and how long their certificates last."""
+    """Yield the row on TLS of PostgreSQL, Redis and etcd, and on their certificates."""
     levels = [node.tls for node in nodes.values() if node.tls is not None]
     ends = [node.leaf_ends for node in nodes.values() if node.leaf_ends is not None]
     if not levels:
@@ -285,7 +288,7 @@ def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
 
 
 def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
-    """The network between the hosts, if any node knows of it: what is in clear there."""
+    """Yield the row on encryption between the hosts, if any node knows the network."""
     known = {node.overlay for node in nodes.values()} - {""}
     if known == {"encrypted"}:
         yield Row("Overlay", "encrypted between the hosts")
@@ -301,7 +304,7 @@ def _fullest(nodes: Nodes) -> Row:
 
 
 def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
-    """The one that ends first; each node serves it."""
+    """Return the row of the certificate that ends first; each node serves one."""
 
     def end(name: str) -> int:
         return nodes[name].condition.certificate_ends or 0

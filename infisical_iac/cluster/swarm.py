@@ -1,4 +1,4 @@
-"""The swarm: begun by the lead, joined by the others, and each node what it should be."""
+"""Manage the swarm: the leader starts it, the others join, and each node gets its role."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
-# A node's certificate, by which the others know it, ends after so long; it is renewed before.
+# Lifetime of a node's certificate, by which the others know it; Swarm renews it before.
 CERTIFICATE_HOURS = 30 * 24
 
 
@@ -41,8 +41,8 @@ class Update:
     """One change to a node of the swarm.
 
     Attributes:
-        node: its name for people.
-        arguments: of `docker node`.
+        node: its displayed name.
+        arguments: those of `docker node`.
         why: what differs.
     """
 
@@ -52,7 +52,7 @@ class Update:
 
 
 def differing_settings(seen: SwarmState) -> list[str]:
-    """Return what differs of the swarm itself, as its manager sees it."""
+    """Return the differing settings of the swarm itself, as its manager sees them."""
     found = []
     if not seen.autolock:
         found.append("autolock off → on")
@@ -62,7 +62,7 @@ def differing_settings(seen: SwarmState) -> list[str]:
 
 
 def updates(cluster: Cluster) -> Iterator[Update]:
-    """Yield what differs of each node in the swarm, of those that are to be managers first."""
+    """Yield the update of each node that differs, future managers first."""
     for node in sorted(cluster.nodes, key=lambda node: not node.manager):
         if (member := node.member) is None:
             continue
@@ -94,7 +94,7 @@ def updates(cluster: Cluster) -> Iterator[Update]:
 
 
 def removals(cluster: Cluster) -> Iterator[Update]:
-    """Yield how the nodes are taken out that won't come back."""
+    """Yield the updates that remove nodes which won't come back."""
     for each in cluster.gone:
         name = each.host or each.hostname
         if each.manager:
@@ -105,7 +105,11 @@ def removals(cluster: Cluster) -> Iterator[Update]:
 def with_members(
     cluster: Cluster, members: Sequence[SwarmMember], ids: Mapping[str, str]
 ) -> Cluster:
-    """The cluster once all have joined, by the members as they are now and the nodes' ids."""
+    """Return the cluster after all hosts have joined, with the current `members`.
+
+    Args:
+        ids: the Swarm id of each node that has joined in this run, by its name.
+    """
     by_id = {each.id: each for each in members}
     nodes = tuple(
         replace(node, member=by_id.get(ids.get(node.name, ""), node.member))
@@ -121,7 +125,7 @@ _HOURS = str(CERTIFICATE_HOURS)
 
 @telling_operation
 def initialization(cluster: Cluster) -> Commands:
-    """Have a swarm, locked, whose first manager is the lead."""
+    """Start a locked swarm with the leader as its first manager."""
     if cluster.leads:
         yield from decide_initialization(cluster, _now(cluster))
     else:
@@ -129,9 +133,9 @@ def initialization(cluster: Cluster) -> Commands:
 
 
 def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
-    """Decide what is to be done for the swarm on the lead, by what is `there`."""
+    """Plan the swarm on the leader, by the actual state `there`."""
     if not there.control:
-        around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
+        around = ", around its PostgreSQL's data; its etcd and Redis start empty"
         why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
         yield Item("+", "swarm", why)
         begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
@@ -149,7 +153,7 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
 
 @telling_operation
 def host_membership(cluster: Cluster) -> Commands:
-    """Bring the host into the swarm, and open its part if that is locked."""
+    """Bring the host into the swarm, and unlock it if it is locked."""
     if cluster.leads:
         yield UpToDate("the lead is in the swarm that it began")
     else:
@@ -157,7 +161,7 @@ def host_membership(cluster: Cluster) -> Commands:
 
 
 def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
-    """Decide what is to be done for a host's part in the swarm, by what is `there`."""
+    """Plan a host's membership in the swarm, by its actual state `there`."""
     me = cluster.me
     if there.state == "locked" and me.member:
         yield Item("~", f"swarm on {me.name}", "locked → open")
@@ -175,7 +179,7 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
 
 @telling_operation
 def node_roles(cluster: Cluster) -> Commands:
-    """Have each node's role, labels and availability; take out those whose host is gone."""
+    """Set each node's role, labels and availability; remove nodes whose host is gone."""
     if cluster.leads:
         yield from decide_node_roles(cluster, _now(cluster).members)
     else:
@@ -183,7 +187,7 @@ def node_roles(cluster: Cluster) -> Commands:
 
 
 def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
-    """Decide what each node is to be, by the `members` that the lead's swarm has."""
+    """Plan the updates of the nodes, by the `members` of the leader's swarm."""
     now = with_members(cluster, members, {}) if members else cluster
     wrong = [*updates(now)]
     for each in wrong:
@@ -200,12 +204,12 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
 
 @telling_operation
 def unlock_unit(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
-    """Have the key on the host, and a unit that opens its part when Docker starts."""
+    """Keep the unlock key on the host, and install a unit that unlocks Docker when it starts."""
     yield from decide_unlock_unit(cluster, _now(cluster), programs)
 
 
 def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
-    """Decide what is to be done for the key and the unit, by what is `there`."""
+    """Plan the unlock key and the unit, by the actual state `there`."""
     yield from or_up_to_date(
         _plan_unlock_unit(cluster, there, programs),
         "the host opens its part in the swarm when it boots",
@@ -213,7 +217,7 @@ def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[F
 
 
 def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
-    # An earlier step makes the key anew, or has made it.
+    # An earlier step of the run rotates the key, or has done so.
     anew = cluster.gone or not cluster.lead.seen or differing_settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):
         yield Item("~" if there.unlocks else "+", KEY_FILE)
@@ -223,15 +227,15 @@ def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[Fi
 
 
 def leave() -> None:
-    """Take the current host out of the swarm; what of the stack runs on it ends.
+    """Take the current host out of the swarm, which stops the stack's tasks on it.
 
-    The last host that leaves ends the swarm. Raises CommandFailed.
+    The swarm ends with the last host that leaves. Raises CommandFailed.
     """
     run(script("swarm", "leave"), doing="take the host out of the swarm")
 
 
 def _now(cluster: Cluster) -> SwarmState:
-    """Return what the current host is like: as it was looked at, until the run has changed it."""
+    """Return the current host's state; it is read again once the run has changed something."""
     seen = cluster.me.seen
     return host.get_fact(Swarm) if journal.current().changed or seen is None else seen
 
@@ -255,7 +259,7 @@ def _unlock(cluster: Cluster) -> None:
     doing = f"open {cluster.me.name}'s part in the swarm"
     unlock = partial(run, script("swarm", "unlock"), doing=doing)
     try:
-        # A key that was made anew while the host was away does not open what it has.
+        # The key may have been rotated while the host was away: its old one still unlocks it.
         unlock()
     except CommandFailed:
         _keep_key(cluster)
@@ -278,8 +282,8 @@ def _arrange(cluster: Cluster) -> None:
     for each in updates(now):
         _node(each)
     if now.gone:
-        # First, for nothing would tell another run that it is still to be done.
-        run(script("swarm", "rotate"), doing="make the swarm's tokens and key anew")
+        # First: once the nodes are removed, no later run would know that the keys need rotation.
+        run(script("swarm", "rotate"), doing="rotate the swarm's tokens and key")
     for each in removals(now):
         _node(each)
 
@@ -294,7 +298,7 @@ def _node(update: Update) -> None:
 
 
 def programs() -> Iterator[File]:
-    """Yield what opens a host's part when Docker starts, and hands over before it stops."""
+    """Yield the programs that unlock Docker at its start, and hand over the primary at its stop."""
     yield File(PROGRAM, script_file("swarm-unlock"))
     yield File(HANDING_OVER, script_file("hand-over"))
     yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))
@@ -302,7 +306,7 @@ def programs() -> Iterator[File]:
 
 @deploy("Swarm")
 def swarm(cluster: Cluster) -> None:
-    """Make the swarm and bring the host into it."""
+    """Start the swarm and bring the host into it."""
     initialization(cluster=cluster, name="Make the swarm")
     host_membership(cluster=cluster, name="Bring the hosts into the swarm")
     if cluster.leads:

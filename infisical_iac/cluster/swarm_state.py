@@ -1,4 +1,4 @@
-"""Reading what a host has of the swarm, in one command."""
+"""Read a host's state in the swarm, in one command."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.machine import DAEMON_FILE
 
-# The labels of a node, which managers keep.
+# Labels of a node, which the managers keep.
 HOST, NUMBER, JOINED = "infisical.host", "infisical.node", "infisical.joined"
 LACKS, ETCD = "infisical.lacks", "infisical.etcd"
 Joined = Literal["", "new", "existing"]
@@ -23,13 +23,16 @@ class SwarmMember:
     """A node of the swarm as its managers see it.
 
     Attributes:
-        id: Swarm's own name for it.
-        host: the inventory's name for it, `number` that of a data node (else 0) and `joined` how
-            its etcd came to the others: this project's labels, empty on a node without.
-        down: whether it has not answered for a while; `active` whether it may be given work.
-        manager: whether it is one, or is to be one; `leader` whether it leads the managers.
-        lacks: what its kernel can't, as SwarmState says it: a label of ours.
-        generation: how often the etcd that it is of has begun anew: a label of ours.
+        id: its id in Swarm.
+        host: its name in the inventory; this and the next two are labels of this project.
+        number: the number of a data node, else 0.
+        joined: how its etcd joined the others, as for Node.
+        down: whether it has not answered for a while.
+        active: whether it accepts tasks.
+        manager: whether it is a manager, or is about to become one.
+        leader: whether it is Swarm's leader among the managers.
+        lacks: what its kernel lacks, as in SwarmState; a label of this project.
+        generation: how often its etcd was bootstrapped again; a label of this project.
     """
 
     id: str
@@ -48,34 +51,41 @@ class SwarmMember:
 
 @dataclass(frozen=True)
 class SwarmState:
-    """One host's view.
+    """The state of one host, as the host sees it.
 
     Attributes:
-        address: what its default route leaves from, empty without one.
-        ipvs: whether its kernel can balance; `esp` whether it can encrypt an overlay.
-        single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
+        address: the source address of its default route, empty without one.
+        ipvs: whether its kernel can balance connections.
+        esp: whether its kernel can encrypt an overlay network.
+        single: whether the stack of a single host was deployed to it.
+        stack: whether the stack of a cluster was deployed to it.
         data: whether it has the data of a cluster's PostgreSQL.
-        etcd: `well` where its etcd has a majority behind it, `lost` where that has no data or does
-            not start with them, else empty. Where it isn't well, `primary` tells whether its
-            PostgreSQL takes writes; if not, `wal` is the timeline and the position of the last
-            record that it has written, (0, 0) where that can't be told.
-        state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
-            it any more, `inactive` in none, and empty where no engine answers.
-        expired: whether that is because its certificate has ended; `early` whether because, by the
-            host's clock, it has not begun.
-        live_restore: whether its containers would outlive its engine, which no swarm lets them.
-        id: its node's; `advertised` the address that the other nodes know it by.
-        control: whether it is a manager that works, with a majority behind it.
-        swarm: the id of the swarm that a manager is in.
+        etcd: `well` if its etcd has a quorum, `lost` if that has no data or does not start with
+            them, else empty.
+        primary: whether its PostgreSQL accepts writes; read only if etcd isn't `well`.
+        wal: otherwise the timeline and position of its last written record, (0, 0) if unknown.
+        state: of Docker's engine in a swarm: `active`, `locked`, …; `error` if it can't start in
+            the swarm any more, `inactive` without a swarm, empty if no engine answers.
+        expired: whether the error is an expired certificate.
+        early: whether the error is a certificate that, by the host's clock, is not valid yet.
+        live_restore: whether its containers would survive a stop of the engine, which Swarm does
+            not allow.
+        id: the id of its node.
+        advertised: the address by which the other nodes know it.
+        control: whether it is a working manager, with a majority behind it.
+        swarm: the id of the swarm, on a manager.
         mark: the id of the swarm that this project brought the host into, or `new` while it does.
-        autolock: whether the swarm locks its managers' keys; `unlocks` whether the key on the host
-            opens it; `expiry` after how many seconds a node's certificate ends.
-        pool: where the overlay networks are, in CIDR notation.
-        members: all nodes, none where the host is no working manager.
-        serial: the number of the shared state that it has, 0 for none; `led` the one by which it
-            was the lead; `digest` of that state; `key` a fingerprint of the encryption key.
-        files: what is at PROGRAM, HANDING_OVER, UNIT_FILE of this module and at DAEMON_FILE,
-            by path; `units`: its UNIT, by name.
+        autolock: whether the swarm locks its managers' keys.
+        unlocks: whether the key on the host unlocks it.
+        expiry: the lifetime of a node's certificate, in seconds.
+        pool: the range of the overlay networks, in CIDR notation.
+        members: all nodes; none if the host is no working manager.
+        serial: the serial of its copy of the shared state, 0 for none.
+        led: the serial under which it was the leader.
+        digest: the digest of its copy of the shared state.
+        key: a fingerprint of the encryption key.
+        files: the state of PROGRAM, HANDING_OVER, UNIT_FILE and DAEMON_FILE, by path.
+        units: the state of UNIT, by name.
     """
 
     address: str = ""
@@ -110,23 +120,23 @@ class SwarmState:
 
     @property
     def lacks(self) -> str:
-        """Return what its kernel can't: `esp`, `ipvs` or `esp,ipvs`, empty if it can both."""
+        """Return what its kernel lacks: `esp`, `ipvs` or `esp,ipvs`; empty if nothing."""
         return ",".join(name for name in ("esp", "ipvs") if not getattr(self, name))
 
 
-# What opens the host's part in the swarm when Docker starts.
+# The unit that unlocks the host's manager when Docker starts.
 UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
-# Go says "has expired or is not yet valid" of both: what tells them apart is what Swarm, or a newer
-# Go, says besides.
+# Go says "has expired or is not yet valid" for both: only what Swarm, or a newer Go, adds
+# distinguishes them.
 _ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
 _NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 
 
 class Swarm(Fact[SwarmState]):
-    """The SwarmState of a host."""
+    """Read the SwarmState of a host."""
 
     def command(self) -> str:
         paths = [PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]
@@ -158,7 +168,7 @@ class Swarm(Fact[SwarmState]):
             live_restore="live-restore" in found,
             id=info.get("NodeID", ""),
             advertised=info.get("NodeAddr", ""),
-            # While the managers choose a leader, one of them says half of it.
+            # While the managers elect a leader, a manager reports only a part of these.
             control=bool(info.get("ControlAvailable") and cluster.get("ID") and members),
             swarm=cluster.get("ID", ""),
             mark=found.get("mark", ""),
@@ -208,7 +218,7 @@ def _etcd(text: str) -> Literal["", "well", "lost"]:
 
 
 def _position(text: str) -> tuple[int, int]:
-    """The timeline and the position in `00000003 0/501CB28`, as PostgreSQL writes them."""
+    """Parse the timeline and position in PostgreSQL's form, `00000003 0/501CB28`."""
     match = re.fullmatch(r"([0-9A-F]+) ([0-9A-F]+)/([0-9A-F]+)", text)
     if not match:
         return 0, 0

@@ -1,8 +1,8 @@
-"""A change of version on a cluster: rolled out replica by replica, given up as a whole; a restore.
+"""Change the version of a cluster, replica by replica, with a rollback; restore a snapshot.
 
-Infisical serves all the while, so what is written meanwhile stays where the old version can use
-the data afterwards. Where it can't, for the new one has changed the database too far, a dump of
-before takes their place; those data are given up, which is not to lose them.
+Infisical serves during the change, and a rollback keeps what was written meanwhile if the old
+version can use the data. If the new version has changed the database too far, a dump from before
+replaces the data; the replaced ones are set aside, not deleted.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,10 @@ from infisical_iac.workspace.preflight import Preflight
 
 
 def fetch(release: Release, site: ClusterSite) -> None:
-    """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
+    """Load the release's image of Infisical on all nodes, with nothing stopped.
+
+    Raises a UserError.
+    """
     image = release.images["infisical"]
     changeover.release_step("reset", release.name, doing="find its images")
     for node in site.cluster.connected_nodes:
@@ -48,17 +51,17 @@ def fetch(release: Release, site: ClusterSite) -> None:
 def change_version(
     site: ClusterSite, project: str, was: Images, image: str, data: Release | None = None
 ) -> list[str]:
-    """Change the version, and return what is to be said of it.
+    """Change the version, and return sentences on the result.
 
-    Infisical stands still only where the data change too. Raises RunFailed, with what ran
-    before running again, or with how it comes to.
+    Infisical pauses only if the data change too. Raises RunFailed after a rollback, or with how to
+    get to one.
 
     Args:
-        site: of the settings; its image of Infisical need not be the one that is to run.
+        site: the site with the settings; its image of Infisical may differ from `image`.
         project: the slug of the project whose secrets are read before and after.
-        was: what runs now.
-        image: the reference of Infisical's image that is to run; it is on the nodes.
-        data: the release whose data it gets; None for those that are there.
+        was: the running images.
+        image: the reference of the new image of Infisical, which is on the nodes.
+        data: the release whose data are loaded; None to keep the current data.
     """
     settings = site.settings
     before = gate.before(settings, project, settings.stack.http_port)
@@ -73,7 +76,7 @@ def change_version(
 
 @dataclass(frozen=True)
 class ClusterVersionChanges(VersionChanges):
-    """Changes of version on a cluster, by its lead."""
+    """Changes of version on a cluster, made by its leader."""
 
     site: ClusterSite
 
@@ -108,7 +111,12 @@ class ClusterVersionChanges(VersionChanges):
 
 @dataclass(frozen=True)
 class _OnCluster(Changeover):
-    """Attributes of its own: what is rolled out, and the image of Infisical that ran before."""
+    """A change of version on a cluster.
+
+    Attributes:
+        site: what is rolled out.
+        was: the image of Infisical that ran before.
+    """
 
     site: ClusterSite
     was: str
@@ -117,7 +125,7 @@ class _OnCluster(Changeover):
     place = "lead"
 
     def swap(self, data: Release | None) -> None:
-        """Dump what is there; load what is wanted and let the two change places, if they do."""
+        """Dump the current data; with `data`, load those next to them and swap the two."""
         self.dump(pausing=data is not None)
         if data:
             self.load_beside(data)
@@ -142,9 +150,9 @@ class _OnCluster(Changeover):
         )
 
     def close(self) -> None:
-        """Close every node's edge where the data have changed places.
+        """Close the edge of every node if the data were swapped.
 
-        Else Infisical goes on serving, and what is written stays.
+        Otherwise Infisical goes on serving, and what is written stays.
         """
         if self._has_exchanged_data():
             edge.close_on(self.settings, self.site.names)
@@ -153,7 +161,7 @@ class _OnCluster(Changeover):
         edge.open_on(self.site.names)
 
     def _has_exchanged_data(self) -> bool:
-        """Return whether other data may have taken the place of those that were there."""
+        """Return whether other data may have replaced the previous ones."""
         said = self.step("exchanged", doing="see whether the data have changed places")
         return bool(said.strip())
 
@@ -166,7 +174,7 @@ class _OnCluster(Changeover):
         except CheckFailed as error:
             return self._revert(error)
         if deleted:
-            # A migration may have deleted what is in there.
+            # The dump may have rows that a migration of the schema has deleted.
             self.step("keep", doing="keep the dump of before")
             told.append(f"the data of before are kept as the release {self.unfinished.release}")
         kept = given_up.parse_given_up(said.splitlines())
@@ -174,7 +182,7 @@ class _OnCluster(Changeover):
         return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
     def _revert(self, reason: CheckFailed) -> str:
-        """Put the data of before in the place of those that the old version can't use."""
+        """Replace data that the old version can't use with the dump from before."""
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())
@@ -195,7 +203,7 @@ class _OnCluster(Changeover):
 
 @telling_operation
 def version_change(*, site: ClusterSite, project: str) -> Commands:
-    """Bring data that an older version used to the one of the settings.
+    """Upgrade the data of an older version to the version of the settings.
 
     Without data, or where no version changes, it does nothing: `stack.services` rolls out then.
     The images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
@@ -225,9 +233,10 @@ def decide_change(
     *,
     waits: bool = False,
 ) -> Commands:
-    """Decide what is to be done for the `changes` of version, which are not refused.
+    """Plan the `changes` of version, which are not refused.
 
-    It `waits` for the end of an earlier change.
+    Args:
+        waits: whether an earlier change has to end first.
     """
     if waits:
         yield upgrade.UNSEEN
@@ -242,9 +251,9 @@ def decide_change(
 
 @telling_operation
 def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
-    """Load the snapshot beside the database, compare it, and let them change places.
+    """Load the snapshot next to the database, compare it, and swap the two.
 
-    As `backup.restore.restored`, but that Infisical is brought up again too. The stack is there.
+    As `backup.restore.restored`, but Infisical is also started again. The stack exists.
     """
     yield from restore.decide(source, over=site.cluster.begun)
     yield step(_restore, source, site, project)
@@ -263,7 +272,7 @@ def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
 
 @dataclass(frozen=True)
 class ClusterRestoreSite(RestoreSite):
-    """A restore of a cluster, by its lead; of its other nodes, their part in it."""
+    """A restore of a cluster, made by its leader, with the part of its other nodes."""
 
     site: ClusterSite
 
@@ -274,12 +283,12 @@ class ClusterRestoreSite(RestoreSite):
         return kit_host.of_cluster(kit)
 
     def keep_keys(self) -> None:
-        """Of a cluster with data, another host that has to lead meanwhile needs those data's."""
+        """Share the keys, unless the cluster has data, whose keys a new leader would need."""
         if not self.site.cluster.begun:
             self.site.share()
 
     def exchange(self, known: Preflight, source: SnapshotSource) -> None:
-        """One that has no stack yet gets one, with an empty database in it, first."""
+        """Restore the database; a cluster without a stack gets one with an empty database first."""
         if not self.site.cluster.begun:
             stack(known=known)
         if known.leads:

@@ -12,7 +12,7 @@ from infisical_iac.core.settings import Settings
 
 
 def refuse_malformed(addresses: Mapping[str, str]) -> None:
-    """Raise Refused if a host's `cluster_address`, by its name, is set and no address."""
+    """Raise Refused if a `cluster_address` is set and no address; `addresses` are by host name."""
     for name, address in addresses.items():
         try:
             ip_address(address or "0.0.0.0")
@@ -24,13 +24,13 @@ def refuse_malformed(addresses: Mapping[str, str]) -> None:
 
 
 def refuse(settings: Settings) -> None:
-    """Raise Refused if a setting can't work where several hosts are one."""
+    """Raise Refused if a setting can't work on a cluster."""
     if reason := settings.stack.ingress_kind.unfit_for_cluster(settings):
         raise Refused(reason)
 
 
 def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
-    """Raise Refused if a kernel can't encrypt the networks between hosts, and it has to."""
+    """Raise Refused if a kernel can't encrypt the networks between hosts, but has to."""
     if cluster.esp or settings.overlay_encryption == "optional":
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
@@ -45,9 +45,9 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
 
 
 def refuse_overlapping(cluster: Cluster) -> None:
-    """Raise Refused if a host that is yet to join has its address in the stack's networks.
+    """Raise Refused if a host that has not joined yet has an address in the stack's networks.
 
-    One that is in the swarm is left there: a running stack's networks don't change for that.
+    A host in the swarm is not checked, as a running stack can't change its networks.
     """
     for node in cluster.nodes:
         if node.member:
@@ -61,7 +61,7 @@ def refuse_overlapping(cluster: Cluster) -> None:
 
 
 def refuse_undecided(cluster: Cluster) -> None:
-    """Raise Refused if etcd has lost its quorum, and can't begin anew by itself."""
+    """Raise Refused if etcd has lost its quorum and can't be bootstrapped again automatically."""
     if cluster.anew or not cluster.holders or not etcd.has_lost_quorum(cluster.nodes):
         return
     raise Refused(
@@ -71,7 +71,7 @@ def refuse_undecided(cluster: Cluster) -> None:
 
 
 def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
-    """Yield what the settings allow, and others can read or reach if nobody else prevents it."""
+    """Yield notes on what the settings leave readable or reachable for others."""
     if not cluster.esp:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
@@ -87,11 +87,11 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
 
 
 def refuse_single(cluster: Cluster) -> None:
-    """Raise Refused if a host has a stack of its own, which has to be moved."""
+    """Raise Refused if a host still serves as a single host, whose data have to be moved."""
     lead = cluster.lead.seen
     if lead and lead.single and not cluster.begun:
         raise Refused(
-            f"{cluster.lead.name} has Infisical for itself: `infisical-iac scale-out` brings its "
+            f"{cluster.lead.name} serves as a single host: `infisical-iac scale-out` brings its "
             "data into the cluster"
         )
 
@@ -105,7 +105,7 @@ def refuse_move_out(cluster: Cluster) -> None:
         )
     if not (cluster.lead.seen and cluster.lead.seen.single):
         raise Refused(
-            f"{cluster.lead.name}, which leads, has no Infisical for itself that could be moved: "
+            f"{cluster.lead.name}, the leader, is no single host whose data could be moved: "
             "`infisical-iac apply` makes a new cluster"
         )
 

@@ -87,7 +87,7 @@ def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
     looks = three_bare()
     refuse_single(told(looks))
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
-    with pytest.raises(Refused, match=r"^two has Infisical for itself: `infisical-iac sc"):
+    with pytest.raises(Refused, match=r"^two serves as a single host: `infisical-iac sc"):
         refuse_single(told(looks))
 
 
@@ -104,7 +104,7 @@ def test_an_address_of_another_host_is_checked_too() -> None:
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
     looks = three_bare()
-    with pytest.raises(Refused, match=r"^one, which leads, has no Infisical for itself"):
+    with pytest.raises(Refused, match=r"^one, the leader, is no single host"):
         refuse_move_out(told(looks))
     alone = replace(looks["two"], single=True, key="key", digest="state")
     refuse_move_out(told({**looks, "two": alone}))

@@ -114,7 +114,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
     ("looks", "why"),
     [
         ({name: look for name, look in _SAME.items() if name != "one"}, "one can't be reached"),
-        (_down(_SAME, "two"), "the swarm takes two for down"),
+        (_down(_SAME, "two"), "the swarm considers two down"),
         (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no data"),
         (
             _with_etcd("", "lost", "lost", primaries=("one", "two")),
@@ -122,7 +122,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
         ),
         (
             _without_primary((2, 100), (0, 0), (2, 200)),
-            "it can't be told what the PostgreSQL of two has written",
+            "it is unknown what the PostgreSQL of two has written",
         ),
     ],
     ids=["away", "given up", "without data", "two primaries", "unread"],

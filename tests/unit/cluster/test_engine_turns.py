@@ -124,7 +124,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     monkeypatch.setattr(docker, "_apart", [])
-    with pytest.raises(Refused, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
+    with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* of etcd 2 are well"):
         docker.in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected

@@ -39,7 +39,7 @@ FOUND = {
     "infisical-databases": Network(True, {**_MTU, **_DOCKERS}, ("172.31.242.0/24",)),
     "infisical-edge": Network(False, {**_MTU, **_DOCKERS}, ("172.31.243.0/24",)),
 }
-_PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
+_PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
 EDGE = "infisical-edge"
 
 
@@ -182,7 +182,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
         (
             Task("redis-2", "id", "unready", frozenset({_DATABASES})),
-            "reaches PostgreSQL or Redis no more, which another one reaches",
+            "can't reach PostgreSQL or Redis any more, which another one reaches",
         ),
         (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
         (

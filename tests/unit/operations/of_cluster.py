@@ -369,7 +369,7 @@ OPERATIONS = {
                     nodes=(False,),
                 ),
             ),
-            unknown="network infisical-edge can be made anew once all nodes and all of etcd are "
+            unknown="network infisical-edge can be re-created once all nodes and all of etcd are "
             "there: run again then",
             steps=(),
         ),

@@ -192,7 +192,7 @@ OPERATIONS = {
         "it is called only where the engine of a single host has become a cluster's",
         due(
             lambda: of(cluster_docker.without_live_restore)(_FILE),
-            "~ docker.service: reads daemon.json anew, without live-restore",
+            "~ docker.service: reads daemon.json again, without live-restore",
             steps=("_reload",),
         ),
         "it is called only where there is an engine",

@@ -266,9 +266,7 @@ OPERATIONS = {
         "the mark's absence is all that is asked for, and a host that can't tell ends the run",
     ),
     "cluster.deploy.unfinished_changes": Cases(
-        settled(
-            lambda: deploy.decide_unfinished_changes({}), "nothing that the host began is under way"
-        ),
+        settled(lambda: deploy.decide_unfinished_changes({}), "the host has no unfinished change"),
         due(
             lambda: deploy.decide_unfinished_changes(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
