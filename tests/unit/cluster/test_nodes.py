@@ -75,7 +75,7 @@ def test_a_host_made_anew_under_its_old_name_takes_its_old_place(remains: dict[s
 
 
 def test_a_host_made_anew_waits_until_the_swarm_has_given_the_old_one_up() -> None:
-    with pytest.raises(Refused, match=r"^two was made anew, .*: run again in a minute"):
+    with pytest.raises(Refused, match=r"^two was re-created, .*: run again in a minute"):
         told({**three(), "two": bare(2)})
 
 
