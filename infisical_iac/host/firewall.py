@@ -76,7 +76,8 @@ def refuse(
     if is_in_swarm:
         raise Refused(
             "Docker on the host is in a Swarm, as Dokploy has it, whose ports this firewall would "
-            'close: set firewall = "off", and let a firewall in front of the host do the work'
+            'close: set firewall = "off", and let a firewall in front of the host do the work',
+            code="refused.swarm",
         )
     ssh = [each for each in openings if each.limited]
     # What comes by the loopback is never dropped.
@@ -84,14 +85,16 @@ def refuse(
     if client and not is_own and not any(each.admits(client) for each in ssh):
         raise SettingsError(
             f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
-            "add a network that it is in, or nobody could connect from here any more"
+            "add a network that it is in, or nobody could connect from here any more",
+            code="settings.lockout",
         )
     for name in uplinks:
         if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
             raise Refused(
                 f"the host's way out is the interface {name}, which is named as Docker names its "
                 "bridges, so that the firewall can't tell the outside from containers: give it "
-                'another name, or set firewall = "off"'
+                'another name, or set firewall = "off"',
+                code="refused.uplink",
             )
 
 
@@ -243,7 +246,7 @@ def decide(
     )
     if there.installed and not there.wanted.startswith("table "):
         reason = there.wanted.partition("\n")[0] or "it gives no reason"
-        raise Refused(f"the host's nft can't load the firewall: {reason}")
+        raise Refused(f"the host's nft can't load the firewall: {reason}", code="refused.nft")
     yield from or_up_to_date(_kept(openings, there), "the firewall is loaded, and will be at boot")
 
 

@@ -32,28 +32,32 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     if not left:
         return
     if settings.host.data_volume:
+        code = "refused.data_volume"
         reason = (
             f"setting 'data_volume': {left}, with its volumes where they are: leave the setting "
             "empty, or use a host of Infisical's own"
         )
     elif not machine.engine:
+        code = "refused.engine_down"
         reason = (
             f"{left}, but it does not answer: see `systemctl status docker` on the host, and start "
             "it there"
         )
     elif major.isdigit() and int(major) < _OLDEST:
+        code = "refused.engine_old"
         reason = (
             f"{left}, but it is version {machine.engine}: upgrade it to {_OLDEST} or newer, as "
             "whoever manages it does"
         )
     elif not machine.compose:
+        code = "refused.no_compose"
         reason = (
             f"{left}, but `docker compose` is missing: install the plugin from where the engine "
             "came from, docker-compose-plugin from Docker's own repository"
         )
     else:
         return
-    raise Refused(reason, part="Docker")
+    raise Refused(reason, code=code, part="Docker")
 
 
 class Engine(Fact[tuple[str, bool]]):

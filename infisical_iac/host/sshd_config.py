@@ -177,7 +177,8 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
         said = f" ({found.error})" if found.error else ""
         raise Refused(
             f"sshd does not understand its configuration{said}, and would not start with it: "
-            "`sshd -t` on the host tells the file and the line"
+            "`sshd -t` on the host names the file and the line",
+            code="refused.sshd_broken",
         )
     taken = {name: effective.get(name.lower(), _printed(value)) for name, value in options.items()}
     others = {name: taken[name] for name in options if taken[name] != _printed(options[name])}
@@ -195,7 +196,8 @@ def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
     if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
         raise Refused(
             f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`; "
-            "put it at its beginning"
+            "put it at its beginning",
+            code="refused.sshd_not_included",
         )
     places = {name: _before_ours(found.lines, name) for name in options}
     earlier = {
@@ -217,12 +219,14 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
     if files:
         raise Refused(
             f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
-            f"first, so remove that, or let it stand in a file that comes after {DROP_IN}"
+            f"first, so remove that, or let it stand in a file that comes after {DROP_IN}",
+            code="refused.sshd_overruled",
         )
     raise Refused(
         f"sshd would take {values} from another file than {DROP_IN}: look for it in {MAIN} above "
         f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
-        "earlier"
+        "earlier",
+        code="refused.sshd_overruled",
     )
 
 
@@ -244,7 +248,8 @@ def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
             raise Refused(
                 f"sshd would take {' '.join(line.words)} for some connections because of "
                 f"{line.file}, line {line.number}, in the block `{' '.join(block.words)}`: "
-                "remove that line"
+                "remove that line",
+                code="refused.sshd_overruled",
             )
 
 
@@ -293,12 +298,14 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
     if method not in ("", "publickey"):
         raise Refused(
             f"this connection was let in by {method}, which hardening of SSH ends: log in with a "
-            f"key (`ssh-copy-id` brings it to the host), {remedy}"
+            f"key (`ssh-copy-id` brings it to the host), {remedy}",
+            code="refused.no_key",
         )
     if not method and not authorized:
         raise Refused(
             "nobody has a key to log in to this machine with, and hardening of SSH ends passwords: "
-            f"put one into ~/.ssh/authorized_keys, {remedy}"
+            f"put one into ~/.ssh/authorized_keys, {remedy}",
+            code="refused.no_key",
         )
 
 

@@ -76,12 +76,14 @@ def refuse(
             raise Refused(
                 f"the host has the volume {spare} with nothing on it, but setting 'data_volume' is "
                 "empty, so that the data would not be on it: set it to that device, or detach it",
+                code="refused.data_volume",
                 ends_run=True,
             )
         if of_host:
             raise Refused(
                 f"the host's data are on a volume with UUID {of_host}, but setting 'data_volume' "
                 "is empty: set it to that volume's device",
+                code="refused.data_volume",
                 ends_run=True,
             )
     elif reason := _unfit(device, state, of_host=of_host, deployed=deployed):
@@ -245,6 +247,7 @@ def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
         raise Refused(
             f"the volume came with work that has not ended ({', '.join(left)}): run again, and it "
             "is ended first",
+            code="refused.unfinished",
             ends_run=True,
         )
 

@@ -84,25 +84,18 @@ def test_the_host_reboots_only_if_an_update_asks_and_the_setting_lets_it(
     assert not _reboots(host)
     done = window("reboot")
     assert _reboots(host)
-    assert "as an update of linux-image-amd64 asks" in done.stdout
+    assert "linux-image-amd64" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        ("restore", "a change of what serves, restore, has not ended"),
-        ("upgrade", "a change of what serves, upgrade, has not ended"),
-        ("rotation", "a change of what serves, rotation, has not ended"),
-    ],
-)
+@pytest.mark.parametrize("what", ["restore", "upgrade", "rotation"])
 def test_nothing_is_done_while_what_serves_is_being_changed(
-    host: Path, window: Window, what: str, reason: str
+    host: Path, window: Window, what: str
 ) -> None:
     (host / f"var/lib/infisical-{what}").mkdir()
     (host / f"var/lib/infisical-{what}/state").touch()
     (host / "run/reboot-required").touch()
     assert window("reboot").returncode == 1
-    assert _failure(host).startswith(reason)
+    assert what in _failure(host)
     assert not (host / "apt").exists()
     assert not _reboots(host)
 
@@ -110,22 +103,17 @@ def test_nothing_is_done_while_what_serves_is_being_changed(
 def test_nothing_is_done_while_a_drill_is_at_work(host: Path, window: Window) -> None:
     (host / "drill").write_text("activating\n")
     assert window().returncode == 1
-    assert _failure(host) == "a drill has been at work for 2 hours"
+    assert _failure(host).startswith("a drill ")
+    assert not (host / "apt").exists()
 
 
-@pytest.mark.parametrize(
-    ("lock", "reason"),
-    [
-        ("8", "a run of infisical-iac has been at work for 2 hours"),
-        ("9", "a backup has been at work for 2 hours"),
-    ],
-)
+@pytest.mark.parametrize(("lock", "holder"), [("8", "a run"), ("9", "a backup")])
 def test_nothing_is_done_while_a_run_or_a_backup_holds_its_lock(
-    host: Path, window: Window, lock: str, reason: str
+    host: Path, window: Window, lock: str, holder: str
 ) -> None:
     (host / "locked").write_text(f"{lock}\n")
     assert window().returncode == 1
-    assert _failure(host) == reason
+    assert _failure(host).startswith(f"{holder} ")
     assert not (host / "apt").exists()
 
 
@@ -144,5 +132,5 @@ def test_a_failed_upgrade_and_sick_containers_keep_the_host_from_rebooting(
     (host / "broken").unlink()
     (host / "health").write_text("starting\n")
     assert window("reboot").returncode == 1
-    assert _failure(host) == "the containers are not well 5 minutes after Docker's upgrade"
+    assert "5 minutes after Docker's upgrade" in _failure(host)
     assert not _reboots(host)

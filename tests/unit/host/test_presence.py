@@ -1,5 +1,7 @@
 """Test what is said where an inventory names hosts that are not as it has them."""
 
+import pytest
+
 from infisical_iac.host.machine import absence
 from infisical_iac.host.model import MachineState
 
@@ -17,21 +19,23 @@ def test_a_cluster_is_there_with_one_host_that_is_yet_to_join() -> None:
     assert absence({"a": _BARE, "b": _NODE}, topology="swarm") == ""
 
 
-def test_hosts_with_nothing_are_named_with_what_deploys_to_them() -> None:
-    assert absence({"a": _BARE, "b": _BARE}, topology="swarm") == (
-        "nothing is deployed on a, b yet: `infisical-iac apply` does it"
-    )
-    assert "deployed on a yet" in absence({"a": _BARE}, topology="single")
-
-
-def test_a_node_by_an_inventory_of_its_own_is_told_as_one_of_a_cluster() -> None:
-    told = absence({"a": _NODE}, topology="single")
-    assert told == "a is one host of a cluster: name the inventory of the whole cluster"
-
-
-def test_a_cluster_that_is_no_more_is_told_as_the_host_that_was_left() -> None:
-    told = absence({"a": _BARE, "b": _SINGLE, "c": _BARE}, topology="swarm")
-    assert told.startswith("b has Infisical for itself, and there is no cluster")
+@pytest.mark.parametrize(
+    ("hosts", "topology", "beginning"),
+    [
+        ({"a": _BARE}, "single", "nothing is deployed on a yet: `infisical-iac apply`"),
+        ({"a": _BARE, "b": _BARE}, "swarm", "nothing is deployed on a, b yet: "),
+        ({"a": _NODE}, "single", "a is one host of a cluster: "),
+        (
+            {"a": _BARE, "b": _SINGLE},
+            "swarm",
+            "b has Infisical for itself, and there is no cluster",
+        ),
+    ],
+)
+def test_hosts_that_differ_from_the_inventory_are_named_with_what_to_do(
+    hosts: dict[str, MachineState], topology: str, beginning: str
+) -> None:
+    assert absence(hosts, topology=topology).startswith(beginning)
 
 
 def test_while_data_move_there_is_something_in_either_view() -> None:
@@ -41,5 +45,5 @@ def test_while_data_move_there_is_something_in_either_view() -> None:
     assert absence({"a": begun, "b": _BARE}, topology="swarm") == ""
 
 
-def test_nothing_is_said_of_a_cluster_while_a_host_is_away_that_may_know_more() -> None:
+def test_a_cluster_with_an_unreachable_host_is_not_reported_as_absent() -> None:
     assert absence({"a": _BARE}, topology="swarm", away=True) == ""

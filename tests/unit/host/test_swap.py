@@ -31,10 +31,11 @@ def test_swap_that_fits_into_memory_is_turned_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("free", [0, 1000, 1024])
-def test_swap_that_does_not_fit_stays_and_the_remedy_is_told(tmp_path: Path, free: int) -> None:
+def test_swap_that_does_not_fit_into_memory_stays_on_with_a_remedy(
+    tmp_path: Path, free: int
+) -> None:
     done = _turn_off(tmp_path, free_mb=free)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"it holds 1024 MB, and {free} MB of memory are free: stop something that runs, or set "
-        'swap = "keep"\n'
-    )
+    assert "1024 MB" in done.stderr
+    assert f" {free} MB" in done.stderr
+    assert 'swap = "keep"' in done.stderr

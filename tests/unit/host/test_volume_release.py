@@ -36,7 +36,7 @@ def test_data_that_are_on_the_hosts_own_disk_are_not_left_behind(host: VolumeHos
     for command in ("ours", "release"):
         refused = host.run(host.command(command))
         assert refused.returncode == 1
-        assert "has its data on the host's own disk" in refused.stderr
+        assert "host's own disk" in refused.stderr
     host.ok(host.command("format", host.device))
     host.ok(host.mount, host.command("ours"))
 
@@ -50,7 +50,7 @@ def test_a_volume_is_not_let_go_while_somebody_is_at_work(host: VolumeHost) -> N
         host.command("release"),
     )
     assert refused.returncode == 1
-    assert "the host is busy (by you since noon)" in refused.stderr
+    assert "(by you since noon)" in refused.stderr
 
 
 def test_who_reads_a_file_for_a_moment_does_not_keep_the_volume(host: VolumeHost) -> None:

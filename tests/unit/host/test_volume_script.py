@@ -63,7 +63,7 @@ def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
     host.ok(host.mount, "echo volume > $H/etc/infisical/key")
     refused = host.run("mkdir -p $H/etc/infisical; echo disk > $H/etc/infisical/key", host.mount)
     assert refused.returncode == 1
-    assert "both the volume and the host's own disk have something" in refused.stderr
+    assert f"something for {host.directory}/etc/infisical:" in refused.stderr
     assert (host.directory / "etc/infisical/key").read_text() == "disk\n"
 
 
@@ -79,7 +79,8 @@ def test_a_move_that_died_before_its_end_is_ended(host: VolumeHost) -> None:
 def test_a_file_system_of_somebody_else_is_left_alone(host: VolumeHost) -> None:
     host.ok(f"mkfs.ext4 -q {host.device}; mount {host.device} /mnt; touch /mnt/theirs")
     refused = host.run(host.mount)
-    assert "is not empty and was not made here" in refused.stderr
+    assert refused.returncode == 1
+    assert "not made here" in refused.stderr
 
 
 def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: VolumeHost) -> None:

@@ -1,4 +1,4 @@
-"""Test that what stands in the way of a data volume is told before anything is changed."""
+"""Test that a deploy refuses an unsuitable data volume before it changes anything."""
 
 import pytest
 
@@ -61,8 +61,10 @@ def test_what_would_lose_or_hide_data_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-def test_an_empty_volume_that_would_be_left_empty_is_told_before_a_first_deploy() -> None:
-    with pytest.raises(Refused, match=f"{_DEVICE} with nothing on it, but setting"):
+def test_an_attached_empty_volume_is_refused_before_a_first_deploy_without_it() -> None:
+    with pytest.raises(Refused) as refusal:
         refuse("", VolumeState(), of_host="", deployed=False, spare=_DEVICE)
+    assert refusal.value.code == "refused.data_volume"
+    assert _DEVICE in str(refusal.value)
     refuse("", VolumeState(), of_host="", deployed=True, spare=_DEVICE)
     refuse(_DEVICE, _BLANK, of_host="", deployed=False, spare=_DEVICE)

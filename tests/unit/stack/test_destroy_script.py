@@ -84,7 +84,8 @@ def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
     monkeypatch.chdir(tmp_path / "work")
     # The played database lists no table.
     done = host.run("destroy", "backup", _SAVED)
-    assert (done.returncode, done.stderr) == (1, "the dump of the database can't be read back\n")
+    assert done.returncode == 1
+    assert "dump of the database" in done.stderr
     assert host.read(f"{_SAVED}.new/database.dump") is None
     assert somebodys.read_text() == "somebody's"
 
