@@ -260,7 +260,7 @@ class RestoreSite:
         """
         settings = known.settings
         text = compose_file(settings, known.machine)
-        compose.fetched(
+        compose.image_set(
             images=settings.images,
             archives=settings.stack.image_archives,
             name="Fetch the images",

@@ -28,7 +28,7 @@ class StackSteps:
     def bring_up(self, known: Preflight) -> None:
         """Make the keys, and have the stack run as the settings say; all of the deploy "Stack"."""
         settings = known.settings
-        keys.made(
+        keys.files(
             admin_email=settings.workspace.admin_email,
             admin_password=known.admin_password,
             more=keys.more_of(settings),

@@ -17,8 +17,8 @@ from infisical_iac.stack.access_log import (
     KnownNames,
     LoggedRequest,
     latest,
-    moment,
     parse,
+    parse_since,
     statuses,
 )
 from infisical_iac.stack.settings import StackSettings
@@ -128,7 +128,7 @@ def access(
 
     Exit status: 0, or 1 for an error.
     """
-    begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
+    begin, wanted = parse_since(since, datetime.now(UTC)), statuses(status)
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.watch import read_requests

@@ -44,7 +44,7 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
     else:
         echo("No release is kept on the host: the first upgrade makes one.")
     for each in kept:
-        echo(f"Given up: {each.told()}; {HELP}.", err=True)
+        echo(f"Given up: {each.describe()}; {HELP}.", err=True)
 
 
 @click.command()

@@ -155,7 +155,7 @@ def prepare(known: Preflight) -> None:
     """
     settings = known.settings
     if known.leads:
-        keys.made(
+        keys.files(
             admin_email=settings.workspace.admin_email,
             admin_password=known.admin_password,
             more=keys.more_of(settings),

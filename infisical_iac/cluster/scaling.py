@@ -144,8 +144,8 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
         elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
             told.append(
-                f"Of the cluster, {what.told()}, which the next move gives up and names, and the "
-                "end of the cluster keeps."
+                f"Of the cluster, {what.describe()}, which the next move gives up and names, and "
+                "the end of the cluster keeps."
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
@@ -487,7 +487,7 @@ def move_in(known: Preflight, *, switched: bool) -> None:
         return
     refuse_away(of(known).cluster)
     single = known.settings.with_values(topology="single")
-    compose.fetched(
+    compose.image_set(
         images=single.images, archives=single.stack.image_archives, name="Fetch the images"
     )
     if not switched:

@@ -40,7 +40,7 @@ class ClusterSite(host_site.Site):
     topology: ClassVar[str] = "swarm"
 
     @classmethod
-    def observed(
+    def observe(
         cls,
         settings: Settings,
         machine: MachineState,

@@ -15,7 +15,7 @@ from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import condition
 from infisical_iac.monitoring.condition import ConditionState, Running, ended
-from infisical_iac.stack.settings import named
+from infisical_iac.stack.settings import image_name
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
         others = sorted({each.image for each in tasks if not _runs(each, image)})
         but = f", but {', '.join(others)} runs too" if others else ""
         yield Row(
-            role, f"{named(image)}: {len(well)} of {number} healthy{but}", len(well) == number
+            role, f"{image_name(image)}: {len(well)} of {number} healthy{but}", len(well) == number
         )
 
 

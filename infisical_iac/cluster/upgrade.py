@@ -190,7 +190,7 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
             raise CheckFailed("the API does not answer")
-        told = "; ".join(each.told() for each in given_up.parse_given_up(said.splitlines()))
+        told = "; ".join(each.describe() for each in given_up.parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "
             f"use them any more ({reason}); {told} ({given_up.HELP})"

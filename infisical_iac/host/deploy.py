@@ -16,7 +16,7 @@ from infisical_iac.host.watch import watch
 
 
 @telling_operation
-def finished(*, running: bool, timeout: int) -> Commands:
+def cloud_init(*, running: bool, timeout: int) -> Commands:
     """Wait until cloud-init, if it was found `running`, is done; for `timeout` seconds at most."""
     if not running:
         yield UpToDate("no cloud-init is running")
@@ -87,12 +87,12 @@ def base(known: Known) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
     timeout = known.settings.host.apt_timeout
     clock, values = known.machine.clock, kernel.parameters(known.settings)
-    finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
+    cloud_init(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
     apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
     files.contents(
         files=[*FILES, *kernel.sysctl(values)], name="Configure updates, kernel and core dumps"
     )
-    kernel.settled(
+    kernel.live_parameters(
         values=values,
         swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",

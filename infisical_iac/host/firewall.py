@@ -215,7 +215,7 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
 
 
 @telling_operation
-def kept(
+def rules(
     openings: Sequence[Opening], *, machine: MachineState, in_cluster: bool = False
 ) -> Commands:
     """Let in what is among `openings` and nothing else, now and from the next boot's beginning.
@@ -237,7 +237,7 @@ def decide(
     machine: MachineState,
     in_cluster: bool = False,
 ) -> Commands:
-    """Decide what is to be loaded, by what is `there`; raises Refused as `kept` does."""
+    """Decide what is to be loaded, by what is `there`; raises Refused as `rules` does."""
     refuse(
         openings,
         client=machine.ssh_client,
@@ -247,10 +247,12 @@ def decide(
     if there.installed and not there.wanted.startswith("table "):
         reason = there.wanted.partition("\n")[0] or "it gives no reason"
         raise Refused(f"the host's nft can't load the firewall: {reason}", code="refused.nft")
-    yield from or_up_to_date(_kept(openings, there), "the firewall is loaded, and will be at boot")
+    yield from or_up_to_date(
+        _load_and_install(openings, there), "the firewall is loaded, and will be at boot"
+    )
 
 
-def _kept(openings: Sequence[Opening], there: FirewallState) -> Commands:
+def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Commands:
     if there.actual != there.wanted or not there.installed or there.on_trial:
         yield Item(
             "~" if there.actual else "+",
@@ -264,7 +266,7 @@ def _kept(openings: Sequence[Opening], there: FirewallState) -> Commands:
 
 
 @telling_operation
-def removed() -> Commands:
+def removal() -> Commands:
     """Take this project's firewall away; what other programs filter stays."""
     yield from decide_removal(_look(EMPTY, _OWN))
 
@@ -308,9 +310,9 @@ def _load(text: str, before: str) -> None:
 def firewall(known: Known) -> None:
     """Drop what the settings don't let in, or take the firewall away that did."""
     if known.settings.host.firewall == "off":
-        removed(name="Leave the host's firewall to others")
+        removal(name="Leave the host's firewall to others")
         return
-    kept(
+    rules(
         openings=openings(
             known.settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers
         ),

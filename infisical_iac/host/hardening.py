@@ -83,7 +83,7 @@ class Hardening(Fact[HardeningState]):
 
 
 @telling_operation
-def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
+def ssh_server(*, alone: bool, look: Mapping[str, object]) -> Commands:
     """Have sshd let keys in alone, by modern algorithms, and forward to the host alone.
 
     Where somebody else than root deploys, root can't log in at all.
@@ -103,7 +103,7 @@ def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
 def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
     """Decide what is to be done to sshd, by what is `there` and how the run itself came in.
 
-    The arguments are those of `root_keeps_way_in`. Raises Refused as `sshd_hardened` does.
+    The arguments are those of `root_keeps_way_in`. Raises Refused as `ssh_server` does.
     """
     if not there.sshd.there:
         yield UpToDate("OpenSSH's server is not installed")
@@ -114,7 +114,7 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
         by_sudo=by_sudo,
         alone=alone,
     )
-    options = sshd_config.wanted(there.sshd.supported, root_logs_in=root_logs_in)
+    options = sshd_config.desired_options(there.sshd.supported, root_logs_in=root_logs_in)
     file = File(DROP_IN, sshd_config.drop_in(options))
     before = there.files.get(DROP_IN)
     if file.matches(before):
@@ -227,7 +227,7 @@ def _surplus(mode: str, most: str) -> int:
 
 
 @telling_operation
-def hardened(
+def host_files(
     configuration: Sequence[File],
     *,
     units: Mapping[str, Sequence[str]],
@@ -276,7 +276,9 @@ TIMER = "infisical-maintenance.timer"
 
 
 @telling_operation
-def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) -> Commands:
+def maintenance_window(
+    programs: Sequence[File], *, without: str, look: Mapping[str, object]
+) -> Commands:
     """Have the timer with its `programs` run; without any, take away what an earlier run made.
 
     Args:
@@ -292,25 +294,26 @@ def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) 
 def decide_window(
     programs: Sequence[File], there: HardeningState, *, without: str, schedule: str
 ) -> Commands:
-    """Decide what is to be done for the window, by what is `there`; raises as `kept` does."""
+    """Decide what is to be done for the window, by what is `there`; raises as `maintenance_window`
+    does."""
     if not there.understood:
         raise SettingsError(
             f"setting 'maintenance_window': systemd does not understand {schedule!r}; "
             "`systemd-analyze calendar` on the host tells more"
         )
     yield from or_up_to_date(
-        _running(programs, there) if programs else _removed(there, without),
+        _install_window(programs, there) if programs else _remove_window(there, without),
         without or "the maintenance window is kept as the settings say",
     )
 
 
-def _running(programs: Sequence[File], there: HardeningState) -> Commands:
+def _install_window(programs: Sequence[File], there: HardeningState) -> Commands:
     timer = {name: state for name, state in there.units.items() if name == TIMER}
     yield from systemd.installed(programs, there.files, timer)
     yield from systemd.brought_up([TIMER], there.units)
 
 
-def _removed(there: HardeningState, reason: str) -> Commands:
+def _remove_window(there: HardeningState, reason: str) -> Commands:
     units = [path for path in there.files if path in _WINDOW_PATHS]
     if not units:
         return
@@ -383,19 +386,19 @@ def hardening(known: Known) -> None:
         "schedule": settings.host.maintenance_window,
     }
     if settings.host.hardening == "on":
-        hardened(
+        host_files(
             configuration=files,
             units=units,
             rules=_RULES,
             look=look,
             name="Harden kernel modules, shells, journal and files' modes",
         )
-        sshd_hardened(
+        ssh_server(
             alone=not not_ours(settings, known.machine),
             look=look,
             name="Harden SSH",
         )
-    kept(
+    maintenance_window(
         programs=parts,
         without=without,
         look=look,

@@ -157,7 +157,7 @@ def without_swap(device: str) -> str:
 
 
 @telling_operation
-def settled(values: Mapping[str, str], *, swap_off: bool) -> Commands:
+def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     """Bring `values`, which a file holds for the next boot, into effect, if the kernel has them.
 
     systemd takes its limit on core dumps from its own files again if it isn't 0. With

@@ -24,7 +24,7 @@ class Site:
     topology: ClassVar[str] = SINGLE
 
     @classmethod
-    def observed(
+    def observe(
         cls,
         settings: Settings,
         machine: MachineState,
@@ -119,9 +119,9 @@ class Known:
 def observe_site(
     settings: Settings, machine: MachineState, check: Callable[[Site], None] | None = None
 ) -> Site:
-    """Return the site of the inventory's topology, as `Site.observed` does."""
+    """Return the site of the inventory's topology, as `Site.observe` does."""
     found = hook(Site, topology_of(host.state.inventory))
-    return found.observed(settings, machine, check)
+    return found.observe(settings, machine, check)
 
 
 def site_of(settings: Settings) -> Site:

@@ -144,7 +144,9 @@ class Sshd:
     error: str = ""
 
 
-def wanted(supported: Mapping[str, Collection[str]], *, root_logs_in: bool) -> dict[str, str]:
+def desired_options(
+    supported: Mapping[str, Collection[str]], *, root_logs_in: bool
+) -> dict[str, str]:
     """The options and their values; `supported` are the host's algorithms, by kind."""
     values = {name: option.value for name, option in _OPTIONS.items()} | _algorithms(supported)
     if root_logs_in:
@@ -180,8 +182,10 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
             "`sshd -t` on the host names the file and the line",
             code="refused.sshd_broken",
         )
-    taken = {name: effective.get(name.lower(), _printed(value)) for name, value in options.items()}
-    others = {name: taken[name] for name in options if taken[name] != _printed(options[name])}
+    taken = {
+        name: effective.get(name.lower(), _as_printed(value)) for name, value in options.items()
+    }
+    others = {name: taken[name] for name in options if taken[name] != _as_printed(options[name])}
     if others:
         places = {name: _before_ours(found.lines, name) for name in others}
         _refuse(others, [place for place in places.values() if place])
@@ -205,7 +209,7 @@ def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
         for name, place in places.items()
         if place
         and len(place.words) == 2
-        and _printed(place.words[1].lower()) != _printed(options[name])
+        and _as_printed(place.words[1].lower()) != _as_printed(options[name])
         and not options[name].isdigit()
     }
     if earlier:
@@ -233,7 +237,7 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
 def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
     """Raise Refused if a `Match` block gives some connections more than everybody has."""
     ours = {
-        name.lower(): _printed(options[name])
+        name.lower(): _as_printed(options[name])
         for name, option in _OPTIONS.items()
         if name in options and not option.in_match
     }
@@ -241,7 +245,10 @@ def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
     for line in lines:
         if block and line.file != block.file:
             block = None
-        option, values = line.words[0].lower(), [_printed(each.lower()) for each in line.words[1:]]
+        option, values = (
+            line.words[0].lower(),
+            [_as_printed(each.lower()) for each in line.words[1:]],
+        )
         if option == "match":
             block = line
         elif block and option in ours and " ".join(values) not in (ours[option], *_GIVES_NOTHING):
@@ -282,7 +289,7 @@ def _for_all(lines: Iterable[Line]) -> Iterator[Line]:
     return takewhile(lambda line: line.words[0].lower() != "match", lines)
 
 
-def _printed(value: str) -> str:
+def _as_printed(value: str) -> str:
     """A value as `sshd -T` prints it."""
     return "without-password" if value == "prohibit-password" else value
 

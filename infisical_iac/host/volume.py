@@ -186,7 +186,7 @@ def configuration(uuid: str) -> list[File]:
 
 
 @telling_operation
-def mounted(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
+def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
     """Have the host's data on `device`; with none, only see that they are not on a volume.
 
     The arguments are those of `refuse`, which raises before anything is changed.
@@ -200,7 +200,7 @@ def mounted(device: str, *, of_host: str, deployed: bool, spare: str) -> Command
 def decide(
     device: str, there: DataVolume, *, of_host: str, deployed: bool, spare: str = ""
 ) -> Commands:
-    """Decide what is to be done for the data, by what is `there`; raises as `mounted` does."""
+    """Decide what is to be done for the data, by what is `there`; raises as `mount` does."""
     state = there.volume
     refuse(device, state, of_host=of_host, deployed=deployed, spare=spare)
     if not device:
@@ -270,7 +270,7 @@ def data_volume(known: Known) -> None:
     """Have data, keys and backups on the volume that the setting data_volume names."""
     # Where the engine is others', no volume would do, and one that is there is their affair.
     spare = "" if not_ours(known.settings, known.machine) else known.machine.spare_volume
-    mounted(
+    mount(
         device=known.settings.host.data_volume,
         of_host=known.machine.data_volume,
         deployed=known.machine.deployed,

@@ -114,7 +114,7 @@ FAIL2BAN = "fail2ban.service"
 
 
 @telling_operation
-def kept(
+def log_and_bans(
     rotation: Sequence[File], bans: Sequence[File], jails: Collection[str], *, has_log: bool
 ) -> Commands:
     """Keep the access log's file system and its `rotation` by a timer, and fail2ban at work.
@@ -149,7 +149,7 @@ def decide(
     wanted = {each.path for each in bans}
     surplus = [path for path in _of_ours(bans) if path not in wanted and path in there.files]
     decided = (
-        *_rotated(rotation, there),
+        *_install_rotation(rotation, there),
         *(_log(there) if has_log else ()),
         *_banning(bans, surplus, jails, there),
     )
@@ -173,7 +173,7 @@ def _log(there: WatchState) -> Commands:
         yield step(run, f"(umask 077; touch {LOG})", doing=f"make {LOG}")
 
 
-def _rotated(rotation: Sequence[File], there: WatchState) -> Commands:
+def _install_rotation(rotation: Sequence[File], there: WatchState) -> Commands:
     own = {name: state for name, state in there.units.items() if name != FAIL2BAN}
     yield from units.installed(rotation, there.files, own)
     yield from units.brought_up([TIMER], there.units)
@@ -246,7 +246,7 @@ def watch(known: Known) -> None:
 
     It comes before the containers: what is mounted into one has to be there.
     """
-    kept(
+    log_and_bans(
         rotation=[*rotation(known.settings)],
         bans=[*bans(known.settings)],
         jails=rules.jails(known.settings),

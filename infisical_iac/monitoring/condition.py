@@ -12,7 +12,7 @@ from infisical_iac.core.item import Item, Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
 from infisical_iac.stack.given_up import HELP, GivenUp
-from infisical_iac.stack.settings import named
+from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace.credential_file import Term, until
 
 _LEAST_FREE_GB = 2.0
@@ -149,9 +149,9 @@ def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
     for service, image in settings.services.items():
         there = condition.containers.get(service)
         if there is None:
-            yield Row(service, f"no container; {named(image)} is wanted", ok=False)
+            yield Row(service, f"no container; {image_name(image)} is wanted", ok=False)
             continue
-        same, runs, due = there.image == image, named(there.image), named(image)
+        same, runs, due = there.image == image, image_name(there.image), image_name(image)
         if not same and runs == due:
             # Their digests tell what differs.
             runs, due = there.image, image
@@ -182,7 +182,7 @@ def edge(condition: ConditionState) -> Iterator[Row]:
 def kept(condition: ConditionState) -> Iterator[Row]:
     """The rows on data that changes were given up with."""
     for each in condition.given_up:
-        yield Row("Given up", f"{each.told()}; {HELP}", ok=not each.is_needed)
+        yield Row("Given up", f"{each.describe()}; {HELP}", ok=not each.is_needed)
 
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:

@@ -124,7 +124,7 @@ def _as_served(path: str) -> str:
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_since(text: str, now: datetime) -> datetime:
     """The moment that `text` means: so long before `now`, such as `7d`, or a date in UTC.
 
     Raises SettingsError.

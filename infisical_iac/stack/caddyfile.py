@@ -12,7 +12,7 @@ from infisical_iac.host import bans
 from infisical_iac.stack import ingress_kinds, paths
 
 
-def trusted(settings: Settings) -> tuple[str, ...]:
+def trusted_networks(settings: Settings) -> tuple[str, ...]:
     """Return the networks whose X-Forwarded-For Infisical believes: those that its proxy is in."""
     proxies = settings.stack.ingress_kind.proxies
     return tuple(dict.fromkeys((*settings.stack.trusted_proxy_cidrs, *proxies)))

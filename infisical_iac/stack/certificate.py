@@ -33,7 +33,7 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
         return None
     pair = Pair(_read("tls_certificate", stack.tls_certificate), _read("tls_key", stack.tls_key))
     leaf = _leaf(pair.certificate, stack.tls_certificate)
-    if _public(pair.key, stack.tls_key) != _certified(leaf, stack.tls_certificate):
+    if _public(pair.key, stack.tls_key) != _certificate_key(leaf, stack.tls_certificate):
         raise SettingsError(
             f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}"
         )
@@ -100,7 +100,7 @@ def _public(key: str, path: str) -> object:
         ) from None
 
 
-def _certified(leaf: x509.Certificate, path: str) -> object:
+def _certificate_key(leaf: x509.Certificate, path: str) -> object:
     try:
         return leaf.public_key()
     except (ValueError, UnsupportedAlgorithm):

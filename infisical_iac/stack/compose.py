@@ -27,7 +27,7 @@ _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
 @telling_operation
-def fetched(images: Sequence[str], archives: Sequence[str]) -> Commands:
+def image_set(images: Sequence[str], archives: Sequence[str]) -> Commands:
     """Have `images` on the host, of `archives` or pulled, as `running` has them; told there."""
     there = host.get_fact(Stack, compose="", images=list(images))
     yield from decide_images(there.missing(images), archives)
@@ -71,7 +71,7 @@ def decide(
     """
     there, missing = found.file, found.stack.missing(settings.images)
     stack = found.stack.without(without)
-    if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
+    if file.matches(there) and stack.hashes and not stack.differences() and not missing:
         yield UpToDate("all containers are as compose.yaml says, and healthy")
         return
     yield from _differences(file, there, stack, missing)
@@ -110,7 +110,7 @@ def _differences(
             "the containers can be compared with compose.yaml once Compose and the keys are there"
         )
         return
-    for service, reason in stack.unsettled().items():
+    for service, reason in stack.differences().items():
         if service not in stack.hashes:
             yield Item("-", f"container {service}", reason)
         elif service in stack.containers:

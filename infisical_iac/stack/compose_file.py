@@ -49,6 +49,6 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         proxy_network=kind.proxy_network(settings),
         labels=kind.labels(settings),
         secret_label=kind.secret_label,
-        trusted=caddyfile.trusted(settings),
+        trusted=caddyfile.trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
     )

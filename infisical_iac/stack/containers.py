@@ -164,7 +164,7 @@ def connections(output: Iterable[str]) -> Connections:
         if not (body or {}).get("external")
     }
     wanted_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
-    return Connections(_wanted(whole), actual, networks, own, wanted_limits, limits)
+    return Connections(_desired_networks(whole), actual, networks, own, wanted_limits, limits)
 
 
 def _limits(service: Mapping[str, Any]) -> Limits:
@@ -175,7 +175,7 @@ def _limits(service: Mapping[str, Any]) -> Limits:
     return Limits(restart, size, round(cpus * 1e9), int(service.get("pids_limit", 0)))
 
 
-def _wanted(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset[str]]]:
+def _desired_networks(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset[str]]]:
     """Return per service of a Compose file its networks, by Docker's names, with its own names."""
     own = whole.get("networks") or {}
     names = {each: (body or {}).get("name", f"{_PROJECT}{each}") for each, body in own.items()}
@@ -214,7 +214,7 @@ class StackState:
     images: frozenset[str] = frozenset()
     connections: Connections = field(default_factory=Connections)
 
-    def unsettled(self) -> dict[str, str]:
+    def differences(self) -> dict[str, str]:
         """The services that don't run as the file says, each with the reason."""
         return dict(self._reasons())
 

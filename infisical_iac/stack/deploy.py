@@ -9,7 +9,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.stack import compose, edge
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.ingress import configured, served
+from infisical_iac.stack.ingress import configuration, served_certificate
 
 
 @deploy("Ingress")
@@ -19,13 +19,13 @@ def ingress(known: Known) -> None:
     The containers and their files are the stack's, and so is the edge of the host that leads.
     """
     if not known.leads:
-        edge.opened(name="Let everybody in")
-    served(settings=known.settings, name="Serve a certificate for the site's address")
+        edge.opening(name="Let everybody in")
+    served_certificate(settings=known.settings, name="Serve a certificate for the site's address")
 
 
 def configure_ingress(settings: Settings) -> None:
     """Have the files that the containers of the ingress start with."""
-    configured(settings=settings, name="Configure the way in")
+    configuration(settings=settings, name="Configure the way in")
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:

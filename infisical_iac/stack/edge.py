@@ -98,7 +98,7 @@ def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
 
 
 @telling_operation
-def opened() -> Commands:
+def opening() -> Commands:
     """Open the edge of the current host, once no change is under way any more.
 
     One that was closed on a cluster's node which then could not be reached is closed still.
@@ -124,10 +124,10 @@ def open_() -> None:
 def answers_closed(settings: Settings, attempts: int) -> bool:
     """Return whether the host reaches its closed edge publicly: its name, TLS and Caddy."""
     url = shlex.quote(settings.stack.site_url)
-    return reached(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
+    return can_reach(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
 
 
-def reached(settings: Settings, command: str) -> bool:
+def can_reach(settings: Settings, command: str) -> bool:
     """Return whether a command that asks the public address by `curl` succeeds on the host.
 
     The host trusts what Caddy of this deployment serves: its own authority, or one that only it

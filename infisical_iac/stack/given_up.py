@@ -34,7 +34,7 @@ class GivenUp(NamedTuple):
         return self.writes != 0
 
     @property
-    def counted(self) -> str:
+    def amount(self) -> str:
         """Return how much was written, for a sentence."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
@@ -43,10 +43,10 @@ class GivenUp(NamedTuple):
             return f"what was given up, to which nobody has written{since},"
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """A clause on what is in them and where they are."""
         verb = "are" if self.writes and self.writes > 1 else "is"
-        return f"{self.counted} {verb} in the {self.kind} {self.name}"
+        return f"{self.amount} {verb} in the {self.kind} {self.name}"
 
 
 def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
@@ -65,13 +65,13 @@ def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
 
 def describe_data(found: Iterable[GivenUp], then: str = "") -> str:
     """With which data what ran before serves again, for the end of a clause."""
-    told = "; ".join(each.told() for each in found)
+    told = "; ".join(each.describe() for each in found)
     return f"with all data{then}" + (f"; {told} ({HELP})" if told else "")
 
 
 def describe_kept(lines: Iterable[str]) -> list[str]:
     """Sentences on where what was given up is, for a way back that has been gone."""
-    return [f"Kept: {each.told()}; {HELP}." for each in parse_given_up(lines)]
+    return [f"Kept: {each.describe()}; {HELP}." for each in parse_given_up(lines)]
 
 
 def after_proof(lines: Iterable[str]) -> list[str]:
@@ -80,5 +80,5 @@ def after_proof(lines: Iterable[str]) -> list[str]:
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [
         *(f"Removed what was given up and nobody had written to: {name}." for name in gone),
-        *(f"Kept: {each.told()}, until you remove it." for each in parse_given_up(listed)),
+        *(f"Kept: {each.describe()}, until you remove it." for each in parse_given_up(listed)),
     ]

@@ -65,7 +65,7 @@ _CERTIFICATE_SECONDS = 120
 
 
 @telling_operation
-def configured(settings: Settings) -> Commands:
+def configuration(settings: Settings) -> Commands:
     """Have the files of Caddy in place, and in effect where it runs already.
 
     Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
@@ -156,7 +156,7 @@ def bring(settings: Settings) -> None:
 
 
 @telling_operation
-def served(settings: Settings) -> Commands:
+def served_certificate(settings: Settings) -> Commands:
     """See that Caddy serves a certificate for site_url.
 
     Raises CheckFailed with what Caddy says if there is none within two minutes.

@@ -338,7 +338,9 @@ def _routers(settings: "Settings") -> Iterator[tuple[str, str]]:
     yield f"{at}-http.entrypoints", _HTTP
     yield f"{at}-http.middlewares", "infisical-https"
     yield f"{at}-http.service", "infisical"
-    chosen = list(_chosen(bool(settings.stack.ui_networks), bool(settings.stack.machine_networks)))
+    chosen = list(
+        _router_parts(bool(settings.stack.ui_networks), bool(settings.stack.machine_networks))
+    )
     for place, (name, condition, middlewares) in enumerate(chosen):
         router = f"{at}-{name}"
         used = (f"infisical-{each}" for each in ("headers", *middlewares))
@@ -350,7 +352,7 @@ def _routers(settings: "Settings") -> Iterator[tuple[str, str]]:
         yield f"{router}.service", "infisical"
 
 
-def _chosen(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _router_parts(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Name, condition and own middlewares of each router, in the order in which they are asked."""
     reads = f"(Method(`GET`) || Method(`HEAD`)) && PathRegexp(`{paths.SECRETS}`)"
     has_token = f"HeaderRegexp(`Authorization`, `{paths.identity_token()}`)"

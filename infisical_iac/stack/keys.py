@@ -35,7 +35,7 @@ class KeysState:
     admin_email: str = ""
 
     @property
-    def settled(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether nothing is to be made or repaired."""
         return not (self.missing or self.sample or self.malformed or self.open or self.stale)
 
@@ -49,19 +49,19 @@ class Keys(Fact[KeysState]):
     def process(self, output: list[str]) -> KeysState:
         pairs = [line.split(" ", 1) for line in output if " " in line]
 
-        def named(what: str) -> frozenset[str]:
+        def names_of(what: str) -> frozenset[str]:
             return frozenset(name for kind, name in pairs if kind == what)
 
         return KeysState(
             database="database" in output or "replicas" in output,
             replicas="replicas" in output,
             repositories="repositories" in output,
-            missing=named("missing"),
-            sample=named("sample"),
-            malformed=named("malformed"),
-            open=named("open"),
-            stale=named("stale"),
-            admin_email="".join(named("admin")),
+            missing=names_of("missing"),
+            sample=names_of("sample"),
+            malformed=names_of("malformed"),
+            open=names_of("open"),
+            stale=names_of("stale"),
+            admin_email="".join(names_of("admin")),
         )
 
 
@@ -85,7 +85,7 @@ def more_of(settings: Settings) -> str:
 
 
 @telling_operation
-def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
+def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
     """Make the keys that are missing, and repair modes and the files derived from keys.
 
     `admin_password` is stored with `admin_email` where the host has none yet; one is made
@@ -99,10 +99,10 @@ def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Com
 def decide(
     state: KeysState, *, admin_email: str, admin_password: str | None, more: str = ""
 ) -> Commands:
-    """Decide which keys are to be made or repaired, by their state; raises as `made` does."""
+    """Decide which keys are to be made or repaired, by their state; raises as `files` does."""
     given = admin_password is not None
     refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
-    if state.settled:
+    if state.is_complete:
         yield UpToDate("keys and passwords are in place")
         return
     for name in sorted(state.missing):
@@ -136,7 +136,7 @@ def refuse(
             "everybody knows: remove the file and, if there is one, the database made with it"
         )
     for name in sorted(state.malformed - _APART):
-        raise Refused(_malformed(name))
+        raise Refused(_describe_malformed(name))
     bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
@@ -153,7 +153,7 @@ def refuse(
             f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
         )
     for name in sorted(state.malformed):
-        raise error(_malformed(name))
+        raise error(_describe_malformed(name))
     if state.repositories and "restic_password" in state.missing:
         raise error(
             "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
@@ -167,7 +167,7 @@ def refuse(
         )
 
 
-def _malformed(name: str) -> str:
+def _describe_malformed(name: str) -> str:
     return f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
 
 

@@ -88,7 +88,7 @@ OF_CALLERS = (
 _OF_THE_PROXY = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
-def forged() -> str:
+def forged_headers() -> str:
     """Return a regular expression of PCRE for the lower-case names of headers to drop."""
     kept = "|".join((*OF_CALLERS, *_OF_THE_PROXY))
     kinds = "|".join(each.replace("*", ".*") for each in PROXIES)

@@ -142,7 +142,7 @@ def works(port: int) -> bool:
         return False
 
 
-def unseen() -> str:
+def unobserved() -> str:
     """Return what can't be told of an Infisical that can't be looked at yet.
 
     It is empty for a host without a database, where nothing is inside for sure.

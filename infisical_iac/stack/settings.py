@@ -406,7 +406,7 @@ def with_digest(reference: str) -> str:
     return f"{reference}@{digest}" if digest else reference
 
 
-def named(reference: str) -> str:
+def image_name(reference: str) -> str:
     """Return the image's name and tag alone, for people."""
     return reference.partition("@")[0]
 

@@ -320,4 +320,4 @@ def public(settings: Settings, retries: int = 0) -> bool:
         return False
     patience = f"--max-time {_PUBLIC_SECONDS} --retry {retries} --retry-delay 3 --retry-all-errors"
     asked = f"{patience} {shlex.quote(url)}/api/status"
-    return edge.reached(settings, f"curl --noproxy '*' --fail --output /dev/null {asked}")
+    return edge.can_reach(settings, f"curl --noproxy '*' --fail --output /dev/null {asked}")

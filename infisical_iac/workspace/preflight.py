@@ -49,7 +49,7 @@ def preflight(
         scaling: whether this is a move between topologies, which alone may go on while one is
             under way.
         leaving: whether Infisical leaves the topology, which may then be one that is refused else.
-        check: as `Site.observed` has it, of a move.
+        check: as `Site.observe` has it, of a move.
 
     Raises Refusal, one sentence, with nothing changed.
     """

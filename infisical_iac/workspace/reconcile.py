@@ -59,7 +59,7 @@ def converged(*, goal: Goal, port: int) -> Commands:
     found, unseen = Actual(""), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
-        unseen = session.unseen()
+        unseen = session.unobserved()
     else:
         admin = cache(partial(session.administrator, port))
         goal = replace(goal, memory=known_memory())
@@ -197,7 +197,7 @@ def kept(*, admin_email: str, port: int) -> Commands:
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring Infisical up.
         due = canary.due(Canary(), admin_email)
-        yield from decide_canary(due, admin_email, port, unseen=session.unseen())
+        yield from decide_canary(due, admin_email, port, unseen=session.unobserved())
         return
     client, place = session.deployer(port), known_memory().canary
     try:

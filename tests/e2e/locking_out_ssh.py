@@ -2,7 +2,7 @@
 
 from infisical_iac.host import sshd_config
 
-_wanted = sshd_config.wanted
+_wanted = sshd_config.desired_options
 
 
 def _locking_out(*args: object, **kwargs: object) -> dict[str, str]:
@@ -14,5 +14,5 @@ if __name__ == "__main__":
     # Its import patches the whole process with gevent, which the tests' own must be spared.
     from pyinfra_cli.cli import cli
 
-    sshd_config.wanted = _locking_out
+    sshd_config.desired_options = _locking_out
     cli()

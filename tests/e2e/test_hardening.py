@@ -62,7 +62,7 @@ def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])
 def test_the_opensshs_of_both_debians_understand_every_option(release: Release) -> None:
     queries = "; ".join(f"ssh -Q {kind} | sed 's/^/{kind} /'" for kind in sshd_config.QUERIES)
-    options = sshd_config.wanted(
+    options = sshd_config.desired_options(
         sshd_config.parse(_inside(release, queries).splitlines()).supported, root_logs_in=True
     )
     assert {"KexAlgorithms", "Ciphers", "MACs"} <= options.keys()

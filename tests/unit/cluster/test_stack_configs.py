@@ -81,7 +81,7 @@ def test_the_balancers_word_on_a_callers_address_counts_and_no_callers_own() -> 
     settings = swarm_settings(edge="load-balancer", ingress="none")
     texts = configs(settings, stack_inputs(settings))
     (haproxy,) = (text for name, text in texts.items() if name.startswith("haproxy_cfg_"))
-    assert f"    http-request del-header '{paths.forged()}' -m reg\n" in haproxy
+    assert f"    http-request del-header '{paths.forged_headers()}' -m reg\n" in haproxy
 
 
 def test_connections_of_infisical_are_kept_alive_whoever_opens_them(tmp_path: Path) -> None:

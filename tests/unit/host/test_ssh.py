@@ -23,23 +23,25 @@ _OF_DEBIAN_12 = {
 
 
 def test_algorithms_are_those_that_are_modern_and_there_the_best_first() -> None:
-    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=True)
     assert options["KexAlgorithms"] == "sntrup761x25519-sha512@openssh.com,curve25519-sha256"
     assert options["Ciphers"] == "aes256-gcm@openssh.com,aes256-ctr"
     assert options["MACs"] == "hmac-sha2-256-etm@openssh.com"
 
 
 def test_without_any_known_algorithm_sshd_keeps_its_own() -> None:
-    assert "Ciphers" not in sshd_config.wanted({"cipher": ["rot13"]}, root_logs_in=True)
+    assert "Ciphers" not in sshd_config.desired_options({"cipher": ["rot13"]}, root_logs_in=True)
 
 
 def test_root_gets_in_by_a_key_only_where_root_deploys() -> None:
-    assert sshd_config.wanted({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
-    assert sshd_config.wanted({}, root_logs_in=False)["PermitRootLogin"] == "no"
+    assert (
+        sshd_config.desired_options({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
+    )
+    assert sshd_config.desired_options({}, root_logs_in=False)["PermitRootLogin"] == "no"
 
 
 def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> None:
-    options = sshd_config.wanted({}, root_logs_in=True)
+    options = sshd_config.desired_options({}, root_logs_in=True)
     assert options["AllowTcpForwarding"] == "local"
     assert options["PermitOpen"].split() == ["127.0.0.1:*", "localhost:*", "[::1]:*"]
 
@@ -64,7 +66,7 @@ _A_BLOCK_MAY_SET = frozenset(
 
 def test_of_each_option_it_is_decided_whether_a_match_block_may_set_it() -> None:
     """A new option has to be in one of the two sets: what gives access is in the first."""
-    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=False)
+    options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=False)
     effective = {name.lower(): value for name, value in options.items()}
     refused = set()
     for name in options:
@@ -81,7 +83,7 @@ def test_of_each_option_it_is_decided_whether_a_match_block_may_set_it() -> None
 
 
 def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
-    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=True)
     printed = {name.lower(): value for name, value in options.items()}
     sshd_config.refuse_overruled(
         options, Sshd(options=printed | {"permitrootlogin": "without-password"})

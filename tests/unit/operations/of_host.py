@@ -106,7 +106,7 @@ _VOLUME_FILES = (
 
 # sshd, kernel and small files.
 _DROP_IN = "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
-_OPTIONS = sshd_config.wanted({}, root_logs_in=True)
+_OPTIONS = sshd_config.desired_options({}, root_logs_in=True)
 _SSHD = Sshd(
     there=True,
     options={name.lower(): value for name, value in _OPTIONS.items()}
@@ -153,10 +153,12 @@ def _volume(there: DataVolume, device: str = _DEVICE, of_host: str = "") -> Iter
 
 
 OPERATIONS = {
-    "host.deploy.finished": Cases(
-        settled(lambda: of(deploy.finished)(running=False, timeout=9), "no cloud-init is running"),
+    "host.deploy.cloud_init": Cases(
+        settled(
+            lambda: of(deploy.cloud_init)(running=False, timeout=9), "no cloud-init is running"
+        ),
         due(
-            lambda: of(deploy.finished)(running=True, timeout=9),
+            lambda: of(deploy.cloud_init)(running=True, timeout=9),
             "~ cloud-init: running → waited for",
             steps=("_wait",),
         ),
@@ -213,7 +215,7 @@ OPERATIONS = {
         ),
         "a host that can't be looked at is not one that operations run on",
     ),
-    "host.firewall.kept": Cases(
+    "host.firewall.rules": Cases(
         settled(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
         due(
             lambda: _firewall(replace(_LOADED, actual="table inet infisical {\n\tchain x\n}")),
@@ -238,7 +240,7 @@ OPERATIONS = {
             "syntax error",
         ),
     ),
-    "host.firewall.removed": Cases(
+    "host.firewall.removal": Cases(
         settled(
             lambda: firewall.decide_removal(FirewallState(installed=True)),
             "there is no firewall of this project",
@@ -260,7 +262,7 @@ OPERATIONS = {
             steps=("keep the firewall from being loaded at boot",),
         ),
     ),
-    "host.watch.kept": Cases(
+    "host.watch.log_and_bans": Cases(
         settled(
             lambda: _watch(_WATCHED), "the access log is rotated, and fail2ban bans as it should"
         ),
@@ -293,7 +295,7 @@ OPERATIONS = {
             steps=("restart fail2ban.service",),
         ),
     ),
-    "host.volume.mounted": Cases(
+    "host.volume.mount": Cases(
         settled(lambda: _volume(_MOUNTED), "the data are on /dev/sdb"),
         due(
             lambda: _volume(
@@ -311,7 +313,7 @@ OPERATIONS = {
         ),
         refused(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
     ),
-    "host.kernel.settled": Cases(
+    "host.kernel.live_parameters": Cases(
         settled(
             lambda: kernel.decide(_PARAMETERS, _KERNEL, swap_off=True),
             "kernel parameters are in effect",
@@ -343,7 +345,7 @@ OPERATIONS = {
             steps=("let systemd read its limits again",),
         ),
     ),
-    "host.hardening.hardened": Cases(
+    "host.hardening.host_files": Cases(
         settled(
             lambda: _files(HardeningState(files={_FILE.path: _FILE.state})), "the host is hardened"
         ),
@@ -372,7 +374,7 @@ OPERATIONS = {
             steps=("write",),
         ),
     ),
-    "host.hardening.sshd_hardened": Cases(
+    "host.hardening.ssh_server": Cases(
         settled(lambda: _sshd(_HARDENED), "sshd is hardened"),
         due(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, stale=True))),
@@ -387,7 +389,7 @@ OPERATIONS = {
             "understand",
         ),
     ),
-    "host.hardening.kept": Cases(
+    "host.hardening.maintenance_window": Cases(
         settled(
             lambda: _window(_WINDOW, _TIMER), "the maintenance window is kept as the settings say"
         ),

@@ -149,7 +149,7 @@ def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
 
 
 OPERATIONS = {
-    "stack.keys.made": Cases(
+    "stack.keys.files": Cases(
         settled(lambda: _keys(KeysState(admin_email=_ADMIN)), "keys and passwords are in place"),
         due(
             lambda: _keys(
@@ -176,7 +176,7 @@ OPERATIONS = {
             "encryption_key is gone",
         ),
     ),
-    "stack.compose.fetched": Cases(
+    "stack.compose.image_set": Cases(
         settled(lambda: compose.decide_images([], ()), "all images are on the host"),
         due(lambda: compose.decide_images(["redis:8"], ()), steps=("fetch",)),
         due(lambda: compose.decide_images(["redis:8", "postgres:17"], ()), steps=("fetch",)),
@@ -211,7 +211,7 @@ OPERATIONS = {
             steps=("fetch", "up"),
         ),
     ),
-    "stack.ingress.configured": Cases(
+    "stack.ingress.configuration": Cases(
         settled(
             lambda: ingress.decide(_SETTINGS, _SERVING, None),
             "Caddy's files are as they should be, and in effect",
@@ -238,7 +238,7 @@ OPERATIONS = {
             "Caddy's files are as they should be, and in effect",
         ),
     ),
-    "stack.ingress.served": Cases(
+    "stack.ingress.served_certificate": Cases(
         settled(
             lambda: _served(_certificate("secrets.example.com")),
             "a certificate of secrets.example.com is served",
@@ -255,7 +255,7 @@ OPERATIONS = {
         ),
         "what is served and can't be read as a certificate counts as none",
     ),
-    "stack.edge.opened": Cases(
+    "stack.edge.opening": Cases(
         settled(lambda: edge.decide({}), "the edge is open"),
         due(
             lambda: edge.decide({"/etc/infisical/ingress/closed": _OTHER}),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.stack.access_log import moment, statuses
+from infisical_iac.stack.access_log import parse_since, statuses
 
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -22,13 +22,13 @@ _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_a_while_ago_or_a_date(text: str, expected: datetime) -> None:
-    assert moment(text, _NOW) == expected
+    assert parse_since(text, _NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "yesterday", "-7d", "123456d", "2026-13-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--since '{text}' is no time: write 30m"):
-        moment(text, _NOW)
+        parse_since(text, _NOW)
 
 
 @pytest.mark.parametrize(

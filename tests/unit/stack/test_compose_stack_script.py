@@ -145,14 +145,14 @@ def test_the_plan_names_the_network_of_an_unhealthy_container() -> None:
         *("engine", "hash redis 1", "container redis 1 running unhealthy"),
         *_told({"redis": []}),
     ]
-    ((service, reason),) = Stack().process(output).unsettled().items()
+    ((service, reason),) = Stack().process(output).differences().items()
     assert service == "redis"
     assert "network databases" in reason
 
 
 def test_a_container_that_was_stopped_is_told_as_such() -> None:
     output = ["engine", "hash redis 1", "container redis 1 exited none", *_told({"redis": []})]
-    assert Stack().process(output).unsettled() == {"redis": "is exited, health none"}
+    assert Stack().process(output).differences() == {"redis": "is exited, health none"}
 
 
 # Containers stand in a file, "<id> <service> <status> <restarts> <health>" a line; what Compose

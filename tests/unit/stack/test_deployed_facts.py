@@ -50,9 +50,9 @@ def test_the_way_in_is_read_with_what_is_served(
 
 
 def test_keys_are_settled_only_if_nothing_is_wrong() -> None:
-    assert Keys().process(["database"]).settled
+    assert Keys().process(["database"]).is_complete
     for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
-        assert not Keys().process([line]).settled
+        assert not Keys().process([line]).is_complete
 
 
 def test_what_backups_need_is_read_in_one_command() -> None:
@@ -93,7 +93,7 @@ _SETTLED = [
 
 def test_a_stack_as_its_file_says_is_settled() -> None:
     stack = Stack().process(_SETTLED)
-    assert stack.unsettled() == {}
+    assert stack.differences() == {}
     assert stack.containers["redis"] == (Container("222", "running", "healthy"),)
     assert stack.missing(["redis:8.2.3", "postgres:17.11"]) == ["postgres:17.11"]
 
@@ -120,7 +120,7 @@ def test_each_drift_of_a_container_is_named(
     line: int, instead: str, reason: dict[str, str]
 ) -> None:
     output = [*_SETTLED[:line], instead, *_SETTLED[line + 1 :]]
-    assert Stack().process(output).unsettled() == reason
+    assert Stack().process(output).differences() == reason
 
 
 def test_what_is_deployed_is_read_in_one_command() -> None:

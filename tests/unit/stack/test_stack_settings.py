@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.stack.settings import (
     DIGESTS,
-    named,
+    image_name,
     with_digest,
     with_known_digests,
     without_known_digest,
@@ -20,7 +20,7 @@ def test_a_release_that_is_or_was_the_default_has_a_digest(reference: str) -> No
     """Hosts, kept releases and recovery kits name the older ones."""
     assert with_digest(reference) == f"{reference}@{DIGESTS[reference]}"
     assert without_known_digest(with_digest(reference)) == reference
-    assert named(with_digest(reference)) == reference
+    assert image_name(with_digest(reference)) == reference
 
 
 @pytest.mark.parametrize(
