@@ -103,7 +103,7 @@ class DesiredBackups:
 
 
 @telling_operation
-def configured(desired: DesiredBackups) -> Commands:
+def targets_and_timers(desired: DesiredBackups) -> Commands:
     """Keep on the host what backups log in with, their configuration, and their timers running.
 
     Credentials that the environment does not bring stay; those of no target are taken away. Raises
@@ -115,13 +115,13 @@ def configured(desired: DesiredBackups) -> Commands:
         paths=[each.path for each in desired.files],
         units=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
     )
-    yield from decide(there, desired, target.given(desired.targets, os.environ))
+    yield from decide(there, desired, target.render_logins(desired.targets, os.environ))
 
 
 def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]) -> Commands:
     """Decide what is to be written and started for backups, by what is `there`.
 
-    What targets log in with is `given` by path; what is raised is as for `configured`.
+    What targets log in with is `given` by path; what is raised is as for `targets_and_timers`.
     """
     for setting, schedule in desired.schedules.items():
         if schedule in there.no_schedules:
@@ -247,4 +247,4 @@ def backup(known: Known, coming: Collection[str] = ()) -> None:
         ],
         coming=coming if known.leads else {*coming, *of_the_lead(own.backup_targets)},
     )
-    configured(desired=desired, name="Configure backups and drills with their timers")
+    targets_and_timers(desired=desired, name="Configure backups and drills with their timers")

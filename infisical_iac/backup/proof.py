@@ -23,13 +23,13 @@ from infisical_iac.workspace.reconcile import project_here
 _proven: set[str] = set()
 
 
-def succeeded() -> bool:
+def is_proven() -> bool:
     """Return whether this run has proven a restore of the current host."""
     return host.name in _proven
 
 
 @telling_operation
-def proven(*, desired: Workspace, site: Site) -> Commands:
+def restore_proof(*, desired: Workspace, site: Site) -> Commands:
     """Log in as administrator and as deployer, read canary and sample, and end the restore.
 
     The edge is opened then. Tells what the restore has turned back. Raises CheckFailed where the
@@ -48,7 +48,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     if deployer is None:
         told.append("The deployer's credentials are not in the snapshot: they are made anew.")
     told += _services(desired, port)
-    told += _turned(client, admin, desired.project.slug)
+    told += _describe_turned_back(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
     opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
@@ -147,7 +147,7 @@ def _logs_in(api: Client, text: str | None) -> bool:
     return True
 
 
-def _turned(client: Client, admin: Client, project: str) -> list[str]:
+def _describe_turned_back(client: Client, admin: Client, project: str) -> list[str]:
     before = latest().before
     if before is None:
         return [
@@ -159,12 +159,12 @@ def _turned(client: Client, admin: Client, project: str) -> list[str]:
         before, access.read(client, admin, organization, project_here(client, project))
     )
     return [
-        *_listed("Revoked since the snapshot, and in force again: revoke anew", turned.revived),
-        *_listed("Made since the snapshot, and in force no more", turned.lost),
+        *_list_under("Revoked since the snapshot, and in force again: revoke anew", turned.revived),
+        *_list_under("Made since the snapshot, and in force no more", turned.lost),
     ]
 
 
-def _listed(what: str, items: Sequence[str]) -> list[str]:
+def _list_under(what: str, items: Sequence[str]) -> list[str]:
     return [f"{what}:", *(f"  {each}" for each in items)] if items else []
 
 

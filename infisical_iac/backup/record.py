@@ -42,7 +42,7 @@ class Record:
     targets: tuple[Saved, ...]
 
     @property
-    def saved(self) -> list[Saved]:
+    def saved_targets(self) -> list[Saved]:
         """The targets in which the run has saved a snapshot."""
         return [each for each in self.targets if each.success and each.success >= self.began]
 

@@ -98,7 +98,7 @@ def do(name: str, *arguments: str, doing: str, stdin: str | None = None) -> str:
     return run(command, doing=doing, stdin=stdin)
 
 
-def unfinished() -> str:
+def find_unfinished() -> str:
     """When a restore of the current host began that has not ended; empty if there is none."""
     return "".join(state()[:1])
 
@@ -109,7 +109,9 @@ def state() -> list[str]:
 
 
 @telling_operation
-def restored(source: SnapshotSource, *, settings: Settings, compose: str, project: str) -> Commands:
+def restored_data(
+    source: SnapshotSource, *, settings: Settings, compose: str, project: str
+) -> Commands:
     """Load the snapshot beside the data, compare it with its manifest, and let them change places.
 
     Infisical serves the old data until the last step. It stays stopped then, for the stack to
@@ -169,7 +171,7 @@ def _access(project: str) -> Access | None:
 
 
 @telling_operation
-def placed(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
+def kit_keys(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
     """Begin the restore: put the kit's files onto the host, and move those aside that differ.
 
     Raises Refused, with nothing changed, for keys that are others than the host's or are missing.
@@ -266,7 +268,7 @@ class RestoreSite:
             name="Fetch the images",
         )
         configure_ingress(settings)
-        restored(
+        restored_data(
             source=source,
             settings=settings,
             compose=text,

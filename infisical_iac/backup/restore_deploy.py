@@ -41,7 +41,7 @@ def restoring(source: SnapshotSource) -> None:
 def place(known: Preflight, source: SnapshotSource) -> None:
     """Begin, and have the keys that the snapshot needs."""
     if known.leads:
-        restore.placed(
+        restore.kit_keys(
             source=source,
             admin_email=known.settings.workspace.admin_email,
             more=keys.more_of(known.settings),
@@ -55,7 +55,7 @@ def exchange(known: Preflight, source: SnapshotSource) -> None:
     """Load the snapshot, let it take the place of the data, and prove it."""
     at(known.site, RestoreSite).exchange(known, source)
     if known.leads:
-        proof.proven(
+        proof.restore_proof(
             desired=known.workspace,
             site=known.site,
             name="Prove that people and machines get in",
@@ -68,7 +68,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
     Args:
         asked: whether that is all that was asked for.
     """
-    began = restore.unfinished()
+    began = restore.find_unfinished()
     if not began:
         if asked:
             echo("There is nothing to undo: no restore is under way.")
@@ -80,8 +80,8 @@ def undo(settings: Settings, *, asked: bool) -> None:
 
 def go_back(settings: Settings) -> str:
     """Bring the old data back if the restore has not ended, and return what is so now."""
-    if proof.succeeded():
+    if proof.is_proven():
         return "The restored data are proven and serve; `infisical-iac apply` does the rest."
-    if restore.unfinished():
+    if restore.find_unfinished():
         return restore.go_back(site_of(settings))
     return "The data were not touched."

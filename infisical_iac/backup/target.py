@@ -254,7 +254,9 @@ def choose_targets(targets: Sequence[BackupTarget], name: str | None) -> list[Ba
     return chosen
 
 
-def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:
+def render_logins(
+    targets: Iterable[BackupTarget], environment: Mapping[str, str]
+) -> dict[str, str]:
     """Return the texts of the files, by path, for those targets whose credentials are given.
 
     Raises SettingsError for one that is half given or has signs that no key has.

@@ -24,7 +24,7 @@ _ENDING = {
 }
 
 
-def made(what: str, *, timeout: int) -> str:
+def run_unit(what: str, *, timeout: int) -> str:
     """Start `infisical-<what>.service` on the current host, wait for its end; return its record.
 
     Raises RunFailed where there is no such unit, while a restore, a change of version or a
@@ -68,7 +68,7 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
     if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
         write(_REQUEST, "now\n")
     try:
-        return record.parse_record(made("backup", timeout=timeout))
+        return record.parse_record(run_unit("backup", timeout=timeout))
     except ValueError as error:
         raise RunFailed(f"the backup's record on the host can't be read: {error}") from None
 
@@ -87,7 +87,7 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
     with audit.recorded("drill", changes):
         write(_DRILL_REQUEST, f"{snapshot} {target or ''}\n")
         try:
-            found = record.parse_drill(made("drill", timeout=_DRILL_SECONDS))
+            found = record.parse_drill(run_unit("drill", timeout=_DRILL_SECONDS))
         except ValueError as error:
             raise UserError(f"the drill's record on the host can't be read: {error}") from None
         finally:

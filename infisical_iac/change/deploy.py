@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.change import rotation, upgrade
-from infisical_iac.change.releases import unfinished
+from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
@@ -37,7 +37,7 @@ class StackSteps:
         configure_ingress(settings)
         compose, project = compose_file(settings, known.machine), known.workspace.project.slug
         end_interrupted(known, compose)
-        upgrade.upgraded(
+        upgrade.version(
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
@@ -46,7 +46,7 @@ class StackSteps:
 def end_interrupted(known: Preflight, compose: str = "") -> None:
     """End what an earlier run began; `compose` is the text of compose.yaml, where there is one."""
     project = known.workspace.project.slug
-    rotation.ended(
+    rotation.unfinished_rotation(
         state=known.machine.rotating,
         compose=compose,
         settings=known.settings,
@@ -54,8 +54,8 @@ def end_interrupted(known: Preflight, compose: str = "") -> None:
         site=known.site,
         name="End a rotation that was interrupted",
     )
-    upgrade.ended(
-        unfinished=unfinished(known.machine.upgrading),
+    upgrade.unfinished_change(
+        unfinished=parse_unfinished(known.machine.upgrading),
         closed=known.machine.closed,
         project=project,
         site=known.site,

@@ -39,12 +39,12 @@ KEYS = (
 )
 
 
-def named(name: str) -> Key:
+def find_key(name: str) -> Key:
     """The key that a command names."""
     return next(each for each in KEYS if each.name == name)
 
 
-def of_file(file: str) -> Key:
+def find_key_of_file(file: str) -> Key:
     return next(each for each in KEYS if each.file == file)
 
 
@@ -74,7 +74,7 @@ _WAYS: dict[str, Way] = {
     "back": "go back",
     "proven": "forget",
 }
-_TOLD = {
+_OUTCOMES = {
     "undo": "undone, for nothing was changed yet",
     "complete": "completed if it is well, else undone",
     "go back": "undone",
@@ -99,14 +99,14 @@ class UnfinishedRotation(NamedTuple):
         return self.way in ("complete", "forget")
 
     @property
-    def told(self) -> str:
+    def outcome(self) -> str:
         """The same for people."""
         if self.key.name == "restic":
             return "completed" if self.ends_new else "undone"
-        return _TOLD[self.way]
+        return _OUTCOMES[self.way]
 
 
-def unfinished(state: str) -> UnfinishedRotation | None:
+def parse_unfinished(state: str) -> UnfinishedRotation | None:
     """The rotation that a host's state tells of, None for an empty one.
 
     Raises RunFailed for a state that was not written by this version.
@@ -115,7 +115,7 @@ def unfinished(state: str) -> UnfinishedRotation | None:
         return None
     try:
         file, phase = state.split()
-        found = UnfinishedRotation(of_file(file), phase)
+        found = UnfinishedRotation(find_key_of_file(file), phase)
         _ = found.way
     except (ValueError, KeyError, StopIteration):
         raise RunFailed(
@@ -125,7 +125,7 @@ def unfinished(state: str) -> UnfinishedRotation | None:
     return found
 
 
-def targets(lines: Sequence[str]) -> list[str]:
+def parse_targets(lines: Sequence[str]) -> list[str]:
     """The backup targets in what `rotation.sh targets` prints.
 
     Raises RunFailed if there are none, or if the host has backups in a repository that is no

@@ -66,7 +66,7 @@ class Surplus:
     images: list[str]
 
 
-def unfinished(state: str) -> UnfinishedChange | None:
+def parse_unfinished(state: str) -> UnfinishedChange | None:
     """The change of version that a host's state tells of, None for an empty one."""
     return UnfinishedChange(*state.split()) if state else None
 
@@ -132,7 +132,7 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
     return Surplus([each.name for each in gone], sorted(images))
 
 
-def differing(runs: Images, settings: StackSettings) -> list[str]:
+def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
     """Return which settings must follow, or the next apply changes the version again."""
     serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     wanted = {
@@ -149,7 +149,7 @@ def differing(runs: Images, settings: StackSettings) -> list[str]:
     return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]
 
 
-def moved(serves: WayIn, settings: Settings) -> list[str]:
+def describe_other_ingress(serves: WayIn, settings: Settings) -> list[str]:
     """Return what of the way in is as it was then, until the next apply."""
     told = []
     if serves.port != settings.stack.http_port:

@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
-from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
+from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.item import Item, UpToDate
@@ -64,7 +64,7 @@ class KeyHolders:
         """Have them know the key in its place alone; before a rotation ends."""
 
 
-def repositories_made(key: Key, holders: KeyHolders) -> list[str]:
+def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     """Replace the password of all repositories, and return what is to be said of it.
 
     Raises RunFailed: with nothing changed where a repository does not open, else with what
@@ -76,7 +76,7 @@ def repositories_made(key: Key, holders: KeyHolders) -> list[str]:
     hand_out(own, f"{key.file}.next")
     failed = _each_repository("admit", names, own, f"{_DIRECTORY}/{key.file}.next")
     if failed:
-        raise RunFailed(f"{failed}; {_undone(key, names, own)}")
+        raise RunFailed(f"{failed}; {_undo(key, names, own)}")
     _step("switch", doing="put the new password in place")
     _finish(key, names, own, holders)
     return [
@@ -93,7 +93,7 @@ def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) ->
     """
     own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
-        return f"The rotation of the {key.name} key: {_undone(key, names, own)}."
+        return f"The rotation of the {key.name} key: {_undo(key, names, own)}."
     if unfinished.way == "complete":
         _step("switch", doing="put the new password in place")
         _finish(key, names, own, holders)
@@ -103,7 +103,7 @@ def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) ->
 
 
 def _targets() -> list[str]:
-    return targets(_step("targets", doing="read the backup targets").splitlines())
+    return parse_targets(_step("targets", doing="read the backup targets").splitlines())
 
 
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
@@ -114,7 +114,7 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
         )
 
 
-def _undone(key: Key, names: Iterable[str], own: Own) -> str:
+def _undo(key: Key, names: Iterable[str], own: Own) -> str:
     """Put the next password out again where it was let in, and say what is in use."""
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
         raise RunFailed(
@@ -178,7 +178,9 @@ def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> st
 
 
 @telling_operation
-def ended(state: str, *, compose: str, settings: Settings, project: str, site: Site) -> Commands:
+def unfinished_rotation(
+    state: str, *, compose: str, settings: Settings, project: str, site: Site
+) -> Commands:
     """End a rotation that was interrupted: completed if it is well, else undone.
 
     A backup target that does not answer leaves the rest of the run to go on; the rotation is then
@@ -189,11 +191,11 @@ def ended(state: str, *, compose: str, settings: Settings, project: str, site: S
         compose: the text of the Compose file, for a host that has none any more; empty where the
             topology has no such file.
     """
-    found = unfinished(state)
+    found = parse_unfinished(state)
     if found is None:
         yield UpToDate("no rotation is under way")
         return
-    yield Item("~", "unfinished rotation", f"{found.key.name}, {found.told}")
+    yield Item("~", "unfinished rotation", f"{found.key.name}, {found.outcome}")
     yield step(_recover, found, compose, settings, project, site)
 
 
@@ -213,7 +215,7 @@ def _recover(
         journal.current().shown.append(str(error))
 
 
-def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
+def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     """Replace a key, and return what is to be said of it.
 
     Raises RunFailed, with the old key in its place and at work, or with how it comes to.
@@ -221,7 +223,7 @@ def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     holders = at(site, KeyHolders)
     if key.name == "restic":
         _refuse_append_only(settings.backup)
-        return repositories_made(key, holders)
+        return rotate_repositories(key, holders)
     holders.refuse(key)
     before = gate.before(settings, project, compose.published_port())
     _step("prepare", key.file, doing="make the next key")

@@ -38,18 +38,18 @@ class VersionChange:
     data: Release | None = None
 
     @property
-    def wanted(self) -> Images:
+    def desired(self) -> Images:
         return images_of(self.compose)
 
 
-def made_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
+def change_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
     """Make the change, and return what is to be said of it.
 
     Raises RunFailed, with what ran before running again, or with how it comes to.
     """
     now, then = way_in(stack.compose_text()), way_in(change.compose)
     before = gate.before(settings, project, now.port, same_way=now == then)
-    unfinished = changeover.starting(change.was, change.wanted.infisical)
+    unfinished = changeover.starting(change.was, change.desired.infisical)
     under_way = _OnHost(unfinished, settings, project, before)
     under_way.begin()
     with under_way.or_back():
@@ -134,12 +134,12 @@ class VersionChanges:
         settings = self.site.settings
         change = VersionChange(was, fetch_release(release, settings.stack), data)
         with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-            told = made_on_host(change, settings, project)
+            told = change_on_host(change, settings, project)
         return [
             *told,
-            f"Infisical {change.wanted.version} serves, as of {release.name}.",
-            *releases.differing(change.wanted, settings.stack),
-            *releases.moved(way_in(change.compose), settings),
+            f"Infisical {change.desired.version} serves, as of {release.name}.",
+            *releases.list_settings_to_change(change.desired, settings.stack),
+            *releases.describe_other_ingress(way_in(change.compose), settings),
         ]
 
 
@@ -165,7 +165,7 @@ def refusing(was: Images) -> Iterator[None]:
 
 
 @telling_operation
-def ended(
+def unfinished_change(
     unfinished: UnfinishedChange | None,
     *,
     project: str,
@@ -193,7 +193,7 @@ def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
 
 
 @telling_operation
-def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
+def version(*, compose: str, settings: Settings, project: str) -> Commands:
     """Bring data that an older version used to the one that `compose` names.
 
     Where there are no data, or no version changes, it does nothing: that is `running`'s. Raises
@@ -233,10 +233,10 @@ def decide(
         yield UpToDate("no version changes")
         return
     for what, change in changes.items():
-        yield Item("~", what, change + failed(found, wanted))
+        yield Item("~", what, change + describe_failure(found, wanted))
     if missing := there.stack.missing(settings.images):
         yield step(stack.fetch, missing, settings.stack.image_archives)
-    made = partial(made_on_host, VersionChange(found.was, compose), settings, project)
+    made = partial(change_on_host, VersionChange(found.was, compose), settings, project)
     yield step(make, made)
 
 
@@ -244,7 +244,7 @@ def _changes(found: UpgradeState, wanted: Images) -> dict[str, str]:
     return path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
 
 
-def failed(found: UpgradeState, wanted: Images) -> str:
+def describe_failure(found: UpgradeState, wanted: Images) -> str:
     """Return what is to be said of an earlier change to the same that failed; empty if none did."""
     last = found.failed.get(wanted.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""

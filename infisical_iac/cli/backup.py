@@ -50,7 +50,9 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
         changes: list[str] = []
         with audit.recorded("backup", changes):
             found = timed.back_up(timeout, on_cluster=on_cluster)
-            changes += [f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved]
+            changes += [
+                f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved_targets
+            ]
             _tell(found, as_json=as_json)
             if found.failure:
                 raise RunFailed(f"the backup failed: {found.failure}")
@@ -59,10 +61,10 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
 def _tell(found: Record, *, as_json: bool) -> None:
     if as_json:
         keys = ("name", "snapshot", "added", "snapshots")
-        saved = [{key: getattr(each, key) for key in keys} for each in found.saved]
+        saved = [{key: getattr(each, key) for key in keys} for each in found.saved_targets]
         print_data({"bytes": found.bytes, "failure": found.failure, "saved": saved})
         return
-    for each in found.saved:
+    for each in found.saved_targets:
         echo(
             f"{each.name}: snapshot {each.snapshot} of {size(found.bytes)}, "
             f"{size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"

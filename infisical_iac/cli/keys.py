@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.change.keys import KEYS, named, unfinished
+from infisical_iac.change.keys import KEYS, find_key, parse_unfinished
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
@@ -42,7 +42,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     Exit status: 0 when the new key is in use and the old one is not; 1 for an error, with the key
     that is in use.
     """
-    wanted = named(key)
+    wanted = find_key(key)
     with open_host(inventory, lock) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
@@ -56,7 +56,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
         if wanted.name == "encryption-key":
             raise rotation.refuse_encryption_key(settings.stack)
         project = load_declared(settings.workspace).project.slug
-        found = unfinished(machine.rotating)
+        found = parse_unfinished(machine.rotating)
         if found:
             rotation.end_unfinished(found, settings, project)
         if not (found and found.ends_new and found.key == wanted):
@@ -64,7 +64,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
                 echo(wanted.ends, err=True)
                 confirm("Make a new one?", yes=yes)
             with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-                told = rotation.made(wanted, settings, project, site_of(settings))
+                told = rotation.rotate(wanted, settings, project, site_of(settings))
             for sentence in told:
                 echo(sentence)
             echo(f"The new {wanted.name} key is in use, and the old one is no more.")
@@ -100,7 +100,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         from infisical_iac.host.machine import Machine
 
         found = rotation.list_keys()
-        begun = unfinished(host.get_fact(Machine).rotating)
+        begun = parse_unfinished(host.get_fact(Machine).rotating)
     now = datetime.now(UTC)
     rows = [
         {
@@ -121,7 +121,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         )
     if begun:
         echo(
-            f"A rotation of the {begun.key.name} key has not ended: {begun.told} by "
+            f"A rotation of the {begun.key.name} key has not ended: {begun.outcome} by "
             "`infisical-iac apply`.",
             err=True,
         )

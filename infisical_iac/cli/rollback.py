@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from infisical_iac.backup.record import size
-from infisical_iac.change.releases import Release, choose, unfinished
+from infisical_iac.change.releases import Release, choose, parse_unfinished
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
 from infisical_iac.cli.output import confirm_name, print_table
 from infisical_iac.core.terminal import echo, print_data
@@ -91,11 +91,11 @@ def rollback(
             return
         project = load_declared(settings.workspace).project.slug
         machine = host.get_fact(Machine)
-        rotating = keys.unfinished(machine.rotating)
+        rotating = keys.parse_unfinished(machine.rotating)
         if rotating and rotating.key.name != "restic":  # that of the backups' password goes on
             rotation.end_unfinished(rotating, settings, project)
         machine.refuse_restoring()
-        if begun := unfinished(machine.upgrading):
+        if begun := parse_unfinished(machine.upgrading):
             with audit.recorded("rollback", [f"~ {begun.release}: ended"]):
                 how = at(site_of(settings), VersionChanges).recover(begun, project)
             echo(f"A change of version had not ended. {how}", err=True)

@@ -105,7 +105,7 @@ class ClusterVersionChanges(VersionChanges):
         return [
             *told,
             f"Infisical {runs.version} serves, as of {release.name}.",
-            *releases.differing(runs, settings.stack),
+            *releases.list_settings_to_change(runs, settings.stack),
         ]
 
 
@@ -245,7 +245,7 @@ def decide_change(
         yield UpToDate("no version changes")
         return
     for what, how in changes.items():
-        yield Item("~", what, how + upgrade.failed(found, wanted))
+        yield Item("~", what, how + upgrade.describe_failure(found, wanted))
     yield step(upgrade.make, partial(change_version, site, project, found.was, wanted.infisical))
 
 
@@ -253,7 +253,7 @@ def decide_change(
 def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
     """Load the snapshot next to the database, compare it, and swap the two.
 
-    As `backup.restore.restored`, but Infisical is also started again. The stack exists.
+    Like `backup.restore.restored_data`, but Infisical is also started again. The stack exists.
     """
     yield from restore.decide(source, over=site.cluster.begun)
     yield step(_restore, source, site, project)

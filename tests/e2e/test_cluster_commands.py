@@ -18,7 +18,7 @@ from pyrage.x25519 import Identity
 from infisical_iac.backup import kit_sheet
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.recipients import identities
-from infisical_iac.change.keys import named
+from infisical_iac.change.keys import find_key
 from tests.cluster.hosts import INVENTORY, Cluster
 from tests.e2e import (
     backing,
@@ -201,7 +201,7 @@ def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: st
 def test_a_new_key_is_on_every_node_and_the_old_one_opens_nothing(
     cluster: Cluster, key: str
 ) -> None:
-    file = f"{commanding.KEYS}/{named(key).file}"
+    file = f"{commanding.KEYS}/{find_key(key).file}"
     here = commanding.place(cluster, cluster.nodes()[0])
     on_each(cluster, f"cp {file} {_OLD}")
     (old,) = set(digests(cluster, file))

@@ -92,7 +92,7 @@ inspect*) test ! -e "$HOST/stopped" && echo running ;;
 info*) echo / ;;
 "service ls"*) echo id ;;
 "service scale"*) echo "$last" >>"$HOST/told" ;;
-"service logs"*) echo "a line of its log" ;;
+"service logs"*) echo "a logged line" ;;
 exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/told" ;;
 exec*" psql "*) psql "$@" ;;
 exec*" pg_restore "*)

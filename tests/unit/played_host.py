@@ -95,7 +95,7 @@ case "$1 $2" in
     echo 42
     ;;
 exec*) exit 1 ;;
-logs*) echo "a line of its log" ;;
+logs*) echo "a logged line" ;;
 esac
 """
 

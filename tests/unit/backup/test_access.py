@@ -1,4 +1,4 @@
-"""Test that what a restore turned back is told: what was revoked since, and what was made since."""
+"""Report what a restore turned back: access revoked since the snapshot, and access made since."""
 
 from typing import Any
 
@@ -19,16 +19,16 @@ _SECRET = {
 _BEFORE = {"1": "identity backend-production", "2": "client secret 2 of identity backend"}
 
 
-def test_the_same_access_has_turned_nothing() -> None:
+def test_the_same_access_does_not_differ() -> None:
     assert compare(_BEFORE, dict(_BEFORE)) == Turned([], [])
 
 
-def test_what_is_in_force_again_and_what_is_no_more_are_told_apart() -> None:
+def test_revived_and_lost_access_are_told_apart() -> None:
     after = {"1": _BEFORE["1"], "3": "membership of ben@example.com in chainalign"}
     assert compare(_BEFORE, after) == Turned([after["3"]], [_BEFORE["2"]])
 
 
-def test_one_that_was_renamed_is_the_same() -> None:
+def test_a_renamed_identity_is_the_same() -> None:
     assert compare(_BEFORE, {**_BEFORE, "1": "identity another"}) == Turned([], [])
 
 
@@ -79,20 +79,21 @@ def _answer(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200 if known else 404, json=_ANSWERS.get(request.url.path, {}))
 
 
-def test_who_gets_in_is_read_without_what_was_revoked() -> None:
+def test_access_is_read_without_revoked_client_secrets() -> None:
     client = Client("http://fake", httpx.MockTransport(_answer))
     machines = {
         "i1": "identity backend",
         "i2": "identity idle",
         "s1": "client secret s1 of identity backend",
     }
-    admin = client.with_token("of-a-person")
-    assert read(client, admin, "o", None) == machines
-    assert read(client, admin, "o", {"id": "p", "slug": "chainalign"}) == {
-        **machines,
+    members = {
         "u1 admin": "role admin of ada@example.com in chainalign",
         "u1 reader": "role reader of ada@example.com in chainalign",
         "n1 no-access": "role no-access of identity backend in chainalign",
         "q1": "privilege reads-staging of ada@example.com in chainalign",
         "q2": "privilege reads-backend of identity backend in chainalign",
     }
+    admin = client.with_token("of-a-person")
+    assert read(client, admin, "o", None) == machines
+    project = {"id": "p", "slug": "chainalign"}
+    assert read(client, admin, "o", project) == machines | members

@@ -1,4 +1,4 @@
-"""Test what backup-target.sh makes of restic's answers, with a restic that is played."""
+"""Run backup-target.sh with a fake restic."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from infisical_iac.core.rendering import script_file
 _REFUSING = "#!/bin/sh\necho 'Fatal: wrong password or no key found' >&2\nexit 12\n"
 
 
-# Says what it is called with, to a file of the host, and lists nothing.
+# Writes its environment and arguments to a file of the host, and lists nothing.
 _TELLING = """#!/bin/sh
 { env | grep -E '^(AWS|RESTIC|FORGED)' | sort; for each; do echo "argument $each"; done; } >"$TOLD"
 """
@@ -34,17 +34,15 @@ def _run(root: Path, restic: str, *step: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("step", [("list", "box"), ("fetch", "box", "latest", "fetched")])
-def test_a_password_of_before_a_rotation_is_named_by_its_file(
-    tmp_path: Path, step: tuple[str, ...]
-) -> None:
+def test_a_wrong_password_is_reported_with_its_file(tmp_path: Path, step: tuple[str, ...]) -> None:
     (tmp_path / "backup.conf").touch()
     (tmp_path / "box.conf").write_text("REPOSITORY=/mnt/box\n")
     done = _run(tmp_path, _REFUSING, *step)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        "/mnt/box has another password than /etc/infisical/keys/restic_password: bring that file "
-        "back from a recovery kit that was made since the last `keys rotate restic`"
-    )
+    error = done.stderr.splitlines()[-1]
+    assert "/mnt/box" in error
+    assert "/etc/infisical/keys/restic_password" in error
+    assert "`keys rotate restic`" in error
 
 
 def _told(root: Path, credentials: str, configuration: str = "REPOSITORY=/mnt/box\n") -> list[str]:
@@ -84,12 +82,12 @@ def test_the_file_of_a_target_is_never_run(tmp_path: Path) -> None:
         "PATH=/forged\nREPOSITORY=/forged\nAWS_CONFIG_FILE=/forged\n",
         "REPOSITORY='/mnt/box'\ntouch forged\nSSH='ssh -p 23'\nRESTIC_CACHE_DIR=/forged\n",
     )
-    assert told[:4] == [
-        "AWS_REGION=x; touch forged",
-        "RESTIC_CACHE_DIR=/var/cache/infisical-backup",
-        "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password",
-        "RESTIC_REPOSITORY=/mnt/box",
-    ]
+    assert dict(line.split("=", 1) for line in told[:4]) == {
+        "AWS_REGION": "x; touch forged",
+        "RESTIC_CACHE_DIR": "/var/cache/infisical-backup",
+        "RESTIC_PASSWORD_FILE": "/etc/infisical/keys/restic_password",
+        "RESTIC_REPOSITORY": "/mnt/box",
+    }
     assert "argument sftp.command=ssh -p 23" in told
 
 

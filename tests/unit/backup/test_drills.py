@@ -1,4 +1,4 @@
-"""Test what the status says of drills, from how the last one went."""
+"""Assess drills from the record of the last one."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ def _text(moment: datetime) -> str:
 
 
 def _record(*, days: int = 1, success: int | None = 1, **differing: Any) -> str:
-    """A drill that ended so many `days` ago; `success` tells when one last succeeded."""
+    """Return the record of a drill that ended `days` ago, with a success `success` days ago."""
     moment = _text(_NOW - timedelta(days=days))
     return json.dumps(
         {
@@ -37,66 +37,87 @@ def _record(*, days: int = 1, success: int | None = 1, **differing: Any) -> str:
     )
 
 
-def _judged(text: str, *, since: int | None = 100) -> tuple[str, bool]:
+def _assess(text: str, *, since: int | None = 100) -> tuple[str, bool]:
     set_up = None if since is None else _NOW - timedelta(days=since)
     return assess_drill(parse_drill(text) if text else None, since=set_up, now=_NOW)
 
 
-def test_a_drill_tells_what_it_has_proven() -> None:
-    assert _judged(_record()) == (
-        "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02:41:17Z: "
-        "3020 secrets in 12 folders read as deployer, the canary lives",
-        True,
-    )
-
-
-def test_the_canary_may_be_the_one_secret() -> None:
-    assert ": 1 secret in 12 folders" in _judged(_record(secrets=1))[0]
-
-
-def test_a_snapshot_without_a_canary_is_called_that() -> None:
-    text, ok = _judged(_record(canary="none", login="administrator"))
-    assert text.endswith("read as administrator, who sees no canary")
+def test_a_drill_reports_the_snapshot_that_it_proved() -> None:
+    text, ok = _assess(_record())
     assert ok
+    assert all(each in text for each in ("1a2b3c4d", "box", "2026-11-24T02:41:17Z", "3020"))
 
 
-def test_a_drill_that_failed_is_told_with_its_reason_and_the_last_success() -> None:
-    told = _judged(_record(failure="box: a pack of it is missing", success=30, canary=""))
-    assert told == (
-        "failed at 2026-11-24T12:00:00Z: box: a pack of it is missing; "
-        "last success 2026-10-26T12:00:00Z",
-        False,
-    )
+def test_a_snapshot_without_a_canary_is_proven_too() -> None:
+    text, ok = _assess(_record(canary="none", login="administrator"))
+    assert ok
+    assert text != _assess(_record(login="administrator"))[0]
 
 
-def test_a_drill_that_failed_without_any_success_before_says_so() -> None:
-    text, ok = _judged(_record(failure="no room", success=None))
-    assert (text.endswith(": no room; there is none yet"), ok) == (True, False)
+@pytest.mark.parametrize("success", [30, None])
+def test_a_failed_drill_is_unhealthy_whatever_succeeded_before(success: int | None) -> None:
+    reason = "box: a pack is missing"
+    text, ok = _assess(_record(failure=reason, success=success, canary=""))
+    assert not ok
+    assert reason in text
+    assert ("2026-10-26T12:00:00Z" in text) == (success == 30)
 
 
 @pytest.mark.parametrize(("days", "ok"), [(35, True), (36, False)])
 def test_a_success_counts_for_35_days(days: int, ok: bool) -> None:
-    text, well = _judged(_record(days=days, success=days))
-    assert well == ok
-    assert ok or text == "no success within 35 days; last success 2026-10-20T12:00:00Z"
+    assert _assess(_record(days=days, success=days))[1] == ok
 
 
 @pytest.mark.parametrize(("days", "ok"), [(35, True), (36, False)])
-def test_the_first_drill_has_35_days_to_come(days: int, ok: bool) -> None:
-    text, well = _judged("", since=days)
-    assert well == ok
-    assert text == (
-        "none yet: `infisical-iac restore --drill` makes one"
-        if ok
-        else "none yet, 36 days after they were set up"
-    )
+def test_the_first_drill_is_due_within_35_days(days: int, ok: bool) -> None:
+    assert _assess("", since=days)[1] == ok
 
 
-def test_a_host_without_drills_is_not_well() -> None:
-    assert _judged("", since=None) == ("not set up: `infisical-iac apply` does it", False)
+def test_a_host_without_drills_is_unhealthy() -> None:
+    assert _assess("", since=None)[1] is False
+
+
+_PROVEN = "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02:41:17Z"
+
+
+@pytest.mark.parametrize(
+    ("record", "since", "expected"),
+    [
+        ("", None, "not set up: `infisical-iac apply` does it"),
+        ("", 35, "none yet: `infisical-iac restore --drill` makes one"),
+        ("", 36, "none yet, 36 days after they were set up"),
+        (
+            _record(),
+            100,
+            f"{_PROVEN}: 3020 secrets in 12 folders read as deployer, the canary lives",
+        ),
+        (
+            _record(secrets=1, canary="none", login="administrator"),
+            100,
+            f"{_PROVEN}: 1 secret in 12 folders read as administrator, who sees no canary",
+        ),
+        (
+            _record(failure="no space", success=30),
+            100,
+            "failed at 2026-11-24T12:00:00Z: no space; last success 2026-10-26T12:00:00Z",
+        ),
+        (
+            _record(failure="no space", success=None),
+            100,
+            "failed at 2026-11-24T12:00:00Z: no space; there is none yet",
+        ),
+        (
+            _record(days=36, success=36),
+            100,
+            "no success within 35 days; last success 2026-10-20T12:00:00Z",
+        ),
+    ],
+)
+def test_wording_of_the_status(record: str, since: int | None, expected: str) -> None:
+    assert _assess(record, since=since)[0] == expected
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"began": "yesterday"}'])
-def test_what_is_no_record_is_refused(text: str) -> None:
+def test_another_text_is_refused_as_a_record(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_drill(text)

@@ -61,7 +61,7 @@ _LEGIT = {
     ),
     **{
         _S3.login_file.removeprefix("/etc/infisical/"): text
-        for text in target.given(
+        for text in target.render_logins(
             [_S3],
             {
                 "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "fake",

@@ -86,16 +86,16 @@ def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: Played
     assert bare.read("/var/lib/infisical-restore/undone") is None
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
     for each in swapped.deaths(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
         log = each.read(f"/var/lib/infisical-restore/failed-{_STAMP}.log") or ""
-        assert "a line of its log" in log
+        assert "a logged line" in log
 
 
 def _write(host: PlayedHost) -> bool:
-    """Have whatever serves from the data in place acknowledge a write; whether there are any."""
+    """Acknowledge a write to the data in place; return whether there are any."""
     there = bool(host.volumes().get(MAIN))
     if there:
         host.volume(MAIN, written="acknowledged")
@@ -120,7 +120,7 @@ def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_name
         assert kept[MAIN].get("base", "none") == ("old" if data_before else "none")
 
 
-def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> None:
+def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
     _write(swapped)
     for each in swapped.deaths(_BACK):
         _write(each)
@@ -133,10 +133,10 @@ def test_a_restore_that_is_proven_ends_what_nobody_has_written_to(swapped: Playe
     for writes in ("0", "3"):
         swapped.volume(f"{MAIN}_given_up_{writes}", base="x")
         swapped.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
-    assert swapped.run(*_END).stdout.splitlines() == [
-        f"removed {MAIN}_given_up_0",
-        f"given-up {MAIN}_given_up_3 2026 3 image",
-        f"volume {MAIN}_before_{_STAMP}",
+    assert [line.split() for line in swapped.run(*_END).stdout.splitlines()] == [
+        ["removed", f"{MAIN}_given_up_0"],
+        ["given-up", f"{MAIN}_given_up_3", "2026", "3", "image"],
+        ["volume", f"{MAIN}_before_{_STAMP}"],
     ]
 
 

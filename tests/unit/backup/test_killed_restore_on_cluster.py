@@ -76,13 +76,13 @@ def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: PlayedNode)
             found = each.databases().items()
             (where,) = (name for name, text in found if text.endswith("and a write"))
             assert where == "infisical" or f"given-up {where} " in done.stdout
-            # The way back that is taken up again tells of it too.
+            # A repeated rollback reports it too.
             assert each.run(*_BACK).stdout == done.stdout
         _undo(each)
         _is_as_before(each)
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedNode) -> None:
+def test_a_killed_rollback_is_completed(swapped: PlayedNode) -> None:
     for each in swapped.deaths_of(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
@@ -91,10 +91,11 @@ def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedNode) -> No
 def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: PlayedNode) -> None:
     earlier = "infisical_before_20261001t101112z"
     swapped.write(f"/databases/{earlier}", "older")
-    swapped.write(f"/comments/{earlier}", "replaced by a restore that was proven")
+    replaced = "replaced by a restore that was proven"
+    swapped.write(f"/comments/{earlier}", replaced)
     assert swapped.run(*_END).stdout == f"database {_OLD}\n"
     assert swapped.databases() == {"infisical": "new", _OLD: "old"}
-    assert swapped.read(f"/comments/{_OLD}") == "replaced by a restore that was proven\n"
+    assert swapped.read(f"/comments/{_OLD}") == f"{replaced}\n"
 
 
 def test_what_another_change_has_left_is_named_and_stays(swapped: PlayedNode) -> None:
@@ -115,17 +116,15 @@ def test_a_restore_is_undone_without_a_database_that_answers_before_it_touches_i
     assert node.read(_STATE) is None
 
 
-def test_nothing_changes_places_with_a_dump_that_was_not_loaded(node: PlayedNode) -> None:
+def test_nothing_is_swapped_before_a_dump_is_loaded(node: PlayedNode) -> None:
     node.ok(_BEGIN)
     done = node.run(*_SWAP)
-    assert (done.returncode, done.stderr) == (1, "no dump has been loaded\n")
+    assert (done.returncode, "no dump" in done.stderr) == (1, True)
     _undo(node)
     _is_as_before(node)
 
 
-def test_nothing_is_loaded_or_begun_where_postgresql_would_wait_for_ever(
-    node: PlayedNode, tmp_path: Path
-) -> None:
+def test_nothing_is_loaded_or_begun_without_a_standby(node: PlayedNode, tmp_path: Path) -> None:
     node.write("/alone", "")
     sleep = tmp_path / "programs" / "sleep"
     sleep.write_text("#!/bin/sh\n")
@@ -134,7 +133,7 @@ def test_nothing_is_loaded_or_begun_where_postgresql_would_wait_for_ever(
     for step in (_LOAD, ("upgrade-cluster", "begin", "20261125T101112Z-v1", "image")):
         done = node.run(*step)
         assert done.returncode == 1
-        assert done.stderr.startswith("PostgreSQL has no standby that keeps what is written")
+        assert "no standby" in done.stderr
     assert node.databases() == {"infisical": "old"}
     assert node.read("/var/lib/infisical-upgrade/state") is None
     _undo(node)

@@ -6,7 +6,7 @@ import runpy
 from typing import TYPE_CHECKING
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import UnfinishedRotation, named
+from infisical_iac.change.keys import UnfinishedRotation, find_key
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.site import Site
@@ -67,10 +67,10 @@ def _settings() -> Settings:
 def rotate(key: str) -> list[str]:
     """Rotate a key of a single host."""
     settings = _settings()
-    return rotation.made(named(key), settings, "chainalign", Site(settings))
+    return rotation.rotate(find_key(key), settings, "chainalign", Site(settings))
 
 
 def recover(key: str, phase: str) -> str:
     """End the rotation of a single host that was interrupted in `phase`."""
-    found, settings = UnfinishedRotation(named(key), phase), _settings()
+    found, settings = UnfinishedRotation(find_key(key), phase), _settings()
     return rotation.recover(found, settings, "chainalign", Site(settings))

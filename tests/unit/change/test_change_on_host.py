@@ -100,7 +100,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 
 def _upgrade() -> list[str]:
-    return upgrade.made_on_host(VersionChange(_WAS, _COMPOSE), settings_of(), "chainalign")
+    return upgrade.change_on_host(VersionChange(_WAS, _COMPOSE), settings_of(), "chainalign")
 
 
 _SWAPPED = ["begin", "close", "dump", "swap"]

@@ -1,4 +1,4 @@
-"""Data that a change was given up with, in words."""
+"""Report data that were set aside when a change was given up."""
 
 import pytest
 
@@ -27,9 +27,7 @@ _SINCE = "2026-11-25T10:12:00Z"
         ("", "what was written, which could not be counted, is in"),
     ],
 )
-def test_how_much_was_written_is_told_or_that_it_could_not_be_counted(
-    words: str, told: str
-) -> None:
+def test_wording_of_data_that_were_given_up(words: str, told: str) -> None:
     found = parse_given_up(["something else", f"given-up {_NAME}{words}"])
     assert describe_data(found) == f"with all data; {told} the Docker volume {_NAME} ({HELP})"
     assert describe_kept([f"given-up {_NAME}{words}"]) == [
@@ -37,19 +35,19 @@ def test_how_much_was_written_is_told_or_that_it_could_not_be_counted(
     ]
 
 
-def test_where_nothing_was_given_up_nothing_is_told() -> None:
+def test_nothing_is_reported_where_nothing_was_given_up() -> None:
     assert describe_data([]) == "with all data"
     assert describe_kept([]) == after_proof([]) == []
 
 
-def test_a_database_of_a_cluster_is_called_one() -> None:
-    found = parse_given_up([f"given-up infisical_given_up_x {_SINCE} 2"])
-    assert "are in the database infisical_given_up_x" in describe_data(found)
+def test_data_of_a_cluster_are_in_a_database() -> None:
+    (found,) = parse_given_up([f"given-up infisical_given_up_x {_SINCE} 2"])
+    assert (found.kind, found.name, found.writes) == ("database", "infisical_given_up_x", 2)
 
 
-def test_what_a_proven_change_leaves_is_told() -> None:
-    lines = [f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"]
-    assert after_proof(lines) == [
-        f"Removed what was given up and nobody had written to: {_NAME}.",
-        f"Kept: 2 writes since {_SINCE} are in the Docker volume {_NAME}_2, until you remove it.",
-    ]
+def test_a_proven_change_reports_removed_and_kept_data() -> None:
+    removed, kept = after_proof([f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"])
+    assert removed.startswith("Removed ")
+    assert f"{_NAME}." in removed
+    assert kept.startswith("Kept: 2 writes ")
+    assert f"{_NAME}_2" in kept

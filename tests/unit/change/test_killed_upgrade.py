@@ -1,4 +1,4 @@
-"""upgrade.sh killed after each of its effects: the data are in one place or in the other."""
+"""Kill upgrade.sh after each of its effects: the data are in one place or in the other."""
 
 import re
 from pathlib import Path
@@ -59,16 +59,16 @@ def test_a_change_that_is_killed_is_undone(host: PlayedHost) -> None:
         _is_as_before(each)
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
     for each in swapped.deaths(_BACK, _END):
         if each.read(_STATE):
             each.ok(_BACK, _END)
         _is_as_before(each)
-        assert "a line of its log" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
+        assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
 def _write(host: PlayedHost) -> bool:
-    """Have whatever serves from the data in place acknowledge a write; whether there are any."""
+    """Acknowledge a write to the data in place; return whether there are any."""
     there = bool(host.volumes().get(MAIN))
     if there:
         host.volume(MAIN, written="acknowledged")
@@ -90,7 +90,7 @@ def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_name
             assert where == MAIN or f"given-up {where} " in done.stdout
 
 
-def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> None:
+def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
     _write(swapped)
     for each in swapped.deaths(_BACK):
         again = _write(each)
@@ -117,7 +117,7 @@ def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> Non
         "the database never ran",
     ],
 )
-def test_what_was_written_since_is_counted_where_it_can_be(
+def test_writes_since_the_swap_are_counted_where_possible(
     host: PlayedHost, started: str, mute: bool, writes: str
 ) -> None:
     host.write("/started", "2026-11-25T10:00:00Z")
@@ -126,15 +126,15 @@ def test_what_was_written_since_is_counted_where_it_can_be(
     if mute:
         host.write("/mute", "")
     (said,) = host.run(*_BACK).stdout.splitlines()
-    assert re.fullmatch(
-        rf"given-up {_GIVEN_UP} 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ {writes} image image ?", said
-    )
-    # The way back that is taken up again tells of it too.
+    kind, name, since, *rest = said.split()
+    assert (kind, name, rest) == ("given-up", _GIVEN_UP, [writes, "image", "image"])
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", since)
+    # A repeated rollback reports it too.
     assert host.run(*_BACK).stdout.strip() == said.strip()
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
-def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
+def test_a_rollback_begun_by_an_earlier_version_is_completed(
     swapped: PlayedHost, phase: str
 ) -> None:
     _write(swapped)
@@ -147,23 +147,23 @@ def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
     assert swapped.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
 
 
-def test_what_is_proven_has_no_way_back(swapped: PlayedHost) -> None:
+def test_a_proven_change_has_no_rollback(swapped: PlayedHost) -> None:
     swapped.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
     done = swapped.run(*_BACK)
     assert (done.returncode, "no way back" in done.stderr) == (1, True)
     assert swapped.volumes()[MAIN] == {"base": "new"}
 
 
-def test_the_next_proven_change_ends_what_nobody_has_written_to(swapped: PlayedHost) -> None:
+def test_a_proven_change_removes_data_without_writes(swapped: PlayedHost) -> None:
     for name, writes in {"0": "0", "some": "3", "unknown": "unknown"}.items():
         swapped.volume(f"{MAIN}_given_up_{name}", base=name)
         swapped.write(f"/volumes/{MAIN}_given_up_{name}/labels", f"2026 {writes} image")
     done = swapped.run(*_END)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        f"removed {MAIN}_given_up_0",
-        f"given-up {MAIN}_given_up_some 2026 3 image",
-        f"given-up {MAIN}_given_up_unknown 2026 unknown image",
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["removed", f"{MAIN}_given_up_0"],
+        ["given-up", f"{MAIN}_given_up_some", "2026", "3", "image"],
+        ["given-up", f"{MAIN}_given_up_unknown", "2026", "unknown", "image"],
     ]
     assert swapped.given_up().keys() == {f"{MAIN}_given_up_{each}" for each in ("some", "unknown")}
 

@@ -69,7 +69,7 @@ def test_a_change_with_other_data_that_is_killed_is_undone_and_loses_no_write(
             assert where == "infisical" or f"given-up {where} " in done.stdout
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end_and_loses_no_write(node: PlayedNode) -> None:
+def test_a_killed_rollback_is_completed_and_loses_no_write(node: PlayedNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     _write(node)
     for each in node.deaths_of(_BACK, _END):
@@ -79,7 +79,7 @@ def test_a_way_back_that_is_killed_is_gone_to_its_end_and_loses_no_write(node: P
         _is_as_before(each)
         written = [text.count("and a write") for text in each.databases().values()]
         assert sum(written) == 1 + again
-        assert "a line of its log" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
+        assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
 def test_an_end_that_is_killed_keeps_the_new_data(node: PlayedNode) -> None:
@@ -109,7 +109,7 @@ def test_data_that_the_old_version_can_not_use_are_given_up(node: PlayedNode) ->
 
 
 @pytest.mark.parametrize(("mute", "writes"), [(False, "42"), (True, "unknown")])
-def test_what_was_written_since_is_counted_where_it_can_be(
+def test_writes_since_the_swap_are_counted_where_possible(
     node: PlayedNode, mute: bool, writes: str
 ) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
@@ -117,14 +117,12 @@ def test_what_was_written_since_is_counted_where_it_can_be(
         node.write("/mute", "")
     said = node.run(*_BACK).stdout
     assert re.fullmatch(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z {writes} id\n", said)
-    # The way back that is taken up again tells of it too.
+    # A repeated rollback reports it too.
     assert node.run(*_BACK).stdout == said
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
-def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
-    node: PlayedNode, phase: str
-) -> None:
+def test_a_rollback_begun_by_an_earlier_version_is_completed(node: PlayedNode, phase: str) -> None:
     """It had dropped the database, and was about to rename the old one."""
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.remove("/var/lib/infisical-upgrade/exchanged")
@@ -135,7 +133,7 @@ def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
     assert node.databases_given_up() == {}
 
 
-def test_what_is_proven_has_no_way_back(node: PlayedNode) -> None:
+def test_a_proven_change_has_no_rollback(node: PlayedNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
     done = node.run(*_BACK)
@@ -143,16 +141,16 @@ def test_what_is_proven_has_no_way_back(node: PlayedNode) -> None:
     assert node.databases()["infisical"] == "new"
 
 
-def test_the_next_proven_change_ends_what_nobody_has_written_to(node: PlayedNode) -> None:
+def test_a_proven_change_drops_data_without_writes(node: PlayedNode) -> None:
     for name, note in {"0": "2026 0 image", "some": "2026 3 image"}.items():
         node.write(f"/databases/infisical_given_up_{name}", name)
         node.write(f"/comments/infisical_given_up_{name}", note)
     node.write("/databases/infisical_given_up_x", "of nobody knows what")
     node.ok(_ROLL)
-    assert node.run(*_END).stdout.splitlines() == [
-        "removed infisical_given_up_0",
-        "given-up infisical_given_up_some 2026 3 image",
-        "given-up infisical_given_up_x unknown unknown",
+    assert [line.split() for line in node.run(*_END).stdout.splitlines()] == [
+        ["removed", "infisical_given_up_0"],
+        ["given-up", "infisical_given_up_some", "2026", "3", "image"],
+        ["given-up", "infisical_given_up_x", "unknown", "unknown"],
     ]
     assert node.databases_given_up().keys() == {
         f"infisical_given_up_{each}" for each in ("some", "x")
@@ -180,7 +178,7 @@ def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -
     assert node.run(*exchanged).stdout == ""
 
 
-def test_a_dump_that_has_what_is_gone_outlives_the_way_back(node: PlayedNode) -> None:
+def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: PlayedNode) -> None:
     dump = f"{RELEASES}/{_RELEASE}/snapshot/database.dump"
     node.ok(_ROLL, _BACK, ("upgrade-cluster", "keep"), _END)
     assert node.read(dump) == "old"

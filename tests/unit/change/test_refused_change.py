@@ -1,5 +1,6 @@
-"""A change of version that is refused: an entry of its own, and the rest of the stack goes on."""
+"""Refuse a change of version as an entry of its own, and bring up the rest of the stack."""
 
+from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -34,7 +35,7 @@ _CHANGE, _RUN = "Stack | Change the version", "Stack | Run Infisical, PostgreSQL
 
 
 class _Host:
-    """One with a deployment of the defaults, of which Redis has been stopped."""
+    """A host with a deployment of the defaults, whose Redis has been stopped."""
 
     name = "one"
 
@@ -66,16 +67,21 @@ class _Host:
     def noop(self, _: str) -> None:
         """Take the sentence."""
 
-    def plan(self, settings: Settings) -> tuple[list[str], list[str]]:
-        """Return what differs and what is blocked, as the plan for the settings has it."""
+    def plan(self, settings: Settings) -> tuple[list[Item], list[Item]]:
+        """Return the changes and the blocked steps of the plan for the settings."""
         compose = compose_file(settings, MachineState())
-        changed = _function(upgrade.upgraded)
+        changed = _function(upgrade.version)
         run = _function(stack.running)
         made: dict[str, Any] = {"compose": compose, "settings": settings}
         self.journal.look("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
         text = partial(compose_file, machine=MachineState())
         self.journal.look("2", _RUN, lambda: list(run(settings=settings, compose=text)))
-        return [str(each) for each in self.journal.planned], [*map(str, self.journal.blocked)]
+        return self.journal.planned, self.journal.blocked
+
+
+def _changed(planned: Iterable[Item]) -> list[str]:
+    """Return what each change is about, with its kind."""
+    return [f"{each.kind} {each.what}" for each in planned]
 
 
 def _function(operation: Any) -> Any:
@@ -96,19 +102,26 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     return made
 
 
-def test_a_refused_version_is_told_and_drifted_containers_are_repaired(host: _Host) -> None:
+def test_a_refused_version_is_reported_and_drifted_containers_are_repaired(host: _Host) -> None:
     planned, blocked = host.plan(settings_of(infisical_version="v0.120.0"))
-    assert planned == ["~ container redis: is exited, health healthy"]
-    (sentence,) = blocked
-    assert sentence.startswith(
+    assert _changed(planned) == ["~ container redis"]
+    (refused,) = blocked
+    assert (refused.kind, refused.what) == ("!", "Change the version")
+    assert "from v0.165.16 to v0.120.0" in refused.detail
+
+
+def test_wording_of_a_refused_version(host: _Host) -> None:
+    (redis,), (refused,) = host.plan(settings_of(infisical_version="v0.120.0"))
+    assert str(redis) == "~ container redis: is exited, health healthy"
+    assert str(refused).startswith(
         "! Change the version: blocked: Infisical can't be changed from v0.165.16 to v0.120.0: "
         "an older release can't use the database of a newer one"
     )
 
 
-def test_another_setting_is_rolled_out_beside_a_refused_version(host: _Host) -> None:
+def test_another_setting_is_rolled_out_next_to_a_refused_version(host: _Host) -> None:
     planned, _ = host.plan(settings_of(infisical_version="v0.120.0", infisical_memory="2g"))
-    assert "~ container infisical: runs with another configuration" in planned
+    assert "~ container infisical" in _changed(planned)
 
 
 def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> None:
@@ -122,15 +135,16 @@ def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> N
 
 def test_a_refused_major_version_of_postgresql_keeps_its_container(host: _Host) -> None:
     planned, blocked = host.plan(settings_of(postgres_image="postgres:16.10"))
-    assert planned == ["~ container redis: is exited, health healthy"]
-    assert len(blocked) == 1
-    assert "PostgreSQL can't be changed from 17 to 16" in blocked[0]
+    assert _changed(planned) == ["~ container redis"]
+    (refused,) = blocked
+    assert "PostgreSQL" in refused.detail
+    assert "from 17 to 16" in refused.detail
 
 
 @pytest.mark.parametrize(
     "refusal", [UserError("no room on the host's disk"), CheckFailed("the canary is altered")]
 )
-def test_whatever_keeps_a_version_from_changing_keeps_nothing_else(
+def test_an_error_before_a_change_of_version_blocks_nothing_else(
     host: _Host, monkeypatch: pytest.MonkeyPatch, refusal: UserError
 ) -> None:
     def refuse(_: int) -> None:
@@ -138,25 +152,25 @@ def test_whatever_keeps_a_version_from_changing_keeps_nothing_else(
 
     monkeypatch.setattr(gate, "refuse", refuse)
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert planned == ["~ container redis: is exited, health healthy"]
-    assert blocked == [f"! Change the version: blocked: {refusal}"]
+    assert _changed(planned) == ["~ container redis"]
+    (refused,) = blocked
+    assert (refused.kind, refused.what) == ("!", "Change the version")
+    assert refused.detail.endswith(str(refusal))
 
 
-def test_a_service_that_can_not_run_hides_no_other_and_no_version_changes(host: _Host) -> None:
+def test_a_service_that_cannot_run_blocks_only_the_change_of_version(host: _Host) -> None:
     host.journal.without = frozenset({"caddy"})
     host.down |= {"caddy"}
-    assert host.plan(_RUNS) == (["~ container redis: is exited, health healthy"], [])
+    planned, blocked = host.plan(_RUNS)
+    assert (_changed(planned), blocked) == (["~ container redis"], [])
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert planned == ["~ container redis: is exited, health healthy"]
-    assert blocked == [
-        "! Change the version: blocked: Infisical can't be changed to v0.166.0 while caddy can't "
-        "run, for nothing could be proven from outside"
-    ]
+    assert _changed(planned) == ["~ container redis"]
+    (refused,) = blocked
+    assert (refused.kind, refused.what) == ("!", "Change the version")
+    assert all(each in refused.detail for each in ("v0.166.0", "caddy"))
 
 
-def test_secrets_that_can_not_be_read_end_the_whole_run(
-    host: _Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_secrets_end_the_whole_run(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: int) -> None:
         raise canary.unreadable(ApiError(500, "InternalServerError", "no such key", "GET", "/"))
 
@@ -165,10 +179,10 @@ def test_secrets_that_can_not_be_read_end_the_whole_run(
         host.plan(settings_of(infisical_version="v0.166.0"))
 
 
-def test_a_version_that_may_be_changed_to_is_not_kept_back(host: _Host) -> None:
+def test_an_allowed_version_is_planned(host: _Host) -> None:
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert "~ Infisical: v0.165.16 → v0.166.0" in planned
-    assert "~ container infisical: runs with another configuration" in planned
+    assert Item("~", "Infisical", "v0.165.16 → v0.166.0") in planned
+    assert "~ container infisical" in _changed(planned)
     assert blocked == []
 
 

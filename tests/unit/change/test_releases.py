@@ -10,8 +10,8 @@ from infisical_iac.change.releases import (
     choose,
     find_surplus,
     parse_releases,
+    parse_unfinished,
     refuse_other_schema,
-    unfinished,
 )
 from infisical_iac.core.errors import Refused
 
@@ -107,5 +107,5 @@ def test_failed_changes_take_no_release_its_place() -> None:
 
 def test_a_change_that_has_not_ended_is_known_from_the_hosts_state() -> None:
     state = "20261125T180000Z-v0.165.16 paused infisical/infisical:v0.166.0"
-    assert unfinished(state) == UnfinishedChange(*state.split())
-    assert unfinished("") is None
+    assert parse_unfinished(state) == UnfinishedChange(*state.split())
+    assert parse_unfinished("") is None

@@ -1,9 +1,9 @@
-"""The steps of a new password for the repositories of backups, on a host and on a cluster."""
+"""Rotate the password of the backup repositories, on a host and on a cluster."""
 
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import named
+from infisical_iac.change.keys import find_key
 from infisical_iac.core.errors import RunFailed
 from tests.unit.change.steps import NotingHost, recover, rotate
 from tests.unit.clusters import settings, site
@@ -24,7 +24,7 @@ def test_every_repository_knows_the_new_password_before_the_host_uses_it(host: N
     assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
 
 
-def test_a_repository_that_does_not_answer_is_named_before_anything_is_made(
+def test_an_unreachable_repository_is_named_before_anything_changes(
     host: NotingHost,
 ) -> None:
     host.failing = {"backup-target reach box"}
@@ -33,7 +33,9 @@ def test_a_repository_that_does_not_answer_is_named_before_anything_is_made(
     assert host.steps == [*_TARGETS, *_each("reach")]
 
 
-def test_a_repository_that_lets_nobody_in_keeps_all_at_the_old_password(host: NotingHost) -> None:
+def test_a_repository_that_refuses_the_new_password_keeps_all_at_the_old_one(
+    host: NotingHost,
+) -> None:
     host.failing = {_each("admit", ".next")[1]}
     with pytest.raises(RunFailed, match=r"box: .*; the old one is in use, and the new one"):
         rotate("restic")
@@ -41,27 +43,27 @@ def test_a_repository_that_lets_nobody_in_keeps_all_at_the_old_password(host: No
     assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
 
 
-def test_an_old_password_that_can_not_be_put_out_is_kept_for_the_next_run(host: NotingHost) -> None:
+def test_an_old_password_that_cannot_be_removed_is_kept_for_the_next_run(host: NotingHost) -> None:
     host.failing = {_each("dismiss", ".old")[0]}
     with pytest.raises(RunFailed, match="opens every repository, but so does the old one still"):
         rotate("restic")
     assert host.steps[-1] == _each("dismiss", ".old")[1]
     host.failing, host.steps = set(), []
-    assert recover("restic", "switched") == "The new restic key is in use."
+    assert "new restic key" in recover("restic", "switched")
     end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
     assert host.steps == [*_TARGETS, *end]
 
 
-def test_a_password_that_nobody_uses_yet_is_put_out_again(host: NotingHost) -> None:
-    assert "the old one is in use" in recover("restic", "prepared")
+def test_an_unused_new_password_is_removed_from_the_repositories(host: NotingHost) -> None:
+    assert "old one" in recover("restic", "prepared")
     assert host.steps == [*_TARGETS, *_each("dismiss", ".next"), "rotation end"]
 
 
-def test_each_node_s_own_repository_follows_the_lead(
+def test_the_repository_of_each_node_follows_the_leader(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
-    (told,) = rotation.made(named("restic"), settings(), "chainalign", site())
-    assert told.endswith("with all their snapshots, on 3 nodes.")
+    (told,) = rotation.rotate(find_key("restic"), settings(), "chainalign", site())
+    assert told.endswith("on 3 nodes.")
     key = "/etc/infisical/keys/restic_password"
     expected = [
         "backup-target reach local",
@@ -75,13 +77,13 @@ def test_each_node_s_own_repository_follows_the_lead(
     assert host.steps.index("spread") == host.steps.index("rotation switch") + 1
 
 
-def test_a_node_that_is_away_keeps_the_password_of_its_repository(host: NotingHost) -> None:
+def test_an_unreachable_node_keeps_the_password_of_its_repository(host: NotingHost) -> None:
     with pytest.raises(RunFailed, match=r"^node-3 can't be reached"):
-        rotation.made(named("restic"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("restic"), settings(), "chainalign", site(away=(3,)))
     assert host.steps == []
 
 
-def test_where_all_save_in_one_repository_each_node_has_its_password_before_the_old_one_ends(
+def test_every_node_has_the_password_of_a_shared_repository_before_the_old_one_ends(
     host: NotingHost, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[list[str]] = []
@@ -95,8 +97,8 @@ def test_where_all_save_in_one_repository_each_node_has_its_password_before_the_
     monkeypatch.setattr(rotation, "run", run)
     shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
     of = site(away=(3,), backup_targets=(shared,))
-    (told,) = rotation.made(named("restic"), of.settings, "chainalign", of)
-    assert told.endswith("with all their snapshots.")
+    (told,) = rotation.rotate(find_key("restic"), of.settings, "chainalign", of)
+    assert "nodes" not in told
     key = "/etc/infisical/keys/restic_password"
     assert ended
     handed = [f"write {key}.next", f"write {key}.old"]

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import UnfinishedRotation, named
+from infisical_iac.change.keys import UnfinishedRotation, find_key
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from tests.unit.change.steps import NotingHost
@@ -11,7 +11,7 @@ from tests.unit.clusters import settings, site
 
 
 def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(host: NotingHost) -> None:
-    rotation.made(named("auth-secret"), settings(), "chainalign", site())
+    rotation.rotate(find_key("auth-secret"), settings(), "chainalign", site())
     switch = ["rotation switch", "keys derive", "roll out", "gate"]
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
 
@@ -21,7 +21,9 @@ def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
     """An upgrade alone dumps the data first, and a downgrade is refused."""
     running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
     host.was = Images(running, settings().cluster.patroni_image)
-    rotation.made(named("auth-secret"), settings(), "chainalign", site(infisical_version=wanted))
+    rotation.rotate(
+        find_key("auth-secret"), settings(), "chainalign", site(infisical_version=wanted)
+    )
     assert host.rolled_out is not None
     assert host.rolled_out.stack.infisical_reference == running
 
@@ -33,9 +35,9 @@ def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_on
     if failing:
         host.failing = {failing}
         with pytest.raises(RunFailed, match="the old one is in use again"):
-            rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+            rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
     else:
-        rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
     use = ["keys derive", "spread", "rotation alter", "roll out"]
     back = ["rotation back", *use] if failing else []
     switch = ["rotation switch", *use, "gate"]
@@ -56,9 +58,9 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     if failing:
         host.failing = {failing}
         with pytest.raises(RunFailed, match="the old one is in use again"):
-            rotation.made(named("redis"), settings(), "chainalign", site())
+            rotation.rotate(find_key("redis"), settings(), "chainalign", site())
     else:
-        rotation.made(named("redis"), settings(), "chainalign", site())
+        rotation.rotate(find_key("redis"), settings(), "chainalign", site())
     use = ["keys derive", "roll out"]
     hashes = "redis-passwords hashes"
     back = [hashes, "rotation back", *use] if failing else []
@@ -70,7 +72,7 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
 
 def test_the_key_of_redis_waits_for_a_data_node_that_is_away(host: NotingHost) -> None:
     with pytest.raises(RunFailed, match=r"^node-3 can't be reached, .* nothing was changed$"):
-        rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("redis"), settings(), "chainalign", site(away=(3,)))
     assert host.steps == []
 
 
@@ -79,7 +81,7 @@ def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
 ) -> None:
     host.failing = {_ALONE, _ADMIT}
     rotation.recover(
-        UnfinishedRotation(named("redis"), "prepared"), settings(), "chainalign", site()
+        UnfinishedRotation(find_key("redis"), "prepared"), settings(), "chainalign", site()
     )
     assert host.steps[-1] == "rotation end"
 
@@ -88,6 +90,6 @@ def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
 def test_what_an_interrupted_rotation_let_in_is_put_out(
     host: NotingHost, nodes_of: dict[str, list[str]], phase: str
 ) -> None:
-    rotation.recover(UnfinishedRotation(named("redis"), phase), settings(), "chainalign", site())
+    rotation.recover(UnfinishedRotation(find_key("redis"), phase), settings(), "chainalign", site())
     assert {steps[-1] for steps in nodes_of.values()} == {_ALONE}
     assert len(nodes_of) == 3

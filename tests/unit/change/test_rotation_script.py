@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change.keys import unfinished
+from infisical_iac.change.keys import parse_unfinished
 from infisical_iac.core import rendering
 from tests.unit.played_host import played
 
@@ -65,7 +65,7 @@ class _Host:
 
     def recover(self) -> None:
         """End what was interrupted, by the steps that `recover` takes."""
-        if found := unfinished(self.state):
+        if found := parse_unfinished(self.state):
             steps = {"complete": ("switch", "end"), "go back": ("back", "end")}
             for step in steps.get(found.way, ("end",)):
                 assert self.run(step) == 0

@@ -2,12 +2,19 @@
 
 import pytest
 
-from infisical_iac.change.keys import KEYS, Way, named, refuse_encryption_key, targets, unfinished
+from infisical_iac.change.keys import (
+    KEYS,
+    Way,
+    find_key,
+    parse_targets,
+    parse_unfinished,
+    refuse_encryption_key,
+)
 from infisical_iac.core.errors import Refused, RunFailed
 
 
 def test_a_host_without_a_rotation_has_none_to_end() -> None:
-    assert unfinished("") is None
+    assert parse_unfinished("") is None
 
 
 @pytest.mark.parametrize(
@@ -24,9 +31,9 @@ def test_a_host_without_a_rotation_has_none_to_end() -> None:
 def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
     phase: str, way: Way, new: bool
 ) -> None:
-    found = unfinished(f"postgres_password {phase}")
+    found = parse_unfinished(f"postgres_password {phase}")
     assert found
-    assert (found.key, found.way, found.ends_new) == (named("database"), way, new)
+    assert (found.key, found.way, found.ends_new) == (find_key("database"), way, new)
 
 
 @pytest.mark.parametrize(
@@ -34,16 +41,18 @@ def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
 )
 def test_a_state_that_nobody_wrote_is_refused(state: str) -> None:
     with pytest.raises(RunFailed, match="which this version does not know"):
-        unfinished(state)
+        parse_unfinished(state)
 
 
 def test_the_password_of_repositories_is_never_taken_back_once_it_is_in_place() -> None:
-    told = {phase: unfinished(f"restic_password {phase}") for phase in ("prepared", "switching")}
-    assert [found.told for found in told.values() if found] == ["undone", "completed"]
+    told = {
+        phase: parse_unfinished(f"restic_password {phase}") for phase in ("prepared", "switching")
+    }
+    assert [found.outcome for found in told.values() if found] == ["undone", "completed"]
 
 
 def test_the_targets_are_read() -> None:
-    assert targets(["target local", "target box"]) == ["local", "box"]
+    assert parse_targets(["target local", "target box"]) == ["local", "box"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def test_a_host_whose_repositories_are_not_all_targets_is_refused(
     lines: list[str], reason: str
 ) -> None:
     with pytest.raises(RunFailed, match=reason):
-        targets(lines)
+        parse_targets(lines)
 
 
 def test_only_the_auth_secret_ends_something_else() -> None:

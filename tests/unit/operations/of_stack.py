@@ -122,11 +122,13 @@ def _upgrade(found: UpgradeState, *, waits: bool = False) -> Iterable[Any]:
 
 
 def _ended(unfinished: UnfinishedChange | None, *, closed: bool = False) -> Iterable[Any]:
-    return of(upgrade.ended)(unfinished, site=_SITE, project="chainalign", closed=closed)
+    return of(upgrade.unfinished_change)(
+        unfinished, site=_SITE, project="chainalign", closed=closed
+    )
 
 
 def _rotation(state: str) -> Iterable[Any]:
-    return of(rotation.ended)(
+    return of(rotation.unfinished_rotation)(
         state, compose="", settings=_SETTINGS, project="chainalign", site=_SITE
     )
 
@@ -307,7 +309,7 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "change.upgrade.upgraded": Cases(
+    "change.upgrade.version": Cases(
         settled(lambda: _upgrade(UpgradeState(_NEW)), "no version changes"),
         due(
             lambda: _upgrade(UpgradeState(_OLD, failed=_FAILED)),
@@ -322,7 +324,7 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "change.upgrade.ended": Cases(
+    "change.upgrade.unfinished_change": Cases(
         settled(lambda: _ended(None), "no change of version is under way"),
         due(
             lambda: _ended(
@@ -344,7 +346,7 @@ OPERATIONS = {
             steps=("_recover",),
         ),
     ),
-    "change.rotation.ended": Cases(
+    "change.rotation.unfinished_rotation": Cases(
         settled(lambda: _rotation(""), "no rotation is under way"),
         due(
             lambda: _rotation("redis_password switched"),
@@ -354,7 +356,7 @@ OPERATIONS = {
         "a host that has begun no rotation is up to date",
         refused(lambda: _rotation("redis_password dancing"), RunFailed, "dancing"),
     ),
-    "backup.deploy.configured": Cases(
+    "backup.deploy.targets_and_timers": Cases(
         settled(
             lambda: _backup(_BACKED_UP), "backups and drills are configured, and their timers run"
         ),
@@ -375,7 +377,7 @@ OPERATIONS = {
             "backup_schedule",
         ),
     ),
-    "backup.restore.restored": Cases(
+    "backup.restore.restored_data": Cases(
         "a restore is asked for, and replaces whatever there is",
         due(
             lambda: restore.decide(_KIT, over=True),
@@ -407,7 +409,7 @@ OPERATIONS = {
         ),
         "the cluster was looked at before, or is none to restore on",
     ),
-    "backup.restore.placed": Cases(
+    "backup.restore.kit_keys": Cases(
         "a restore has to begin where the host has all of the kit's files, too",
         due(
             lambda: _placing(
@@ -427,9 +429,9 @@ OPERATIONS = {
         # Without a kit, nobody has the keys that the host lacks.
         refused(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
-    "backup.proof.proven": Cases(
+    "backup.proof.restore_proof": Cases(
         "a restore is proven each time, for that is what ends it",
-        due(lambda: of(proof.proven)(desired=load(TEXT), site=_SITE), steps=("_prove",)),
+        due(lambda: of(proof.restore_proof)(desired=load(TEXT), site=_SITE), steps=("_prove",)),
         "it is called only after a restore",
         "what can't be read is what the proof finds out",
     ),
