@@ -109,8 +109,9 @@ def administrator(port: int) -> Client:
             raise
         raise NotBootstrapped(
             f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
-            "if somebody else set it up, remove the stack with its volumes and run again; if the "
-            "password was changed in Infisical, put the new one into that file"
+            "if the password was changed in Infisical, put the new one into that file; if somebody "
+            "else set the instance up and it holds nothing of yours, remove the stack with its "
+            "volumes and run again"
         ) from None
 
 

@@ -184,7 +184,7 @@ def test_an_instance_that_somebody_else_set_up_is_left_alone(deployed: StagingHo
     applied = deploy(deployed.name)
     # What does not ask the instance, such as timers of the host, is brought about all the same.
     assert containers(deployed) == before
-    told = "if somebody else set it up, remove the stack with its volumes"
+    told = "if somebody else set the instance up"
     # pyinfra shows a plan, and ends with an error only where something was to be done.
     assert told in planned.stderr
     assert told in _refused(applied)
