@@ -49,7 +49,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # The server makes it when it is set up, with a token that this project throws away at once.
 _FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
 _UNIVERSAL = "universal-auth"
-_LEFT, _UNKNOWN = "the file names it no more", "the file does not name it"
+LEFT, UNKNOWN = "the file names it no more", "the file does not name it"
 _NOT_OURS = "this project did not make it"
 
 # What only the administrator sees.
@@ -442,9 +442,9 @@ def _identities(
             call = Call("DELETE", (*project, "identities", id))
             change = Change("-", what, "the identity itself", (call,))
         if is_ours:
-            yield ForeignAccess("identity", id, what, _LEFT, None, made_at=made)
+            yield ForeignAccess("identity", id, what, LEFT, None, made_at=made)
         else:
-            yield ForeignAccess("identity", id, what, _UNKNOWN, change, made_at=made)
+            yield ForeignAccess("identity", id, what, UNKNOWN, change, made_at=made)
 
 
 def _persons(
@@ -468,7 +468,7 @@ def _persons(
                 yield _privilege(privilege, name, OF_PERSONS, by_admin=True)
         if id in declared:
             continue
-        why = _LEFT if any(each.slug == PERSON_PRIVILEGE for each in held) else _UNKNOWN
+        why = LEFT if any(each.slug == PERSON_PRIVILEGE for each in held) else UNKNOWN
         what = f"person {name} with role {', '.join(state.roles) or 'none'}"
         call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships", id))
         change = Change("-", f"person {name}", "no member of the project any more", (call,))

@@ -108,7 +108,8 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
         raise SettingsError(
             f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write "
-            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between"
+            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between",
+            code="settings.unencrypted",
         )
     id, secret = (os.environ[name] for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")

@@ -28,6 +28,26 @@ services:
 load = cache(loading.load)
 
 
+def folder(path: str, environment: str) -> str:
+    """Return the name that a plan gives a folder."""
+    return f"folder {path} in {environment}"
+
+
+def import_of(source: str, into: str, environment: str) -> str:
+    """Return the name that a plan gives an import."""
+    return f"import of {source} into {into} in {environment}"
+
+
+def order_of_imports(into: str, environment: str) -> str:
+    """Return the name that a plan gives the imports of a folder where their order differs."""
+    return f"imports into {into} in {environment}"
+
+
+def update(what: str, field: str, old: str, new: str) -> str:
+    """Return the line of a plan that sets a field of something."""
+    return f"~ {what}: {field} {old} → {new}"
+
+
 class Deployment:
     """A fake server, and a deployer that remembers as the host does."""
 

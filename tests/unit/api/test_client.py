@@ -54,7 +54,8 @@ def test_the_token_is_sent_and_never_shown() -> None:
     client.get("/api/x")
     assert server.requests[0].headers["authorization"] == "Bearer fake-token"
     assert "fake-token" not in repr(client)
-    assert repr(client) == "Client('http://infisical:8080', authorized=True)"
+    assert "http://infisical:8080" in repr(client)
+    assert "authorized=True" in repr(client)
 
 
 def test_a_derived_client_has_its_own_token_and_leaves_the_other_without() -> None:
@@ -101,9 +102,11 @@ def test_a_validation_failure_names_every_complaint() -> None:
     ]
     with pytest.raises(ApiError) as refused:
         Server(refusal(422, "ValidationFailure", issues)).client().post("/api/x", json={})
-    assert (
-        refused.value.message == "slug: too short; secrets.0.secretKey: no colon; TTL above max TTL"
-    )
+    assert refused.value.message.split("; ") == [
+        "slug: too short",
+        "secrets.0.secretKey: no colon",
+        "TTL above max TTL",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,13 @@ def test_a_known_refusal_says_what_to_do(
 ) -> None:
     with pytest.raises(ApiError) as refused:
         Server(refusal(status, error, message)).client().post("/api/x")
-    assert str(refused.value).startswith(f"POST /api/x was answered {status} {error}: ")
+    found = refused.value
+    assert (found.method, found.path, found.status, found.error) == (
+        "POST",
+        "/api/x",
+        status,
+        error,
+    )
     assert advice in str(refused.value)
 
 

@@ -103,10 +103,9 @@ def test_what_was_delivered_stays_when_its_file_is_lost() -> None:
 def test_a_person_is_told_of_an_end_that_is_near() -> None:
     term = Term(NOW - timedelta(days=80), NOW + timedelta(days=10))
     step = _step(render(replace(HELD, term=term)), _secret("secret-1"))
-    assert notes([step], NOW) == [
-        "credentials backend.production: the client secret ends 2026-12-05, 10 days from now: run "
-        "`infisical-iac credentials rotate backend --env production`"
-    ]
+    (note,) = notes([step], NOW)
+    for fact in ("backend.production", "2026-12-05", "10 days", "rotate backend --env production"):
+        assert fact in note
     assert notes([step], NOW - timedelta(days=5)) == []
 
 

@@ -1,5 +1,6 @@
 """The gate: what a version has to do before it is kept."""
 
+import re
 import runpy
 import time
 from collections.abc import Callable
@@ -154,11 +155,17 @@ def _before(settings: Settings) -> Before:
     return found
 
 
+def _counts(told: list[str]) -> list[tuple[int, bool]]:
+    """Return how many secrets each sentence says were read, and whether the canary was."""
+    found = [re.search(r"(\d+) secrets?( and the canary)?\.", each) for each in told]
+    return [(int(each[1]), bool(each[2])) for each in found if each]
+
+
 def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
     then = _before(_PUBLIC)
     assert then.public
-    told = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
-    assert told == ["Read as before: 1 secret and the canary."]
+    (told,) = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    assert _counts([told]) == [(1, True)]
 
 
 def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World) -> None:
@@ -196,7 +203,9 @@ def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World)
     world.deployer = False
     assert gate.before(_settings(), "chainalign", _PORT) is None
     told = passed(_settings(), "chainalign", None, port=_PORT, same_data=True)
-    assert told == ["The deployer could not log in before the change: no secret was read."]
+    (sentence,) = told
+    assert "no secret was read" in sentence
+    assert _counts(told) == []
 
 
 def test_a_public_address_that_answered_must_answer(world: World) -> None:
@@ -239,7 +248,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
         with pytest.raises(CheckFailed, match=reason):
             check()
     else:
-        assert check() == ["Read as before: 1 secret and the canary."]
+        assert _counts(check()) == [(1, True)]
     assert opened == [True] * closed
 
 
@@ -259,9 +268,7 @@ def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> 
 def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: World) -> None:
     world.public = False
     told = passed(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
-    assert told[0] == (
-        "https://secrets.example.com did not answer before the change either: it was not asked for."
-    )
+    assert told[0].startswith("https://secrets.example.com did not answer")
 
 
 def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
@@ -270,10 +277,8 @@ def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
     then = gate.before(_PUBLIC, "chainalign", _PORT, same_way=False)
     world.public = False
     told = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
-    assert told[0] == (
-        "https://secrets.example.com is to be led to in another way than before: it was not asked "
-        "for."
-    )
+    assert "https://secrets.example.com" in told[0]
+    assert "another way" in told[0]
 
 
 def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
@@ -341,10 +346,9 @@ def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World)
     assert world.database
     world.database.remove("production-1")
     told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    assert told == [
-        "Deleted meanwhile: KEY_1 in production:/.",
-        "Read as before: 3 secrets and the canary.",
-    ]
+    deleted, read = told
+    assert "KEY_1 in production:/" in deleted
+    assert _counts([read]) == [(3, True)]
 
 
 def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
@@ -353,7 +357,8 @@ def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
     world.further["production"]["production-0"] = "RENAMED"
     world.version = 2
     told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    assert told == ["Read as before: 2 secrets and the canary."]
+    assert len(told) == 1
+    assert _counts(told) == [(2, True)]
     assert world.asked == []
 
 
@@ -403,7 +408,7 @@ def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(worl
     then = _before(_settings())
     world.closed.append("staging")
     told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    assert told[0] == "Deleted meanwhile: KEY_0 in staging:/."
+    assert "KEY_0 in staging:/" in told[0]
 
 
 def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(world: World) -> None:
@@ -493,7 +498,9 @@ def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
     """Such as a deployer who is locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
-    assert _used(then) == (["no secret was read: the password is refused"], False)
+    (told,), are_gone = _used(then)
+    assert "the password is refused" in told
+    assert not are_gone
     world.administrator = True
     assert _used(then) == ([], False)
 
@@ -544,7 +551,9 @@ def test_another_version_must_prove_that_it_isolates_services(
 
 
 def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
-    assert _passed() == ["Read as before: 1 secret and the canary."]
+    told = _passed()
+    assert len(told) == 1
+    assert _counts(told) == [(1, True)]
     assert proven == []
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.targets import DokployTarget, FileTarget
 from tests.unit.workspace_file import DELIVERED, HEAD
 
 
@@ -60,9 +61,11 @@ def test_a_service_says_by_environment_where_its_credentials_go() -> None:
         + "      production: {dokploy: {url: https://dokploy.example.com/api/, application: x-1}}\n"
         + "      staging: {file: {host: deploy@app-1, path: /srv/a/credentials.env}}\n"
     )
-    assert {each.environment: str(each.target) for each in workspace.accounts()} == {
-        "production": "application x-1 of Dokploy at https://dokploy.example.com",
-        "staging": "/srv/a/credentials.env on deploy@app-1",
+    assert {
+        each.environment: each.target.place for each in workspace.accounts() if each.target
+    } == {
+        "production": DokployTarget(url="https://dokploy.example.com", application="x-1"),
+        "staging": FileTarget(host="deploy@app-1", path="/srv/a/credentials.env"),
     }
 
 

@@ -122,8 +122,8 @@ def test_a_rename_that_the_server_refuses_is_blocked_with_what_to_do() -> None:
     (item,) = decide(desired, there)
     assert isinstance(item, Item)
     assert (item.kind, item.what) == ("!", "organization ChainAlign")
-    assert "only to letters (A to Z), digits, spaces, hyphens and underscores" in item.detail
-    assert "set organization to such a name, or to 'ChainAlign'" in item.detail
+    assert "hyphens and underscores" in item.detail
+    assert "or to 'ChainAlign'" in item.detail
 
 
 def test_the_rest_is_made_where_a_rename_is_blocked() -> None:
@@ -134,8 +134,8 @@ def test_the_rest_is_made_where_a_rename_is_blocked() -> None:
 
 
 def test_a_name_that_the_first_deploy_gave_is_up_to_date() -> None:
-    desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
-    assert due(desired, InstanceState(True, organization="Müller & Söhne GmbH")) == []
+    name = "Müller & Söhne GmbH"
+    assert due(DesiredInstance(name, _ADMIN, 8080), InstanceState(True, organization=name)) == []
 
 
 @pytest.mark.parametrize(("name", "renamed"), [("New Name_1-2", ["New Name_1-2"]), ("A.B", [])])

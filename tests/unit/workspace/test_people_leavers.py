@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infisical_iac.workspace.foreign import LEFT, UNKNOWN
 from infisical_iac.workspace.inside import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
@@ -21,18 +22,19 @@ def deployed() -> PeopleDeployment:
     return deployment
 
 
-def _told(plan: WorkspacePlan) -> list[str]:
-    return [f"{each.item.what}: {each.why}" for each in plan.foreign]
+def _told(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
+    """Return the address, the role and the reason of each person whom the file does not name."""
+    found = [(*each.what.split(" with role "), each.why) for each in plan.foreign]
+    return [(person.removeprefix("person "), role, why) for person, role, why in found]
 
 
 def test_who_left_the_file_keeps_access_until_it_is_taken_away(deployed: PeopleDeployment) -> None:
     assert deployed.settle(WITHOUT_BEN) == []
     plan = deployed.look(WITHOUT_BEN)
     assert plan.due == []
-    assert _told(plan) == ["person ben@example.com with role no-access: the file names it no more"]
-    assert deployed.prune(WITHOUT_BEN) == [
-        "- person ben@example.com: no member of the project any more"
-    ]
+    assert _told(plan) == [("ben@example.com", "no-access", LEFT)]
+    (removed,) = deployed.prune(WITHOUT_BEN)
+    assert removed.startswith("- person ben@example.com: ")
     emails = [each["user"]["email"] for each in deployed.server.persons]
     assert emails == [ADMIN, "ada@example.com", "cy@example.com"]
     assert "ben@example.com" in deployed.server.organization
@@ -41,9 +43,7 @@ def test_who_left_the_file_keeps_access_until_it_is_taken_away(deployed: PeopleD
 
 def test_an_admin_who_left_is_known_by_the_mark_too(deployed: PeopleDeployment) -> None:
     text = PEOPLE.replace("  ada@example.com: admin\n", "")
-    assert _told(deployed.look(text)) == [
-        "person ada@example.com with role admin: the file names it no more"
-    ]
+    assert _told(deployed.look(text)) == [("ada@example.com", "admin", LEFT)]
 
 
 def test_who_left_a_file_that_names_nobody_any_more_is_told(deployed: PeopleDeployment) -> None:
@@ -55,9 +55,7 @@ def test_a_person_whom_this_project_did_not_add_is_told_as_such(deployed: People
         {"usernames": ["dan@example.com"], "emails": [], "roleSlugs": ["member"]}
     )
     assert deployed.settle() == []
-    assert _told(deployed.look()) == [
-        "person dan@example.com with role member: the file does not name it"
-    ]
+    assert _told(deployed.look()) == [("dan@example.com", "member", UNKNOWN)]
 
 
 _ROLES = st.sampled_from(["none", "viewer", "developer", "admin"])

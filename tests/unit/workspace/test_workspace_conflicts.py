@@ -12,7 +12,7 @@ from infisical_iac.workspace import reconcile
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
-from tests.unit.deployment import TEXT
+from tests.unit.deployment import TEXT, folder, update
 from tests.unit.people_deployment import PeopleDeployment
 
 _FOLDER = (
@@ -59,8 +59,8 @@ def test_a_folder_whose_name_was_given_away_is_blocked_and_all_else_is_set_right
     told = [str(each) for each in deployed.plan(TEXT)]
     assert told[0] == _FOLDER
     assert sorted(told[1:]) == [
-        "+ folder /shared in staging",
-        "~ identity backend-staging: name other → backend-staging",
+        f"+ {folder('/shared', 'staging')}",
+        update("identity backend-staging", "name", "other", "backend-staging"),
     ]
     assert deployed.settle(TEXT) == told[1:]
     assert [str(each) for each in deployed.plan(TEXT)] == [_FOLDER]
@@ -121,8 +121,8 @@ def test_the_host_remembers_what_is_blocked_and_sets_it_right_once_the_name_is_f
     _folders(deployed, "uat").discard("/services")
     deployed.server.environments.pop()
     assert deployed.settle(TEXT) == [
-        "~ environment staging: slug uat → staging",
-        "~ folder /services in staging: name older → services",
+        update("environment staging", "slug", "uat", "staging"),
+        update(folder("/services", "staging"), "name", "older", "services"),
     ]
     assert deployed.plan(TEXT) == []
 
@@ -149,12 +149,10 @@ def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
     project = replace(actual.project, fields=moved)
     actual = replace(actual, project=project, usurper="project-9")
     goal = deployed.goal(load(TEXT))
-    changes = difference(goal, actual)
-    assert [str(each) for each in changes] == [
-        "! project chainalign: blocked: its slug is 'moved' now, and another project has its slug: "
-        "rename or delete one of them in Infisical",
-        "~ project chainalign: name Other → ChainAlign",
-    ]
+    blocked, change = difference(goal, actual)
+    assert (blocked.kind, blocked.what) == ("!", "project chainalign")
+    assert "'moved'" in blocked.detail
+    assert str(change) == update("project chainalign", "name", "Other", "ChainAlign")
     assert remember(goal, actual) == deployed.remembered
 
 

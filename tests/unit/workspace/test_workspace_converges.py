@@ -12,7 +12,15 @@ from infisical_iac.api.identities import MARKER
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.memory import Memory
-from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.deployment import (
+    ADMIN,
+    TEXT,
+    Deployment,
+    folder,
+    import_of,
+    order_of_imports,
+    update,
+)
 from tests.unit.drifts import DRIFTS
 from tests.unit.fake_state import Refused
 
@@ -33,8 +41,8 @@ def test_a_first_deploy_makes_everything_and_a_second_finds_nothing_to_do() -> N
         f"+ project member {ADMIN}: role admin",
         "+ environment development",
     ]
-    assert "+ folder /services in staging" in done
-    assert "+ import of /shared into /backend in production" in done
+    assert f"+ {folder('/services', 'staging')}" in done
+    assert f"+ {import_of('/shared', '/backend', 'production')}" in done
     assert "+ identity backend-production" in done
     assert deployment.changes() == []
 
@@ -100,8 +108,8 @@ def test_two_environments_that_swapped_slugs_are_swapped_back(deployed: Deployme
     staging, production = (deployed.server.environment(s) for s in ("staging", "production"))
     staging["slug"], production["slug"] = production["slug"], staging["slug"]
     assert deployed.deploy() == [
-        "~ environment staging: slug production → staging",
-        "~ environment production: slug staging → production",
+        update("environment staging", "slug", "production", "staging"),
+        update("environment production", "slug", "staging", "production"),
     ]
     assert (staging["slug"], production["slug"]) == ("staging", "production")
     assert deployed.changes() == []
@@ -114,7 +122,8 @@ def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Depl
     )
     deployed.server.folders["new"] = set()
     (blocked,) = deployed.changes()
-    assert str(blocked).startswith("! environment staging: blocked: its slug is stage now")
+    assert (blocked.kind, blocked.what) == ("!", "environment staging")
+    assert "slug is stage now" in blocked.detail
 
 
 def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
@@ -135,7 +144,7 @@ def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_t
     deployed.remembered = Memory(deployed.remembered.environments)
     (blocked,) = deployed.changes()
     assert blocked.kind == "!"
-    assert "has the slug 'renamed' now, and the project file" in blocked.detail
+    assert "the slug 'renamed' now" in blocked.detail
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
@@ -143,7 +152,7 @@ def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_r
 ) -> None:
     (blocked,) = deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
     assert blocked.kind == "!"
-    assert "has the slug 'chainalign' now, and the project file" in blocked.detail
+    assert "the slug 'chainalign' now" in blocked.detail
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
@@ -169,8 +178,8 @@ def test_a_folder_and_the_one_around_it_get_their_names_back(deployed: Deploymen
     deployed.server.rename_folder(staging, "/services/python", "snake")
     deployed.server.rename_folder(staging, "/services", "all")
     assert deployed.deploy() == [
-        "~ folder /services in staging: name all → services",
-        "~ folder /services/python in staging: name snake → python",
+        update(folder("/services", "staging"), "name", "all", "services"),
+        update(folder("/services/python", "staging"), "name", "snake", "python"),
     ]
     assert deployed.changes() == []
 
@@ -181,8 +190,8 @@ def test_two_folders_that_swapped_names_are_swapped_back(deployed: Deployment) -
     for old, new in (("/shared", "aside"), ("/backend", "shared"), ("/aside", "backend")):
         server.rename_folder(staging, old, new)
     assert deployed.deploy() == [
-        "~ folder /backend in staging: name shared → backend",
-        "~ folder /shared in staging: name backend → shared",
+        update(folder("/backend", "staging"), "name", "shared", "backend"),
+        update(folder("/shared", "staging"), "name", "backend", "shared"),
     ]
     assert server.folder_id(staging, "/shared") == shared
     assert deployed.changes() == []
@@ -194,7 +203,8 @@ def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deploymen
     deployed.server.folders[staging].add("/backend")
     deployed.server.kept_ids[staging, "/backend"] = "by-hand"
     (blocked,) = deployed.changes()
-    assert str(blocked).startswith("! folder /backend in staging: blocked: it is called /be now")
+    assert (blocked.kind, blocked.what) == ("!", folder("/backend", "staging"))
+    assert "called /be now" in blocked.detail
 
 
 def test_a_folder_deleted_and_made_again_by_hand_is_taken_over(deployed: Deployment) -> None:
@@ -203,7 +213,9 @@ def test_a_folder_deleted_and_made_again_by_hand_is_taken_over(deployed: Deploym
     assert deployed.deploy() == []
     assert deployed.remembered.folders[staging]["/services/python"] == "by-hand"
     deployed.server.rename_folder(staging, "/services/python", "snake")
-    assert deployed.deploy() == ["~ folder /services/python in staging: name snake → python"]
+    assert deployed.deploy() == [
+        update(folder("/services/python", "staging"), "name", "snake", "python")
+    ]
 
 
 def test_a_folder_renamed_in_a_renamed_environment_is_found(deployed: Deployment) -> None:
@@ -211,8 +223,8 @@ def test_a_folder_renamed_in_a_renamed_environment_is_found(deployed: Deployment
     deployed.server.rename_folder(staging["id"], "/backend", "be")
     staging["slug"] = "stage"
     assert deployed.deploy() == [
-        "~ environment staging: slug stage → staging",
-        "~ folder /backend in staging: name be → backend",
+        update("environment staging", "slug", "stage", "staging"),
+        update(folder("/backend", "staging"), "name", "be", "backend"),
     ]
     assert deployed.changes() == []
 
@@ -237,7 +249,7 @@ def test_imports_get_their_order_back_among_those_of_others(
             {**theirs, "importEnv": {"id": staging}, "position": foreign}
         )
     (told,) = deployment.deploy(IMPORTING)
-    assert told.startswith("~ imports into /backend in staging: order ")
+    assert told.startswith(f"~ {order_of_imports('/backend', 'staging')}: order ")
     assert told.endswith(" → /shared, /common, /more")
     assert deployment.changes(IMPORTING) == []
     assert bool(foreign) == ("theirs" in {each["id"] for each in deployment.server.imports})
@@ -250,9 +262,11 @@ def test_an_import_that_was_deleted_comes_back_to_its_place(deployed: Deployment
     ]
     told = deployed.deploy(IMPORTING)
     assert told[:2] == [
-        "+ import of /shared into /backend in development",
-        "~ imports into /backend in development: "
-        "order /common, /more, /shared → /shared, /common, /more",
+        f"+ {import_of('/shared', '/backend', 'development')}",
+        update(
+            order_of_imports("/backend", "development"),
+            *("order", "/common, /more, /shared", "/shared, /common, /more"),
+        ),
     ]
     assert deployed.changes(IMPORTING) == []
 
@@ -262,10 +276,10 @@ def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployed: Depl
     server.identity("backend-staging").update(name="renamed", metadata=[])
     theirs = {"id": "theirs", "name": "backend-staging", "role": "member", "metadata": [MARKER]}
     server.identities["theirs"] = theirs
-    assert deployed.deploy() == [
-        "~ identity backend-staging: name renamed → backend-staging, "
-        "metadata → managed by infisical-iac"
-    ]
+    (done,) = deployed.deploy()
+    name, metadata = done.split(", ")
+    assert name == update("identity backend-staging", "name", "renamed", "backend-staging")
+    assert metadata.startswith("metadata → managed by")
     assert deployed.changes() == []
 
 
