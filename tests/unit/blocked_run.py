@@ -14,7 +14,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.item import Item, Unknown
+from infisical_iac.core.item import Item, Unknown, together
 from infisical_iac.core.operation import Commands, step, telling_operation
 from tests.unit.cluster.played_run import _hosts
 
@@ -43,7 +43,7 @@ def look_and_do(what: str, part: str) -> Commands:
     if f"{what} alone" in _blocked:
         raise UserError(f"no {what} because of a setting", blocks_others=False)
     if {what, f"{host.name}:{what}"} & {*_blocked}:
-        raise UserError(f"no {what} because of /a/file")
+        raise UserError(f"no {what} because of /a/file", code="error.file")
     if part in _INSIDE and _silent and not state.is_executing:
         yield Unknown("the inside can be looked at once Infisical runs")
     else:
@@ -89,7 +89,7 @@ def _plainly(state: State, found: dict[str, Any], goes_on: bool) -> None:
 
 
 def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
-    """Return what was planned, what was done, what the audit log got and how it ended.
+    """Return what was planned, blocked and done, the entries of the audit log, and the error.
 
     `names` are the hosts, and `blocks` names operations, divided by commas, of one host or of all:
     "two:Harden SSH"; "Change the version alone" has nothing wait for it. With "new" there is
@@ -99,7 +99,7 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
     audit._append = _append
     _blocked.extend(each for each in blocked if each != "silent")
     _silent.extend(each for each in blocked if each == "silent")
-    found: dict[str, Any] = {"error": "", "planned": []}
+    found: dict[str, Any] = {"error": "", "code": "", "planned": [], "blocked": []}
     with _hosts(names.split(",")) as first:
         try:
             if "plain" in how:
@@ -107,9 +107,11 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
             else:
                 deployment = look(first, lambda: _steps(goes_on))
                 found["planned"] = deployment.lines()
+                blocked = together(deployment.journal.blocked)
+                found["blocked"] = [(each.host, each.what, each.detail) for each in blocked]
                 for _ in deployment.run(lambda _: None):
                     pass
                 deployment.refuse_blocked()
         except (RunFailed, PyinfraError) as error:
-            found["error"] = str(error)
+            found["error"], found["code"] = str(error), getattr(error, "code", "")
     return found | {"done": _done, "audits": _audits}

@@ -1,4 +1,4 @@
-"""Test what verify collects as a plugin of pytest, of suites that are made for that."""
+"""Test which outcomes verify collects as a plugin of pytest."""
 
 import json
 
@@ -20,7 +20,7 @@ def _run(pytester: pytest.Pytester, **files: str) -> Outcome:
     return outcome
 
 
-def test_checks_are_counted_that_a_deeper_conftest_has_nothing_to_do_with(
+def test_checks_of_all_directories_are_counted(
     pytester: pytest.Pytester,
 ) -> None:
     test = "def test_it():\n    pass\n"
@@ -31,14 +31,14 @@ def test_checks_are_counted_that_a_deeper_conftest_has_nothing_to_do_with(
 
 
 @pytest.mark.parametrize("code", [1, 4])
-def test_the_sentence_with_which_a_suite_ends_itself_is_kept(
+def test_the_sentence_of_a_suite_that_ends_itself_is_kept(
     pytester: pytest.Pytester, code: int
 ) -> None:
     test = f"import pytest\n\ndef test_it():\n    pytest.exit('nothing is there', {code})\n"
     assert _run(pytester, test_here=test).ended == "nothing is there"
 
 
-def test_an_interruption_by_hand_is_no_sentence_of_the_suite(pytester: pytest.Pytester) -> None:
+def test_an_interruption_leaves_no_sentence(pytester: pytest.Pytester) -> None:
     test = "def test_it():\n    raise KeyboardInterrupt\n"
     outcome = _run(pytester, test_here=test)
     assert outcome.counts == {"passed": 0, "skipped": 0, "failed": 0}
@@ -67,34 +67,34 @@ def test_it_is_never_asked():
 """
 
 
-def test_a_skipped_check_is_not_counted_as_passed_and_tells_its_reason(
+def test_skipped_checks_are_not_counted_as_passed(
     pytester: pytest.Pytester,
 ) -> None:
     outcome = _run(pytester, test_here=_SKIPPING)
     assert outcome.counts == {"passed": 1, "skipped": 3, "failed": 0}
 
 
-def test_topics_are_printed_with_what_was_skipped_and_why(
+def test_topics_are_printed_with_skipped_checks_and_reasons(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     outcome = Outcome()
     outcome.passed["ssh"] = ["files can be copied"]
-    outcome.skipped["ssh"] = [("a", "setting 'hardening' is off"), ("b", "[bold]why")]
-    outcome.skipped["bans"] = [("c", "setting 'fail2ban' is off")] * 2
+    outcome.skipped["ssh"] = [("a", "hardening is off"), ("b", "[bold]why")]
+    outcome.skipped["bans"] = [("c", "fail2ban is off")] * 2
     _print(outcome)
     assert capsys.readouterr().out.splitlines() == [
         "- bans            0 passed",
-        "    2 skipped: setting 'fail2ban' is off",
+        "    2 skipped: fail2ban is off",
         "✓ ssh             1 passed",
-        "    1 skipped: setting 'hardening' is off",
+        "    1 skipped: hardening is off",
         "    1 skipped: [bold]why",
         "1 checks passed, 4 skipped, 0 failed.",
     ]
 
 
-def test_what_was_skipped_is_data_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_checks_are_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = Outcome()
-    outcome.skipped["bans"] = [("a jail is at work", "setting 'fail2ban' is off")]
+    outcome.skipped["bans"] = [("a jail is at work", "fail2ban is off")]
     _print_json(outcome)
     found = json.loads(capsys.readouterr().out)
     assert (found["passed"], found["skipped"], found["failed"]) == (0, 1, 0)
@@ -102,6 +102,6 @@ def test_what_was_skipped_is_data_too(capsys: pytest.CaptureFixture[str]) -> Non
         {
             "topic": "bans",
             "check": "a jail is at work",
-            "reason": "setting 'fail2ban' is off",
+            "reason": "fail2ban is off",
         }
     ]

@@ -1,5 +1,6 @@
-"""A part of the deploy that can't go on: it is an entry of the plan, and hides no other."""
+"""Test that a blocked part of the deploy is a line of the plan, and hides no other part."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -26,79 +27,99 @@ def _done(found: dict[str, Any], host: str) -> list[str]:
     return [each.removesuffix(f" on {host}") for each in found["done"] if each.endswith(host)]
 
 
-def test_what_is_blocked_stands_in_the_plan_with_its_reason_and_all_else_is_done() -> None:
+def _blocked(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what is blocked: its hosts (none named for a single one), its name and the cause.
+
+    The cause is the operation that it needs, or what the operation itself was refused for.
+    """
+    causes = ((host, what, _CAUSE.search(detail)) for host, what, detail in found["blocked"])
+    return [(host, what, cause[0].strip("'") if cause else "") for host, what, cause in causes]
+
+
+_CAUSE = re.compile("'.+'|/a/file|a setting")
+
+
+def test_a_blocked_operation_is_in_the_plan_with_its_reason_and_all_others_run() -> None:
     found = _run("one", "Harden SSH")
     others = [each for each in _ALL if each != "Harden SSH"]
-    sentence = "Harden SSH: blocked: no Harden SSH because of /a/file"
-    assert found["planned"] == [*(f"~ {each}" for each in others), f"! {sentence}"]
+    assert found["planned"][:-1] == [f"~ {each}" for each in others]
+    assert _blocked(found) == [("", "Harden SSH", "/a/file")]
     assert _done(found, "one") == others
-    assert found["error"] == sentence
+    assert found["code"] == "run.blocked"
 
 
-def test_the_audit_log_says_of_a_run_with_a_blocked_part_that_it_failed() -> None:
+def test_wording_of_blocked_parts() -> None:
+    lines = [each for each in _run("one", "Make keys")["planned"] if each.startswith("! ")]
+    assert lines[:2] == [
+        "! Make keys: blocked: no Make keys because of /a/file",
+        "! Stack: blocked: needs 'Make keys', which is blocked",
+    ]
+    assert _run("one", "Harden SSH,Configure backups")["error"] == (
+        "Harden SSH: blocked: no Harden SSH because of /a/file; "
+        "Configure backups: blocked: no Configure backups because of /a/file"
+    )
+
+
+def test_audit_log_records_a_run_with_a_blocked_part_as_failed() -> None:
     (_, begun, _, _), (_, ended, changes, reason) = _run("one", "Harden SSH")["audits"]
     assert (begun, ended, len(changes)) == ("begun", "failed", len(_ALL) - 1)
-    assert reason == "! Harden SSH: blocked: no Harden SSH because of /a/file"
+    assert reason.startswith("! Harden SSH: ")
+    assert "/a/file" in reason
 
 
-def test_a_run_by_pyinfra_alone_does_the_rest_and_fails_at_its_end() -> None:
+def test_pyinfras_own_command_runs_all_others_and_fails_at_the_end() -> None:
     found = _run("one", "Harden SSH", "plain")
     assert _done(found, "one") == [each for each in _ALL if each != "Harden SSH"]
     assert found["failed"] == ["one"]
 
 
-def test_without_keys_no_container_is_touched_and_the_edge_stays_as_it_is() -> None:
+def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> None:
     found = _run("one", "Make keys")
     assert _done(found, "one") == [
         *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
         *("Configure the way in", "Make the deployer", "Bring Infisical to its file"),
         *("Store client secrets", "Configure backups"),
     ]
-    assert [each for each in found["planned"] if each.startswith("! ")] == [
-        "! Make keys: blocked: no Make keys because of /a/file",
-        "! Stack: blocked: needs 'Make keys', which is blocked",
-        "! Ingress: blocked: needs 'Make keys', which is blocked",
+    assert _blocked(found) == [
+        ("", "Make keys", "/a/file"),
+        ("", "Stack", "Make keys"),
+        ("", "Ingress", "Make keys"),
     ]
 
 
-def test_an_infisical_that_does_not_answer_is_blocked_with_its_containers() -> None:
+def test_an_unobserved_infisical_is_blocked_with_its_containers() -> None:
     found = _run("one", "Keep Docker running,silent")
     assert _done(found, "one") == [
         *("Drop", "Install Docker", "Harden the kernel", "Harden SSH", "Configure backups"),
     ]
-    waiting = ("Docker", "Stack", "Bootstrap", "Workspace", "Credentials", "Ingress")
-    assert {each for each in found["planned"] if "which is blocked" in each} == {
-        f"! {part}: blocked: needs 'Keep Docker running', which is blocked"
-        for part in waiting
-        if part != "Docker"
+    waiting = ("Stack", "Bootstrap", "Workspace", "Credentials", "Ingress")
+    assert {each for each in _blocked(found) if each[2] != "/a/file"} == {
+        ("", part, "Keep Docker running") for part in waiting
     }
 
 
-def test_what_is_refused_by_itself_keeps_nothing_of_its_part_from_being_done() -> None:
+def test_a_refused_change_that_blocks_no_others_blocks_only_itself() -> None:
     found = _run("one,two", "Change the version alone")
     for host in ("one", "two"):
         assert _done(found, host) == [each for each in _ALL if each != "Change the version"]
-    assert [each for each in found["planned"] if each.startswith("! ")] == [
-        "! one, two: Change the version: blocked: no Change the version because of a setting"
-    ]
+    assert _blocked(found) == [("one, two", "Change the version", "a setting")]
 
 
-def test_all_that_is_blocked_is_told_at_once() -> None:
+def test_all_blocked_operations_are_reported_at_once() -> None:
     found = _run("one", "Harden SSH,Configure backups")
-    assert found["error"] == (
-        "Harden SSH: blocked: no Harden SSH because of /a/file; "
-        "Configure backups: blocked: no Configure backups because of /a/file"
-    )
+    assert _blocked(found) == [("", "Harden SSH", "/a/file"), ("", "Configure backups", "/a/file")]
+    assert found["code"] == "run.blocked"
 
 
-def test_a_host_with_nothing_on_it_yet_is_not_touched() -> None:
+def test_a_refused_operation_ends_the_run_on_a_new_host_before_any_change() -> None:
     for how in ((), ("plain",)):
         found = _run("one", "Harden SSH", "new", *how)
-        assert found["error"] == "no Harden SSH because of /a/file"
-        assert (found["planned"], found["done"]) == ([], [])
+        assert found["code"] == "error.file"
+        assert "Harden SSH" in found["error"]
+        assert (found["planned"], found["blocked"], found["done"]) == ([], [], [])
 
 
-def test_what_is_blocked_on_one_node_blocks_what_needs_it_on_all() -> None:
+def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes() -> None:
     found = _run("one,two", "two:Install Docker")
     assert "Run containers" not in _done(found, "one")
     assert "Keep Docker running" in _done(found, "one")
@@ -106,9 +127,8 @@ def test_what_is_blocked_on_one_node_blocks_what_needs_it_on_all() -> None:
         *("Drop", "Harden the kernel", "Harden SSH", "Make the deployer"),
         *("Bring Infisical to its file", "Store client secrets", "Configure backups"),
     ]
-    told = [each for each in found["planned"] if each.startswith("! ")]
-    assert "! two: Install Docker: blocked: no Install Docker because of /a/file" in told
-    assert "! one, two: Stack: blocked: needs 'Install Docker', which is blocked" in told
+    assert ("two", "Install Docker", "/a/file") in _blocked(found)
+    assert ("one, two", "Stack", "Install Docker") in _blocked(found)
 
 
 @pytest.mark.parametrize(
@@ -129,5 +149,5 @@ def test_what_is_blocked_on_one_node_blocks_what_needs_it_on_all() -> None:
         ("Backup | Configure backups", "Stack", False, False),
     ],
 )
-def test_which_part_needs_which(name: str, other: str, unseen: bool, needed: bool) -> None:
+def test_an_operation_needs_another(name: str, other: str, unseen: bool, needed: bool) -> None:
     assert needs(name, other, unseen=unseen) is needed

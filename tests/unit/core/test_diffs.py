@@ -1,4 +1,4 @@
-"""Diffs for people: they say what differs, and no secret."""
+"""Test that diffs show what differs, and no secret."""
 
 import re
 import subprocess
@@ -12,12 +12,12 @@ from infisical_iac.core.files import diff
 from infisical_iac.core.rendering import script
 
 
-def test_what_is_added_and_taken_away_is_shown_with_a_line_around_it() -> None:
+def test_added_and_removed_lines_are_shown_with_one_line_of_context() -> None:
     lines = diff("one\ntwo\n300\nfour", "one\ntwo\n3\nfour").splitlines()
     assert lines == ["@@ -2,3 +2,3 @@", " two", "-300", "+3", " four"]
 
 
-def test_what_only_moved_is_shown() -> None:
+def test_moved_lines_are_shown() -> None:
     assert "***" not in diff("production\nbackend", "backend\nproduction")
 
 
@@ -41,7 +41,7 @@ def test_what_only_moved_is_shown() -> None:
         ("  LOG_LEVEL=info", "-  LOG_LEVEL=***"),
     ],
 )
-def test_what_may_be_a_secret_is_masked_in_what_was_there(there: str, shown: str) -> None:
+def test_possible_secrets_are_masked_in_actual_lines(there: str, shown: str) -> None:
     assert diff(there, "").splitlines()[1] == shown
 
 
@@ -73,7 +73,7 @@ _DIGEST = "sha256:" + "0123456789abcdef" * 4
         "    ip saddr { 203.0.113.0/24, 10.0.0.0/8 } drop",
     ],
 )
-def test_what_is_no_secret_is_shown_in_what_was_there(line: str) -> None:
+def test_harmless_actual_lines_are_shown(line: str) -> None:
     shown = diff(line, "ip saddr accept drop { },").splitlines()[1]
     assert shown == f"-{line}"
 
@@ -112,7 +112,7 @@ def test_what_is_no_secret_is_shown_in_what_was_there(line: str) -> None:
         '      - "me:obviously-fake-secret:8080"',
     ],
 )
-def test_what_has_the_form_elsewhere_or_more_than_it_is_masked(line: str) -> None:
+def test_lines_that_only_resemble_harmless_ones_are_masked(line: str) -> None:
     shown = diff(line, "").splitlines()[1]
     assert "***" in shown
     for secret in ("obviously", "fake", "12345", "54321", "1984", "11.12", "1.2.3", "67890"):
@@ -136,13 +136,12 @@ def test_no_random_secret_is_shown(secret: str, line: str) -> None:
     assert not [word for word in re.findall(r"[A-Za-z0-9+/]{12,}", secret) if word in shown]
 
 
-def test_what_is_wanted_is_shown_as_it_is() -> None:
-    assert diff("", "image: redis@sha256:0123456789abcdef0123456789abcdef").splitlines()[1] == (
-        "+image: redis@sha256:0123456789abcdef0123456789abcdef"
-    )
+def test_desired_lines_are_shown_unmasked() -> None:
+    line = "image: redis@sha256:0123456789abcdef0123456789abcdef"
+    assert diff("", line).splitlines()[1] == f"+{line}"
 
 
-def test_the_hosts_own_secrets_are_masked_before_the_content_leaves_it(tmp_path: Path) -> None:
+def test_secrets_of_the_host_are_masked_before_a_content_leaves_it(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "redis_password").write_text("fake.redis+password\n")
     (tmp_path / "admin.env").write_text("INFISICAL_ADMIN_PASSWORD=fake-admin\\password\n")

@@ -1,4 +1,4 @@
-"""The host's lock, taken on this machine."""
+"""Test the lock of a host, taken on this machine."""
 
 import fcntl
 import subprocess
@@ -36,14 +36,14 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
         let_go()
 
 
-def test_the_second_learns_who_is_first(ask: Ask) -> None:
+def test_a_second_run_learns_who_holds_the_lock(ask: Ask) -> None:
     assert ask("by first")[0] == "held"
     assert ask("by second")[0] == "busy by first"
 
 
 @pytest.fixture
 def bystander() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with the lock."""
+    """Start a process that has nothing to do with the lock."""
     with subprocess.Popen(["sleep", "60"]) as process:
         yield process
         process.kill()
@@ -61,20 +61,20 @@ def test_breaking_ends_the_run_that_holds_the_lock(ask: Ask, tmp_path: Path) -> 
     assert _break(tmp_path / "lock") == "held"
 
 
-def test_breaking_ends_no_process_that_has_the_number_of_an_earlier_holder(
+def test_breaking_ends_no_process_that_has_the_pid_of_an_earlier_holder(
     tmp_path: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The lock is held by somebody who names no process; the file has one of a run before."""
+    """The holder names no process; the file still names the process of an earlier run."""
     file = tmp_path / "lock"
-    file.write_text(f"by a run before\npid {bystander.pid}\n")
+    file.write_text(f"by an earlier run\npid {bystander.pid}\n")
     with file.open("a") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
-        assert _break(file) == "busy by a run before"
+        assert _break(file) == "busy by an earlier run"
     assert bystander.poll() is None
 
 
-def test_breaking_leaves_the_maintenance_of_the_host_alone(tmp_path: Path) -> None:
-    """It holds the lock as its script does, and as the version before did, which named itself."""
+def test_breaking_does_not_end_the_maintenance_of_the_host(tmp_path: Path) -> None:
+    """The maintenance holds the lock as the version before did, which wrote its own pid."""
     file = tmp_path / "lock"
     text = r"by the host's maintenance\npid $$\n"
     held = f'exec 8>>{file}; flock 8 && printf "{text}" >{file} && echo held && cat'
@@ -86,11 +86,12 @@ def test_breaking_leaves_the_maintenance_of_the_host_alone(tmp_path: Path) -> No
     ) as maintenance:
         assert maintenance.stdout is not None
         assert maintenance.stdout.readline() == "held\n"
-        assert _break(file) == "busy by the host's maintenance"
+        answer, _, holder = _break(file).partition(" by ")
+        assert (answer, holder) == ("busy", "the host's maintenance")
         assert maintenance.poll() is None
 
 
-def test_who_waits_for_the_host_itself_is_not_told_to_break_its_lock(
+def test_the_error_on_the_hosts_own_maintenance_does_not_advise_to_break_the_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here: Any = SimpleNamespace(data={}, connector=None)
@@ -98,12 +99,13 @@ def test_who_waits_for_the_host_itself_is_not_told_to_break_its_lock(
     monkeypatch.setattr(lock, "_ask_here", lambda *_: answer)
     with pytest.raises(Refused) as refused:
         lock._take(here, 0, True, named="")
-    assert "the host's maintenance since today: wait for it to end" in str(refused.value)
+    assert refused.value.code == "refused.locked"
+    assert "the host's maintenance since today" in str(refused.value)
     assert "--break-lock" not in str(refused.value)
     assert "pkill" not in str(refused.value)
 
 
-def test_it_is_free_again_once_its_holder_is_gone(ask: Ask) -> None:
+def test_the_lock_is_free_again_once_its_holder_has_ended(ask: Ask) -> None:
     answer, let_go = ask("by first")
     assert answer == "held"
     let_go()
@@ -111,10 +113,10 @@ def test_it_is_free_again_once_its_holder_is_gone(ask: Ask) -> None:
     assert ask("by third")[0] == "busy by second"
 
 
-def test_a_server_that_nobody_has_adopted_is_not_locked_and_so_not_changed(
+def test_a_server_that_was_not_adopted_is_not_locked_and_so_not_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All commands that change a host take its lock first; those that look do without."""
+    """Commands that change a host take its lock first; those that only read it take none."""
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
     monkeypatch.setattr(lock, "_spared", set())

@@ -1,5 +1,7 @@
-"""An error about a file of this machine is no lost connection, although both are an `OSError`."""
+"""Test that an error about a local file is no lost connection, although both are `OSError`."""
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,7 +46,7 @@ def test_an_error_about_a_file_names_the_file_and_no_host(tmp_path: Path) -> Non
     assert not is_lost(error)
     sentence = lost(HOST, error, "run again")
     assert str(tmp_path / "all.py") in sentence
-    assert "No such file or directory" in sentence
+    assert os.strerror(errno.ENOENT) in sentence
     assert "connection" not in sentence
 
 
@@ -68,7 +70,7 @@ def test_a_missing_deploy_file_is_named(tmp_path: Path, how: tuple[str, ...]) ->
         ),
     ],
 )
-def test_what_a_deploy_file_raises_is_a_sentence(
+def test_an_error_in_the_deploy_file_is_reported_as_a_sentence(
     tmp_path: Path, text: str, code: str, fact: str
 ) -> None:
     found, sentence = forked.run("tests.unit.deploy_file_run", str(tmp_path), text, "connected")

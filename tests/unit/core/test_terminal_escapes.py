@@ -1,4 +1,4 @@
-"""Test that a terminal shows what others have named, and does not obey it."""
+"""Test that control characters in names of others are shown, and not obeyed by the terminal."""
 
 import json
 
@@ -45,9 +45,9 @@ def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "one\n\ttwo\n"
 
 
-def test_an_item_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    show([Item("-", f"x\n+ nothing to see{_NAME}")])
-    assert capsys.readouterr().out == f"- x\\n+ nothing to see{_SHOWN}\n"
+def test_a_change_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    show([Item("-", f"x\n+ fake{_NAME}")])
+    assert capsys.readouterr().out == f"- x\\n+ fake{_SHOWN}\n"
 
 
 def test_json_escapes_it_and_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:

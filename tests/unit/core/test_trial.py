@@ -1,4 +1,4 @@
-"""A change that is undone unless it is proven: who decides, and in which order."""
+"""Test changes that the host undoes by itself unless a new connection proves them."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ _COMMANDS = mark("door")
 
 @pytest.fixture
 def host(tmp_path: Path) -> PlayedHost:
-    """A host whose systemd does nothing but tell what it was asked for."""
+    """Return a host whose systemd does nothing but record what it was asked for."""
     found = played(tmp_path)
     for program in ("systemctl", "systemd-run"):
         file = tmp_path / "programs" / program
@@ -41,18 +41,18 @@ def _fire(host: PlayedHost) -> None:
             assert done.returncode == 0 or command.startswith("-")
 
 
-def test_the_way_back_is_there_before_the_change_and_private(host: PlayedHost) -> None:
+def test_the_rollback_is_prepared_before_the_change_and_private(host: PlayedHost) -> None:
     _arm(host, "true\n")
     file = host.directory / _COMMANDS[1:]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("true\n", 0o600)
-    last = (host.read("/told") or "").splitlines()[-2:]
-    assert last[0] == "systemctl --quiet enable infisical-trial-door.service"
-    assert last[1].startswith(
-        "systemd-run --quiet --unit infisical-trial-door.service --on-active 60"
-    )
+    unit = Path(_UNIT).name
+    *_, enable, schedule = (line.split() for line in (host.read("/told") or "").splitlines())
+    assert (enable[0], enable[-2:]) == ("systemctl", ["enable", unit])
+    assert schedule[0] == "systemd-run"
+    assert schedule[schedule.index("--unit") :][:4] == ["--unit", unit, "--on-active", "60"]
 
 
-def test_the_host_takes_it_back_and_forgets_it(host: PlayedHost) -> None:
+def test_the_host_rolls_back_and_removes_the_trial(host: PlayedHost) -> None:
     _arm(host, f"echo old >{host.directory}/door\n")
     _fire(host)
     assert host.read("/door") == "old\n"
@@ -60,7 +60,7 @@ def test_the_host_takes_it_back_and_forgets_it(host: PlayedHost) -> None:
     assert host.read(_UNIT) is None
 
 
-def test_a_way_back_that_was_interrupted_is_gone_again(host: PlayedHost) -> None:
+def test_an_interrupted_rollback_is_run_again(host: PlayedHost) -> None:
     _arm(host, f"test -e {host.directory}/ready; echo old >{host.directory}/door\n")
     with pytest.raises(AssertionError):
         _fire(host)
@@ -70,24 +70,24 @@ def test_a_way_back_that_was_interrupted_is_gone_again(host: PlayedHost) -> None
     assert host.read(_UNIT) is None
 
 
-def test_what_is_kept_is_not_taken_back(host: PlayedHost) -> None:
+def test_a_change_that_is_kept_is_not_rolled_back(host: PlayedHost) -> None:
     _arm(host, f"echo old >{host.directory}/door\n")
     host.ok(("trial", "keep", "door"))
     assert (host.read(_COMMANDS), host.read(_UNIT), host.read("/door")) == (None, None, None)
 
 
-def test_what_was_taken_back_can_not_be_kept(host: PlayedHost) -> None:
+def test_a_change_that_was_rolled_back_can_not_be_kept(host: PlayedHost) -> None:
     _arm(host, "true\n")
     _fire(host)
     done = host.run("trial", "keep", "door")
-    assert (done.returncode, done.stderr) == (1, "the host has taken it back already\n")
+    assert (done.returncode, "already" in done.stderr) == (1, True)
 
 
-def test_a_trial_that_was_left_is_taken_back_before_the_next(host: PlayedHost) -> None:
+def test_an_unfinished_trial_is_rolled_back_before_the_next(host: PlayedHost) -> None:
     _arm(host, "true\n")
     _arm(host, "true\n")
     told = (host.read("/told") or "").splitlines()
-    assert told.count("systemctl start infisical-trial-door.service") == 1
+    assert told.count(f"systemctl start {Path(_UNIT).name}") == 1
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_change_is_kept_once_it_is_proven(asked: list[str]) -> None:
     assert asked == ["prepare", "change", "proof", "keep"]
 
 
-def test_a_change_that_fails_is_taken_back_at_once(asked: list[str]) -> None:
+def test_a_change_that_fails_is_rolled_back_at_once(asked: list[str]) -> None:
     def change() -> None:
         raise CommandFailed("could not change it: no reason given")
 
@@ -118,7 +118,7 @@ def test_a_change_that_fails_is_taken_back_at_once(asked: list[str]) -> None:
     assert asked == ["prepare", "bring"]
 
 
-def test_a_change_without_a_new_connection_is_taken_back_at_once(
+def test_a_change_without_a_new_connection_is_rolled_back_at_once(
     asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def alive(_: object) -> None:
@@ -149,7 +149,7 @@ def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: 
     assert asked == ["prepare", "bring"]
 
 
-def test_a_lost_connection_leaves_the_way_back_to_the_host(asked: list[str]) -> None:
+def test_a_lost_connection_leaves_the_rollback_to_the_host(asked: list[str]) -> None:
     def change() -> None:
         raise EOFError
 
