@@ -1,5 +1,6 @@
-"""Test what `status` says of a host as it is now, and whether it calls it well."""
+"""Test the rows of `status` on a host's observed state, and which of them are healthy."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -20,83 +21,85 @@ def condition() -> ConditionState:
     return Condition().process(OUTPUT)
 
 
-def test_a_host_where_all_is_well(condition: ConditionState) -> None:
+def test_all_rows_of_a_healthy_host_are_healthy(condition: ConditionState) -> None:
     assert all(row.ok for row in rows(condition, settings(), Log([]), drift([]), NOW))
     assert row_of("infisical", condition) == ("infisical/infisical:v0.165.16: healthy", True)
     assert row_of("Disk", condition) == ("20.0 of 40.0 GB free", True)
 
 
-def test_another_version_than_wanted_is_told(condition: ConditionState) -> None:
+def test_a_container_of_another_version_is_not_healthy(condition: ConditionState) -> None:
     text, ok = row_of("infisical", condition, infisical_version="v0.166.0")
-    assert text == (
-        "infisical/infisical:v0.165.16, but infisical/infisical:v0.166.0 is wanted: healthy"
-    )
-    assert not ok
+    actual, desired = re.findall(r"infisical/infisical:(v[\d.]+)", text)
+    assert (actual, desired, ok) == ("v0.165.16", "v0.166.0", False)
 
 
 @pytest.mark.parametrize(("status", "health"), [("exited", "none"), ("running", "unhealthy")])
-def test_a_container_that_is_unwell_is_told(
+def test_an_unhealthy_container_is_reported(
     condition: ConditionState, status: str, health: str
 ) -> None:
     redis = Running(with_digest("redis:8.2.10"), status, health)
-    unwell = replace(condition, containers={**condition.containers, "redis": redis})
-    text, ok = row_of("redis", unwell)
+    unhealthy = replace(condition, containers={**condition.containers, "redis": redis})
+    text, ok = row_of("redis", unhealthy)
     assert not ok
     assert text.endswith(health if status == "running" else status)
 
 
-def test_a_container_that_is_missing_is_told(condition: ConditionState) -> None:
-    assert row_of("redis", ConditionState()) == ("no container; redis:8.2.10 is wanted", False)
+def test_a_missing_container_is_reported() -> None:
+    text, ok = row_of("redis", ConditionState())
+    assert ("redis:8.2.10" in text, ok) == (True, False)
+    assert "healthy" not in text
 
 
-def test_a_full_disk_is_told(condition: ConditionState) -> None:
+def test_a_full_disk_is_reported(condition: ConditionState) -> None:
     text, ok = row_of("Disk", replace(condition, disk_free_gb=0.5))
     assert not ok
-    assert text == "0.5 of 40.0 GB free: make room before the database stops"
+    assert text.startswith("0.5 of 40.0 GB free: ")
 
 
 @pytest.mark.parametrize(("days", "ok"), [(60, True), (13, False), (-1, False)])
-def test_a_certificate_is_judged_by_its_end(condition: ConditionState, days: int, ok: bool) -> None:
+def test_a_certificate_is_healthy_until_near_its_end(
+    condition: ConditionState, days: int, ok: bool
+) -> None:
     ends = int(NOW.timestamp()) + days * _DAY
     seen = replace(condition, certificate_ends=ends)
-    text, well = row_of("Certificate", seen, **_HTTPS)
-    assert well == ok
+    text, is_healthy = row_of("Certificate", seen, **_HTTPS)
+    assert is_healthy == ok
     assert text.endswith(f"{days} days from now")
 
 
-def test_a_missing_certificate_is_told_where_one_is_needed(condition: ConditionState) -> None:
+def test_a_missing_certificate_is_reported_only_where_one_is_needed(
+    condition: ConditionState,
+) -> None:
     assert row_of("Certificate", condition)[1]
     text, ok = row_of("Certificate", condition, **_HTTPS)
-    assert (text, ok) == ("none is served for https://secrets.example.com", False)
+    assert ("https://secrets.example.com" in text, ok) == (True, False)
     text, ok = row_of("Certificate", condition, site_url="https://secrets.example.com")
-    assert text == "none on the host: https://secrets.example.com is served from elsewhere"
-    assert ok
+    assert ("https://secrets.example.com" in text, ok) == (True, True)
 
 
 @pytest.mark.parametrize(("hours", "ok"), [(3, True), (-1, False)])
-def test_caddys_own_authority_certifies_for_hours(
+def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
     condition: ConditionState, hours: int, ok: bool
 ) -> None:
     seen = replace(condition, certificate_ends=int(NOW.timestamp()) + hours * 3600)
-    text, well = row_of("Certificate", seen, **_HTTPS, acme_ca="internal")
+    text, is_healthy = row_of("Certificate", seen, **_HTTPS, acme_ca="internal")
     assert text.startswith("until 2026-11-25 1")
-    assert text.endswith("UTC, renewed by Caddy's own authority")
-    assert well == ok
+    assert "Caddy" in text
+    assert is_healthy == ok
 
 
-def test_docker_that_does_not_answer_is_told_in_the_place_of_containers() -> None:
+def test_a_docker_that_does_not_answer_has_a_row_instead_of_the_containers() -> None:
     condition = Condition().process(["disk 20971520 41943040"])
     first = rows(condition, settings(), Log([]), drift([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
 
 
-def test_who_is_at_work_and_a_log_that_was_changed_are_told() -> None:
-    condition = Condition().process([*OUTPUT, "busy by ada@laptop since noon, process 7"])
-    found = rows(condition, settings(), Log([], broken_at=3), drift([]), NOW)
-    assert [(row.name, row.text) for row in found[-2:]] == [
-        ("At work now", "by ada@laptop since noon, process 7"),
-        ("Audit log", "line 3 was changed"),
-    ]
+def test_the_holder_of_the_lock_and_a_changed_audit_log_are_reported() -> None:
+    holder = "by ada@laptop since noon, process 7"
+    condition = Condition().process([*OUTPUT, f"busy {holder}"])
+    *_, work, log = rows(condition, settings(), Log([], broken_at=3), drift([]), NOW)
+    assert (work.name, work.text, work.ok) == ("At work now", holder, True)
+    assert (log.name, "line 3" in log.text, log.ok) == ("Audit log", True, False)
 
 
 _CLOSED = f"closed {int(NOW.timestamp()) - 60}"
@@ -114,32 +117,28 @@ _CLOSED = f"closed {int(NOW.timestamp()) - 60}"
         ([], "`infisical-iac apply` opens it"),
     ],
 )
-def test_a_closed_edge_is_told_with_what_opens_it(unfinished: list[str], remedy: str) -> None:
+def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], remedy: str) -> None:
     text, ok = row_of("Edge", Condition().process([*OUTPUT, _CLOSED, *unfinished]))
     assert not ok
-    assert text.startswith("answers 503 to everybody since 2026-11-25T11:59:00Z; ")
+    assert "2026-11-25T11:59:00Z" in text
     assert remedy in text
 
 
 @pytest.mark.parametrize(("writes", "ok"), [("0", True), ("3", False), ("unknown", False)])
-def test_data_that_were_given_up_are_told_until_nobody_needs_them(writes: str, ok: bool) -> None:
+def test_data_that_were_given_up_are_reported_while_they_are_needed(writes: str, ok: bool) -> None:
     name = "infisical_postgres_given_up_20261125T115900Z"
     line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
-    text, well = row_of("Given up", Condition().process([*OUTPUT, line]))
-    assert (f"in the Docker volume {name}; " in text, well) == (True, ok)
+    text, is_healthy = row_of("Given up", Condition().process([*OUTPUT, line]))
+    assert (f"in the Docker volume {name}; " in text, is_healthy) == (True, ok)
 
 
-def test_access_that_was_not_seen_is_told_beside_what_was() -> None:
-    note, found = (
-        "service tokens were not seen",
-        Item("*", "identity ci", "the file does not name it"),
-    )
-    assert access([]) == [Row("Access", "as the file says")]
-    assert access([], [note]) == [
-        Row("Access", "as the file says, as far as it was seen"),
+def test_notes_on_access_are_rows_next_to_foreign_access() -> None:
+    note, found = "no service tokens", Item("*", "identity ci", "not in the file")
+    (whole,), (partial, second) = access([]), access([], [note])
+    assert (whole.ok, partial.ok) == (True, True)
+    assert whole.text != partial.text
+    assert second == Row("Access", note, is_note=True)
+    assert access([found], [note]) == [
+        Row("Access", "identity ci: not in the file", ok=False),
         Row("Access", note, is_note=True),
-    ]
-    assert [(row.text, row.ok) for row in access([found], [note])] == [
-        ("identity ci: the file does not name it", False),
-        (note, True),
     ]

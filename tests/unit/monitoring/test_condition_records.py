@@ -1,4 +1,4 @@
-"""Test what `status` says of runs, drift, backups, drills and the end of credentials."""
+"""Test the rows of `status` on runs, drift, backups, drills and the end of credentials."""
 
 import subprocess
 from dataclasses import replace
@@ -28,26 +28,30 @@ def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
 @pytest.mark.parametrize(
     ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "has not ended")]
 )
-def test_the_last_apply_is_told(condition: ConditionState, outcome: str, end: str) -> None:
+def test_the_last_apply_is_reported(condition: ConditionState, outcome: str, end: str) -> None:
     log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
     found = rows(condition, settings(), log, drift([]), NOW)
     (row,) = (each for each in found if each.name == "Last apply")
-    assert row.text == f"2026-11-25T11:00:00Z by ada@laptop, revision abc123: {end}"
+    for fact in ("2026-11-25T11:00:00Z", "ada@laptop", "abc123"):
+        assert fact in row.text
+    assert row.text.endswith(f": {end}")
 
 
-def test_pending_drift_is_told_and_is_not_well(condition: ConditionState) -> None:
+def test_pending_drift_is_not_healthy_and_cut_after_three_changes(
+    condition: ConditionState,
+) -> None:
     pending = [f"+ package {number}" for number in range(5)]
     row = rows(condition, settings(), Log([]), drift(pending), NOW)[-1]
     assert not row.ok
-    assert row.text == "+ package 0; + package 1; + package 2 and 2 more"
+    assert row.text == f"{'; '.join(pending[:3])} and 2 more"
 
 
-def test_drift_that_cannot_be_told_is_not_well() -> None:
+def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
     row = drift([], error="a key is gone")
-    assert (row.text, row.ok) == ("can't be told: a key is gone", False)
+    assert (row.text.endswith(": a key is gone"), row.ok) == (True, False)
 
 
-def test_backups_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
+def test_backups_are_reported_as_the_host_recorded_them(condition: ConditionState) -> None:
     assert row_of("Last backup", condition) == ("none yet", True)
     recorded = Condition().process(
         [
@@ -57,26 +61,25 @@ def test_backups_are_told_as_the_host_recorded_them(condition: ConditionState) -
     )
     text, ok = row_of("Last backup", recorded)
     assert not ok
-    assert text.startswith("failed at 2026-11-25T02:31:07Z: local: no space")
-    text, ok = row_of("Last backup", replace(condition, backups="{"))
-    assert not ok
-    assert text.startswith("its record can't be read")
+    assert text.startswith("failed at 2026-11-25T02:31:07Z: ")
+    assert "local: no space" in text
+    unreadable, ok = row_of("Last backup", replace(condition, backups="{"))
+    assert ("record" in unreadable, ok) == (True, False)
 
 
-def test_backups_that_are_not_set_up_are_not_well(condition: ConditionState) -> None:
+def test_backups_that_are_not_set_up_are_not_healthy(condition: ConditionState) -> None:
     assert not row_of("Last backup", replace(condition, backups_since=None))[1]
 
 
-def test_drills_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
-    none_yet = ("none yet: `infisical-iac restore --drill` makes one", True)
-    assert row_of("Last drill", condition) == none_yet
+def test_drills_are_reported_as_the_host_recorded_them(condition: ConditionState) -> None:
+    text, ok = row_of("Last drill", condition)
+    assert ("`infisical-iac restore --drill`" in text, ok) == (True, True)
     text, ok = row_of("Last drill", replace(condition, drills="{}"))
-    assert not ok
-    assert text.startswith("its record can't be read: no record of a drill")
+    assert ("record" in text, ok) == (True, False)
     assert not row_of("Last drill", replace(condition, drills_since=None))[1]
 
 
-def test_credentials_that_do_not_end_are_not_spoken_of(condition: ConditionState) -> None:
+def test_credentials_without_an_end_have_no_row(condition: ConditionState) -> None:
     names = [each.name for each in rows(condition, settings(), Log([]), drift([]), NOW)]
     assert "Credentials" not in names
 
@@ -90,7 +93,7 @@ def test_credentials_that_do_not_end_are_not_spoken_of(condition: ConditionState
         (-1, "backend.production has ended on 2026-11-24: rotate", False),
     ],
 )
-def test_credentials_are_judged_by_their_end(
+def test_credentials_are_healthy_until_near_their_end(
     condition: ConditionState, days: int, text: str, ok: bool
 ) -> None:
     term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
@@ -100,12 +103,14 @@ def test_credentials_are_judged_by_their_end(
     assert row_of("Credentials", replace(condition, credentials=terms)) == (told, ok)
 
 
-def test_a_short_life_is_told_of_in_its_last_quarter(condition: ConditionState) -> None:
+def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(
+    condition: ConditionState,
+) -> None:
     term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))
     assert row_of("Credentials", replace(condition, credentials={"a.b": term}))[1]
 
 
-def test_when_a_target_was_last_saved_in_is_read_from_what_is_known_of_it(tmp_path: Path) -> None:
+def test_the_last_backup_of_a_target_is_read_from_its_record(tmp_path: Path) -> None:
     (tmp_path / "box").write_text("success 1795600800\nsnapshot ab\nerror no answer\n")
     (tmp_path / "bucket").write_text("error no answer\n")
     shell = Condition().command("", 443, "none")
@@ -135,7 +140,7 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
         ("none", "its rules are not loaded, and nothing is filtered: `infisical-iac apply`"),
     ],
 )
-def test_rules_of_the_firewall_that_are_not_loaded_are_told(
+def test_firewall_rules_that_are_not_loaded_are_reported(
     condition: ConditionState, firewall: str, told: str
 ) -> None:
     read = Condition().process([*OUTPUT, f"firewall {firewall}"])

@@ -1,5 +1,6 @@
-"""The answer of a drift check, for a webhook and for Prometheus."""
+"""Test the answer of a drift check, for a webhook and for Prometheus."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,25 +8,42 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_iac.cli import drift
+from infisical_iac.core.errors import FileError
 from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-def test_drift_is_a_sentence_and_a_list() -> None:
-    answer = Answer("hetzner", _AT, ["~ sign-up: open → closed"])
+_CHANGE = "~ sign-up: open → closed"
+
+
+def test_wording_of_the_answer() -> None:
+    sentences = [
+        Answer("hetzner", _AT).sentence,
+        Answer("hetzner", _AT, [_CHANGE]).sentence,
+        Answer("hetzner", _AT, error="no answer").sentence,
+    ]
+    assert sentences == [
+        "hetzner is as declared",
+        f"hetzner has drifted: {_CHANGE}",
+        "hetzner could not be checked: no answer",
+    ]
+
+
+def test_the_body_for_a_webhook_has_a_sentence_and_a_list() -> None:
+    answer = Answer("hetzner", _AT, [_CHANGE])
     assert not answer.settled
     assert message(answer) == {
-        "text": "hetzner has drifted: ~ sign-up: open → closed",
+        "text": answer.sentence,
         "of": "hetzner",
         "at": "2026-11-25T12:00:00Z",
-        "changes": ["~ sign-up: open → closed"],
+        "changes": [_CHANGE],
         "error": "",
         "notes": [],
     }
 
 
-def test_access_that_could_not_be_seen_is_no_drift_and_is_told(
+def test_access_that_could_not_be_inspected_is_no_drift_and_is_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     note = "service tokens were not seen: the administrator can't log in"
@@ -38,18 +56,22 @@ def test_access_that_could_not_be_seen_is_no_drift_and_is_told(
     assert f"Note: {note}\n" in done.stderr
 
 
-def test_no_drift_is_told_as_such() -> None:
+def _values(answer: Answer) -> dict[str, str]:
+    """Return the values of the metrics of `hetzner`, by name."""
+    lines = [line for line in metrics(answer).splitlines() if not line.startswith("# ")]
+    return dict(line.split('{of="hetzner"} ') for line in lines)
+
+
+def test_without_drift_no_changes_are_counted() -> None:
     answer = Answer("hetzner", _AT)
     assert answer.settled
-    assert answer.sentence == "hetzner is as declared"
-    assert 'infisical_iac_drift_changes{of="hetzner"} 0' in metrics(answer).splitlines()
+    assert _values(answer)["infisical_iac_drift_changes"] == "0"
 
 
 def test_metrics_are_in_prometheus_text_format() -> None:
-    lines = metrics(Answer("hetzner", _AT, ["a", "b"])).splitlines()
-    assert lines[:3] == [
-        "# HELP infisical_iac_drift_changes "
-        "Changes that would bring host and Infisical to what is declared.",
+    help_line, *lines = metrics(Answer("hetzner", _AT, ["a", "b"])).splitlines()
+    assert re.fullmatch(r"# HELP infisical_iac_drift_changes [A-Z].*\.", help_line)
+    assert lines[:2] == [
         "# TYPE infisical_iac_drift_changes gauge",
         'infisical_iac_drift_changes{of="hetzner"} 2',
     ]
@@ -57,28 +79,26 @@ def test_metrics_are_in_prometheus_text_format() -> None:
 
 
 def test_foreign_access_is_drift_and_no_change() -> None:
-    answer = Answer("hetzner", _AT, ["~ sign-up: open → closed", "* identity ci with role admin"])
-    lines = metrics(answer).splitlines()
-    assert 'infisical_iac_drift_changes{of="hetzner"} 1' in lines
-    assert 'infisical_iac_drift_foreign_access{of="hetzner"} 1' in lines
-    assert not Answer("hetzner", _AT, ["* identity ci with role admin"]).settled
+    foreign = "* identity ci with role admin"
+    values = _values(Answer("hetzner", _AT, [_CHANGE, foreign]))
+    assert values["infisical_iac_drift_changes"] == "1"
+    assert values["infisical_iac_drift_foreign_access"] == "1"
+    assert not Answer("hetzner", _AT, [foreign]).settled
 
 
-def test_a_check_that_could_not_tell_claims_no_number_of_changes() -> None:
-    answer = Answer("hetzner", _AT, error="the host is away")
-    assert answer.sentence == "hetzner could not be checked: the host is away"
-    text = metrics(answer)
-    assert "infisical_iac_drift_changes" not in text
-    assert 'infisical_iac_drift_check_success{of="hetzner"} 0' in text
+def test_a_failed_check_claims_no_number_of_changes() -> None:
+    values = _values(Answer("hetzner", _AT, error="the host is unreachable"))
+    assert "infisical_iac_drift_changes" not in values
+    assert values["infisical_iac_drift_check_success"] == "0"
 
 
-def test_a_name_is_quoted() -> None:
+def test_a_name_is_quoted_in_metrics() -> None:
     assert '{of="a\\"b"}' in metrics(Answer('a"b', _AT))
 
 
 @pytest.fixture
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that an answer was sent to, of a check that found a difference."""
+    """Return the addresses that the answer of a check that found drift is posted to."""
     sent = list[str]()
     monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
     monkeypatch.setattr(drift, "post", lambda webhook, _: sent.append(webhook))
@@ -109,7 +129,8 @@ def test_a_webhook_on_the_command_line_still_works_and_warns(posted: list[str]) 
     assert "--webhook " not in CliRunner().invoke(drift.drift, ["--help"]).output
 
 
-def test_a_webhook_file_that_is_not_there_ends_the_check(posted: list[str]) -> None:
+def test_a_missing_webhook_file_ends_the_check(posted: list[str]) -> None:
     ran = CliRunner().invoke(drift.drift, ["--webhook-file", "nowhere"])
-    assert "nowhere can't be read: write the webhook's address into it" in str(ran.exception)
+    assert isinstance(ran.exception, FileError)
+    assert "nowhere" in str(ran.exception)
     assert posted == []

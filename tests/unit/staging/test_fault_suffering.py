@@ -1,4 +1,4 @@
-"""A fault suffered by a played cluster, and its repair."""
+"""Test faults on a played cluster, and their repair."""
 
 from collections.abc import Iterator
 
@@ -47,13 +47,13 @@ def striking(monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster) -> None
     monkeypatch.setitem(FAULTS, "node_drained", Fault(node_drained))
 
 
-def test_apply_is_run_whatever_plan_told(cluster: SufferingCluster) -> None:
+def test_apply_is_run_after_an_empty_plan_too(cluster: SufferingCluster) -> None:
     before = reading.whole(cluster.as_cluster())
     cluster.applied = ["Stack | Roll out"]
     assert repair(cluster.as_cluster(), before) == Repair(changed=("Stack | Roll out",))
 
 
-def test_a_fault_that_apply_repairs_leaves_all_as_it_was(
+def test_a_fault_that_apply_repairs_leaves_no_difference(
     monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
 ) -> None:
     striking(monkeypatch, cluster)
@@ -63,18 +63,19 @@ def test_a_fault_that_apply_repairs_leaves_all_as_it_was(
     assert (len(result.repair.planned), len(result.repair.changed)) == (1, 1)
 
 
-def test_what_is_not_repaired_is_told(
+def test_an_incomplete_repair_is_reported(
     monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
 ) -> None:
     striking(monkeypatch, cluster)
     cluster.stubborn, cluster.plans = True, [["a"], ["b"]]
-    assert suffering.suffer(cluster.as_cluster(), "node_drained").wrong == [
-        "the plan after `apply` is not empty: b",
-        f"it is not as it was before: {_DRAINED}",
-    ]
+    result = suffering.suffer(cluster.as_cluster(), "node_drained")
+    assert (result.repair.unsettled, result.repair.differences) == (("b",), (_DRAINED,))
+    unsettled, difference = result.wrong
+    assert unsettled.endswith(": b")
+    assert difference.endswith(f": {_DRAINED}")
 
 
-def test_no_fault_strikes_a_cluster_that_does_not_serve(
+def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
     cluster: SufferingCluster, nodes: list[PlayedNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     striking(monkeypatch, cluster)
@@ -93,7 +94,7 @@ def test_no_fault_strikes_a_cluster_that_does_not_serve(
     assert cluster.availability == "active"
 
 
-def test_a_cluster_that_is_not_whole_suffers_no_fault(cluster: SufferingCluster) -> None:
+def test_no_fault_is_caused_in_an_incomplete_cluster(cluster: SufferingCluster) -> None:
     cluster.primary = 0
     with pytest.raises(StagingError, match=r"not whole: PostgreSQL: 1 primary, .* → 0 primary, "):
         suffering.suffer(cluster.as_cluster(), "node_drained")

@@ -1,5 +1,6 @@
-"""The table of the faults, and the hosts of a staging cluster."""
+"""Test the table of faults, and the names of the hosts of a staging cluster."""
 
+import re
 from typing import Any
 
 import pytest
@@ -38,9 +39,9 @@ def cells(text: str) -> list[str]:
     return [each.strip() for each in text.splitlines()[2].strip("|").split("|")]
 
 
-def test_a_row_tells_what_was_lost_how_long_it_took_and_what_apply_changed() -> None:
+def test_a_row_has_losses_times_and_changes_of_a_fault() -> None:
     assert cells(table([result()])) == [
-        "The power of the host with the primary fails",
+        FAULTS["primary_killed"].title,
         "1,234",
         "0",
         "no",
@@ -57,7 +58,7 @@ def test_a_row_tells_what_was_lost_how_long_it_took_and_what_apply_changed() -> 
     assert result().wrong == []
 
 
-def test_a_row_tells_lost_writes_and_two_primaries() -> None:
+def test_a_row_has_lost_writes_and_two_primaries() -> None:
     repair = Repair(unsettled=("c",), differences=("etcd: 3 → 2", "node a: active → drain"))
     found = result(lost=("A", "B"), doubled=("1 and 2",), came_back=False, repair=repair)
     row = cells(table([found]))
@@ -66,9 +67,9 @@ def test_a_row_tells_lost_writes_and_two_primaries() -> None:
     assert len(found.wrong) == 6
 
 
-def test_a_row_tells_of_a_fault_that_was_not_measured() -> None:
-    row = cells(table([Failed("primary_killed", "no manager answers")]))
-    assert row[1] == "**not measured**: no manager answers"
+def test_a_row_has_the_reason_why_a_fault_was_not_measured() -> None:
+    row = cells(table([Failed("primary_killed", "no answer")]))
+    assert row[1] == "**not measured**: no answer"
     assert len(row) == len(COLUMNS)
 
 
@@ -82,34 +83,34 @@ def test_a_row_tells_of_a_fault_that_was_not_measured() -> None:
         ("all_apart", 189, []),
     ],
 )
-def test_service_has_a_time_in_which_it_must_be_back(
+def test_a_service_that_is_back_too_late_is_reported(
     fault: str, ended: float, wrong: list[str]
 ) -> None:
     assert result(fault, report=away((100, 103), (110, ended)), over=200).late() == wrong
 
 
-def test_a_host_that_comes_back_costs_no_more_than_one_that_goes() -> None:
+def test_a_pause_when_the_fault_is_undone_has_a_bound_too() -> None:
     assert result(report=away((130, 159))).late() == []
     (wrong,) = result(report=away((130, 161))).late()
     assert result(report=away((130, 161))).late(times=2) == []
-    assert wrong.startswith("service paused for 31.0 s while the fault was undone and repaired")
+    assert re.search(r"\b31\.0 s\b.*\b30 s\b", wrong)
 
 
-def test_what_was_not_steady_or_not_seen_is_wrong() -> None:
-    found = result(restless=("it flaps",), blind=("host 2 answered 0 times",))
-    assert found.wrong == [
-        "whether there were two primaries is not known: host 2 answered 0 times",
-        "it flaps",
-    ]
+def test_an_unsteady_or_unobserved_cluster_is_wrong() -> None:
+    found = result(restless=("it flaps",), blind=("host 2 was silent",))
+    unobserved, unsteady = found.wrong
+    assert unobserved.endswith(": host 2 was silent")
+    assert unsteady == "it flaps"
     assert cells(table([found]))[3] == "**not known**"
 
 
-def test_what_apply_changes_and_plan_did_not_tell_is_wrong() -> None:
+def test_changes_of_apply_that_were_not_planned_are_wrong() -> None:
     assert Repair(planned=("a",), changed=("b",)).wrong == []
-    assert Repair(changed=("b",)).wrong == ["`apply` changed what `plan` did not tell: b"]
+    (unplanned,) = Repair(changed=("b",)).wrong
+    assert unplanned.endswith(": b")
 
 
-def test_every_fault_says_in_one_line_what_it_does_and_why_it_may_take_longer() -> None:
+def test_each_fault_is_described_in_one_line_with_the_reason_for_a_longer_bound() -> None:
     said = [(fault.strike.__doc__ or "").strip() for fault in FAULTS.values()]
     assert all(each.endswith(".") and "\n" not in each for each in said)
     for fault in FAULTS.values():
@@ -117,6 +118,6 @@ def test_every_fault_says_in_one_line_what_it_does_and_why_it_may_take_longer() 
 
 
 @pytest.mark.parametrize(("cluster", "numbers"), [("ha", [1, 2, 10]), ("ha-1", [1]), ("h", [])])
-def test_the_hosts_of_a_cluster_come_by_number(cluster: str, numbers: list[int]) -> None:
+def test_the_hosts_of_a_cluster_are_sorted_by_number(cluster: str, numbers: list[int]) -> None:
     names = ("ha-10", "ha-2", "ha-1", "ha", "ha-1-1", "ha-x", "other-1")
     assert members(names, cluster) == [f"{cluster}-{number}" for number in numbers]

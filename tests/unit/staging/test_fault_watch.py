@@ -1,6 +1,4 @@
-"""Test whether two primaries are told, whether a watch that saw too little is, and what is at
-rest.
-"""
+"""Test that two primaries and incomplete watches are reported, and when a cluster is at rest."""
 
 import os
 import threading
@@ -34,7 +32,7 @@ def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
         ([Answer(1, 0, 1), Answer(2, 0, 1), Answer(1, 2, 3), Answer(2, 2, 3)], []),
     ],
 )
-def test_two_primaries_are_those_that_surely_were_at_the_same_time(
+def test_two_primaries_are_reported_only_if_they_overlap_for_certain(
     answers: list[Answer], expected: list[str]
 ) -> None:
     assert doubled(answers) == expected
@@ -51,13 +49,13 @@ def test_two_primaries_are_those_that_surely_were_at_the_same_time(
         ([], ["host 1 answered 0 times in 60 s, and not once for 60 s"]),
     ],
 )
-def test_a_host_that_answers_too_seldom_is_not_watched(
+def test_a_host_that_answers_too_seldom_is_reported(
     moments: list[float], expected: list[str]
 ) -> None:
     assert blind([Answer(1, each - 0.5, each) for each in moments], [1], 0, 60) == expected
 
 
-def test_a_host_that_hangs_or_fails_does_not_keep_the_others_from_being_asked() -> None:
+def test_hosts_are_asked_while_another_hangs_or_fails() -> None:
     enough, asked, answered = threading.Event(), [], []
 
     def ask(host: int) -> str | None:
@@ -66,7 +64,7 @@ def test_a_host_that_hangs_or_fails_does_not_keep_the_others_from_being_asked() 
             return None
         if host == 2:
             asked.append(host)
-            raise ValueError("no sense in it")
+            raise ValueError("no sense")
         answered.append(host)
         if len(answered) > 5 and len(asked) > 5:
             enough.set()
@@ -80,7 +78,7 @@ def test_a_host_that_hangs_or_fails_does_not_keep_the_others_from_being_asked() 
         "host 1 answered 0 times",
         "host 2 answered 0 times",
     ]
-    assert said[-1] == "host 2: ValueError: no sense in it"
+    assert said[-1] == "host 2: ValueError: no sense"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_a_host_that_hangs_or_fails_does_not_keep_the_others_from_being_asked() 
         ("", "", None),
     ],
 )
-def test_a_primary_none_and_no_answer_are_told_apart(
+def test_a_primary_a_standby_and_no_answer_are_distinguished(
     stdout: str, stderr: str, expected: str | None
 ) -> None:
     assert told(stdout, stderr) == expected
@@ -145,7 +143,7 @@ ETCD, BOTH, NOTHING = frozenset({"etcd-1"}), frozenset({"etcd-1", "etcd-2"}), fr
         ([ETCD, BOTH] * 5, True),
     ],
 )
-def test_what_is_missing_rests_once_the_same_is_missing_for_long(
+def test_a_cluster_is_at_rest_once_the_same_nodes_are_missing_for_long(
     seen: list[Missing], expected: bool
 ) -> None:
     assert at_rest([(2.0 * number, each) for number, each in enumerate(seen)], 8) is expected
