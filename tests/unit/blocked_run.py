@@ -24,7 +24,7 @@ _PARTS = {
     "Hardening": ("Harden the kernel", "Harden SSH"),
     "Stack": ("Make keys", "Configure the way in", "Change the version", "Run containers"),
     "Bootstrap": ("Make the deployer",),
-    "Workspace": ("Bring Infisical to its file",),
+    "Workspace": ("Converge Infisical",),
     "Credentials": ("Store client secrets",),
     "Backup": ("Configure backups",),
     "Ingress": ("Let everybody in",),
@@ -107,8 +107,8 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
             else:
                 deployment = look(first, lambda: _steps(goes_on))
                 found["planned"] = deployment.lines()
-                blocked = together(deployment.journal.blocked)
-                found["blocked"] = [(each.host, each.what, each.detail) for each in blocked]
+                items = together(deployment.journal.blocked)
+                found["blocked"] = [(each.host, each.what, each.detail) for each in items]
                 for _ in deployment.run(lambda _: None):
                     pass
                 deployment.refuse_blocked()

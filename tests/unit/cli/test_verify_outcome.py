@@ -80,11 +80,11 @@ def test_topics_are_printed_with_skipped_checks_and_reasons(
     outcome = Outcome()
     outcome.passed["ssh"] = ["files can be copied"]
     outcome.skipped["ssh"] = [("a", "hardening is off"), ("b", "[bold]why")]
-    outcome.skipped["bans"] = [("c", "fail2ban is off")] * 2
+    outcome.skipped["bans"] = [("c", "bans are off")] * 2
     _print(outcome)
     assert capsys.readouterr().out.splitlines() == [
         "- bans            0 passed",
-        "    2 skipped: fail2ban is off",
+        "    2 skipped: bans are off",
         "✓ ssh             1 passed",
         "    1 skipped: hardening is off",
         "    1 skipped: [bold]why",
@@ -94,14 +94,14 @@ def test_topics_are_printed_with_skipped_checks_and_reasons(
 
 def test_skipped_checks_are_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = Outcome()
-    outcome.skipped["bans"] = [("a jail is at work", "fail2ban is off")]
+    outcome.skipped["bans"] = [("a jail is active", "bans are off")]
     _print_json(outcome)
     found = json.loads(capsys.readouterr().out)
     assert (found["passed"], found["skipped"], found["failed"]) == (0, 1, 0)
     assert found["skips"] == [
         {
             "topic": "bans",
-            "check": "a jail is at work",
-            "reason": "fail2ban is off",
+            "check": "a jail is active",
+            "reason": "bans are off",
         }
     ]

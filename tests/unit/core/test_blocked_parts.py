@@ -12,7 +12,7 @@ from tests.unit import forked
 _ALL = (
     *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
     *("Make keys", "Configure the way in", "Change the version", "Run containers"),
-    *("Make the deployer", "Bring Infisical to its file", "Store client secrets"),
+    *("Make the deployer", "Converge Infisical", "Store client secrets"),
     *("Configure backups", "Let everybody in"),
 )
 
@@ -77,7 +77,7 @@ def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> N
     found = _run("one", "Make keys")
     assert _done(found, "one") == [
         *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
-        *("Configure the way in", "Make the deployer", "Bring Infisical to its file"),
+        *("Configure the way in", "Make the deployer", "Converge Infisical"),
         *("Store client secrets", "Configure backups"),
     ]
     assert _blocked(found) == [
@@ -125,7 +125,7 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
     assert "Keep Docker running" in _done(found, "one")
     assert _done(found, "two") == [
         *("Drop", "Harden the kernel", "Harden SSH", "Make the deployer"),
-        *("Bring Infisical to its file", "Store client secrets", "Configure backups"),
+        *("Converge Infisical", "Store client secrets", "Configure backups"),
     ]
     assert ("two", "Install Docker", "/a/file") in _blocked(found)
     assert ("one, two", "Stack", "Install Docker") in _blocked(found)

@@ -170,10 +170,9 @@ def test_defaults_of_another_release_are_reported_as_a_list_with_one_remedy(
     first, *lines, remedy = str(refused.value).splitlines()
     missing = [line for line in lines if line.endswith("is not set")]
     assert len(missing) == len(SECTION_OF) - 2
-    assert "  setting 'http_port' is not set" in missing
-    assert [line for line in lines if line not in missing] == [
-        "  setting 'admin_emial' is unknown: did you mean 'admin_email'?"
-    ]
+    assert any("'http_port'" in line for line in missing)
+    (unknown,) = (line for line in lines if line not in missing)
+    assert re.findall("'(.*?)'", unknown) == ["admin_emial", "admin_email"]
     assert first == f"the settings have {len(lines)} errors:"
     assert "group_data/all.py" in remedy
     assert refused.value.code == "settings.unknown_key"

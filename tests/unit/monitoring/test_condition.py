@@ -133,12 +133,12 @@ def test_data_that_were_given_up_are_reported_while_they_are_needed(writes: str,
 
 
 def test_notes_on_access_are_rows_next_to_foreign_access() -> None:
-    note, found = "no service tokens", Item("*", "identity ci", "not in the file")
+    note, found = "no service tokens", Item("*", "identity ci", "role admin")
     (whole,), (partial, second) = access([]), access([], [note])
     assert (whole.ok, partial.ok) == (True, True)
     assert whole.text != partial.text
     assert second == Row("Access", note, is_note=True)
     assert access([found], [note]) == [
-        Row("Access", "identity ci: not in the file", ok=False),
+        Row("Access", "identity ci: role admin", ok=False),
         Row("Access", note, is_note=True),
     ]

@@ -70,10 +70,11 @@ def test_without_drift_no_changes_are_counted() -> None:
 
 def test_metrics_are_in_prometheus_text_format() -> None:
     help_line, *lines = metrics(Answer("hetzner", _AT, ["a", "b"])).splitlines()
-    assert re.fullmatch(r"# HELP infisical_iac_drift_changes [A-Z].*\.", help_line)
+    name = "infisical_iac_drift_changes"
+    assert re.fullmatch(rf"# HELP {name} [A-Z].*\.", help_line)
     assert lines[:2] == [
-        "# TYPE infisical_iac_drift_changes gauge",
-        'infisical_iac_drift_changes{of="hetzner"} 2',
+        f"# TYPE {name} gauge",
+        f'{name}{{of="hetzner"}} 2',
     ]
     assert lines[-1] == 'infisical_iac_drift_check_timestamp_seconds{of="hetzner"} 1795608000'
 

@@ -1,6 +1,5 @@
 """Test the table of faults, and the names of the hosts of a staging cluster."""
 
-import re
 from typing import Any
 
 import pytest
@@ -93,7 +92,8 @@ def test_a_pause_when_the_fault_is_undone_has_a_bound_too() -> None:
     assert result(report=away((130, 159))).late() == []
     (wrong,) = result(report=away((130, 161))).late()
     assert result(report=away((130, 161))).late(times=2) == []
-    assert re.search(r"\b31\.0 s\b.*\b30 s\b", wrong)
+    assert " 31.0 s " in wrong
+    assert " 30 s " in wrong
 
 
 def test_an_unsteady_or_unobserved_cluster_is_wrong() -> None:
