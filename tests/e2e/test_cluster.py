@@ -137,8 +137,8 @@ def test_a_sentinel_that_missed_a_new_master_learns_of_it_by_itself(cluster: Clu
     cluster.host(3).run(_NAMES.format("delete"))
     time.sleep(_HELLOS_SECONDS)
     assert masters() == [new, new, old], "the third was told again"
-    # On the new one, or on the old one again: the third takes that for the master meanwhile, and may
-    # make the new one its replica, which the other two answer by choosing anew.
+    # On the new one, or on the old one: the third takes that for the master, and may have made the
+    # new one its replica, which the other two answer by another failover.
     waiting.until(lambda: "" if len(set(masters())) == 1 else "three sentinels that agree")
     assert cluster.planned() == []
 
