@@ -12,7 +12,7 @@ pytestmark = pytest.mark.real
 _PASSWORD = "Fake;Pass|word&(x)<y>#1%~=*"
 
 
-def test_a_password_full_of_what_shells_read_is_taken_as_it_is(deployed: StagingHost) -> None:
+def test_a_password_with_shell_metacharacters_is_used_unchanged(deployed: StagingHost) -> None:
     reset_stack(deployed)
     given = {"INFISICAL_ADMIN_PASSWORD": _PASSWORD}
     run = deploy(deployed.name, "-vvv", "--debug", environment=given).ok()

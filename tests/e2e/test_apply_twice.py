@@ -37,7 +37,7 @@ def test_a_bare_host_is_planned_for_item_by_item(first: FirstDeploy) -> None:
         assert expected in items
 
 
-def test_the_first_run_makes_everything_and_nothing_that_was_not_planned(
+def test_the_first_run_changes_only_what_was_planned(
     first: FirstDeploy,
 ) -> None:
     changed = first.run.ok().changed
@@ -51,7 +51,7 @@ def test_the_second_run_changes_nothing(deployed: StagingHost) -> None:
     assert len(run.unchanged) == 27
 
 
-def test_a_settled_host_is_planned_no_change(deployed: StagingHost) -> None:
+def test_the_plan_for_a_converged_host_is_empty(deployed: StagingHost) -> None:
     run = deploy(deployed.name, yes=False)
     assert run.status == 0
     assert run.planned == []
@@ -90,7 +90,7 @@ def test_no_process_had_a_secret_among_its_arguments(
     assert [name for name, value in secrets(deployed).items() if value in arguments] == []
 
 
-def test_secrets_are_in_private_files_and_where_docker_keeps_what_it_gives_containers(
+def test_secrets_are_only_in_private_files_and_in_dockers_own_directories(
     deployed: StagingHost,
 ) -> None:
     holding = _files_holding(secrets(deployed), deployed, "")

@@ -36,7 +36,7 @@ def _snapshots(host: StagingHost) -> dict[str, int]:
     return {each["name"]: len(each["snapshots"]) for each in listed}
 
 
-def test_a_backup_is_made_listed_and_told(host: StagingHost) -> None:
+def test_a_backup_is_made_listed_and_shown_by_the_status(host: StagingHost) -> None:
     assert last_backup(host) == ("none yet", True)
     done, made = now(host)
     assert done.returncode == 0, done.stderr
@@ -58,7 +58,9 @@ def test_a_backup_is_made_listed_and_told(host: StagingHost) -> None:
     settled(host)
 
 
-def test_a_restore_waits_for_a_backup_and_no_backup_is_made_during_it(host: StagingHost) -> None:
+def test_a_restore_waits_for_a_backup_and_no_backup_runs_during_a_restore(
+    host: StagingHost,
+) -> None:
     held = f"flock {STATE}/lock sh -c 'sleep 2; touch /root/let-go'"
     host.run(f"({held} >/dev/null 2>&1 &); until ! flock -n {STATE}/lock true; do sleep 0.1; done")
     host.run(f"{script('restore', 'begin', '20261125T180000Z')} && rm /root/let-go")
@@ -75,14 +77,14 @@ def test_a_restore_waits_for_a_backup_and_no_backup_is_made_during_it(host: Stag
     assert last_backup(host)[1]
 
 
-def test_the_metrics_are_such_as_prometheus_takes(host: StagingHost) -> None:
+def test_the_metrics_have_prometheus_text_format(host: StagingHost) -> None:
     values = metrics(host.run(f"cat {STATE}/metrics.prom").stdout)
     assert values["infisical_backup_run_success"] == "1"
     assert values['infisical_backup_snapshots{target="local"}'] == "1"
     assert int(values['infisical_backup_success_timestamp_seconds{target="local"}']) > 1.7e9
 
 
-def test_the_manifest_tells_what_is_in_the_snapshot(host: StagingHost) -> None:
+def test_the_manifest_describes_the_snapshot(host: StagingHost) -> None:
     manifest = json.loads(restic(host, "dump latest manifest.json"))
     dumped = restic(host, "dump latest database.dump | sha256sum").split()[0]
     key = host.run("cat /etc/infisical/keys/encryption_key").stdout.strip()
@@ -94,7 +96,7 @@ def test_the_manifest_tells_what_is_in_the_snapshot(host: StagingHost) -> None:
     assert str(manifest["migrations"]) == count(host, "infisical_migrations")
 
 
-def test_dump_and_counts_are_of_one_moment_though_others_write(host: StagingHost) -> None:
+def test_dump_and_row_counts_are_of_one_moment_while_others_write(host: StagingHost) -> None:
     sql(host, "CREATE TABLE moving (id int); INSERT INTO moving VALUES (0)")
     write = "INSERT INTO moving VALUES (1); SELECT pg_sleep(0.01);\n"
     host.run(
@@ -117,7 +119,7 @@ def test_dump_and_counts_are_of_one_moment_though_others_write(host: StagingHost
     assert 1 < counted < backed_up
 
 
-def test_no_snapshot_holds_a_key_unless_the_setting_says_so(
+def test_a_snapshot_holds_the_encryption_key_only_if_the_setting_says_so(
     host: StagingHost, tmp_path: Path
 ) -> None:
     assert _held(host) == []

@@ -55,7 +55,7 @@ def _is_told(host: StagingHost, reason: str) -> None:
     assert backing.work_files(host) == []
 
 
-def test_a_database_that_is_down_is_told_and_the_journal_and_a_webhook_hear_of_it(
+def test_a_stopped_database_is_reported_to_command_journal_and_webhook(
     host: StagingHost, tmp_path: Path
 ) -> None:
     with receiver(backing.gateway(host)) as webhook:
@@ -79,7 +79,7 @@ def test_a_database_that_is_down_is_told_and_the_journal_and_a_webhook_hear_of_i
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
 
 
-def test_a_disk_without_room_is_told_before_the_dump(host: StagingHost) -> None:
+def test_a_full_disk_is_reported_before_the_dump(host: StagingHost) -> None:
     host.run(f"mount -t tmpfs -o size=1m tmpfs {WORK}")
     try:
         _fails(host, "MB free: make room")
@@ -87,7 +87,7 @@ def test_a_disk_without_room_is_told_before_the_dump(host: StagingHost) -> None:
         host.run(f"umount {WORK}")
 
 
-def test_a_disk_that_gets_full_during_the_dump_is_told(host: StagingHost) -> None:
+def test_a_disk_that_fills_up_during_the_dump_is_reported(host: StagingHost) -> None:
     sql(host, _FILLER)
     host.run(f"mount -t tmpfs -o size=90m tmpfs {WORK}")
     try:
@@ -97,7 +97,7 @@ def test_a_disk_that_gets_full_during_the_dump_is_told(host: StagingHost) -> Non
         sql(host, "DROP TABLE filler")
 
 
-def test_a_repository_that_is_in_use_keeps_its_old_snapshots_and_takes_the_new_one(
+def test_a_locked_repository_takes_the_new_snapshot_and_keeps_the_old_ones(
     host: StagingHost,
 ) -> None:
     restic = f"{_PASSWORD} restic --repo {backing.LOCAL['repository']}"
@@ -111,7 +111,7 @@ def test_a_repository_that_is_in_use_keeps_its_old_snapshots_and_takes_the_new_o
     host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
 
 
-def test_a_repository_that_is_gone_is_not_made_anew(host: StagingHost) -> None:
+def test_a_missing_repository_is_reported_and_not_created_again(host: StagingHost) -> None:
     place = backing.LOCAL["repository"]
     host.run(f"mv {place} {place}-away")
     try:
@@ -121,7 +121,7 @@ def test_a_repository_that_is_gone_is_not_made_anew(host: StagingHost) -> None:
         host.run(f"rm -rf {place}; mv {place}-away {place}")
 
 
-def test_another_password_than_the_repositorys_is_told(host: StagingHost) -> None:
+def test_another_password_than_the_repositorys_is_reported(host: StagingHost) -> None:
     key = "/etc/infisical/keys/restic_password"
     host.run(f"cp -p {key} /root/kept && echo obviously-fake-password > {key}")
     try:
@@ -130,7 +130,7 @@ def test_another_password_than_the_repositorys_is_told(host: StagingHost) -> Non
         host.run(f"mv /root/kept {key}")
 
 
-def test_a_lost_password_is_not_made_anew(host: StagingHost) -> None:
+def test_a_lost_password_is_refused_and_not_generated_again(host: StagingHost) -> None:
     host.run("mv /etc/infisical/keys/restic_password /root/kept")
     try:
         refused = infisical_iac(host.name, "plan")
@@ -150,7 +150,7 @@ def _kill(host: StagingHost, whom: str = "all") -> None:
 
 
 @pytest.mark.parametrize("whom", ["main", "all"])
-def test_a_run_that_is_killed_while_it_dumps(host: StagingHost, whom: str) -> None:
+def test_a_backup_killed_during_the_dump_is_reported(host: StagingHost, whom: str) -> None:
     # The dump waits for the lock of another session.
     lock = "BEGIN; LOCK TABLE secrets_v2; SELECT pg_sleep(60);"
     host.run(
@@ -168,7 +168,7 @@ def test_a_run_that_is_killed_while_it_dumps(host: StagingHost, whom: str) -> No
     assert backing.sessions(host) == "0"
 
 
-def test_a_run_that_is_killed_while_it_sends_a_large_dump(host: StagingHost) -> None:
+def test_a_backup_killed_while_it_sends_a_large_dump_is_reported(host: StagingHost) -> None:
     sql(host, _FILLER)
     _start(host)
     until(host, f"test -s {WORK}/database.dump")
@@ -178,23 +178,21 @@ def test_a_run_that_is_killed_while_it_sends_a_large_dump(host: StagingHost) -> 
     assert backing.sessions(host) == "0"
 
 
-def test_a_run_that_is_killed_while_it_saves(host: StagingHost) -> None:
+def test_a_backup_killed_while_restic_saves_is_reported(host: StagingHost) -> None:
     _start(host)
     until(host, "pgrep --full 'resti[c] .*backup' >/dev/null")
     _kill(host)
     _is_told(host, "the run was ended before it was done (killed KILL)")
 
 
-def test_a_restic_that_is_killed(host: StagingHost) -> None:
+def test_a_killed_restic_is_reported_with_its_target(host: StagingHost) -> None:
     _start(host)
     until(host, "pkill --signal KILL --full 'resti[c] .*backup'")
     until(host, f"systemctl is-failed --quiet {UNIT}")
     _is_told(host, "local: ")
 
 
-def test_a_schedule_that_systemd_does_not_understand_changes_nothing(
-    host: StagingHost, tmp_path: Path
-) -> None:
+def test_a_schedule_that_systemd_rejects_is_refused(host: StagingHost, tmp_path: Path) -> None:
     own = inventory(tmp_path, backup_schedule="every now and then")
     refused = infisical_iac(host.name, "apply", "--yes", "-i", own)
     assert refused.returncode == 1

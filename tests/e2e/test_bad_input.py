@@ -45,7 +45,7 @@ def _refused(run: Run) -> str:
         ({"site_url": "secrets.example.com"}, "'site_url': 'secrets.example.com' is no absolute"),
     ],
 )
-def test_a_setting_that_cannot_work_is_named(
+def test_an_invalid_setting_is_refused_by_its_name(
     deployed: StagingHost, data: dict[str, str], sentence: str
 ) -> None:
     with _nothing_changes_on(deployed):
@@ -53,7 +53,7 @@ def test_a_setting_that_cannot_work_is_named(
 
 
 @pytest.mark.parametrize("password", ["too-short-fake", "  obviously-fake-padded-Passw0rd  "])
-def test_a_password_for_an_administrator_who_is_there_is_not_used_and_not_shown(
+def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
     deployed: StagingHost, password: str
 ) -> None:
     with _nothing_changes_on(deployed):
@@ -72,7 +72,7 @@ def test_a_password_for_an_administrator_who_is_there_is_not_used_and_not_shown(
         ("    folder: /backend\n", "", "has no 'folder'"),
     ],
 )
-def test_a_workspace_file_that_cannot_be_meant_is_refused_with_the_line(
+def test_an_invalid_project_file_is_refused_with_the_line(
     deployed: StagingHost, tmp_path: Path, before: str, after: str, sentence: str
 ) -> None:
     file = tmp_path / "workspace.yaml"
@@ -83,14 +83,14 @@ def test_a_workspace_file_that_cannot_be_meant_is_refused_with_the_line(
     assert "workspace.yaml, line " in told
 
 
-def test_a_missing_host_is_asked_for_by_its_variable() -> None:
+def test_without_a_host_the_error_names_the_variable_to_set() -> None:
     run = deploy(inventory="inventory/hetzner.py")
     told = _refused(run)
     assert "INFISICAL_HOST" in told
     assert "INFISICAL_SSH" not in told
 
 
-def test_an_unreachable_host_is_told_with_what_to_check() -> None:
+def test_an_unreachable_host_is_reported_with_the_variables_to_check() -> None:
     variables = {"INFISICAL_HOST": "127.0.0.1", "INFISICAL_SSH_PORT": "9"}
     run = deploy(inventory="inventory/hetzner.py", environment=variables)
     _refused(run)
@@ -99,7 +99,9 @@ def test_an_unreachable_host_is_told_with_what_to_check() -> None:
     assert "INFISICAL_SSH_KEY" not in run.stderr
 
 
-def test_a_wrong_ssh_key_is_told_with_what_to_check(deployed: StagingHost, tmp_path: Path) -> None:
+def test_a_wrong_ssh_key_is_reported_with_the_variables_to_check(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
     key = tmp_path / "wrong"
     RSAKey.generate(2048).write_private_key_file(str(key))
     variables = {
@@ -116,7 +118,7 @@ def test_a_wrong_ssh_key_is_told_with_what_to_check(deployed: StagingHost, tmp_p
     assert "INFISICAL_SSH_PORT" not in run.stderr
 
 
-def test_a_full_disk_is_told_before_a_first_deploy(deployed: StagingHost) -> None:
+def test_a_full_disk_is_refused_before_the_first_deploy(deployed: StagingHost) -> None:
     deployed.run("mv /etc/infisical/compose.yaml /etc/infisical/away")
     try:
         with _nothing_changes_on(deployed):
@@ -126,7 +128,7 @@ def test_a_full_disk_is_told_before_a_first_deploy(deployed: StagingHost) -> Non
     assert "'minimum_free_disk_gb'" in _refused(run)
 
 
-def test_a_registry_that_does_not_answer_stops_nothing(deployed: StagingHost) -> None:
+def test_an_unreachable_registry_stops_no_container(deployed: StagingHost) -> None:
     data = {"infisical_image": "127.0.0.1:9/infisical", "image_archives": "[]"}
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data=data)
@@ -136,14 +138,14 @@ def test_a_registry_that_does_not_answer_stops_nothing(deployed: StagingHost) ->
     settled(deployed)
 
 
-def test_an_archive_that_is_not_there_is_named(deployed: StagingHost) -> None:
+def test_a_missing_image_archive_is_refused_by_its_name(deployed: StagingHost) -> None:
     data = {"infisical_version": "v0.165.17", "image_archives": '["/nowhere.tar"]'}
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data=data)
     assert "'image_archives': /nowhere.tar" in _refused(run)
 
 
-def test_another_administrator_is_not_taken_for_the_first(deployed: StagingHost) -> None:
+def test_another_administrator_than_the_first_is_refused(deployed: StagingHost) -> None:
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data={"admin_email": "other@example.com"})
     told = _refused(run)
@@ -152,7 +154,9 @@ def test_another_administrator_is_not_taken_for_the_first(deployed: StagingHost)
     assert "/etc/infisical/admin.env" in told
 
 
-def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: StagingHost) -> None:
+def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_lines(
+    deployed: StagingHost,
+) -> None:
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"cp -p {key} /root/kept && printf %032d 7 > {key}")
     try:
@@ -169,7 +173,7 @@ def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: St
     settled(deployed)
 
 
-def test_an_instance_that_somebody_else_set_up_is_left_alone(deployed: StagingHost) -> None:
+def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingHost) -> None:
     reset_stack(deployed)
     deploy(deployed.name, program=("-m", "tests.e2e.dying", "containers up"))
     stranger = {

@@ -93,7 +93,7 @@ def host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
         yield one
 
 
-def test_a_deploy_leaves_all_that_is_dokploys_and_a_second_one_changes_nothing(
+def test_a_deploy_changes_nothing_of_dokploys_and_a_second_deploy_nothing_at_all(
     host: StagingHost,
 ) -> None:
     before = host.run(_DOKPLOYS).stdout
@@ -110,7 +110,7 @@ def test_a_deploy_leaves_all_that_is_dokploys_and_a_second_one_changes_nothing(
     assert _status(host) == 403
 
 
-def test_infisical_is_reached_by_the_network_of_dokploy(host: StagingHost) -> None:
+def test_infisical_is_reached_over_dokploys_network(host: StagingHost) -> None:
     _read_label(host)
     assert _status(host) == 200
     assert _status(host, "/api/v1/admin/bootstrap;/../../../status") == 400
@@ -120,7 +120,7 @@ def test_infisical_is_reached_by_the_network_of_dokploy(host: StagingHost) -> No
     assert found.stdout == "0\n"
 
 
-def test_a_host_on_whose_infisical_traefik_led_before_is_migrated_by_a_rerun(
+def test_a_deploy_puts_caddy_between_traefik_and_an_infisical_of_an_older_version(
     host: StagingHost,
 ) -> None:
     stack = yaml.safe_load(host.run("cat /etc/infisical/compose.yaml").stdout)
@@ -143,7 +143,7 @@ def test_a_host_on_whose_infisical_traefik_led_before_is_migrated_by_a_rerun(
     assert _status(host) == 200
 
 
-def test_the_host_suite_is_green(host: StagingHost) -> None:
+def test_the_host_suite_passes(host: StagingHost) -> None:
     verify(host)
 
 

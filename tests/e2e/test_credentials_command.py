@@ -38,7 +38,7 @@ def _logs_in(host: StagingHost, variables: dict[str, str]) -> bool:
     return True
 
 
-def test_all_are_listed_and_one_is_shown_as_its_file_has_it(deployed: StagingHost) -> None:
+def test_credentials_are_listed_and_shown_as_in_their_file(deployed: StagingHost) -> None:
     listed = json.loads(_credentials(deployed, "list", "--json").stdout)
     assert len(listed["credentials"]) == 6
     shown = _credentials(deployed, "show", "backend", "--env", "development")
@@ -52,7 +52,7 @@ def test_all_are_listed_and_one_is_shown_as_its_file_has_it(deployed: StagingHos
     assert not any(name in refused.stdout for name in _NAMES)
 
 
-def test_a_rotation_keeps_the_old_one_for_its_overlap_and_ends_it_then(
+def test_a_rotation_keeps_the_old_secret_for_the_overlap_and_ends_it_then(
     deployed: StagingHost,
 ) -> None:
     old = env_file(deployed, _FILE)
@@ -72,7 +72,7 @@ def test_a_rotation_keeps_the_old_one_for_its_overlap_and_ends_it_then(
     assert any(each["event"] == "rotation" for each in done)
 
 
-def test_what_is_revoked_no_longer_logs_in_and_the_next_run_makes_a_new_one(
+def test_revoked_credentials_no_longer_log_in_and_the_next_run_makes_new_ones(
     deployed: StagingHost,
 ) -> None:
     old = env_file(deployed, _FILE)

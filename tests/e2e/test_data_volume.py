@@ -51,7 +51,7 @@ def hosts(images: None, worker_id: str) -> Iterator[Moved]:
         host.down()
 
 
-def test_a_volume_moves_to_another_host_with_everything_on_it(hosts: Moved) -> None:
+def test_a_data_volume_brings_keys_and_secrets_to_another_host(hosts: Moved) -> None:
     old, new = hosts.old, hosts.new
     assert DATA_VOLUME in hosts.deploy(old)
     assert hosts.deploy(old) == []
@@ -76,7 +76,7 @@ def test_a_volume_moves_to_another_host_with_everything_on_it(hosts: Moved) -> N
     assert hosts.deploy(new) == []
 
 
-def test_the_host_tests_see_it_on_the_volume(hosts: Moved) -> None:
+def test_the_host_suite_finds_the_data_on_the_volume(hosts: Moved) -> None:
     done = subprocess.run(
         f"{sys.executable} -m pytest -q {_HOST_TESTS} --inventory inventory/staging.py".split(),
         cwd=REPOSITORY,
@@ -88,13 +88,13 @@ def test_the_host_tests_see_it_on_the_volume(hosts: Moved) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_host_without_its_volume_is_not_deployed_to(hosts: Moved) -> None:
+def test_a_deploy_to_a_host_without_its_volume_is_refused(hosts: Moved) -> None:
     run = deploy(hosts.new.name, yes=False)
     assert run.status == 1
     assert "volume with UUID" in run.sentence
 
 
-def test_a_place_that_is_no_longer_on_the_volume_is_put_back(hosts: Moved) -> None:
+def test_an_unmounted_directory_is_mounted_from_the_volume_again(hosts: Moved) -> None:
     hosts.new.run("umount /var/lib/infisical-upgrade && systemctl disable --quiet infisical-data")
     assert hosts.deploy(hosts.new) == [DATA_VOLUME]
     assert hosts.deploy(hosts.new) == []

@@ -17,7 +17,7 @@ def _left(host: StagingHost) -> tuple[list[str], list[str]]:
     return containers, host.run("docker volume ls --quiet").stdout.split()
 
 
-def test_another_name_than_the_hosts_does_nothing(deployed: StagingHost) -> None:
+def test_destroy_with_another_name_than_the_hosts_changes_nothing(deployed: StagingHost) -> None:
     before = _left(deployed)
     for arguments, answer in ((("--confirm", "production"), ""), ((), "production\n")):
         refused = infisical_iac(deployed.name, "destroy", *arguments, answer=answer)
@@ -28,7 +28,7 @@ def test_another_name_than_the_hosts_does_nothing(deployed: StagingHost) -> None
     settled(deployed)
 
 
-def test_without_a_backup_nothing_is_destroyed(deployed: StagingHost) -> None:
+def test_destroy_removes_nothing_if_its_backup_fails(deployed: StagingHost) -> None:
     deployed.run("docker stop infisical-postgres-1")
     refused = infisical_iac(deployed.name, "destroy", "--confirm", "staging")
     assert refused.returncode == 1
@@ -38,7 +38,7 @@ def test_without_a_backup_nothing_is_destroyed(deployed: StagingHost) -> None:
     settled(deployed)
 
 
-def test_what_docker_does_not_let_go_is_not_called_gone(deployed: StagingHost) -> None:
+def test_destroy_fails_and_keeps_the_keys_while_docker_does_not_run(deployed: StagingHost) -> None:
     deployed.run("systemctl stop docker.socket docker.service")
     arguments = ("--volumes", "--no-backup", "--confirm", "staging")
     refused = infisical_iac(deployed.name, "destroy", *arguments)
@@ -48,7 +48,7 @@ def test_what_docker_does_not_let_go_is_not_called_gone(deployed: StagingHost) -
     settled(deployed)
 
 
-def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_asked(
+def test_apply_after_destroy_restores_the_secrets_unless_volumes_were_destroyed_too(
     deployed: StagingHost,
 ) -> None:
     with deployer(deployed) as client:

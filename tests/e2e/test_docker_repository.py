@@ -26,7 +26,7 @@ def key(deployed: StagingHost) -> Iterator[tuple[StagingHost, str]]:
     )
 
 
-def test_the_pinned_key_is_taken(key: tuple[StagingHost, str]) -> None:
+def test_the_pinned_key_is_accepted(key: tuple[StagingHost, str]) -> None:
     host, fingerprint = key
     host.run(script("docker-ce", "file:///root/key.asc", fingerprint, _LINE))
     source = host.run("cat /etc/apt/sources.list.d/docker.list").stdout
@@ -34,7 +34,7 @@ def test_the_pinned_key_is_taken(key: tuple[StagingHost, str]) -> None:
     assert (source, mode) == (f"{_LINE}\n", "644\n")
 
 
-def test_another_key_is_refused_and_nothing_written(key: tuple[StagingHost, str]) -> None:
+def test_another_key_is_refused_and_nothing_is_written(key: tuple[StagingHost, str]) -> None:
     host, fingerprint = key
     other = "0" * len(fingerprint)
     refused = host.run(script("docker-ce", "file:///root/key.asc", other, _LINE), check=False)

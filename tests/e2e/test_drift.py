@@ -22,7 +22,7 @@ _ALONE = {name: (name,) for name in DRIFTS if name not in sum(TOGETHER.values(),
         for id, names in {**_ALONE, **TOGETHER}.items()
     ],
 )
-def test_the_plan_names_it_and_a_rerun_repairs_it_and_nothing_else(
+def test_the_plan_names_the_drift_and_apply_repairs_it_and_nothing_else(
     deployed: StagingHost, names: tuple[str, ...]
 ) -> None:
     drifts = [DRIFTS[name] for name in names]

@@ -43,7 +43,7 @@ def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
     _apply(deployed)
 
 
-def test_a_settled_host_is_told_to_prometheus_alone(
+def test_a_converged_host_is_reported_to_prometheus_only(
     deployed: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
     settled(deployed)
@@ -56,7 +56,7 @@ def test_a_settled_host_is_told_to_prometheus_alone(
     assert hook.received == []
 
 
-def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
+def test_drift_is_reported_to_webhook_and_prometheus_and_nothing_is_changed(
     drifted: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
     file = tmp_path / "infisical_iac.prom"
@@ -71,7 +71,7 @@ def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
     assert drifted.run(f"test -e {UPDATES}", check=False).returncode == 1
 
 
-def test_a_host_that_cannot_be_checked_is_told_too(hook: Receiver, tmp_path: Path) -> None:
+def test_a_host_that_cannot_be_checked_is_reported_too(hook: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "infisical_iac.prom"
     done = infisical_iac("nowhere", "drift", "--textfile", str(file), environment=_posting(hook))
     assert done.returncode == 1
@@ -80,7 +80,7 @@ def test_a_host_that_cannot_be_checked_is_told_too(hook: Receiver, tmp_path: Pat
     assert "'nowhere'" in hook.received[0]["text"]
 
 
-def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
+def test_a_failing_webhook_is_an_error_that_does_not_print_its_address(
     drifted: StagingHost, hook: Receiver
 ) -> None:
     hook.status = 500
@@ -92,7 +92,7 @@ def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
     assert len(hook.received) == 3
 
 
-def test_watching_checks_again_and_again_until_it_is_interrupted(
+def test_watch_repeats_the_check_until_it_is_interrupted(
     drifted: StagingHost, hook: Receiver
 ) -> None:
     program = Path(sys.executable).with_name("infisical-iac")
@@ -117,7 +117,7 @@ def test_watching_checks_again_and_again_until_it_is_interrupted(
     assert "Traceback" not in stderr
 
 
-def test_the_ci_job_fails_for_drift_alone(drifted: StagingHost, hook: Receiver) -> None:
+def test_the_ci_job_fails_only_for_drift(drifted: StagingHost, hook: Receiver) -> None:
     job = yaml.safe_load((REPOSITORY / "examples/drift/github-actions.yaml").read_text())
     (check,) = (each for each in job["jobs"]["drift"]["steps"] if each.get("name") == "Check")
     environment = command_environment(drifted.name) | {"INFISICAL_IAC_WEBHOOK": hook.url}

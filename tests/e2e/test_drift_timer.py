@@ -102,7 +102,7 @@ def test_the_host_checks_itself_when_the_timer_fires(watched: StagingHost) -> No
     assert infisical_iac(watched.name, "apply", "--yes").returncode == 0
 
 
-def test_the_timer_is_one_that_systemd_takes(watched: StagingHost) -> None:
+def test_systemd_accepts_and_schedules_the_timer(watched: StagingHost) -> None:
     watched.run("systemctl enable --now infisical-iac-drift.timer")
     shown = watched.run(
         "systemctl show --property=NextElapseUSecMonotonic infisical-iac-drift.timer"

@@ -63,7 +63,7 @@ def _fails(host: StagingHost, reason: str, *arguments: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_without_a_snapshot_there_is_nothing_to_prove(host: StagingHost) -> None:
+def test_a_drill_without_a_snapshot_fails(host: StagingHost) -> None:
     backing.restic(host, "init")
     _fails(host, "local: there is no snapshot")
     text, ok = last_drill(host)
@@ -72,7 +72,7 @@ def test_without_a_snapshot_there_is_nothing_to_prove(host: StagingHost) -> None
     assert text.endswith("none yet")
 
 
-def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_nobody_hears_a_secret(
+def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_leaks_no_secret(
     host: StagingHost,
 ) -> None:
     assert backing.now(host)[0].returncode == 0
@@ -104,7 +104,9 @@ def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_nobody_hears_a_se
     assert "eyJ" not in seen
 
 
-def test_a_flipped_byte_is_found_and_told(host: StagingHost) -> None:
+def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
+    host: StagingHost,
+) -> None:
     change = "printf X | dd of=$pack bs=1 seek=5000 conv=notrunc"
     with restoring.altered(host, change, LOCAL["repository"]):
         _fails(host, "local: the snapshot can't be read, for a pack of it was altered: /")
@@ -141,13 +143,13 @@ def test_a_flipped_byte_is_found_and_told(host: StagingHost) -> None:
         ),
     ],
 )
-def test_a_snapshot_that_is_not_what_its_manifest_says_is_named(
+def test_a_snapshot_that_differs_from_its_manifest_fails_the_drill(
     host: StagingHost, change: str, reason: str
 ) -> None:
     _fails(host, f"local: {reason}", "--snapshot", altered_snapshot(host, change))
 
 
-def test_a_disk_without_room_is_told(host: StagingHost) -> None:
+def test_a_full_disk_fails_the_drill(host: StagingHost) -> None:
     host.run(
         f"cp {STATE}/compose.yaml /root/ && mount -t tmpfs -o size=64k tmpfs {STATE} && "
         f"cp /root/compose.yaml {STATE}/"
@@ -161,7 +163,7 @@ def test_a_disk_without_room_is_told(host: StagingHost) -> None:
     assert re.fullmatch(f"Error: the drill failed: {room}\n", done.stderr), done.stderr
 
 
-def test_a_key_that_the_secrets_are_not_encrypted_with_is_named(host: StagingHost) -> None:
+def test_another_encryption_key_than_the_secrets_have_fails_the_drill(host: StagingHost) -> None:
     file = "/etc/infisical/.env"
     change = (
         f"sed -i 's/^ENCRYPTION_KEY=..../&/; s/^ENCRYPTION_KEY=..../ENCRYPTION_KEY=0000/' {file}"
@@ -174,7 +176,7 @@ def test_a_key_that_the_secrets_are_not_encrypted_with_is_named(host: StagingHos
         )
 
 
-def test_a_container_that_never_gets_healthy_is_named(host: StagingHost) -> None:
+def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHost) -> None:
     file = f"{STATE}/compose.yaml"
     dropin = f"/run/systemd/system/{UNIT}.d"
     script = "/usr/local/lib/infisical-iac/drill.sh"
@@ -201,7 +203,7 @@ def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
     assert host.run(f"cat {STATE}/last.json").stdout == before
 
 
-def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
+def test_a_drill_waits_for_a_restore_and_a_killed_drill_leaves_nothing(
     host: StagingHost,
 ) -> None:
     host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
@@ -218,7 +220,7 @@ def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
     assert drilling.record(host)["failure"].endswith("(killed KILL)")
 
 
-def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administrator(
+def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administrator(
     host: StagingHost,
 ) -> None:
     conf, deployer = "/etc/infisical/backup/backup.conf", "/etc/infisical/deployer.env"
@@ -238,7 +240,7 @@ def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administr
     assert (record["login"], record["target"]) == ("administrator", "local")
 
 
-def test_what_is_inside_is_told_from_what_can_be_read(host: StagingHost) -> None:
+def test_an_altered_canary_is_told_apart_from_a_missing_one(host: StagingHost) -> None:
     assert "canary alive\n" in look(host)[0]
     looking.set_canary(host, "dead")
     assert "the canary was altered" in look(host)[1]
@@ -248,7 +250,7 @@ def test_what_is_inside_is_told_from_what_can_be_read(host: StagingHost) -> None
     assert "canary alive\n" in look(host)[0]
 
 
-def test_a_secret_that_can_not_be_decrypted_is_told_by_its_folder(host: StagingHost) -> None:
+def test_a_secret_that_cannot_be_decrypted_fails_the_drill(host: StagingHost) -> None:
     column, altered = _CIPHERTEXT
     sql(host, "CREATE TABLE kept AS SELECT * FROM secrets_v2")
     sql(host, f"UPDATE secrets_v2 SET {column} = {altered}")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 _SECRETS_PER_IDENTITY = 1
 
 
-def test_runs_that_die_one_after_another_are_completed_by_the_next(deployed: StagingHost) -> None:
+def test_runs_killed_one_after_another_are_completed_by_the_next_run(deployed: StagingHost) -> None:
     reset_stack(deployed)
     deployed.run("docker images --quiet | xargs docker rmi --force")
     for point in dying.POINTS:  # in the order of the run, so that each finds its point ahead

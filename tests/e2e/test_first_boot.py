@@ -44,7 +44,9 @@ def test_the_deploy_waits_until_cloud_init_is_done(booting: StagingHost) -> None
     assert deploy(booting.name).ok().changed == [CLOUD_INIT]
 
 
-def test_a_cloud_init_that_never_ends_is_told(booting: StagingHost) -> None:
+def test_a_cloud_init_that_never_ends_fails_the_deploy_after_the_timeout(
+    booting: StagingHost,
+) -> None:
     run = deploy(booting.name, data={"apt_timeout": "10"})
     assert run.status != 0
     assert "cloud-init" in run.sentence

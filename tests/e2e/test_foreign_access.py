@@ -40,7 +40,7 @@ def project(deployed: StagingHost) -> Iterator[Project]:
         )
 
 
-def test_foreign_access_is_told_by_each_command_and_pruned_when_asked_for(
+def test_foreign_access_is_reported_by_each_command_and_removed_by_prune(
     deployed: StagingHost, project: Project
 ) -> None:
     for name in _MADE:

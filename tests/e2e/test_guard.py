@@ -47,7 +47,7 @@ def _they_run(host: StagingHost) -> None:
     )
 
 
-def test_from_another_network_ssh_alone_answers_after_a_restart_of_docker_and_a_reboot(
+def test_from_another_network_only_ssh_answers_after_a_restart_of_docker_and_a_reboot(
     careless: StagingHost,
 ) -> None:
     rules = careless.run(_TABLE).stdout
@@ -65,7 +65,7 @@ def test_from_another_network_ssh_alone_answers_after_a_restart_of_docker_and_a_
     assert answering(careless, _PORTS) == _SSH
 
 
-def test_rules_that_do_not_load_at_boot_leave_ssh_alone_open_until_a_run_repairs_them(
+def test_rules_that_do_not_load_at_boot_leave_only_ssh_open_until_a_run_repairs_them(
     deployed: StagingHost,
 ) -> None:
     rules = deployed.run(_TABLE).stdout
@@ -98,7 +98,7 @@ def _lock_out(host: StagingHost, end: str) -> Run:
     return deploy(host.name, program=("-m", "tests.e2e.wrong_firewall", end))
 
 
-def test_a_firewall_that_would_lock_out_is_taken_back_and_told(deployed: StagingHost) -> None:
+def test_a_firewall_that_would_lock_us_out_is_rolled_back(deployed: StagingHost) -> None:
     before = deployed.run(_TABLE).stdout
     run = _lock_out(deployed, "proof")
     assert run.status != 0
@@ -109,7 +109,7 @@ def test_a_firewall_that_would_lock_out_is_taken_back_and_told(deployed: Staging
     settled(deployed)
 
 
-def test_a_run_that_dies_after_it_has_locked_out_is_undone_by_the_host(
+def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
     deployed: StagingHost,
 ) -> None:
     before = deployed.run(_TABLE).stdout
@@ -124,7 +124,7 @@ def test_a_run_that_dies_after_it_has_locked_out_is_undone_by_the_host(
     settled(deployed)
 
 
-def test_networks_without_the_own_address_are_refused_before_anything_changes(
+def test_ssh_networks_without_the_operators_address_are_refused(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
     elsewhere = backing.inventory(tmp_path, ssh_networks=("203.0.113.0/24",))
@@ -134,7 +134,7 @@ def test_networks_without_the_own_address_are_refused_before_anything_changes(
     settled(deployed)
 
 
-def test_a_firewall_that_is_turned_off_is_taken_away_and_nothing_of_others(
+def test_turning_the_firewall_off_removes_only_its_own_table(
     deployed: StagingHost,
 ) -> None:
     tables = deployed.run("nft list tables").stdout.splitlines()

@@ -15,7 +15,7 @@ WAIVERS = REPOSITORY / "tests" / "lynis" / "waivers.prf"
 LEAST_INDEX = 80
 
 
-def test_a_configuration_that_lets_nobody_in_is_taken_back_and_the_reason_told(
+def test_an_sshd_configuration_that_lets_nobody_in_is_rolled_back(
     deployed: StagingHost,
 ) -> None:
     before = deployed.run(f"cat {DROP_IN}").stdout
@@ -28,7 +28,7 @@ def test_a_configuration_that_lets_nobody_in_is_taken_back_and_the_reason_told(
     settled(deployed)
 
 
-def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
+def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_planned(
     deployed: StagingHost,
 ) -> None:
     file = "/etc/ssh/sshd_config.d/00-a.conf"

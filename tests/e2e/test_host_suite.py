@@ -23,7 +23,9 @@ def bookworm() -> Iterator[StagingHost]:
     host.down()
 
 
-def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost, tmp_path: Path) -> None:
+def test_the_host_suite_passes_on_debian_12_as_a_user_with_sudo(
+    bookworm: StagingHost, tmp_path: Path
+) -> None:
     run = deploy(bookworm.name).ok()
     assert len(run.changed) >= 10
     settled(bookworm)
@@ -39,7 +41,7 @@ def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost, tmp_path: Path) ->
 
 
 @pytest.mark.real
-def test_debian_13_as_root(deployed: StagingHost) -> None:
+def test_the_host_suite_passes_on_debian_13_as_root(deployed: StagingHost) -> None:
     verify(deployed)
 
 

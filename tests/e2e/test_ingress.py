@@ -51,7 +51,7 @@ def host(first: FirstDeploy) -> Iterator[StagingHost]:
         yield one
 
 
-def test_it_serves_https_from_the_first_deploy_on_and_nobody_makes_accounts(
+def test_caddy_serves_https_from_the_first_deploy_and_blocks_sign_up(
     host: StagingHost,
 ) -> None:
     settled(host)
@@ -61,7 +61,7 @@ def test_it_serves_https_from_the_first_deploy_on_and_nobody_makes_accounts(
         assert ask(host, path, "--data", "{}")[0] == 404
 
 
-def test_from_another_network_ssh_and_the_web_alone_answer_after_a_restart_of_docker_and_a_reboot(
+def test_from_another_network_only_ssh_and_the_web_answer_after_a_restart_of_docker_and_a_reboot(
     host: StagingHost,
 ) -> None:
     ports = (22, 80, 111, 443, 2019, 2376, 2377, 5432, 6379, 8080)
@@ -79,11 +79,11 @@ def test_from_another_network_ssh_and_the_web_alone_answer_after_a_restart_of_do
     settled(host)
 
 
-def test_the_host_suite_is_green(host: StagingHost) -> None:
+def test_the_host_suite_passes(host: StagingHost) -> None:
     verify(host)
 
 
-def test_the_access_log_tells_who_read_which_environment_and_nothing_that_was_read(
+def test_the_access_log_records_who_read_which_environment_and_no_secret(
     host: StagingHost,
 ) -> None:
     write_secrets(host, "/python-services", {"READ_FROM_OUTSIDE": "obviously-fake-value"})
@@ -106,7 +106,7 @@ def test_the_access_log_tells_who_read_which_environment_and_nothing_that_was_re
     assert [each for each in hidden if each in log + said + done.stdout] == []
 
 
-def test_failed_logins_close_the_door_to_their_address_alone_and_it_stays_closed(
+def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
     host: StagingHost,
 ) -> None:
     with elsewhere() as address:
@@ -125,7 +125,7 @@ def test_failed_logins_close_the_door_to_their_address_alone_and_it_stays_closed
     host.run("fail2ban-client unban --all")
 
 
-def test_a_browser_that_trusts_the_authority_takes_the_certificate(host: StagingHost) -> None:
+def test_a_browser_that_trusts_the_authority_accepts_the_certificate(host: StagingHost) -> None:
     name = ingress.name(host)
     seen = visit(f"https://{name}", ingress.address(host), ingress.root(host))
     assert (seen.state, seen.names) == ("secure", (name,))
@@ -184,7 +184,7 @@ def test_a_drift_is_planned_and_repaired(
     assert touched == ({"caddy"} if restarted else set())
 
 
-def test_a_file_that_caddy_refuses_leaves_the_old_one_serving(host: StagingHost) -> None:
+def test_a_caddyfile_that_caddy_refuses_leaves_the_old_one_in_service(host: StagingHost) -> None:
     before = containers(host)
     host.run(
         "mkdir /etc/infisical/ingress.new; echo 'nonsense {' > /etc/infisical/ingress.new/Caddyfile"
@@ -214,7 +214,7 @@ def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
     return {"tls_certificate": str(certificate), "tls_key": str(key)}
 
 
-def test_ones_own_certificate_is_served_replaced_and_taken_away(
+def test_an_own_certificate_is_served_replaced_and_removed(
     host: StagingHost, tmp_path: Path
 ) -> None:
     before = containers(host)
@@ -247,7 +247,7 @@ def of_kind(host: StagingHost) -> Iterator[Callable[[str], Run]]:
     settled(host)
 
 
-def test_another_kind_takes_caddy_away_and_brings_it_back_with_its_authority(
+def test_ingress_none_removes_caddy_and_ingress_caddy_restores_its_authority(
     host: StagingHost, of_kind: Callable[[str], Run]
 ) -> None:
     authority, before = ingress.root(host).read_text(), containers(host)
@@ -309,7 +309,7 @@ def _given_up(done: Done) -> tuple[int, str]:
 
 
 @pytest.mark.real
-def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
+def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volume(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
     """The run dies once the data are swapped, the new version serves, and fails its checks then."""
@@ -335,7 +335,7 @@ def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
 
 
 @pytest.mark.real
-def test_what_is_written_while_a_version_is_checked_is_kept_too(
+def test_writes_during_the_post_upgrade_checks_are_kept_too(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
     """Nobody kills it: Infisical is well and answers on its port, and Caddy never is."""

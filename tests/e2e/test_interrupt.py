@@ -58,14 +58,16 @@ def _undo_every_step(host: StagingHost) -> None:
     )
 
 
-def test_an_apply_that_is_interrupted_in_each_step_is_completed(deployed: StagingHost) -> None:
+def test_an_apply_interrupted_in_each_step_is_completed_by_the_next(deployed: StagingHost) -> None:
     _undo_every_step(deployed)
     _interrupted_in_each_is_completed(deployed, _STEPS)
     nothing_exists_twice(deployed)
 
 
 @pytest.mark.kernel
-def test_the_step_for_the_kernel_is_interrupted_too(deployed: StagingHost) -> None:
+def test_an_apply_interrupted_in_the_kernel_step_is_completed_by_the_next(
+    deployed: StagingHost,
+) -> None:
     deployed.run("sysctl -qw fs.suid_dumpable=1 && systemctl stop unattended-upgrades")
     _interrupted_in_each_is_completed(deployed, (KERNEL,))
 

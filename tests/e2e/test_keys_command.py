@@ -65,7 +65,7 @@ def _lets_in(host: StagingHost, password: str) -> bool:
     return done.returncode == 0
 
 
-def test_a_databases_rotation_that_is_killed_at_any_step_is_completed(host: StagingHost) -> None:
+def test_a_rotation_of_the_database_key_killed_at_any_step_is_completed(host: StagingHost) -> None:
     old = _key(host, "postgres_password")
     sql(host, "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()")
     with backing.watched(host) as arguments:
@@ -97,7 +97,7 @@ def _settled(host: StagingHost) -> None:
     assert [name for name in _files(host) if re.search(r"\.(old|next|new)$|state", name)] == []
 
 
-def test_a_rotation_that_is_killed_on_its_way_back_is_taken_up(host: StagingHost) -> None:
+def test_a_rotation_killed_during_its_rollback_is_completed(host: StagingHost) -> None:
     old = _key(host, "redis_password")
     _redis(host, "SET kept obviously-fake")
     _dies(host, "redis", UNWELL, "about to go back")
@@ -120,7 +120,7 @@ def _redis(host: StagingHost, command: str, password: str = "") -> str:
     return host.run(f"{_REDIS} '{shell}'", input=f"{password}\n").stdout.strip()
 
 
-def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credential(host: StagingHost) -> None:
+def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: StagingHost) -> None:
     old = _key(host, "auth_secret")
     refused = infisical_iac(host.name, "keys", "rotate", "auth-secret", answer="n\n")
     assert "every session" in refused.stderr
@@ -145,7 +145,7 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credential(host: Stag
     _settled(host)
 
 
-def test_repositories_open_by_the_hosts_file_at_every_moment(
+def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
     host: StagingHost, tmp_path: Path
 ) -> None:
     second = {"name": "second", "repository": "/var/backups/infisical-second"}

@@ -27,14 +27,14 @@ def held(deployed: StagingHost) -> Iterator[StagingHost]:
     deployed.run(f"pkill -f {FILE}", check=False)
 
 
-def test_a_second_run_is_told_who_is_at_work_and_changes_nothing(held: StagingHost) -> None:
+def test_a_second_run_is_refused_with_the_holder_of_the_lock(held: StagingHost) -> None:
     run = deploy(held.name)
     assert run.status == 1
     assert _OTHER in run.sentence
     assert f"`pkill -f {FILE}`" in run.sentence
 
 
-def test_the_advice_for_a_run_that_is_gone_helps(held: StagingHost) -> None:
+def test_the_command_that_the_error_names_releases_a_stale_lock(held: StagingHost) -> None:
     held.run(f"pkill -f {FILE}")
     settled(held)
 
@@ -67,7 +67,7 @@ def test_two_applies_at_once_take_turns(deployed: StagingHost) -> None:
     settled(deployed)
 
 
-def test_an_apply_that_shall_not_wait_names_the_holder_and_a_plan_needs_no_lock(
+def test_apply_without_waiting_names_the_holder_and_plan_needs_no_lock(
     held: StagingHost,
 ) -> None:
     refused = infisical_iac(held.name, "apply", "--yes", "--lock-timeout", "0")

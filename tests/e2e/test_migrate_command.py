@@ -49,7 +49,9 @@ def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
     settled(deployed)
 
 
-def test_a_repository_is_moved_proven_and_cleaned(emptied: StagingHost, monorepo: Path) -> None:
+def test_a_repository_is_migrated_verified_and_cleaned(
+    emptied: StagingHost, monorepo: Path
+) -> None:
     plan, said = monorepo / "migration.yaml", []
 
     def migrate(command: str, *arguments: str) -> Done:

@@ -18,7 +18,7 @@ _PEOPLE = f"\npeople:\n  {_BEN}:\n    production: {{/backend: viewer}}\n"
 _KEY = "OBVIOUSLY_FAKE"
 
 
-def test_somebody_joins_by_the_deploy_and_leaves_by_prune(
+def test_a_deploy_invites_a_person_once_and_prune_removes_them(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
     settled(deployed)

@@ -51,7 +51,7 @@ def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> It
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
 
 
-def test_the_status_asks_for_a_kit_only_while_one_is_due(world: World) -> None:
+def test_status_asks_for_a_recovery_kit_only_while_one_is_due(world: World) -> None:
     assert world.rows()["Recovery kit"]["ok"]
     record = "/etc/infisical/recovery-kit.json"
     world.host.run(f"mv {record} /root/kept")
@@ -62,7 +62,7 @@ def test_the_status_asks_for_a_kit_only_while_one_is_due(world: World) -> None:
     assert "recovery-kit --help" in row["text"]
 
 
-def test_a_kit_shows_no_secret_and_is_not_replaced_by_itself(world: World) -> None:
+def test_a_kit_shows_no_secret_and_is_not_overwritten_without_force(world: World) -> None:
     file = world.directory / "kit.txt"
     text = file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -75,7 +75,7 @@ def test_a_kit_shows_no_secret_and_is_not_replaced_by_itself(world: World) -> No
     assert file.read_text() == text
 
 
-def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) -> None:
+def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     before = restoring.files(world.host)
     credentials = {path: looking.env_file(world.host, path) for path in _SERVICES}
     world.wipe()
@@ -109,7 +109,7 @@ def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) ->
         assert value not in done.stdout + done.stderr + json.dumps(entry)
 
 
-def test_what_was_revoked_since_is_told_and_the_old_data_stay_aside(world: World) -> None:
+def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: World) -> None:
     id = _secret_id(world.host)
     _revoke(world.host, id)
     looking.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})
@@ -174,7 +174,9 @@ def living(world: World) -> Iterator[World]:
         ("printf X | dd of=$pack bs=1 seek=5000 conv=notrunc", "a pack of it was altered: /"),
     ],
 )
-def test_a_damaged_snapshot_is_named(world: World, change: str, named: str) -> None:
+def test_a_damaged_snapshot_is_reported_with_its_damage(
+    world: World, change: str, named: str
+) -> None:
     command = script("snapshot", "fetch", "/root/damaged", "store", "latest")
     with restoring.altered(world.store, change):
         done = world.host.run(command, check=False)
@@ -182,7 +184,7 @@ def test_a_damaged_snapshot_is_named(world: World, change: str, named: str) -> N
     assert named in done.stderr
 
 
-def test_a_repository_that_is_gone_is_named_and_nothing_is_touched(living: World) -> None:
+def test_a_missing_repository_is_reported_and_no_data_are_touched(living: World) -> None:
     started = looking.containers(living.host)
     with restoring.altered(living.store, f"rm -r {restoring.REPOSITORY}"):
         done = living.run("restore", "--yes")
@@ -192,7 +194,7 @@ def test_a_repository_that_is_gone_is_named_and_nothing_is_touched(living: World
     assert looking.containers(living.host) == started
 
 
-def test_a_host_with_other_keys_is_not_restored_unless_told_so(living: World) -> None:
+def test_a_host_with_another_encryption_key_is_not_restored(living: World) -> None:
     key = "/etc/infisical/keys/encryption_key"
     kept = living.host.run(f"cat {key}").stdout
     living.host.run(f"printf 0123456789abcdef0123456789abcdef >{key}")
@@ -207,7 +209,9 @@ def test_a_host_with_other_keys_is_not_restored_unless_told_so(living: World) ->
     assert wrong.returncode == refused.returncode == 1
 
 
-def test_a_restore_that_does_not_prove_itself_goes_back(living: World, tmp_path: Path) -> None:
+def test_a_restore_that_fails_its_checks_is_rolled_back_with_all_writes(
+    living: World, tmp_path: Path
+) -> None:
     file = "/etc/infisical/admin.env"
     with giving_up.writing(living.host) as acknowledged:
         living.host.run(f"cp -p {file} /root/kept && sed -i 's/PASSWORD=./&x/' {file}")
@@ -222,7 +226,7 @@ def test_a_restore_that_does_not_prove_itself_goes_back(living: World, tmp_path:
     assert giving_up.lost(living.host, acknowledged, done.stderr) == set()
 
 
-def test_a_restore_that_is_killed_is_undone_by_the_command_it_names(living: World) -> None:
+def test_a_killed_restore_is_undone_by_the_command_that_the_plan_names(living: World) -> None:
     with giving_up.writing(living.host) as acknowledged:
         died = living.run(
             "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
@@ -236,7 +240,7 @@ def test_a_restore_that_is_killed_is_undone_by_the_command_it_names(living: Worl
     assert giving_up.lost(living.host, acknowledged, undone) == set()
 
 
-def test_the_way_back_is_taken_up_too(living: World) -> None:
+def test_a_killed_undo_of_a_restore_is_completed(living: World) -> None:
     with giving_up.writing(living.host) as acknowledged:
         living.run("restore", "--yes", program=_DYING)
         died = living.run(
@@ -249,7 +253,7 @@ def test_the_way_back_is_taken_up_too(living: World) -> None:
     assert giving_up.lost(living.host, acknowledged, undone) == set()
 
 
-def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living: World) -> None:
+def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: World) -> None:
     host = living.host
     with giving_up.writing(host) as acknowledged:
         died = living.run("restore", "--yes", program=dying_script.program("restore", "remember"))
@@ -263,7 +267,7 @@ def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living:
     assert acknowledged - giving_up.serving(host)
 
 
-def test_a_deployed_host_becomes_the_one_in_the_kit(world: World) -> None:
+def test_replace_keys_gives_a_deployed_host_the_keys_of_the_kit(world: World) -> None:
     before = restoring.files(world.host)
     looking.reset_stack(world.host)
     world.ok("apply", "--yes")

@@ -45,7 +45,7 @@ def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
         yield [alone, *others]
 
 
-def test_a_move_into_a_cluster_that_fails_keeps_what_the_cluster_acknowledged(
+def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
     hosts: list[StagingHost],
 ) -> None:
     alone, *_ = hosts
@@ -87,7 +87,7 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
 
 
 @pytest.mark.parametrize(("version", "databases"), [(LOSES, 0), (BREAKS, 1)])
-def test_an_upgrade_of_the_cluster_that_is_given_up_loses_no_write_that_was_acknowledged(
+def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
     hosts: list[StagingHost], tmp_path: Path, version: str, databases: int
 ) -> None:
     """Infisical serves all the while, and both versions have migrated the database.
@@ -115,7 +115,7 @@ def test_an_upgrade_of_the_cluster_that_is_given_up_loses_no_write_that_was_ackn
     _settled(_together("plan"))
 
 
-def test_a_move_out_of_a_cluster_that_fails_keeps_what_the_host_acknowledged(
+def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
     hosts: list[StagingHost],
 ) -> None:
     alone, *_ = hosts

@@ -21,7 +21,7 @@ def services(deployed: StagingHost) -> Iterator[World]:
         yield made
 
 
-def test_both_services_answer_with_what_infisical_gave_them(services: World) -> None:
+def test_both_services_answer_with_their_secrets_from_infisical(services: World) -> None:
     joined = services.backend.graphql('mutation { join(name: "Ada") { greeting } }')
     assert joined["join"]["greeting"] == GREETING.replace("${name}", "Ada")
     token = services.join("Grace")
@@ -34,7 +34,7 @@ def test_both_services_answer_with_what_infisical_gave_them(services: World) -> 
     assert services.forecasts.get("/forecast", "not-a-token").status_code == 401
 
 
-def test_their_directories_hold_no_secret_but_the_credentials(services: World) -> None:
+def test_the_services_directories_hold_no_secret_but_the_credentials(services: World) -> None:
     for service in (services.backend, services.forecasts):
         lines = (service.directory / ".env.local").read_text().splitlines()
         names = [line.partition("=")[0] for line in lines if not line.startswith("#")]
@@ -42,7 +42,7 @@ def test_their_directories_hold_no_secret_but_the_credentials(services: World) -
         assert "fake-first-jwt-secret" not in service.output
 
 
-def test_a_rotated_secret_counts_from_the_next_start(services: World) -> None:
+def test_a_rotated_secret_is_used_from_the_next_start(services: World) -> None:
     old = services.join("Ada")
     services.sign_tokens_with("fake-second-jwt-secret")
     assert services.forecasts.get("/forecast", old).status_code == 200
@@ -53,7 +53,9 @@ def test_a_rotated_secret_counts_from_the_next_start(services: World) -> None:
     assert services.backend.graphql("{ me { name } }", old)["me"] is None
 
 
-def test_without_infisical_what_runs_goes_on_and_a_start_needs_the_cache(services: World) -> None:
+def test_without_infisical_services_go_on_running_and_start_only_from_the_cache(
+    services: World,
+) -> None:
     with services.infisical.stopped():
         assert services.forecasts.get("/forecast", services.join("Ada")).status_code == 200
         assert services.backend.restart() == _TRY_AGAIN

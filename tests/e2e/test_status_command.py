@@ -19,7 +19,7 @@ def _rows(host: StagingHost) -> tuple[int, dict[str, dict[str, Any]]]:
     return done.returncode, {row["name"]: row for row in json.loads(done.stdout)}
 
 
-def test_a_settled_host_is_well_once_it_has_a_recovery_kit(
+def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
     settled(deployed)
@@ -44,7 +44,7 @@ def test_a_settled_host_is_well_once_it_has_a_recovery_kit(
     assert told.stdout.count("✓") == len(rows)
 
 
-def test_a_container_that_stopped_is_not_well_and_the_log_tells_who_repaired_it(
+def test_a_stopped_container_is_unhealthy_and_the_audit_log_records_its_repair(
     deployed: StagingHost,
 ) -> None:
     deployed.run("docker stop infisical-infisical-1")
@@ -66,7 +66,7 @@ def test_a_container_that_stopped_is_not_well_and_the_log_tells_who_repaired_it(
     assert told[1].strip() == last["changes"][0]
 
 
-def test_a_log_that_somebody_changed_is_told(deployed: StagingHost) -> None:
+def test_an_altered_audit_log_is_reported_with_its_line(deployed: StagingHost) -> None:
     file = "/var/log/infisical-iac/audit.jsonl"
     deployed.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")
     try:
@@ -78,13 +78,13 @@ def test_a_log_that_somebody_changed_is_told(deployed: StagingHost) -> None:
     assert infisical_iac(deployed.name, "audit").returncode == 0
 
 
-def test_nothing_in_the_log_is_a_secret(deployed: StagingHost) -> None:
+def test_the_audit_log_holds_no_secret(deployed: StagingHost) -> None:
     log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
     assert "+ package docker.io" in log
     assert [name for name, value in secrets(deployed).items() if value in log] == []
 
 
-def test_no_to_the_question_changes_nothing(deployed: StagingHost) -> None:
+def test_apply_changes_nothing_if_the_answer_is_no(deployed: StagingHost) -> None:
     deployed.run(f"rm {UPDATES}")
     refused = infisical_iac(deployed.name, "apply", answer="n\n")
     assert refused.returncode == 1
@@ -96,7 +96,7 @@ def test_no_to_the_question_changes_nothing(deployed: StagingHost) -> None:
     settled(deployed)
 
 
-def test_docker_that_does_not_run_is_told_as_such(deployed: StagingHost) -> None:
+def test_status_reports_that_docker_does_not_run(deployed: StagingHost) -> None:
     deployed.run("systemctl stop docker.socket docker.service")
     status, rows = _rows(deployed)
     assert status == 1
@@ -106,7 +106,7 @@ def test_docker_that_does_not_run_is_told_as_such(deployed: StagingHost) -> None
     settled(deployed)
 
 
-def test_a_blocked_part_of_the_plan_is_told_among_the_rest(deployed: StagingHost) -> None:
+def test_status_reports_a_blocked_step_of_the_plan_as_drift(deployed: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"mv {key} /root/kept")
     try:
@@ -123,13 +123,13 @@ def test_a_blocked_part_of_the_plan_is_told_among_the_rest(deployed: StagingHost
     "arguments",
     [("plan", "--nope"), ("drift", "--every", "0"), ("nope",), ("workspace", "plan", "x")],
 )
-def test_wrong_options_are_an_error_and_not_an_answer(arguments: tuple[str, ...]) -> None:
+def test_wrong_options_end_with_exit_status_1_and_the_usage(arguments: tuple[str, ...]) -> None:
     done = infisical_iac("nowhere", *arguments)
     assert done.returncode == 1
     assert "Usage: infisical-iac" in done.stderr
 
 
-def test_commands_for_a_host_that_is_not_there_end_in_one_sentence() -> None:
+def test_each_command_reports_a_missing_host_in_one_line() -> None:
     for command in ("plan", "apply", "status", "audit", "destroy", "drift"):
         done = infisical_iac("nowhere", command)
         assert done.returncode == 1, command

@@ -43,7 +43,7 @@ def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.real
-def test_an_upgrade_that_is_killed_loses_nothing(world: Upgrading) -> None:
+def test_an_upgrade_killed_before_the_swap_is_undone_without_a_loss(world: Upgrading) -> None:
     for point in _POINTS:
         died = world.run(ADDS, "apply", "--yes", program=dying_script.program(*point))
         assert died.returncode == KILLED, f"{point}: {died.stderr}"
@@ -72,7 +72,7 @@ def _serves_again_without_a_loss(done: Done, version: str) -> None:
         (LOSES, "no privilege can be granted (404: Route POST:"),
     ],
 )
-def test_a_version_that_does_not_work_gives_way_to_the_old_one(
+def test_an_upgrade_to_a_broken_version_is_rolled_back(
     world: Upgrading, version: str, reason: str
 ) -> None:
     if version == FAILS:
@@ -100,7 +100,7 @@ def _dies_on_the_way_back(world: Upgrading) -> None:
 
 
 @pytest.mark.real
-def test_a_disk_that_fills_up_leaves_the_old_version(world: Upgrading) -> None:
+def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgrading) -> None:
     fill = f"dd if=/dev/zero of={RELEASES}/fill bs=1M"
     world.host.run(
         f"mount -t tmpfs -o size=400m tmpfs {RELEASES}; (for n in $(seq 1200); do "
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_leaves_the_old_version(world: Upgrading) -> None:
 
 
 @pytest.mark.real
-def test_an_upgrade_that_is_killed_late_is_completed(world: Upgrading) -> None:
+def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
     for phase in ("swapped", "proven"):
         program = dying_script.program("upgrade", f"enter {phase}")
         died = world.run(ADDS, "apply", "--yes", program=program)
@@ -131,7 +131,7 @@ def test_an_upgrade_that_is_killed_late_is_completed(world: Upgrading) -> None:
     assert [name.partition("-")[2] for name in world.releases()] == [WAS]
 
 
-def test_a_canary_that_was_altered_stops_an_upgrade_before_it_begins(world: Upgrading) -> None:
+def test_an_altered_canary_stops_an_upgrade_before_it_begins(world: Upgrading) -> None:
     looking.set_canary(world.host, "dead")
     done = world.run(BREAKS, "apply", "--yes", postgres_image=upgrading.NEWER)
     looking.set_canary(world.host, "alive")
@@ -141,14 +141,14 @@ def test_a_canary_that_was_altered_stops_an_upgrade_before_it_begins(world: Upgr
 
 
 @pytest.mark.real
-def test_an_older_version_is_refused_with_the_way_to_it(world: Upgrading) -> None:
+def test_an_older_version_is_refused_with_the_rollback_command(world: Upgrading) -> None:
     done = world.run(WAS, "plan")
     assert done.returncode == 1
     assert "! Change the version: blocked: " in done.stdout
     assert "`infisical-iac rollback`" in done.stdout
 
 
-def test_a_rollback_that_is_given_up_keeps_what_it_acknowledged(world: Upgrading) -> None:
+def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgrading) -> None:
     """The run dies once the data are swapped, and what it went back to serves, but is not well."""
     host, (old,) = world.host, world.releases()
     program = dying_script.program("upgrade", "enter swapped")
@@ -171,7 +171,7 @@ def test_a_rollback_that_is_given_up_keeps_what_it_acknowledged(world: Upgrading
 
 
 @pytest.mark.real
-def test_a_rollback_takes_its_data_and_can_be_taken_back(world: Upgrading) -> None:
+def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgrading) -> None:
     since = {"SINCE": "obviously-fake"}
     looking.write_secrets(world.host, "/backend", since)
     # The release is of before it, and gets today's password.

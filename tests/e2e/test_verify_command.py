@@ -25,7 +25,7 @@ def test_a_deployed_host_passes_and_junit_xml_is_written(
     assert len(ElementTree.parse(file).findall(".//testcase")) >= 60
 
 
-def test_a_failed_check_is_told_as_a_sentence_with_its_reason(deployed: StagingHost) -> None:
+def test_a_failed_check_is_reported_with_its_topic_and_reason(deployed: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"chmod 644 {key}")
     try:
@@ -43,7 +43,7 @@ def test_a_failed_check_is_told_as_a_sentence_with_its_reason(deployed: StagingH
     assert "encryption key" in found["failures"][0]["check"]
 
 
-def test_a_host_that_is_not_there_is_told() -> None:
+def test_verify_reports_a_missing_host() -> None:
     done = infisical_iac("nowhere", "verify")
     assert done.returncode == 1
     assert "'nowhere'" in done.stderr

@@ -26,7 +26,7 @@ def test_a_plan_names_exactly_the_drift_and_apply_repairs_it(
     settled(deployed)
 
 
-def test_a_host_that_is_not_there_is_told(deployed: StagingHost) -> None:
+def test_workspace_plan_reports_a_missing_host(deployed: StagingHost) -> None:
     refused = infisical_iac("nowhere", "workspace", "plan")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr

@@ -40,7 +40,7 @@ def _logins(address: str, *, times: int = _ATTEMPTS, status: int = 401) -> list[
     ]
 
 
-def test_a_network_of_ipv6_that_takes_another_address_each_time_is_kept_out(
+def test_an_ipv6_network_is_banned_though_its_address_changes(
     host: BanningHost,
 ) -> None:
     host.logged(*_logins(NEIGHBOUR6, times=_ATTEMPTS - 1))
@@ -62,7 +62,7 @@ def test_failed_logins_over_ssh_are_counted_by_network_too(host: BanningHost) ->
 
 
 @pytest.mark.parametrize("named", [ROTATED6[0], "2001:db8:0:a::/64"])
-def test_a_banned_network_is_let_in_again_by_its_name_or_an_address(
+def test_a_banned_network_is_unbanned_by_its_prefix_or_an_address(
     host: BanningHost, named: str
 ) -> None:
     host.logged(*_logins(ATTACKER6))
@@ -73,7 +73,7 @@ def test_a_banned_network_is_let_in_again_by_its_name_or_an_address(
     assert host.bans(ATTACKER6), host.said()
 
 
-def test_a_network_of_ipv6_that_somebody_logged_in_from_by_ssh_is_never_banned(
+def test_an_ipv6_network_with_a_successful_ssh_login_is_never_banned(
     host: BanningHost,
 ) -> None:
     host.journal.write_text(f"Accepted publickey for root from {BESIDE6} port 50000 ssh2: x\n")
@@ -91,21 +91,21 @@ def test_an_allowed_address_keeps_its_network_from_being_banned_as_a_whole(tmp_p
         assert host.reaches(BESIDE6)
 
 
-def test_an_address_whose_logins_fail_is_kept_out_and_no_other(host: BanningHost) -> None:
+def test_only_the_address_whose_logins_fail_is_banned(host: BanningHost) -> None:
     host.logged(*_logins(ATTACKER), *_logins(ATTACKER6), *_logins(NEIGHBOUR, times=_ATTEMPTS - 1))
     assert host.bans(ATTACKER, ATTACKER6), host.said()
     assert host.reaches(NEIGHBOUR)
     assert host.reaches(NEIGHBOUR6)
 
 
-def test_an_address_that_calls_too_often_is_kept_out(host: BanningHost) -> None:
+def test_an_address_that_logs_in_too_often_is_banned(host: BanningHost) -> None:
     host.logged(*_logins(NEIGHBOUR, times=_CALLS - 1, status=200))
     host.logged(*_logins(ATTACKER, times=_CALLS, status=200))
     assert host.bans(ATTACKER), host.said()
     assert host.reaches(NEIGHBOUR)
 
 
-def test_an_allowed_network_and_who_has_logged_in_by_ssh_are_never_banned(
+def test_allowed_networks_and_addresses_that_logged_in_by_ssh_are_never_banned(
     host: BanningHost,
 ) -> None:
     host.journal.write_text(f"Accepted publickey for root from {NEIGHBOUR} port 50000 ssh2: x\n")
@@ -115,7 +115,7 @@ def test_an_allowed_network_and_who_has_logged_in_by_ssh_are_never_banned(
     assert host.reaches(NEIGHBOUR)
 
 
-def test_a_name_of_a_login_that_was_refused_is_no_login(host: BanningHost) -> None:
+def test_a_refused_login_with_a_forged_name_counts_as_no_login(host: BanningHost) -> None:
     host.journal.write_text(
         f"Invalid user Accepted publickey for root from {ATTACKER} port 1 from {ATTACKER} port 2\n"
     )
@@ -123,7 +123,7 @@ def test_a_name_of_a_login_that_was_refused_is_no_login(host: BanningHost) -> No
     assert host.bans(ATTACKER), host.said()
 
 
-def test_bans_outlive_a_restart_and_stand_beside_the_firewall(host: BanningHost) -> None:
+def test_bans_survive_a_restart_and_a_reload_of_the_firewall(host: BanningHost) -> None:
     host.nft(_FIREWALL)
     host.logged(*_logins(ATTACKER))
     assert host.bans(ATTACKER), host.said()
@@ -136,7 +136,7 @@ def test_bans_outlive_a_restart_and_stand_beside_the_firewall(host: BanningHost)
     assert "table inet infisical" in host.nft("list", "ruleset")
 
 
-def test_a_ban_that_somebody_took_out_of_nftables_is_seen_and_comes_back(
+def test_a_ban_removed_from_nftables_is_detected_and_restored(
     host: BanningHost,
 ) -> None:
     host.logged(*_logins(ATTACKER), *_logins(ATTACKER6))

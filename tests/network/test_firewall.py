@@ -70,7 +70,7 @@ def world(built_world: World) -> World:
     return built_world
 
 
-def test_without_a_firewall_all_of_it_answers(built_world: World) -> None:
+def test_without_a_firewall_all_ports_answer(built_world: World) -> None:
     # Or what is closed below might never have been open.
     built_world.load(f"table {TABLE}\ndelete table {TABLE}\n")
     direct = _at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))
@@ -78,11 +78,11 @@ def test_without_a_firewall_all_of_it_answers(built_world: World) -> None:
     assert built_world.reached([*expected, *_at(ON_LOOPBACK)]) == expected
 
 
-def test_exactly_ssh_and_the_ingress_answer(world: World) -> None:
+def test_only_ssh_and_the_ingress_answer(world: World) -> None:
     assert world.reached(_ALL) == _at(22, 80, 443)
 
 
-def test_without_an_ingress_ssh_alone_answers(world: World) -> None:
+def test_without_an_ingress_only_ssh_answers(world: World) -> None:
     world.load(_ruleset(ingress="none"))
     assert world.reached(_ALL) == _at(22)
 
@@ -104,7 +104,7 @@ def test_an_allowed_port_answers_to_its_networks_on_the_host_and_in_containers(
     assert world.reached(asked, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
 
 
-def test_ssh_answers_to_its_networks_alone(world: World) -> None:
+def test_ssh_answers_only_to_its_networks(world: World) -> None:
     world.load(_ruleset(ssh_networks=(f"{OUTSIDE4}/32", "2001:db8:1::/64")))
     asked = [*_at(22)]
     assert world.reached(asked) == set(asked)
@@ -127,7 +127,7 @@ def test_a_neighbour_that_routes_to_the_hosts_loopback_gets_no_answer(world: Wor
     )
 
 
-def test_a_container_reaches_the_outside_and_the_host_its_openings(world: World) -> None:
+def test_a_container_reaches_the_outside_and_the_hosts_open_ports(world: World) -> None:
     server = world.start("outside", "serve", "7000")
     try:
         assert server.stdout is not None
@@ -146,7 +146,7 @@ def test_a_ping_is_answered(world: World, address: str) -> None:
     assert world.probe("outside", "ping", address) == ["answered"]
 
 
-def test_a_neighbours_address_can_be_found_anew(world: World) -> None:
+def test_a_neighbours_address_can_be_resolved_again(world: World) -> None:
     for place, interface in (("host", "eth0"), ("outside", "wan")):
         world.within(place, "ip", "neighbour", "flush", "dev", interface)
     assert world.probe("outside", "ping", HOST6) == ["answered"]
@@ -164,7 +164,7 @@ def test_a_narrow_path_is_learnt_by_the_host_and_by_a_container(
 @pytest.mark.parametrize(
     ("source", "other", "address"), [(OUTSIDE4, NEIGHBOUR4, HOST4), (OUTSIDE6, NEIGHBOUR6, HOST6)]
 )
-def test_one_source_opens_only_so_many_ssh_connections_and_keeps_those_it_has(
+def test_new_ssh_connections_of_one_source_are_limited_and_its_open_ones_kept(
     world: World, source: str, other: str, address: str
 ) -> None:
     let_in = int(world.probe("outside", "hurry", source, address, "22", "90")[0])
@@ -174,7 +174,7 @@ def test_one_source_opens_only_so_many_ssh_connections_and_keeps_those_it_has(
     assert world.probe("outside", "reach", source, f"{address}:80") == [f"{address}:80"]
 
 
-def test_tables_of_others_stay_and_work(world: World) -> None:
+def test_nftables_tables_of_others_stay_and_work(world: World) -> None:
     world.load(_FAIL2BAN % NEIGHBOUR4)
     theirs = [("ip", "nat"), ("ip6", "nat"), ("ip", "filter"), ("inet", "f2b-table")]
     before = [world.within("host", "nft", "list", "table", *table) for table in theirs]

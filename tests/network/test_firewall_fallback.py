@@ -42,7 +42,7 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.parametrize("rules", ["rules", "fallback"])
-def test_rules_load_where_protocols_and_services_have_no_names(tmp_path: Path, rules: str) -> None:
+def test_rules_load_without_etc_protocols_and_etc_services(tmp_path: Path, rules: str) -> None:
     """Debian's minimal images have no netbase, and so neither file."""
     opened = openings(settings_of(), 22)
     text = ruleset(opened) if rules == "rules" else fallback(opened)
@@ -92,7 +92,7 @@ def boot(world: World, tmp_path: Path) -> Boot:
     return Boot(world, tmp_path)
 
 
-def test_without_rules_ssh_alone_is_let_in(world: World, boot: Boot) -> None:
+def test_without_rules_the_fallback_lets_in_only_ssh(world: World, boot: Boot) -> None:
     # Or what is closed below might never have been open.
     assert world.reached(_ALL) > _SSH
     status, failure = boot.run()
@@ -108,7 +108,7 @@ def test_without_rules_ssh_alone_is_let_in(world: World, boot: Boot) -> None:
     assert "chain ssh_only" in world.within("host", "nft", "list", "table", *TABLE.split())
 
 
-def test_ssh_is_let_in_from_its_networks_alone(world: World, boot: Boot) -> None:
+def test_the_fallback_lets_in_ssh_only_from_its_networks(world: World, boot: Boot) -> None:
     settings = settings_of(ssh_networks=(f"{OUTSIDE4}/32", "2001:db8:1::/64"))
     boot.file.write_text(fallback(openings(settings, 22, 2222, peers=("192.0.2.9",))))
     assert boot.run()[0] == 0
@@ -116,7 +116,7 @@ def test_ssh_is_let_in_from_its_networks_alone(world: World, boot: Boot) -> None
     assert world.reached(_ALL, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
 
 
-def test_rules_that_are_loaded_stay(world: World, boot: Boot) -> None:
+def test_the_fallback_keeps_rules_that_are_loaded(world: World, boot: Boot) -> None:
     world.load(ruleset(openings(settings_of(), 22)))
     before = world.within("host", "nft", "list", "table", *TABLE.split())
     status, failure = boot.run()
@@ -125,9 +125,7 @@ def test_rules_that_are_loaded_stay(world: World, boot: Boot) -> None:
     assert world.within("host", "nft", "list", "table", *TABLE.split()) == before
 
 
-def test_rules_of_before_are_replaced_whole_once_they_can_be_loaded(
-    world: World, boot: Boot
-) -> None:
+def test_loading_the_rules_replaces_the_fallback(world: World, boot: Boot) -> None:
     assert boot.run()[0] == 0
     world.load(ruleset(openings(settings_of(), 22)))
     rules = world.within("host", "nft", "list", "table", *TABLE.split())
@@ -135,7 +133,7 @@ def test_rules_of_before_are_replaced_whole_once_they_can_be_loaded(
     assert world.reached([f"{HOST4}:80"]) == {f"{HOST4}:80"}
 
 
-def test_a_host_that_can_load_no_rules_at_all_says_so(boot: Boot) -> None:
+def test_a_host_that_cannot_load_the_fallback_is_reported_as_unfiltered(boot: Boot) -> None:
     boot.file.write_text(_BROKEN)
     status, failure = boot.run()
     assert status == 1
@@ -143,7 +141,7 @@ def test_a_host_that_can_load_no_rules_at_all_says_so(boot: Boot) -> None:
     assert "no program nft" not in failure
 
 
-def test_a_host_without_nft_says_so(boot: Boot, tmp_path: Path) -> None:
+def test_a_host_without_nft_is_reported_as_unfiltered(boot: Boot, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "mkdir").symlink_to("/bin/mkdir")
@@ -153,7 +151,9 @@ def test_a_host_without_nft_says_so(boot: Boot, tmp_path: Path) -> None:
     assert "nothing is filtered" in failure
 
 
-def test_the_webhook_is_told_once_the_network_is_there(boot: Boot, tmp_path: Path) -> None:
+def test_the_fallback_is_reported_to_the_webhook_once_the_network_is_up(
+    boot: Boot, tmp_path: Path
+) -> None:
     _, failure = boot.run()
     webhook, posted = tmp_path / "webhook", tmp_path / "posted"
     webhook.write_text("obviously fake\n")
