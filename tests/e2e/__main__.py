@@ -1,4 +1,4 @@
-"""`python -m tests.e2e`: have all images of these tests, which would wait for them one by one."""
+"""`python -m tests.e2e`: build or load all images that these tests need."""
 
 import sys
 

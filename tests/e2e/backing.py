@@ -1,4 +1,4 @@
-"""Share between the tests of backups: settings of their own, a run, and places to save to."""
+"""Helpers for the tests of backups: inventories, runs and targets."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ _SECONDS = 60
 
 
 def inventory(directory: Path, of: str = "inventory/staging.py", /, **settings: Any) -> str:
-    """An inventory of the same name as another one, with settings that differ."""
+    """Write an inventory with the name of another one and other settings; return its path."""
     group, file = Path(of).stem, directory / Path(of).name
     file.write_text(
         "import runpy\n"
@@ -39,31 +39,31 @@ def inventory(directory: Path, of: str = "inventory/staging.py", /, **settings: 
 
 
 def now(host: StagingHost) -> tuple[Done, dict[str, Any]]:
-    """`backup now`, and the JSON that it printed."""
+    """Run `backup now`; return the process and the JSON that it printed."""
     done = infisical_iac(host.name, "backup", "now", "--json")
     return done, json.loads(done.stdout or "{}")
 
 
 def ran(host: StagingHost) -> Record:
-    """Return how the run went that the timer starts, once it has come to its end."""
-    # Which counts its starts anew, too.
+    """Run the backup that the timer starts to its end, and return its record."""
+    # It also resets systemd's count of starts, which limits their rate.
     host.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", check=False)
     return last(host)
 
 
 def last(host: StagingHost) -> Record:
-    """Return how the last run went."""
+    """Return the record of the last run."""
     return record.parse_record(host.run(f"cat {STATE}/last.json").stdout)
 
 
 def judged(host: StagingHost) -> tuple[str, bool]:
-    """Return what a status would say of the backups, and whether it would call them well."""
+    """Return what `status` would report about the backups, and whether they are healthy."""
     now = datetime.now(UTC)
     return record.assess_record(last(host), [BackupTarget(**LOCAL)], since=now, now=now)
 
 
 def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:
-    """Return what the status says of the backups, and whether it calls them well."""
+    """Return what `status` reports about the backups, and whether they are healthy."""
     rows = json.loads(infisical_iac(host.name, "status", "--json", *arguments).stdout)
     (row,) = (each for each in rows if each["name"] == "Last backup")
     return row["text"], row["ok"]
@@ -94,7 +94,7 @@ def sessions(host: StagingHost) -> str:
 
 
 def work_files(host: StagingHost) -> list[str]:
-    """The files that are left of a run."""
+    """Return the files that a run left behind."""
     return host.run(f"find {WORK} -type f").stdout.split()
 
 
@@ -105,7 +105,7 @@ def until(host: StagingHost, condition: str) -> None:
 
 @contextmanager
 def watched(host: StagingHost) -> Iterator[list[str]]:
-    """Collect the arguments of the host's processes in the context; they are there at its end."""
+    """Collect the arguments of the host's processes; the list is filled when the context ends."""
     host.run(
         "touch /root/watching; (while test -e /root/watching; do cat /proc/[0-9]*/cmdline; "
         "sleep 0.05; done 2>/dev/null | tr '\\0' ' ' >/root/seen &)"
@@ -117,7 +117,7 @@ def watched(host: StagingHost) -> Iterator[list[str]]:
 
 
 def forget_backups(host: StagingHost) -> None:
-    """Take away all that was ever backed up on the host, and what it remembers of that."""
+    """Remove all backups on the host, and their records."""
     host.run(
         f"rm -rf /var/backups/infisical* {STATE}/* /var/cache/infisical-backup/* "
         "/etc/infisical/backup/ssh_key*"
@@ -125,7 +125,7 @@ def forget_backups(host: StagingHost) -> None:
 
 
 def without_backups(host: StagingHost) -> Iterator[StagingHost]:
-    """The host without any backup, before what uses it and after; for a fixture."""
+    """Yield the host without any backup, and remove the backups afterwards; for a fixture."""
     forget_backups(host)
     yield host
     forget_backups(host)
@@ -133,13 +133,13 @@ def without_backups(host: StagingHost) -> Iterator[StagingHost]:
 
 
 def gateway(host: StagingHost) -> str:
-    """This machine's address, as the host sees it."""
+    """Return this machine's address as the host sees it."""
     return host.run("ip route show default").stdout.split()[2]
 
 
 @contextmanager
 def s3_server(address: str) -> Iterator[str]:
-    """The URL of an S3 server on this machine, until the end of the context."""
+    """Yield the URL of an S3 server that runs on this machine while the context is open."""
     port = free_port()
     program = Path(sys.executable).with_name("moto_server")
     with subprocess.Popen(

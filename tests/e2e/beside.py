@@ -1,4 +1,4 @@
-"""A network beside a staging host: from there, only what is open to the outside answers."""
+"""Probe a staging host's ports from another network."""
 
 import os
 import subprocess
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from tests.staging.host import StagingHost
 from tests.staging.shell import docker
 
-# From the ranges that are for documentation.
+# Addresses reserved for documentation.
 HOST4, HOST6 = "192.0.2.1", "2001:db8:9::1"
 _OUTSIDE4, _OUTSIDE6 = "192.0.2.2", "2001:db8:9::2"
 
 
 @contextmanager
 def outside(host: StagingHost) -> Iterator[str]:
-    """A network namespace with a wire to the host, until either goes; its name is given back."""
+    """Make a network namespace that is connected to the host, and return its name."""
     name = f"beside{os.getpid()}"
     pid = docker("inspect", "--format", "{{.State.Pid}}", host.container)
     _run("ip", "netns", "add", name)
@@ -38,7 +38,7 @@ def outside(host: StagingHost) -> Iterator[str]:
 
 
 def answering(host: StagingHost, ports: Sequence[int]) -> set[str]:
-    """The `address:port` of the host that answer to the outside, of both IP versions."""
+    """Return the host's `address:port` that answer from outside, for both IP versions."""
     asked = [f"{address}:{port}" for address in (HOST4, HOST6) for port in ports]
     probe = (sys.executable, "-m", "tests.network.probe", "reach", f"{_OUTSIDE4},{_OUTSIDE6}")
     with outside(host) as name:

@@ -1,4 +1,4 @@
-"""Clusters of hosts that begin as the first deploy left one, each for a module of tests."""
+"""Boot clusters whose hosts are copies of the host after its first deploy."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from tests.staging.host import StagingHost
 
 @contextmanager
 def fresh(first: FirstDeploy, name: str) -> Iterator[StagingCluster]:
-    """A staging cluster of this name, without any host yet; what was made of it goes in the end."""
+    """Yield a staging cluster of this name without hosts; remove it at the end."""
     first.run.ok()
     stack.ensure_cluster()
     staging = StagingCluster(name)
@@ -24,7 +24,7 @@ def fresh(first: FirstDeploy, name: str) -> Iterator[StagingCluster]:
 
 
 def boot(staging: StagingCluster, disk_gb: int = 0) -> list[StagingHost]:
-    """Have the three hosts; returns those that were missing, which are single hosts now."""
+    """Boot the three hosts, and return those that were missing: single hosts with Infisical."""
     there = {host.name for host in staging.hosts}
 
     def copy(host: StagingHost) -> None:
@@ -36,7 +36,7 @@ def boot(staging: StagingCluster, disk_gb: int = 0) -> list[StagingHost]:
 
 
 def bare(staging: StagingCluster, disk_gb: int = 0) -> None:
-    """The same; those that were missing have Docker and the images, and nothing of Infisical."""
+    """Boot the three hosts without Infisical; new ones have Docker and the images."""
     made = boot(staging, disk_gb)
     with ThreadPoolExecutor(len(made)) as pool:
         list(pool.map(reset_stack, made))
@@ -47,7 +47,7 @@ def deployed(
     inventory: str = INVENTORY,
     environment: Mapping[str, str] | None = None,
 ) -> Cluster:
-    """The cluster of bare hosts, once deployed to; `environment` are variables of that run."""
+    """Yield a cluster that was deployed to bare hosts; `environment` is for that run."""
     ingress.choose(staging, "caddy")
     made = Cluster(staging.name, inventory)
     made.deploy(environment=environment).ok()

@@ -1,4 +1,4 @@
-"""One staging host for each worker, all from one first deploy; every test leaves it settled."""
+"""Give each worker a copy of one deployed host; every test leaves its host converged."""
 
 import fcntl
 import json
@@ -20,8 +20,8 @@ from tests.staging.shell import STATE
 _FIRST = StagingHost("e2e-first")
 
 
-# The modules to begin with: the first deploy goes on meanwhile in one worker, and needs nothing of
-# the second; what takes longest comes next, so that no worker is left alone with it at the end.
+# The modules to begin with. The second needs no first deploy, which another worker makes meanwhile.
+# The longest come next, so that no worker is still at one when the others have ended.
 _BEGIN = (
     *("test_apply_twice", "test_host_suite", "test_upgrade", "test_cluster"),
     *("test_drift", "test_restore", "test_keys_command", "test_drill", "test_bad_input"),
@@ -29,7 +29,7 @@ _BEGIN = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put these modules into the order in which workers take them, after all other tests."""
+    """Order the modules of this package, after all other tests."""
 
     def rank(item: pytest.Item) -> int:
         if item.path.parent != Path(__file__).parent:
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class FirstDeploy:
-    """Hold what was seen of the first deploy to a bare host; `items` are those planned for it."""
+    """The first deploy to a bare host; `items` are the exit status and lines of its plan."""
 
     items: tuple[int, list[str]]
     plan: Run
@@ -51,17 +51,17 @@ class FirstDeploy:
 
 @pytest.fixture(scope="session", autouse=True)
 def images() -> None:
-    """The engine and the images of the stack."""
+    """Have the Docker engine and the images of the stack."""
     engine.ensure()
     stack.ensure()
 
 
 @pytest.fixture(autouse=True)
 def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
-    """This machine's kernel, which all hosts share: a test marked `kernel` changes it alone."""
+    """Lock the kernel, which all hosts share; a test marked `kernel` has it to itself."""
     is_alone = request.node.get_closest_marker("kernel") is not None
     with (STATE / "kernel.lock").open("w") as lock, (STATE / "kernel.turn").open("w") as turn:
-        # Who waits to be alone keeps the turn, or those who share might never let go together.
+        # The one that waits for exclusive use keeps the turn; new sharers would starve it.
         fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(lock, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)
@@ -70,9 +70,9 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def first(images: None, testrun_uid: str) -> FirstDeploy:
-    """The plan for a bare host and then the first deploy, as loud as pyinfra can be.
+    """Plan and make the first deploy to a bare host, with all of pyinfra's debug output.
 
-    It is made once for all workers, and leaves the host that theirs are copied from.
+    It is made once for all workers, whose hosts are copies of this one.
     """
     record = STATE / _FIRST.name / "deploy.pickle"
     with (STATE / "first.lock").open("w") as lock:
@@ -104,14 +104,14 @@ def _make_first() -> FirstDeploy:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remove the first host once no worker needs it any more."""
+    """Remove the first host after the last worker has ended."""
     if _FIRST.directory.exists() and not hasattr(session.config, "workerinput"):
         copies.remove(_FIRST)
 
 
 @pytest.fixture(scope="session")
 def deployed(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
-    """The worker's host, as the first deploy left one."""
+    """The worker's host, a copy of the host after its first deploy."""
     first.run.ok()
     with copied(f"e2e-{worker_id}") as host:
         settled_after_boot(host)
@@ -120,7 +120,7 @@ def deployed(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
 
 @contextmanager
 def copied(name: str) -> Iterator[StagingHost]:
-    """A host of this name, as the first deploy left one; for those who asked for `first`."""
+    """Yield a copy of the first host under this name. The caller needs the fixture `first`."""
     host = StagingHost(name)
     host.down()
     copies.copy(_FIRST, host)
@@ -129,13 +129,13 @@ def copied(name: str) -> Iterator[StagingHost]:
 
 
 def frozen() -> StagingHost:
-    """The host that others are copied from, for those who asked for `first`."""
+    """Return the host that others are copied from. The caller needs the fixture `first`."""
     return _FIRST
 
 
 def _watch_processes(host: StagingHost, done: threading.Event, seen: set[str]) -> None:
     """Collect the command lines of the host's processes until `done`, five minutes at most."""
-    # Which are short-lived, on a machine that is busy: one program reads them all again and again.
+    # The processes are short-lived: one program on the host reads all of them in a loop.
     sample = (
         'perl -e \'for (1 .. 20) { for (glob "/proc/[0-9]*/cmdline") { open my $file, $_ or next; '
         'local $/; my $line = <$file>; $line =~ tr/\\0/ /; print "$line " } print "\\n"; '

@@ -1,4 +1,4 @@
-"""Define a drift, and the names that those of this package speak of."""
+"""Define a drift, and name the steps of a deploy as its output does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Drift:
         cause: brings it about.
         plan: how the lines of the plan begin, all of them.
         repairs: exactly the operations that change something.
-        restarted: the services whose containers may be others, or started anew, afterwards.
+        restarted: the services whose containers may be re-created or restarted.
         is_of_kernel: whether it is in the kernel, which all hosts of this machine share.
     """
 

@@ -1,4 +1,4 @@
-"""Let things go wrong on a deployed host: by a command of the shell, or inside Infisical."""
+"""Cause drifts on a deployed host, by a shell command or through Infisical's API."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ from tests.staging.host import StagingHost
 
 
 def shell(command: str) -> Callable[[StagingHost], object]:
-    """A cause that is a command of the shell on the host."""
+    """Return a cause that runs a shell command on the host."""
     return lambda host: host.run(command)
 
 
 def inside(act: Callable[[Client, dict[str, Any]], object]) -> Callable[[StagingHost], object]:
-    """A cause inside the project, through the API with the deployer's token."""
+    """Return a cause that changes the project through the API, with the deployer's token."""
 
     def cause(host: StagingHost) -> None:
         with deployer(host) as client:

@@ -1,4 +1,4 @@
-"""All drifts, and those that happen in one test."""
+"""List all drifts, and group those that are tested together."""
 
 from tests.e2e.drift import Drift
 from tests.e2e.drifts_inside import INSIDE_INFISICAL
@@ -6,7 +6,7 @@ from tests.e2e.drifts_of_host import OF_HOST
 
 DRIFTS: dict[str, Drift] = {**OF_HOST, **INSIDE_INFISICAL}
 
-# Those that can be seen beside each other happen in one test, for each takes three runs.
+# Each test takes three runs, so drifts that don't hide each other share one.
 TOGETHER: dict[str, tuple[str, ...]] = {
     "of the host": (
         *("package removed", "restic removed", "update unit stopped", "update configuration lost"),

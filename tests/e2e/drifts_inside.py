@@ -1,4 +1,4 @@
-"""List what may go wrong inside Infisical and with what logs in to it, and what repairs it."""
+"""List drifts of the project and of credentials, with the plan and the repair of each."""
 
 from tests.e2e import drift_causes as causes
 from tests.e2e.drift import BOOTSTRAP, CANARY, CREDENTIALS, INSIDE, WORKSPACE, Drift

@@ -1,4 +1,4 @@
-"""List what may go wrong with a deployed host and its containers, and what repairs it."""
+"""List drifts of the host and its containers, with the plan and the repair of each."""
 
 from infisical_iac.host.sshd_config import DROP_IN
 from tests.e2e import drift_causes as causes
@@ -25,7 +25,7 @@ from tests.e2e.drift import (
 )
 
 _EACH = "for service in infisical postgres redis; do docker "
-# What it had open leads nowhere now, and it is waited for until it is healthy.
+# Its connections are gone, and the run waits until it is healthy again.
 _WORKS = (
     "docker restart infisical-infisical-1; for second in $(seq 60); do docker inspect "
     "--format '{{.State.Health.Status}}' infisical-infisical-1 | grep -qx healthy && break; "
@@ -39,7 +39,7 @@ OF_HOST: dict[str, Drift] = {
         (STACK,),
         ("infisical",),
     ),
-    # Infisical waits for Redis to be healthy only when it is made itself.
+    # Infisical waits for Redis only when its own container is created.
     "container removed": Drift(
         causes.shell("docker rm --force infisical-redis-1"),
         ("+ container redis", INSIDE),

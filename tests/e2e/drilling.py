@@ -1,6 +1,4 @@
-"""Share between the tests of drills: snapshots that are not what they should be, and what is
-left.
-"""
+"""Helpers for the tests of drills: altered snapshots, records and what a drill left."""
 
 import json
 from collections.abc import Iterator
@@ -20,25 +18,25 @@ _RESTIC = (
 
 
 def drill(host: StagingHost, *arguments: str) -> Done:
-    """`restore --drill`."""
+    """Run `restore --drill`."""
     return infisical_iac(host.name, "restore", "--drill", *arguments)
 
 
 def last_drill(host: StagingHost) -> tuple[str, bool]:
-    """Return what the status says of the drills, and whether it calls them well."""
+    """Return what `status` reports about the drills, and whether they are healthy."""
     rows = json.loads(infisical_iac(host.name, "status", "--json").stdout)
     (row,) = (each for each in rows if each["name"] == "Last drill")
     return row["text"], row["ok"]
 
 
 def record(host: StagingHost) -> dict[str, Any]:
-    """Return how the last drill went, as the host has it."""
+    """Return the host's record of the last drill."""
     found: dict[str, Any] = json.loads(host.run(f"cat {STATE}/last.json").stdout)
     return found
 
 
 def look(host: StagingHost) -> tuple[str, str]:
-    """Return what drill-look.sh prints of the live instance, and its last line of errors."""
+    """Return what drill-look.sh prints about the live instance, and its last error line."""
     done = host.run(
         "sh /usr/local/lib/infisical-iac/drill-look.sh http://127.0.0.1:8080 $(mktemp -d)",
         check=False,
@@ -47,12 +45,12 @@ def look(host: StagingHost) -> tuple[str, str]:
 
 
 def says(change: str) -> str:
-    """The command that changes a snapshot's manifest by a filter of jq."""
+    """Return the command that applies a jq filter to a snapshot's manifest."""
     return f"jq '{change}' manifest.json >changed && mv changed manifest.json"
 
 
 def altered_snapshot(host: StagingHost, change: str) -> str:
-    """The id of a copy of the latest snapshot, whose files a command of the shell has changed."""
+    """Save a copy of the latest snapshot that a shell command altered, and return its id."""
     said = host.run(
         f"rm -rf /root/altered; {_RESTIC} restore latest --target /root/altered >/dev/null && "
         f"cd /root/altered && {change} && "
@@ -63,7 +61,7 @@ def altered_snapshot(host: StagingHost, change: str) -> str:
 
 
 def left(host: StagingHost) -> str:
-    """All that Docker and the disk still have of a drill."""
+    """Return what is left of a drill in Docker and on the disk."""
     label = "--filter label=com.docker.compose.project=infisical-drill --quiet"
     return host.run(
         f"docker ps --all {label}; docker volume ls {label}; docker network ls {label}; "
@@ -74,7 +72,7 @@ def left(host: StagingHost) -> str:
 
 @contextmanager
 def changed(host: StagingHost, file: str, change: str) -> Iterator[None]:
-    """A file on the host that a command of the shell has changed, in the context."""
+    """Change a file on the host by a shell command while the context is open."""
     host.run(f"cp -p {file} /root/kept && {change}")
     try:
         yield

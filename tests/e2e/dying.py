@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.dying <point> …`: pyinfra that dies at a point, as if killed there.
+"""`python -m tests.e2e.dying <point> …`: run pyinfra and kill it at a point.
 
 The process ends without any clean-up, right after the named thing has happened on the host or
 in Infisical and before anything that follows from it.

@@ -1,7 +1,7 @@
-"""`python -m tests.e2e.dying_rotation <point> …`: infisical-iac whose rotation dies there.
+"""`python -m tests.e2e.dying_rotation <point> …`: kill infisical-iac at a point of a rotation.
 
 The script at work on the host is killed right after a line of it, and the process here with it.
-`unwell` is no death: Infisical does not pass the gate with the new key; it can come before a point.
+`unwell` kills nothing: Infisical fails its checks with the new key. A point may follow it.
 """
 
 import sys
@@ -42,7 +42,7 @@ POINTS = {**EARLY, **LATE, **BACK, **RESTIC}
 
 
 def program(*points: str) -> tuple[str, ...]:
-    """Return what runs `infisical-iac` so that it dies there."""
+    """Return the program that runs `infisical-iac` and kills it at these points."""
     return (sys.executable, "-m", "tests.e2e.dying_rotation", ",".join(points))
 
 

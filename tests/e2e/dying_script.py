@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.dying_script <script> <line> …`: infisical-iac that dies at a line.
+"""`python -m tests.e2e.dying_script <script> <line> …`: kill infisical-iac at a line.
 
 The script at work on the host is killed right after the line of it that ends so, and the process
 here with it.
@@ -15,18 +15,18 @@ _LAST_WORDS = "it dies here"
 
 
 def program(script: str, line: str) -> tuple[str, ...]:
-    """Return what runs `infisical-iac` so that it dies there."""
+    """Return the program that runs `infisical-iac` and kills it at this line."""
     return (sys.executable, "-m", "tests.e2e.dying_script", script, line)
 
 
 def replace(module: object, name: str, with_: Any) -> None:
-    """Put something else in the place of what a module has by a name."""
+    """Replace a module's attribute."""
     assert hasattr(module, name), f"{module} has no {name}"
     setattr(module, name, with_)
 
 
 def die_at(script: str, line: str) -> None:
-    """Let this process die when the script on the host has come to the end of a line of it."""
+    """Kill this process when the script on the host has run a line."""
     from infisical_iac.backup import restore, snapshot
     from infisical_iac.change import changeover, rotation
     from infisical_iac.cluster import scaling

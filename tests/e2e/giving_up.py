@@ -1,4 +1,4 @@
-"""Writing through the API while changes come and go, and finding each write again."""
+"""Write through the API during changes of version, and look for each write afterwards."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.staging.host import StagingHost
 _FOLDER = "/backend"
 _LISTED = "docker volume ls --quiet --filter name=^infisical_postgres_given_up_"
 _IMAGES = "docker volume inspect --format '{{{{ index .Labels \"infisical-iac.images\" }}}}' {}"
-# The copy of the copy is what is started: it is evidence, and stays as it was found.
+# A copy of the volume is started: the volume itself is evidence, and must not change.
 _READ = """
 name=$(docker run --detach --user postgres --network none --volume {volume}:/was:ro \\
     --entrypoint sh {image} -c 'cp -a /was/. /tmp/data && exec postgres -D /tmp/data 2>/tmp/log')
@@ -29,8 +29,8 @@ KEYS = (
 )
 
 
-# On the host itself, past the edge and this machine's tunnels: one login, then one secret after the
-# other until one is refused.
+# It runs on the host, past the edge: log in, then write one secret after the other until one is
+# refused.
 _WRITE = """
 api=http://127.0.0.1:8080
 ask() {{ curl --silent --max-time 5 --header 'Content-Type: application/json' "$@"; }}
@@ -53,9 +53,9 @@ _FLAG, _LOGIN, _ACKNOWLEDGED = "/root/writing", "/root/login.json", "/root/ackno
 
 @contextmanager
 def writing(host: StagingHost) -> Iterator[set[str]]:
-    """Have somebody write through the API of the loopback in the context.
+    """Write secrets through the loopback API while the context is open.
 
-    What was acknowledged is there at its end.
+    The set holds the names of the acknowledged ones when the context ends.
     """
     found = looking.env_file(host, "/etc/infisical/deployer.env")
     login = {
@@ -79,7 +79,7 @@ def writing(host: StagingHost) -> Iterator[set[str]]:
 
 
 def serving(host: StagingHost) -> set[str]:
-    """The names of production's secrets that are in service."""
+    """Return the names of production's secrets, as the API lists them."""
     with looking.deployer(host) as client:
         project = contents.project(client, looking.PROJECT)
         assert project is not None
@@ -88,19 +88,19 @@ def serving(host: StagingHost) -> set[str]:
 
 
 def named(text: str) -> set[str]:
-    """The volumes that a text names as given up."""
+    """Return the volumes with given-up data that a text names."""
     return set(re.findall(r"infisical_postgres_given_up_\w+", text))
 
 
 def found_in(host: StagingHost, volume: str) -> set[str]:
-    """The names of the secrets in a volume that was given up, read by a PostgreSQL of its own."""
+    """Return the names of the secrets in a given-up volume, read by another PostgreSQL."""
     *_, image = host.run(_IMAGES.format(volume)).stdout.split()
     command = _READ.format(volume=volume, image=image, query=KEYS)
     return set(host.run(command).stdout.split())
 
 
 def lost(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
-    """Return what was acknowledged and is neither in service nor in a volume that was named."""
+    """Return the acknowledged writes that are neither served nor in a volume that a text names."""
     kept = serving(host)
     for volume in named(told):
         kept |= found_in(host, volume)
@@ -108,7 +108,7 @@ def lost(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
 
 
 def forget(host: StagingHost) -> None:
-    """Take away what was given up and what was written."""
+    """Remove the given-up volumes and the written secrets."""
     host.run(f"{_LISTED} | xargs --no-run-if-empty docker volume rm")
     with looking.deployer(host) as client:
         project = contents.project(client, looking.PROJECT)
@@ -120,5 +120,5 @@ def forget(host: StagingHost) -> None:
 
 
 def volumes(host: StagingHost) -> set[str]:
-    """The volumes of what was given up."""
+    """Return the volumes with given-up data."""
     return set(host.run(_LISTED).stdout.split())

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.interrupting <step> …`: infisical-iac that gets Ctrl-C in a step.
+"""`python -m tests.e2e.interrupting <step> …`: send Ctrl-C to infisical-iac in a step.
 
 The signal comes right after the step's first command on the host has ended.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def interrupt_in(step: str) -> None:
-    """Let this process get SIGINT in the step of that name, once the run executes it."""
+    """Send this process SIGINT when the run executes the step of that name."""
     from pyinfra.api.host import Host
 
     original = Host.run_shell_command

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.locking_out_ssh …`: pyinfra whose hardening of SSH would let nobody in."""
+"""`python -m tests.e2e.locking_out_ssh …`: run pyinfra whose hardening lets nobody log in."""
 
 from infisical_iac.host import sshd_config
 

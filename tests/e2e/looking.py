@@ -1,4 +1,4 @@
-"""Looking at a staging host past the deploy: its API, its containers, its secrets."""
+"""Inspect a staging host without the deploy: its API, its containers, its secrets."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ PROJECT = "chainalign"
 
 @contextmanager
 def api(host: StagingHost) -> Iterator[Client]:
-    """A client without a token, through an SSH connection of its own."""
+    """Yield a client without a token, through its own SSH connection."""
     known = json.loads((host.directory / "host.json").read_text())
     with paramiko.SSHClient() as ssh:
         ssh.load_host_keys(known["known_hosts"])
@@ -32,7 +32,7 @@ def api(host: StagingHost) -> Iterator[Client]:
 
 @contextmanager
 def deployer(host: StagingHost) -> Iterator[Client]:
-    """A client that is logged in as the deployer."""
+    """Yield a client that is logged in as the deployer."""
     with api(host) as client:
         found = env_file(host, "/etc/infisical/deployer.env")
         yield login.universal(
@@ -42,7 +42,7 @@ def deployer(host: StagingHost) -> Iterator[Client]:
 
 @contextmanager
 def administrator(host: StagingHost) -> Iterator[Client]:
-    """A client that is logged in as the first administrator."""
+    """Yield a client that is logged in as the first administrator."""
     with api(host) as client:
         found = env_file(host, "/etc/infisical/admin.env")
         yield login.password(
@@ -61,7 +61,7 @@ def write_secrets(host: StagingHost, folder: str, secrets: Mapping[str, str]) ->
 
 
 def set_canary(host: StagingHost, text: str | None) -> None:
-    """Have the canary say another text or its own, or none for None: it is gone then."""
+    """Give the canary another value, or remove it for None."""
     with deployer(host) as client:
         project = contents.project(client, canary.SLUG)
         assert project is not None
@@ -74,13 +74,13 @@ def set_canary(host: StagingHost, text: str | None) -> None:
 
 
 def env_file(host: StagingHost, path: str) -> dict[str, str]:
-    """The variables of an env file on the host."""
+    """Return the variables of an env file on the host."""
     lines = host.run(f"cat {path}").stdout.splitlines()
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 def containers(host: StagingHost) -> dict[str, str]:
-    """The ids of the stack's containers by service, with the time of their last start."""
+    """Return the id and start time of the stack's containers, by service."""
     format = (
         '{{ index .Config.Labels "com.docker.compose.service" }} {{ .Id }} {{ .State.StartedAt }}'
     )
@@ -92,7 +92,7 @@ def containers(host: StagingHost) -> dict[str, str]:
 
 
 def secrets(host: StagingHost) -> dict[str, str]:
-    """Every secret that the deploy made on the host, by the name of its file and variable."""
+    """Return every secret that the deploy made on the host, by file and variable."""
     files = "/etc/infisical/keys/* /etc/infisical/*.env /etc/infisical/credentials/*.env"
     found = {}
     for line in host.run(f"grep --with-filename . {files}").stdout.splitlines():
@@ -106,7 +106,7 @@ def secrets(host: StagingHost) -> dict[str, str]:
 
 
 def reset_stack(host: StagingHost) -> None:
-    """Take the host back to where Docker is installed, the images are there, and nothing runs."""
+    """Remove the stack from the host; Docker and the images stay."""
     host.run(
         "cd /etc/infisical && docker compose --progress quiet down --volumes --timeout 2 "
         "2>/dev/null; docker volume ls --quiet --filter name=^infisical_postgres_given_up_ | "

@@ -1,6 +1,4 @@
-"""Share between the tests of restores: a second place for backups, a kit, and what must come
-back.
-"""
+"""Helpers for the tests of restores: a backup target on another host, and a recovery kit."""
 
 import json
 from collections.abc import Iterator
@@ -22,11 +20,11 @@ REPOSITORY = "/srv/backups"
 
 @dataclass(frozen=True)
 class World:
-    """A host with backups on another one, and a recovery kit beside neither.
+    """A host, another host with its backups, and a recovery kit on neither.
 
     Attributes:
         directory: where the kit, its identity and the inventory are.
-        inventory: the one that names the host and its backup target.
+        inventory: its file, with the host and its backup target.
     """
 
     host: StagingHost
@@ -36,7 +34,7 @@ class World:
 
     @property
     def kit(self) -> tuple[str, ...]:
-        """The options that give a restore the kit."""
+        """Return the options that give a restore the kit."""
         kit = ("--kit", str(self.directory / "kit.txt"), "--identity", str(self._identity))
         return (*kit, "--fingerprint", self._fingerprint.read_text())
 
@@ -60,7 +58,7 @@ class World:
         return done
 
     def deploy(self) -> None:
-        """Deploy, and let the store know the host's SSH key."""
+        """Deploy, and authorize the host's SSH key on the store."""
         self.ok("apply", "--yes")
         key = self.host.run("cat /etc/infisical/backup/ssh_key.pub").stdout
         self.store.run("cat >>/root/.ssh/authorized_keys", input=key)
@@ -76,18 +74,18 @@ class World:
         self._fingerprint.write_text(json.loads(made.stdout)["signed_by"])
 
     def wipe(self) -> None:
-        """Put a new host in the place of the one that there was."""
+        """Replace the host by a new, bare one."""
         self.host.down()
         self.host.up()
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """The rows of the status, by name."""
+        """Return the rows of the status, by name."""
         done = self.run("status", "--json")
         return {row["name"]: row for row in json.loads(done.stdout)}
 
 
 def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
-    """A world with an inventory, in which nothing was done yet."""
+    """Return the two hosts with an inventory; nothing is deployed yet."""
     address = store.run("hostname --ip-address").stdout.split()[0]
     key = store.run("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub").stdout.strip()
     target = {
@@ -99,7 +97,7 @@ def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
 
 
 def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict[str, str]:
-    """The secrets of a folder, as a service reads them that logs in with its credentials."""
+    """Return the secrets of a folder, read with a service's credentials."""
     with looking.deployer(host) as client:
         project = contents.project(client, looking.PROJECT)
     assert project is not None
@@ -112,7 +110,7 @@ def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict
 
 
 def files(host: StagingHost) -> dict[str, str]:
-    """The SHA-256 of everything that a kit must bring back, by path."""
+    """Return the SHA-256 of all files that a kit restores, by path."""
     command = (
         "cd /etc/infisical && sha256sum keys/* admin.env deployer.env credentials/*.env "
         "backup/ssh_key"
@@ -123,7 +121,7 @@ def files(host: StagingHost) -> dict[str, str]:
 
 @contextmanager
 def altered(store: StagingHost, change: str, repository: str = REPOSITORY) -> Iterator[None]:
-    """Change a repository's largest pack, $pack, in the context."""
+    """Damage a repository's largest pack, $pack, while the context is open."""
     store.run(
         f"cp -a {repository} /srv/kept; "
         f"pack=$(find {repository}/data -type f | xargs ls -S | head -n 1); "

@@ -1,4 +1,4 @@
-"""Running the deploy as a user does, and reading what it says that it did."""
+"""Run pyinfra and infisical-iac as a user does, and parse their output."""
 
 import json
 import os
@@ -36,21 +36,21 @@ class Run:
 
     @property
     def changed(self) -> list[str]:
-        """The names of the operations that changed something, in their order.
+        """Return the names of the operations that changed something, in their order.
 
-        The one that writes this very thing into the audit log is left out.
+        The one that writes the audit log is left out.
         """
         names = [each["name"] for each in self._results if each["success"]]
         return [name for name in names if name != _RECORD]
 
     @property
     def unchanged(self) -> list[str]:
-        """The names of the operations that found everything as it should be."""
+        """Return the names of the operations that had nothing to change."""
         return [each["name"] for each in self._results if each["no_change"]]
 
     @property
     def planned(self) -> list[str]:
-        """The names of the operations that would change something."""
+        """Return the names of the operations that would change something."""
         plan = json.loads(self.stdout)["plan"]
         return [
             each["name"]
@@ -60,14 +60,14 @@ class Run:
 
     @property
     def sentence(self) -> str:
-        """The last line that says what went wrong."""
+        """Return the last line of the error output."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         told = [line for line in lines if not line.startswith(("-->", "[staging] Error"))]
         errors = [line for line in lines if "pyinfra error" in line and "No hosts" not in line]
         return (errors or told or lines)[-1]
 
     def ok(self) -> "Run":
-        """Itself, if it succeeded; else an AssertionError with the end of what it printed."""
+        """Return the run if it succeeded; else raise AssertionError with the end of its output."""
         assert self.status == 0, self.stderr[-3000:]
         return self
 
@@ -88,7 +88,7 @@ def deploy(
         arguments: further ones for pyinfra, after `--json`.
         data: settings that differ, as with `--data`.
         environment: variables that differ; those of the user that name a host are not passed.
-        program: what Python runs in the place of pyinfra, which is forked from a warm process.
+        program: what Python runs instead of pyinfra, which is forked from a warm process.
         yes: whether the run applies; else it only plans.
     """
     given = [item for pair in (data or {}).items() for item in ("--data", "=".join(pair))]
@@ -112,7 +112,7 @@ def infisical_iac(
     """Run `infisical-iac <arguments>` with the inventory of a staging host of that name.
 
     Args:
-        program: what is run in the place of the command, which is forked from a warm process.
+        program: what is run instead of the command, which is forked from a warm process.
         answer: what is typed.
         environment: variables that differ.
     """
@@ -123,7 +123,7 @@ def infisical_iac(
 def _ran(
     program: tuple[str, ...], arguments: Sequence[str], environment: dict[str, str], input: str = ""
 ) -> Done:
-    # It has pytest start programs of its own, which must find no event loop in their parent.
+    # `verify` starts pytest, whose programs must find no event loop in their parent.
     is_verify = list(arguments[:1]) == ["verify"]
     if program in (PYINFRA, PROGRAM) and not is_verify:
         return _warm(*program, *arguments, environment=environment, input=input)
@@ -147,7 +147,7 @@ def _warm(program: str, *arguments: str, environment: dict[str, str], input: str
 
 
 def command_environment(staging_host: str) -> dict[str, str]:
-    """The environment in which `infisical-iac` finds the inventory of a staging host."""
+    """Return the environment in which `infisical-iac` finds a staging host's inventory."""
     kept = {name: value for name, value in os.environ.items() if "INFISICAL" not in name}
     return {
         **kept,
@@ -163,7 +163,7 @@ def metrics(text: str) -> dict[str, str]:
 
 
 def production_settings() -> dict[str, str]:
-    """Return what differs from the defaults where the production inventory has a staging host."""
+    """Return the settings with which the production inventory can have a staging host."""
     images = json.loads((STATE / "images.json").read_text())
     return {
         "access_log_max_mb": "100",
@@ -179,13 +179,13 @@ def production_settings() -> dict[str, str]:
 
 
 def planned(staging_host: str) -> tuple[int, list[str]]:
-    """The exit status of `infisical-iac plan`, and its items and what is unknown as lines."""
+    """Return the exit status of `infisical-iac plan`, and its changes and unknowns as lines."""
     done = infisical_iac(staging_host, "plan", "--json")
     return done.returncode, lines(done)
 
 
 def lines(plan: Done) -> list[str]:
-    """The items and what is unknown, as lines, of what `infisical-iac plan --json` printed."""
+    """Return the changes and unknowns of `infisical-iac plan --json` as lines."""
     assert plan.returncode in (0, 2), plan.stderr
     found = json.loads(plan.stdout)
     items = [

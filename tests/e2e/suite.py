@@ -1,4 +1,4 @@
-"""The host suite, run on a staging host as its user would."""
+"""Run the host suite on a staging host as a user does."""
 
 import os
 import re
@@ -45,9 +45,9 @@ def host_suite(staging_host: str) -> Done:
 
 
 def verify(host: StagingHost) -> None:
-    """See that the whole suite passes on a deployed host, with a secret in each folder.
+    """Assert that the whole suite passes on a deployed host, with a secret in each folder.
 
-    Without secrets, whoever reads too much would see as little as whoever may not.
+    Without secrets, an identity that may read too much would go unnoticed.
     """
     with deployer(host) as client:
         project = client.get("/api/v1/projects/slug/chainalign")["id"]

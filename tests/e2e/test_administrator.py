@@ -1,4 +1,4 @@
-"""The first administrator may have a password of the user's own choice."""
+"""Test that the user may choose the first administrator's password."""
 
 import pytest
 

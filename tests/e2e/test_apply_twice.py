@@ -1,4 +1,4 @@
-"""The main promise: one run makes everything, the second changes nothing and is quick."""
+"""Test that one run makes everything, and that a second changes nothing and is quick."""
 
 from pathlib import Path
 

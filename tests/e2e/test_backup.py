@@ -1,4 +1,4 @@
-"""`infisical-iac backup` and the host's timer: what is saved, where, and who could read it."""
+"""Test `infisical-iac backup` and its timer: what is saved, where, and that no secret leaks."""
 
 import base64
 import hashlib
@@ -130,7 +130,7 @@ def test_a_snapshot_holds_the_encryption_key_only_if_the_setting_says_so(
 
 
 def _held(host: StagingHost) -> list[str]:
-    """The secrets of the host that the files of the last snapshot hold."""
+    """Return the names of the host's secrets that the last snapshot holds."""
     restic(host, "restore latest --target /root/restored")
     files = host.run("find /root/restored -type f -exec cat {} + | base64; rm -r /root/restored")
     held = base64.b64decode(files.stdout)

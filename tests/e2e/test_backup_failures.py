@@ -1,4 +1,4 @@
-"""Backups that fail: loud, nothing left behind, the service up, and the next one succeeds."""
+"""Test failing backups: each is reported and leaves nothing, and the next one succeeds."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _FILLER = "CREATE TABLE filler AS SELECT repeat('x', 100000000) AS text"
 
 @pytest.fixture(scope="module", autouse=True)
 def host(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host with one good backup, and without any after these tests."""
+    """The host with one good backup; all are removed after these tests."""
     backing.forget_backups(deployed)
     assert backing.ran(deployed).failure == ""
     yield deployed
@@ -31,7 +31,7 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
 
 @pytest.fixture(autouse=True)
 def _well_afterwards(host: StagingHost) -> Iterator[None]:
-    """Whatever a test does to backups: the service is up, and the next backup succeeds."""
+    """Assert after each test that Infisical answers and the next backup succeeds."""
     yield
     with api(host) as client:
         assert client.answers()
@@ -42,7 +42,7 @@ def _well_afterwards(host: StagingHost) -> Iterator[None]:
 
 
 def _fails(host: StagingHost, reason: str) -> None:
-    """Assert that a backup fails with a reason, which the status tells, and leaves no files."""
+    """Assert that a backup fails with a reason, is reported with it, and leaves no files."""
     assert reason in backing.ran(host).failure
     _is_told(host, reason)
 
@@ -107,7 +107,7 @@ def test_a_locked_repository_takes_the_new_snapshot_and_keeps_the_old_ones(
     assert found.targets[0].success is not None
     assert found.targets[0].success >= found.began
     _is_told(host, "the snapshot is made, but old ones can't be removed: ")
-    # Its lock stays behind, and counts no more.
+    # Its lock stays behind, and is stale.
     host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
 
 

@@ -1,4 +1,4 @@
-"""Mistakes: each is told in one line that names what to change, and the host stays as it is."""
+"""Test mistakes: each is reported in one line with what to change, and changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,10 +186,10 @@ def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingH
     before = containers(deployed)
     planned = deploy(deployed.name, yes=False)
     applied = deploy(deployed.name)
-    # What does not ask the instance, such as timers of the host, is brought about all the same.
+    # Steps that don't need the instance, such as the host's timers, are still applied.
     assert containers(deployed) == before
     told = "if somebody else set the instance up"
-    # pyinfra shows a plan, and ends with an error only where something was to be done.
+    # pyinfra itself prints a plan, and fails only when it applies.
     assert told in planned.stderr
     assert told in _refused(applied)
     reset_stack(deployed)

@@ -1,7 +1,7 @@
-"""On a host as Dokploy has it: what is Dokploy's stays as it is, and leads to Infisical.
+"""Test a deploy next to Dokploy: nothing of Dokploy's changes, and it routes to Infisical.
 
-Its Docker is in a Swarm. In the place of its Traefik is another Caddy, which leads to ours as
-Traefik does, by the overlay network, and shows it the secret that is in a label for Traefik.
+Its Docker is in a Swarm. Another Caddy takes the part of its Traefik: it proxies to ours over the
+overlay network, and sends the secret that Traefik finds in a label.
 """
 
 from collections.abc import Iterator
@@ -43,8 +43,8 @@ https://{name} {{
 	}}
 }}
 """
-# A line or more for each thing of Dokploy's, with when it was started. The firewall that the copied
-# host had is not among them.
+# One line or more for each of Dokploy's resources, with its start time. The firewall of the copied
+# host is left out.
 _DOKPLOYS = r"""
 systemctl show --property=Id,MainPID,ExecMainStartTimestamp docker.service containerd.service
 docker inspect --format '{{ .Id }} {{ .State.Pid }} {{ .State.StartedAt }}' dokploy-traefik
@@ -61,7 +61,7 @@ _KEY = "$(cat /etc/infisical/keys/edge_secret)"
 
 
 def _read_label(host: StagingHost) -> None:
-    """Have what is in Traefik's place show the secret, which Traefik has from the label."""
+    """Make the other Caddy send the secret, as Traefik does with the one in the label."""
     place = f'{{{{ index .Config.Labels "{SECRET_LABEL}" }}}}'
     host.run(
         f"set -e; secret=$(docker inspect --format '{place}' infisical-caddy-1); "
@@ -82,7 +82,7 @@ def _status(host: StagingHost, path: str = "/api/status", *options: str) -> int:
 
 @pytest.fixture(scope="module")
 def host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
-    """A host on which nothing serves but Dokploy's own."""
+    """A host on which only Dokploy's containers run."""
     first.run.ok()
     with copied(f"dokploy-{worker_id}") as one:
         reset_stack(one)
@@ -106,7 +106,7 @@ def test_a_deploy_changes_nothing_of_dokploys_and_a_second_deploy_nothing_at_all
     settled(host)
     assert host.run(_DOKPLOYS).stdout == before
     assert set(containers(host)) == {"infisical", "postgres", "redis", "caddy"}
-    # What does not show the secret gets nowhere, even from where Traefik is.
+    # Requests without the secret are refused, even from Traefik's place.
     assert _status(host) == 403
 
 

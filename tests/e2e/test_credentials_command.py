@@ -1,4 +1,4 @@
-"""`infisical-iac credentials` and `check` on the inventory's host."""
+"""Test `infisical-iac credentials` and `check` on the inventory's host."""
 
 import json
 import shutil

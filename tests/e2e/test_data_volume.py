@@ -1,4 +1,4 @@
-"""Data on a volume: they move to another host with it, whose deploy goes on where they were."""
+"""Test data on a volume: another host that gets the volume continues with them."""
 
 import os
 import subprocess
@@ -21,14 +21,14 @@ _KEYS = "cd /etc/infisical/keys && sha256sum *"
 
 @dataclass(frozen=True)
 class Moved:
-    """A host that was deployed to with a volume, and another one without anything."""
+    """A deployed host with a volume, and a bare host that gets the volume."""
 
     old: StagingHost
     new: StagingHost
     device: str
 
     def deploy(self, host: StagingHost) -> list[str]:
-        """Deploy with the volume; what changed."""
+        """Deploy with the volume, and return what changed."""
         return deploy(host.name, data={"data_volume": self.device}).ok().changed
 
 

@@ -1,4 +1,4 @@
-"""`infisical-iac destroy`: nothing without the name, a backup first, and a way back."""
+"""Test `infisical-iac destroy`: it needs the name, makes a backup first, and can be reversed."""
 
 import json
 
@@ -12,7 +12,7 @@ _BACKUPS = "/var/backups/infisical-iac"
 
 
 def _left(host: StagingHost) -> tuple[list[str], list[str]]:
-    """The containers and the volumes that there are."""
+    """Return the names of all containers and volumes."""
     containers = host.run("docker ps --all --format '{{.Names}}'").stdout.split()
     return containers, host.run("docker volume ls --quiet").stdout.split()
 

@@ -1,4 +1,4 @@
-"""Docker's own apt repository is trusted only with the key that is pinned."""
+"""Test that Docker's apt repository is trusted only with the pinned key."""
 
 from collections.abc import Iterator
 

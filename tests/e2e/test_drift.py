@@ -1,4 +1,4 @@
-"""Drifts are planned exactly, and repaired by a rerun, which touches nothing else."""
+"""Test that drifts are planned exactly, and that apply repairs them and nothing else."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_the_plan_names_the_drift_and_apply_repairs_it_and_nothing_else(
 
 
 def _found(lines: list[str], beginning: str) -> str:
-    """The beginning, if one line has it; else all lines, for whoever reads the failure."""
+    """Return the beginning if one line has it; else all lines, for the failure's output."""
     return beginning if sum(line.startswith(beginning) for line in lines) == 1 else repr(lines)
 
 

@@ -1,4 +1,4 @@
-"""`infisical-iac drift`: what a check answers, and to whom; the CI job that is shipped."""
+"""Test `infisical-iac drift`: exit status, webhook and metrics, and the shipped CI job."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def _apply(host: StagingHost) -> None:
 
 @pytest.fixture
 def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host with one file less than declared."""
+    """The host with one declared file missing."""
     settled(deployed)
     deployed.run(f"rm {UPDATES}")
     yield deployed
@@ -104,7 +104,7 @@ def test_watch_repeats_the_check_until_it_is_interrupted(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # What is started in the background of a script ignores it, and so do its children.
+        # Background processes of a script ignore SIGINT, and so do their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     end = time.monotonic() + 60

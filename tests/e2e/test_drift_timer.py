@@ -1,4 +1,4 @@
-"""The systemd timer that is shipped: a host that checks itself, with the unit files as they are."""
+"""Test the shipped systemd timer: a host checks itself with the unit files unchanged."""
 
 import io
 import subprocess
@@ -82,7 +82,7 @@ def _copy(host: StagingHost, source: Path, paths: tuple[str, ...] | list[str], t
 
 
 def _check(host: StagingHost) -> tuple[str, dict[str, str]]:
-    """Return what systemd says of a check, and the metrics."""
+    """Run a check by its unit; return systemd's result and the metrics."""
     host.run("systemctl start infisical-iac-drift.service")
     shown = host.run("systemctl show --property=Result --value infisical-iac-drift.service")
     return shown.stdout.strip(), metrics(host.run(f"cat {_METRICS}").stdout)

@@ -1,4 +1,4 @@
-"""`infisical-iac restore --drill` and its timer: proof, each fault by its name, nothing touched."""
+"""Test drills: what they prove, that each fault is named, and that nothing live is touched."""
 
 import json
 import re
@@ -31,7 +31,7 @@ _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
 
 @pytest.fixture(scope="module")
 def host(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host with a secret and no backup; without that after the tests."""
+    """The host with a secret and no backup; both are removed after the tests."""
     backing.forget_backups(deployed)
     deployed.run(f"rm -f {STATE}/last.json")
     looking.write_secrets(deployed, "/backend", {"DRILLED": _VALUE})
@@ -48,7 +48,7 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
 
 @pytest.fixture(autouse=True)
 def untouched(host: StagingHost) -> Iterator[None]:
-    """The live instance runs on, and nothing of a drill is left."""
+    """Assert that no live container was restarted, and that nothing of a drill is left."""
     before = looking.containers(host)
     yield
     assert looking.containers(host) == before

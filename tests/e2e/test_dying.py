@@ -1,4 +1,4 @@
-"""A run that dies at any point is taken up by the next, and nothing exists twice."""
+"""Test that the next run completes one that was killed, and makes nothing twice."""
 
 from collections import Counter
 

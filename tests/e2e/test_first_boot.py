@@ -1,4 +1,4 @@
-"""A host fresh from the cloud is still busy with itself: the deploy waits, with a bound."""
+"""Test that a deploy waits, up to a timeout, for cloud-init and apt on a new host."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Access that somebody was given by hand is told by each command, and stays until it is pruned."""
+"""Test that access given by hand is reported by each command, and kept until it is pruned."""
 
 from collections.abc import Iterator
 

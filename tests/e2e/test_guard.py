@@ -1,6 +1,4 @@
-"""Test who gets in: only what is meant to be open answers, and no wrong setting locks anybody
-out.
-"""
+"""Test the firewall: only intended ports answer, and no wrong setting locks the operator out."""
 
 import json
 import re
@@ -28,7 +26,7 @@ _SSH = {f"{HOST4}:22", f"{HOST6}:22"}
 
 @pytest.fixture(scope="module")
 def careless(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host with two containers of somebody else, one published to all, one on its network."""
+    """The host with two foreign containers, one published to all, one on the host's network."""
     run = "docker run --detach --restart always --entrypoint redis-server"
     serve = "--protected-mode no --bind 0.0.0.0 ::"
     image = deployed.run("docker images staging/redis --quiet").stdout.split()[0]
@@ -73,7 +71,7 @@ def test_rules_that_do_not_load_at_boot_leave_only_ssh_open_until_a_run_repairs_
     deployed.reboot()
     assert "chain ssh_only" in deployed.run(_TABLE).stdout
     assert answering(deployed, _PORTS) == _SSH
-    # Before the network was there, and Docker waits for the rules themselves.
+    # The fallback comes before the network; Docker waits for the rules themselves.
     loaded = "systemctl show --value --property=ExecMainExitTimestampMonotonic"
     reached = "systemctl show --value --property=ActiveEnterTimestampMonotonic network-pre.target"
     at = [int(deployed.run(each).stdout) for each in (f"{loaded} {_FALLBACK}", reached)]
@@ -86,7 +84,7 @@ def test_rules_that_do_not_load_at_boot_leave_only_ssh_open_until_a_run_repairs_
     rows = json.loads(infisical_iac(deployed.name, "status", "--json").stdout)
     [row] = [each for each in rows if each["name"] == "Firewall"]
     assert (row["ok"], "SSH" in row["text"]) == (False, True)
-    # What asks for Docker does not get it either.
+    # Socket activation does not start Docker either.
     assert deployed.run("docker ps", check=False).returncode != 0
     assert "chain ssh_only" in deployed.run(_TABLE).stdout
     assert deploy(deployed.name).ok().changed[0] == FIREWALL

@@ -1,4 +1,4 @@
-"""The hardening in effect: nobody is locked out, Docker has its window, and lynis is content."""
+"""Test the hardening in effect: no lock-out, the maintenance window, and lynis' rating."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     )
     done = infisical_iac(deployed.name, "plan")
     blocked = deploy(deployed.name)
-    # Infisical's own health tells a while later that its databases were gone.
+    # Infisical's health check notices the loss of its databases only later.
     deployed.run("sleep 15; cd /etc/infisical && docker compose up --detach --wait 2>&1")
     left = infisical_iac(deployed.name, "plan")
     deployed.run(f"rm {file}")
@@ -92,7 +92,7 @@ def test_lynis_rates_the_host_at_least_80_with_the_waivers(deployed: StagingHost
     deployed.run("lynis audit system --quick --quiet --no-colors")
     report = deployed.run("cat /var/log/lynis-report.dat").stdout.splitlines()
     deployed.run("apt-get -qq purge --yes lynis; rm -f /var/log/lynis*; rm -rf /etc/lynis")
-    # What it depends on stays, with a directory of cron's that a run has to tighten.
+    # Packages that lynis depends on stay, with a cron directory whose mode a run has to correct.
     deploy(deployed.name).ok()
     found = dict(line.split("=", 1) for line in report if "=" in line)
     assert int(found["hardening_index"]) >= LEAST_INDEX, "\n".join(report)

@@ -1,4 +1,4 @@
-"""The shipped host tests pass on what the deploy made, on every kind of host."""
+"""Test that the shipped host suite passes on every kind of deployed host."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The way in on one host: Caddy, its drifts and failures, and none at all."""
+"""Test the ingress of a single host: Caddy, its drifts and failures, and no ingress."""
 
 import json
 import re
@@ -39,9 +39,9 @@ CADDYFILE = "/etc/infisical/ingress/Caddyfile"
 
 @pytest.fixture(scope="module")
 def host(first: FirstDeploy) -> Iterator[StagingHost]:
-    """A host that is reached by https, through Caddy with a certificate of its own authority.
+    """A host with Caddy as ingress, and a certificate of Caddy's own authority.
 
-    Docker was there before; Infisical was not.
+    Docker was installed before; Infisical was not.
     """
     first.run.ok()
     with copied("e2e-ingress") as one:
@@ -131,7 +131,7 @@ def test_a_browser_that_trusts_the_authority_accepts_the_certificate(host: Stagi
     assert (seen.state, seen.names) == ("secure", (name,))
 
 
-# One that does not tell a revision, as nobody would who writes a Caddyfile.
+# A Caddyfile without our revision, as somebody writes it by hand.
 _OTHER = (
     "echo ':80' > /etc/infisical/ingress/mine; docker exec infisical-caddy-1 caddy reload "
     "--config /etc/caddy/mine --adapter caddyfile --address unix//run/caddy/admin.sock; "
@@ -175,7 +175,7 @@ def test_a_drift_is_planned_and_repaired(
     assert len(lines) == len(plan), lines
     for line, beginning in zip(lines, plan, strict=True):
         assert line.startswith(beginning)
-    # By the time that it is asked for, the certificate may be there again.
+    # Caddy may have its certificate again before the step that serves one runs.
     assert [each for each in deploy(host.name).ok().changed if each != SERVE] == repairs
     settled(host)
     assert ask(host, "/api/status")[0] == 200
@@ -200,7 +200,7 @@ def test_a_caddyfile_that_caddy_refuses_leaves_the_old_one_in_service(host: Stag
 
 
 def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
-    """A certificate of one's own for the host's name, and its key; the settings that name them."""
+    """Make a certificate for the host's name; return the settings with it and its key."""
     certificate, key, name = directory / "own.crt", directory / "own.key", ingress.name(host)
     subprocess.run(
         [
@@ -237,7 +237,7 @@ def test_an_own_certificate_is_served_replaced_and_removed(
 
 @pytest.fixture
 def of_kind(host: StagingHost) -> Iterator[Callable[[str], Run]]:
-    """Deploy with another kind of ingress; afterwards it is Caddy again."""
+    """Deploy with another kind of ingress; deploy Caddy again afterwards."""
 
     def change(kind: str) -> Run:
         return deploy(host.name, data={"ingress": kind})
@@ -299,7 +299,7 @@ def _row(done: Done, name: str) -> str:
 
 
 def _given_up(done: Done) -> tuple[int, str]:
-    """Return how many writes an error tells of, and the volume that they are in."""
+    """Return how many writes an error reports as given up, and the volume with them."""
     found = re.search(
         r"all data of \S+Z; (\d+) writes? since \S+Z (?:is|are) in .*?(\w+) \(", done.stderr
     )
@@ -312,7 +312,7 @@ def _given_up(done: Done) -> tuple[int, str]:
 def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volume(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
-    """The run dies once the data are swapped, the new version serves, and fails its checks then."""
+    """Kill the run after the swap, let the new version serve, and make it fail its checks."""
     with giving_up.writing(host) as acknowledged:
         died = later("apply", "--yes", program=dying_script.program("upgrade", "enter swapped"))
         assert died.returncode == KILLED, died.stderr
@@ -338,7 +338,7 @@ def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volum
 def test_writes_during_the_post_upgrade_checks_are_kept_too(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
-    """Nobody kills it: Infisical is well and answers on its port, and Caddy never is."""
+    """Infisical becomes healthy and answers on its port; Caddy never becomes healthy."""
     asleep = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; sleep infinity & wait"]'
     host.run(
         "made=$(docker create staging/caddy:2) && docker commit --change "
@@ -367,7 +367,7 @@ def test_writes_during_the_post_upgrade_checks_are_kept_too(
 def _is_given_up_without_a_loss(
     host: StagingHost, later: Callable[..., Done], release: str
 ) -> None:
-    """A rollback to a release whose Caddy is never well."""
+    """Assert that a rollback to a release whose Caddy never becomes healthy loses no write."""
     file = f"{RELEASES}/{release}/compose.yaml"
     host.run(f"cp -p {file} /root/kept && sed -i 's,staging/caddy:2,&.0.1,' {file}")
     with giving_up.writing(host) as acknowledged:

@@ -1,4 +1,4 @@
-"""Ctrl-C in any step: the lock is free, the log tells of it, and the next apply completes."""
+"""Test Ctrl-C in any step: the lock is released, the log has it, the next apply completes."""
 
 import fcntl
 import json
@@ -118,7 +118,7 @@ def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) ->
 
 
 def _until(terminal: int, sentence: str) -> str:
-    """Return what the terminal shows until a sentence does, for two minutes at most."""
+    """Return what the terminal shows until it shows a sentence, for two minutes at most."""
     shown, end = "", time.monotonic() + 120
     while sentence not in " ".join(shown.split()) and time.monotonic() < end:
         if select.select([terminal], [], [], 1)[0]:

@@ -1,4 +1,4 @@
-"""`infisical-iac keys`: each key is replaced, deaths included, and nothing is lost on the way."""
+"""Test `infisical-iac keys`: each key is replaced, also when runs are killed."""
 
 import json
 import re
@@ -113,7 +113,7 @@ def test_a_rotation_killed_during_its_rollback_is_completed(host: StagingHost) -
 
 
 def _redis(host: StagingHost, command: str, password: str = "") -> str:
-    """Return what Redis answers, to its own password if none is given."""
+    """Return Redis' answer, with its own password unless another is given."""
     given = f"read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli {command} 2>&1"
     own = f"REDISCLI_AUTH=$REDIS_PASSWORD redis-cli {command}"
     shell = given if password else own
@@ -182,7 +182,7 @@ def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
 
 
 def _without(host: StagingHost, repository: str) -> Done:
-    """A rotation while a repository is away."""
+    """Run a rotation while a repository is missing."""
     host.run(f"mv {repository} /root/away")
     try:
         return infisical_iac(host.name, "keys", "rotate", "restic")

@@ -1,4 +1,4 @@
-"""One run at a time on a host, and a run that is gone is not waited for."""
+"""Test that one run at a time holds a host's lock, and that a stale lock can be broken."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ _OTHER = "by somebody@elsewhere since yesterday, process 1"
 
 @pytest.fixture
 def held(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host while somebody else's run holds its lock."""
+    """The host while another run holds its lock."""
     hold = script("lock", FILE, "1")
     deployed.run(f"(echo {_OTHER!r}; sleep 120) | {hold} >/dev/null 2>&1 & sleep 1")
     yield deployed

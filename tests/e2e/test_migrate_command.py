@@ -1,4 +1,4 @@
-"""`infisical-iac migrate` through the inventory: the example's files, moved, proven and cleaned."""
+"""Test `infisical-iac migrate` through the inventory, from scan to clean, on the example."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def monorepo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
-    """The host; what was moved into Infisical is taken out of it again."""
+    """The host; the migrated secrets are deleted again."""
     yield deployed
     with deployer(deployed) as client:
         project = client.get("/api/v1/projects/slug/chainalign")["id"]
@@ -114,7 +114,7 @@ def _holds_no_value(text: str) -> None:
 
 
 def _lines_of_values() -> Iterator[str]:
-    """Whatever no other text has in it, by whichever grammar a file of the example is read."""
+    """Yield each distinctive line of the example's values, in every grammar."""
     for file in _EXAMPLE.rglob(".env*"):
         for grammar in dotenv.GRAMMARS:
             for value in dotenv.read(file.read_bytes(), grammar).values.values():

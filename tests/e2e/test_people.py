@@ -1,4 +1,4 @@
-"""People of the project file, on the inventory's host: links once, and access as declared."""
+"""Test people of the project file: one invitation link each, and access as declared."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Test that what services stored is there after the host has been off."""
+"""Test that secrets survive a reboot of the host."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`infisical-iac recovery-kit` and `restore`: a host that is gone comes back, and none is lost."""
+"""Test `infisical-iac recovery-kit` and `restore`: a lost host is restored without a loss."""
 
 import json
 from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: Wo
     id = _secret_id(world.host)
     _revoke(world.host, id)
     looking.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})
-    # The snapshot is of before them.
+    # The snapshot is older than these rotations.
     for key in ("database", "restic"):
         world.ok("keys", "rotate", key)
     due = world.rows()["Recovery kit"]["text"]
@@ -152,7 +152,7 @@ def _aside(host: StagingHost) -> list[str]:
 
 @pytest.fixture
 def living(world: World) -> Iterator[World]:
-    """The world with data that are in no snapshot, which must still be there afterwards."""
+    """The world with data that are in no snapshot, and that the test must keep."""
     sql(world.host, _MARK)
     up = looking.containers(world.host)
     yield world

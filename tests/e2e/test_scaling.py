@@ -1,7 +1,6 @@
-"""A single host becomes a cluster, and that a single host again, with all secrets.
+"""Test scale-out, an upgrade of the cluster and scale-in: no secret is lost.
 
-In between its version is to change. Somebody writes all the while. Each test goes on where the one
-before has ended.
+A client writes throughout. Each test continues where the one before ended.
 """
 
 import re
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.cluster
 _NAME = "e2e-scaling"
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _STATE = "cat /var/lib/infisical-scale/state"
-# The command gets Ctrl-C once what it moves to serves, while that is checked.
+# The command gets Ctrl-C during its checks, when the new place serves already.
 _INTERRUPTED = (
     *(sys.executable, "-m", "tests.e2e.interrupting"),
     "Proof | Prove that every secret is read as before",
@@ -62,7 +61,7 @@ def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
 
 
 def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
-    """Its data are not lost that it was given when an earlier move failed."""
+    """What the cluster got when an earlier scale-out failed is kept too."""
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
         died = _moved("scale-out", program=dying_script.program("scale-out", "enter switched"))
@@ -90,9 +89,9 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
 def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
     hosts: list[StagingHost], tmp_path: Path, version: str, databases: int
 ) -> None:
-    """Infisical serves all the while, and both versions have migrated the database.
+    """Infisical serves throughout, and both versions migrate the database.
 
-    What the old one can read stays in service; else a dump of before takes its place.
+    Data that the old version can read stay in service; else the dump from before replaces them.
     """
     alone, *_ = hosts
     for each in hosts:
@@ -154,7 +153,7 @@ def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None
 
 
 def _of_cluster(host: StagingHost, database: str) -> set[str]:
-    """The names of the secrets in a database of the cluster, as the host's PostgreSQL has it."""
+    """Return the names of the secrets in a database of the host's own PostgreSQL."""
     found = "docker ps --quiet --filter name=infisical_postgres-"
     psql = (
         f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(giving_up.KEYS)}"

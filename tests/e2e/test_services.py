@@ -1,4 +1,4 @@
-"""The services of the example start from Infisical with three variables, and with nothing else."""
+"""Test that the example's services start from Infisical with three variables only."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`infisical-iac status` and `audit`: how a host is, and who made it so."""
+"""Test `infisical-iac status` and `audit`."""
 
 import json
 from pathlib import Path

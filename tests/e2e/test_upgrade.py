@@ -1,4 +1,4 @@
-"""Changes of version: one that works, those that fail, those that are killed, and rollbacks."""
+"""Test upgrades that succeed, fail or are killed, and rollbacks."""
 
 from collections.abc import Iterator
 
@@ -93,7 +93,7 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
 
 
 def _dies_on_the_way_back(world: Upgrading) -> None:
-    """The next run goes it to its end."""
+    """Kill the rollback of a failed upgrade; the next run completes it."""
     program = dying_script.program("upgrade", "enter back")
     died = world.run(FAILS, "apply", "--yes", program=program)
     assert died.returncode == KILLED, died.stderr
@@ -149,7 +149,7 @@ def test_an_older_version_is_refused_with_the_rollback_command(world: Upgrading)
 
 
 def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgrading) -> None:
-    """The run dies once the data are swapped, and what it went back to serves, but is not well."""
+    """Kill the run after the swap, let the old release serve, and make it fail its checks."""
     host, (old,) = world.host, world.releases()
     program = dying_script.program("upgrade", "enter swapped")
     with giving_up.writing(host) as acknowledged:
@@ -174,7 +174,7 @@ def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgradin
 def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgrading) -> None:
     since = {"SINCE": "obviously-fake"}
     looking.write_secrets(world.host, "/backend", since)
-    # The release is of before it, and gets today's password.
+    # The release is older than this rotation, and gets today's password.
     world.ok(ADDS, "keys", "rotate", "database")
     (old,) = world.releases()
     assert "'yes' is not" in world.run(ADDS, "rollback", answer="yes\n").stderr

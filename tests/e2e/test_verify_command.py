@@ -1,4 +1,4 @@
-"""`infisical-iac verify` tells in sentences, JSON and JUnit XML what the host tests found."""
+"""Test the output of `infisical-iac verify`: text, JSON and JUnit XML."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`infisical-iac workspace` on the inventory's host, through its SSH connection."""
+"""Test `infisical-iac workspace` on the inventory's host, through its SSH connection."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Make later releases on the host itself, for the tests of upgrades.
+"""Make images of later releases on the host, for the tests of upgrades.
 
-Those of the stand-in are layers on it. Of a real Infisical, the one that works is the image in the
-archive `STAGING_INFISICAL_NEXT`, or else the same program under a later version.
+Those of the stand-in are layers on its image. For a real Infisical, the release that works is the
+image in the archive `STAGING_INFISICAL_NEXT`, or else the same program under a later version.
 """
 
 import json
@@ -24,12 +24,12 @@ from tests.staging.shell import STATE, docker
 
 WAS = stack.version()
 IS_REAL = stack.given() is not None
-# How long a version may take to start that never does; the one before it starts in that time.
+# The start timeout for a version that never starts; the old version starts within it.
 START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")
 _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES = (f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(5))
-# By the version, the command of its image: arguments of later.py, or what is no server at all.
+# The command of each version's image: arguments of later.py, or a program that serves nothing.
 LATER = {
     ADDS: ["python3", "later.py", "adds"],
     BREAKS: ["python3", "later.py", "breaks"],
@@ -44,9 +44,9 @@ STATE_FILE = "/var/lib/infisical-upgrade/state"
 
 @dataclass(frozen=True)
 class Upgrading:
-    """A deployed host whose version is what each run says.
+    """A deployed host; each run says which version it is to have.
 
-    All versions have an older major version of PostgreSQL, but the one that works and is later.
+    All versions come with an older major version of PostgreSQL, but for ADDS.
 
     Attributes:
         directory: where inventories are written.
@@ -78,7 +78,7 @@ class Upgrading:
         return done
 
     def settled(self, version: str) -> None:
-        """Assert that the host is as the settings with this version say, with nothing left over."""
+        """Assert that the host has this version, and that no change left anything."""
         done = self.run(version, "plan")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.host.run(f"cat {STATE_FILE}", check=False).stdout == ""
@@ -88,17 +88,17 @@ class Upgrading:
         giving_up.forget(self.host)
 
     def releases(self) -> list[str]:
-        """The names of the releases, the newest first."""
+        """Return the names of the releases, the newest first."""
         listed = json.loads(self.ok(WAS, "rollback", "--list", "--json").stdout)
         return [each["release"] for each in listed]
 
     def logs(self) -> str:
-        """Return what was kept of changes that failed."""
+        """Return the kept logs of failed changes."""
         return self.host.run(f"cat {RELEASES}/*/failed.log", check=False).stdout
 
 
 def make_later(host: StagingHost, *versions: str) -> None:
-    """Make images of all later releases that there are, or of the named."""
+    """Make images of the named later releases, or of all."""
     commands = _LATER_REAL if IS_REAL else LATER
     wanted = set(versions or {ADDS, *commands})
     if IS_REAL and ADDS in wanted:
@@ -126,21 +126,21 @@ def _load_next(host: StagingHost) -> None:
 
 
 def start_timeout() -> int:
-    """Seconds that are enough for a start, for what asks for few."""
+    """Return a short start timeout that a working version still meets."""
     return 180 if IS_REAL else 25
 
 
 def migrated(host: StagingHost, secrets: int) -> bool:
-    """Return whether ADDS has migrated the database, which holds this number of secrets.
+    """Return whether ADDS has migrated all secrets, given their number.
 
-    A real one has what its release brings, of which nothing is known here.
+    For a real Infisical this is always true: its migrations are unknown here.
     """
     added = "SELECT count(*) FROM secrets_v2 WHERE origin = 'typed'"
     return IS_REAL or sql(host, added) == str(secrets)
 
 
 def forget_releases(host: StagingHost) -> None:
-    """Take away what upgrades keep, and all images that are only theirs."""
+    """Remove kept releases and all images that only upgrades use."""
     names = "{{.Repository}}:{{.Tag}}"
     host.run(
         f"rm -rf {RELEASES}; docker image ls --format '{names}' | "
@@ -150,7 +150,7 @@ def forget_releases(host: StagingHost) -> None:
 
 
 def older_postgres() -> str:
-    """The tag of an image of Debian 12's PostgreSQL 15, built where it is missing."""
+    """Return the tag of an image with Debian 12's PostgreSQL 15; build it if it is missing."""
     tag, directory = "staging/postgres:15", RECIPES / "postgres"
     recipe = digest(directory, "15")
     if recipe_of(tag) != recipe:
@@ -163,7 +163,7 @@ def older_postgres() -> str:
 
 
 def have_older_postgres(host: StagingHost) -> str:
-    """The same, on the host."""
+    """Load the image of the older PostgreSQL on the host, and return its tag."""
     tag, archive = older_postgres(), STATE / "postgres-15.tar"
     docker("save", "--output", str(archive), tag)
     docker("cp", str(archive), f"{host.container}:/root/postgres.tar")
@@ -173,7 +173,7 @@ def have_older_postgres(host: StagingHost) -> str:
 
 
 def secrets(host: StagingHost) -> Mapping[str, str]:
-    """All secrets of production."""
+    """Return all secrets of production."""
     with looking.deployer(host) as client:
         project = contents.project(client, looking.PROJECT)
         assert project is not None
@@ -182,6 +182,6 @@ def secrets(host: StagingHost) -> Mapping[str, str]:
 
 
 def version(host: StagingHost) -> str:
-    """The version of Infisical that runs."""
+    """Return the version of Infisical that runs."""
     image = host.run("docker inspect --format '{{.Config.Image}}' infisical-infisical-1").stdout
     return image.strip().rpartition(":")[2]

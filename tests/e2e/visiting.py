@@ -1,4 +1,4 @@
-"""Visitors of a staging host's address: a service that reads, and somebody who guesses."""
+"""Ask a staging host's public address: as a service that reads, and as an attacker."""
 
 import json
 import subprocess
@@ -12,13 +12,13 @@ from tests.e2e.web import ask
 from tests.staging.host import StagingHost
 
 LOGIN = "/api/v1/auth/universal-auth/login"
-# Of the network of Docker's bridge, far from the addresses that it hands out.
+# In the network of Docker's bridge, outside the range that Docker assigns.
 _ELSEWHERE = "172.17.255.77"
 
 
 @contextmanager
 def elsewhere() -> Iterator[str]:
-    """Another address of this machine, from which staging hosts can be asked."""
+    """Yield another address of this machine that can reach staging hosts."""
     address = ("address", "{}", f"{_ELSEWHERE}/32", "dev", "docker0")
     subprocess.run(["ip", *(each.format("replace") for each in address)], check=True)
     try:
@@ -28,7 +28,7 @@ def elsewhere() -> Iterator[str]:
 
 
 def logged_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
-    """The status of a login from outside, and the token."""
+    """Log in from outside; return the status and the token."""
     body = json.dumps({"clientId": client_id, "clientSecret": secret})
     content = ("--header", "Content-Type: application/json", "--data", body)
     status, text = ask(host, LOGIN, *content, *options)
@@ -36,7 +36,7 @@ def logged_in(host: StagingHost, client_id: str, secret: str, *options: str) -> 
 
 
 def read_by_service(host: StagingHost, service: str) -> set[str]:
-    """Read production as a service does, from outside; return all that nobody else may see."""
+    """Read production from outside as a service does; return the secrets sent and read."""
     found = env_file(host, f"/etc/infisical/credentials/{service}.production.env")
     secret = found["INFISICAL_CLIENT_SECRET"]
     status, token = logged_in(host, found["INFISICAL_CLIENT_ID"], secret)
@@ -53,7 +53,7 @@ def read_by_service(host: StagingHost, service: str) -> set[str]:
 
 
 def is_kept_out(host: StagingHost, address: str) -> bool:
-    """Return whether nothing answers to an address, before long."""
+    """Return whether an address gets no answer any more, within a time limit."""
     end = time.monotonic() + 20
     while ask(host, "/api/status", "--interface", address)[0] != 0:
         if time.monotonic() > end:

@@ -1,10 +1,10 @@
-"""Runs of pyinfra and `infisical-iac` without their imports, which are more than half of a run.
+"""Run pyinfra and `infisical-iac` without their imports, which are more than half of a run.
 
-So are runs of the modules here that do something to these programs, and then go on as they do.
+Modules of this package that patch these programs and then run them are run the same way.
 
-This file run by Python is a process that has imported all of the project. It reads a run a line,
-as JSON, from its standard input, forks for it, and answers with its exit status. The fork goes on
-as the program does once its imports are done, and ends as the interpreter ends it.
+Run by Python, this file is a process that has imported all of the project. It reads one run a line,
+as JSON, from its standard input, forks for it, and answers with its exit status. The fork continues
+as the program does after its imports, and ends as the interpreter would.
 """
 
 import inspect
@@ -29,9 +29,7 @@ _STREAMS = ("stdin", "stdout", "stderr")
 def run(
     program: str, *arguments: str, environment: dict[str, str], input: str, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of PROGRAMS, or a module, in the repository's root to its end.
-
-    Returns what it printed.
+    """Run one of PROGRAMS, or a module, in the repository's root; return its status and output.
 
     Raises subprocess.TimeoutExpired when that takes more than `timeout` seconds.
     """
@@ -64,7 +62,7 @@ def _answer(line: str, timeout: float) -> int:
 
 @cache
 def _server() -> subprocess.Popen[bytes]:
-    """The process that forks; it ends with the one that started it, by the end of its input."""
+    """Return the process that forks; it ends at the end of its input, so with its starter."""
     return subprocess.Popen(
         [sys.executable, "-P", __file__],
         cwd=_REPOSITORY,

@@ -1,4 +1,4 @@
-"""Asking a staging host by https from outside of it, as people do."""
+"""Send HTTPS requests to a staging host from outside."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.staging.host import StagingHost
 
 
 def ask(host: StagingHost, path: str, *options: str, trust: Path | None = None) -> tuple[int, str]:
-    """The status, 0 for no answer, and the body of a path; `trust` is whom the certificate needs.
+    """Return the status and body of a path, status 0 for no answer; `trust` is a CA's file.
 
     Without `trust`, the authority that Caddy made on the host is fetched and trusted.
     """

@@ -1,4 +1,4 @@
-"""A webhook's receiver on this machine."""
+"""Receive webhooks on this machine."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """Hold what was received; `status` is what the sender is answered."""
+    """The received messages; `status` is the answer to the sender."""
 
     url: str = ""
     status: int = 200
@@ -20,7 +20,7 @@ class Receiver:
 
 @contextmanager
 def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
-    """A receiver that listens at an address of this machine until the end of the context."""
+    """Yield a receiver that listens at an address of this machine while the context is open."""
     found = Receiver()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
-"""`python -m tests.e2e.wrong_firewall <end> …`: pyinfra with a firewall that locks it out.
+"""`python -m tests.e2e.wrong_firewall <end> …`: run pyinfra with a firewall that locks it out.
 
-It opens another port for SSH. With `proof` it goes on to the proof, which fails; with `death` it
-dies before that, as if killed, and the host waits for SECONDS alone.
+It opens another port for SSH. With `proof` the run tests the connection, which fails; with `death`
+it is killed before that, and the host rolls back by itself after SECONDS.
 """
 
 import os
@@ -27,9 +27,9 @@ def _die(*_: object) -> None:
 
 
 def lock_out(end: str) -> None:
-    """Let this process load the wrong firewall, and come to such an end."""
+    """Patch this process to load the wrong firewall, and to end as `end` says."""
     vars(firewall)["openings"] = _wrong
-    # One attempt says it all, and takes ten seconds.
+    # One attempt is enough, and takes ten seconds.
     vars(trial)["_ATTEMPTS"] = 1
     if end == "death":
         vars(trial)["alive"] = _die

@@ -1,4 +1,4 @@
-"""fail2ban of this machine with the rendered files, in a host's network namespace of its own."""
+"""Run this machine's fail2ban with the rendered files, in a network namespace."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from infisical_iac.host.bans import DIRECTORY, KNOWN
 from infisical_iac.host.watch import LOG, Watch, WatchState, bans
 from tests.unit.settings_of import settings_of
 
-# From the ranges that are for documentation; the host's are the first of each.
+# Addresses reserved for documentation; the host has the first of each range.
 HOST, ATTACKER, NEIGHBOUR, FRIEND = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
 HOST6, ATTACKER6, NEIGHBOUR6 = ("2001:db8::1", "2001:db8:0:a::2", "2001:db8:0:b::3")
-# Others of the attacker's network, and of the neighbour's.
+# Other addresses in the attacker's network, and in the neighbour's.
 ROTATED6 = tuple(f"2001:db8:0:a::1:{each:x}" for each in range(1, 5))
 BESIDE6 = "2001:db8:0:b::4"
 _PORT = 443
@@ -30,7 +30,7 @@ _REACH = (
     "try: socket.create_connection((sys.argv[2], int(sys.argv[3])), 2, (sys.argv[1], 0)).close()\n"
     "except OSError: sys.exit(1)\n"
 )
-# The journal of SSH, as far as the script asks for it.
+# A journalctl that prints SSH's journal, as the script asks for it.
 _JOURNALCTL = """#!/bin/sh
 for each; do
     case $each in --grep=*) grep -E -e "${each#--grep=}" %s ;; esac
@@ -39,7 +39,7 @@ done
 
 
 class BanningHost:
-    """A host with a server and fail2ban, and an outside from where it is asked."""
+    """A host with a server and fail2ban, and an outside that connects to it."""
 
     def __init__(self, home: Path) -> None:
         self._names = (f"iacban{os.getpid()}-host", f"iacban{os.getpid()}-outside")
@@ -76,7 +76,7 @@ class BanningHost:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
     def configure(self, **changes: object) -> None:
-        """Lay fail2ban's files out, as a deploy with these settings does, and start it."""
+        """Write fail2ban's files as a deploy with these settings does, and start it."""
         there = self._home / "fail2ban"
         shutil.copytree(DIRECTORY, there)
         shutil.rmtree(there / "jail.d")
@@ -129,21 +129,21 @@ class BanningHost:
         return _run(*self._within(self._names[0], "nft", *words))
 
     def logged(self, *lines: str) -> None:
-        """Have Caddy write lines."""
+        """Append lines to Caddy's access log."""
         with self.log.open("a") as log:
             log.writelines(f"{each}\n" for each in lines)
 
     def reaches(self, source: str) -> bool:
-        """Return whether the outside gets a connection from one of its addresses."""
+        """Return whether one of the outside's addresses can connect."""
         command = ("python3", "-c", _REACH, source, HOST6 if ":" in source else HOST, str(_PORT))
         return subprocess.run(self._within(self._names[1], *command), timeout=60).returncode == 0
 
     def bans(self, *sources: str) -> bool:
-        """Return whether all of these addresses are banned before long."""
+        """Return whether all of these addresses are banned within a time limit."""
         return within(10, lambda: not any(self.reaches(each) for each in sources))
 
     def looked(self) -> WatchState:
-        """Return what the deploy's look sees of it."""
+        """Return the observed state, as the deploy reads it."""
         command = Watch().command([], [], {}, "/")
         config = f"fail2ban-client -c {self._home / 'fail2ban'}"
         text = command.replace("fail2ban-client", config).replace("systemctl", "true")
@@ -155,7 +155,7 @@ class BanningHost:
 
 @contextmanager
 def banning(home: Path, **changes: object) -> Iterator[BanningHost]:
-    """A host at work with these settings."""
+    """Yield a running host with these settings."""
     host = BanningHost(home)
     try:
         host.up()
@@ -166,7 +166,7 @@ def banning(home: Path, **changes: object) -> Iterator[BanningHost]:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Return whether a condition comes true in time."""
+    """Return whether a condition becomes true in time."""
     end = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,6 +1,6 @@
-"""The databases of a cluster as Debian's programs, each data node in a namespace of its own.
+"""Run a cluster's databases as Debian's programs, each data node in a network namespace.
 
-What each service starts with is what stack.yaml says of it, but for the places of its files.
+Each service starts as stack.yaml says, with other paths of its files.
 """
 
 import os
@@ -23,7 +23,7 @@ from infisical_iac.core.rendering import script
 from tests.unit.rendered_stack import TRIXIE, stack_inputs, swarm_settings
 
 NUMBERS = (1, 2, 3)
-# HAProxy has ports of the databases, so it has a namespace of its own.
+# HAProxy listens on the databases' ports, so it needs its own namespace.
 PROXY = 4
 SECRETS = {
     "patroni_env": {"POSTGRES_PASSWORD", "REPLICATION_PASSWORD", "PATRONI_PASSWORD"},
@@ -32,7 +32,7 @@ SECRETS = {
 PASSWORD = "not-a-real-password"
 PLACES = ("/var/lib/etcd", "/run/postgresql", "/home/postgres", "/run/secrets", "/data", "/tmp")
 _POSTGRESQL = "/usr/lib/postgresql/17/bin"
-# What Docker's own name server tells, for HAProxy, which asks no other.
+# Answers of Docker's name server, the only one that HAProxy asks.
 _NAMES = """
 import socket, struct, sys
 known = dict(pair.split("=") for pair in sys.argv[1:])
@@ -55,9 +55,9 @@ while True:
 
 
 class DataNodes:
-    """Three data nodes, which a service is started on by its name, such as `redis-2`.
+    """Three data nodes; services are started by their names, such as `redis-2`.
 
-    `level` is how far what is started next is on the way to TLS.
+    `level` is the level of TLS that services get when they are started.
     """
 
     def __init__(self, home: Path) -> None:
@@ -67,8 +67,8 @@ class DataNodes:
         self._helpers: list[subprocess.Popen[bytes]] = []
 
     def up(self) -> None:
-        """Make the namespaces, with the names of all services in each, and the certificates."""
-        # Whoever is no root reaches what is its own in there.
+        """Make the namespaces, the host names of all services, and the certificates."""
+        # Services that don't run as root must reach their files in there.
         self.home.chmod(0o711)
         made = script("certificates", "make").replace("/etc/infisical", str(self.home / "etc"))
         subprocess.run(["sh", "-c", made], check=True)
@@ -106,7 +106,7 @@ class DataNodes:
             process.wait(timeout=20)
         for number in (0, *NUMBERS, PROXY):
             name = f"{self.prefix}-{number}"
-            # What a service has left running, such as a PostgreSQL whose Patroni was killed.
+            # Processes that a service left, such as PostgreSQL whose Patroni was killed.
             left = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True)
             for each in left.stdout.split():
                 subprocess.run(["kill", "-KILL", each], check=False, capture_output=True)
@@ -114,11 +114,11 @@ class DataNodes:
             shutil.rmtree(Path("/etc/netns", name), ignore_errors=True)
 
     def within(self, number: int, *command: str) -> tuple[str, ...]:
-        """Return the command that runs another one on a node."""
+        """Return the prefix of a command that runs on a node."""
         return ("ip", "netns", "exec", f"{self.prefix}-{number}", *command)
 
     def start(self, service: str) -> None:
-        """Start a service, as the level says."""
+        """Start a service with the current level of TLS."""
         number = _number(service)
         settings = swarm_settings(postgres_memory="256m")
         inputs = stack_inputs(settings, tls=self.level)
@@ -162,7 +162,7 @@ class DataNodes:
         )
 
     def stop(self, service: str) -> None:
-        """Stop a service as Docker does, with all that it has started."""
+        """Stop a service and all its children, as Docker does."""
         process = self._running[service]
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -170,14 +170,14 @@ class DataNodes:
         self.kill(service)
 
     def kill(self, service: str) -> None:
-        """Let a service end without a word to anybody."""
+        """Kill a service with SIGKILL."""
         process = self._running.pop(service)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
     def inside(self, service: str, command: str, seconds: int = 5) -> str:
-        """Return what a shell's command prints with the environment and files of a service."""
+        """Return what a shell command prints with a service's environment and files."""
         place = self.home / service
         text = f". {place}/environment; {self._placed(command, place)}"
         done = subprocess.run(
@@ -189,7 +189,7 @@ class DataNodes:
         return (done.stdout + done.stderr).strip()
 
     def until(self, is_so: Callable[[], bool], what: str, seconds: float = 180) -> None:
-        """Wait until something is so; AssertionError with the logs if it does not come to it."""
+        """Wait until a condition is true; raise AssertionError with the logs after a time limit."""
         end = time.monotonic() + seconds
         while not is_so():
             if time.monotonic() > end:
@@ -210,14 +210,14 @@ class DataNodes:
 
     @staticmethod
     def _placed(text: str, place: Path) -> str:
-        """Return a text with the places of the service's own files, and fit for this machine."""
+        """Return a text with the service's paths on this machine."""
         pattern = "|".join(re.escape(each) for each in PLACES)
         moved = re.sub(
             rf"(?<![\w/.])({pattern})(?![\w-])",
             lambda found: f"{place}/{found[1].strip('/').replace('/', '-')}",
             text,
         )
-        # A full disk of this machine is none of its business, and it has no other locale.
+        # On a full disk a container kills all its processes, which would be this machine's here.
         return moved.replace("kill -KILL -1", "true").replace("en_US.UTF-8", "C.UTF-8")
 
 

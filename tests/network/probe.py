@@ -1,4 +1,4 @@
-"""`python -m tests.network.probe <what> …`: sockets of a network namespace, for the tests.
+"""`python -m tests.network.probe <what> …`: probe sockets from a network namespace.
 
 serve <port> …                     answers every TCP connection and UDP packet
 reach <from>,<from> <address>:<port> …   prints which of them answer, a line each; `/udp` may
@@ -27,7 +27,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def serve(*ports: str) -> None:
-    """Answer on all addresses of both IP versions, until it is ended."""
+    """Answer on all addresses of both IP versions until it is stopped."""
     selector = selectors.DefaultSelector()
     for port in map(int, ports):
         listener = socket.create_server(
@@ -52,7 +52,7 @@ def serve(*ports: str) -> None:
 
 
 def _echoed(connection: socket.socket) -> bool:
-    """Answer on a connection; False if it has ended."""
+    """Answer on a connection; return False if it has ended."""
     try:
         asked = connection.recv(64)
         number = int(asked[5:]) if asked.startswith(b"send ") else 0
@@ -71,7 +71,7 @@ def _asking(source: str, address: str, port: int, kind: socket.SocketKind) -> so
 
 
 def _answered(sockets: Iterable[socket.socket]) -> set[socket.socket]:
-    """Those on which something comes back in time; each is asked once it is connected."""
+    """Return the sockets that answer in time; each is asked once it is connected."""
     selector, found = selectors.DefaultSelector(), set()
     for each in sockets:
         selector.register(each, selectors.EVENT_WRITE)
@@ -93,7 +93,7 @@ def _answered(sockets: Iterable[socket.socket]) -> set[socket.socket]:
 
 
 def reach(sources: str, *targets: str) -> None:
-    """Print those of the targets that answer."""
+    """Print the targets that answer."""
     asked, of = {}, {_family(each): each for each in sources.split(",")}
     for target in targets:
         where, _, protocol = target.partition("/")

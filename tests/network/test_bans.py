@@ -1,4 +1,4 @@
-"""Bans by the real fail2ban in a real kernel: who is kept out, and who never is."""
+"""Test bans by the real fail2ban in a real kernel: who is banned, and who never is."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.unit.host.lines import line
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
 _ATTEMPTS, _CALLS = 4, 20
-# A table as the firewall's own, which must not care.
+# A stand-in for the firewall's own table, which bans must not affect.
 _FIREWALL = "table inet infisical { chain input { type filter hook input priority 0; }; }"
 
 

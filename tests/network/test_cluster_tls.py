@@ -1,4 +1,4 @@
-"""A cluster's databases on their way to TLS, and there, by the rendered files in real programs."""
+"""Test the change of a cluster's databases to TLS, with rendered files and real programs."""
 
 import tempfile
 import threading
@@ -17,8 +17,8 @@ _CREATE = "CREATE TABLE written (number int)"
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[DataNodes]:
-    """Three nodes on which nothing runs yet, and the certificates of their services."""
-    # The directories of pytest are closed to PostgreSQL's user.
+    """Three nodes without running services, and the services' certificates."""
+    # PostgreSQL's user can't enter pytest's directories.
     with tempfile.TemporaryDirectory(prefix="data-nodes-") as home:
         made = DataNodes(Path(home))
         try:
@@ -48,7 +48,7 @@ def _whole(nodes: DataNodes, number: int) -> bool:
 
 
 def _roll_out(nodes: DataNodes) -> None:
-    """Bring one node after the other to a level, as cluster_rollout does, then HAProxy."""
+    """Restart one node after the other at a level, as cluster_rollout does, then HAProxy."""
     for number in NUMBERS:
         for service in (f"etcd-{number}", f"postgres-{number}"):
             nodes.stop(service)
@@ -60,8 +60,7 @@ def _roll_out(nodes: DataNodes) -> None:
 
 
 class Writer:
-    """A client that writes all the while by whatever way is open; `acknowledged` is what it may
-    count on."""
+    """A client that writes throughout; `acknowledged` holds the writes that must not be lost."""
 
     def __init__(self, nodes: DataNodes) -> None:
         self.acknowledged: list[int] = []
@@ -173,7 +172,7 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
         there.update(lines)
         return all(map(str.isdigit, lines))
 
-    # The proxy ends sessions of a server that it holds for down, on a busy machine too.
+    # The proxy ends sessions of a server that it takes for down, which a busy machine may cause.
     nodes.until(read, "what was written can't be read")
     assert set(map(str, writer.acknowledged)) - there == set()
 

@@ -1,4 +1,4 @@
-"""The ruleset in a real kernel: what answers to the outside, and what must work all the same."""
+"""Test the ruleset in a real kernel: what answers from outside, and what must still work."""
 
 import runpy
 from collections.abc import Iterator
@@ -65,13 +65,13 @@ def built_world() -> Iterator[World]:
 
 @pytest.fixture
 def world(built_world: World) -> World:
-    """The world with the ruleset of the defaults, and nobody remembered who came often."""
+    """The world with the default ruleset, whose rate limits remember no source."""
     built_world.load(_ruleset())
     return built_world
 
 
 def test_without_a_firewall_all_ports_answer(built_world: World) -> None:
-    # Or what is closed below might never have been open.
+    # Else the ports that are closed below might never have been open.
     built_world.load(f"table {TABLE}\ndelete table {TABLE}\n")
     direct = _at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))
     expected = {*_ALL, *direct, f"{LOOPBACK4}:{ON_LOOPBACK}"} - _at(ON_LOOPBACK)

@@ -43,7 +43,7 @@ def world() -> Iterator[World]:
 
 @pytest.mark.parametrize("rules", ["rules", "fallback"])
 def test_rules_load_without_etc_protocols_and_etc_services(tmp_path: Path, rules: str) -> None:
-    """Debian's minimal images have no netbase, and so neither file."""
+    """Debian's minimal images lack netbase, which has both files."""
     opened = openings(settings_of(), 22)
     text = ruleset(opened) if rules == "rules" else fallback(opened)
     (tmp_path / "rules.nft").write_text(text)
@@ -60,7 +60,7 @@ def test_rules_load_without_etc_protocols_and_etc_services(tmp_path: Path, rules
 
 
 class Boot:
-    """The script on the host, whose files are in a directory of this machine."""
+    """The host's firewall script, with its files in a directory of this machine."""
 
     def __init__(self, world: World, home: Path) -> None:
         self._world, self._state = world, home / "state"
@@ -70,7 +70,7 @@ class Boot:
         self.file.write_text(fallback(openings(settings_of(), 22)))
 
     def run(self, path: str = os.environ["PATH"]) -> tuple[int, str]:
-        """Run the fallback; return its status and what it says was the failure."""
+        """Run the fallback; return its exit status and the failure that it recorded."""
         done = subprocess.run(
             [
                 *("ip", "netns", "exec", f"{self._world.prefix}-host", "env", f"PATH={path}"),
@@ -93,7 +93,7 @@ def boot(world: World, tmp_path: Path) -> Boot:
 
 
 def test_without_rules_the_fallback_lets_in_only_ssh(world: World, boot: Boot) -> None:
-    # Or what is closed below might never have been open.
+    # Else the ports that are closed below might never have been open.
     assert world.reached(_ALL) > _SSH
     status, failure = boot.run()
     assert status == 0

@@ -1,4 +1,4 @@
-"""An outside, a host and its container: three network namespaces, wired as Docker does it."""
+"""Connect network namespaces as Docker does: an outside, a host and its container."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-# From the ranges that are for documentation.
+# Addresses reserved for documentation.
 HOST4, HOST6 = "192.0.2.1", "2001:db8:1::1"
 OUTSIDE4, OUTSIDE6 = "192.0.2.2", "2001:db8:1::2"
 NEIGHBOUR4, NEIGHBOUR6 = "192.0.2.66", "2001:db8:1:66::66"
@@ -16,7 +16,7 @@ CONTAINER4, CONTAINER6 = "172.30.0.2", "fd00:30::2"
 FAR4, FAR6 = "198.51.100.2", "2001:db8:2::2"
 BRIDGE = "br-0123456789ab"
 
-# Published port of the host → port in the container; one on a loopback address alone.
+# Published port of the host → port in the container; one only on a loopback address.
 PUBLISHED = {443: 8443, 8000: 8000, 9100: 9100}
 LOOPBACK4, ON_LOOPBACK = "127.0.0.5", 8080
 SERVED_BY_HOST = (22, 80, 3000, 9100, 2377)
@@ -24,7 +24,7 @@ SERVED_BY_CONTAINER = (8443, 8000, 8080, 9100)
 
 
 def _docker(family: str, container: str, loopback: str) -> str:
-    """Return what Docker's engine adds of its own, in its own tables."""
+    """Return the rules that Docker's engine adds in its own tables."""
     to = f"[{container}]" if family == "ip6" else container
     published = "\n".join(f"tcp dport {at} dnat to {to}:{port}" for at, port in PUBLISHED.items())
     return f"""
@@ -53,7 +53,7 @@ table {family} filter {{
 
 @dataclass(frozen=True)
 class World:
-    """The namespaces, by what they are; each holds the processes that it is asked to run."""
+    """The network namespaces by name, and the processes in them."""
 
     prefix: str
 
@@ -77,7 +77,7 @@ class World:
     def reached(
         self, targets: Sequence[str], *, source4: str = OUTSIDE4, source6: str = OUTSIDE6
     ) -> set[str]:
-        """Return which `address:port` answer to the outside, from an address of each IP version."""
+        """Return which `address:port` answer from outside, by one source per IP version."""
         return set(self.probe("outside", "reach", f"{source4},{source6}", *targets))
 
     def load(self, ruleset: str) -> None:
@@ -95,7 +95,7 @@ class World:
 
 @contextmanager
 def built() -> Iterator[World]:
-    """The three and a far one behind the outside, with Docker's rules but none of this project."""
+    """Yield the namespaces with Docker's rules and none of this project."""
     world = World(f"iac{os.getpid()}")
     places = ("far", "outside", "host", "container")
     serving = []
@@ -124,7 +124,7 @@ def _stdout(process: subprocess.Popen[str]) -> IO[str]:
 def _wire(world: World) -> None:
     for place in ("far", "outside", "host", "container"):
         world.within(place, "ip", "link", "set", "lo", "up")
-        # The kernel else waits a second for somebody else to claim an address.
+        # Without this the kernel waits a second for another owner of an address.
         world.within(place, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
     _link(world, ("outside", "wan"), ("host", "eth0"))
     _link(world, ("far", "eth0"), ("outside", "lan"))
@@ -153,7 +153,7 @@ def _wire(world: World) -> None:
     for place, ipv4, ipv6 in routes:
         world.within(place, "ip", "route", "add", "default", "via", ipv4)
         world.within(place, "ip", "-6", "route", "add", "default", "via", ipv6)
-    # A neighbour that knows where containers are, and passes on what is not its own.
+    # A neighbour that routes to the containers, and forwards for others.
     outside = (
         f"ip route add 172.30.0.0/24 via {HOST4}",
         f"ip -6 route add fd00:30::/64 via {HOST6}",
@@ -179,7 +179,7 @@ def _link(world: World, one: tuple[str, str], other: tuple[str, str]) -> None:
 
 def _address(world: World, place: str, interface: str, ipv4: str, ipv6: str) -> None:
     world.within(place, "ip", "address", "add", ipv4, "dev", interface)
-    # Nothing answers from the neighbour's address that was asked at the other.
+    # A deprecated address is never chosen as the source of other connections.
     lifetime = ("preferred_lft", "0") if ipv6.startswith(NEIGHBOUR6) else ()
     world.within(place, "ip", "address", "add", ipv6, "dev", interface, *lifetime)
 
