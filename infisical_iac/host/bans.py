@@ -1,4 +1,4 @@
-"""List what fail2ban counts, and whom it never bans: its jails and filters, as text."""
+"""Render fail2ban's jails and filters: what counts, and which addresses are never banned."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,24 +15,24 @@ SETS = f"{DIRECTORY}/action.d/infisical-nftables.conf"
 KNOWN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
 _LOOPBACK = ("127.0.0.0/8", "::1")
 
-# As Fastify reads a path: whatever its case, with a slash doubled, and with more behind it. An
-# escaped letter, which needs no escape, may hide any of these.
+# Fastify ignores the case of a path and doubled slashes, and routes longer paths too. A letter that
+# is escaped without need may hide any of these paths.
 _ESCAPED = r"/[^?&#\x22]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
 _LOGIN = r"auth/+(?:[a-z0-9-]+/+)?(?:login|mfa)|password/|account-recovery|signup"
 _FAILING = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED}"
-# All that any jail counts, for Caddy too, which knows no lookahead.
+# All requests that any jail counts. Caddy uses it too, so it has no lookahead.
 COUNTED = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/)|{_ESCAPED}"
-# Any page can make a browser send these, and no login is one.
+# Any web page can make a browser send these methods, and no login uses them.
 METHODS_OF_PAGES = ("GET", "HEAD", "OPTIONS")
-# How Caddy answers the rest of what a browser says comes from another site. Infisical never sees
-# it, so it is no attempt, and never answers so itself.
+# Caddy's answer to all other requests that a browser marks as cross-site. They never reach
+# Infisical, so they are no login attempts, and Infisical itself never answers with this status.
 FOREIGN_STATUS = 412
-# While a change is checked, the closed edge answers all with 503, also who logs in again and again.
+# While a change is checked, the closed edge answers every request with 503, repeated logins too.
 _UNCOUNTED = f"(?:{FOREIGN_STATUS}|503)"
 
 
 class Filter(NamedTuple):
-    """Hold which lines of the access log count: by path and status, both regular expressions."""
+    """Two regular expressions for the lines of the access log that count: of path and of status."""
 
     paths: str
     statuses: str
@@ -45,23 +45,27 @@ FILTERS = {
 
 
 def filter_path(name: str) -> str:
-    """Where the filter of a name is on the host."""
+    """Return the path of a filter on the host."""
     return f"{DIRECTORY}/filter.d/{name}.conf"
 
 
 def jails(settings: Settings) -> tuple[str, ...]:
-    """The names of the jails that are wanted: SSH's, and Infisical's where Caddy writes a log."""
+    """Return the names of the desired jails: SSH's, and Infisical's where Caddy writes a log."""
     if settings.host.fail2ban == "off":
         return ()
     return ("sshd", *(FILTERS if settings.stack.ingress_kind.is_public else ()))
 
 
 def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
-    """The paths and texts of fail2ban's files for those jails; `log` is the access log's path."""
+    """Yield path and text of each file of fail2ban for the desired jails.
+
+    Args:
+        log: the path of the access log.
+    """
     wanted = jails(settings)
     if not wanted:
         return
-    # A ban of the Load Balancer would be one of everybody.
+    # Banning the Load Balancer would ban everybody.
     balancer = filter(None, [settings.balancer_address])
     ignored = dict.fromkeys(
         (*_LOOPBACK, *balancer, *settings.stack.ui_networks, *settings.stack.machine_networks)
@@ -92,5 +96,5 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
 
 
 def all_paths() -> tuple[str, ...]:
-    """Every file of fail2ban's that this project writes with some settings."""
+    """Return the paths of all files of fail2ban that this project writes with any settings."""
     return (JAIL, SETS, NETWORKS, *map(filter_path, FILTERS))

@@ -1,4 +1,4 @@
-"""The foundation: packages, clock, updates and swap, and the steps that each deploy begins with."""
+"""Set up the base of a host: packages, clock, updates and swap."""
 
 from pyinfra.api.deploy import deploy
 
@@ -17,7 +17,7 @@ from infisical_iac.host.watch import watch
 
 @telling_operation
 def cloud_init(*, running: bool, timeout: int) -> Commands:
-    """Wait until cloud-init, if it was found `running`, is done; for `timeout` seconds at most."""
+    """Wait until a `running` cloud-init has finished, at most `timeout` seconds."""
     if not running:
         yield UpToDate("no cloud-init is running")
         return
@@ -26,7 +26,7 @@ def cloud_init(*, running: bool, timeout: int) -> Commands:
 
 
 def _wait(timeout: int) -> None:
-    # Its exit status tells of warnings in the user's own cloud-config too: only its end counts.
+    # Its exit status is not 0 for mere warnings about the user's cloud-config either.
     run(
         f"timeout {timeout} cloud-init status --wait >/dev/null; test $? != 124",
         doing=f"see cloud-init finish within {timeout} s (setting 'apt_timeout')",
@@ -38,7 +38,7 @@ _PACKAGES = (
     *("ca-certificates", "curl", "jq", "logrotate", "restic", "unattended-upgrades"),
     _TIMESYNCD,
 )
-# The second is how fail2ban reads the journal, where SSH tells of failed logins.
+# fail2ban reads failed SSH logins from the journal through python3-systemd.
 _BANNING = ("fail2ban", "python3-systemd")
 _UNITS = (f"{_TIMESYNCD}.service", "unattended-upgrades.service")
 _APT = """\
@@ -65,7 +65,7 @@ FILES = (
 
 
 def packages(known: Known) -> list[str]:
-    """Return what the host needs beside Docker, its backups' programs among it."""
+    """Return the packages that the host needs in addition to Docker, also those for its backups."""
     names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
     kinds = {target.kind: None for target in known.settings.backup.backup_targets}
     names.extend(name for kind in kinds for name in kind.packages)
@@ -84,7 +84,7 @@ def packages(known: Known) -> list[str]:
 
 @deploy("Base")
 def base(known: Known) -> None:
-    """Wait for the first boot's own work, then bring the host to its base state."""
+    """Wait until the first boot has finished, then bring the host to its base state."""
     timeout = known.settings.host.apt_timeout
     clock, values = known.machine.clock, kernel.parameters(known.settings)
     cloud_init(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
@@ -103,7 +103,7 @@ def base(known: Known) -> None:
 
 
 def foundation(known: Known) -> None:
-    """Bring the host to where its stack can run: hardened, with Docker, and of its swarm."""
+    """Harden the host, install Docker and join the cluster, so that the stack can run."""
     base(known=known)
     firewall(known=known)
     data_volume(known=known)
@@ -114,5 +114,5 @@ def foundation(known: Known) -> None:
 
 
 def share(known: Known) -> None:
-    """Give other hosts what this one has made, where the topology has others."""
+    """Give the other hosts of a cluster what this one has created."""
     known.site.share()

@@ -1,4 +1,4 @@
-"""The Docker engine and Compose, configured before the engine's first start."""
+"""Install Docker and Compose, and configure the engine before its first start."""
 
 import json
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 
 @telling_operation
 def present(machine: MachineState) -> Commands:
-    """Trust Docker's key, if its fingerprint is the known one, for Docker's repository."""
+    """Add Docker's repository, after comparing the fingerprint of its key with the known one."""
     there = host.get_fact(Paths, paths=[_KEY, _LIST])
     yield from decide(machine, there)
 
 
 def decide(machine: MachineState, there: Mapping[str, PathState]) -> Commands:
-    """Decide whether Docker's repository is to be added, by what is `there` of its files."""
+    """Decide whether to add Docker's repository, by the actual state `there` of its files."""
     if _KEY in there and File(_LIST, f"{_line(machine)}\n").matches(there.get(_LIST)):
         yield UpToDate("Docker's apt repository is there")
         return
@@ -53,7 +53,7 @@ def _line(machine: MachineState) -> str:
     return f"deb [arch={machine.architecture} signed-by={_KEY}] {source}"
 
 
-# How our engine is configured; each container has by itself what it can have.
+# The configuration of our engine. What can be set for a container is set there.
 DAEMON = {
     "live-restore": True,
     "log-driver": "json-file",
@@ -65,12 +65,12 @@ DAEMON = {
 
 
 def daemon(*, in_swarm: bool = False) -> str:
-    """The text of daemon.json: Swarm starts in no engine with `live-restore`."""
+    """Return the text of daemon.json, without `live-restore` on a cluster: Swarm refuses it."""
     return json.dumps({**DAEMON, "live-restore": False} if in_swarm else DAEMON, indent=2) + "\n"
 
 
 def packages(machine: MachineState, source: str) -> list[str]:
-    """The names of the engine's and Compose's packages on `machine`, from `source`."""
+    """Return the names of the engine's and Compose's packages on `machine`, from `source`."""
     if source == "docker-ce":
         return ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
     assert machine.system
@@ -79,7 +79,7 @@ def packages(machine: MachineState, source: str) -> list[str]:
 
 @deploy("Docker")
 def docker(known: Known) -> None:
-    """Install the engine and keep it running as daemon.json says; leave alone one of others."""
+    """Install and configure the engine, unless somebody else manages it."""
     if why := not_ours(known.settings, known.machine):
         foreign_engine.left(why=why, name="Leave the engine as it is")
         return

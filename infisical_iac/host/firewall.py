@@ -1,4 +1,4 @@
-"""The host's firewall: one table of nftables, loaded on trial, and again at every boot."""
+"""Configure the host's firewall: one nftables table, loaded on trial and at every boot."""
 
 import re
 import shlex
@@ -27,17 +27,17 @@ from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known
 
 TABLE = "inet infisical"
-# The text for `nft -f` that takes the table away, whether it is there or not.
+# The text for `nft -f` that deletes the table, whether or not it exists.
 EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
-# How Docker names its bridges, unless a network is given another name: what comes from them comes
-# from a container.
+# Docker's names for its bridges, unless a network sets another name: packets from them come from
+# containers.
 BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 
 
 def ruleset(openings: Iterable[Opening]) -> str:
-    """The text for `nft -f`, which puts the table in the place of the one that is there, if any."""
+    """Return the text for `nft -f` that replaces the table, if there is one."""
     listed = tuple(openings)
-    # SSH and what the nodes tell each other is the host's own, no container's.
+    # SSH and the traffic between nodes are for the host itself, not for a container.
     published = [each for each in listed if not each.limited and each.description != "nodes"]
     return template(
         "firewall.nft",
@@ -48,13 +48,13 @@ def ruleset(openings: Iterable[Opening]) -> str:
 
 
 def fallback(openings: Iterable[Opening]) -> str:
-    """Return the text for `nft -f` that lets in SSH alone, for where `ruleset` can't be loaded."""
+    """Return the text for `nft -f` that lets in only SSH, for when `ruleset` can't be loaded."""
     ssh = [replace(each, limited=False) for each in openings if each.limited]
     return template("firewall-fallback.nft", input=[rule for each in ssh for rule in _input(each)])
 
 
 def changes(actual: str, wanted: str) -> str:
-    """The unified diff from one listing of the table to another, without comments of others."""
+    """Return the unified diff between two listings of the table, without comments."""
     lines = unified_diff(actual.splitlines(), wanted.splitlines(), lineterm="", n=0)
     return "\n".join(
         re.sub(r' comment ".*"', "", line.replace("\t", "    "))
@@ -71,7 +71,7 @@ def refuse(
     Args:
         client: the address that the host sees the live connection come from, empty without one.
         uplinks: the names of the interfaces that have a default route.
-        is_in_swarm: whether the host's Docker is, in one that is not this project's.
+        is_in_swarm: whether the host's Docker is in a Swarm that is not this project's.
     """
     if is_in_swarm:
         raise Refused(
@@ -80,7 +80,7 @@ def refuse(
             code="refused.swarm",
         )
     ssh = [each for each in openings if each.limited]
-    # What comes by the loopback is never dropped.
+    # Packets from the loopback are never dropped.
     is_own = client and ip_address(client.partition("%")[0]).is_loopback
     if client and not is_own and not any(each.admits(client) for each in ssh):
         raise SettingsError(
@@ -108,8 +108,8 @@ def _input(opening: Opening) -> Iterator[str]:
 
 
 def _forward(opening: Opening) -> Iterator[str]:
-    # Docker has put a container's address and port in the place of those that were asked for.
-    # Each port has a rule: Debian 12's nft can't read what it lists of a set of these.
+    # Docker has replaced address and port of the destination by the container's.
+    # One rule a port: Debian 12's nft can't read its own listing of a set here.
     for port in opening.ports:
         for source in _sources(opening):
             yield (
@@ -133,7 +133,7 @@ def _set(elements: Iterable[object]) -> str:
     return f"{{ {', '.join(map(str, elements))} }}"
 
 
-# Without what counts and what comes and goes: limits' states, and the sources that are remembered.
+# Without state that changes by itself: the counters of limits, and the remembered sources.
 _LIST = "nft --stateless --terse list table inet infisical"
 
 
@@ -142,10 +142,10 @@ class FirewallState:
     """The table that is loaded, what it should look like, and what loads it at boot.
 
     Attributes:
-        actual: the table as the host's nft lists it, empty without one.
-        wanted: how it lists the ruleset that was asked for; what is wrong if it can't be loaded.
-        on_trial: whether a change has not been proven yet.
-        installed: whether nft is there at all.
+        actual: the table as the host's nft lists it; empty if there is none.
+        wanted: the desired ruleset as the host's nft lists it; nft's error if it can't load it.
+        on_trial: whether the last change has not been proven yet.
+        installed: whether nft is installed.
     """
 
     actual: str = ""
@@ -160,12 +160,11 @@ class Firewall(Fact[FirewallState]):
     """The FirewallState.
 
     Args:
-        ruleset: the text for `nft -f` that should be loaded. It is loaded where nothing feels it,
-            in a network namespace of its own, and listed there: two listings of one program of
-            the same version can be compared.
-        paths: of the files that are asked for.
-        unit: that loads the ruleset.
-        mark: the file that is there while a change is on trial.
+        ruleset: the desired text for `nft -f`. It is loaded and listed in a network namespace of
+            its own, where it affects nothing: only listings of the same nft can be compared.
+        paths: of the files to read.
+        unit: the unit that loads the ruleset.
+        mark: the file that exists while a change is on trial.
     """
 
     def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
@@ -200,12 +199,12 @@ _WHAT = "firewall"
 _SCRIPT = f"{units.SCRIPTS}/firewall.sh"
 _OWN_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
 DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
-# All but reporting.sh, which backups have too.
+# All except reporting.sh, which backups use too.
 _OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _OWN_UNITS), DOCKER]
 
 
 def files(openings: Sequence[Opening]) -> Iterator[File]:
-    """Yield the files that load the rules at boot, and that let in SSH alone where that fails."""
+    """Yield the files that load the rules at boot, or only those for SSH where that fails."""
     yield File(FILE, ruleset(openings), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
     yield from map(units.program, ("firewall", "reporting"))
@@ -218,13 +217,13 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
 def rules(
     openings: Sequence[Opening], *, machine: MachineState, in_cluster: bool = False
 ) -> Commands:
-    """Let in what is among `openings` and nothing else, now and from the next boot's beginning.
+    """Drop all incoming connections except `openings`, now and at every boot.
+
+    Tables of other programs stay. Raises Refused or SettingsError, with nothing changed, if that
+    would cut this connection off or break Docker's networks in a Swarm.
 
     Args:
-        in_cluster: whether the Swarm that the host may be in is this project's.
-
-    What other programs have in tables of their own stays. Raises Refused, with nothing
-    changed, where that would lock out whoever is connected, or break what Docker does in a Swarm.
+        in_cluster: whether a Swarm that the host is in is this project's.
     """
     there = _look(ruleset(openings), [each.path for each in files(openings)])
     yield from decide(openings, there, machine=machine, in_cluster=in_cluster)
@@ -237,7 +236,7 @@ def decide(
     machine: MachineState,
     in_cluster: bool = False,
 ) -> Commands:
-    """Decide what is to be loaded, by what is `there`; raises Refused as `rules` does."""
+    """Decide what to load, by the actual firewall `there`; raises as `rules` does."""
     refuse(
         openings,
         client=machine.ssh_client,
@@ -267,12 +266,12 @@ def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Comm
 
 @telling_operation
 def removal() -> Commands:
-    """Take this project's firewall away; what other programs filter stays."""
+    """Remove this project's firewall; tables of other programs stay."""
     yield from decide_removal(_look(EMPTY, _OWN))
 
 
 def decide_removal(there: FirewallState) -> Commands:
-    """Decide what is to be taken away, by what is `there` of this project's firewall."""
+    """Decide what to remove, by the actual firewall `there`."""
     if there.actual:
         yield Item("-", f"firewall, table {TABLE}")
         yield step(run, f"nft delete table {TABLE}", doing="take the firewall away")
@@ -284,7 +283,7 @@ def decide_removal(there: FirewallState) -> Commands:
         yield UpToDate("there is no firewall of this project")
 
 
-# Docker, which requires the unit, would be stopped along with it.
+# Docker requires the unit, so stopping the unit would stop Docker.
 _WITHOUT_UNIT = (
     f"rm -f {DOCKER}; systemctl daemon-reload; systemctl --quiet disable --now {UNIT}; "
     f"rm -f {shlex.join(_OWN)}; systemctl daemon-reload"
@@ -296,9 +295,10 @@ def _look(text: str, paths: Sequence[str]) -> FirewallState:
 
 
 def _load(text: str, before: str) -> None:
-    """Load a ruleset in one step, on trial; `before` is the listing of the table that was there."""
-    # What is there let this very connection in. A listing that nft can't read, for what somebody
-    # else put into the table, has the file of the last run in its place, and that an open door.
+    """Load a ruleset atomically, on trial; `before` is the listing of the table to roll back to."""
+    # The table before let this connection in, so it is the rollback. If nft can't read its listing,
+    # because somebody else changed the table, the file of the last run is loaded. If that fails
+    # too, the table is deleted, which lets everything in.
     back = (
         f"printf %s {shlex.quote(EMPTY + before)} | nft -f - || nft -f {FILE} || "
         f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
@@ -308,7 +308,7 @@ def _load(text: str, before: str) -> None:
 
 @deploy("Firewall")
 def firewall(known: Known) -> None:
-    """Drop what the settings don't let in, or take the firewall away that did."""
+    """Load the firewall of the settings, or remove it where it is off."""
     if known.settings.host.firewall == "off":
         removal(name="Leave the host's firewall to others")
         return

@@ -1,8 +1,8 @@
-"""A Docker engine that somebody else manages: told apart, and refused where it lacks something.
+"""Detect and validate a Docker engine managed by someone else.
 
-Dokploy's is in a Swarm, from Docker's own packages. It could not be set up as ours is: Docker takes
-part in no Swarm with `live-restore`, by which containers outlive a restart of the engine, and does
-not start in one; and Debian's packages would take the place of Docker's.
+Dokploy's engine is in a Swarm and comes from Docker's own packages. It can't be configured as ours:
+an engine with `live-restore`, which keeps containers running while it restarts, can't be in a
+Swarm, and Debian's packages would replace Docker's.
 """
 
 from infisical_iac.core.errors import Refused
@@ -12,13 +12,13 @@ from infisical_iac.core.operation import Commands, telling_operation
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 
-# The first one that knows all that compose.yaml may say: `start_interval` of a health check.
+# The first version with `start_interval` of a health check, which compose.yaml may use.
 _OLDEST = 25
 
 
 def not_ours(settings: Settings, machine: MachineState) -> str:
-    """Return why the engine is left as it is, as half a sentence; empty if it is this project's."""
-    # What a cluster's host is in has been looked at before: no Swarm of somebody else's.
+    """Return why the engine stays as it is, as a clause; empty if it is this project's."""
+    # On a cluster, a check before has made sure that the Swarm is this project's.
     if machine.swarm and settings.cluster.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"
     if owner := settings.stack.ingress_kind.engine_owner:
@@ -27,7 +27,7 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
 
 
 def refuse(settings: Settings, machine: MachineState) -> None:
-    """Raise Refused if the engine is not ours and Infisical can't run on it as it is."""
+    """Raise Refused if Infisical can't run on an engine that somebody else manages."""
     left, major = not_ours(settings, machine), machine.engine.partition(".")[0]
     if not left:
         return
@@ -61,7 +61,7 @@ def refuse(settings: Settings, machine: MachineState) -> None:
 
 
 class Engine(Fact[tuple[str, bool]]):
-    """The version of Docker, empty if none answers, and whether it has `docker compose`."""
+    """Read Docker's version, empty if none answers, and whether it has `docker compose`."""
 
     def command(self) -> str:
         return (
@@ -79,5 +79,5 @@ class Engine(Fact[tuple[str, bool]]):
 
 @telling_operation
 def left(why: str) -> Commands:
-    """Change nothing; the preflight has looked whether the engine is one that Infisical runs on."""
+    """Change nothing: the preflight has already validated the engine."""
     yield UpToDate(why)

@@ -1,4 +1,4 @@
-"""The host made hard to get into: sshd, modes, small files, and the window for maintenance."""
+"""Harden the host: sshd, file modes and small files; and configure the maintenance window."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 
 _NO_SCHEDULE = "no schedule"
-# A server that systemd starts for each connection reads its files each time.
+# An sshd that systemd starts for each connection reads its files each time, and is never stale.
 _LOOK_AT_SSHD = f"""
 export LC_ALL=C TZ=UTC
 command -v sshd >/dev/null && echo sshd && sshd -T 2>/dev/null | sed 's/^/option /'
@@ -50,7 +50,8 @@ true
 class HardeningState:
     """The files by path, the units by name, and sshd.
 
-    `understood` tells whether systemd understands the schedule that was asked for.
+    Attributes:
+        understood: whether systemd understands the schedule of the maintenance window.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
@@ -60,9 +61,12 @@ class HardeningState:
 
 
 class Hardening(Fact[HardeningState]):
-    """The HardeningState: of `paths`, of `units` by the files that they read, and of sshd.
+    """Read the HardeningState.
 
-    `schedule` may be empty.
+    Args:
+        paths: of the files to read.
+        units: the units to read, each with the files that it reads at its start.
+        schedule: of the maintenance window; may be empty.
     """
 
     def command(self, paths: list[str], units: dict[str, list[str]], schedule: str) -> str:
@@ -84,24 +88,22 @@ class Hardening(Fact[HardeningState]):
 
 @telling_operation
 def ssh_server(*, alone: bool, look: Mapping[str, object]) -> Commands:
-    """Have sshd let keys in alone, by modern algorithms, and forward to the host alone.
+    """Have sshd accept only keys and modern algorithms, and forward only to the host itself.
 
-    Where somebody else than root deploys, root can't log in at all.
+    Root can't log in if another user deploys. Raises Refused if this run logged in without a key,
+    or if another file of sshd's overrules ours.
 
     Args:
-        alone: whether nobody but this project manages the host; else root gets in by a key where
-            root did before.
+        alone: whether only this project manages the host; otherwise root may still log in by a
+            key if that was allowed before.
         look: the arguments of the fact `Hardening`.
-
-    Raises Refused if the run itself came in by another way than a key, or if another file of
-    sshd's overrules ours.
     """
     there, by_sudo = shared(Hardening, **look), bool(host.data.get("_sudo"))
     yield from decide_sshd(there, method=_method(host.connector), by_sudo=by_sudo, alone=alone)
 
 
 def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
-    """Decide what is to be done to sshd, by what is `there` and how the run itself came in.
+    """Decide how to change sshd, by the actual state `there` and how this run logged in.
 
     The arguments are those of `root_keeps_way_in`. Raises Refused as `ssh_server` does.
     """
@@ -131,21 +133,21 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
 
 
 def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
-    """Return whether root gets in by a key.
+    """Return whether root may log in by a key.
 
     Args:
-        permitted: what sshd takes for PermitRootLogin now.
-        method: how this connection was let in; empty on the machine itself.
-        by_sudo: whether somebody else than root deploys.
-        alone: whether nobody but this project manages the host.
+        permitted: the actual value of PermitRootLogin.
+        method: how this run logged in; empty on the machine itself.
+        by_sudo: whether another user than root deploys.
+        alone: whether only this project manages the host.
     """
-    # Who runs on the machine itself may be root there, whoever logs in from elsewhere; and a
-    # Dokploy that has several servers logs in to them, as root.
+    # A local run as root says nothing about logins from elsewhere, so they stay as they are. And a
+    # Dokploy with several servers logs in to them as root.
     return not by_sudo if method and alone else permitted != "no"
 
 
 def _method(connector: Any) -> str:
-    """Return how the connection was let in, as RFC 4252 calls it; empty where there is none."""
+    """Return how this run logged in, as RFC 4252 calls it; empty without an SSH connection."""
     client = getattr(connector, "client", None)
     transport = client.get_transport() if client else None
     return str(transport.auth_handler.auth_method) if transport else ""
@@ -154,7 +156,7 @@ def _method(connector: Any) -> str:
 def _change(file: File, options: Mapping[str, str], before: PathState | None) -> None:
     text = None
     if before:
-        # Its last line break is lost on the way.
+        # The output of `run` lacks the last line break.
         text = run(f"cat {DROP_IN}", doing=f"read {DROP_IN}") + "\n"
     tried("sshd", lambda: _make(file, options), back=sshd_config.way_back(text))
 
@@ -170,7 +172,7 @@ def _make(file: File, options: Mapping[str, str]) -> None:
     run(sshd_config.RELOAD, doing="let sshd read its configuration")
 
 
-# What cron runs, and who may become root, is for root alone to read.
+# Only root may read what cron runs and who may become root.
 MODES = {
     "/etc/crontab": "600",
     "/etc/cron.d": "700",
@@ -182,7 +184,7 @@ MODES = {
     "/etc/sudoers.d": "750",
 }
 
-# Half an hour without a key closes a shell; files that people make are not for everybody.
+# A shell closes after half an hour without input, and new files are not readable by everybody.
 SHELLS = """\
 umask 027
 TMOUT=1800
@@ -214,7 +216,7 @@ AUDIT_RULES = """\
 
 
 def loose(states: Mapping[str, PathState]) -> dict[str, str]:
-    """Of MODES, those paths that are there and allow more, with the mode that they should have."""
+    """Return the paths of MODES that allow more than they should, with the mode to set."""
     return {
         path: f"{int(states[path].mode, 8) & ~_surplus(states[path].mode, mode):o}"
         for path, mode in MODES.items()
@@ -234,10 +236,10 @@ def host_files(
     rules: str,
     look: Mapping[str, object],
 ) -> Commands:
-    """Have the files of `configuration`, and nothing of others' more open than it should be.
+    """Write the files of `configuration`, and tighten the modes of files in MODES.
 
     Args:
-        units: those that read some of the files, which they must have done.
+        units: the units that must have read some of the files, each with these files' paths.
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
         look: the arguments of the fact `Hardening`.
     """
@@ -251,11 +253,11 @@ def decide_files(
     units: Mapping[str, Sequence[str]],
     rules: str,
 ) -> Commands:
-    """Decide which files are to be written or tightened, by what is `there` of them."""
+    """Decide which files to write or tighten, by their actual state `there`."""
     wrong = files.differing(configuration, there.files)
     open_ = loose(there.files)
     written = {file.path for file in wrong}
-    # A unit is to read what is about to be written, too.
+    # A unit must also read the files that are about to be written.
     states = {
         unit: replace(state, configured=inf) if written & {*units.get(unit, ())} else state
         for unit, state in there.units.items()
@@ -279,13 +281,13 @@ TIMER = "infisical-maintenance.timer"
 def maintenance_window(
     programs: Sequence[File], *, without: str, look: Mapping[str, object]
 ) -> Commands:
-    """Have the timer with its `programs` run; without any, take away what an earlier run made.
+    """Install `programs` and start the timer; without programs, remove the timer.
+
+    Raises SettingsError for a schedule that systemd does not understand.
 
     Args:
         without: why there are no programs.
         look: the arguments of the fact `Hardening`.
-
-    Raises SettingsError for a schedule that systemd does not understand.
     """
     there = shared(Hardening, **look)
     yield from decide_window(programs, there, without=without, schedule=str(look["schedule"]))
@@ -294,8 +296,10 @@ def maintenance_window(
 def decide_window(
     programs: Sequence[File], there: HardeningState, *, without: str, schedule: str
 ) -> Commands:
-    """Decide what is to be done for the window, by what is `there`; raises as `maintenance_window`
-    does."""
+    """Decide how to change the maintenance window, by the actual state `there`.
+
+    Raises as `maintenance_window` does.
+    """
     if not there.understood:
         raise SettingsError(
             f"setting 'maintenance_window': systemd does not understand {schedule!r}; "
@@ -339,7 +343,7 @@ _WINDOW_PATHS = [f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS]
 
 
 def configuration(settings: Settings) -> Iterator[File]:
-    """The host's small files."""
+    """Yield the desired configuration files of the hardening."""
     yield File("/etc/modprobe.d/infisical-iac.conf", kernel.modules())
     yield File("/etc/profile.d/infisical-iac.sh", SHELLS)
     yield File(_JOURNAL, JOURNAL)
@@ -351,12 +355,16 @@ def without_window(settings: Settings, machine: MachineState) -> str:
     """Return why there is no maintenance window; empty if there is one."""
     if not settings.host.maintenance_window:
         return "setting 'maintenance_window' is empty"
-    # A restart of the engine or of the host would stop what is not ours.
+    # Restarting the engine or the host would stop somebody else's containers.
     return not_ours(settings, machine)
 
 
 def programs(settings: Settings, turn: int | None) -> Iterator[File]:
-    """Yield what the maintenance window runs; `turn` is the host's in its cluster, or None."""
+    """Yield the programs and units of the maintenance window.
+
+    Args:
+        turn: the host's turn in its cluster, from 0; None without a cluster.
+    """
     run_window = systemd.program("maintenance")
     yield from (run_window, systemd.program("together"), systemd.program("apt"))
     for unit in _WINDOW_UNITS:
@@ -365,9 +373,9 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 
 @deploy("Hardening")
 def hardening(known: Known) -> None:
-    """Harden the host and its SSH server, then keep the maintenance window.
+    """Harden the host and its SSH server, then configure the maintenance window.
 
-    It comes after all packages, for they bring directories whose modes it tightens.
+    It runs after all packages are installed, because it tightens directories of theirs.
     """
     settings = known.settings
     files, without = [*configuration(settings)], without_window(settings, known.machine)

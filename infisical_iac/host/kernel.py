@@ -1,6 +1,6 @@
-"""Kernel parameters and modules, and no swap that would keep memory in clear.
+"""Set kernel parameters and modules, and turn off swap that would hold memory in clear.
 
-Forwarding stays as Docker needs it. A parameter that a kernel lacks is not asked of it.
+Forwarding stays on, as Docker needs it. Parameters that a kernel lacks are skipped.
 """
 
 import shlex
@@ -18,16 +18,16 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 
 _SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
-# Debian 12 has a file of this name that is read after ours and says less; one here wins over it.
+# Debian 12 has a weaker file of this name, read after ours; a file in /etc replaces it.
 _LINKS = "/etc/sysctl.d/99-protect-links.conf"
 PARAMETERS = {
-    # A program that changed its rights leaves no core dump.
+    # A program that changed its privileges leaves no core dump.
     "fs.suid_dumpable": "0",
-    # Redis saves by forking, which needs no copy of its memory but asks for it.
+    # Redis forks to save, which reserves a copy of its memory and does not use it.
     "vm.overcommit_memory": "1",
 }
 HARDENED = {
-    # Who is on the host learns less of the kernel, and can do less with it.
+    # Local users learn less about the kernel and can do less with it.
     "dev.tty.ldisc_autoload": "0",
     "kernel.core_uses_pid": "1",
     "kernel.ctrl-alt-del": "0",
@@ -39,12 +39,12 @@ HARDENED = {
     "kernel.unprivileged_bpf_disabled": "1",
     "kernel.yama.ptrace_scope": "1",
     "net.core.bpf_jit_harden": "2",
-    # Files of others in /tmp and the like can't be used against whoever opens them.
+    # Files planted in /tmp and the like can't be used against the user who opens them.
     "fs.protected_fifos": "2",
     "fs.protected_hardlinks": "1",
     "fs.protected_regular": "2",
     "fs.protected_symlinks": "1",
-    # The host takes no route from strangers and gives none.
+    # The host accepts no routes from other hosts and sends none.
     **{
         f"net.{family}.conf.{which}.{name}": "0"
         for family in ("ipv4", "ipv6")
@@ -69,13 +69,13 @@ HARDENED = {
 
 
 def parameters(settings: Settings) -> dict[str, str]:
-    """Return the kernel parameters by name."""
+    """Return the desired kernel parameters by name."""
     return PARAMETERS | (HARDENED if settings.host.hardening == "on" else {})
 
 
 def sysctl(values: dict[str, str]) -> Iterator[File]:
-    """Yield the files by which the host has the parameters at its next boot too."""
-    # With the sign before it, a parameter that the kernel lacks is no error.
+    """Yield the files that set the parameters at every boot."""
+    # A leading "-" makes sysctl skip a parameter that the kernel lacks.
     lines = {name: f"-{name} = {value}\n" for name, value in values.items()}
     yield File(_SYSCTL, "".join(lines.values()))
     links = [line for name, line in lines.items() if name.startswith("fs.protected_")]
@@ -83,7 +83,7 @@ def sysctl(values: dict[str, str]) -> Iterator[File]:
         yield File(_LINKS, "".join(links))
 
 
-# Protocols and file systems that no server needs and that have been ways into kernels, and
+# Protocols and file systems that no server needs and that have been used to attack kernels, and
 # storage that somebody would have to plug in.
 _MODULES = (
     *("dccp", "sctp", "rds", "tipc"),
@@ -93,7 +93,7 @@ _MODULES = (
 
 
 def modules() -> str:
-    """The text of the file for modprobe; a module is kept out even if another asks for it."""
+    """Return the file for modprobe; it blocks a module even if another one requires it."""
     lines = (f"blacklist {name}\ninstall {name} /bin/false\n" for name in _MODULES)
     return "".join(lines)
 
@@ -109,7 +109,7 @@ class KernelState:
 
 
 class Kernel(Fact[KernelState]):
-    """The named sysctl parameters, the core limit and the active swap that is not encrypted.
+    """Read the named sysctl parameters, the core limit and active swap that is not encrypted.
 
     Swap on a device-mapper crypt target is encrypted; zram never leaves memory.
     """
@@ -137,8 +137,8 @@ class Kernel(Fact[KernelState]):
 _WITHOUT_SWAP = r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"
 
 
-# What does not fit into memory would cost some process of the host its life, on a shared one
-# perhaps another's.
+# If the swapped pages did not fit into memory, the kernel would kill a process, on a shared host
+# perhaps somebody else's.
 _IF_IT_FITS = r"""
 used=$(awk -v device={device} '$1 == device {{ print $4 }}' /proc/swaps)
 free=$(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo)
@@ -152,16 +152,16 @@ swapoff {device}
 
 
 def without_swap(device: str) -> str:
-    """Commands of the shell that turn swap off, if memory has room for what `device` holds."""
+    """Return shell commands that turn `device` off as swap if its pages fit into free memory."""
     return _IF_IT_FITS.format(device=shlex.quote(device))
 
 
 @telling_operation
 def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
-    """Bring `values`, which a file holds for the next boot, into effect, if the kernel has them.
+    """Set the kernel parameters `values` now; a file of `sysctl` sets them at the next boot.
 
-    systemd takes its limit on core dumps from its own files again if it isn't 0. With
-    `swap_off`, swap that isn't encrypted is turned off, now and in `/etc/fstab`.
+    Parameters that the kernel lacks are skipped. systemd reads its files again if its limit on core
+    dumps isn't 0. With `swap_off`, swap that isn't encrypted is turned off, also in `/etc/fstab`.
     """
     kernel = host.get_fact(Kernel, parameters=list(values))
     if kernel.swap and not swap_off and state.is_executing:
@@ -171,7 +171,7 @@ def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
 
 
 def decide(values: Mapping[str, str], kernel: KernelState, *, swap_off: bool) -> Commands:
-    """Decide what is to be set, by what the kernel has; as `settled` does."""
+    """Decide what to set, by the actual state of the kernel; as `live_parameters` does."""
     swap = kernel.swap if swap_off else ()
     wrong = [name for name, value in values.items() if kernel.parameters.get(name, value) != value]
     if not wrong and not swap and kernel.core_limit == "0":

@@ -1,4 +1,4 @@
-"""Read what kind of machine the host is."""
+"""Read the host's system, its rights and what is deployed on it."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from infisical_iac.host.model import MachineState
 DAEMON_FILE = "/etc/docker/daemon.json"
 
 
-# Where nobody ever logged in to an instance, a deploy would make a new one.
+# If nothing here ever logged in to an instance, a deploy would create a new one.
 UNDONE = """\
 undone=/var/lib/infisical-restore/undone
 test -e /etc/infisical/deployer.env || test -e /etc/infisical/workspace.json || test ! -e $undone ||
@@ -59,7 +59,7 @@ true
 
 
 class Machine(Fact[MachineState]):
-    """The MachineState, read in one command."""
+    """Read the MachineState in one command."""
 
     def command(self) -> str:
         return f"{UNDONE}{_COMMAND}{script('ingress', 'holders')}; true"
@@ -101,21 +101,24 @@ class Machine(Fact[MachineState]):
 
 
 def _ports(listening: list[str]) -> tuple[int, ...]:
-    """The ports of `address:port` each, an IPv6 address in brackets, without the loopback's."""
+    """Return the ports of `address:port` texts, without those on the loopback.
+
+    IPv6 addresses are in brackets.
+    """
     pairs = (each.rpartition(":") for each in listening)
     own = ("127.", "[::1]")
     return tuple(sorted({int(port) for address, _, port in pairs if not address.startswith(own)}))
 
 
 def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:
-    """Return why there is nothing to look at as the inventory has it; empty if there is.
+    """Return why nothing that the inventory describes is deployed; empty if something is.
 
-    While data move between a single host and a cluster, there is something in either view.
+    During a migration between a single host and a cluster, either inventory describes something.
 
     Args:
-        machines: the hosts that were reached, by their names in the inventory; at least one.
+        machines: the reachable hosts, by their names in the inventory; at least one.
         topology: that of the settings, `single` or `swarm`.
-        away: whether others of the inventory were not reached, who may know more.
+        away: whether other hosts of the inventory were unreachable, where it may be deployed.
     """
     if away:
         return ""

@@ -1,4 +1,4 @@
-"""The values of the host below Infisical: the systems that are supported, and a machine."""
+"""Define the supported systems and the state of a machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from infisical_iac.core.errors import Refused
 
 @dataclass(frozen=True)
 class System:
-    """A system that can be deployed to; to support another one, add a line to SYSTEMS.
+    """A supported system. To support another one, add a line to SYSTEMS.
 
     Attributes:
-        name: as people call it.
-        docker: the packages of its own engine and Compose.
-        start_interval: whether that engine knows `start_interval`, as version 25 and later do.
+        name: for people.
+        docker: the packages of Docker and Compose that the system itself has.
+        start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
     """
 
     name: str
@@ -33,25 +33,30 @@ SYSTEMS = {
 class MachineState:
     """The host's distribution, architecture, rights and room.
 
-    `free_disk_gb` is what Docker's file system has left; `deployed` tells whether an
-    earlier run got as far as the stack, or the cluster's swarm; `cloud_init` whether first-boot
-    work still runs;
-    `restoring`, `upgrading`, `rotating` and `scaling` what a restore, a change of version, a
-    rotation of a key or a move between single host and cluster that has not ended says of itself;
-    `closed` tells whether the edge lets nobody in;
-    `undone` is when a restore began that was undone, on a host without an instance;
-    `data_volume` is the UUID of the file system that its data are on, if they are on a volume, and
-    `spare_volume` a volume of Hetzner Cloud's with nothing on it;
-    `clock` is the unit that keeps the time where that isn't systemd's own;
-    `ssh_client` is the address that the host sees the SSH connection come from, empty without one;
-    `ssh_ports` are those of that connection and of sshd, but for what only the host itself reaches;
-    `uplinks` are the interfaces with a default route; `swarm` tells whether Docker is in a Swarm,
-    `clustered` whether this project brought it into a cluster's; `apparmor` tells whether the
-    kernel has AppArmor on;
-    `web` is who, but for Caddy of this project, holds the ports 80 and 443; `networks` are those
-    of Docker;
-    `engine` is which version of Docker answers, empty for none, and `compose` whether it has the
-    command `docker compose`: neither is read but where the engine is somebody else's.
+    Attributes:
+        free_disk_gb: what Docker's file system has left.
+        deployed: whether an earlier run got as far as the stack, or the cluster's swarm.
+        cloud_init: whether cloud-init still works on the first boot.
+        clock: the unit that keeps the time, if that isn't systemd's own.
+        apparmor: whether AppArmor is on in the kernel.
+        restoring: the recorded state of an unfinished restore; empty if there is none.
+        undone: when a restore began that was undone, on a host without an instance.
+        upgrading: the recorded state of an unfinished change of version.
+        rotating: the recorded state of an unfinished rotation of a key.
+        scaling: the recorded state of an unfinished migration between single host and cluster.
+        closed: whether the edge is closed.
+        ssh_client: the address that the SSH connection comes from; empty without one.
+        ssh_ports: the ports of that connection and of sshd, without those on the loopback.
+        uplinks: the interfaces with a default route.
+        swarm: whether Docker is in a Swarm.
+        clustered: whether that Swarm is a cluster of this project's.
+        web: what holds the ports 80 and 443, except this project's Caddy.
+        networks: the names of Docker's networks.
+        data_volume: the UUID of the file system with the data, if they are on a volume.
+        spare_volume: an attached volume of Hetzner Cloud's with nothing on it.
+        engine: the version of Docker, empty if none answers. This and `compose` are read only
+            where somebody else manages the engine.
+        compose: whether it has the command `docker compose`.
     """
 
     os: str = ""
@@ -85,11 +90,11 @@ class MachineState:
 
     @property
     def system(self) -> System | None:
-        """The system that it runs; None for one that is not supported."""
+        """Return the supported system that it runs; None for another one."""
         return SYSTEMS.get((self.os, self.release))
 
     def refuse_restoring(self) -> None:
-        """Raise Refused where a restore has not ended."""
+        """Raise Refused if a restore is unfinished."""
         if self.restoring:
             raise Refused(
                 "a restore has not ended on the host: `infisical-iac restore --undo` brings the "

@@ -1,7 +1,7 @@
-"""List what is open to the outside: the one list that both firewalls are made from.
+"""List the ports that are open to the outside.
 
-The host's own, in nftables, and the one of the cloud in front of it have the same rules from the
-same settings.
+The host's firewall in nftables and the cloud's firewall in front of it get their rules from this
+one list.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,19 +13,19 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.settings import EVERYBODY
 
 Protocol = Literal["tcp", "udp", "icmp", "esp"]
-# What the nodes of a swarm tell each other: its managers, who is there, and the overlay networks.
+# Traffic between the nodes of a swarm: managers, membership, and overlay networks.
 _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Hold what is let in: all else is dropped, but for answers to what the host itself began.
+    """What may come in. All else is dropped, except answers to connections that the host opened.
 
     Attributes:
-        ports: destination ports; none for `icmp`, which stands for pings of both IP versions, and
-            for `esp`, which is encrypted overlay networks.
-        networks: where from, IPv4 and IPv6, in CIDR notation, none within another.
-        limited: whether one source may open only so many connections a minute, on the host.
+        ports: destination ports; empty for `icmp`, which means pings of both IP versions, and for
+            `esp`, which means encrypted overlay networks.
+        networks: the sources, IPv4 and IPv6, in CIDR notation, none within another.
+        limited: whether the host limits the new connections of one source per minute.
     """
 
     protocol: Protocol
@@ -36,12 +36,12 @@ class Opening:
 
     @property
     def ipv4(self) -> tuple[str, ...]:
-        """Those of the networks that are IPv4's."""
+        """Return the IPv4 networks."""
         return tuple(each for each in self.networks if ":" not in each)
 
     @property
     def ipv6(self) -> tuple[str, ...]:
-        """Those of the networks that are IPv6's."""
+        """Return the IPv6 networks."""
         return tuple(each for each in self.networks if ":" in each)
 
     def admits(self, address: str) -> bool:
@@ -51,11 +51,11 @@ class Opening:
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
-    """Return what is open on the host: SSH, what the ingress needs, and what was asked for.
+    """Return what is open on the host: SSH, what the ingress needs, and `allowed_ports`.
 
     Args:
-        ssh_ports: where sshd listens.
-        peers: the addresses of the nodes of the cluster that the host is of.
+        ssh_ports: the ports of sshd.
+        peers: the addresses of all nodes of the host's cluster; empty without one.
     """
     return tuple(_openings(settings, ssh_ports, _apart(peers)))
 
@@ -68,10 +68,10 @@ def _openings(
     yield Opening("icmp", (), EVERYBODY, "ping")
     if web:
         yield Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS")
-        # A Load Balancer passes no UDP on.
+        # A Load Balancer forwards no UDP.
         if not balancer:
             yield Opening("udp", (443,), EVERYBODY, "HTTP/3")
-    # Behind one that ends https itself, Infisical is for it alone.
+    # If the Load Balancer terminates TLS, only it may reach Infisical.
     elif balancer:
         yield Opening("tcp", (settings.stack.http_port,), _apart([balancer]), "Load Balancer")
     for each in settings.host.allowed_ports:
@@ -83,7 +83,7 @@ def _openings(
 
 
 def _apart(networks: Iterable[str]) -> tuple[str, ...]:
-    """The same networks without those that are within others, which nftables does not take."""
+    """Return the networks without those within others, because nftables refuses overlaps."""
     each = [ip_network(text) for text in networks]
     ipv4 = collapse_addresses(one for one in each if isinstance(one, IPv4Network))
     ipv6 = collapse_addresses(one for one in each if isinstance(one, IPv6Network))

@@ -1,4 +1,4 @@
-"""Where Infisical is deployed: a host of its own, or what another topology has for it."""
+"""Describe where Infisical is deployed: on a single host, or in another topology."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from infisical_iac.host.model import MachineState
 
 @dataclass(frozen=True)
 class Site:
-    """A host that has Infisical for itself; where several have it together, a subclass says how.
+    """A single host with Infisical. Another topology is a subclass.
 
-    What a run asks of it, it asks on the current host.
+    All methods work on the current host.
     """
 
     settings: Settings
@@ -30,17 +30,17 @@ class Site:
         machine: MachineState,
         check: Callable[["Site"], None] | None,
     ) -> Self:
-        """Return the site, for a deploy that has looked at the machine. Raises a UserError.
+        """Return the site, for a deploy that has read the machine's state. Raises a UserError.
 
         Args:
-            check: raises a UserError where it is not what a move between topologies is for; None
+            check: raises a UserError if a migration between topologies can't use this site; None
                 for any other run.
         """
         return cls(settings)
 
     @classmethod
     def of_command(cls, settings: Settings) -> Self:
-        """Return the site, for a command that is no deploy. Raises a UserError."""
+        """Return the site, for a command other than a deploy. Raises a UserError."""
         return cls(settings)
 
     @property
@@ -50,61 +50,64 @@ class Site:
 
     @property
     def in_swarm(self) -> bool:
-        """Return whether the host's Docker is in a Swarm of this project's."""
+        """Return whether the host's Docker is in this project's Swarm."""
         return False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The hosts that are connected, where each is to be told by itself; none without others."""
+        """Return the names of the connected hosts of a cluster; empty on a single host."""
         return ()
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """The addresses of all hosts that let each other in, in a steady order."""
+        """Return the addresses of all hosts of the cluster, in a fixed order."""
         return ()
 
     @property
     def turn(self) -> int | None:
-        """Return which one the host is, from 0, where hosts take turns; None without others."""
+        """Return the host's turn, from 0, where hosts take turns; None on a single host."""
         return None
 
     @property
     def number(self) -> int | None:
-        """The number of the data that the host keeps, 0 of none; None without others."""
+        """Return the number of the host's copy of the data, 0 for none; None on a single host."""
         return None
 
     def has_begun(self, machine: MachineState) -> bool:
-        """Return whether something is deployed already, so that a run sets right what it can."""
+        """Return whether something is deployed already, so that a run repairs what it can."""
         return machine.deployed
 
     def refuse_unfit(self) -> None:
-        """Raise Refused where the hosts' kernels can't do what the settings ask for."""
+        """Raise Refused if the hosts' kernels lack what the settings need."""
 
     def reload_engine(self, config: File, alone: File) -> bool:
-        """Have an engine that runs by `alone` read its new configuration without a restart.
+        """Have an engine with the configuration `alone` read the new one without a restart.
 
-        Called before the engine is configured. Returns whether that is done.
+        Called before the engine is configured. Returns whether it has done so.
         """
         return False
 
     def rejoin_engine(self) -> None:
-        """Bring the engine back to the other hosts; called before it is kept running."""
+        """Bring the engine back into the cluster; called before the engine's unit is started."""
 
     @property
     def engine_act(self) -> Callable[[str, str], None] | None:
-        """Starts or restarts the engine's unit, by verb and name; None where systemd just does."""
+        """Return a function that starts or restarts the engine's unit, by verb and name.
+
+        None where systemd does it without further steps.
+        """
         return None
 
     def join(self) -> None:
-        """Bring the host together with the others; the last step of the foundation."""
+        """Join the host to the cluster; the last step of the foundation."""
 
     def share(self) -> None:
-        """Give the others what this host has made; called once all else is done."""
+        """Give the other hosts what this host has created; the last step of a deploy."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """Hold what the steps of a host work with, once it has been looked at."""
+    """The settings and observed state that the steps of a host work with."""
 
     settings: Settings
     machine: MachineState
@@ -137,5 +140,5 @@ A = TypeVar("A", bound=_OfSite)
 
 
 def at(site: Site, asked: type[A]) -> A:
-    """Return what answers for a site: one of a slice's class, or of its topology's subclass."""
+    """Return an instance for a site: of the class, or of its subclass for the site's topology."""
     return hook(asked, site.topology)(site)

@@ -1,6 +1,4 @@
-"""Decide what sshd allows: keys only, modern algorithms, and no forwarding beyond the host
-itself.
-"""
+"""Configure sshd: keys only, modern algorithms, and forwarding only to the host itself."""
 
 import re
 import shlex
@@ -16,15 +14,15 @@ DIRECTORY = "/etc/ssh"
 MAIN = f"{DIRECTORY}/sshd_config"
 DROP_IN = f"{DIRECTORY}/sshd_config.d/00-infisical-iac.conf"
 _INCLUDE = f"Include {DIRECTORY}/sshd_config.d/*.conf"
-# Prints the lines of the file that sshd reads first, and of those that it includes by default.
+# Prints the lines of sshd's main file, and of those that it includes by default.
 LOOK_AT_LINES = (
     f"grep -Hn '^[[:space:]]*[A-Za-z]' {MAIN} {DIRECTORY}/sshd_config.d/*.conf 2>/dev/null | "
     "sed 's/^/line /'"
 )
 RELOAD = "systemctl try-reload-or-restart ssh.service"
 
-# By the option, the kind that `ssh -Q` lists, and in the order in which they are offered. Without
-# an exchange of groups, short moduli in /etc/ssh/moduli are of no use to anybody.
+# By option: the kind for `ssh -Q`, and the algorithms in the order in which they are offered.
+# Without group exchange, nobody can use short moduli in /etc/ssh/moduli.
 _ALGORITHMS = {
     "KexAlgorithms": (
         "kex",
@@ -60,12 +58,12 @@ _ALGORITHMS = {
 
 
 class _Option(NamedTuple):
-    """What an option of sshd is set to.
+    """The desired value of an option of sshd.
 
     Attributes:
-        in_match: whether a `Match` block may set another value for some connections, which sshd
-            prefers: the option gives no access, or sshd takes it in no such block. What the others
-            give, a block may still take away.
+        in_match: whether a `Match` block may set another value for some connections: the option
+            gives no access, or sshd does not accept it in such a block. For other options, a block
+            may only take access away.
     """
 
     value: str
@@ -83,10 +81,10 @@ _OPTIONS = {
     "StrictModes": _Option("yes", in_match=True),
     "MaxAuthTries": _Option("4", in_match=True),
     "LoginGraceTime": _Option("30", in_match=True),
-    # The value is what the host supports of them.
+    # The values are the algorithms that the host supports.
     **dict.fromkeys(_ALGORITHMS, _Option("", in_match=True)),
     "RequiredRSASize": _Option("2048", in_match=True),
-    # The API is reached through the host's loopback address, on whatever port.
+    # Runs reach the API through the host's loopback address, on any port.
     "AllowTcpForwarding": _Option("local", in_match=False),
     "PermitOpen": _Option("127.0.0.1:* localhost:* [::1]:*", in_match=False),
     "AllowStreamLocalForwarding": _Option("no", in_match=False),
@@ -95,11 +93,11 @@ _OPTIONS = {
     "PermitTunnel": _Option("no", in_match=False),
     "GatewayPorts": _Option("no", in_match=False),
     "PermitUserEnvironment": _Option("no", in_match=True),
-    # Half an hour: who reads a plan before saying yes leaves the connection alone for long.
+    # Half an hour: the connection is idle while a person reads a plan before confirming it.
     "ClientAliveInterval": _Option("900", in_match=True),
     "ClientAliveCountMax": _Option("2", in_match=True),
     "TCPKeepAlive": _Option("no", in_match=True),
-    # Which key has let somebody in.
+    # Log the key of each login.
     "LogLevel": _Option("VERBOSE", in_match=True),
     "Banner": _Option("none", in_match=True),
     "DebianBanner": _Option("no", in_match=True),
@@ -126,13 +124,12 @@ class Sshd:
 
     Attributes:
         there: whether it is installed.
-        options: what it would take from its files, by the option's name in lower case, as `sshd -T`
-            prints them.
-        supported: what `ssh -Q` lists, by the kind.
+        options: the effective values that `sshd -T` prints, by the option's name in lower case.
+        supported: the algorithms that `ssh -Q` lists, by kind.
         stale: whether our file was written since the server last read it.
-        authorized: whether root, or who became root by sudo, has keys to log in with.
-        lines: those of its files, file by file.
-        error: what it says of them where it does not understand them.
+        authorized: whether root, or the user who became root by sudo, has keys to log in with.
+        lines: the lines of its files, file by file.
+        error: sshd's error if it does not understand its files.
     """
 
     there: bool = False
@@ -147,7 +144,7 @@ class Sshd:
 def desired_options(
     supported: Mapping[str, Collection[str]], *, root_logs_in: bool
 ) -> dict[str, str]:
-    """The options and their values; `supported` are the host's algorithms, by kind."""
+    """Return the desired options; `supported` are the host's algorithms, by kind."""
     values = {name: option.value for name, option in _OPTIONS.items()} | _algorithms(supported)
     if root_logs_in:
         values["PermitRootLogin"] = "prohibit-password"
@@ -163,16 +160,16 @@ def _algorithms(supported: Mapping[str, Collection[str]]) -> dict[str, str]:
 
 
 def drop_in(options: Mapping[str, str]) -> str:
-    """The text of the file; sshd takes the first value that it reads, and so reads it first."""
+    """Return the text of our file. sshd reads it first, and uses the first value of an option."""
     lines = "".join(f"{name} {value}\n" for name, value in options.items())
     return f"# Written by infisical-iac; a change made here is undone by the next run.\n{lines}"
 
 
 def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise Refused if sshd would take another value than that of `options` for one of them, if
-    only for some connections.
+    """Raise Refused if the effective value of one of `options` differs, also for some connections.
 
-    It names the file that says so. Older releases pass over some options, such as DebianBanner.
+    The error names the file that sets it. `sshd -T` of older releases does not print some options,
+    such as DebianBanner.
     """
     effective = found.options
     if not effective:
@@ -193,9 +190,9 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
 
 
 def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise Refused if a file that sshd reads before ours says otherwise; ours may not be there.
+    """Raise Refused if a file that sshd reads before ours sets another value.
 
-    Numbers are not compared, which have several forms.
+    Our file need not exist. Numbers are not compared, because they have several forms.
     """
     if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
         raise Refused(
@@ -235,7 +232,7 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
 
 
 def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
-    """Raise Refused if a `Match` block gives some connections more than everybody has."""
+    """Raise Refused if a `Match` block gives some connections more access than our file."""
     ours = {
         name.lower(): _as_printed(options[name])
         for name, option in _OPTIONS.items()
@@ -261,16 +258,16 @@ def _refuse_blocks(options: Mapping[str, str], lines: Iterable[Line]) -> None:
 
 
 def _before_ours(lines: Iterable[Line], option: str) -> Line | None:
-    """Return the line that sshd takes an option from before it reads our file; None without one.
+    """Return the line that sets an option before sshd reads our file; None if there is none.
 
-    Where our file is not there, it counts as if it was.
+    If our file does not exist, its place in the order counts as if it did.
     """
     in_order = takewhile(lambda line: line.file != DROP_IN, _in_order([*lines, _OURS]))
     return next((line for line in in_order if line.words[0].lower() == option.lower()), None)
 
 
 def _in_order(lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield the lines that hold for everybody, in the order in which sshd reads them."""
+    """Yield the lines that apply to all connections, in the order in which sshd reads them."""
     by_file: dict[str, list[Line]] = {}
     for line in lines:
         by_file.setdefault(line.file, []).append(line)
@@ -285,21 +282,21 @@ def _in_order(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _for_all(lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield the lines of a file up to the first that begins a block for some only."""
+    """Yield the lines of a file before its first `Match` block."""
     return takewhile(lambda line: line.words[0].lower() != "match", lines)
 
 
 def _as_printed(value: str) -> str:
-    """A value as `sshd -T` prints it."""
+    """Return a value as `sshd -T` prints it."""
     return "without-password" if value == "prohibit-password" else value
 
 
 def refuse_without_key(method: str, *, authorized: bool) -> None:
-    """Raise Refused if whoever deploys could not come back without a password.
+    """Raise Refused if the person who deploys could not log in again without a password.
 
     Args:
-        method: how the connection was let in, as RFC 4252 calls it; empty on the machine itself.
-        authorized: whether somebody has a key to log in with, which counts there alone.
+        method: how this run logged in, as RFC 4252 calls it; empty on the machine itself.
+        authorized: whether anybody has a key to log in with; only matters on the machine itself.
     """
     remedy = "or set hardening to 'off'"
     if method not in ("", "publickey"):
@@ -317,9 +314,9 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
 
 
 def way_back(before: str | None) -> str:
-    """Return commands that bring the file back with its text of `before`, None for no file.
+    """Return the commands of the rollback, which can be repeated.
 
-    They let sshd read it, and may be repeated.
+    They restore the file's text `before`, None for no file, and have sshd read it.
     """
     if before is None:
         return f"rm -f {DROP_IN}\n{RELOAD}\n"
@@ -328,7 +325,7 @@ def way_back(before: str | None) -> str:
 
 
 def parse(lines: Iterable[str]) -> Sshd:
-    """Return what the look at the host (host/hardening.py) prints of sshd, a fact a line."""
+    """Parse what host/hardening.py prints about sshd, one fact a line."""
     options: dict[str, str] = {}
     supported: dict[str, list[str]] = {}
     lines_of_files: list[Line] = []
@@ -359,6 +356,6 @@ def parse(lines: Iterable[str]) -> Sshd:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Return the words of a line, of which sshd takes `Option=value` and quotes too."""
+    """Return the words of a line. sshd also accepts `Option=value` and quotes."""
     option, value = re.fullmatch(r"\s*(\w+)[\s=]*(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     return (option, *(each.strip('"') for each in re.split(r"\s#", value)[0].split()))

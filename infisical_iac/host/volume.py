@@ -1,4 +1,4 @@
-"""The data volume: what a host has of it, what stands in its way, and its places."""
+"""Keep the data on a data volume: read its state, refuse what would lose data, mount it."""
 
 import shlex
 from collections.abc import Sequence
@@ -34,16 +34,16 @@ _FILE_SYSTEMS = ("ext4", "xfs")
 
 @dataclass(frozen=True)
 class VolumeState:
-    """The device that is wanted, and what of the host lies on a volume.
+    """The state of the desired device, and of the host's places.
 
     Attributes:
-        present: whether there is such a device.
+        present: whether the device exists.
         holds: the type of its file system, empty if nothing at all is on it.
         uuid: of that file system.
-        mounted: the UUID of what is mounted, empty for nothing.
+        mounted: the UUID of the mounted file system, empty if none is mounted.
         bound: the places that are on it.
-        docker_volumes: those that Docker has on the host's own disk.
-        larger: the MiB that the file system takes and that the device has by now, if that is more.
+        docker_volumes: Docker's volumes on the host's own disk.
+        larger: the sizes of file system and device in MiB, if the device is larger by now.
     """
 
     present: bool = False
@@ -56,20 +56,20 @@ class VolumeState:
 
     @property
     def unbound(self) -> list[str]:
-        """The places that are still on the host's own disk."""
+        """Return the places that are still on the host's own disk."""
         return [place for place in PLACES if place not in self.bound]
 
 
 def refuse(
     device: str, state: VolumeState, *, of_host: str, deployed: bool, spare: str = ""
 ) -> None:
-    """Raise Refused if a deploy would work with other data than the host's, or harm some.
+    """Raise a UserError if a deploy would use other data than the host's, or harm some.
 
     Args:
         device: the setting data_volume, empty for none.
-        of_host: the UUID of the volume that the host worked with before, empty for none.
+        of_host: the UUID of the volume that the host used before, empty for none.
         deployed: whether there is an Infisical in the host's places.
-        spare: a volume of the provider's that is attached with nothing on it, empty for none.
+        spare: an empty volume of the provider's that is attached, empty for none.
     """
     if not device:
         if spare and not deployed:
@@ -127,7 +127,7 @@ def _unfit(device: str, state: VolumeState, *, of_host: str, deployed: bool) -> 
 
 @dataclass(frozen=True)
 class DataVolume:
-    """The volume, the files that were asked for by their paths, and units by their names."""
+    """The volume, the files read by path, and the units by name."""
 
     volume: VolumeState = field(default_factory=VolumeState)
     files: dict[str, PathState] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class DataVolume:
 
 
 class Volume(Fact[DataVolume]):
-    """The DataVolume of a `device`, with `paths` and `units`."""
+    """Read the DataVolume of a `device`, with `paths` and `units`."""
 
     def command(self, device: str, paths: list[str], units: list[str]) -> str:
         look = script("volume", "look", device)
@@ -147,7 +147,7 @@ class Volume(Fact[DataVolume]):
 
 
 def parse(lines: list[str]) -> VolumeState:
-    """Return what `volume.sh look` printed."""
+    """Parse what `volume.sh look` printed."""
     holds = uuid = mounted = ""
     bound, volumes, larger = [], [], None
     for line in lines:
@@ -177,7 +177,7 @@ _UNFINISHED = " ".join(
 
 
 def configuration(uuid: str) -> list[File]:
-    """Return what on the host's own disk brings the volume with this UUID to its places."""
+    """Return the files on the host's own disk that mount the volume with this UUID at boot."""
     return [
         units.program("volume"),
         units.unit_file(UNIT, script=SCRIPT, uuid=uuid),
@@ -187,7 +187,7 @@ def configuration(uuid: str) -> list[File]:
 
 @telling_operation
 def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
-    """Have the host's data on `device`; with none, only see that they are not on a volume.
+    """Mount the volume `device` at the host's places; without one, only check that none is needed.
 
     The arguments are those of `refuse`, which raises before anything is changed.
     """
@@ -200,7 +200,10 @@ def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
 def decide(
     device: str, there: DataVolume, *, of_host: str, deployed: bool, spare: str = ""
 ) -> Commands:
-    """Decide what is to be done for the data, by what is `there`; raises as `mount` does."""
+    """Decide how to bring the data onto the volume, by its actual state `there`.
+
+    Raises as `mount` does.
+    """
     state = there.volume
     refuse(device, state, of_host=of_host, deployed=deployed, spare=spare)
     if not device:
@@ -252,8 +255,8 @@ def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
         )
 
 
-# A Docker that ran before has read its volumes from the host's own disk, and its containers go on
-# with what was in these places when they began.
+# A Docker that runs already has read its volumes from the host's own disk, and its containers keep
+# using the directories that were at these places when they started.
 _STOP_DOCKER = (
     "{ test /var/lib/docker/volumes -ef /mnt/infisical-data/volumes && "
     "test /etc/infisical -ef /mnt/infisical-data/etc && "
@@ -267,8 +270,8 @@ _STOP_DOCKER = (
 
 @deploy("Data volume")
 def data_volume(known: Known) -> None:
-    """Have data, keys and backups on the volume that the setting data_volume names."""
-    # Where the engine is others', no volume would do, and one that is there is their affair.
+    """Keep data, keys and backups on the volume of the setting data_volume."""
+    # With somebody else's engine no data volume is possible, and a spare one may be theirs.
     spare = "" if not_ours(known.settings, known.machine) else known.machine.spare_volume
     mount(
         device=known.settings.host.data_volume,

@@ -31,13 +31,12 @@ _PROMPT = "fail2ban> "
 
 @dataclass(frozen=True)
 class WatchState:
-    """The files and units that were asked for, by path and name, and what fail2ban does.
+    """The files by path, the units by name, and what fail2ban does.
 
     Attributes:
-        jails: those at work.
-        unenforced: what is banned, as fail2ban has it, and nftables lets in: addresses of IPv4,
-            networks of IPv6.
-        live: whether the log that is written has a file system of its own.
+        jails: the names of the active jails.
+        unenforced: what fail2ban has banned and nftables lets in: IPv4 addresses, IPv6 networks.
+        live: whether the current log has a file system of its own.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
@@ -48,11 +47,11 @@ class WatchState:
 
 
 class Watch(Fact[WatchState]):
-    """The WatchState.
+    """Read the WatchState.
 
     Args:
-        config: the files that a unit reads at its start, by its name.
-        live: where the log's file system is to be mounted.
+        config: the files that each unit reads at its start, by the unit's name.
+        live: the mount point of the log's file system.
     """
 
     def command(
@@ -89,26 +88,26 @@ class Watch(Fact[WatchState]):
 
 
 def _text(element: str | dict[str, dict[str, object]]) -> str:
-    """Return an element of a set, which nft writes as an address or as a prefix, as text."""
+    """Return an element of an nft set as text; it is an address or a prefix."""
     if isinstance(element, str):
         return element
     return "{addr}/{len}".format(**element["prefix"])
 
 
 def _networks(found: Iterable[str]) -> frozenset[str]:
-    """Return addresses and networks, each in the one way in which it can be compared."""
+    """Return addresses and networks in their canonical form, so that they can be compared."""
     return frozenset(
         str(ip_network(each)).removesuffix("/32").removesuffix("/128") for each in found
     )
 
 
 DIRECTORY = "/var/log/infisical-access"
-# A file system of its own, for the log that is written; what was rotated is beside it.
+# The file system of the current log; rotated logs are next to it.
 LIVE = f"{DIRECTORY}/live"
 LOG = f"{LIVE}/access.log"
 TIMER = "infisical-access-log.timer"
 DISK = "infisical-access-disk.service"
-# logrotate's, of versions before.
+# The configuration of logrotate, from earlier versions.
 _FORMER = "/etc/infisical-access-log.conf"
 FAIL2BAN = "fail2ban.service"
 
@@ -117,13 +116,13 @@ FAIL2BAN = "fail2ban.service"
 def log_and_bans(
     rotation: Sequence[File], bans: Sequence[File], jails: Collection[str], *, has_log: bool
 ) -> Commands:
-    """Keep the access log's file system and its `rotation` by a timer, and fail2ban at work.
+    """Install the access log's file system and rotation, and configure fail2ban.
 
     Args:
-        rotation: the files of the rotation, units among them.
-        bans: all that fail2ban reads of this project's; none leaves fail2ban to its own, but for
-            files that this project has written with other settings, which are taken away.
-        jails: those that have to be at work; fail2ban's own and others' are left alone.
+        rotation: the files of the rotation, with its units.
+        bans: this project's files for fail2ban. Those written with other settings are removed. If
+            empty, fail2ban is otherwise left alone.
+        jails: the names of jails that must be active; other jails are left alone.
         has_log: whether something writes the log.
     """
     wanted = [each.path for each in bans]
@@ -145,7 +144,7 @@ def decide(
     *,
     has_log: bool,
 ) -> Commands:
-    """Decide what is to be done for the access log and fail2ban, by what is `there` of them."""
+    """Decide how to change the access log and fail2ban, by their actual state `there`."""
     wanted = {each.path for each in bans}
     surplus = [path for path in _of_ours(bans) if path not in wanted and path in there.files]
     decided = (
@@ -157,7 +156,7 @@ def decide(
 
 
 def _of_ours(bans: Sequence[File]) -> list[str]:
-    """Return the paths of all fail2ban's files that this project writes with some settings."""
+    """Return the paths of all files of fail2ban that this project writes with any settings."""
     return [*dict.fromkeys((*(each.path for each in bans), *rules.all_paths()))]
 
 
@@ -169,7 +168,7 @@ def _log(there: WatchState) -> Commands:
         yield step(units.systemctl, "restart", DISK)
     if there.live and LOG not in there.files:
         yield Item("+", LOG)
-        # fail2ban does not start for a log that is missing.
+        # fail2ban does not start if the log is missing.
         yield step(run, f"(umask 077; touch {LOG})", doing=f"make {LOG}")
 
 
@@ -218,12 +217,12 @@ def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterat
 
 
 _OWN_UNITS = ("infisical-access-log.service", TIMER, DISK)
-# What Caddy can write until it is rotated: a quarter of all, and no more.
+# The largest size of the current log; it gets at most a quarter of access_log_max_mb.
 _LIVE_MB = 256
 
 
 def rotation(settings: Settings) -> Iterator[File]:
-    """The files by which the log has its file system, and by which a timer rotates it."""
+    """Yield the files that give the log its file system and rotate it by a timer."""
     most = settings.stack.access_log_max_mb
     arguments = (min(_LIVE_MB, most // 4), settings.stack.access_log_keep_days, most)
     rotate = units.program("access-log")
@@ -233,7 +232,7 @@ def rotation(settings: Settings) -> Iterator[File]:
 
 
 def bans(settings: Settings) -> Iterator[File]:
-    """The files that tell fail2ban what to count, none where it is off."""
+    """Yield the files that tell fail2ban what to count; none where it is off."""
     for path, text in rules.texts(settings, LOG):
         yield File(path, text)
     if settings.host.fail2ban == "on":
@@ -242,9 +241,9 @@ def bans(settings: Settings) -> Iterator[File]:
 
 @deploy("Watch")
 def watch(known: Known) -> None:
-    """Log who asks Infisical, and ban who asks too often.
+    """Configure access log rotation and fail2ban.
 
-    It comes before the containers: what is mounted into one has to be there.
+    It runs before the containers start, because the log's directory is mounted into one of them.
     """
     log_and_bans(
         rotation=[*rotation(known.settings)],
@@ -258,7 +257,7 @@ def watch(known: Known) -> None:
 def read_requests(
     since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
 ) -> list[str]:
-    """Return the lines of the current host's access log that are asked for, the latest last."""
+    """Return the matching lines of the current host's access log, the latest last."""
     text = f"environment={environment}" if environment else ""
     asked = (text, ",".join(ids), environment, wanted)
     command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
