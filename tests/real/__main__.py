@@ -1,8 +1,8 @@
-"""`python -m tests.real`: what concerns the server, on a real one, and what differs there.
+"""`python -m tests.real`: run the tests of the server on a real Infisical.
 
-The image is the one in the archive `STAGING_INFISICAL_IMAGE`, made by `docker save`; an upgrade
-goes to the one in `STAGING_INFISICAL_NEXT`, or else to the same program under a later version. All
-that was found is in `.staging/real.md`.
+The image is the one in the archive `STAGING_INFISICAL_IMAGE`, made by `docker save`; upgrades go
+to the one in `STAGING_INFISICAL_NEXT`, or else to the same program under a later version. The
+results are written to `.staging/real.md`.
 """
 
 import os
@@ -47,9 +47,7 @@ Recorded from: {recorded}.
 
 @dataclass(frozen=True)
 class Tests:
-    """Hold what the tests came to: the number of those that passed, and a line for each other
-    one.
-    """
+    """The number of tests that passed, and a line for each other test."""
 
     passed: int
     failures: list[str]
@@ -84,12 +82,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _alone(server: Server) -> tuple[Player, str]:
-    """Return a player of what was recorded of an instance that nobody had set up, and its name."""
+    """Return a player of the exchanges that were recorded on a fresh instance, and its name."""
     return Player(server), "exchanges"
 
 
 def _people(server: Server) -> tuple[Player, str]:
-    """Return a player of what was recorded of people, on an instance that is set up for it."""
+    """Return a player of the recorded exchanges about people, on an instance set up for them."""
     return with_deployer(server.world()), "people"
 
 
@@ -103,9 +101,9 @@ def _played(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
 
 
 def _tested(arguments: list[str]) -> tuple[int, Tests]:
-    """Run what the contract's tests say of the inside on one server, and then those on hosts.
+    """Run the contract's tests of projects on one server, and then the tests on hosts.
 
-    A cluster is tested alone: three servers have both processors to do with.
+    A cluster is tested by itself: its three servers use both processors.
     """
     shared = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
     runs = (
@@ -117,7 +115,7 @@ def _tested(arguments: list[str]) -> tuple[int, Tests]:
     for options, environment in runs:
         command = (sys.executable, "-m", "pytest", "-m", "real", f"--junitxml={_JUNIT}")
         done = subprocess.run([*command, *arguments, *options], env=environment)
-        # Of the one or the other, there may be none that `arguments` choose.
+        # `arguments` may select none of either kind.
         status = status or done.returncode * (done.returncode != pytest.ExitCode.NO_TESTS_COLLECTED)
         found = _read(_JUNIT)
         tests = Tests(tests.passed + found.passed, [*tests.failures, *found.failures])

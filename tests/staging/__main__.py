@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.staging up|down|cluster|status|summary|images`."""
+"""Run `python -m tests.staging up|down|cluster|status|summary|images`."""
 
 import argparse
 import shutil
@@ -13,7 +13,7 @@ from tests.staging.summary import text
 
 
 def main() -> int:
-    """Run one command; 0 when it is done, 1 with a sentence on standard error when not."""
+    """Run one command; return 0, or 1 with a sentence on standard error if it failed."""
     arguments = _parser().parse_args()
     try:
         arguments.command(arguments)
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def up(arguments: argparse.Namespace) -> None:
-    """Have the images of the stack, and the host up."""
+    """Build or load the stack's images, and boot the host."""
     images(arguments)
     host = StagingHost(arguments.name, arguments.release, arguments.user)
     host.up()
@@ -33,7 +33,7 @@ def up(arguments: argparse.Namespace) -> None:
 
 
 def cluster(arguments: argparse.Namespace) -> None:
-    """Have a cluster of hosts up, or remove it."""
+    """Boot a cluster of hosts, or remove it."""
     staging = StagingCluster(arguments.name)
     if arguments.state == "down":
         if not staging.hosts and not staging.directory.exists():
@@ -49,19 +49,19 @@ def cluster(arguments: argparse.Namespace) -> None:
 
 
 def images(_: argparse.Namespace) -> None:
-    """Have the images of the stack."""
+    """Build or load the images of the stack."""
     engine.ensure()
     stack.ensure()
 
 
 def down(arguments: argparse.Namespace) -> None:
-    """Remove one host, or with --all everything that staging ever made."""
+    """Remove one host, or with --all everything that staging made."""
     if not arguments.all:
         say(f"Removing the staging host {arguments.name!r}")
         StagingHost(arguments.name).down()
         return
     if engine.installed():
-        # A daemon that died meanwhile still keeps volumes and images.
+        # Start a daemon that died: it still keeps volumes and images.
         engine.ensure()
         say("Removing all staging hosts, their volumes, and the images that were made for them")
         remove()
@@ -74,7 +74,7 @@ def down(arguments: argparse.Namespace) -> None:
 
 
 def status(_: argparse.Namespace) -> None:
-    """Print what is there, one line a host."""
+    """Print one line for each host."""
     print(f"docker: {'answers' if engine.answers() else 'does not answer'}")
     for file in sorted(STATE.glob("*/host.json")):
         known = access.read(file.parent)

@@ -1,6 +1,6 @@
-"""Keep how a staging host is reached: its port, its keys, and the files that say so.
+"""Store how a staging host is reached: its port and keys.
 
-They are in the host's directory: `host.json`, `id_ed25519`, `known_hosts`, `ssh_config`.
+The files are in the host's directory: `host.json`, `id_ed25519`, `known_hosts`, `ssh_config`.
 """
 
 import json
@@ -14,9 +14,9 @@ from tests.staging.shell import StagingError, run
 
 
 class Access(NamedTuple):
-    """Hold what `host.json` says of a host besides its files.
+    """The content of a host's `host.json`.
 
-    `address` is the one by which the other hosts of its cluster reach it; empty without any.
+    `address` is where the other hosts of its cluster reach it; empty without a cluster.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Access(NamedTuple):
 
 
 def client_key(directory: Path) -> str:
-    """The public half of the key that logs in, made if it is missing."""
+    """Return the public half of the login key; make the key if it is missing."""
     private = directory / "id_ed25519"
     if not private.exists():
         engine.install({"ssh-keygen": "openssh-client"})
@@ -52,12 +52,12 @@ def write(access: Access, directory: Path, host_keys: str) -> None:
 
 
 def exists(directory: Path) -> bool:
-    """Return whether the host was made to the end: `host.json` is written last."""
+    """Return whether the host was made completely: `host.json` is written last."""
     return (directory / "host.json").exists()
 
 
 def read(directory: Path) -> Access:
-    """Return what `host.json` says; raises StagingError when there is no such host."""
+    """Return the content of `host.json`. Raises StagingError if there is no such host."""
     if not exists(directory):
         raise StagingError(
             f"there is no staging host {directory.name!r}; make it: "
@@ -80,7 +80,7 @@ def answers(directory: Path, name: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nothing listens on."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""Images that are built here once, and again when their recipe differs.
+"""Build images once, and again when their recipe changes.
 
-The recipe's hash is kept in a label of the image, so an image that is in place costs nothing.
+The recipe's hash is kept in a label of the image, so an up-to-date image costs nothing.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ _REGISTRY_SECONDS = 20
 
 
 def digest(directory: Path, *more: str, without: Sequence[str] = ("__pycache__",)) -> str:
-    """The hash of a directory's files, names and content, and of any texts besides.
+    """Return the hash of a directory's files, by name and content, and of more texts.
 
-    `without` are names of files and directories that don't count.
+    `without` are names of files and directories to leave out.
     """
     total = hashlib.sha256(repr(more).encode())
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
@@ -33,21 +33,21 @@ def digest(directory: Path, *more: str, without: Sequence[str] = ("__pycache__",
 
 
 def image_id(tag: str) -> str:
-    """The id of a local image, or an empty text."""
+    """Return the id of a local image, or an empty text."""
     return docker("image", "inspect", "--format", "{{.Id}}", tag, check=False)
 
 
 def recipe_of(tag: str) -> str | None:
-    """The recipe's hash in a local image's label, empty without one; None without the image."""
+    """Return the recipe's hash in an image's label, empty without one; None without the image."""
     template = f'={{{{index .Config.Labels "{RECIPE_LABEL}"}}}}'
     label = docker("image", "inspect", "--format", template, tag, check=False)
     return label.removeprefix("=").replace("<no value>", "") if label else None
 
 
 def build(tag: str, context: Path, recipe: str, base: str) -> None:
-    """Build `context` upon the image `base`, tag it, and remove the image it replaces."""
+    """Build `context` on the image `base`, tag it, and remove the image that it replaces."""
     old = image_id(tag)
-    # Docker's first builder is all that this needs: it is always there and leaves no cache.
+    # The classic builder is enough: it is always installed and leaves no cache.
     run(
         *("docker", "build", "--force-rm", "--tag", tag, "--build-arg", f"BASE={base}"),
         *("--label", f"{RECIPE_LABEL}={recipe}", str(context)),
@@ -59,7 +59,7 @@ def build(tag: str, context: Path, recipe: str, base: str) -> None:
 
 
 def adopt(official: str, tag: str) -> bool:
-    """Pull an official image and call it `tag`; False where no registry answers."""
+    """Pull an official image and tag it; return False if no registry answers."""
     present = image_id(official)
     if not present and not (_registry_answers() and _pull(official)):
         return False
@@ -70,7 +70,7 @@ def adopt(official: str, tag: str) -> bool:
 
 
 def remove_images() -> None:
-    """Remove every image that was built here, or given a name of ours."""
+    """Remove every image that was built or tagged here."""
     for family in ("staging/*", "infisical-iac/*"):
         tags = docker("images", "--format", "{{.Repository}}:{{.Tag}}", family).split()
         if tags:
@@ -98,10 +98,10 @@ def _registry_answers() -> bool:
 
 
 def base(release: str) -> str:
-    """The tag of the plain Debian image that all others start from, made if it is missing.
+    """Return the tag of the plain Debian image that all others start from; make it if missing.
 
-    It is the official image where a registry answers, else what `mmdebstrap` makes of this
-    machine's archives. Raises StagingError where neither can be had.
+    It is the official image if a registry answers, else one that `mmdebstrap` makes from this
+    machine's archives. Raises StagingError if both fail.
     """
     tag = f"infisical-iac/debian:{release}"
     if image_id(tag):
@@ -125,7 +125,7 @@ def _bootstrap(tag: str, release: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root, apt = Path(directory, "root.tar"), Path(directory, "apt.conf")
         apt.write_text("".join(f"{option}\n" for option in options))
-        # An archive behind TLS may need the authorities that this machine trusts.
+        # An archive behind TLS may need the CAs that this machine trusts.
         bundle = "/etc/ssl/certs/ca-certificates.crt"
         copy = f"--setup-hook=mkdir -p $1/etc/ssl/certs; cp {bundle} $1/etc/ssl/certs"
         trust = [copy] if any(line.startswith("deb https:") for line in archives) else []

@@ -1,7 +1,7 @@
-"""A staging cluster: hosts in a Docker network of their own, each with its own address there.
+"""Boot staging clusters: hosts in their own Docker network, each with its own address.
 
-Its hosts are staging hosts named `<cluster>-1`, `<cluster>-2` and so on; what is known of the
-cluster as a whole is kept under `.staging/<cluster>/`.
+The hosts are staging hosts named `<cluster>-1`, `<cluster>-2` and so on; the files of the
+cluster itself are in `.staging/<cluster>/`.
 """
 
 import re
@@ -14,7 +14,7 @@ from tests.staging import host as hosts
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, StagingError, docker, run
 
-# Set aside for tests of networks (RFC 2544): no route, bridge or overlay has it.
+# Reserved for tests of networks (RFC 2544): no route, bridge or overlay uses it.
 _SUBNETS = tuple(f"198.18.{number}" for number in range(256))
 _SUBNET_TEMPLATE = "{{range .IPAM.Config}}{{.Subnet}}{{end}}"
 
@@ -29,16 +29,16 @@ class StagingCluster:
 
     @property
     def hosts(self) -> list[StagingHost]:
-        """The hosts that were made for the cluster, by number."""
+        """Return the cluster's existing hosts, by number."""
         return [
             StagingHost(name, place=(self.network, access.read(STATE / name).address))
             for name in members(_known(), self.name)
         ]
 
     def host(self, number: int, disk_gb: int = 0) -> StagingHost:
-        """The host of a number, from 1, whether it was made or not; its network must be there."""
+        """Return the host with a number, from 1, which need not exist; the network must."""
         prefix = docker("network", "inspect", "--format", _SUBNET_TEMPLATE, self.network)
-        # The first address is the gateway's, by which this machine speaks to the hosts.
+        # The first address is the gateway's: this machine.
         address = f"{prefix.rpartition('.')[0]}.{10 + number}"
         place = (self.network, address)
         return StagingHost(f"{self.name}-{number}", place=place, disk_gb=disk_gb)
@@ -46,9 +46,9 @@ class StagingCluster:
     def up(
         self, count: int = 3, disk_gb: int = 0, boot: Callable[[StagingHost], None] = StagingHost.up
     ) -> None:
-        """Boot the hosts 1 to `count`, those that aren't there made anew.
+        """Boot the hosts 1 to `count`, and make those that are missing.
 
-        `disk_gb` is how much each one's Docker can store; 0 for no limit. `boot` has one up.
+        `disk_gb` is the size of the disk for each one's Docker; 0 for no limit. `boot` boots one.
 
         Raises StagingError when a host doesn't boot.
         """
@@ -59,9 +59,9 @@ class StagingCluster:
             boot(self.host(number, disk_gb))
 
     def down(self) -> None:
-        """Remove the hosts with their disks, the network, and what `.staging/` knows of them.
+        """Remove the hosts with their disks, the network, and their files in `.staging/`.
 
-        Those too that `.staging/` knows nothing of any more.
+        Hosts without files are removed too.
         """
         for name in members({*_known(), *hosts.labelled()}, self.name):
             StagingHost(name).down()
@@ -84,12 +84,12 @@ class StagingCluster:
 
 
 def _known() -> Iterator[str]:
-    """The names of the hosts that `.staging/` knows."""
+    """Return the names of the hosts with files in `.staging/`."""
     return (file.parent.name for file in STATE.glob("*/host.json"))
 
 
 def members(names: Iterable[str], cluster: str) -> list[str]:
-    """Return those of `names` that are names of a cluster's hosts, by number."""
+    """Return which of `names` are a cluster's hosts, by number."""
     pattern = re.compile(rf"{re.escape(cluster)}-(\d+)")
     found = {name: pattern.fullmatch(name) for name in names}
     return sorted(

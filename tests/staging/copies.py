@@ -1,4 +1,4 @@
-"""Hosts that begin as what another one had become: a boot in the place of a deploy."""
+"""Copy a deployed host, so that other hosts need no deploy of their own."""
 
 import shutil
 
@@ -8,15 +8,15 @@ from tests.staging.shell import docker
 
 
 def freeze(host: StagingHost) -> None:
-    """Shut the host down for good, so that others can be copied from it."""
+    """Shut the host down finally, so that others can be copied from it."""
     docker("stop", "--time", "60", host.container)
     docker("commit", host.container, _image(host))
 
 
 def copy(frozen: StagingHost, host: StagingHost) -> None:
-    """Boot `host`, which must not exist, as a host that is what `frozen` was.
+    """Boot `host`, which must not exist, as a copy of `frozen`.
 
-    It has the name of its own, and the frozen one's keys: its own SSH keys as those that log in.
+    It has its own name, and the frozen one's keys: SSH host keys and login keys.
     """
     known = access.read(frozen.directory)
     host.directory.mkdir(parents=True)
@@ -32,7 +32,7 @@ def copy(frozen: StagingHost, host: StagingHost) -> None:
 
 
 def remove(frozen: StagingHost) -> None:
-    """Remove a host that is frozen, or was to be, and what it left."""
+    """Remove a frozen host, also if freezing it failed."""
     frozen.down()
     docker("image", "rm", "--force", _image(frozen), check=False)
 
@@ -43,7 +43,7 @@ def _image(host: StagingHost) -> str:
 
 def _copy_volume(frozen: StagingHost, host: StagingHost) -> None:
     volumes = ("--volume", f"{frozen.volume}:/from:ro", "--volume", f"{host.have_volume()}:/to")
-    # What marks a deleted file in an image's layer is only the privileged's to make.
+    # Only a privileged user can make the marks of deleted files in an image's layer.
     docker(
         *("run", "--rm", "--privileged", *volumes, "--entrypoint", "cp", _image(frozen)),
         *("--archive", "/from/.", "/to"),

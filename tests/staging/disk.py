@@ -1,4 +1,4 @@
-"""A disk of a given size for a staging host's Docker: a file behind a loop device, with ext4."""
+"""Make disks of a given size for a staging host's Docker: a loop device with ext4."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _NAME = "disk.img"
 
 
 def have(directory: Path, gigabytes: int) -> str:
-    """The device of the disk whose file is in a host's directory, made if it is missing."""
+    """Return the device of the disk in a host's directory; make the disk if it is missing."""
     file = directory / _NAME
     if not file.exists():
         with file.open("wb") as sparse:
@@ -19,7 +19,7 @@ def have(directory: Path, gigabytes: int) -> str:
 
 
 def forget(directory: Path) -> None:
-    """Detach the disk, if there is one; its file goes with the directory."""
+    """Detach the disk, if there is one; its file is removed with the directory."""
     device = _device(directory / _NAME)
     if device:
         run("losetup", "--detach", device)

@@ -1,7 +1,7 @@
-"""The Docker engine of this machine: found, or installed and started.
+"""Find this machine's Docker engine, or install and start it.
 
-An engine that answers is used as it is. Else, on Debian as root, Docker's packages are
-installed, and the daemon is started where no init does it.
+An engine that answers is used unchanged. Else, on Debian as root, Docker's packages are
+installed, and the daemon is started if no init does it.
 """
 
 import os
@@ -23,9 +23,9 @@ _STOP_SECONDS = 60
 
 
 def ensure() -> None:
-    """Have a Docker engine that answers, and the programs that staging needs.
+    """Ensure a Docker engine that answers, and the programs that staging needs.
 
-    Raises StagingError where that can't be had: no root, no Debian, or a daemon that fails.
+    Raises StagingError without root, without Debian, or if the daemon fails.
     """
     with alone():
         if not answers():
@@ -33,19 +33,19 @@ def ensure() -> None:
 
 
 def installed() -> bool:
-    """Return whether Docker is here at all."""
+    """Return whether Docker is installed."""
     return bool(shutil.which("docker"))
 
 
 def answers() -> bool:
-    """Return whether `docker` is here and reaches an engine."""
+    """Return whether `docker` is installed and reaches an engine."""
     return installed() and run("docker", "info", check=False).returncode == 0
 
 
 def install(packages: dict[str, str]) -> None:
     """Install the Debian packages of the programs that are missing.
 
-    `packages` maps a program to its package. Raises StagingError when this is no Debian, or
+    `packages` maps a program to its package. Raises StagingError if this is no Debian, or if
     apt fails.
     """
     if not _missing(packages):
@@ -53,7 +53,7 @@ def install(packages: dict[str, str]) -> None:
     if not shutil.which("apt-get") or os.geteuid() != 0:
         raise StagingError(f"{' and '.join(_missing(packages))} must be installed on this machine")
     run("apt-get", "update")
-    # One by one: Debian 12 has the client within docker.io and no package docker-cli.
+    # One by one: Debian 12 has the client in docker.io, and no package docker-cli.
     for program, package in packages.items():
         if not shutil.which(program):
             say(f"Installing {package} from Debian's packages")
@@ -65,7 +65,7 @@ def install(packages: dict[str, str]) -> None:
 
 
 def stop_if_ours() -> bool:
-    """Stop the daemon if `ensure` started it, and tell whether it did."""
+    """Stop the daemon if `ensure` started it; return whether it did."""
     mark = _mark()
     pid = mark.read_text().strip() if mark.exists() else ""
     mark.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def stop_if_ours() -> bool:
 
 
 def is_stale(pid: str, name: str | None, program: str) -> bool:
-    """Return whether a pid file speaks of a process that is gone or is another program by now.
+    """Return whether a pid file names a process that has ended or is another program now.
 
     `pid` is the file's content, `name` the name of the process with that id, if there is one.
     """
@@ -135,7 +135,7 @@ def _mark() -> Path:
 
 
 def _name_of(pid: str) -> str | None:
-    """The name of a live process, or None; a zombie is as good as dead."""
+    """Return the name of a live process, or None; a zombie counts as dead."""
     try:
         status = Path(f"/proc/{int(pid)}/status").read_text()
     except (ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Running programs in a container past the engine: its `docker exec` takes ten times as long."""
+"""Run programs in a container without the engine: `docker exec` takes ten times as long."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.staging.shell import docker
 
-# As `docker exec` has it.
+# As `docker exec` sets it.
 _ENVIRONMENT = (
     "container=docker",
     "HOME=/root",
@@ -19,7 +19,7 @@ _ENVIRONMENT = (
 
 
 class _Process(NamedTuple):
-    """A process of this machine; `started` tells it from a later one with the same id."""
+    """A process of this machine; `started` distinguishes it from a later one with the same id."""
 
     id: int
     started: str
@@ -34,10 +34,10 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as root in a container to its end, and return its output as text.
 
-    What it leaves in the background goes on. Raises subprocess.TimeoutExpired after `seconds`, ten
+    Its background processes go on running. Raises subprocess.TimeoutExpired after `seconds`, ten
     minutes unless another time is given.
     """
-    # A pipe would be waited for until the background lets go of it too.
+    # A pipe would stay open until the background processes end.
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         done = subprocess.run(
             [*into(container), *command],
@@ -53,10 +53,10 @@ def run(
 
 
 def into(container: str) -> tuple[str, ...]:
-    """Return what comes before a command line to have it run as root in a container.
+    """Return the prefix of a command line that runs as root in a container.
 
-    It enters the container's namespaces where they are this machine's to enter; else, and for a
-    container that does not run, it is `docker exec`.
+    It enters the container's namespaces if this machine can; else, and for a container that does
+    not run, it is `docker exec`.
     """
     init = _inits.get(container)
     if init is None or _started(init.id) != init.started:
@@ -72,7 +72,7 @@ def _init(container: str) -> _Process | None:
         return None
     format = '{"id": {{ .State.Pid }}, "name": {{ json .Config.Hostname }}}'
     found = json.loads(docker("inspect", "--format", format, container, check=False) or "null")
-    # An engine in a virtual machine speaks of processes there.
+    # An engine in a virtual machine reports process ids of that machine.
     if not found or _hostname(found["id"]) != found["name"]:
         return None
     return _Process(found["id"], _started(found["id"]))
@@ -86,7 +86,7 @@ def _hostname(process: int) -> str:
 
 
 def _started(process: int) -> str:
-    """When it started, in ticks since this machine did; empty if there is none."""
+    """Return when a process started, in ticks since boot; empty without the process."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

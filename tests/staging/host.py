@@ -1,6 +1,6 @@
-"""One disposable host: a container that boots systemd and is reached through sshd.
+"""Boot a disposable host: a container that runs systemd and sshd.
 
-Everything that is made for a host carries a label with its name, so that `down` finds it all.
+Everything that is made for a host has a label with its name, so that `down` finds all of it.
 """
 
 import subprocess
@@ -19,11 +19,11 @@ _EXEC_ATTEMPTS = 4
 
 
 class StagingHost:
-    """A staging host of a given name, whether it is up or not.
+    """A staging host with a given name, whether it exists or not.
 
-    `release` is Debian's; `user` is who logs in: root, or `deploy`, who has sudo without a
-    password while root may not log in. `place` is the Docker network that the host stands in,
-    and its address there. `disk_gb` is the size of the disk for its Docker; 0 for no limit.
+    `release` is Debian's; `user` is the login: root, or `deploy`, which has sudo without a
+    password while root may not log in. `place` is the host's Docker network and its address
+    there. `disk_gb` is the size of the disk for its Docker; 0 for no limit.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class StagingHost:
 
     @property
     def ssh_port(self) -> int:
-        """The port of sshd on this machine's loopback address, the same for the host's life."""
+        """The port of sshd on this machine's loopback address, which never changes for a host."""
         return access.read(self.directory).port
 
     def up(self) -> None:
-        """Boot the host, made anew if it isn't there, and wait until sshd lets its user in.
+        """Boot the host, make it if it is missing, and wait until its user can log in.
 
-        Raises StagingError when it doesn't boot, or exists with another release or user.
+        Raises StagingError if it doesn't boot, or exists with another release or user.
         """
         engine.ensure()
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -72,24 +72,24 @@ class StagingHost:
         self.wait()
 
     def down(self) -> None:
-        """Remove the host with its disk and what `.staging/` knows of it."""
+        """Remove the host with its disk and its files in `.staging/`."""
         remove(self.name)
         disk.forget(self.directory)
         access.forget(self.directory)
 
     def reboot(self) -> None:
-        """Shut the host down in order, boot it again and wait for sshd."""
+        """Shut the host down cleanly, boot it again and wait for sshd."""
         docker("restart", "-t", "60", self.container)
         self.wait()
 
     def run(
         self, command: str, *, check: bool = True, input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of bash as root, past sshd; raises StagingError if it fails."""
+        """Run a bash command as root, without sshd. Raises StagingError if it fails."""
         command_line = ("bash", "-c", command)
         done = entering.run(self.container, *command_line, input=input)
         for _ in range(_EXEC_ATTEMPTS):
-            # On a busy machine the engine now and then fails to start the process at all.
+            # On a busy machine the engine sometimes fails to start the process.
             if "OCI runtime exec failed" not in done.stderr + done.stdout:
                 break
             time.sleep(0.5)
@@ -114,20 +114,20 @@ class StagingHost:
         self.wait()
 
     def boot(self, image: str, port: int) -> None:
-        """Start the container, whose Docker has what is in `volume`, which is made if need be."""
+        """Start the container with `volume` for its Docker; the volume is made if it is missing."""
         network, address = self.place or ("bridge", "")
         docker(
             *("run", "--detach", "--name", self.container, "--hostname", f"staging-{self.name}"),
             *("--label", f"{LABEL}={self.name}", "--privileged", "--cgroupns", "private"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3"),
-            # The inner Docker can't lay its overlays upon those of the outer one.
+            # The inner Docker can't mount overlays on the outer one's overlays.
             *("--volume", f"{self.have_volume()}:/var/lib/docker"),
             *("--network", network, *(("--ip", address) if address else ())),
             *("--publish", f"127.0.0.1:{port}:22", image, "/sbin/init"),
         )
 
     def wait(self) -> None:
-        """Wait until the host has booted and sshd lets its user in."""
+        """Wait until the host has booted and its user can log in."""
         self._wait_for_systemd()
         deadline = time.monotonic() + _BOOT_SECONDS
         while not access.answers(self.directory, self.name):
@@ -151,7 +151,7 @@ class StagingHost:
             time.sleep(0.2)
 
     def have_volume(self) -> str:
-        """The name of the volume for the host's Docker, made if it is missing."""
+        """Return the name of the volume for the host's Docker; make it if it is missing."""
         options: tuple[str, ...] = ()
         if self.disk_gb:
             device = disk.have(self.directory, self.disk_gb)
@@ -161,7 +161,7 @@ class StagingHost:
 
 
 def host_image(release: Release) -> str:
-    """The tag of the image that hosts of a release boot, built if it is missing or outdated."""
+    """Return the tag of the image that hosts of a release boot; build it if missing or outdated."""
     tag = f"infisical-iac/staging-host:{release}"
     recipe = digest(RECIPES / "host")
     with alone():
@@ -173,13 +173,13 @@ def host_image(release: Release) -> str:
 
 
 def labelled() -> set[str]:
-    """Return the names of all hosts that Docker has a volume of."""
+    """Return the names of all hosts with a Docker volume."""
     shown = f'{{{{.Label "{LABEL}"}}}}'
     return set(docker("volume", "ls", "--filter", f"label={LABEL}", "--format", shown).splitlines())
 
 
 def remove(name: str | None = None) -> None:
-    """Remove the container and the volume of one host, or all of them and clusters' networks."""
+    """Remove container and volume of one host, or of all hosts with the clusters' networks."""
     chosen = f"label={LABEL}={name}" if name else f"label={LABEL}"
     for listing, removal in (
         (("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),

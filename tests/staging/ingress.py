@@ -1,4 +1,4 @@
-"""The way in to a staging host: which one is chosen, and the authority that it is trusted by."""
+"""Choose a staging host's ingress, and get the CA that its certificate is trusted by."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,15 @@ from tests.staging.host import StagingHost
 from tests.staging.shell import docker, run
 
 OF_HOST = tuple(KINDS)
-# A cluster's Docker is this project's.
+# This project installs a cluster's Docker.
 OF_CLUSTER = tuple(name for name, kind in KINDS.items() if not kind.engine_owner)
-# The host is reached through SSH only, unless another kind is chosen.
+# Unless another kind is chosen, the host is reached through SSH only.
 DEFAULT = "none"
 _ROOT = "/data/caddy/pki/authorities/local/root.crt"
 
 
 def choose(host: StagingHost | StagingCluster, kind: str) -> None:
-    """Have the group data say that the host, or each one of the cluster, has this ingress."""
+    """Write group data in which the host, or each host of the cluster, has this ingress."""
     file = host.directory / "ingress.json"
     if kind == DEFAULT:
         file.unlink(missing_ok=True)
@@ -29,31 +29,31 @@ def choose(host: StagingHost | StagingCluster, kind: str) -> None:
 
 
 def is_public(host: StagingHost) -> bool:
-    """Return whether the host has an ingress that serves a certificate of its own."""
+    """Return whether the host has an ingress that serves its own certificate."""
     file = host.directory / "ingress.json"
     return file.exists() and KINDS[json.loads(file.read_text())["ingress"]].is_public
 
 
 def name(host: StagingHost | StagingCluster) -> str:
-    """The name in a staging host's address, which a cluster's hosts share."""
+    """Return the host name in a staging host's URL, which a cluster's hosts share."""
     return f"{host.name}.staging.internal"
 
 
 def address(host: StagingHost) -> str:
-    """Where the host is reached from this machine, on whatever port it listens."""
+    """Return the address where this machine reaches the host, on any port."""
     network = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     return docker("inspect", "--format", network, host.container)
 
 
 def root(host: StagingHost) -> Path:
-    """The certificate of the authority that Caddy of a deployed host made, fetched from there."""
+    """Fetch the CA certificate that a deployed host's Caddy made; return its file."""
     file = host.directory / "root.crt"
     file.write_text(host.run(f"docker exec infisical-caddy-1 cat {_ROOT}").stdout)
     return file
 
 
 def certificate(cluster: StagingCluster) -> Path:
-    """The certificate that a cluster's hosts share, trusted by itself, made if it is missing."""
+    """Return the self-signed certificate of a cluster's hosts; make it if it is missing."""
     file = cluster.directory / "certificate.pem"
     if not file.exists():
         run(

@@ -1,4 +1,4 @@
-"""An Infisical on loopback, of the images that staging hosts run."""
+"""Run an Infisical on loopback, from the images that staging hosts run."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,22 +24,22 @@ _START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Server:
-    """A running Infisical that is fresh; `is_standin`: whether it only speaks as one."""
+    """A fresh running Infisical; `is_standin` is whether it is the stand-in."""
 
     url: str
     is_standin: bool
 
     def client(self, token: str | None = None) -> httpx.Client:
-        """A client with a token, or with none."""
+        """Return a client with a token, or without one."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def world(self) -> World:
-        """Return what the contract's tests start from, set up on this server."""
+        """Set the server up as the contract's tests need it, and return that."""
         return set_up(cast("Standin", self))  # of which it has all that this takes
 
     def answers(self) -> bool:
-        """Return whether it works by now."""
+        """Return whether it answers requests already."""
         try:
             with self.client() as client:
                 return client.get("/api/status").is_success
@@ -49,9 +49,9 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """A server for as long as the context lasts: PostgreSQL, Redis and Infisical in containers.
+    """Yield a server while the context is open: PostgreSQL, Redis and Infisical in containers.
 
-    Infisical is the image that STAGING_INFISICAL_IMAGE holds, or the stand-in's. Raises
+    Infisical's image is the one in STAGING_INFISICAL_IMAGE, or the stand-in's. Raises
     StagingError if it does not start.
     """
     stack.ensure()

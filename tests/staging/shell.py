@@ -1,4 +1,4 @@
-"""Running programs on this machine, and saying what happens meanwhile."""
+"""Run programs on this machine, and print progress."""
 
 import fcntl
 import subprocess
@@ -14,11 +14,11 @@ STATE = REPOSITORY / ".staging"
 
 
 class StagingError(UserError):
-    """The staging host can't be made or used as things are."""
+    """A staging host can't be made or used."""
 
 
 def say(message: str) -> None:
-    """Show a line of progress on standard error."""
+    """Print a line of progress on standard error."""
     print(f"==> {message}", file=sys.stderr, flush=True)
 
 
@@ -32,8 +32,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output as text.
 
-    Raises StagingError with the output's last lines when it fails and `check` is set, when it
-    isn't there, or when it takes more than `timeout` seconds.
+    Raises StagingError with the output's last lines if it fails and `check` is set, if it is
+    missing, or if it takes more than `timeout` seconds.
     """
     try:
         done = subprocess.run(
@@ -49,7 +49,7 @@ def run(
 def checked(
     done: subprocess.CompletedProcess[str], command: tuple[str, ...]
 ) -> subprocess.CompletedProcess[str]:
-    """Return what is given, if it succeeded; else StagingError with the output's last lines."""
+    """Return the process if it succeeded; else raise StagingError with its last lines."""
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise StagingError(f"{_title(command)!r} failed with status {done.returncode}:\n{tail}")
@@ -64,7 +64,7 @@ def docker(*arguments: str, check: bool = True, timeout: float = 600) -> str:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep other processes out of what only one may do at a time."""
+    """Hold a lock that only one process may have."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

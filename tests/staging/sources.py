@@ -1,7 +1,7 @@
-"""Read what this machine's apt knows: where Debian comes from, and how it is reached.
+"""Read this machine's apt configuration: Debian's archives, and how they are reached.
 
-An image that `mmdebstrap` makes gets the same, so that apt works inside it too. Nothing is
-copied but Debian's own sources and the transport's options: no pins, no other repositories.
+An image that `mmdebstrap` makes gets the same, so that apt works in it too. Only Debian's own
+sources and the transport's options are copied: no pins, no other repositories.
 """
 
 import os
@@ -16,7 +16,7 @@ _TRANSPORT = re.compile(r"^Acquire::(https?::|Check-|Retries |ForceIPv[46] )")
 
 
 class Source(NamedTuple):
-    """One archive: its address and the suites and components that are taken from it."""
+    """One archive: its address and the suites and components that are used."""
 
     uri: str
     suites: tuple[str, ...]
@@ -31,8 +31,8 @@ def parse(text: str) -> list[Source]:
 def for_release(sources: list[Source], own: str, release: str) -> list[str]:
     """Debian's archives among `sources`, as sources.list lines for `release`.
 
-    `own` is the code name of the release that `sources` are for; an archive of which no suite
-    carries that name is not Debian's own and is passed over. The list may be empty.
+    `own` is the code name of the release that `sources` are for; an archive without a suite of
+    that name is not Debian's own and is left out. The list may be empty.
     """
     return list(
         dict.fromkeys(
@@ -45,7 +45,7 @@ def for_release(sources: list[Source], own: str, release: str) -> list[str]:
 
 
 def transport(dump: str, environment: Mapping[str, str]) -> list[str]:
-    """The options of `apt-config dump` and the proxies that decide how archives are reached."""
+    """Return the options of `apt-config dump` and the proxies for reaching the archives."""
     options = [
         line for line in dump.splitlines() if _TRANSPORT.match(line) and not line.endswith(' "";')
     ]
@@ -57,9 +57,9 @@ def transport(dump: str, environment: Mapping[str, str]) -> list[str]:
 
 
 def of_this_machine(release: str) -> tuple[list[str], list[str]]:
-    """This machine's archives for `release` and its transport options, both as lines.
+    """Return this machine's archives for `release` and its transport options, both as lines.
 
-    Raises StagingError when apt here knows no archive of Debian.
+    Raises StagingError if apt has no archive of Debian.
     """
     apt = Path("/etc/apt")
     files = [apt / "sources.list", *sorted(apt.glob("sources.list.d/*.sources"))]

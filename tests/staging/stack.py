@@ -1,8 +1,8 @@
-"""The images that the stack runs on staging hosts: in one archive, and what a cluster alone needs.
+"""Make the archives of images that staging hosts run: the stack's, and a cluster's.
 
-PostgreSQL, Redis, Caddy, Patroni, etcd and HAProxy are the official images where a registry
+PostgreSQL, Redis, Caddy, Patroni, etcd and HAProxy are the official images if a registry
 answers, else images of Debian's packages with the same contract. Infisical is the stand-in, or
-whatever image the archive in `STAGING_INFISICAL_IMAGE` holds. What was chosen is written to
+the image in the archive `STAGING_INFISICAL_IMAGE`. The choice is written to
 `.staging/images.json`.
 """
 
@@ -23,10 +23,10 @@ from tests.staging.shell import STATE, StagingError, alone, docker, say
 ARCHIVE = STATE / "images.tar"
 CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
 CHOICE = STATE / "images.json"
-# A name of its own, so that the stand-in's tag never stands for a real server.
+# Its own name, so that the stand-in's tag never names a real server.
 INFISICAL = "staging/infisical" + ("-real" if os.environ.get("STAGING_INFISICAL_IMAGE") else "")
 STANDIN_VERSION = "v0.165.16"
-# Of the 15 to 40 that a real server's start takes.
+# A real server takes 15 to 40 seconds to start.
 START_SECONDS = 20
 POSTGRES = "staging/postgres:17"
 REDIS = "staging/redis:8"
@@ -45,16 +45,16 @@ _STANDIN = RECIPES.parent / "standin"
 
 
 def ensure() -> None:
-    """Have all images of the stack and their archive; what is in place is left alone.
+    """Make all images of the stack and their archive, unless they are up to date.
 
-    Raises StagingError when an image can't be built or a given archive can't be used.
+    Raises StagingError if an image can't be built or a given archive can't be used.
     """
     with alone():
         _ensure()
 
 
 def ensure_cluster() -> None:
-    """Have, besides, the images that only a cluster runs, and their archive; raises as `ensure`."""
+    """Also make the images that only a cluster runs, and their archive. Raises as `ensure`."""
     ensure()
     with alone():
         for tag, official in _CLUSTER.items():
@@ -68,9 +68,9 @@ def ensure_cluster() -> None:
 
 
 def start_slowly(host: StagingHost) -> None:
-    """Have the stand-in on a host, which has its image, start as slowly as a real server.
+    """Make the stand-in on a host start as slowly as a real server; its image is loaded already.
 
-    What runs there goes on. Of a real server nothing changes.
+    Running containers are not affected, nor is a real server.
     """
     tag = f"{INFISICAL}:{STANDIN_VERSION}"
     if given() is None:
@@ -81,15 +81,15 @@ def start_slowly(host: StagingHost) -> None:
 
 
 def version_of(reference: str) -> str:
-    """The version that an Infisical image's tag names, else the one the stand-in goes by."""
+    """Return the version in an Infisical image's tag, else the stand-in's version."""
     tag = reference.rpartition("/")[2].partition(":")[2]
     return tag if re.fullmatch(r"v\d+\.\d+\.\d+", tag) else STANDIN_VERSION
 
 
 def given() -> Path | None:
-    """The archive of a real Infisical, None without one.
+    """Return the archive of a real Infisical, None without one.
 
-    Raises StagingError when it is named and no file.
+    Raises StagingError if it is named but is no file.
     """
     named = os.environ.get("STAGING_INFISICAL_IMAGE", "")
     if named and not Path(named).is_file():
@@ -98,9 +98,9 @@ def given() -> Path | None:
 
 
 def version() -> str:
-    """The version of the Infisical that staging hosts run: the archive's, else the stand-in's.
+    """Return the version of Infisical on staging hosts: the archive's, else the stand-in's.
 
-    Raises StagingError when the archive can't be read.
+    Raises StagingError if the archive can't be read.
     """
     archive = given()
     return version_in(archive) if archive else STANDIN_VERSION
@@ -108,9 +108,9 @@ def version() -> str:
 
 @cache
 def version_in(archive: Path) -> str:
-    """The version of the first image in an archive of `docker save`.
+    """Return the version of the first image in an archive of `docker save`.
 
-    Raises StagingError when there is none.
+    Raises StagingError if there is none.
     """
     try:
         with tarfile.open(archive) as opened:
@@ -155,7 +155,7 @@ def _have_service(tag: str, official: str) -> None:
     name = tag.partition("/")[2].partition(":")[0]
     directory = RECIPES / name
     recipe = digest(directory)
-    # An official image carries no label of ours.
+    # An official image has no label of ours.
     if recipe_of(tag) in (recipe, "") or adopt(official, tag):
         return
     plain = base("trixie")
@@ -179,7 +179,7 @@ def _have_standin(tag: str) -> None:
 
 
 def _load(archive: Path, tag: str) -> None:
-    """Load an archive of `docker save`, and give its first image this tag alone."""
+    """Load an archive of `docker save`, and give its first image only this tag."""
     say(f"Loading Infisical's image from {archive}")
     present = docker("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
     output = docker("load", "--input", str(archive), check=False)

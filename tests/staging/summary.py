@@ -1,4 +1,4 @@
-"""Print what the demo ends with: the address, what was made, and the next command to type."""
+"""Print the end of the demo: the address, what was made, and the next command."""
 
 import json
 
@@ -31,7 +31,7 @@ _STANDIN = (
 
 
 def text(host: StagingHost, *, port: int = 8080) -> str:
-    """The text for a deployed host, read off that host."""
+    """Return the text for a deployed host, read from that host."""
     containers = host.run("docker ps --format '{{ .Image }} ({{ .Status }})' | sort").stdout
     files = host.run("cd /etc/infisical/credentials && ls *.env").stdout.split()
     environments = json.loads(host.run("cat /etc/infisical/workspace.json").stdout)["environments"]
@@ -53,7 +53,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
 
 
 def _address(host: StagingHost) -> str:
-    """Where the host is reached by https, and by what its certificate is trusted, if it is."""
+    """Return the host's HTTPS address, and the CA that its certificate is trusted by."""
     if not ingress.is_public(host):
         return ""
     name = ingress.name(host)
