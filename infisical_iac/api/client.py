@@ -162,13 +162,13 @@ class Client:
 
     def with_token(self, token: str) -> "Client":
         """The same server over the same connections, with another token."""
-        return self._derived(token, self._timeout)
+        return self._derive(token, self._timeout)
 
-    def patient(self) -> "Client":
+    def with_patience(self) -> "Client":
         """The same server with the same token, which may take ten minutes for an answer."""
-        return self._derived(self._token, _PATIENCE)
+        return self._derive(self._token, _PATIENCE)
 
-    def _derived(self, token: str | None, timeout: httpx.Timeout) -> "Client":
+    def _derive(self, token: str | None, timeout: httpx.Timeout) -> "Client":
         derived = object.__new__(Client)
         derived._http, derived._token, derived._timeout = self._http, token, timeout
         return derived

@@ -72,7 +72,7 @@ class ClientSecret:
     prefix: str = ""
 
     @property
-    def used(self) -> datetime | None:
+    def last_login(self) -> datetime | None:
         """When it was last logged in with; None if never."""
         return self.changed if self.uses else None
 
@@ -143,11 +143,13 @@ def client_secrets(client: Client, id: str) -> list[ClientSecret]:
     """The client secrets of an identity that has universal auth, without those revoked."""
     answer = client.get(f"{universal_auth_path(id)}/client-secrets")
     return [
-        _listed(each) for each in answer["clientSecretData"] if not each["isClientSecretRevoked"]
+        _client_secret(each)
+        for each in answer["clientSecretData"]
+        if not each["isClientSecretRevoked"]
     ]
 
 
-def _listed(data: dict[str, Any]) -> ClientSecret:
+def _client_secret(data: dict[str, Any]) -> ClientSecret:
     return ClientSecret(
         data["id"],
         data["description"],
@@ -166,7 +168,7 @@ def create_client_secret(client: Client, id: str, description: str, *, ttl: int 
         f"{universal_auth_path(id)}/client-secrets",
         json={"description": description, "ttl": ttl, "numUsesLimit": 0},
     )
-    return NewSecret(_listed(answer["clientSecretData"]), answer["clientSecret"])
+    return NewSecret(_client_secret(answer["clientSecretData"]), answer["clientSecret"])
 
 
 def revoke_client_secret(client: Client, id: str, secret_id: str) -> None:

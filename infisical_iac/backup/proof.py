@@ -52,7 +52,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     snapshot.clean(DIRECTORY, PROJECT)
     opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
-        gate.outside(settings, Before({}, public=True), opening)
+        gate.check_public_address(settings, Before({}, public=True), opening)
     else:
         opening()
     kept = restore.do("end", doing="end the restore").splitlines()
@@ -81,7 +81,7 @@ def _deployer(port: int) -> Client | None:
 
 def _contents(client: Client, desired: Workspace) -> list[str]:
     alive = canary.lives(client)
-    sample = _sample(client.patient(), desired)
+    sample = _sample(client.with_patience(), desired)
     told = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
     return [f"{told}, and the canary."] if alive else [f"{told}.", canary.NONE]
 

@@ -294,7 +294,7 @@ def _complete(
     _step("switch", doing="put the new key in place")
     _use(key, holders)
     port = compose.published_port()
-    return gate.passed(settings, project, before, port=port, same_data=True)
+    return gate.check_as_before(settings, project, before, port=port, same_data=True)
 
 
 def _use(key: Key, holders: KeyHolders) -> None:

@@ -79,7 +79,7 @@ class _OnHost(Changeover):
     def prove(self, *, same_data: bool) -> list[str]:
         stack.up(self.settings.stack.start_timeout)
         port = stack.published_port()
-        return gate.passed(
+        return gate.check_as_before(
             self.settings,
             self.project,
             self.before,

@@ -169,7 +169,7 @@ def _cells(row: Overview, now: datetime) -> tuple[object, ...]:
     uses = 0
     if secret := row.secret:
         made, uses = ago(now - secret.created), secret.uses
-        used = ago(now - secret.used) if secret.used else used
+        used = ago(now - secret.last_login) if secret.last_login else used
         ends = f"{secret.ends:%Y-%m-%d}" if secret.ends else ends
     name = row.step.account.credentials
     return (name, made, used, uses, ends, row.file, _others(row))
@@ -204,8 +204,8 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
     with keeping() as kept:
         step = kept.one(service, environment)
         may_show(step.account.credentials, environment, yes=yes, into=output)
-        text = render(kept.held(step).settled)
-        with kept.disclosed([step]):
+        text = render(kept.credential_of(step).without_rotation)
+        with kept.record_disclosure([step]):
             if output:
                 with atomic.writing(output):
                     atomic.write(output, text, mode=0o600)
@@ -316,14 +316,14 @@ def push(
 def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
     for step in steps:
         may_show(step.account.credentials, step.account.environment, yes=yes)
-    data = {each.account.credentials: variables(kept.held(each)) for each in steps}
-    with kept.disclosed(steps):
+    data = {each.account.credentials: variables(kept.credential_of(each)) for each in steps}
+    with kept.record_disclosure(steps):
         print_data(data)
 
 
 def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
     ways = [
-        (step, kept.held(step), delivery(step.account, deploys=deploy, tell=kept.tell))
+        (step, kept.credential_of(step), delivery(step.account, deploys=deploy, tell=kept.tell))
         for step in steps
         if step.account.target
     ]
@@ -333,7 +333,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
             "service, where they go"
         )
     due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]
-    with kept.recorded() if due else nullcontext():
+    with kept.record() if due else nullcontext():
         for step, held, way in due:
             rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell)
             way.deliver(held)
@@ -368,7 +368,7 @@ def rotate(
         way.check()
         if step.held and step.held.is_undelivered:
             echo("Completing the rotation that was begun.")
-        with kept.recorded():
+        with kept.record():
             Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
 
 
@@ -400,7 +400,7 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
             question = f"Type {name} to revoke its {count}, which stops what runs with them"
             if click.prompt(question, default="", show_default=False, err=True) != name:
                 raise UserError(f"that is not {name}: nothing was changed")
-        with kept.recorded():
+        with kept.record():
             if step.holder:
                 client_secrets.revoke(
                     kept.reached.client, step.holder, [each.id for each in secrets]

@@ -380,7 +380,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     out = direction == "out"
     # The settings of the one that serves now, whose secrets are checked.
     serving = settings.with_values(topology="swarm" if out else "single")
-    told = gate.passed(
+    told = gate.check_as_before(
         serving,
         project,
         before,

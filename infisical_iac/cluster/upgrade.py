@@ -139,7 +139,7 @@ class _OnCluster(Changeover):
 
     def prove(self, *, same_data: bool) -> list[str]:
         self._roll_out(self.unfinished.image)
-        return gate.passed(
+        return gate.check_as_before(
             self.settings,
             self.project,
             self.before,

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr
 from infisical_iac.core.compatibility import Schema, refusal
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
-from infisical_iac.workspace.document import named, parse, text_of
+from infisical_iac.workspace.document import format_place, parse, text_of
 
 PLAN_FILE = "migration.yaml"
 
@@ -149,7 +149,7 @@ def load(file: Path) -> MigrationPlan:
         document = parse(text, file.name)
         raise FileError(
             "; ".join(
-                f"{file.name}, line {document.line(each['loc'])}, {named(each['loc'])}: "
+                f"{file.name}, line {document.line(each['loc'])}, {format_place(each['loc'])}: "
                 + each["msg"].removeprefix("Value error, ")
                 for each in error.errors()
             )

@@ -24,8 +24,8 @@ from infisical_iac.workspace.model import (
     ServiceAccount,
     Workspace,
     are_equal,
+    find_privilege,
     grant,
-    named,
     reading,
     seat,
 )
@@ -133,7 +133,7 @@ def _privileges(
     wanted: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
 ) -> Iterator[Change]:
     grants = reading(wanted)
-    own = named(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
+    own = find_privilege(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
     # Any other privilege would widen what our identity may do.
     for each in there.privileges:
         if each is not own:
@@ -321,7 +321,7 @@ def _drift(
     if there.roles != (role,):
         reasons.append(f"project {_role_drift(there.roles, role)}")
         calls.append(Call("PATCH", (*_members(actual), there.membership_id), seat(role)))
-    own = named(there.privileges or (), PERSON_PRIVILEGE, grants)
+    own = find_privilege(there.privileges or (), PERSON_PRIVILEGE, grants)
     if there.privileges is not None and own is None:
         reasons.append(f"permissions → {describe_access(access)}")
         calls.append(_marking(there.membership_id, grants))

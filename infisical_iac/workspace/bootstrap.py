@@ -80,7 +80,7 @@ class InstanceState:
 
 
 @telling_operation
-def bootstrapped(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
+def accounts(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
 
     The deployer gets back what it lost: its role in the organization, in the project of this slug

@@ -108,7 +108,7 @@ def due(found: Canary, admin_email: str) -> list[Change]:
         parts.append(_secret(found))
     if not parts:
         return []
-    calls = tuple(map(_described, (call for part in parts for call in part.calls)))
+    calls = tuple(map(_with_description, (call for part in parts for call in part.calls)))
     detail = "; ".join(f"{part.what}: {part.detail}".removesuffix(": ") for part in parts)
     return [Change("+" if found.place.project is None else "~", "canary", detail, calls)]
 
@@ -154,7 +154,7 @@ def _secret(found: Canary) -> Change:
     return Change("~", f"secret {SECRET}", f"altered → {VALUE}", (call,))
 
 
-def _described(call: Call) -> Call:
+def _with_description(call: Call) -> Call:
     if call.makes != "project" or call.body is None:
         return call
     return replace(call, body={**call.body, "projectDescription": _DESCRIPTION})

@@ -46,7 +46,7 @@ class Change(Item):
     shown: str = field(default="", repr=False, compare=False)
 
 
-def blocked(what: str, reason: str) -> Change:
+def blocked_change(what: str, reason: str) -> Change:
     """Return the entry for what only a person can set right; nothing is done about it."""
     return Change("!", what, f"blocked: {reason}")
 
@@ -66,12 +66,12 @@ def drift(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, An
 def words(differing: Mapping[str, Any], actual: Mapping[str, Any]) -> str:
     """Return what differs as people read it, such as `accessTokenTTL 7200 → 1800`."""
     return ", ".join(
-        f"{_LABELS.get(key, key)} {_shown(actual[key])} → {_shown(value)}"
+        f"{_LABELS.get(key, key)} {_describe(actual[key])} → {_describe(value)}"
         for key, value in differing.items()
     )
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "on" if value else "off"
     if isinstance(value, list | tuple):

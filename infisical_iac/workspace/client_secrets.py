@@ -191,5 +191,5 @@ class Rotation:
             return
         if step.holder is not None:
             revoke(self.client, step.holder, held.replaced.ids)
-        self.store.write(name, render(held.settled))
+        self.store.write(name, render(held.without_rotation))
         self.tell(f"- client secrets of {name} that were replaced: {len(held.replaced.ids)}")

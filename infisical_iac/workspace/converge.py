@@ -87,12 +87,12 @@ def _nobody() -> Client:
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
-    def known(value: Any) -> Any:
+    def resolve(value: Any) -> Any:
         return ids[value] if isinstance(value, Made) else value
 
     send = {"POST": client.post, "PATCH": client.patch, "DELETE": client.delete}[call.method]
-    body = call.body and {key: known(value) for key, value in call.body.items()}
-    answer = send("/".join(map(known, call.path)), json=body)
+    body = call.body and {key: resolve(value) for key, value in call.body.items()}
+    answer = send("/".join(map(resolve, call.path)), json=body)
     if call.makes is not None:
         ids[call.makes] = _id(answer, call.makes)
     return call.shows(answer) if call.shows else ""

@@ -93,7 +93,7 @@ class Credential:
         return self.replaced is not None and self.replaced.until is None
 
     @property
-    def settled(self) -> "Credential":
+    def without_rotation(self) -> "Credential":
         """The same, without what concerns its rotation alone."""
         return replace(self, replaced=None)
 
@@ -133,14 +133,14 @@ def parse(text: str) -> Credential | None:
             found["secret_id"],
             found["client_secret"],
             Term(_time(found["begins"]), _time(found["ends"])) if found["ends"] else None,
-            _replaced(found["replaced"], found["until"]),
+            _parse_replaced(found["replaced"], found["until"]),
         )
     except ValueError:  # such as the thirtieth of February
         return None
     return credential if render(credential) == text else None
 
 
-def _replaced(ids: str | None, until: str) -> Replaced | None:
+def _parse_replaced(ids: str | None, until: str) -> Replaced | None:
     if ids is None:
         return None
     return Replaced(tuple(ids.split(" ")), None if until == _UNDELIVERED else _time(until))
@@ -174,25 +174,25 @@ def directory(where: Path) -> Store:
     """
 
     def read() -> Mapping[str, str]:
-        with _told(where):
+        with _as_file_error(where):
             # What is no text is no credential, and is replaced as such.
             files = sorted(where.glob("*.env"))
             return {each.stem: each.read_text(encoding="utf-8", errors="replace") for each in files}
 
     def write(name: str, text: str) -> None:
-        with _told(where):
+        with _as_file_error(where):
             where.mkdir(mode=0o700, parents=True, exist_ok=True)
             atomic.write(where / f"{name}.env", text, mode=0o600)
 
     def remove(name: str) -> None:
-        with _told(where):
+        with _as_file_error(where):
             (where / f"{name}.env").unlink(missing_ok=True)
 
     return Store(str(where), read, write, remove)
 
 
 @contextmanager
-def _told(where: Path) -> Iterator[None]:
+def _as_file_error(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

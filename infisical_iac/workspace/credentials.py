@@ -121,7 +121,7 @@ def _step(
     before = files.get(account.former_credentials, "")
     moves = holder.client_id in _CLIENT_ID.findall(before)
     texts = [files.get(account.credentials, ""), *([before] if moves else [])]
-    works = [_held(account, holder, parse(text), now) for text in texts]
+    works = [_working_credential(account, holder, parse(text), now) for text in texts]
     held = next(filter(None, works), None)
     others = [each for each in ours(account, holder) if not held or each.id != held.secret_id]
     spared: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
     return [each for each in holder.secrets if is_made_for(account, each)]
 
 
-def _held(
+def _working_credential(
     account: ServiceAccount, holder: Holder, found: Credential | None, now: datetime
 ) -> Credential | None:
     """Return what is in the file, if it is the right client secret and still works."""
@@ -201,7 +201,7 @@ class Overview:
             "service": account.service,
             "environment": account.environment,
             "made": _iso(secret.created if secret else None),
-            "last_used": _iso(secret.used if secret else None),
+            "last_used": _iso(secret.last_login if secret else None),
             "uses": secret.uses if secret else 0,
             "ends": _iso(secret.ends if secret else None),
             "file": self.file,

@@ -19,7 +19,7 @@ _notes: dict[str, list[str]] = {}
 
 
 @telling_operation
-def stored(*, desired: Workspace, port: int) -> Commands:
+def credential_files(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 
     One that was lost, revoked or has ended is replaced; those that nothing holds, such as a died

@@ -37,7 +37,7 @@ class RemoteFile:
 
     def differs(self, credential: Credential) -> bool:
         """Return whether there is something to deliver."""
-        text = render(credential.settled)
+        text = render(credential.without_rotation)
         return self._look() != f"600 {sha256(text.encode()).hexdigest()}"
 
     def deliver(self, credential: Credential) -> bool:
@@ -52,7 +52,7 @@ class RemoteFile:
         self._run(
             f"new=$(mktemp {path}.XXXXXXXX) && trap 'rm -f \"$new\"' EXIT HUP INT TERM && "
             f'cat > "$new" && sync "$new" && mv -f "$new" {path} && sync "$(dirname {path})"',
-            stdin=render(credential.settled),
+            stdin=render(credential.without_rotation),
         )
         if self.differs(credential):
             raise UserError(f"{self._target} is not what was written: push again")
@@ -184,12 +184,12 @@ class Dokploy:
 
     def check(self) -> None:
         """Return if the service is there, may be read, and can take the variables."""
-        self._wanted(self._read(), _ANY)
+        self._desired_text(self._read(), _ANY)
 
     def differs(self, credential: Credential) -> bool:
         """Return whether there is something to deliver."""
         found = self._read()
-        return not self._has(found, self._wanted(found, credential))
+        return not self._has(found, self._desired_text(found, credential))
 
     def deliver(self, credential: Credential) -> bool:
         """Set the three variables, keep all others, and see that they are there.
@@ -197,7 +197,7 @@ class Dokploy:
         Does nothing if they are there already; returns whether they were not.
         """
         found = self._read()
-        text = self._wanted(found, credential)
+        text = self._desired_text(found, credential)
         if self._has(found, text):
             return False
         body: dict[str, Any] = {self._id_key: self._target.id, "env": text}
@@ -238,7 +238,7 @@ class Dokploy:
         rest = {"buildArgs": found.get("buildArgs"), "buildSecrets": found.get("buildSecrets")}
         return {"createEnvFile": None, **found, **rest, "env": found["env"] or ""}
 
-    def _wanted(self, found: dict[str, Any], credential: Credential) -> str:
+    def _desired_text(self, found: dict[str, Any], credential: Credential) -> str:
         try:
             return with_variables(found["env"], variables(credential))
         except FileError as error:

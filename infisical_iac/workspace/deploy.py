@@ -2,11 +2,11 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.workspace.bootstrap import bootstrapped
-from infisical_iac.workspace.credentials_issue import stored
+from infisical_iac.workspace.bootstrap import accounts
+from infisical_iac.workspace.credentials_issue import credential_files
 from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.reconcile import converged, kept
+from infisical_iac.workspace.reconcile import canary_project, project_contents
 
 
 @deploy("Bootstrap")
@@ -14,7 +14,7 @@ def bootstrap(known: Preflight) -> None:
     """Set the instance up, once, and keep sign-up closed."""
     if not known.leads:
         return
-    bootstrapped(
+    accounts(
         organization=known.settings.workspace.organization,
         admin_email=known.settings.workspace.admin_email,
         port=known.settings.stack.http_port,
@@ -32,7 +32,7 @@ def workspace(known: Preflight) -> None:
     goal = Goal(
         desired=known.workspace, isolation=settings.isolation, admin_email=settings.admin_email
     )
-    converged(
+    project_contents(
         goal=goal,
         port=known.settings.stack.http_port,
         name=f"Bring Infisical to what {settings.workspace_file} says",
@@ -44,7 +44,7 @@ def canary(known: Preflight) -> None:
     """Keep a secret whose text is known to everybody."""
     if not known.leads:
         return
-    kept(
+    canary_project(
         admin_email=known.settings.workspace.admin_email,
         port=known.settings.stack.http_port,
         name="Keep a canary among the secrets",
@@ -56,7 +56,7 @@ def credentials(known: Preflight) -> None:
     """Keep a working client secret on the host for every service and environment."""
     if not known.leads:
         return
-    stored(
+    credential_files(
         desired=known.workspace,
         port=known.settings.stack.http_port,
         name="Store a client secret per service and environment",

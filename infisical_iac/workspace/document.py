@@ -66,8 +66,8 @@ def _note(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) ->
             line, inner = key.start_mark.line + 1, (*place, str(key.value))
             if inner in lines:
                 raise FileError(
-                    f"{where}, line {line}: {named(inner)} is there a second time, after line "
-                    f"{lines[inner]}; keep one of them"
+                    f"{where}, line {line}: {format_place(inner)} is there a second time, after "
+                    f"line {lines[inner]}; keep one of them"
                 )
             lines[inner] = line
             _note(value, inner, lines, where)
@@ -84,7 +84,7 @@ def _sentence(error: Exception, where: str) -> str:
     return f"{where}: this can't be read as YAML; check its values and how deep it nests"
 
 
-def named(place: Place) -> str:
+def format_place(place: Place) -> str:
     """A place in words: `services.backend.imports[0]`."""
     words = ""
     for part in place:

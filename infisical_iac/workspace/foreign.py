@@ -157,7 +157,7 @@ def find(
     return sorted(told, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
 
 
-def told(
+def filter_accepted(
     findings: Sequence[ForeignAccess], desired: Workspace, access: EverybodysAccess
 ) -> tuple[list[ForeignAccess], list[str]]:
     """Return the findings that the file does not accept, and sentences on what could not be seen
@@ -190,7 +190,7 @@ def left_behind(
     """Return a sentence on the credentials of each service that the file no longer names.
 
     Args:
-        findings: as `told` returns them.
+        findings: as `filter_accepted` returns them.
         prunes: whether they are to be revoked now; then only those are told that a service which is
             still to be made could go on with.
     """

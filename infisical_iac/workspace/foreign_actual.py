@@ -42,7 +42,7 @@ def find_foreign(
         )
         access = replace(access, unseen="; ".join(filter(None, [access.unseen, unseen])))
     found = foreign.find(goal, actual, access, deployer_secret)
-    return access, *foreign.told(found, goal.desired, access)
+    return access, *foreign.filter_accepted(found, goal.desired, access)
 
 
 def read_access(
@@ -61,7 +61,7 @@ def read_access(
         deployer: the client id that the deployer logs in with.
     """
     if actual.project is None:
-        return EverybodysAccess(unseen=_unseen(actual, actual.people_unseen))
+        return EverybodysAccess(unseen=_describe_unseen(actual, actual.people_unseen))
     # Here, for who logs it in may ask the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     parts: list[Any] = gather(
@@ -187,10 +187,10 @@ def _by_admin(
             raise
         except UserError as error:
             reason = str(error)
-    return people(None), [], _unseen(actual, reason)
+    return people(None), [], _describe_unseen(actual, reason)
 
 
-def _unseen(actual: Actual, reason: str) -> str:
+def _describe_unseen(actual: Actual, reason: str) -> str:
     """Return what is not looked at for a reason; nothing without one."""
     if not reason:
         return ""

@@ -70,7 +70,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
         return None
 
 
-def passed(
+def check_as_before(
     settings: Settings,
     project: str,
     then: Before | None,
@@ -98,18 +98,18 @@ def passed(
     if client is None:
         told = ["The deployer could not log in before the change: no secret was read."]
     else:
-        told = _inside(settings, client, project, then, same_data=same_data)
+        told = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
             # Before a service is looked at: it is this that knows what to do then.
-            told.append(_proven(client, settings.workspace))
+            told.append(_prove_isolation(client, settings.workspace))
         if same_data and then and then.reach:
             told.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
             told.append(reading.NONE)
-    return [*outside(settings, then, opening), *told]
+    return [*check_public_address(settings, then, opening), *told]
 
 
-def _proven(client: Client, settings: WorkspaceSettings) -> str:
+def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     try:
         return isolation.prove(client, settings.isolation)
     except CheckFailed:
@@ -118,7 +118,7 @@ def _proven(client: Client, settings: WorkspaceSettings) -> str:
         raise CheckFailed(f"it could not be seen whether services are isolated: {error}") from None
 
 
-def _inside(
+def _check_secrets(
     settings: Settings, client: Client, project: str, then: Before | None, *, same_data: bool
 ) -> list[str]:
     try:
@@ -150,13 +150,13 @@ def usable(
     """
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _used(settings, project, then, port)
+            return _read_again(settings, project, then, port)
         except UserError:
             time.sleep(_PAUSE)
-    return _used(settings, project, then, port)
+    return _read_again(settings, project, then, port)
 
 
-def _used(
+def _read_again(
     settings: Settings, project: str, then: Before | None, port: int
 ) -> tuple[list[str], bool]:
     session.forget()
@@ -170,21 +170,21 @@ def _used(
     except NotBootstrapped as error:
         return [f"no secret was read: {error}"], False
     except ApiError as error:
-        return [_refused(settings, error)], False
+        return [_explain_refusal(settings, error)], False
     except CheckFailed as error:
         if isinstance(error.__cause__, ApiError):  # of a canary that can't be read
-            return [_refused(settings, error.__cause__)], False
+            return [_explain_refusal(settings, error.__cause__)], False
         told.append(str(error))
     differences = _compare(settings, then.secrets if then else {}, found)
     if differences.unreadable:
-        what = reading.named(differences.unreadable)
+        what = reading.list_names(differences.unreadable)
         raise CheckFailed(f"secrets can't be read as before: {what}", code="checks.data")
     if differences.deleted:
-        told.append(f"deleted since: {reading.named(differences.deleted)}")
+        told.append(f"deleted since: {reading.list_names(differences.deleted)}")
     return told, bool(differences.deleted)
 
 
-def _refused(settings: Settings, error: ApiError) -> str:
+def _explain_refusal(settings: Settings, error: ApiError) -> str:
     """Return what is to be said of an answer that may be due to somebody, and raise for others."""
     if error.status in canary.OF_DATA:
         # Raises where the database does not answer, as after the loss of its primary.
@@ -235,7 +235,7 @@ def _read(client: Client, slug: str) -> _Read:
     project = project_here(client, slug)
     if project is None:
         return _Read({})
-    listed = contents.secrets_of(client.patient(), project)
+    listed = contents.secrets_of(client.with_patience(), project)
     found = {
         each["id"]: secret(environment, each)
         for environment, secrets in listed.items()
@@ -273,19 +273,21 @@ def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None)
 
 def _refuse_difference(found: Differences) -> list[str]:
     if found.unreadable:
-        raise CheckFailed(f"secrets can't be read as before: {reading.named(found.unreadable)}")
+        raise CheckFailed(
+            f"secrets can't be read as before: {reading.list_names(found.unreadable)}"
+        )
     if found.is_damage:
         raise CheckFailed(
             f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
-            f"{reading.named(found.deleted)}; if that was somebody, run again"
+            f"{reading.list_names(found.deleted)}; if that was somebody, run again"
         )
-    return [f"Deleted meanwhile: {reading.named(found.deleted)}."] if found.deleted else []
+    return [f"Deleted meanwhile: {reading.list_names(found.deleted)}."] if found.deleted else []
 
 
-def outside(
+def check_public_address(
     settings: Settings, then: Before | None, opening: Callable[[], None] | None
 ) -> list[str]:
-    """Ask the public address as `passed` has it. Raises CheckFailed."""
+    """Ask the public address as `check_as_before` has it. Raises CheckFailed."""
     url = settings.stack.site_url
     told = _not_asked(url, then)
     asked = url.startswith("https:") and not told

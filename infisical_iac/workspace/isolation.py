@@ -82,7 +82,7 @@ class Generation:
         """Return whether the server has it; `place` must be one that the client may read."""
         return _answer(client, self.path, self.query(place))[0] != 404
 
-    def listed(
+    def list_secrets(
         self, client: Client, place: IsolationPlace, *, recursive: bool = False, values: bool = True
     ) -> list[dict[str, Any]]:
         """Return the secrets that a client is shown in a folder; none where it is refused."""
@@ -97,11 +97,11 @@ class Generation:
     def ways(self, client: Client, place: IsolationPlace, key: str) -> list[str]:
         """Return the ways in which a client is shown a secret; none where it is refused."""
         root = IsolationPlace(place.project, place.environment, "/")
-        found = self.listed(client, root, recursive=True)
+        found = self.list_secrets(client, root, recursive=True)
         named, _ = _answer(client, f"{self.path}/{key}", self.query(place))
         answers = {
             "in its folder's list": any(
-                each["secretKey"] == key for each in self.listed(client, place)
+                each["secretKey"] == key for each in self.list_secrets(client, place)
             ),
             "in the list of all folders": any(
                 (each["secretPath"], each["secretKey"]) == (place.folder, key) for each in found
@@ -148,14 +148,14 @@ def prove(client: Client, isolation: Isolation) -> str:
 
 def _prove(client: Client, isolation: Isolation) -> str:
     project = _project(client)
-    own = _stored(client, project, *_GRANTED)
+    own = _store(client, project, *_GRANTED)
     if isolation == "privilege":
         beyond = {
-            "another folder": _stored(client, project, own.environment, f"/{_OTHER}"),
-            "another environment": _stored(client, project, _OTHER, own.folder),
+            "another folder": _store(client, project, own.environment, f"/{_OTHER}"),
+            "another environment": _store(client, project, _OTHER, own.folder),
         }
     else:
-        beyond = {"another project": _stored(client, _project(client), *_GRANTED)}
+        beyond = {"another project": _store(client, _project(client), *_GRANTED)}
     identity = identities.create(client, _organization(client), NAME).id
     role = "no-access" if isolation == "privilege" else "viewer"
     seats = f"/api/v1/projects/{project}/memberships/identities"
@@ -188,7 +188,7 @@ def _project(client: Client) -> str:
     return str(client.post("/api/v1/projects", json=body)["project"]["id"])
 
 
-def _stored(client: Client, project: str, environment: str, folder: str) -> IsolationPlace:
+def _store(client: Client, project: str, environment: str, folder: str) -> IsolationPlace:
     """Store the public text in a folder, which may be the first of its environment."""
     found = client.get(f"/api/v1/projects/{project}")["project"]["environments"]
     if environment not in {each["slug"] for each in found}:
@@ -229,7 +229,7 @@ def _refuse_leak(
         how = f"only {' and '.join(shown)}" if shown else "in no way"
         reason = f"{generation.name} of the secrets API shows what was granted {how}"
         raise _lost(isolation, reason)
-    if _TEXT not in {each["secretValue"] for each in generation.listed(reader, own)}:
+    if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
         raise _lost(isolation, f"{generation.name} of the secrets API hides what was granted")
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):

@@ -11,7 +11,7 @@ from infisical_iac.core.compatibility import WORKSPACE, Schema, moved, refusal
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import hint
 from infisical_iac.workspace import canary, people_actual
-from infisical_iac.workspace.document import Document, Place, Problem, named, parse, text_of
+from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
 from infisical_iac.workspace.model import (
     ROLE,
     TABLE,
@@ -25,13 +25,13 @@ from infisical_iac.workspace.settings import WorkspaceSettings
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
 
-def reserved(workspace: Workspace) -> Iterator[Problem]:
+def find_reserved_names(workspace: Workspace) -> Iterator[Problem]:
     """The slug of the project if it is the canary's."""
     if workspace.project.slug == canary.SLUG:
         yield ("project", "slug"), f"{canary.SLUG} is the canary's; give yours another slug"
 
 
-def repeated(workspace: Workspace) -> Iterator[Problem]:
+def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
     """Environments, shared folders and accepted access that are there twice."""
     for index, environment in enumerate(workspace.environments):
         before = workspace.environments[:index]
@@ -202,8 +202,8 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         told = (_problem(each, schema) for each in error.errors())
         raise _refusal(told, document, where) from None
     problems = [
-        *reserved(workspace),
-        *repeated(workspace),
+        *find_reserved_names(workspace),
+        *find_repetitions(workspace),
         *contradictory(workspace),
         *people_actual.unknown(workspace),
         *people_actual.contradictory(workspace, admin_email),
@@ -230,15 +230,15 @@ def declared_file(inventory: str) -> Path:
     gives the path as a text in quotes.
     """
     own = Path(inventory)
-    groups = [own.stem, *_assigned(own)]
+    groups = [own.stem, *_read_assignments(own)]
     for name in (*groups, "all"):
-        said = _assigned(Path("group_data") / f"{name}.py").get("workspace_file")
+        said = _read_assignments(Path("group_data") / f"{name}.py").get("workspace_file")
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
             return Path(said.value)
     return Path(_SHIPPED)
 
 
-def _assigned(file: Path) -> dict[str, ast.expr]:
+def _read_assignments(file: Path) -> dict[str, ast.expr]:
     """Return what a file of Python assigns to names at its top; nothing if it can't be read."""
     try:
         body = ast.parse(file.read_bytes()).body
@@ -264,7 +264,7 @@ def _text(source: str | Path) -> str:
 def _refusal(problems: Iterable[Problem], document: Document, where: str) -> FileError:
     sentences = []
     for place, message in problems:
-        at = f", {named(place)}" if place else ""
+        at = f", {format_place(place)}" if place else ""
         sentences.append(f"{where}, line {document.line(place)}{at}: {message}")
     return FileError("; ".join(sentences))
 

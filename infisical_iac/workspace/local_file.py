@@ -33,7 +33,7 @@ def parse(text: str) -> LocalFile:
     return LocalFile(*(_string(data, key) for key in _KEYS))
 
 
-def completed(text: str, known: LocalFile) -> str:
+def complete(text: str, known: LocalFile) -> str:
     """The text with what is known; the other keys stay, and so does what is not known.
 
     Args:
@@ -53,7 +53,7 @@ def text(directory: Path, known: LocalFile) -> str:
     """
     file = directory / NAME
     try:
-        return completed(file.read_text("utf-8") if file.exists() else "", known)
+        return complete(file.read_text("utf-8") if file.exists() else "", known)
     except FileError as error:
         raise FileError(f"{file} {error}") from None
     except (OSError, UnicodeDecodeError):

@@ -18,8 +18,8 @@ from infisical_iac.workspace.model import (
     Isolation,
     ServiceAccount,
     Workspace,
+    find_privilege,
     folders_of,
-    named,
 )
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
@@ -107,7 +107,7 @@ def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -
     there = actual.accounts.get(account.identity)
     if not account.former or there is None or there.identity.name == account.identity:
         return ""
-    held = named(there.privileges, PRIVILEGE, ())
+    held = find_privilege(there.privileges, PRIVILEGE, ())
     own = {*folders_of(held)} - {*desired.shared_folders} if held else set()
     (folder,) = own if len(own) == 1 else ("",)
     moves = folder.rpartition("/")[0] != account.folder.rpartition("/")[0]

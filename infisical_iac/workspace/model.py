@@ -341,7 +341,7 @@ def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, A
     return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
 
 
-def named(
+def find_privilege(
     privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
 ) -> Privilege | None:
     """The privilege of a name, if there is one.
@@ -357,7 +357,7 @@ def named(
 
 
 def _canonical(permission: Mapping[str, Any]) -> str:
-    subject, actions = listed(permission["subject"]), listed(permission["action"])
+    subject, actions = as_list(permission["subject"]), as_list(permission["action"])
     conditions = {
         key: {"$eq": value} if isinstance(value, str) else value
         for key, value in (permission.get("conditions") or {}).items()
@@ -366,6 +366,6 @@ def _canonical(permission: Mapping[str, Any]) -> str:
     return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
 
 
-def listed(value: Any) -> list[str]:
+def as_list(value: Any) -> list[str]:
     """One or several, as the server writes subjects and actions, always as a list."""
     return [value] if isinstance(value, str) else list(value)

@@ -50,7 +50,7 @@ class Unnamed:
         return next(inside, None) == folder
 
 
-def unnamed(
+def find_unnamed(
     desired: Workspace, actual: Actual, memory: Memory, held: Iterable[EnvironmentState]
 ) -> list[Unnamed]:
     """Return what was made and is not desired, by environment.
@@ -97,7 +97,7 @@ def describe_contents(
     held = leaving.environment
     foreign = [path for path, id in held.folders.items() if id not in made]
     imports = [each.folder for each in held.all_imports if each.id not in made]
-    return _listed(
+    return _enumerate(
         {
             "secret": sum(n for path, n in secrets.items() if leaving.goes_with(folder, path)),
             "foreign folder": sum(leaving.goes_with(folder, path) for path in foreign),
@@ -106,7 +106,7 @@ def describe_contents(
     )
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _enumerate(counts: Mapping[str, int]) -> str:
     words = [f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
@@ -160,7 +160,7 @@ def find(
     if memory.made:
         project = actual.project.id
         held = holdings.read(client, project, actual.environments)
-        unnamed_here = unnamed(goal.desired, actual, memory, held)
+        unnamed_here = find_unnamed(goal.desired, actual, memory, held)
         slugs = [each.environment.slug for each in unnamed_here if each.folders]
         counts = gather_by(slugs, partial(holdings.count_secrets, client, project))
         found += removals(project, memory, unnamed_here, counts)

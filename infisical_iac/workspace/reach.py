@@ -169,7 +169,7 @@ def _on_host(
             ),
             isolation=isolation or settings.workspace.isolation,
             admin_email=settings.workspace.admin_email,
-            memory=reconcile.remembered(),
+            memory=reconcile.read_memory(),
             remember=reconcile.keep,
             credentials=_credentials,
             deployer_secret=session.deployer_secret(settings.stack.http_port),
@@ -244,7 +244,7 @@ class Kept:
         """Return whether a step has a file, under its former name too; None if nobody can know."""
         return None if self.files is None else step.moves or step.account.credentials in self.files
 
-    def held(self, step: Step) -> Credential:
+    def credential_of(self, step: Step) -> Credential:
         """Return what works of a step. Raises UserError if nothing does."""
         if step.held is None:
             name = step.account.credentials
@@ -256,16 +256,16 @@ class Kept:
         return step.held
 
     def tell(self, change: str) -> None:
-        """Print a change that was made, and keep it for `recorded`."""
+        """Print a change that was made, and keep it for `record`."""
         echo(change)
         self.told.append(change)
 
-    def disclosed(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+    def record_disclosure(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
         """A context that writes into the host's audit log whose credentials are shown in it."""
         names = [f"shown: {each.account.credentials}" for each in steps]
         return self.reached.recorded("credentials", names)
 
-    def recorded(self) -> AbstractContextManager[None]:
+    def record(self) -> AbstractContextManager[None]:
         """A context that writes into the host's audit log what is told until its end."""
         return self.reached.recorded("rotation", self.told)
 
@@ -303,7 +303,7 @@ def keep(
 
 
 def _carry_over(kept: Kept) -> None:
-    with kept.recorded():
+    with kept.record():
         for step in filter(client_secrets.can_carry_over, kept.steps):
             client_secrets.carry_over(kept.store, step)
             kept.tell(str(step.items[0]))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from infisical_iac.workspace.model import listed
+from infisical_iac.workspace.model import as_list
 from infisical_iac.workspace.state import PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]
@@ -53,8 +53,8 @@ def _permits(rule: Mapping[str, Any], environment: str, folder: str, name: str) 
     place = {"environment": environment, "secretPath": folder, "secretName": name}
     return (
         not rule.get("inverted")
-        and not {"secrets", "*"}.isdisjoint(listed(rule["subject"]))
-        and not _READING.isdisjoint(listed(rule["action"]))
+        and not {"secrets", "*"}.isdisjoint(as_list(rule["subject"]))
+        and not _READING.isdisjoint(as_list(rule["action"]))
         and all(_holds(conditions[key], place[key]) for key in conditions.keys() & place.keys())
     )
 

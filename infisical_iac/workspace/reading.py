@@ -69,7 +69,7 @@ class Differences:
         return emptied or deleted.total() > max(_MOST_DELETED, self.of.total() // 10)
 
 
-def altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
+def find_altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
     """Yield those that have another value in the same version: nobody has written them."""
     for id, old in before.items():
         new = after.get(id)
@@ -92,10 +92,10 @@ def compare_secrets(
     }
     gone = [old for id, old in missing.items() if id not in kept]
     of = Counter(each.environment for each in before.values())
-    return Differences([*altered(before, after), *kept.values()], gone, of)
+    return Differences([*find_altered(before, after), *kept.values()], gone, of)
 
 
-def named(secrets: Iterable[ReadSecret]) -> str:
+def list_names(secrets: Iterable[ReadSecret]) -> str:
     """Return the first three names and places, and how many there are besides."""
     names = sorted({f"{each.name} in {each.place}" for each in secrets})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -131,7 +131,7 @@ def before(deployer: Client, slug: str, port: int) -> Reach | None:
             if credential is None:
                 continue
             try:
-                shown = _shown(deployer, credential, slug, port)
+                shown = _ids_shown(deployer, credential, slug, port)
             except ApiError as error:
                 if error.status != 401:
                     raise
@@ -151,7 +151,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
     Raises CheckFailed for one that is shown more, or less.
     """
     try:
-        now = _shown(deployer, then.credential, slug, port)
+        now = _ids_shown(deployer, then.credential, slug, port)
     except ApiError as error:
         raise CheckFailed(
             f"the credentials {then.name} do not work any more: {error}", code="checks.reach"
@@ -187,18 +187,18 @@ def _refuse_difference(
         if ids:
             raise CheckFailed(
                 f"the identity of {then.name} {how} {generation} of the secrets API: "
-                f"{named(there[id] for id in ids)}",
+                f"{list_names(there[id] for id in ids)}",
                 code=code,
             )
 
 
 def _existing(deployer: Client, slug: str) -> list[str]:
     project = project_here(deployer, slug)
-    found = contents.secrets_of(deployer.patient(), project, values=False) if project else {}
+    found = contents.secrets_of(deployer.with_patience(), project, values=False) if project else {}
     return [each["id"] for secrets in found.values() for each in secrets]
 
 
-def _shown(
+def _ids_shown(
     deployer: Client, credential: Credential, slug: str, port: int
 ) -> dict[str, frozenset[str]]:
     """Return the ids that an identity is shown by each generation that there is."""
@@ -207,12 +207,12 @@ def _shown(
     if project is None:
         return {}
     roots = [IsolationPlace(project["id"], each["slug"], "/") for each in project["environments"]]
-    patient = reader.patient()
+    patient = reader.with_patience()
     return {
         generation.name: frozenset(
             each["id"]
             for root in roots
-            for each in generation.listed(patient, root, recursive=True, values=False)
+            for each in generation.list_secrets(patient, root, recursive=True, values=False)
         )
         for generation in GENERATIONS
         if roots and generation.serves(reader, roots[0])

@@ -48,7 +48,7 @@ _declared: dict[str, dict[str, Any]] = {}
 
 
 @telling_operation
-def converged(*, goal: Goal, port: int) -> Commands:
+def project_contents(*, goal: Goal, port: int) -> Commands:
     """Make project, environments, folders, imports, identities and people as desired.
 
     Nothing that this project did not make is deleted. What was read last is kept for
@@ -145,7 +145,7 @@ def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: 
 
 
 def _converge(goal: Goal, port: int) -> None:
-    goal = replace(goal, memory=remembered())
+    goal = replace(goal, memory=read_memory())
     made: list[Change] = []
 
     def tell(change: Change) -> None:
@@ -162,11 +162,11 @@ def _converge(goal: Goal, port: int) -> None:
 
 def keep(memory: Memory) -> None:
     """Keep on the current host what is known after a run, if that isn't known already."""
-    if memory != remembered():
+    if memory != read_memory():
         write(MEMORY, render(memory))
 
 
-def remembered() -> Memory:
+def read_memory() -> Memory:
     """Return what `keep` kept on the current host; an empty memory before."""
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
 
@@ -174,19 +174,19 @@ def remembered() -> Memory:
 def known_memory(*, anew: bool = False) -> Memory:
     """Return the same, read once while a run changes nothing: its first step reads it `anew`."""
     if journal.current().changed:
-        return remembered()
+        return read_memory()
     if anew or host.name not in _memories:
-        _memories[host.name] = remembered()
+        _memories[host.name] = read_memory()
     return _memories[host.name]
 
 
 def project_here(client: Client, slug: str) -> dict[str, Any] | None:
     """Return the current host's project that a slug means, also one renamed by hand, or None."""
-    return find_project(client, slug, remembered())[0]
+    return find_project(client, slug, read_memory())[0]
 
 
 @telling_operation
-def kept(*, admin_email: str, port: int) -> Commands:
+def canary_project(*, admin_email: str, port: int) -> Commands:
     """Keep the canary as it must be, for upgrades, restores and drills to read.
 
     Temporary projects and identities that an interrupted upgrade has left are taken away.
@@ -226,7 +226,7 @@ def decide_canary(
 
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
-    memory = remembered()
+    memory = read_memory()
     found = canary.look(client, admin_email, memory.canary)
     for _ in apply(client, _due(client, found, admin_email)):
         pass

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.workspace.change import Call, Change, Made, blocked, drift, words
+from infisical_iac.workspace.change import Call, Change, Made, blocked_change, drift, words
 from infisical_iac.workspace.memory import Memory, known_folders
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
@@ -78,9 +78,9 @@ def _contents(
     for folder in sorted(stuck):
         now = f"it is called {matched[folder]} now, and " if folder in matched else ""
         reason = f"{now}another folder has its name: rename or delete one of them in Infisical"
-        yield blocked(f"folder {folder} in {slug}", reason)
+        yield blocked_change(f"folder {folder} in {slug}", reason)
     free = {folder: now for folder, now in matched.items() if not _is_in(folder, stuck)}
-    yield from _renamed(free, held, at, there.folders)
+    yield from _rename_folders(free, held, at, there.folders)
     for folder in desired.folders:
         if folder not in matched and not _is_in(folder, stuck):
             path, name = _key(folder)
@@ -119,7 +119,7 @@ def _key(folder: str) -> tuple[str, str]:
     return parent, name
 
 
-def _renamed(
+def _rename_folders(
     matched: Mapping[str, str],
     held: dict[tuple[str, str], str],
     at: At,
@@ -222,7 +222,7 @@ def environments(
     for slug in sorted(stuck):
         now = f"its slug is {matched[slug].slug} now, and " if slug in matched else ""
         reason = f"{now}another environment has it: rename or delete one of them in Infisical"
-        yield blocked(f"environment {slug}", reason)
+        yield blocked_change(f"environment {slug}", reason)
     free = {slug: each for slug, each in matched.items() if slug not in stuck}
     yield from _renamed_environments(desired, free, actual)
     order = sorted(matched, key=lambda slug: matched[slug].position)
@@ -232,7 +232,7 @@ def environments(
             continue
         deleted = deleted_one(wanted, actual, remembered)
         if deleted:
-            yield from _restored(wanted, deleted, _path(actual))
+            yield from _restore(wanted, deleted, _path(actual))
             ids[wanted.slug] = deleted.id
         else:
             made = Made(f"environment {wanted.slug}")
@@ -300,7 +300,7 @@ def deleted_one(
     return min(candidates, key=lambda each: each.id != id, default=None)
 
 
-def _restored(
+def _restore(
     wanted: Environment, deleted: EnvironmentState, path: Sequence[str]
 ) -> Iterator[Change]:
     calls = [Call("POST", (*path, deleted.id, "restore"), {})]
@@ -322,7 +322,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
     if actual.project is None:
         known = remembered.environments.values()
         if moved := [actual.elsewhere[id] for id in known if id in actual.elsewhere]:
-            yield blocked(
+            yield blocked_change(
                 what,
                 f"that of the last run has the slug {min(moved)!r} now, and the project file "
                 f"says {wanted.slug!r}: set it back in Infisical, or write it into the file",
@@ -340,7 +340,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
     differing = drift(fields, actual.project.fields)
     if "slug" in differing and actual.usurper:
         del differing["slug"]
-        yield blocked(
+        yield blocked_change(
             what,
             f"its slug is {actual.project.slug!r} now, and another project has its slug: rename "
             "or delete one of them in Infisical",

@@ -238,7 +238,7 @@ def service(
     project = client.post("/api/v1/projects", json=body)["project"]["id"]
     stored: dict[str, reading.ReadSecret] = {}
     for environment, folder in PLACES:
-        isolation._stored(client, project, environment, folder)
+        isolation._store(client, project, environment, folder)
         at = {"projectId": project, "environment": environment, "secretPath": folder}
         listed = client.get("/api/v4/secrets", params=at)["secrets"]
         stored |= {each["id"]: reading.secret(environment, each) for each in listed}

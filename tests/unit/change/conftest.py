@@ -28,7 +28,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "passed", made.passed)
+    monkeypatch.setattr(gate, "check_as_before", made.passed)
     return made
 
 

@@ -94,7 +94,7 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())
     monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "passed", made.passed)
+    monkeypatch.setattr(gate, "check_as_before", made.passed)
     monkeypatch.setattr(gate, "usable", made.usable)
     return made
 

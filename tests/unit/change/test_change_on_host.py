@@ -95,7 +95,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())
     monkeypatch.setattr(gate, "before", lambda *_, **__: None)
-    monkeypatch.setattr(gate, "passed", made.passed)
+    monkeypatch.setattr(gate, "check_as_before", made.passed)
     return made
 
 

@@ -7,7 +7,7 @@ from infisical_iac.workspace.reading import (
     ReadSecret,
     Secrets,
     compare_secrets,
-    named,
+    list_names,
     secret,
 )
 
@@ -31,14 +31,14 @@ def test_a_secret_is_kept_without_its_value() -> None:
 def test_a_secret_with_another_value_in_the_same_version_is_unreadable() -> None:
     before = {"1": _secret("a", name="URL"), "2": _secret("b", name="SAME")}
     found = _compare(before, {"1": _secret("x", name="URL"), "2": _secret("b", name="SAME")})
-    assert named(found.unreadable) == "URL in production:/backend"
+    assert list_names(found.unreadable) == "URL in production:/backend"
     assert found.deleted == []
 
 
 def test_a_missing_secret_is_deleted_if_the_database_has_it_no_more() -> None:
     found = _compare({"1": _secret("a"), "2": _secret("b", name="URL")}, {}, present={"2"})
-    assert named(found.deleted) == "TOKEN in production:/backend"
-    assert named(found.unreadable) == "URL in production:/backend"
+    assert list_names(found.deleted) == "TOKEN in production:/backend"
+    assert list_names(found.unreadable) == "URL in production:/backend"
 
 
 def test_secrets_that_somebody_has_written_since_do_not_differ() -> None:

@@ -69,7 +69,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(scaling, "write", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
+    monkeypatch.setattr(gate, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
     monkeypatch.setattr(
         rollout, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}"
     )
@@ -111,7 +111,7 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
         opening()
         return []
 
-    monkeypatch.setattr(gate, "passed", passed)
+    monkeypatch.setattr(gate, "check_as_before", passed)
     scaling._prove(direction, settings(), "chainalign", site().names)
     assert host.steps[:2] == [topology, opens]
 
@@ -141,7 +141,7 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
     def passed(*_: object, **__: object) -> list[str]:
         raise CheckFailed("the secrets can't be read")
 
-    monkeypatch.setattr(gate, "passed", passed)
+    monkeypatch.setattr(gate, "check_as_before", passed)
     with pytest.raises(CheckFailed):
         scaling._prove("out", settings(), "chainalign", site().names)
     assert host.steps == []

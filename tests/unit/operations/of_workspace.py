@@ -65,7 +65,7 @@ def _stored(*steps: Step, unseen: str = "") -> Iterable[Any]:
 
 
 OPERATIONS = {
-    "workspace.bootstrap.bootstrapped": Cases(
+    "workspace.bootstrap.accounts": Cases(
         settled(
             lambda: bootstrap.decide(_WANTED, InstanceState(True, organization="ChainAlign")),
             "the instance is bootstrapped, sign-up is closed, the deployer logs in",
@@ -90,7 +90,7 @@ OPERATIONS = {
             steps=("_bootstrap",),
         ),
     ),
-    "workspace.reconcile.converged": Cases(
+    "workspace.reconcile.project_contents": Cases(
         settled(lambda: _inside(*_converged()), "the workspace is as its file says"),
         due(
             lambda: _inside(_renamed(), _converged()[1]),
@@ -104,7 +104,7 @@ OPERATIONS = {
             steps=_CONVERGE,
         ),
     ),
-    "workspace.reconcile.kept": Cases(
+    "workspace.reconcile.canary_project": Cases(
         settled(lambda: _canary([], is_known=True), "the canary lives"),
         due(
             lambda: _canary([]),
@@ -114,7 +114,7 @@ OPERATIONS = {
         due(lambda: _canary(_CANARY), *map(str, _CANARY), steps=_KEEP),
         due(lambda: _canary(_CANARY, unseen=_UNSEEN), unknown=_UNSEEN, steps=_KEEP),
     ),
-    "workspace.credentials_issue.stored": Cases(
+    "workspace.credentials_issue.credential_files": Cases(
         settled(lambda: _stored(), "every credential is in its file and works"),
         due(
             lambda: _stored(replace(_FIRST, creates=False, orphans=("obviously-fake",))),

@@ -14,7 +14,7 @@ from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrappe
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, gate, isolation, reading, reconcile
-from infisical_iac.workspace.gate import Before, passed, usable
+from infisical_iac.workspace.gate import Before, check_as_before, usable
 from infisical_iac.workspace.memory import Memory, render
 from infisical_iac.workspace.reading import ReadSecret
 
@@ -164,7 +164,7 @@ def _counts(told: list[str]) -> list[tuple[int, bool]]:
 def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
     then = _before(_PUBLIC)
     assert then.public
-    (told,) = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    (told,) = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert _counts([told]) == [(1, True)]
 
 
@@ -175,34 +175,34 @@ def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World
     assert [each.name for each in then.secrets.values()] == ["TOKEN"]
     world.value = "garbled"
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.value = "garbled"
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_secrets_that_cannot_be_read_do_not_pass(world: World) -> None:
     then = _before(_settings())
     world.value = None
     with pytest.raises(CheckFailed, match="can't be read: no such column"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_deployer_that_got_in_before_must_get_in(world: World) -> None:
     then = _before(_settings())
     world.deployer = False
     with pytest.raises(CheckFailed, match="the deployer can't log in"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World) -> None:
     world.deployer = False
     assert gate.before(_settings(), "chainalign", _PORT) is None
-    told = passed(_settings(), "chainalign", None, port=_PORT, same_data=True)
+    told = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
     (sentence,) = told
     assert "no secret was read" in sentence
     assert _counts(told) == []
@@ -214,7 +214,7 @@ def test_a_public_address_that_answered_must_answer(world: World) -> None:
     with pytest.raises(
         CheckFailed, match=r"https://secrets\.example\.com does not answer any more"
     ):
-        passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
 
 
 _CADDY = _settings(site_url="https://secrets.example.com", ingress="caddy")
@@ -237,7 +237,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
     world.public = public
 
     def check() -> list[str]:
-        return passed(
+        return check_as_before(
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
@@ -256,7 +256,7 @@ def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> 
     then, opened = _before(_CADDY), []
     world.value = None
     with pytest.raises(CheckFailed, match="can't be read"):
-        passed(
+        check_as_before(
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
@@ -267,7 +267,7 @@ def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> 
 
 def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: World) -> None:
     world.public = False
-    told = passed(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
+    told = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
     assert told[0].startswith("https://secrets.example.com did not answer")
 
 
@@ -276,18 +276,20 @@ def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
 ) -> None:
     then = gate.before(_PUBLIC, "chainalign", _PORT, same_way=False)
     world.public = False
-    told = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    told = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert "https://secrets.example.com" in told[0]
     assert "another way" in told[0]
 
 
 def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
     today = Before({"b": ReadSecret("production:/", "NEW", 1, "00")}, public=False)
-    assert passed(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
+    assert check_as_before(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
 
 
 def _passed(*, same_data: bool = True) -> list[str]:
-    return passed(_settings(), "chainalign", _before(_settings()), port=_PORT, same_data=same_data)
+    return check_as_before(
+        _settings(), "chainalign", _before(_settings()), port=_PORT, same_data=same_data
+    )
 
 
 @pytest.mark.parametrize("same_data", [True, False])
@@ -295,7 +297,7 @@ def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) 
     then = _before(_settings())
     world.canary = "garbled"
     with pytest.raises(CheckFailed, match="the canary was altered") as refused:
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=same_data)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=same_data)
     assert "garbled" not in str(refused.value)
 
 
@@ -303,14 +305,14 @@ def test_a_canary_that_cannot_be_read_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.canary_is_readable = False
     with pytest.raises(CheckFailed, match="can't be read: unable to authenticate data"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_canary_that_is_gone_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.canary = None
     with pytest.raises(CheckFailed, match="the canary, which was there before, is gone"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_data_without_a_canary_are_told_of_and_pass(world: World) -> None:
@@ -322,7 +324,7 @@ def test_data_without_a_canary_are_told_of_and_pass(world: World) -> None:
 def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
     then = _before(_settings())
     world.canary = None
-    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=False)
+    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
     assert told == [canary.NONE]
 
 
@@ -345,7 +347,7 @@ def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World)
     then = _before(_settings())
     assert world.database
     world.database.remove("production-1")
-    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     deleted, read = told
     assert "KEY_1 in production:/" in deleted
     assert _counts([read]) == [(3, True)]
@@ -356,7 +358,7 @@ def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
     then = _before(_settings())
     world.further["production"]["production-0"] = "RENAMED"
     world.version = 2
-    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     assert len(told) == 1
     assert _counts(told) == [(2, True)]
     assert world.asked == []
@@ -367,7 +369,7 @@ def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world:
     then = _before(_settings())
     world.hidden.add("production-1")
     with pytest.raises(CheckFailed, match="as before: KEY_1 in production:/"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
@@ -375,7 +377,7 @@ def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.hidden.add("staging-0")
     with pytest.raises(CheckFailed, match="as before: KEY_0 in staging:/"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> None:
@@ -385,7 +387,7 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
     assert world.database
     world.database.difference_update(gone)
     with pytest.raises(CheckFailed, match="2 of 3 secrets are deleted: KEY_0 in s"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 @pytest.mark.parametrize(("there", "gone", "passes"), [(20, 5, True), (20, 6, False)])
@@ -397,17 +399,17 @@ def test_more_deletions_than_people_make_do_not_pass(
     assert world.database
     world.database.difference_update(names[:gone])
     if passes:
-        assert passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        assert check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
         return
     with pytest.raises(CheckFailed, match="6 of 21 secrets are deleted"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.closed.append("staging")
-    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     assert "KEY_0 in staging:/" in told[0]
 
 
@@ -416,7 +418,7 @@ def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(worl
     then = _before(_settings())
     world.database = None
     with pytest.raises(CommandFailed, match="the database does not run"):
-        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 @pytest.mark.parametrize("topology", ["single", "swarm"])
@@ -428,7 +430,7 @@ def test_the_database_that_serves_is_asked_while_a_host_has_two(
     then = _before(settings)
     assert world.database
     world.database.remove("production-0")
-    passed(settings, "chainalign", then, port=_PORT, same_data=True)
+    check_as_before(settings, "chainalign", then, port=_PORT, same_data=True)
     assert [each.split()[0] for each in world.asked] == [f"TOPOLOGY={topology}"]
 
 
@@ -543,10 +545,12 @@ def test_another_version_must_prove_that_it_isolates_services(
 ) -> None:
     settings = _settings(isolation=wanted)
     then = _before(settings)
-    told = passed(settings, "chainalign", then, port=_PORT, same_data=True, other_version=True)
+    told = check_as_before(
+        settings, "chainalign", then, port=_PORT, same_data=True, other_version=True
+    )
     assert proven == [wanted]
     assert told[1:] == ["proven", reading.NONE]
-    passed(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
+    check_as_before(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
     assert proven == [wanted, wanted], "older data are not served unproven either"
 
 
@@ -576,7 +580,7 @@ def test_a_version_that_proves_nothing_is_given_up_before_the_edge_opens(
     monkeypatch.setattr(isolation, "prove", prove)
     opened: list[str] = []
     with pytest.raises(UserError, match=reason):
-        passed(
+        check_as_before(
             _settings(),
             "chainalign",
             _before(_settings()),

@@ -11,14 +11,14 @@ from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError
 from infisical_iac.init import answers
 from infisical_iac.init.answers import Answers
-from infisical_iac.workspace.local_file import NAME, LocalFile, completed, parse, write
+from infisical_iac.workspace.local_file import NAME, LocalFile, complete, parse, write
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
 
 
 def test_what_is_written_is_what_is_read() -> None:
-    assert parse(completed("", _KNOWN)) == _KNOWN
+    assert parse(complete("", _KNOWN)) == _KNOWN
 
 
 def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:

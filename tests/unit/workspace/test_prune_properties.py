@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.memory import Memory
-from infisical_iac.workspace.prune import removals, unnamed
+from infisical_iac.workspace.prune import find_unnamed, removals
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from tests.unit.remembering_deployment import WHOLE
 
@@ -59,7 +59,7 @@ def test_nothing_that_was_not_made_is_deleted_but_with_a_typed_name(
     situation: _Situation,
 ) -> None:
     actual, held, memory, secrets = situation
-    found = removals("p", memory, unnamed(WHOLE, actual, memory, held), secrets)
+    found = removals("p", memory, find_unnamed(WHOLE, actual, memory, held), secrets)
     gone = {each.id: each for each in found}
     assert len(gone) == len(found)
     assert gone.keys() <= memory.made
@@ -82,7 +82,7 @@ def test_all_that_was_made_and_is_not_named_goes(
     situation: _Situation,
 ) -> None:
     actual, held, memory, secrets = situation
-    found = removals("p", memory, unnamed(WHOLE, actual, memory, held), secrets)
+    found = removals("p", memory, find_unnamed(WHOLE, actual, memory, held), secrets)
     gone = {each.id for each in found}
     for holding in held:
         if holding.slug not in STAGES and holding.id not in gone:

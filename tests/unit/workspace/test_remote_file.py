@@ -44,7 +44,7 @@ def test_the_file_is_written_whole_for_its_user_alone(port: int, file: Path) -> 
     courier.check()
     assert courier.differs(HELD)
     courier.deliver(HELD)
-    assert parse(file.read_text()) == HELD.settled
+    assert parse(file.read_text()) == HELD.without_rotation
     assert file.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in file.parent.iterdir()] == ["credentials.env"]
     assert not courier.differs(HELD)
