@@ -2,13 +2,13 @@
 
 A snapshot holds these files, at its root:
 
-    manifest.json      what it is, as below
+    manifest.json      its description, as below
     database.dump      `pg_dump --format custom` of the database `infisical`, uncompressed, because
                        restic compresses and finds what it has already
-    workspace.json     what the deploy remembers of its own things, where it has written that
+    workspace.json     what the deploy remembers of the resources that it manages, if anything
     encryption_key     only with the setting `backup_with_encryption_key`
 
-The manifest, whose counts were made in the same transaction's snapshot as the dump:
+The manifest, whose counts are of the same transaction as the dump:
 
     format             1
     at                 when the dump was begun, in UTC, such as `2026-11-25T02:30:11Z`
@@ -21,8 +21,8 @@ The manifest, whose counts were made in the same transaction's snapshot as the d
     encryption_key     the fingerprint of the key that the database needs: the first 16 hexadecimal
                        digits of the SHA-256 of `infisical-iac encryption key ` and the key
     migrations         how many rows `infisical_migrations` has
-    rows               how many rows each table has, but for those with none
-    dump               `sha256`, `bytes`, and `tables`: how many of them it holds data of
+    rows               how many rows each table has; empty tables are left out
+    dump               `sha256`, `bytes`, and `tables`: the number of tables with data
 
 A snapshot has the tags `infisical-iac` and `version=`, `bytes=`, `secrets=`, `migrations=`, `key=`
 (the fingerprint), so that a list needs nothing but the repository's index. Neither the dump nor the
@@ -32,40 +32,40 @@ On the host:
 
     /usr/local/lib/infisical-iac/backup*.sh   what systemd's `infisical-backup.service` runs
     /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` where each is
-    /etc/infisical/backup/<target>.env        what S3 or a rest-server asks for
-    /etc/infisical/backup/ssh_key             what SFTP asks for, made on the host
+    /etc/infisical/backup/<target>.env        the credentials for S3 or a rest-server
+    /etc/infisical/backup/ssh_key             the key for SFTP, made on the host
     /etc/infisical/keys/restic_password       the password of all repositories, made on the host
-    /var/lib/infisical-backup/last.json       how the last run went (record.py reads it)
+    /var/lib/infisical-backup/last.json       the result of the last run (record.py reads it)
     /var/lib/infisical-backup/metrics.prom    the same for Prometheus
     /var/lib/infisical-backup/work            the snapshot's files, while a run lasts
     /usr/local/lib/infisical-iac/drill*.sh    what systemd's `infisical-drill.service` runs
     /var/lib/infisical-drill                  compose.yaml of drills, and last.json and metrics.prom
 
-A recovery kit is what a new host needs to read the backups, in one file that can be printed.
+A recovery kit holds all that a new host needs to read the backups, in one file that can be printed.
 
-The file is text: a few lines on what it is and how it is opened, then what `age --armor` writes.
+The file is text: a few lines on what it is and how to open it, then the output of `age --armor`.
 Inside is JSON, compressed by gzip, so that it fits on a page:
 
     kit                2, the version of this format; 1 had no signature
-    at, by, host       when it was made, in UTC, by whom, and of which host
+    at, by, host       the time in UTC, the person who made it, and the host
     site_url           where people and services reach Infisical
     versions           `infisical`, `postgres`, `redis`: the images' references; `infisical_id`: the
                        image that runs; `migrations`: how many the database has seen; `revision`:
                        the commit of this project
     backup_targets     as in the settings
     workspace          the SHA-256 of the project file that the host was deployed with
-    recipients         whom it is encrypted for
+    recipients         the public keys that it is encrypted for
     files              the text of each file, by its path under /etc/infisical: the keys, the
-                       administrator's and the deployer's login, the services' credentials, what
-                       S3 targets and rest-servers ask for, and the SSH key for SFTP;
-                       scripts/backup/forms.sh has all paths there can be, with each text's form
+                       administrator's and the deployer's login, the service credentials, the
+                       credentials of S3 targets and rest-servers, and the SSH key for SFTP;
+                       scripts/backup/forms.sh has all possible paths, with each text's form
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 
-A kit is believed if the key that signed it is the deployment's: see signing.py. Nothing in it
-tells that, for whoever knows a recipient's public key can make a kit.
+A kit is trusted if the deployment's key signed it: see signing.py. Its content alone proves
+nothing, since anybody with a recipient's public key can make a kit.
 
-On the host stays `/etc/infisical/recovery-kit.json`: when the last kit was made, for whom, and a
-fingerprint of each file in it, made with the encryption key, which tells nothing of the file. By
-it `status` knows when the kit is no longer what the host is.
+The host keeps `/etc/infisical/recovery-kit.json`: the time of the last kit, its recipients, and a
+fingerprint of each file in it. The fingerprints are made with the encryption key, so that they
+reveal nothing of the files. `status` reports by them that files have changed since the kit was made.
 """

@@ -1,6 +1,4 @@
-"""Compare who can get in before and after a restore: what was revoked meanwhile is in force
-again.
-"""
+"""Compare access before and after a restore, which revives what was revoked meanwhile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +12,13 @@ from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.state import roles_of
 
-# By id, what it is.
+# Descriptions by id.
 Access = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Turned:
-    """Hold what was revoked since the snapshot and is in force again, and what is lost with it."""
+    """Access that a restore revived though it was revoked, and access that it removed."""
 
     revived: list[str]
     lost: list[str]
@@ -29,9 +27,9 @@ class Turned:
 def read(
     client: Client, admin: Client, organization: str, project: Mapping[str, Any] | None
 ) -> Access:
-    """All identities, their client secrets, and the roles and privileges in a project, if any.
+    """Return all identities, their client secrets, and roles and privileges in a project, if any.
 
-    The deployer may be the `client`, but persons' privileges are an administrator's to read. Raises
+    The `client` may be the deployer. Only an administrator can read people's privileges. Raises
     ApiError or Unreachable.
     """
     members = _members(client, admin, project["id"], project["slug"]) if project else {}
@@ -39,7 +37,7 @@ def read(
 
 
 def compare(before: Access, after: Access) -> Turned:
-    """Return what a restore has turned back."""
+    """Return the differences of access that a restore made."""
     return Turned(
         sorted(after[id] for id in after.keys() - before.keys()),
         sorted(before[id] for id in before.keys() - after.keys()),

@@ -1,4 +1,4 @@
-"""Backups: what targets log in with, which nobody may see, the configuration, and the timers."""
+"""Configure backups: credentials of the targets, configuration files, and timers."""
 
 import os
 import shlex
@@ -30,13 +30,13 @@ _NO_SCHEDULE = "no schedule "
 
 @dataclass(frozen=True)
 class BackupState:
-    """Hold what is there for backups.
+    """The actual state of backups on a host.
 
     Attributes:
-        private: what targets log in with and the webhook's address, by path; never their texts.
-        files: the configuration that was asked for, by path.
-        units: by name.
-        no_schedules: those of the schedules that systemd does not understand; all, without systemd.
+        private: the files with credentials and the webhook's address, by path; never their texts.
+        files: the requested configuration files, by path.
+        units: the units of systemd, by name.
+        no_schedules: the schedules that systemd does not understand; all of them without systemd.
     """
 
     private: dict[str, PathState] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class BackupState:
 
 
 class Backup(Fact[BackupState]):
-    """The BackupState, of configuration at `paths` and of `units`, beside wanted `schedules`."""
+    """Read the BackupState of files at `paths` and of `units`, and check the `schedules`."""
 
     def command(self, schedules: list[str], paths: list[str], units: list[str]) -> str:
         files = reading(f"{_PRIVATE} {shlex.join(paths)}")
@@ -84,13 +84,13 @@ _TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
 @dataclass(frozen=True)
 class DesiredBackups:
-    """Hold what a host is to have for backups.
+    """The desired state of backups on a host.
 
     Attributes:
-        targets: whose logins are kept there.
-        webhook: where failures are posted, or empty.
-        schedules: what systemd must understand before anything is changed, by their settings.
-        files: all that is no secret, units among it.
+        targets: the targets whose credentials the host needs.
+        webhook: the address to which failures are posted, or empty.
+        schedules: schedules by setting, which systemd must understand before anything is changed.
+        files: all files without secrets, units included.
         coming: files that an earlier step of this run brings.
     """
 
@@ -104,10 +104,13 @@ class DesiredBackups:
 
 @telling_operation
 def targets_and_timers(desired: DesiredBackups) -> Commands:
-    """Keep on the host what backups log in with, their configuration, and their timers running.
+    """Write the targets' credentials and the configuration, and start the timers.
 
-    Credentials that the environment does not bring stay; those of no target are taken away. Raises
-    a UserError for credentials that are neither brought nor there, and for a schedule that is none.
+    Credentials that the environment does not bring stay, and those of no target are removed. Raises
+    a UserError for credentials that are neither brought nor there, and for an invalid schedule.
+
+    Example:
+        targets_and_timers(desired=desired, name="Configure backups and drills with their timers")
     """
     there = host.get_fact(
         Backup,
@@ -119,9 +122,9 @@ def targets_and_timers(desired: DesiredBackups) -> Commands:
 
 
 def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]) -> Commands:
-    """Decide what is to be written and started for backups, by what is `there`.
+    """Return the steps from the actual state, `there`, to the desired one.
 
-    What targets log in with is `given` by path; what is raised is as for `targets_and_timers`.
+    The new credentials are `given` by path. Raises the errors of `targets_and_timers`.
     """
     for setting, schedule in desired.schedules.items():
         if schedule in there.no_schedules:
@@ -157,7 +160,7 @@ def _private(
     if needs_key and SSH_KEY not in {*there, *coming}:
         yield Item("+", SSH_KEY)
         yield step(_make_key)
-    # The SSH key stays: a target's server may know it.
+    # The SSH key stays: a target's server may have its public half.
     for path in sorted(there.keys() - kept - {SSH_KEY}):
         yield Item("-", path, "no target needs it")
         yield step(remove, path, doing=f"remove {path}")
@@ -186,10 +189,10 @@ _PARTS = (
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:
-    """The files that the scripts on the host read; `number` is the site's, where it has one."""
+    """Return the files that the scripts on the host read; `number` is that of a cluster's node."""
     targets = settings.backup.backup_targets
     keep = settings.backup.backup_keep.model_dump()
-    # What a host has to know of the others; a directory is each host's own.
+    # Targets that all nodes share. A directory is each host's own.
     shared = " ".join(each.name for each in targets if not each.kind.on_host)
     sharing = {} if number is None else {"NODE": str(number), "SHARED": shared}
     yield _variables(
@@ -215,7 +218,7 @@ def _variables(name: str, **values: str) -> File:
 
 
 def programs(settings: Settings) -> Iterator[File]:
-    """The scripts, and the units that run them."""
+    """Return the scripts, and the units that run them."""
     yield from map(units.program, _PARTS)
     for what in ("backup", "drill"):
         for kind in (".timer", ".service", "-failed.service"):
@@ -224,16 +227,16 @@ def programs(settings: Settings) -> Iterator[File]:
 
 
 def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
-    """The files with what targets log in with, which a cluster's lead shares with the others."""
+    """Return the files with credentials that a cluster's leader shares with the other nodes."""
     return frozenset({SSH_KEY, *(each.login_file for each in targets if each.kind.login)})
 
 
 @deploy("Backup")
 def backup(known: Known, coming: Collection[str] = ()) -> None:
-    """Have the host back itself up and prove it by drills; a step before brings files `coming`."""
+    """Set up backups and drills on the host; an earlier step brings the files in `coming`."""
     settings, kept = known.settings, journal.current().kept
     running, own = settings.keeping(kept) if kept else settings, settings.backup
-    # A host without data saves nothing, and needs nothing secret.
+    # A host without data saves nothing, and needs no credentials.
     saves = known.site.number != 0
     desired = DesiredBackups(
         targets=own.backup_targets if saves else (),
@@ -242,7 +245,7 @@ def backup(known: Known, coming: Collection[str] = ()) -> None:
         files=[
             *configuration(settings, known.site.number),
             *programs(settings),
-            # A drill restores what the version that runs has dumped.
+            # A drill restores dumps of the version that runs.
             File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
         ],
         coming=coming if known.leads else {*coming, *of_the_lead(own.backup_targets)},

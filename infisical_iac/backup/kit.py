@@ -1,4 +1,4 @@
-"""The content of a recovery kit: its files, their forms, and the bytes that it is kept in."""
+"""The content of a recovery kit: its files, their forms, and its serialization."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from infisical_iac.backup import signing
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import script_file
 
-# What no line of such a file has: a terminal or a shell may obey it.
+# No line of such a file has control characters: a terminal or a shell may obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -33,9 +33,10 @@ def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
 
 
 def check_forms(files: Mapping[str, str], *, where: str) -> None:
-    """Refuse texts, by path under /etc/infisical, that no kit has or that have another form there.
+    """Check that each text, by path under /etc/infisical, has the form of such a file in a kit.
 
-    Raises FileError that begins with `where`, with the path, and without a word of the text.
+    Raises FileError for other paths and forms. It begins with `where` and names the path, but holds
+    nothing of the text.
     """
     for path, text in files.items():
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
@@ -56,16 +57,16 @@ def _has(form: re.Pattern[str], text: str) -> bool:
 
 
 FORMAT = 2
-# Of the version before, without a signature.
+# The earlier format, which has no signature.
 _UNSIGNED = 1
-# One of a hundred services takes less than a twentieth of it.
+# A kit for a hundred services takes less than a twentieth of it.
 _MOST_BYTES = 1 << 21
 # Without these nothing can be restored.
 ESSENTIAL = ("keys/encryption_key", "keys/restic_password", "admin.env")
 
 
 class Versions(BaseModel):
-    """Hold what ran on the host; what could not be read is empty."""
+    """The versions that ran on the host; empty where they could not be read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,7 +79,7 @@ class Versions(BaseModel):
 
 
 class Kit(BaseModel):
-    """A kit; see the package for what each of these is."""
+    """A kit; the package's docstring describes each field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,9 +97,9 @@ class Kit(BaseModel):
 
 @dataclass(frozen=True)
 class Opened:
-    """A kit that was opened, with the fingerprint of the key that signed it.
+    """A kit that was opened, and the fingerprint of the key that signed it.
 
-    A kit of the version before has no signature, and an empty `signer`.
+    A kit in the earlier format has no signature, and an empty `signer`.
     """
 
     kit: Kit
@@ -106,9 +107,9 @@ class Opened:
 
 
 def check(kit: Kit) -> None:
-    """Refuse a kit that nothing can be restored with, or that none would be with.
+    """Check that a restore can use the kit.
 
-    Raises a UserError if an essential file is missing, or one has not the form that it must have.
+    Raises a UserError if an essential file is missing, or a file has another form than it must.
     """
     missing = [path for path in ESSENTIAL if not kit.files.get(path, "").strip()]
     if missing:
@@ -127,9 +128,9 @@ def pack(kit: Kit, key: Ed25519PrivateKey) -> bytes:
 
 
 def unpack(data: bytes) -> Opened:
-    """Return the kit in bytes, whose signature and files were checked.
+    """Return the kit in `data`, with its signature and its files checked.
 
-    Raises a UserError, without a word of what is in it.
+    Raises a UserError that holds nothing of its content.
     """
     found = _found(data)
     version = found["kit"]

@@ -1,4 +1,4 @@
-"""A recovery kit and the host: the files for one, the record of the last one, and their places."""
+"""Read a kit's files from the host, record the last kit there, and put a kit's files back."""
 
 import base64
 import json
@@ -24,18 +24,20 @@ from infisical_iac.core.settings import Settings
 FILE = "/etc/infisical/recovery-kit.json"
 
 _KEY = "keys/encryption_key"
-# What services log in with is made anew by `apply` where it is lost: no kit is due for that.
+# `apply` makes lost service credentials again, so that a change of them asks for no new kit.
 _CREDENTIALS = "credentials/"
 _NAME = "Recovery kit"
 
 
 @dataclass(frozen=True)
 class KitRecord:
-    """A kit as the host remembers it, by the fingerprint that is printed on it.
+    """The record of a kit on the host.
 
     Attributes:
+        at: when the kit was made, as a UTC timestamp.
+        kit: the fingerprint that is printed on it.
         files: the fingerprint of each file in it, by path.
-        signed_by: the fingerprint of the key that signed it; empty of one of the version before.
+        signed_by: the fingerprint of the key that signed it; empty for an unsigned kit.
     """
 
     at: str
@@ -46,19 +48,19 @@ class KitRecord:
 
 
 def record_of(kit: Kit, fingerprint: str, signer: str) -> KitRecord:
-    """Return the record of a kit that has a fingerprint, signed by the key of `signer`."""
+    """Return the record of a kit; `signer` is the fingerprint of the key that signed it."""
     key = kit.files[_KEY]
     files = {path: _fingerprint(path, text, key) for path, text in kit.files.items()}
     return KitRecord(kit.at, fingerprint, list(kit.recipients), files, signer)
 
 
 def _fingerprint(path: str, text: str, key: str) -> str:
-    # recovery.sh makes the same on the host, where nothing secret has to leave it.
+    # recovery.sh makes the same on the host, so that no secret has to leave it.
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
 def parse_record(text: str) -> KitRecord | None:
-    """The record in a file's content, None where it holds none."""
+    """Return the record in a text, None for another text."""
     try:
         return KitRecord(**json.loads(text))
     except (ValueError, TypeError):
@@ -66,9 +68,12 @@ def parse_record(text: str) -> KitRecord | None:
 
 
 def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: str = "") -> Row:
-    """Return what to say of the kit, by the fingerprints of the files that one would have `now`.
+    """Return the status of the last kit.
 
-    The `setting` is the fingerprint of the deployment's signing key, or empty.
+    Args:
+        record: the last kit; None if none was made.
+        now: the fingerprints of the files that a kit would have now, by path.
+        setting: the fingerprint of the deployment's signing key, or empty.
     """
     if record is None:
         return Row(_NAME, "none has been made: see `infisical-iac recovery-kit --help`", ok=False)
@@ -88,14 +93,14 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
 
 @dataclass(frozen=True)
 class KitContents:
-    """The files for a kit, by path, and what else the host says, by name."""
+    """The files for a kit, by path, and further values of the host, by name."""
 
     files: dict[str, str] = field(repr=False)
     values: dict[str, str]
 
 
 def read() -> KitContents:
-    """Read what a kit of the current host holds; it is in this process's memory alone.
+    """Read the files for a kit of the current host, into this process's memory only.
 
     Raises FileError for a file that is no text.
     """
@@ -114,7 +119,7 @@ def read() -> KitContents:
 
 
 def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
-    """Return whom a kit is encrypted for: those that were given, or those of the settings."""
+    """Return the recipients of a kit: the given ones, or those of the settings."""
     to = [*given] or [parse(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
@@ -132,9 +137,9 @@ def make(
     *,
     force: bool,
 ) -> tuple[Kit, str, str]:
-    """Write a kit of the current host to a file, and have the host remember it.
+    """Write a kit of the current host to a file, and record it on the host.
 
-    It is encrypted `to` recipients, and those identities that are `known` must open it.
+    It is encrypted for the recipients `to`, and the `known` identities must open it.
 
     Returns the kit, the text of its file, and the fingerprint of the key that signed it. Raises a
     UserError.
@@ -177,7 +182,7 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
 
 
 def signing_key(kit: Kit) -> Ed25519PrivateKey:
-    """Return the key on the host that signs its kits. Raises a UserError where there is none."""
+    """Return the host's key that signs kits. Raises a UserError if there is none."""
     text = kit.files.get(signing.KEY)
     if text is None:
         raise FileError(
@@ -188,7 +193,7 @@ def signing_key(kit: Kit) -> Ed25519PrivateKey:
 
 
 def signer() -> str:
-    """Return the fingerprint of the current host's own key that signs kits; empty without one."""
+    """Return the fingerprint of the current host's key that signs kits; empty without one."""
     text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
     return signing.fingerprint(signing.parse(text).public_key()) if text.strip() else ""
 
@@ -204,7 +209,7 @@ def remember(made: KitRecord) -> None:
 
 
 def row(fingerprint: str = "") -> Row | None:
-    """Return what to say of the current host's kit, as `describe_record`; None without keys."""
+    """Return the status of the current host's kit, as `describe_record`; None without keys."""
     known, now = None, {}
     text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
     for kind, name, value in _lines(text):
@@ -222,22 +227,22 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
         yield kind, name, value
 
 
-# With another one, neither the data nor the backups on the host could be read any more.
+# With other keys than these, the data and the backups on the host can't be read.
 _BOUND = ("keys/encryption_key", "keys/restic_password")
 
 
 @dataclass(frozen=True)
 class Placing:
-    """The texts to `put` into /etc/infisical, by path, and what is moved aside before."""
+    """The texts to `put` into /etc/infisical, by path, and the paths to move `aside` before."""
 
     put: Mapping[str, str] = field(default_factory=dict, repr=False)
     aside: tuple[str, ...] = ()
 
 
 def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
-    """The files of a kit that a cluster can use: of its keys, those that data or people need.
+    """Return the files of a kit that a cluster can use; of the keys, those for data and people.
 
-    What else is among the keys opens PostgreSQL, Redis and the Swarm, each of which knows its own.
+    The other keys open PostgreSQL, Redis and the Swarm, and a cluster has its own of these.
     """
     used = (*_BOUND, "keys/auth_secret", signing.KEY)
     return {
@@ -246,12 +251,12 @@ def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
 
 
 def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) -> Placing:
-    """Return what of a kit's files goes onto the host: all that it lacks.
+    """Return which files of a kit to put on the host: all that the host lacks.
 
-    Of files that both have, the host's stays, for it may be newer; with `replace`, the kit's takes
-    its place. Both are texts by path; without a kit it has none.
+    Where both have a file, the host's stays, since it may be newer; with `replace`, the kit's
+    replaces it. Both are texts by path; without a kit, `kit` is empty.
 
-    Raises Refused for a host that has other keys than the kit, and where a key is in neither;
+    Raises Refused if the host has other keys than the kit, or if neither has an essential file;
     FileError for a file that no kit has.
     """
     check_forms(kit, where="the kit")

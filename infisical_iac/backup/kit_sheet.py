@@ -1,4 +1,4 @@
-"""The text of a kit's file: what it is, for people, then what is encrypted; sealed and opened."""
+"""Seal and open the text of a kit's file: a head for people, then the encrypted kit."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ _STANZAS = ("X25519", "ssh-ed25519", "ssh-rsa")
 
 
 def render(kit: Kit, armor: str, signer: str) -> str:
-    """The file's text, a page where there are no more than some ten credentials."""
+    """Return the file's text, which fits on a page with up to about ten credentials."""
     recipients = "\n".join(f"    {each}" for each in kit.recipients)
     return f"""\
 RECOVERY KIT OF INFISICAL at {kit.site_url}, host {kit.host}
@@ -43,7 +43,7 @@ check      sed -n '/^-----BEGIN/,$p' FILE | sha256sum    begins with {_digest(ar
 
 
 def read(file: Path) -> str:
-    """A file's text. Raises FileError if it can't be read."""
+    """Return a file's text. Raises FileError if it can't be read."""
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +52,7 @@ def read(file: Path) -> str:
 
 
 def refuse_existing(file: Path, *, force: bool) -> None:
-    """Raise FileError for a file that is there, unless it may be replaced."""
+    """Raise FileError for a file that exists, unless `force`."""
     if file.exists() and not force:
         raise FileError(f"{file} is there already: name another file, or give --force")
 
@@ -68,9 +68,9 @@ def save(file: Path, text: str, *, force: bool) -> None:
 
 
 def wrap_armor(text: str) -> bytes:
-    """Return what is encrypted in a file's text, put right where it was printed or sent as mail.
+    """Return the encrypted part of a file's text, repaired after printing or mailing.
 
-    Raises FileError for a text without, or with something missing.
+    Raises FileError for a text without such a part, or with an incomplete or damaged one.
     """
     lines = [line.strip() for line in text.splitlines()]
     try:
@@ -92,12 +92,12 @@ def wrap_armor(text: str) -> bytes:
 
 
 def fingerprint(text: str) -> str:
-    """Return what tells this kit from all others, as its file has it."""
+    """Return the kit's fingerprint, as its file has it."""
     return _digest(wrap_armor(text).decode())
 
 
 def stanzas(text: str) -> list[str]:
-    """The types of keys that it is encrypted for, sorted, one for each key."""
+    """Return the types of the recipients' keys, sorted, one for each key."""
     try:
         data = base64.b64decode(b"".join(wrap_armor(text).splitlines()[1:-1]), validate=True)
     except binascii.Error:
@@ -114,10 +114,10 @@ def _digest(armor: str) -> str:
 def seal(
     kit: Kit, to: Sequence[Recipient], key: Ed25519PrivateKey, known: Sequence[Identity] = ()
 ) -> str:
-    """Return the sheet of a kit, signed by `key`, which has been opened again.
+    """Return the sheet of a kit, signed by `key`, after opening it as a proof.
 
-    It is opened with a key that is made for this proof and then forgotten, and with `known`, the
-    recipients' own, if they are given; its header must have a line for each recipient.
+    The proof uses a temporary key, and the `known` identities of recipients, if there are any. The
+    header must have a line for each recipient.
 
     Raises FileError if it can't be opened, or not by `known`.
     """
@@ -136,9 +136,9 @@ def seal(
 
 
 def open_sheet(text: str, identities: Sequence[Identity]) -> Opened:
-    """Return the kit in the text of a file, and who signed it.
+    """Return the kit in the text of a file, and its signer.
 
-    Raises a UserError if the text is no sheet, was damaged or altered, is for others than
+    Raises a UserError if the text is no sheet, was damaged or altered, is encrypted for others than
     `identities`, or has files that no kit has.
     """
     return unpack(_decrypt(text, identities))

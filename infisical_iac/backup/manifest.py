@@ -1,4 +1,4 @@
-"""Read what a snapshot says of itself, in the form that `backup` has, and whether it fits here."""
+"""Parse the manifest of a snapshot, and check whether the host can use the snapshot."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from infisical_iac.core.settings import Settings
 
 @dataclass(frozen=True)
 class Manifest:
-    """A snapshot's manifest, of what the package's docstring says is in it.
+    """The manifest of a snapshot; the package's docstring describes its fields.
 
     The versions, such as `v0.165.16` and `17.11`, may be empty.
     """
@@ -26,7 +26,7 @@ class Manifest:
 
 
 def parse(text: str) -> Manifest:
-    """The manifest in a file's content. Raises FileError if it is none of this version."""
+    """Return the manifest in a text. Raises FileError for another text or format."""
     try:
         found: dict[str, Any] = json.loads(text)
         if found["format"] != 1:
@@ -49,7 +49,7 @@ def parse(text: str) -> Manifest:
 
 
 def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
-    """Raise Refused if the snapshot can't be restored onto this host, which has the `key`."""
+    """Raise Refused if the snapshot can't be restored on this host, whose key is `key`."""
     if manifest.key != key:
         raise Refused(
             f"the snapshot of {manifest.at} needs the encryption key with fingerprint "
@@ -71,7 +71,7 @@ def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
 
 
 def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
-    """Raise CheckFailed if a restored database has other rows than the manifest says."""
+    """Raise CheckFailed if tables of a restored database have other numbers of rows."""
     tables = sorted(manifest.rows.keys() | rows.keys())
     wrong = [
         f"{table} {rows.get(table, 0)} instead of {manifest.rows.get(table, 0)}"

@@ -1,4 +1,4 @@
-"""The proof of a restore: people and machines get in, and what is inside can be read."""
+"""Prove a restore: people and machines can log in, and secrets can be read."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,12 +30,16 @@ def is_proven() -> bool:
 
 @telling_operation
 def restore_proof(*, desired: Workspace, site: Site) -> Commands:
-    """Log in as administrator and as deployer, read canary and sample, and end the restore.
+    """Log in as administrator and deployer, read the canary and all folders, and end the restore.
 
-    The edge is opened then. Tells what the restore has turned back. Raises CheckFailed where the
-    administrator can't log in or a secret can't be read, for a canary that is not as it was made,
-    and for a public address that answered before and does not any more; the restore has not ended
-    then, and can be undone.
+    Then it opens the edge, and reports access that the restore turned back. Raises CheckFailed if
+    the administrator can't log in, a secret can't be read, the canary was altered, or the public
+    address no longer answers. The restore has not ended then, and can be undone.
+
+    Example:
+        proof.restore_proof(
+            desired=workspace, site=known.site, name="Prove that people and machines get in"
+        )
     """
     yield step(_prove, desired, site)
 
@@ -46,7 +50,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     client = deployer or admin
     told = _contents(client, desired)
     if deployer is None:
-        told.append("The deployer's credentials are not in the snapshot: they are made anew.")
+        told.append("The deployer's credentials are not in the snapshot: new ones are made.")
     told += _services(desired, port)
     told += _describe_turned_back(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
@@ -100,7 +104,7 @@ def _sample(client: Client, desired: Workspace) -> str:
 
 
 def _read(client: Client, project: str, environment: str, folder: str) -> int | None:
-    """Return how many secrets of a folder were decrypted; None for one that is not there."""
+    """Return how many secrets of a folder were decrypted; None if the folder does not exist."""
     try:
         return len(contents.secrets(client, project, environment, folder=folder))
     except ApiError as error:
@@ -112,7 +116,10 @@ def _read(client: Client, project: str, environment: str, folder: str) -> int | 
 
 
 def _services(desired: Workspace, port: int) -> list[str]:
-    """Say which services' credentials work; each is tried once, for wrong ones lock."""
+    """Return sentences on the service credentials that work.
+
+    Each is tried once, since repeated failures lock an identity.
+    """
     api = session.api(port)
     files = kit_host.read().files
     accounts = desired.accounts()

@@ -1,4 +1,4 @@
-"""Whom a kit is encrypted for, and who opens it: keys of age, and SSH keys."""
+"""Parse the public and private keys of a kit's recipients: keys of age, and SSH keys."""
 
 import base64
 import binascii
@@ -26,8 +26,8 @@ class Recipient:
     """A public key.
 
     Attributes:
-        name: an age key itself; of an SSH key its type and fingerprint, as `ssh-keygen -l` has it.
-        stanza: how the header of what is encrypted begins its line for a key of this type.
+        name: an age key itself, or the type and fingerprint of an SSH key (`ssh-keygen -l`).
+        stanza: the first word of the recipient's line in the encrypted header.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Recipient:
 
 
 def parse(text: str) -> Recipient:
-    """The key in a line such as `age1…` or `ssh-ed25519 AAAA… comment`.
+    """Return the key in a line such as `age1…` or `ssh-ed25519 AAAA… comment`.
 
-    Raises FileError; the line is not in its text unless it is a public key in the main.
+    Raises FileError, which quotes only a line that begins like a public key.
     """
     words = text.split()
     kind = words[0] if words else ""
@@ -62,14 +62,14 @@ def parse(text: str) -> Recipient:
 
 
 def parse_lines(lines: Iterable[str]) -> list[Recipient]:
-    """The keys in lines, of which empty ones and those that begin with `#` are none."""
+    """Return the keys in lines, without empty lines and comments."""
     return [parse(text) for line in lines if (text := line.strip()) and not text.startswith("#")]
 
 
 def identities(text: str) -> list[Identity]:
-    """The private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
+    """Return the private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
 
-    Raises FileError if there is none, or one that can't be used; no key is in its text.
+    Raises FileError if there is none, or one that can't be used. It quotes no key.
     """
     found = [_identity(match.group()) for match in _PRIVATE.finditer(text)]
     if not found:

@@ -15,11 +15,12 @@ _LONGEST = timedelta(hours=26)
 
 @dataclass(frozen=True)
 class Saved:
-    """Hold what is known of one target: of its last snapshot, and how many there were after it.
+    """The last success of one target.
 
     Attributes:
-        success: when it was saved; None if none ever was.
+        success: when the last snapshot was saved; None if none ever was.
         added: the bytes that it added to the repository.
+        snapshots: how many snapshots the target had afterwards.
         error: why the last run failed there; empty if it did not.
     """
 
@@ -33,7 +34,12 @@ class Saved:
 
 @dataclass(frozen=True)
 class Record:
-    """Hold how the last run went: all reasons of a `failure`, the dump's size or 0, the targets."""
+    """The last run of a backup.
+
+    Attributes:
+        failure: all reasons why it failed; empty if it did not.
+        bytes: the size of the dump; 0 if there is none.
+    """
 
     began: datetime
     ended: datetime
@@ -43,12 +49,12 @@ class Record:
 
     @property
     def saved_targets(self) -> list[Saved]:
-        """The targets in which the run has saved a snapshot."""
+        """The targets in which the run saved a snapshot."""
         return [each for each in self.targets if each.success and each.success >= self.began]
 
 
 def parse_record(text: str) -> Record:
-    """The record in the text of last.json. Raises ValueError for any other text."""
+    """Return the record in the text of last.json. Raises ValueError for any other text."""
     try:
         found = _with_moments(json.loads(text))
         targets = tuple(Saved(**_with_moments(each)) for each in found["targets"])
@@ -58,7 +64,7 @@ def parse_record(text: str) -> Record:
 
 
 def _with_moments(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was found, with its moments as such; there may have been no success yet."""
+    """Return the fields with times parsed; `success` is None if there was none yet."""
     texts = {name: found[name] for name in ("began", "ended", "success") if name in found}
     return {**found} | {
         name: _moment(text) if text or name != "success" else None for name, text in texts.items()
@@ -72,12 +78,13 @@ def _moment(text: str) -> datetime:
 def assess_record(
     record: Record | None, targets: Sequence[BackupTarget], *, since: datetime | None, now: datetime
 ) -> tuple[str, bool]:
-    """Return what to say of the backups, and whether they are well.
+    """Return a sentence on the backups, and whether they are healthy.
 
     Args:
-        record: how the last run went; None before the first.
-        targets: those of the settings; what is known of others does not count.
-        since: since when there should be backups; None where they are not set up.
+        record: the last run; None before the first.
+        targets: the targets of the settings; others do not count.
+        since: when backups were set up; None if they are not.
+        now: the current time.
     """
     if since is None:
         return "not set up: `infisical-iac apply` does it", False
@@ -99,12 +106,12 @@ def assess_record(
 
 
 def size(bytes: int) -> str:
-    """A size for people, such as `6.1 MB`."""
+    """Return a size for people, such as `6.1 MB`."""
     return f"{bytes / 1e6:.1f} MB" if bytes >= 1e6 else f"{bytes / 1e3:.0f} kB"
 
 
 def is_late(success: datetime | None, now: datetime) -> bool:
-    """Return whether a target should have had another snapshot since its last one."""
+    """Return whether a target should have had another snapshot by now."""
     return success is None or now - success > _LONGEST
 
 
@@ -123,8 +130,13 @@ def _text(moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One snapshot, as its tags tell: Infisical's version, the dump's size, how many secrets and
-    migrations there were, and the fingerprint of the encryption key that it needs.
+    """One snapshot, read from its tags.
+
+    Attributes:
+        version: of Infisical.
+        bytes: the size of the dump.
+        secrets, migrations: their numbers in the database.
+        key: the fingerprint of the encryption key that it needs.
     """
 
     id: str
@@ -138,7 +150,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ListedSnapshots:
-    """A target with its snapshots, the latest last, or with the reason why they can't be told."""
+    """A target with its snapshots, the latest last, or with an error that prevents listing them."""
 
     name: str
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -146,7 +158,7 @@ class ListedSnapshots:
 
 
 def parse_snapshots(lines: Iterable[str]) -> list[ListedSnapshots]:
-    """Return what the host's `backup.sh list` printed."""
+    """Return the snapshots of each target in the output of `backup.sh list`."""
     found: list[ListedSnapshots] = []
     name = ""
     for line in lines:
@@ -181,14 +193,15 @@ _LONGEST_BETWEEN_DRILLS = timedelta(days=35)
 
 @dataclass(frozen=True)
 class Drill:
-    """Hold how a drill went; what it did not get to is empty.
+    """The result of a drill; fields that it did not reach are empty.
 
     Attributes:
         failure: why the snapshot is not proven, in one line; empty if it is.
         success: when a drill last proved a snapshot; None if none ever did.
-        at: when the snapshot was made, of the Infisical that `version` says.
-        login: who was let in: `deployer`, or `administrator` where the deployer was not.
-        canary: `alive`, or `none` where the login sees no canary.
+        at: when the snapshot was made.
+        version: the version of Infisical in it.
+        login: who logged in: `deployer`, or `administrator` if the deployer could not.
+        canary: `alive`, or `none` if the login sees no canary.
         folders, secrets: how many were read.
     """
 
@@ -207,7 +220,7 @@ class Drill:
 
     @property
     def proof(self) -> str:
-        """Return what was proven, for people."""
+        """A clause on what was proven, for people."""
         canary = "the canary lives" if self.canary == "alive" else "who sees no canary"
         secrets = f"{self.secrets} secret{'' if self.secrets == 1 else 's'}"
         return (
@@ -217,7 +230,7 @@ class Drill:
 
 
 def parse_drill(text: str) -> Drill:
-    """The drill in the text of last.json. Raises ValueError for any other text."""
+    """Return the drill in the text of last.json. Raises ValueError for any other text."""
     try:
         return Drill(**_with_moments(json.loads(text)))
     except (KeyError, TypeError) as error:
@@ -225,7 +238,7 @@ def parse_drill(text: str) -> Drill:
 
 
 def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:
-    """Return what to say of the drills, and whether they are well, as `assess_record` does."""
+    """Return a sentence on the drills, and whether they are healthy, as `assess_record` does."""
     if since is None:
         return "not set up: `infisical-iac apply` does it", False
     if drill is None:

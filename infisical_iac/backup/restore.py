@@ -1,4 +1,4 @@
-"""Put a snapshot and its keys in the place of a host's data; undo that where it has not ended."""
+"""Replace a host's data and keys by a snapshot and its keys, or undo an unfinished restore."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -41,14 +41,14 @@ KEYS = "/etc/infisical"
 
 @dataclass(frozen=True)
 class SnapshotSource:
-    """Hold what is to be restored.
+    """The snapshot and the keys for a restore.
 
     Attributes:
         snapshot: its id, or `latest`.
-        targets: where to look for it, one after another.
-        files: those of the recovery kit, by path under /etc/infisical; none without a kit.
-        replace_keys: whether the kit's files take the place of the host's.
-        signer: the fingerprint of the key that signed the kit; empty if nobody has.
+        targets: the targets that may hold it; the first that has it whole is used.
+        files: the files of the recovery kit, by path under /etc/infisical; empty without a kit.
+        replace_keys: whether the kit's files replace the host's.
+        signer: the fingerprint of the key that signed the kit; empty for an unsigned kit.
     """
 
     snapshot: str
@@ -65,7 +65,7 @@ def choose_source(
     opened: Opened | None,
     replace_keys: bool,
 ) -> SnapshotSource:
-    """Return what is to be restored: from one target, or any, with the files of an opened kit."""
+    """Return the source of a restore: one target or any, and the files of an opened kit."""
     targets = choose_targets(settings.backup_targets, target)
     if opened is None:
         return SnapshotSource(snapshot, targets)
@@ -74,8 +74,12 @@ def choose_source(
 
 @dataclass(frozen=True)
 class Restored:
-    """The snapshot that was restored, who could get in before it, if that is known, and whether
-    the public address answered.
+    """The result of a restore.
+
+    Attributes:
+        manifest: the manifest of the snapshot.
+        before: who had access before the restore; None if that could not be read.
+        public: whether the public address answered before.
     """
 
     manifest: Manifest
@@ -92,19 +96,19 @@ def latest() -> Restored:
 
 
 def do(name: str, *arguments: str, doing: str, stdin: str | None = None) -> str:
-    """Do a step of a restore on the host; what it prints. Raises CommandFailed."""
+    """Run a step of a restore on the host and return its output. Raises CommandFailed."""
     topology = str(host.data.get("topology") or SINGLE)
     command = script(hook(RestoreSite, topology).program, name, *arguments)
     return run(command, doing=doing, stdin=stdin)
 
 
 def find_unfinished() -> str:
-    """When a restore of the current host began that has not ended; empty if there is none."""
+    """Return when an unfinished restore of the current host began; empty if there is none."""
     return "".join(state()[:1])
 
 
 def state() -> list[str]:
-    """When one began that has not ended, and how far it came, as restore.sh has it."""
+    """Return the start and the phase of an unfinished restore, as restore.sh prints them."""
     return do("state", doing="see whether a restore is under way").split()
 
 
@@ -112,18 +116,27 @@ def state() -> list[str]:
 def restored_data(
     source: SnapshotSource, *, settings: Settings, compose: str, project: str
 ) -> Commands:
-    """Load the snapshot beside the data, compare it with its manifest, and let them change places.
+    """Load the snapshot next to the data, compare it with its manifest, and swap the two.
 
-    Infisical serves the old data until the last step. It stays stopped then, for the stack to
-    bring up. Raises a UserError, with the old data where they were, for a snapshot that can't be
-    fetched, that is for another key or a newer version, or that is not what its manifest says.
+    Infisical serves the old data until the swap, and is stopped afterwards; the next steps start
+    it. Raises a UserError, with the old data in place, for a snapshot that can't be fetched, needs
+    another key or a newer version, or differs from its manifest.
+
+    Example:
+        restored_data(
+            source=source,
+            settings=settings,
+            compose=text,
+            project="chainalign",
+            name="Restore the database",
+        )
     """
     yield from decide(source, over=host.get_fact(Keys).database)
     yield step(_restore, source, settings, compose, project)
 
 
 def decide(source: SnapshotSource, *, over: bool) -> Commands:
-    """Tell what is restored, and whether there is a database that it comes `over`."""
+    """Return the change that a restore makes; `over` if it replaces a database."""
     names = " or ".join(each.name for each in source.targets)
     what = f"{source.snapshot} snapshot" if source.snapshot == "latest" else source.snapshot
     yield Item("~" if over else "+", "database infisical", f"{what} of {names}")
@@ -144,9 +157,9 @@ def exchange(
     *loaded: str,
     close: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fetch the snapshot, `load` it, and put what was `loaded` in the place of the data.
+    """Fetch the snapshot, `load` it, and replace the data by what was `loaded`.
 
-    From then on `close` keeps everybody out, until the proof.
+    `close` closes the edge just before that; it stays closed until the restore is proven.
     """
     key, found = snapshot.fetch(DIRECTORY, source.targets, source.snapshot)
     manifest.refuse(found, key=key, settings=settings)
@@ -172,9 +185,17 @@ def _access(project: str) -> Access | None:
 
 @telling_operation
 def kit_keys(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
-    """Begin the restore: put the kit's files onto the host, and move those aside that differ.
+    """Begin the restore: put the kit's files on the host, and move files that differ aside.
 
-    Raises Refused, with nothing changed, for keys that are others than the host's or are missing.
+    Raises Refused, with nothing changed, if keys differ from the host's or are missing.
+
+    Example:
+        restore.kit_keys(
+            source=source,
+            admin_email="admin@example.com",
+            site=known.site,
+            name="Put the kit's keys in place",
+        )
     """
     files = at(site, RestoreSite).files(source.files)
     yield from decide_placing(
@@ -190,7 +211,7 @@ def decide_placing(
     admin_email: str,
     more: str = "",
 ) -> Commands:
-    """Decide which `files` of the kit are put onto the host, by those that are `there`."""
+    """Return the steps that put `files` of the kit on the host, given those that are `there`."""
     due = kit_host.decide(files, there, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
@@ -203,7 +224,7 @@ def _place(due: Placing, admin_email: str, more: str) -> None:
     if due.aside:
         do("aside", *due.aside, doing="move the old keys aside")
     for path, text in due.put.items():
-        # A key's file may end without the newline that whatever is sent as text gets.
+        # Text that is sent gets a final newline, which a key's file may not have.
         encoded = base64.b64encode(text.encode()).decode()
         do("put", path, doing=f"write {KEYS}/{path}", stdin=f"{encoded}\n")
     if due.put:
@@ -211,16 +232,15 @@ def _place(due: Placing, admin_email: str, more: str) -> None:
 
 
 def complete(admin_email: str, more: str) -> None:
-    """Make what follows from the keys, and those that are missing still."""
+    """Make the missing keys and the files that derive from the keys."""
     make = script("keys", "make", admin_email, *([more] if more else []))
-    run(make, doing="bring the keys in order", stdin="\n")
+    run(make, doing="make the keys", stdin="\n")
 
 
 def go_back(site: Site) -> str:
-    """Undo a restore that has not ended, and let run what ran before.
+    """Undo an unfinished restore, and start what ran before.
 
-    Returns a sentence on what the host is like now. It can be repeated if it fails. Raises a
-    UserError.
+    Returns a sentence on the state of the host. It can be repeated if it fails. Raises a UserError.
     """
     phase, restoring = "".join(state()[1:]), at(site, RestoreSite)
     snapshot.clean(DIRECTORY, PROJECT)
@@ -228,7 +248,7 @@ def go_back(site: Site) -> str:
     session.forget()
     if phase != "begun":
         complete(site.settings.workspace.admin_email, restoring.more)
-    # One that was killed on its way back does not tell any more how far it had come.
+    # After a killed rollback, the phase no longer says whether the data had been swapped.
     touched = phase in ("data", "backing", "back")
     kept = "".join(f" {each}" for each in given_up.describe_kept(said.splitlines()))
     return restoring.serve_again(touched=touched, kept=kept)
@@ -236,11 +256,11 @@ def go_back(site: Site) -> str:
 
 @dataclass(frozen=True)
 class RestoreSite:
-    """A restore of a host that has Infisical for itself.
+    """A restore of a single host.
 
     Attributes:
-        program: the script that has its steps.
-        more: the keys, in one word, that are made again where the old ones are back.
+        program: the script with its steps.
+        more: further keys, separated by blanks, that are made again after a rollback.
     """
 
     site: Site
@@ -249,16 +269,16 @@ class RestoreSite:
     more: ClassVar[str] = ""
 
     def files(self, kit: dict[str, str]) -> dict[str, str]:
-        """Return those of a kit's files that the host can use; called before any is put there."""
+        """Return the files of a kit that the host can use; called before any is put there."""
         return kit
 
     def keep_keys(self) -> None:
-        """Have the keys where they outlast the host; called once the kit's are in place."""
+        """Store the keys where they outlast the host; called once the kit's are in place."""
 
     def exchange(self, known: Preflight, source: SnapshotSource) -> None:
-        """Let the snapshot take the place of the data, and have Infisical serve it.
+        """Replace the data by the snapshot, and start Infisical on it.
 
-        All of the deploy "Restore", but for the proof.
+        That is the whole deploy "Restore" except for the proof.
         """
         settings = known.settings
         text = compose_file(settings, known.machine)
@@ -278,10 +298,13 @@ class RestoreSite:
         run_containers(settings, known.machine)
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
-        """Have the old data serve, at the end of the way back; return what the host is like now.
+        """Start what ran before, at the end of a rollback; return the state of the host.
 
-        The data had changed places if they were `touched`. The sentence ends with what is `kept` of
-        the new ones. Raises a UserError.
+        Args:
+            touched: whether the data had been swapped.
+            kept: sentences on new data that are kept, for the end of the result.
+
+        Raises a UserError.
         """
         there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
         if touched and there:
@@ -295,7 +318,7 @@ class RestoreSite:
 
 
 def forget() -> None:
-    """End a restore that was undone. Raises CommandFailed."""
+    """Forget a restore that was undone. Raises CommandFailed."""
     do("forget", doing="end what was undone")
 
 

@@ -1,4 +1,4 @@
-"""The steps of a restore, a deploy in which the database comes from a snapshot; the way back."""
+"""Restore a host by a deploy whose database comes from a snapshot, or undo that."""
 
 from pyinfra.api.deploy import deploy
 
@@ -17,10 +17,10 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def restoring(source: SnapshotSource) -> None:
-    """Bring the host up from what `source` names; the last steps are those of the deploy.
+    """Restore the host from `source`; the last steps are those of a deploy.
 
-    Services' credentials are left to a later deploy: it ends those that no file on the host has,
-    and a service may hold them.
+    A later deploy manages the service credentials: it revokes those that no file on the host has,
+    and a service may still use them.
     """
     journal.current().event = "restore"
     known = preflight(restoring=True)
@@ -39,7 +39,7 @@ def restoring(source: SnapshotSource) -> None:
 
 @deploy("Keys")
 def place(known: Preflight, source: SnapshotSource) -> None:
-    """Begin, and have the keys that the snapshot needs."""
+    """Begin the restore, and put the keys that the snapshot needs in place."""
     if known.leads:
         restore.kit_keys(
             source=source,
@@ -52,7 +52,7 @@ def place(known: Preflight, source: SnapshotSource) -> None:
 
 @deploy("Restore")
 def exchange(known: Preflight, source: SnapshotSource) -> None:
-    """Load the snapshot, let it take the place of the data, and prove it."""
+    """Load the snapshot, replace the data by it, and prove it."""
     at(known.site, RestoreSite).exchange(known, source)
     if known.leads:
         proof.restore_proof(
@@ -63,10 +63,10 @@ def exchange(known: Preflight, source: SnapshotSource) -> None:
 
 
 def undo(settings: Settings, *, asked: bool) -> None:
-    """Undo a restore that has not ended, if there is one, and print what is so now.
+    """Undo an unfinished restore, if there is one, and print the state of the host.
 
     Args:
-        asked: whether that is all that was asked for.
+        asked: whether the command was to do nothing else.
     """
     began = restore.find_unfinished()
     if not began:
@@ -79,7 +79,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
 
 
 def go_back(settings: Settings) -> str:
-    """Bring the old data back if the restore has not ended, and return what is so now."""
+    """Bring the old data back unless the restore is proven; return the state of the host."""
     if proof.is_proven():
         return "The restored data are proven and serve; `infisical-iac apply` does the rest."
     if restore.find_unfinished():

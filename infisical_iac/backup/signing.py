@@ -1,7 +1,7 @@
-"""Sign kits by the key of the deployment, keys/kit_signing_key, and believe those of no other key.
+"""Sign kits with the key of the deployment, keys/kit_signing_key, and verify signatures.
 
-The key is Ed25519, of which the file holds the 32 bytes of the private half in hexadecimal. Its
-fingerprint is the one that `ssh-keygen -l` prints for the public half.
+The file holds the 32 bytes of an Ed25519 private key in hexadecimal. Its fingerprint is the one
+that `ssh-keygen -l` prints for the public key.
 """
 
 import base64
@@ -20,9 +20,9 @@ from infisical_iac.core.errors import FileError
 
 KEY = "keys/kit_signing_key"
 FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
-# No signature that was made for something else is one of a kit.
+# Makes sure that a signature for another purpose is none of a kit.
 _PURPOSE = b"infisical-iac recovery kit 2\n"
-# What stands before an Ed25519 key in the public keys of SSH.
+# The bytes before an Ed25519 key in the public keys of SSH.
 _BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 
 
@@ -37,17 +37,17 @@ def parse(text: str) -> Ed25519PrivateKey:
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """Return what tells a public key from all others, such as `SHA256:…`."""
+    """Return the fingerprint of a public key, such as `SHA256:…`."""
     return fingerprint_of(_BLOB + key.public_bytes_raw())
 
 
 def fingerprint_of(blob: bytes) -> str:
-    """Return the fingerprint of an SSH public key, of which `blob` is the second word, decoded."""
+    """Return the fingerprint of an SSH public key, whose decoded second word is `blob`."""
     return f"SHA256:{_text(sha256(blob).digest()).rstrip('=')}"
 
 
 def sign(content: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
-    """Return the content with a signature, and the public half of the key that made it."""
+    """Return the content with a signature, and the public key that verifies it."""
     return {
         **content,
         "signed_by": _text(key.public_key().public_bytes_raw()),
@@ -56,9 +56,9 @@ def sign(content: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
 
 
 def verify(found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return what was signed, and the fingerprint of the key that signed it.
+    """Return the signed content, and the fingerprint of the key that signed it.
 
-    Raises FileError if there is no signature, or not one of this content.
+    Raises FileError if the signature is missing or is not of this content.
     """
     content = {**found}
     try:
@@ -96,13 +96,13 @@ _NOTED = (
 
 @dataclass(frozen=True)
 class KnownFingerprints:
-    """The fingerprints that are known of the deployment's signing key; empty where none is.
+    """The known fingerprints of the deployment's signing key; each may be empty.
 
     Attributes:
-        given: what the command was told.
-        setting: `recovery_fingerprint`.
-        own: that of the host's own key.
-        unsigned: whether a kit without a signature may be used, of the version before.
+        given: the one of the option `--fingerprint`.
+        setting: the one of the setting `recovery_fingerprint`.
+        own: the one of the host's own key.
+        unsigned: whether a kit without a signature, of the earlier format, may be used.
     """
 
     given: str = ""
@@ -112,9 +112,9 @@ class KnownFingerprints:
 
 
 def check_signer(signer: str, known: KnownFingerprints) -> bool:
-    """Raise FileError for a kit whose `signer` is another key than the deployment's, or nobody.
+    """Raise FileError if `signer`, which may be empty, is not the deployment's key.
 
-    Returns whether somebody has to be asked, since nothing is known of the key.
+    Returns whether the operator has to be asked, since no fingerprint is known.
     """
     if not signer:
         _check_unsigned(known)
@@ -147,16 +147,16 @@ def _check_unsigned(known: KnownFingerprints) -> None:
 
 
 def refuse_another(signer: str, *, setting: str) -> None:
-    """Refuse to make a kit that a restore with these settings would not take. Raises FileError."""
+    """Raise FileError if a restore with this setting would refuse a kit signed by `signer`."""
     if setting and setting != signer:
         raise FileError(
             f"the host signs kits by {signer}, and setting {SETTING!r} is {setting}: if its key "
-            "was made anew on purpose, set it to the first"
+            "was made again on purpose, set it to the first"
         )
 
 
 def trust_question(signer: str) -> str:
-    """Return what is asked where nothing is known of the key."""
+    """Return the question whether to trust a key where no fingerprint is known."""
     return (
         f"The kit is signed by {signer}.\nCompare it: {_NOTED}.\n"
         "Is it the fingerprint of this deployment?"
@@ -164,7 +164,7 @@ def trust_question(signer: str) -> str:
 
 
 def refuse_unasked(signer: str) -> FileError:
-    """Return the error for a kit of an unknown key where nobody can be asked."""
+    """Return the error for a kit of an unknown key if nobody can be asked."""
     return FileError(
         f"the kit is signed by {signer}, and nothing tells that this is the deployment's key: "
         f"give the fingerprint that was noted with --fingerprint, or as the setting {SETTING!r}; "
@@ -173,7 +173,7 @@ def refuse_unasked(signer: str) -> FileError:
 
 
 def row_text(signer: str, setting: str) -> tuple[str, bool]:
-    """Return what the status says of the key that signed the last kit, and whether it is well."""
+    """Return a clause on the key that signed the last kit, and whether it is the expected one."""
     if not signer:
         return "", True
     if setting and setting != signer:

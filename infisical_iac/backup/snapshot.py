@@ -1,4 +1,4 @@
-"""A snapshot fetched by the current host and loaded beside what runs, in a directory of its own."""
+"""Fetch a snapshot on the current host, and load it next to what runs."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from infisical_iac.core.rendering import script
 
 
 def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tuple[str, Manifest]:
-    """Fetch a snapshot from the first target that gives it whole.
+    """Fetch a snapshot from the first target that has it whole.
 
-    Returns the fingerprint of the host's encryption key, and the manifest, to which the dump fits.
-    Raises UserError with the reason of each target.
+    Returns the fingerprint of the host's encryption key, and the manifest, which was compared with
+    the dump. Raises UserError with the reason of each target.
     """
     reasons = []
     for target in targets:
@@ -22,7 +22,7 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
         try:
             first, _, text = run(command, doing="fetch the snapshot").partition("\n")
         except CommandFailed as error:
-            # What the script itself says of it is the last of its lines.
+            # The script's own reason is its last line.
             reasons.append(f"{target.name}: {str(error).rpartition(' / ')[2]}")
         else:
             return first.removeprefix("key "), manifest.parse(text)
@@ -30,21 +30,21 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
 
 
 def load(directory: str, project: str, timeout: int) -> dict[str, int]:
-    """Load the dump that was fetched into a new database, of a Compose project of its own.
+    """Load the fetched dump into a new database, in a Compose project of its own.
 
-    Returns how many rows each table has. The database, which may take `timeout` seconds to start,
-    is stopped then; its data are in the project's volume. Raises CommandFailed.
+    The database may take `timeout` seconds to start, and is stopped afterwards; its data are in the
+    project's volume. Returns the number of rows of each table. Raises CommandFailed.
     """
     command = script("snapshot", "load", directory, project, str(timeout))
     return rows(run(command, doing="load the snapshot").splitlines())
 
 
 def rows(lines: Sequence[str]) -> dict[str, int]:
-    """Return how many rows each table has, of lines "<table> <rows>"."""
+    """Return the number of rows of each table from lines "<table> <rows>"."""
     pairs = (line.split(" ") for line in lines if line)
     return {table: int(number) for table, number in pairs}
 
 
 def clean(directory: str, project: str) -> None:
-    """Take away what was fetched and loaded. Raises CommandFailed."""
+    """Remove what was fetched and loaded. Raises CommandFailed."""
     run(script("snapshot", "clean", directory, project), doing="clean up after the snapshot")

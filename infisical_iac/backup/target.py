@@ -1,4 +1,4 @@
-"""Where backups go, as the settings name it, and what is logged in with there."""
+"""Targets of backups, as the settings name them, and their credentials."""
 
 import re
 import shlex
@@ -14,18 +14,17 @@ DIRECTORY = "/etc/infisical/backup"
 
 
 class TargetKind:
-    """A kind of place for backups: to add one, write a subclass, and add it to KINDS.
+    """A kind of place for backups. To add one, write a subclass, and add it to KINDS.
 
-    The host has to know two things of it too: the variables that it logs in with, in
-    scripts/backup/target-login.sh, and what `configuration` says, in the line of
-    scripts/backup/backup-target.sh that takes them from the target's file.
+    Also name the variables of its login in scripts/backup/target-login.sh, and those that
+    `configuration` returns in scripts/backup/backup-target.sh, which reads the target's file.
 
     Attributes:
         form: the pattern of its addresses.
         example: an address, for sentences.
-        on_host: whether what is in it is on the host, so that each node of a cluster has its own.
-        can_be_append_only: whether a server keeps root on the host from removing what is in it;
-            only if somebody has made sure that it does.
+        on_host: whether it is on the host, so that each node of a cluster has its own.
+        can_be_append_only: whether its server can keep root on the host from removing snapshots.
+            The operator has to configure that server accordingly.
         uses_ssh: whether the host reaches it by its own SSH key.
         packages: what has to be installed to reach it.
         login: what it asks for, as variables of restic: an id or name, then the secret. An
@@ -48,28 +47,28 @@ class TargetKind:
 
     @classmethod
     def check_address(cls, address: str) -> None:
-        """Raise ValueError for an address that has the form and can't be used."""
+        """Raise ValueError for an address of the right form that can't be used."""
 
     @classmethod
     def check(cls, target: "BackupTarget") -> None:
-        """Raise ValueError for a target that has not what the kind needs, or has too much."""
+        """Raise ValueError for a target that lacks what the kind needs, or has more."""
         if target.host_key or target.port != 22:
             raise ValueError(f"target {target.name!r} is no SFTP: remove host_key and port")
 
     @classmethod
     def configuration(cls, target: "BackupTarget") -> dict[str, str]:
-        """Return what the target's file on the host says besides its address."""
+        """Return the variables in the target's file on the host besides its address."""
         return {}
 
 
 class DirectoryKind(TargetKind):
-    """A directory on the host, or on something that is mounted there."""
+    """A directory on the host, or on a file system that is mounted there."""
 
     form = r"/[A-Za-z0-9._/@+-]+"
     example = "a directory such as /var/backups/infisical"
     on_host = True
 
-    # What is emptied, replaced or searched by others.
+    # Directories that other programs empty, replace or search.
     _TAKEN = (
         *("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"),
         *("/var/cache", "/var/lib/docker", "/var/lib/infisical-backup"),
@@ -101,7 +100,7 @@ class SftpKind(TargetKind):
 
     @classmethod
     def configuration(cls, target: "BackupTarget") -> dict[str, str]:
-        """Return the command that reaches its server, and no other."""
+        """Return the SSH command that reaches its server, and no other server."""
         login = re.fullmatch(cls.form, target.repository)
         assert login
         options = {
@@ -133,7 +132,7 @@ class S3Kind(TargetKind):
 class RestKind(TargetKind):
     """A repository of restic's own rest-server."""
 
-    # What the host logs in with there must not pass in clear.
+    # Credentials must not be sent unencrypted.
     form = (
         r"rest:(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d{1,5})?/[A-Za-z0-9._/-]*"
     )
@@ -150,7 +149,7 @@ class BackupTarget(SettingsModel):
 
     example: ClassVar = {"name": "local", "repository": "/var/backups/infisical"}
 
-    # The host's files of a target lie beside those of the names that are taken.
+    # The host has other files with these names in the directory of the targets' files.
     name: Annotated[
         str,
         matching(r"[a-z][a-z0-9-]{0,31}", "must be 1 to 32 small letters, digits and hyphens"),
@@ -208,12 +207,12 @@ class BackupTarget(SettingsModel):
 
     @property
     def login_file(self) -> str:
-        """The file on the host that holds what it logs in with."""
+        """The file on the host with its credentials."""
         return f"{DIRECTORY}/{self.name}.env"
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The operator's variables that bring what it logs in with."""
+        """The environment variables of the operator that bring its credentials."""
         name = self.name.replace("-", "_").upper()
         parts = (each.partition("_")[2] or each for each in self.kind.login)
         return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in parts)
@@ -224,7 +223,7 @@ def _kind_of(address: str) -> type[TargetKind] | None:
 
 
 class Keep(SettingsModel):
-    """Hold how many snapshots stay: the last one of so many days, weeks and months."""
+    """The number of snapshots that stay: the last one of so many days, weeks and months."""
 
     example: ClassVar = {"daily": 7}
 
@@ -246,7 +245,7 @@ class Keep(SettingsModel):
 
 
 def choose_targets(targets: Sequence[BackupTarget], name: str | None) -> list[BackupTarget]:
-    """Return the target of a name, or all without one. Raises UserError where there is none."""
+    """Return the target with a name, or all without a name. Raises UserError if there is none."""
     chosen = [each for each in targets if name in (None, each.name)]
     if not chosen:
         names = ", ".join(each.name for each in targets)
@@ -257,9 +256,9 @@ def choose_targets(targets: Sequence[BackupTarget], name: str | None) -> list[Ba
 def render_logins(
     targets: Iterable[BackupTarget], environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the texts of the files, by path, for those targets whose credentials are given.
+    """Return the credential files, by path, of the targets whose variables are set.
 
-    Raises SettingsError for one that is half given or has signs that no key has.
+    Raises SettingsError if only some variables of a target are set, or one has invalid characters.
     """
     files = {}
     for target in targets:
@@ -278,7 +277,7 @@ def render_logins(
 
 
 def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
-    """Raise SettingsError for a target whose file is needed and not among those `there`."""
+    """Raise SettingsError for a target whose credential file is not among those `there`."""
     for target in targets:
         if target.kind.login and target.login_file not in there:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""The runs of the host's timers, made at once: started as the timer does, and waited for."""
+"""Run a backup or a drill now, as the host's timer does, and wait for its end."""
 
 from collections.abc import Sequence
 
@@ -14,21 +14,21 @@ _SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 _REQUEST, _DRILL_REQUEST = (f"/var/lib/infisical-{what}/request" for what in ("backup", "drill"))
 # Fetching and loading a large one takes a while.
 _DRILL_SECONDS = 6 * 3600
-# By what is under way, how it is ended.
+# How to end each change that may be under way.
 _ENDING = {
     "restore": "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
     "data back",
     "upgrade": "a change of version has not ended on the host: `infisical-iac apply` ends it",
-    "scale": "a move between single host and cluster has not ended: `infisical-iac scale-out` or "
-    "`scale-in`, with --undo, lets what served before serve again",
+    "scale": "a migration between single host and cluster has not ended: `infisical-iac scale-out "
+    "--undo` or `infisical-iac scale-in --undo` brings back what served before",
 }
 
 
 def run_unit(what: str, *, timeout: int) -> str:
-    """Start `infisical-<what>.service` on the current host, wait for its end; return its record.
+    """Start `infisical-<what>.service` on the current host, and return the record of its run.
 
-    Raises RunFailed where there is no such unit, while a restore, a change of version or a
-    move is under way, for a run that is still at work after `timeout` seconds, and for one that
+    Raises RunFailed if there is no such unit; while a restore, a change of version or a migration
+    between topologies is under way; if the run has not ended after `timeout` seconds; and if it
     recorded nothing.
     """
     unit = f"infisical-{what}.service"
@@ -64,8 +64,8 @@ def _record(what: str) -> str:
 
 
 def back_up(timeout: int, *, on_cluster: bool) -> Record:
-    """Make the current host's backup, and return how it went. Raises RunFailed."""
-    if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
+    """Back up the current host, and return the record of the run. Raises RunFailed."""
+    if on_cluster:  # The timer leaves shared targets to one node, which may be another one.
         write(_REQUEST, "now\n")
     try:
         return record.parse_record(run_unit("backup", timeout=timeout))
@@ -74,10 +74,10 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
 
 
 def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) -> Drill:
-    """Have the current host restore a snapshot beside what it runs; return what that has proven.
+    """Run a drill on the current host: restore a snapshot next to what runs, and read it.
 
-    It is taken from the `target`, or from the first of the `targets` that has it whole. Raises
-    UserError with what is wrong with the snapshot, or if there can be no drill now.
+    The snapshot comes from the `target`, or from the first of the `targets` that has it whole.
+    Raises UserError if the snapshot is not proven, or if there can be no drill now.
     """
     choose_targets(targets, target)
     active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
@@ -91,7 +91,7 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
         except ValueError as error:
             raise UserError(f"the drill's record on the host can't be read: {error}") from None
         finally:
-            run(f"rm -f {_DRILL_REQUEST}", doing="take the request away")
+            run(f"rm -f {_DRILL_REQUEST}", doing="remove the request")
         if found.failure:
             raise RunFailed(f"the drill failed: {found.failure}")
         changes.append(f"proven: {found.proof}")
@@ -99,9 +99,9 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
 
 
 def list_snapshots() -> tuple[list[ListedSnapshots], str]:
-    """Return what the current host's targets hold, and the key that it logs in with over SSH.
+    """Return the snapshots in the current host's targets, and its public SSH key.
 
-    Raises Refused where backups are not set up.
+    Raises Refused if backups are not set up.
     """
     printed = run(
         f"test ! -e {_SCRIPT} || sh {_SCRIPT} list; cat /etc/infisical/backup/ssh_key.pub "

@@ -1,6 +1,6 @@
-"""A change of version, with its two ends: the new one proves to be well, or the old one is back.
+"""Change the version: either the new one passes its checks, or the old one is restored.
 
-How the one is brought about and the other brought back is the single host's or the cluster's.
+Subclasses implement the steps for a single host and for a cluster.
 """
 
 from abc import ABC, abstractmethod
@@ -29,13 +29,13 @@ from infisical_iac.workspace.gate import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
-# Of a change that was interrupted it is not known any more what could be read before it, but the
-# deployer must get in.
+# After an interruption, nobody knows what could be read before the change. The deployer must be
+# able to log in, though.
 UNKNOWN = Before({}, public=False)
 
 
 def release_step(name: str, *arguments: str, doing: str) -> str:
-    """Do a step of releases.sh, and return what it prints. Raises CommandFailed."""
+    """Run a step of releases.sh and return its output. Raises CommandFailed."""
     return run(script("releases", name, *arguments), doing=doing)
 
 
@@ -45,13 +45,13 @@ def read_releases() -> list[Release]:
 
 
 def read_given_up() -> list[GivenUp]:
-    """Return the data that changes were given up with, and that are kept."""
+    """Return the data that are kept of changes that were given up."""
     lines = release_step("given_up", doing="see what was given up").splitlines()
     return given_up.parse_given_up(lines)
 
 
 def discard_releases(settings: Settings, image: str) -> None:
-    """Remove releases, and images, that nobody needs beside `image`."""
+    """Remove the releases and images that are needed by neither the settings nor `image`."""
     surplus = releases.find_surplus(
         read_releases(), settings.stack.keep_releases, {*settings.images, image}
     )
@@ -62,18 +62,18 @@ def discard_releases(settings: Settings, image: str) -> None:
 
 
 def starting(was: Images, image: str) -> UnfinishedChange:
-    """A change from what runs now to an image of Infisical, as it starts now."""
+    """Return a change from what runs to an image of Infisical, which begins now."""
     return UnfinishedChange(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{was.version}", "begun", image)
 
 
 @dataclass(frozen=True)
 class Changeover(ABC):
-    """One version of the stack taking the place of another.
+    """A change of the stack from one version to another.
 
     Attributes:
-        unfinished: the change, as the host has it until its end.
+        unfinished: the change, as the host records it until it ends.
         project: the slug of the project whose secrets are read before and after.
-        before: what could be done before; None if the deployer could not get in.
+        before: what could be read before; None if the deployer could not log in.
     """
 
     unfinished: UnfinishedChange
@@ -81,47 +81,47 @@ class Changeover(ABC):
     project: str
     before: Before | None
 
-    program: ClassVar[str]  # the script that has its steps
-    place: ClassVar[str]  # where it is, for people
+    program: ClassVar[str]  # the script with its steps
+    place: ClassVar[str]  # where it runs, for messages
 
     @abstractmethod
     def load(self) -> dict[str, int]:
-        """Load the dump that was taken last beside the data; how many rows each table has."""
+        """Load the latest dump next to the data, and return the number of rows of each table."""
 
     @abstractmethod
     def prove(self, *, same_data: bool) -> list[str]:
-        """Start the new version and let it pass the gate, and return what is to be said of it."""
+        """Start the new version, run the post-upgrade checks, and return sentences about them."""
 
     @abstractmethod
     def back(self) -> str:
-        """Bring the old version back, and return with which data, `given_up.describe_data` has it.
+        """Bring the old version back, and return the clause of `given_up.describe_data`.
 
-        What may have been written to since is kept, and told of there.
+        Data that may have been written to since are kept, and named in that clause.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Keep everybody out by the edge until `open_`, where the data change places.
+        """Close the edge until `open_`, if the data are swapped.
 
-        Nobody's writes are acknowledged then by what may be given up. Raises a UserError.
+        So no write is acknowledged by data that may be given up. Raises a UserError.
         """
 
     @abstractmethod
     def open_(self) -> None:
-        """Let everybody in again. It can be repeated. Raises CommandFailed."""
+        """Open the edge again. It can be repeated. Raises CommandFailed."""
 
     def step(self, name: str, *arguments: str, doing: str) -> str:
-        """Do a step on the host; what it prints. Raises CommandFailed."""
+        """Run a step on the host and return its output. Raises CommandFailed."""
         return run(script(self.program, name, *arguments), doing=doing)
 
     def begin(self) -> None:
-        """Keep what runs as a release, and note the change."""
+        """Keep what runs as a release, and record the change on the host."""
         name, _, image = self.unfinished
         release_step("make", name, doing="keep what runs as a release")
         self.step("begin", name, image, doing="begin the change of version")
 
     def dump(self, *, pausing: bool) -> None:
-        """Dump the data into the release, with Infisical standing still if it is `pausing`."""
+        """Dump the data into the release, with Infisical stopped if `pausing`."""
         how = "pauses" if pausing else "goes on"
         directory = f"{RELEASES}/{self.unfinished.release}"
         logger.info(f"{host.print_prefix}Infisical {how}; its data go to {directory}")
@@ -130,7 +130,7 @@ class Changeover(ABC):
         run(script("backup-dump", directory), doing="dump the database")
 
     def load_beside(self, data: Release | None) -> None:
-        """Load the dump of a release, or of now, beside the data; its key must be the host's."""
+        """Load the dump of a release, or of now, next to the data; its key must be the host's."""
         present = self.take(self.unfinished.release)
         wanted = self.take(data.name) if data else present
         if wanted.key != present.key:
@@ -141,16 +141,16 @@ class Changeover(ABC):
         manifest.refuse_difference(wanted, self.load())
 
     def take(self, release: str) -> Manifest:
-        """Take the dump of a release to be loaded."""
+        """Select the dump of a release for the next load, and return its manifest."""
         return manifest.parse(self.step("take", release, doing=f"use the dump of {release}"))
 
     def end(self) -> list[str]:
-        """End what has been proven or is back, and let go of what need not be kept.
+        """End a change that was proven or rolled back, and remove what need not be kept.
 
-        Returns sentences on what was given up before and is kept, or goes.
+        Returns sentences about data that were given up earlier and are kept or removed now.
         """
         snapshot.clean(DIRECTORY, PROJECT)
-        # Once it has ended, nobody would know that it is still closed.
+        # Before the end: afterwards no later run would know that the edge is still closed.
         self.open_()
         told = self.step("end", doing="end the change of version")
         discard_releases(self.settings, self.unfinished.image)
@@ -158,7 +158,7 @@ class Changeover(ABC):
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
-        """Go back if the context fails, and raise RunFailed with what runs then."""
+        """Roll back if the context fails, and raise RunFailed that names what runs then."""
         try:
             yield
         except (UserError, KeyboardInterrupt) as error:
@@ -175,11 +175,11 @@ class Changeover(ABC):
             ) from None
 
     def recover(self) -> str:
-        """Complete what was interrupted, or go back; with which data then, else empty.
+        """Complete an interrupted change or roll it back; return the clause about the data then.
 
-        What has taken its place already may have been written to since: it is kept if it proves to
-        be well, and else given up, which is not to lose it. Raises RunFailed where neither can
-        be had.
+        New data that are in place already may have been written to: they are kept if they pass the
+        checks, and are given up otherwise, which does not lose them. Raises RunFailed if the change
+        can neither be completed nor rolled back. The clause is empty for a completed change.
         """
         data = ""
         if self.unfinished.phase == "swapped":
@@ -204,8 +204,8 @@ class Changeover(ABC):
         try:
             self.close()
         except UserError as error:
-            # What is written from now on is kept, or given up and told of: no reason to go back,
-            # and none not to.
+            # Writes from now on are kept, or given up and reported: this neither requires a
+            # rollback nor prevents one.
             logger.info(f"{host.print_prefix}The edge could not be closed: {error}")
 
 

@@ -1,4 +1,4 @@
-"""The deploy of the stack, which changes versions and ends what an earlier run has begun."""
+"""Deploy the stack: change versions, and end what an earlier run left unfinished."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ from infisical_iac.workspace.preflight import Preflight
 
 @deploy("Stack")
 def stack(known: Preflight) -> None:
-    """Make the keys, then bring the containers to what the settings say."""
+    """Make the keys, then bring the containers to the desired state."""
     at(known.site, StackSteps).bring_up(known)
 
 
 @dataclass(frozen=True)
 class StackSteps:
-    """The steps of the deploy of the stack, on a host that has it for itself."""
+    """The steps of the deploy of the stack on a single host."""
 
     site: Site
 
     def bring_up(self, known: Preflight) -> None:
-        """Make the keys, and have the stack run as the settings say; all of the deploy "Stack"."""
+        """Make the keys and run the stack as the settings say; the whole deploy "Stack"."""
         settings = known.settings
         keys.files(
             admin_email=settings.workspace.admin_email,
@@ -44,7 +44,7 @@ class StackSteps:
 
 
 def end_interrupted(known: Preflight, compose: str = "") -> None:
-    """End what an earlier run began; `compose` is the text of compose.yaml, where there is one."""
+    """End what an earlier run began; `compose` is the text of compose.yaml, if there is one."""
     project = known.workspace.project.slug
     rotation.unfinished_rotation(
         state=known.machine.rotating,

@@ -1,4 +1,4 @@
-"""The keys of a host: what each is for, which can be rotated, and a rotation that has not ended."""
+"""The keys of a host, their purposes, and unfinished rotations of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ from infisical_iac.core.errors import Refused, RunFailed
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the host, by its name in commands and its file in /etc/infisical/keys.
+    """A key of the host.
 
-    With it end the things that `ends` names, in sentences.
+    Attributes:
+        name: its name in commands.
+        file: its file in /etc/infisical/keys.
+        ends: sentences on what becomes invalid with the old key.
     """
 
     name: str
@@ -20,12 +23,12 @@ class Key:
     ends: str = ""
 
 
-# Read in the source of the backend: whatever is signed, or hashed, with AUTH_SECRET.
+# From the source of the backend: all that is signed or hashed with AUTH_SECRET.
 _SIGNED = """\
 A new auth-secret ends, at once:
   - every session of a person, who has to sign in again;
   - every access token of a machine identity: with a client secret it logs in again, as the loaders
-    do by themselves, but a token that was made by hand (Token Auth) has to be made anew;
+    do by themselves, but a token that was made by hand (Token Auth) has to be made again;
   - tokens of SCIM, of OAuth clients, of gateways, relays and KMIP servers;
   - sign-ups and account recoveries that are half done, codes of a sign-up included.
 It ends neither passwords, client secrets, invitations, service tokens nor any secret."""
@@ -40,7 +43,7 @@ KEYS = (
 
 
 def find_key(name: str) -> Key:
-    """The key that a command names."""
+    """Return the key with a name of the command line."""
     return next(each for each in KEYS if each.name == name)
 
 
@@ -49,16 +52,16 @@ def find_key_of_file(file: str) -> Key:
 
 
 def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
-    """Return why the encryption key is not rotated, of an Infisical that `replaces` it or not."""
+    """Return why the encryption key is not rotated; Infisical `replaces` it itself, or can't."""
     if replaces:
         return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
-            "only a person can use: docs/operate/keys.md tells how, step by step; nothing was "
+            "only a person can use: docs/operate/keys.md describes each step; nothing was "
             "changed"
         )
     return Refused(
         f"Infisical {version} can't replace its encryption key: the key seals the one root key in "
-        "its database, which nothing seals anew, so that with another key it ends at its start "
+        "its database, which nothing seals again, so that with another key it ends at its start "
         "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
         "releases can, at their Server Console: docs/operate/keys.md"
     )
@@ -83,33 +86,33 @@ _OUTCOMES = {
 
 
 class UnfinishedRotation(NamedTuple):
-    """A rotation that has not ended: of which key, and how far rotation.sh got."""
+    """A rotation that has not ended: its key, and the phase that rotation.sh reached."""
 
     key: Key
     phase: str
 
     @property
     def way(self) -> Way:
-        """Return how it is ended."""
+        """How it is ended."""
         return _WAYS[self.phase]
 
     @property
     def ends_new(self) -> bool:
-        """Return whether the new key is the one in use, once it has been ended."""
+        """Whether the new key is in use once the rotation has been ended."""
         return self.way in ("complete", "forget")
 
     @property
     def outcome(self) -> str:
-        """The same for people."""
+        """How it is ended, for people."""
         if self.key.name == "restic":
             return "completed" if self.ends_new else "undone"
         return _OUTCOMES[self.way]
 
 
 def parse_unfinished(state: str) -> UnfinishedRotation | None:
-    """The rotation that a host's state tells of, None for an empty one.
+    """Return the rotation in a host's state, None for an empty state.
 
-    Raises RunFailed for a state that was not written by this version.
+    Raises RunFailed for a state that this version does not write.
     """
     if not state:
         return None
@@ -126,10 +129,10 @@ def parse_unfinished(state: str) -> UnfinishedRotation | None:
 
 
 def parse_targets(lines: Sequence[str]) -> list[str]:
-    """The backup targets in what `rotation.sh targets` prints.
+    """Return the names of the backup targets in the output of `rotation.sh targets`.
 
-    Raises RunFailed if there are none, or if the host has backups in a repository that is no
-    target any more: that one would keep the old password, which nobody would have.
+    Raises RunFailed if there are none, or if the host has backups in a repository that is no longer
+    a target: it would keep the old password, which would be lost.
     """
     found = [line.split(" ", 1)[1] for line in lines if line.startswith("target ")]
     others = [line.split(" ", 1)[1] for line in lines if line.startswith("other ")]

@@ -1,4 +1,4 @@
-"""Decide whether a change of version is one, and whether it may be made."""
+"""Detect changes of version, and refuse those that would break the data."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ class _Refused(NamedTuple):
 # Since this one, a release migrates the database by itself when it starts.
 FIRST: Numbers = (0, 111, 0)
 
-# What nobody should run.
+# Versions that nobody should run.
 BROKEN = (
     _Refused(
         (0, 110),
         "v0.110 broke self-hosted instances, which v0.111.0 repaired: take v0.111.0 or a later one",
     ),
 )
-# What those before it can't cross in one step.
+# Versions that older ones can't cross in one step.
 CROSSINGS = (
     _Refused(
         (0, 94, 0),
@@ -33,23 +33,26 @@ CROSSINGS = (
 # The official image's size, unpacked.
 IMAGE_KIB = 2900 * 1024
 _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
-# What a new database and a dump need beside their data.
+# A new database and a dump need this much besides their data.
 _SPARE_KIB = 256 * 1024
 
 
 class Disk(NamedTuple):
-    """A file system: the number of its device, and the KiB that are free."""
+    """A file system: the number of its device, and its free KiB."""
 
     device: int
     free: int
 
 
 class Room(NamedTuple):
-    """Where things go, which may all be one file system, and what the database takes, in KiB.
+    """The free space on a host, and the size of the database in KiB.
 
-    `images` is where Docker unpacks images, `volumes` where it keeps data, which may be a data
-    volume, `releases` where dumps go. `aside` names volumes with data that were given up: what they
-    take is not free.
+    Attributes:
+        images: the disk where Docker unpacks images.
+        volumes: the disk where Docker keeps data, which may be a data volume.
+        releases: the disk for dumps. All three may be the same.
+        data: the size of the database.
+        aside: the names of volumes with data that were given up, which take space.
     """
 
     images: Disk
@@ -60,13 +63,13 @@ class Room(NamedTuple):
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
-    """Return what changes its version, each with from what to what.
+    """Return the programs whose version changes, each with "old → new".
 
-    A minor version of PostgreSQL reads the data of another, and Redis holds nothing that is
-    missed: they are no change.
+    Other minor versions of PostgreSQL read the same data, and Redis holds nothing that matters:
+    neither counts as a change.
 
     Args:
-        same_bytes: whether the wanted image of Infisical is the one that runs, by another name.
+        same_bytes: whether the desired image of Infisical is the one that runs, by another name.
     """
     found = {}
     if was.infisical != wanted.infisical and not same_bytes:
@@ -79,7 +82,7 @@ def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
 
 
 def refuse(was: Images, wanted: Images) -> None:
-    """Raise Refused for a change that would break the data, or can't be undone by itself."""
+    """Raise Refused for a change that would break the data, or that can't be undone."""
     old, new = numbers_of(was.version), numbers_of(wanted.version)
     change = f"Infisical can't be changed from {was.version} to {wanted.version}"
     if new < old:
@@ -103,7 +106,7 @@ def refuse(was: Images, wanted: Images) -> None:
 
 
 def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
-    """Raise Refused, with what can be done `instead`, if a dump would go to an older PostgreSQL."""
+    """Raise Refused if a dump would go to an older PostgreSQL; `instead` is the remedy."""
     if wanted.major < was.major:
         raise Refused(
             f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
@@ -122,7 +125,7 @@ def refuse_other_major(was: Images, wanted: Images) -> None:
 
 
 def refuse_room(room: Room, *, images: int) -> None:
-    """Raise Refused if dump, new database and missing images, of so many KiB, don't fit."""
+    """Raise Refused if the dump, the new database and `images` KiB of images don't fit."""
     new = room.data + _SPARE_KIB
     parts = (
         ("Docker's images", room.images, images),

@@ -1,4 +1,4 @@
-"""The releases that a host keeps, data that a change was given up with, and a rollback's words."""
+"""The releases that a host keeps, and the sentences of a rollback."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -18,9 +18,9 @@ class UnfinishedChange(NamedTuple):
     """A change of version that has not ended.
 
     Attributes:
-        release: what was kept of the version before, by name.
-        phase: how far it got, as upgrade.sh has it.
-        image: what Infisical was to be changed to.
+        release: the name of the release that keeps the previous version.
+        phase: the phase that upgrade.sh reached.
+        image: the desired image of Infisical.
     """
 
     release: str
@@ -29,18 +29,18 @@ class UnfinishedChange(NamedTuple):
 
     @property
     def new(self) -> str:
-        """The version of Infisical that it is to."""
+        """The version of Infisical that it changes to."""
         return Images(self.image, "").version
 
     @property
     def old(self) -> str:
-        """The version of Infisical that it is from."""
+        """The version of Infisical that it changes from."""
         return self.release.partition("-")[2]
 
 
 @dataclass(frozen=True)
 class Release:
-    """Hold what ran at a time, with its dump; one whose change failed has none any more."""
+    """Images that ran at some time, with a dump; a release whose change failed has no dump."""
 
     name: str
     images: dict[str, str]
@@ -50,7 +50,7 @@ class Release:
 
     @property
     def runs(self) -> Images:
-        """The images that its data are used with."""
+        """The images that use its data."""
         return Images(self.images["infisical"], self.images["postgres"])
 
     @property
@@ -60,21 +60,21 @@ class Release:
 
 @dataclass(frozen=True)
 class Surplus:
-    """Hold what can go: directories by name, and images by reference."""
+    """Releases, by name, and images, by reference, that can be removed."""
 
     releases: list[str]
     images: list[str]
 
 
 def parse_unfinished(state: str) -> UnfinishedChange | None:
-    """The change of version that a host's state tells of, None for an empty one."""
+    """Return the change of version in a host's state, None for an empty state."""
     return UnfinishedChange(*state.split()) if state else None
 
 
 def parse_releases(lines: Sequence[str]) -> list[Release]:
-    """The releases, the newest first, of what `releases.sh list` prints.
+    """Return the releases in the output of `releases.sh list`, the newest first.
 
-    One whose manifest can't be read counts as one without.
+    A release whose manifest can't be read counts as one without a manifest.
     """
     found: dict[str, Release] = {}
     for line in lines:
@@ -99,7 +99,7 @@ def _with_manifest(release: Release, text: str) -> Release:
 
 
 def choose(releases: Sequence[Release], name: str | None) -> Release:
-    """The release of a name, or the newest. Raises Refused if there is none."""
+    """Return the release with a name, or the newest. Raises Refused if there is none."""
     whole = [each for each in releases if each.manifest]
     if not whole:
         raise Refused("no release is kept on the host: the first upgrade makes one")
@@ -110,7 +110,7 @@ def choose(releases: Sequence[Release], name: str | None) -> Release:
 
 
 def refuse_other_schema(release: Release, migrations: int) -> None:
-    """Raise Refused if data that have had so many migrations are none for the release."""
+    """Raise Refused if the release can't use data that have had so many `migrations`."""
     if release.migrations != migrations:
         raise Refused(
             f"today's data have had {migrations} migrations and those of {release.name} "
@@ -119,7 +119,7 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
 
 
 def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
-    """Return what can go beside the first `keep` releases and failed changes, the newest.
+    """Return what can be removed besides the newest `keep` releases and `keep` failed changes.
 
     Images that are `needed` stay.
     """
@@ -133,7 +133,7 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
 
 
 def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
-    """Return which settings must follow, or the next apply changes the version again."""
+    """Return a sentence that lists settings to change, or the next apply upgrades again."""
     serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     wanted = {
         "infisical_version": (runs.version, settings.infisical_version),
@@ -150,7 +150,7 @@ def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
 
 
 def describe_other_ingress(serves: WayIn, settings: Settings) -> list[str]:
-    """Return what of the way in is as it was then, until the next apply."""
+    """Return sentences on an ingress or port that the next apply changes again."""
     told = []
     if serves.port != settings.stack.http_port:
         told.append(

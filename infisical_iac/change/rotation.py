@@ -1,4 +1,4 @@
-"""A new key in the place of an old one, in repositories and Redis too, or the old one back."""
+"""Rotate keys, those of Redis and of backup repositories included, or restore the old key."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,50 +25,49 @@ from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.gate import Before
 
-# What was started over a connection that is gone may be at work still.
 _DIRECTORY = "/etc/infisical/keys"
-# By each other node, the targets that it has for itself alone, if it has any.
+# By node, the backup targets that only this node has; other nodes than the leader only.
 Own = Mapping[str, Iterable[str]]
 
 
 @dataclass(frozen=True)
 class KeyHolders:
-    """Those that have a key of the host besides it: nobody, where it has Infisical for itself."""
+    """Other nodes and services that hold a key of the host; there are none on a single host."""
 
     site: Site
 
     def refuse(self, key: Key) -> None:
-        """Raise RunFailed where one of them would keep the old key; before a rotation."""
+        """Raise RunFailed if one of them would keep the old key; called before a rotation."""
 
     def own_repositories(self) -> Own:
-        """Return who has repositories of its own that the key of backups opens.
+        """Return the nodes that have repositories of their own, which the key of backups opens.
 
-        Raises RunFailed where one of them can't be reached.
+        Raises RunFailed if one of the nodes can't be reached.
         """
         return {}
 
     def admit(self, key: Key, *, all_of_them: bool = True) -> None:
-        """Have what they run take the old key and the next; before either takes its place."""
+        """Make their services accept the old and the next key; called before a key is switched."""
 
     def tell(self, key: Key) -> None:
-        """Have whoever may lead next know both keys; before the database takes the new one."""
+        """Give both keys to the nodes that may lead next; called before the database changes."""
 
     def share(self) -> None:
-        """Give them the state of the host; once the new password of backups is in its place."""
+        """Give them the host's state; called once the new password of backups is in place."""
 
     def use(self) -> None:
-        """Bring everything that has a key to the one that is in its place. Raises a UserError."""
+        """Restart all that uses a key with the one that is in place. Raises a UserError."""
         compose.up(self.site.settings.stack.start_timeout)
 
     def forget(self, key: Key) -> None:
-        """Have them know the key in its place alone; before a rotation ends."""
+        """Make them forget all keys but the one in place; called before a rotation ends."""
 
 
 def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
-    """Replace the password of all repositories, and return what is to be said of it.
+    """Replace the password of all repositories, and return sentences about it.
 
-    Raises RunFailed: with nothing changed where a repository does not open, else with what
-    opens the repositories then, which the host's file always does.
+    Raises RunFailed: with nothing changed if a repository does not open, otherwise with the
+    password that opens the repositories then. The host's file always opens them.
     """
     own, names = holders.own_repositories(), _targets()
     _refuse_unreachable(names, own)
@@ -86,10 +85,10 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
 
 
 def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) -> str:
-    """End a rotation that was interrupted, and return how.
+    """End an interrupted rotation, and return a sentence on how it ended.
 
-    Raises RunFailed where a repository does not answer; it opens by the host's file, and the
-    rotation is ended by a later run.
+    Raises RunFailed if a repository does not answer. It opens by the host's file, and a later run
+    ends the rotation.
     """
     own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
@@ -115,7 +114,7 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
 
 
 def _undo(key: Key, names: Iterable[str], own: Own) -> str:
-    """Put the next password out again where it was let in, and say what is in use."""
+    """Remove the next password from the repositories again, and return which one is in use."""
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
         raise RunFailed(
             f"the old {key.name} key opens every repository, but the new one could not be put out "
@@ -129,7 +128,7 @@ def _undo(key: Key, names: Iterable[str], own: Own) -> str:
 def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> None:
     hand_out(own, f"{key.file}.old")
     if own:
-        # With a serial, by which no node that was away leads with the old one.
+        # Its serial keeps a node that was unreachable from leading with the old password.
         holders.share()
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
@@ -141,7 +140,7 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
 
 
 def hand_out(to: Collection[str], *files: str) -> None:
-    """Give files of the lead's keys, where it has them, to other nodes."""
+    """Copy files of the leader's keys, if they exist, to other nodes."""
     for file in files if to else ():
         path = f"{_DIRECTORY}/{file}"
         text = run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
@@ -151,7 +150,7 @@ def hand_out(to: Collection[str], *files: str) -> None:
 
 
 def forget(of: Collection[str], key: Key) -> None:
-    """Let other nodes forget the passwords that are not in their place."""
+    """Remove the passwords that are not in use from other nodes."""
     old = [f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old")]
     for node in of:
         with connection.on(node):
@@ -159,7 +158,7 @@ def forget(of: Collection[str], key: Key) -> None:
 
 
 def _each_repository(what: str, names: Iterable[str], own: Own, *arguments: str) -> str:
-    """Do it in each repository; what failed, empty if nothing did."""
+    """Run a step for each repository; return what failed, empty if nothing did."""
     failed = [_failure(what, name, arguments) for name in names]
     for node, theirs in own.items():
         with connection.on(node):
@@ -181,15 +180,25 @@ def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> st
 def unfinished_rotation(
     state: str, *, compose: str, settings: Settings, project: str, site: Site
 ) -> Commands:
-    """End a rotation that was interrupted: completed if it is well, else undone.
+    """End an interrupted rotation: complete it if the checks pass, else undo it.
 
-    A backup target that does not answer leaves the rest of the run to go on; the rotation is then
-    ended by a later one.
+    If a backup target does not answer, the rest of the run goes on, and a later run ends the
+    rotation.
 
     Args:
-        state: what the host says of it, empty if there is none.
-        compose: the text of the Compose file, for a host that has none any more; empty where the
-            topology has no such file.
+        state: the rotation as the host records it, empty if there is none.
+        compose: the text of the Compose file, for a host that lost its own; empty if the topology
+            has no such file.
+
+    Example:
+        rotation.unfinished_rotation(
+            state=known.machine.rotating,
+            compose=compose,
+            settings=known.settings,
+            project="chainalign",
+            site=known.site,
+            name="End a rotation that was interrupted",
+        )
     """
     found = parse_unfinished(state)
     if found is None:
@@ -216,9 +225,9 @@ def _recover(
 
 
 def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
-    """Replace a key, and return what is to be said of it.
+    """Replace a key, and return sentences about it.
 
-    Raises RunFailed, with the old key in its place and at work, or with how it comes to.
+    Raises RunFailed: the old key is in use again then, or the message says how to get there.
     """
     holders = at(site, KeyHolders)
     if key.name == "restic":
@@ -235,12 +244,12 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
 
 
 def recover(found: UnfinishedRotation, settings: Settings, project: str, site: Site) -> str:
-    """End a rotation that was interrupted, and return how. Raises RunFailed if it can't be."""
+    """End an interrupted rotation; return how. Raises RunFailed if it can't be ended."""
     key, holders = found.key, at(site, KeyHolders)
     if key.name == "restic":
         return recover_repositories(found, holders)
     if found.way == "complete":
-        # What could be read before is not known any more, but the deployer must get in.
+        # Nobody knows what could be read before, but the deployer must be able to log in.
         with _or_back(key, holders):
             _complete(key, settings, project, Before({}, public=False), holders)
     elif found.way == "go back":
@@ -252,14 +261,14 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
 
 
 def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) -> None:
-    """End a rotation that was interrupted, as the audit log then says, and print how."""
+    """End an interrupted rotation, record it in the audit log, and print how it ended."""
     with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
         how = recover(found, settings, project, site_of(settings))
     echo(f"A rotation had not ended. {how}", err=True)
 
 
 def refuse_encryption_key(settings: StackSettings) -> Refused:
-    """Return why there is no new encryption key, as what runs on the current host has it."""
+    """Return why the Infisical that runs on the current host gets no new encryption key."""
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
     version = was.version if was else settings.infisical_version
@@ -267,7 +276,7 @@ def refuse_encryption_key(settings: StackSettings) -> Refused:
 
 
 def list_keys() -> list[tuple[Key, datetime]]:
-    """Return the keys of the current host, and when each was made."""
+    """Return the keys of the current host, each with the time when it was made."""
     lines = run(script("rotation", "list"), doing="list the keys").splitlines()
     seconds = {file: int(made) for _, file, made in map(str.split, lines)}
     return [
@@ -290,7 +299,7 @@ def _refuse_append_only(settings: BackupSettings) -> None:
 def _complete(
     key: Key, settings: Settings, project: str, before: Before | None, holders: KeyHolders
 ) -> list[str]:
-    """Put the new key in place; the containers that know the old one are made anew."""
+    """Put the new key in place, and re-create the containers that use the old one."""
     _step("switch", doing="put the new key in place")
     _use(key, holders)
     port = compose.published_port()
@@ -298,7 +307,7 @@ def _complete(
 
 
 def _use(key: Key, holders: KeyHolders) -> None:
-    """Bring everything that has the key to the one that is in its place."""
+    """Make everything that uses the key take the one that is in place."""
     run(script("keys", "derive"), doing="write /etc/infisical/.env")
     if key.name == "database":
         holders.tell(key)
@@ -314,7 +323,7 @@ def _end(key: Key, holders: KeyHolders) -> None:
 
 @contextmanager
 def _or_back(key: Key, holders: KeyHolders) -> Iterator[None]:
-    """Go back if the context fails, and raise RunFailed with what is in use then."""
+    """Restore the old key if the context fails, and raise RunFailed that names the key in use."""
     try:
         yield
     except (UserError, KeyboardInterrupt) as error:

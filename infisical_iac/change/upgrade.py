@@ -1,4 +1,4 @@
-"""The change of a version that the settings ask for, with a way back."""
+"""Change versions as the settings say, with a rollback where the new one fails."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from infisical_iac.workspace import gate
 
 @dataclass(frozen=True)
 class VersionChange:
-    """Hold what runs now, the Compose file of what is to, and the release whose data it gets."""
+    """The images that run, the desired Compose file, and the release whose data it gets."""
 
     was: Images
     compose: str
@@ -43,9 +43,9 @@ class VersionChange:
 
 
 def change_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
-    """Make the change, and return what is to be said of it.
+    """Make the change, and return sentences about it.
 
-    Raises RunFailed, with what ran before running again, or with how it comes to.
+    Raises RunFailed: what ran before runs again then, or the message says how to get there.
     """
     now, then = way_in(stack.compose_text()), way_in(change.compose)
     before = gate.before(settings, project, now.port, same_way=now == then)
@@ -65,7 +65,7 @@ class _OnHost(Changeover):
     place = "host"
 
     def swap(self, change: VersionChange) -> None:
-        """Dump what is there, load what is wanted, and let the two change places."""
+        """Dump the data, load the desired ones, and swap the two."""
         write(f"{DIRECTORY}/compose.yaml", change.compose)
         self.dump(pausing=True)
         self.load_beside(change.data)
@@ -110,14 +110,14 @@ class _OnHost(Changeover):
 
 @dataclass(frozen=True)
 class VersionChanges:
-    """Changes of version on a host that has Infisical for itself."""
+    """Changes of version on a single host."""
 
     site: Site
 
     def recover(self, unfinished: UnfinishedChange, project: str) -> str:
-        """End a change that was interrupted, and return how.
+        """End an interrupted change, and return a sentence on how it ended.
 
-        Called before another is begun. Raises RunFailed if it can't be ended.
+        Called before another change begins. Raises RunFailed if it can't be ended.
         """
         settings = self.site.settings
         if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
@@ -126,10 +126,10 @@ class VersionChanges:
         return f"Infisical {unfinished.new} serves."
 
     def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
-        """Go back to a release by a rollback, and return what is to be said of it.
+        """Roll back to a release, and return sentences about it.
 
-        It gets the `data` of a release, or has those that are there. Raises a UserError, with what
-        ran before running again, or with how it comes to.
+        It gets the `data` of a release, or keeps today's without. Raises a UserError: what ran
+        before runs again then, or the message says how to get there.
         """
         settings = self.site.settings
         change = VersionChange(was, fetch_release(release, settings.stack), data)
@@ -143,17 +143,17 @@ class VersionChanges:
         ]
 
 
-# What the plan calls one, and what it says of the next one meanwhile.
+# The plan's words for an unfinished change, and for the next change meanwhile.
 CHANGE = "unfinished change of version"
 UNSEEN = Unknown("whether a version changes can be seen once the last change has ended")
 
 
 @contextmanager
 def refusing(was: Images) -> Iterator[None]:
-    """Take a UserError for a refusal of the change from what `was`, which goes on running.
+    """Turn a UserError into a refusal of the change, and keep the images in `was`.
 
-    What runs is looked at as it is: all else that the settings ask for, of the stack too, is still
-    compared and set right. What ends a whole run still does.
+    Only the change of version is refused: the run still compares and repairs everything else,
+    other settings of the stack included. An error that ends the whole run is raised as it is.
     """
     try:
         yield
@@ -172,9 +172,18 @@ def unfinished_change(
     site: Site,
     closed: bool = False,
 ) -> Commands:
-    """End a change of version that was interrupted: completed if it is well, else undone.
+    """End an interrupted change of version: complete it if the checks pass, else undo it.
 
     An edge that is `closed` without such a change is opened.
+
+    Example:
+        upgrade.unfinished_change(
+            unfinished=parse_unfinished(known.machine.upgrading),
+            closed=known.machine.closed,
+            project="chainalign",
+            site=known.site,
+            name="End a change of version that was interrupted",
+        )
     """
     if unfinished is None and closed:
         yield Item("~", "edge", "closed, and no change is under way: opened")
@@ -194,11 +203,16 @@ def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
 
 @telling_operation
 def version(*, compose: str, settings: Settings, project: str) -> Commands:
-    """Bring data that an older version used to the one that `compose` names.
+    """Change the versions to those in `compose`, and take the data along.
 
-    Where there are no data, or no version changes, it does nothing: that is `running`'s. Raises
-    Refused, with nothing touched, for a change that can't be made, CheckFailed where
-    secrets can't be decrypted before it already, and RunFailed for one that was undone.
+    It does nothing without data, or where no version changes: the operation `running` does the
+    rest. Raises Refused, with nothing changed, for a change that can't be made; CheckFailed if
+    secrets can't be decrypted even before it; and RunFailed for a change that was undone.
+
+    Example:
+        upgrade.version(
+            compose=compose, settings=settings, project="chainalign", name="Change the version"
+        )
     """
     journal.current().kept = None
     waits, wanted = journal.will_change(CHANGE), images_of(compose)
@@ -220,9 +234,9 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
 def decide(
     there: DeploymentState, compose: str, settings: Settings, project: str, *, waits: bool = False
 ) -> Commands:
-    """Decide what is to be done for a change of version that is not refused, by what is `there`.
+    """Return the steps of an allowed change of version, given what is `there`.
 
-    It `waits` for the end of an earlier change.
+    With `waits`, an earlier change has to end first, and the steps are unknown.
     """
     found, wanted = there.upgrade, images_of(compose)
     changes = _changes(found, wanted)
@@ -245,13 +259,13 @@ def _changes(found: UpgradeState, wanted: Images) -> dict[str, str]:
 
 
 def describe_failure(found: UpgradeState, wanted: Images) -> str:
-    """Return what is to be said of an earlier change to the same that failed; empty if none did."""
+    """Return a clause about an earlier change to the same version that failed, or nothing."""
     last = found.failed.get(wanted.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 
 
 def refuse_room(missing: Sequence[str], settings: Settings) -> None:
-    """Raise Refused if a change that needs the `missing` images does not fit."""
+    """Raise Refused if there is no space for a change that needs the `missing` images."""
     said = changeover.release_step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
@@ -261,7 +275,7 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
 
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
-    """Return what runs now. Raises Refused where there is no way from it to the release."""
+    """Return the images that run. Raises Refused if they can't be rolled back to the release."""
     was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
     if was is None:
         raise Refused("there is no database on the host: `infisical-iac restore` brings one")
@@ -274,7 +288,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
 
 
 def fetch_release(release: Release, settings: StackSettings) -> str:
-    """Return the release's Compose file, once its images are on the host by the names in it."""
+    """Return the release's Compose file, after bringing its images to the host."""
     gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
     if gone:
         stack.fetch(gone, settings.image_archives)
@@ -284,16 +298,16 @@ def fetch_release(release: Release, settings: StackSettings) -> str:
 
 
 def _size(missing: Sequence[str], settings: StackSettings) -> int:
-    """The KiB that the missing images take, at most: an archive is uploaded, then unpacked."""
+    """Return the most KiB that the missing images take: an archive is uploaded and unpacked."""
     if missing and settings.image_archives:
         archives = map(Path, settings.image_archives)
-        # One that is not there is told by what would upload it.
+        # A missing archive is reported where it would be uploaded.
         return 2 * sum(each.stat().st_size for each in archives if each.is_file()) // 1024
     return IMAGE_KIB if missing else 0
 
 
 def make(change: Callable[[], list[str]]) -> None:
-    """Make a change, and have said what it returns; where it fails, what helps is noted."""
+    """Make a change and report the sentences that it returns; note a remedy if it fails."""
     try:
         journal.current().shown += change()
     except RunFailed:
