@@ -67,5 +67,5 @@ nothing, since anybody with a recipient's public key can make a kit.
 
 The host keeps `/etc/infisical/recovery-kit.json`: the time of the last kit, its recipients, and a
 fingerprint of each file in it. The fingerprints are made with the encryption key, so that they
-reveal nothing of the files. `status` reports by them that files have changed since the kit was made.
+reveal nothing of the files. By them `status` finds the files that have changed since.
 """
