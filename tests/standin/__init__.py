@@ -1,1 +1,1 @@
-"""A stand-in for an Infisical server: the same HTTP contract, a small part of the product."""
+"""A stand-in for an Infisical server: the HTTP contract of a small part of the product."""

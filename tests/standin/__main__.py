@@ -35,7 +35,7 @@ def main() -> int:
     except MissingSettings as error:
         log.error("%s", error)
         return INVALID_ENVIRONMENT
-    # The real server reads its programs before it asks the database, and as long again after it.
+    # The real server spends half of its start before it connects to the database, half after.
     time.sleep(config.start_seconds / 2)
     database = Database(config.database_uri, config.database_root_cert)
     try:

@@ -1,4 +1,4 @@
-"""Know who calls, and what the caller may do in an organization or a project."""
+"""Authenticate callers, and find their permissions in an organization or a project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Actor:
 
 
 def authenticate(store: Store, header: str | None, secret: str) -> Actor:
-    """Return the actor of an Authorization header; raise the 401 or 403 answer."""
+    """Return the actor of an Authorization header; raise a 401 or 403 answer for a bad one."""
     claims = tokens.verify(tokens.bearer(header), secret)
     if claims.get("authTokenType") == "identityAccessToken":
         return _identity(store, claims)
@@ -53,7 +53,10 @@ def _identity(store: Store, claims: dict[str, Any]) -> Actor:
 
 
 def require_org_action(store: Store, actor: Actor, action: str, subject: str) -> None:
-    """Organization level: admins may do all, members may read, others nothing."""
+    """Raise a 403 answer unless the role in the organization allows it.
+
+    Admins may do everything, members may read, others nothing.
+    """
     membership = store.first("org_memberships", orgId=actor.org_id, actorId=actor.id)
     role = membership["role"] if membership else "no-access"
     if role != "admin" and not (role == "member" and action == "read"):
@@ -61,15 +64,15 @@ def require_org_action(store: Store, actor: Actor, action: str, subject: str) ->
 
 
 def is_live(grant: Document) -> bool:
-    """A permanent role or privilege, or a temporary one that has not ended."""
+    """Return whether a role or privilege is permanent, or temporary and not yet expired."""
     end = grant.get("temporaryAccessEndTime")
     return not grant.get("isTemporary") or not end or now() < datetime.fromisoformat(end)
 
 
 class ProjectAccess:
-    """Permissions per actor and project, remembered in Redis for a few seconds.
+    """Permissions of each actor in each project, cached in Redis for a few seconds.
 
-    The real server does so too: all servers on one Redis know of a change at the same time.
+    The real server does so too: a change takes effect on all servers of one Redis at once.
     """
 
     def __init__(self, redis: Redis, remember_seconds: float, privileges: str) -> None:
@@ -78,7 +81,7 @@ class ProjectAccess:
         self._milliseconds = int(remember_seconds * 1000)
 
     def permissions(self, store: Store, actor: Actor, project_id: str) -> Permissions:
-        """Raise the 404 or 403 answer if there is no such project or membership."""
+        """Return the permissions; raise a 404 or 403 answer without a project or membership."""
         key = f"project-permission:{project_id}:{actor.id}"
         known = cast("bytes | None", self._redis.get(key))
         if known is not None:

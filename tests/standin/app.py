@@ -1,4 +1,4 @@
-"""The application: from an HTTP request to its handler and back to an answer."""
+"""The ASGI application: it calls the handler of each HTTP request and sends the answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WRITES_IN_MAINTENANCE = ("/api/v1/auth/universal-auth/login", "/api/v1/auth/toke
 
 
 def make_app(server: Server) -> Starlette:
-    """The application with every route that has been registered."""
+    """Return the application with all registered routes."""
 
     def endpoint_of(endpoint: Endpoint) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -52,7 +52,7 @@ def make_app(server: Server) -> Starlette:
 
 
 async def _read(request: Request) -> bytes | None:
-    """The body, or None if it is too long (the rest is read and dropped)."""
+    """Return the body, or None if it is too long; the rest is then read and dropped."""
     kept = bytearray()
     size = 0
     async for chunk in request.stream():

@@ -1,4 +1,4 @@
-"""The environment a server is started with."""
+"""The settings of a server, from environment variables."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ REQUIRED = ("DB_CONNECTION_URI", "AUTH_SECRET", "ENCRYPTION_KEY")
 
 
 class MissingSettings(Exception):
-    """Required variables are absent or empty, or one can't be read; the text names them."""
+    """Required variables are absent or empty, or one is invalid; the text names them."""
 
 
 @dataclass(frozen=True)
 class RedisSettings:
-    """Where Redis is: at a URL, which wins, or where the sentinels say that the master is.
+    """The address of Redis: a URL, which has precedence, or the sentinels that know the master.
 
-    `ca` is the file of an authority that is believed besides those of the system, by a URL that
-    begins with `rediss:`. With sentinels nothing is under TLS: REDIS_SENTINEL_ENABLE_TLS changes
-    nothing in the real server either, whose client (ioredis 5.9.3) asks for more than that.
+    `ca` is the file of a certificate authority that is trusted besides those of the system, for a
+    URL that begins with `rediss:`. With sentinels nothing is under TLS: REDIS_SENTINEL_ENABLE_TLS
+    changes nothing in the real server either, whose client (ioredis 5.9.3) needs more than that.
     """
 
     url: str = ""
@@ -35,7 +35,7 @@ class RedisSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> RedisSettings | None:
-        """Read the variables; None if none says where Redis is, MissingSettings for a bad one."""
+        """Read the variables; return None without any, raise MissingSettings for a bad one."""
         url, hosts = (environment.get(name, "") for name in ("REDIS_URL", "REDIS_SENTINEL_HOSTS"))
         if url:
             return cls(url, environment.get("NODE_EXTRA_CA_CERTS", ""))
@@ -56,7 +56,7 @@ class RedisSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """Hold what the environment says. Secrets stay out of the representation."""
+    """The settings of a server. Secrets stay out of the representation."""
 
     database_uri: str
     redis: RedisSettings
@@ -76,7 +76,7 @@ class Config:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read the variables; raise MissingSettings with the names of those that are missing."""
+        """Read the variables; raise MissingSettings with the names of missing ones."""
         missing = [name for name in REQUIRED if not environment.get(name)]
         redis = RedisSettings.from_environment(environment)
         if redis is None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 if TYPE_CHECKING:
     from .store import Store
 
-# The least there is: Infisical's 10 and 12 would be a good part of what the tests wait for.
+# The lowest cost of bcrypt: with Infisical's 10 and 12, tests would mostly wait for hashes.
 BCRYPT_COST = 4
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -22,11 +22,11 @@ ROOT_KEY_ID = "00000000-0000-0000-0000-000000000000"
 
 
 class WrongKey(Exception):
-    """ENCRYPTION_KEY does not open this database; the text is the server's own."""
+    """ENCRYPTION_KEY does not decrypt this database; the text is that of the real server."""
 
 
 class Cipher:
-    """AES-256-GCM over texts; a fresh nonce is stored in front of every ciphertext."""
+    """Encrypt texts with AES-256-GCM; each ciphertext begins with its nonce."""
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
@@ -35,7 +35,7 @@ class Cipher:
         return b64encode(self._seal(text.encode())).decode()
 
     def decrypt(self, sealed: str) -> str:
-        """Return the text; raise WrongKey if it was sealed with another key."""
+        """Return the text; raise WrongKey if it was encrypted with another key."""
         return self._open(b64decode(sealed)).decode()
 
     def _seal(self, plain: bytes) -> bytes:
@@ -50,10 +50,10 @@ class Cipher:
 
 
 def open_root_key(store: Store, encryption_key: str) -> Cipher:
-    """Return the cipher of this database, making its root key on the first start.
+    """Return the cipher of this database; make its root key on the first start.
 
-    Raises WrongKey if the database was made with another key. The length of the key is looked
-    at only then: that is how the measured server behaves.
+    Raises WrongKey if the database was made with another key. Like the measured server, it checks
+    the length of the key only then.
     """
     key = encryption_key.encode()
     existing = store.get("kms_root_config", ROOT_KEY_ID)

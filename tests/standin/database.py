@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that survive its absence."""
+"""Connections to PostgreSQL, which recover after an outage."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CONNECT_TIMEOUT_SECONDS = 2
 
 
 class Database:
-    """A small pool. Idle connections are tried before use, so a restart heals by itself."""
+    """A small pool. Idle connections are tested before use, so it recovers from a restart."""
 
     def __init__(self, uri: str, root_cert: str = "") -> None:
-        """`root_cert` is the certificate of its authority in base64, as in DB_ROOT_CERT."""
+        """Take its authority's certificate in base64 as `root_cert`, like DB_ROOT_CERT."""
         self._uri = uri
         self._options: dict[str, Any] = _verifying(uri, root_cert) if root_cert else {}
         self._idle: LifoQueue[psycopg.Connection[Document]] = LifoQueue()
@@ -67,10 +67,10 @@ class Database:
 
 
 def _verifying(uri: str, root_cert: str) -> dict[str, str]:
-    """Return what the real server makes of an authority: names are checked as in Node.
+    """Return the TLS options that the real server derives from an authority.
 
-    With `sslmode=disable` in the URI that is nothing; `verify-ca` and `verify-full` are the same,
-    and so is none; any other one checks no certificate.
+    With `sslmode=disable` in the URI there are none. `verify-ca`, `verify-full` and no `sslmode`
+    verify certificate and name, as Node does. Any other mode verifies no certificate.
     """
     mode = parse_qs(urlsplit(uri).query).get("sslmode", ["verify-full"])[0]
     if mode == "disable":

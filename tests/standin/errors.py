@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An answer that is not 200: status, `message`, `error`, and `details` where there are any."""
+    """An answer other than 200, with a status, `message`, `error`, and perhaps `details`."""
 
     def __init__(
         self, status: int, message: Any, error: str, details: list[dict[str, Any]] | None = None

@@ -13,16 +13,16 @@ Lookup = Callable[[Place, str], str | None]
 
 
 def expand(value: str, place: Place, lookup: Lookup, keep_unknown: bool = False) -> str:
-    """Replace the references of a value that stands at (environment, path).
+    """Return a value at (environment, path) with its references replaced.
 
     `lookup` returns the raw value of a name at a place, or None. An unknown name becomes the
-    empty string, or stays as it is written with `keep_unknown`.
+    empty string, or with `keep_unknown` stays as written.
     """
     return _expand(value, place, lookup, keep_unknown, DEPTH)
 
 
 def target_of(reference: str, place: Place) -> tuple[Place, str]:
-    """Return the place and the name that a reference means."""
+    """Return the place and the name that a reference refers to."""
     if "." not in reference:
         return place, reference
     environment, *folders, name = reference.split(".")

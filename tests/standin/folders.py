@@ -1,4 +1,4 @@
-"""Environments, folders by path and their imports: what the routes look up."""
+"""Look up environments, folders by path, and their imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def clean_path(path: str) -> str:
-    """Write a path with one slash in front, none behind, and none doubled."""
+    """Return a path with one slash in front, none at the end, and none doubled."""
     return "/" + "/".join(part for part in path.split("/") if part)
 
 
@@ -18,7 +18,7 @@ def join(parent: str, name: str) -> str:
 
 
 def find_environment(store: Store, project_id: str, env_slug: str) -> Document | None:
-    """The live environment with this slug."""
+    """Return the environment with this slug that is not deleted."""
     return store.first(
         "project_environments", projectId=project_id, slug=env_slug, softDeletedAt=None
     )
@@ -36,7 +36,7 @@ def find_folder(
 
 
 def below(store: Store, folder: Document) -> list[Document]:
-    """The folders inside a folder, at any depth, parents before children."""
+    """Return the folders inside a folder at any depth, parents before children."""
     everything = store.find("secret_folders", envId=folder["envId"])
     prefix = folder["path"].rstrip("/") + "/"
     inside = [f for f in everything if f["path"].startswith(prefix) and f["path"] != "/"]
@@ -44,7 +44,7 @@ def below(store: Store, folder: Document) -> list[Document]:
 
 
 def imports_of(store: Store, folder: Document) -> list[Document]:
-    """The imports of a folder in their order; of two values, the later import's wins."""
+    """Return the imports of a folder in order; of two values, that of the later import wins."""
     found = store.find("secret_imports", folderId=folder["id"])
     return sorted(found, key=lambda entry: int(entry["position"]))
 

@@ -1,4 +1,4 @@
-"""The instance's own settings: one document, which all servers on one Redis remember together."""
+"""The settings of the instance: one document, which all servers cache in one Redis."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ REMEMBER_SECONDS = 60
 
 
 class Instance:
-    """Settings are read from Redis, a minute old at most; what is written is there at once."""
+    """Read settings from Redis, at most a minute old; written ones are there at once."""
 
     def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database
         self._redis = redis
-        # Each start forgets: the database may be another one's copy by now.
+        # Each start clears the cache, since the database may have been replaced by a copy.
         redis.delete(KEY)
 
     def settings(self) -> Document:
-        """Return the settings. Raises psycopg.Error where only a database has them that is away."""
+        """Return the settings. Raises psycopg.Error if they are only in an unreachable database."""
         known = cast("bytes | None", self._redis.get(KEY))
         if known is not None:
             settings: Document = json.loads(known)
@@ -47,7 +47,7 @@ class Instance:
 
 
 def stored_settings(store: Store) -> Document:
-    """Return the settings as the database has them, with their defaults on the first call."""
+    """Return the settings in the database; store the defaults on the first call."""
     existing = store.get("super_admin", INSTANCE_ID)
     if existing is not None:
         return existing

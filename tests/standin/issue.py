@@ -1,4 +1,4 @@
-"""Tokens that are handed out, and the records behind them."""
+"""Issue tokens, and keep their records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERSON_TOKEN_SECONDS = 10 * 24 * 3600
 
 
 def person_token(user: Document, secret: str, org_id: str | None = None) -> str:
-    """A token for a person, for one organization if it has been selected."""
+    """Return a token for a person, limited to the selected organization if there is one."""
     claims = {
         "authMethod": "email",
         "authTokenType": "accessToken",
@@ -30,7 +30,7 @@ def person_token(user: Document, secret: str, org_id: str | None = None) -> str:
 
 
 def identity_token(store: Store, auth: Document, client_secret_id: str, secret: str) -> str:
-    """A token for an identity that has logged in with universal auth."""
+    """Return a token for an identity that has logged in with universal auth."""
     record = store.insert(
         "identity_access_tokens",
         {
@@ -46,7 +46,7 @@ def identity_token(store: Store, auth: Document, client_secret_id: str, secret: 
 
 
 def renewed_token(record: Document, secret: str) -> str:
-    """The same token with a later end; raise 401 once its greatest age is reached."""
+    """Return a token with a later expiry; raise a 401 answer after its longest lifetime."""
     born = datetime.fromisoformat(record["createdAt"]).timestamp()
     end = int(time.time()) + record["ttl"]
     if record["maxTTL"]:
@@ -59,7 +59,7 @@ def renewed_token(record: Document, secret: str) -> str:
 def made_token(
     store: Store, identity_id: str, name: str | None, ttl: int, secret: str
 ) -> tuple[str, Document]:
-    """A token of token auth, and its record."""
+    """Return a token of token auth, and its record."""
     record = store.insert(
         "identity_access_tokens",
         {
@@ -76,7 +76,7 @@ def made_token(
 
 
 def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
-    """The token of the first call: without an end, which this server then refuses."""
+    """Return the token of the first call: it never expires, and this server refuses it."""
     record = store.insert(
         "identity_access_tokens",
         {"identityId": identity_id, "ttl": 0, "maxTTL": 0, "numUses": 0, "numUsesLimit": 0},
@@ -94,9 +94,9 @@ def _signed(record: Document, end: int | None, secret: str) -> str:
 
 
 def new_slug(name: str) -> str:
-    """Return the slug of a name, and four characters that nobody can foretell.
+    """Return the slug of a name with four random characters.
 
-    The real server writes them in both cases and then splits them as words: "zZsc" is "z-zsc".
+    The real server draws letters of both cases and then splits them as words: "zZsc" is "z-zsc".
     """
     stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
     suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(4))

@@ -1,4 +1,4 @@
-"""Failed logins of universal auth, counted in Redis so that every process sees them."""
+"""Count failed logins of universal auth in Redis, for all processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Lockouts:
-    """A counter and a lock per identity and client id; both end by themselves.
+    """A counter and a lock of each identity and client id, which both expire.
 
-    A further try does not renew a lock. Nothing is counted, and no lock heeded, where lock-outs are
-    off.
+    A further attempt does not prolong a lock. With lock-outs turned off nothing is counted, and a
+    lock has no effect.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -24,11 +24,11 @@ class Lockouts:
         return bool(self._keys(f"lockout:locked:{identity_id}:*"))
 
     def refuses(self, auth: Document) -> bool:
-        """Return whether not even the right client secret is taken now."""
+        """Return whether even the right client secret is refused now."""
         return bool(auth["lockoutEnabled"]) and self.is_locked(auth["identityId"])
 
     def record_failure(self, auth: Document) -> None:
-        """Count a wrong client secret; lock when the threshold is reached."""
+        """Count a wrong client secret, and lock at the threshold."""
         if not auth["lockoutEnabled"]:
             return
         name = f"{auth['identityId']}:{auth['clientId']}"
@@ -44,7 +44,7 @@ class Lockouts:
             self._redis.delete(f"lockout:{kind}:{auth['identityId']}:{auth['clientId']}")
 
     def clear(self, identity_id: str) -> int:
-        """Remove locks and counters; return how many of them there were."""
+        """Remove locks and counters, and return how many there were."""
         keys = [
             *self._keys(f"lockout:locked:{identity_id}:*"),
             *self._keys(f"lockout:failures:{identity_id}:*"),

@@ -1,4 +1,4 @@
-"""Members of a project, be they people or identities: their roles, and how they are written."""
+"""Members of a project, people and identities: their roles, and their form in answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def join_project(
 
 
 def complete_roles(roles: list[Document]) -> list[Document]:
-    """Give roles their ids and times; raise the 400 or 404 answer for what cannot be."""
+    """Return roles with ids and times; raise a 400 or 404 answer for invalid ones."""
     if not roles:
         raise bad_request("At least one role is required")
     for role in roles:
@@ -47,7 +47,7 @@ def complete_roles(roles: list[Document]) -> list[Document]:
 
 
 def duration(grant: Document) -> Document:
-    """The fields that say how long a role or privilege lasts."""
+    """Return the fields for how long a role or privilege lasts."""
     if not grant.get("isTemporary"):
         start = end = span = mode = None
     else:
@@ -69,5 +69,5 @@ def duration(grant: Document) -> Document:
 
 
 def shown_role(role: Document) -> Document:
-    """A role as a list of members shows it; there are no custom roles without a license."""
+    """Return a role as lists of members show it; custom roles need a license."""
     return role | {"customRoleName": None, "customRoleSlug": None}

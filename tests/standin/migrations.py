@@ -1,4 +1,4 @@
-"""The schema, brought up at every start."""
+"""Create the schema at every start."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLES = (
 
 
 def wait_for_turn(store: Store) -> None:
-    """Let servers that start together go one after the other, until the transaction ends."""
+    """Wait for other servers that migrate; hold the lock until the transaction ends."""
     store.connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
 
 

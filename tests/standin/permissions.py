@@ -73,7 +73,7 @@ class Permissions:
         self._rules = list(rules)
 
     def can(self, action: str, subject: str, attributes: Attributes | None = None) -> bool:
-        """Without attributes: is there anything of this subject that may be acted on?"""
+        """Return whether it is allowed; without attributes, on anything of this subject."""
         for rule in reversed(self._rules):
             if not rule.concerns(action, subject):
                 continue
@@ -84,7 +84,7 @@ class Permissions:
         return False
 
     def require(self, action: str, subject: str, attributes: Attributes | None = None) -> None:
-        """Raise the 403 answer, with the rules that were looked at, unless it is allowed."""
+        """Raise a 403 answer with the rules that were checked, unless it is allowed."""
         if not self.can(action, subject, attributes):
             relevant = [rule for rule in self._rules if rule.concerns(action, subject)]
             raise permission_denied(action, subject, [r.detail() for r in reversed(relevant)])
@@ -96,7 +96,7 @@ def permission_denied(action: str, subject: str, details: list[Document] | None 
 
 
 def role_rules(role: str) -> list[Rule]:
-    """The rules of a built-in project role; an unknown one has none."""
+    """Return the rules of a built-in project role; an unknown role has none."""
     everything = Rule(("*",), ("*",))
     read_all = [Rule(("secrets",), tuple(READ_SECRETS)), Rule(tuple(RESOURCES), ("read",))]
     edited = ("secrets", "secret-folders", "secret-imports", "environments", "tags")

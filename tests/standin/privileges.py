@@ -39,7 +39,7 @@ SHOWN = (
 
 
 def create_privilege(store: Store, member: Document, fields: Document) -> Document:
-    """Give a member a privilege; raise the 400 answer if it has one of this slug."""
+    """Give a member a privilege; raise a 400 answer if the slug exists."""
     _refuse_taken(store, member, fields["slug"])
     kept = {name: member[name] for name in ("projectId", "actorType", "actorId")}
     granted = {"slug": fields["slug"], "permissions": _normal(fields["permissions"])}
@@ -47,7 +47,7 @@ def create_privilege(store: Store, member: Document, fields: Document) -> Docume
 
 
 def change_privilege(store: Store, privilege: Document, fields: Document) -> Document:
-    """Change what `fields` name; raise the 500 answer where that is nothing, or too little."""
+    """Change the given `fields`; raise a 500 answer if they are none, or incomplete."""
     if not fields:
         raise something_went_wrong("Update by id")
     lasts = fields.get("type", privilege)
@@ -71,7 +71,7 @@ def find_privilege(store: Store, identifier: str, kind: str) -> Document:
 
 
 def shown_privilege(privilege: Document, permissions: bool = True) -> Document:
-    """A privilege as the API writes it; lists leave the permissions out."""
+    """Return a privilege as the API shows it; lists leave the permissions out."""
     shown = {name: privilege[name] for name in SHOWN}
     return shown | ({"permissions": privilege["permissions"]} if permissions else {})
 

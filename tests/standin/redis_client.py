@@ -1,8 +1,8 @@
-"""Clients of Redis: of the one at a URL, or of the master that the sentinels name.
+"""Clients of Redis, at a URL or of the master that the sentinels name.
 
-As in the real server a command waits for its reply without a limit of its own: a connection whose
-other end vanished without a word is broken by the kernel (`net.ipv4.tcp_retries2`), and the next
-one is made to whatever is the master by then.
+As in the real server a command waits for its reply without a limit of its own. The kernel breaks a
+connection whose other end vanished silently (`net.ipv4.tcp_retries2`), and the next one goes to
+the master of that time.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ FOREVER = -1
 
 
 def patient_client(settings: RedisSettings) -> redis.Redis:
-    """A client for threads whose commands are sent again until Redis has answered."""
+    """Return a client for threads that sends a command again until Redis answers."""
     return client(settings, Retry(ConstantBackoff(RETRY_SECONDS), FOREVER))
 
 
 def client(settings: RedisSettings, retry: Retry | None = None) -> redis.Redis:
-    """A client for threads; without `retry`, a failure raises RedisError at once."""
+    """Return a client for threads; without `retry`, a failure raises RedisError at once."""
     once = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {**CONNECT, "retry": retry or once}
     if settings.url:
-        # Whoever was the master until now is asked again, and HAProxy knows the new one by then.
+        # A failed command is sent again: HAProxy leads the same address to the new master by then.
         again = {"retry_on_error": [ConnectionError, TimeoutError, ReadOnlyError]} if retry else {}
         return redis.Redis.from_url(settings.url, **_verifying(settings), **again, **options)
     asked = {**_of_sentinels(settings), "retry": once}
@@ -46,7 +46,7 @@ def client(settings: RedisSettings, retry: Retry | None = None) -> redis.Redis:
 
 
 def async_client(settings: RedisSettings) -> redis.asyncio.Redis:
-    """A client for coroutines; a failure raises RedisError at once."""
+    """Return a client for coroutines; a failure raises RedisError at once."""
     once = AsyncRetry(NoBackoff(), 0)
     options: dict[str, Any] = {**CONNECT, "retry": once}
     if settings.url:

@@ -1,4 +1,4 @@
-"""Every request of the API goes past Redis first; while Redis is away, these hang."""
+"""Let each request of the API wait for Redis, so that it hangs while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ log = logging.getLogger("standin")
 
 
 class RedisGate:
-    """ASGI middleware that lets a request of the API through once Redis has answered a ping.
+    """ASGI middleware that passes a request of the API on once Redis has answered a ping.
 
-    All requests share one connection, as they do in the real server, whose pages ask nobody.
+    All requests share one connection, as in the real server, whose pages need no Redis.
     """
 
     def __init__(self, app: ASGIApp, settings: RedisSettings) -> None:
@@ -44,7 +44,7 @@ class RedisGate:
 
 
 async def wait_for(client: redis.asyncio.Redis) -> None:
-    """Return as soon as Redis answers; raise TimeoutError after an hour without."""
+    """Return as soon as Redis answers; raise TimeoutError after an hour."""
     end = time.monotonic() + LONGEST_HANG_SECONDS
     while time.monotonic() < end:
         try:
@@ -57,9 +57,9 @@ async def wait_for(client: redis.asyncio.Redis) -> None:
 
 
 def wait_at_start(settings: RedisSettings) -> None:
-    """Block until Redis answers, saying ECONNREFUSED meanwhile; the port stays shut.
+    """Block until Redis answers, and log ECONNREFUSED meanwhile; the port stays closed.
 
-    Raises TimeoutError where it does not within the time that the real server has for its routes.
+    Raises TimeoutError after the time in which the real server must have loaded its routes.
     """
     redis = client(settings)
     end = time.monotonic() + LONGEST_START_SECONDS

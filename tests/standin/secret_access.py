@@ -1,4 +1,4 @@
-"""Secrets as one caller may see them: hidden, expanded, imported."""
+"""Secrets with the permissions of a caller: hidden, expanded, imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SecretsView:
-    """Secrets as this caller may see them."""
+    """The secrets that a caller may see."""
 
     def __init__(self, call: Call, project_id: str, expand: bool) -> None:
         self._call = call
@@ -43,7 +43,7 @@ class SecretsView:
         return listed_secret(secret, environment, folder, self._tags_of(secret), value, comment)
 
     def imported(self, folder: Document) -> Iterator[Document]:
-        """Yield what the folder imports, where the caller may read it."""
+        """Yield the imported secrets of a folder that the caller may read."""
         for entry in imports_of(self._call.store, folder):
             environment = self._call.store.get("project_environments", entry["importEnvId"])
             if environment is None:

@@ -1,4 +1,4 @@
-"""Where secrets are written: one folder, for a caller who may."""
+"""Find the folder that a request writes to, and check the permission for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """The folder that a request writes to, once the caller has been let in."""
+    """The folder that a request writes to, with the permissions of the caller."""
 
     def __init__(self, call: Call, fields: Document, error: str) -> None:
         self.call = call
@@ -35,7 +35,7 @@ class Target:
             self.permissions.require(action, "secrets", where)
 
     def open(self) -> None:
-        """Look the folder up; raises the 404 answer."""
+        """Look up environment and folder; raise a 404 answer without such a folder."""
         found = find_folder(self.call.store, self.project_id, self.environment_slug, self.path)
         if found is None:
             raise not_found(

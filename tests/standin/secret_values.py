@@ -1,4 +1,4 @@
-"""Secrets in the store: sealed on the way in, opened on the way out."""
+"""Store secrets encrypted, and decrypt them for reading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSIONED = ("secretKey", "value", "comment", "version")
 
 
 def trimmed(value: str) -> str:
-    """Values lose their outer blanks; one newline at the end is kept."""
+    """Return a value without outer blanks, but with one newline at its end if it had any."""
     return value.strip() + "\n" if value.endswith("\n") else value.strip()
 
 
@@ -49,7 +49,7 @@ def insert_secret(store: Store, cipher: Cipher, folder: Document, fields: Docume
 
 
 def update_secret(store: Store, cipher: Cipher, secret: Document, fields: Document) -> Document:
-    """Write what is given; every update is a new version, even without a difference."""
+    """Write the given fields; each update makes a version, even without a difference."""
     changes: Document = {"version": secret["version"] + 1}
     if "secretValue" in fields:
         changes["value"] = cipher.encrypt(trimmed(fields["secretValue"]))
@@ -71,7 +71,7 @@ def delete_secret(store: Store, secret: Document) -> None:
 
 
 def touch(store: Store, folder: Document) -> None:
-    """Note that the folder's secrets have changed."""
+    """Record that the secrets of a folder have changed."""
     store.update("secret_folders", folder["id"], lastSecretModified=timestamp(now()))
 
 
@@ -83,7 +83,7 @@ def at_version(store: Store, secret: Document, version: int) -> Document:
 
 
 class Reader:
-    """Opens values for one caller, who must be allowed to read what a reference leads to."""
+    """Decrypt values for a caller, who must be allowed to read the targets of references."""
 
     def __init__(
         self, store: Store, cipher: Cipher, permissions: Permissions, project_id: str

@@ -1,4 +1,4 @@
-"""Secrets as the API writes them; each kind of answer has its own set of fields. Pure."""
+"""Secrets as the API shows them; each kind of answer has its own fields. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROTATION: Document = {"isRotatedSecret": False, "rotationId": None}
 
 
 def written_secret(secret: Document, environment: Document, value: str, comment: str) -> Document:
-    """The fields that every answer about a secret has."""
+    """Return the fields of a secret that all answers have."""
     return {
         "id": secret["id"],
         "_id": secret["id"],

@@ -13,7 +13,7 @@ Document = dict[str, Any]
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a time the way the API does: UTC, milliseconds, Z."""
+    """Return a time as the API writes it: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -22,7 +22,7 @@ def now() -> datetime:
 
 
 class Store:
-    """The documents, as one transaction sees them. Table names are the code's own constants."""
+    """The documents in one transaction. Table names are constants of the code."""
 
     def __init__(self, connection: Connection[Document]) -> None:
         self.connection = connection
@@ -40,7 +40,7 @@ class Store:
         return rows[0] if rows else None
 
     def find(self, table: str, **match: Any) -> list[Document]:
-        """Return the documents that hold all of `match`, oldest first."""
+        """Return the documents with all fields of `match`, oldest first."""
         return self._run(
             "SELECT * FROM {table} WHERE data @> %s ORDER BY seq", table, (Jsonb(match),)
         )
@@ -50,7 +50,7 @@ class Store:
         return rows[0] if rows else None
 
     def update(self, table: str, identifier: str, **changes: Any) -> Document:
-        """Replace some fields of a document that exists and return the whole."""
+        """Replace some fields of an existing document, and return the whole."""
         rows = self._run(
             "UPDATE {table} SET data = data || %s, updated_at = now() WHERE id = %s RETURNING *",
             table,

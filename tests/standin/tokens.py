@@ -19,14 +19,14 @@ MALFORMED = (
 
 
 def sign(claims: dict[str, Any], secret: str) -> str:
-    """Return the signed token; `iat` is added, `exp` only if the claims hold one."""
+    """Return the signed token; `iat` is added, `exp` only if the claims have it."""
     parts = [_encode(HEADER), _encode({"iat": int(time.time()), **claims})]
     signature = _b64(_mac(".".join(parts), secret))
     return ".".join([*parts, signature])
 
 
 def verify(token: str, secret: str) -> dict[str, Any]:
-    """Return the claims; raise the 403 TokenError of a bad, foreign or expired token."""
+    """Return the claims; raise a 403 TokenError for a bad, foreign or expired token."""
     try:
         header, payload, signature = token.split(".")
         claims = json.loads(_unb64(payload))
@@ -43,7 +43,7 @@ def verify(token: str, secret: str) -> dict[str, Any]:
 
 
 def bearer(header: str | None) -> str:
-    """Return the token of an Authorization header; raise 401 if there is none."""
+    """Return the token of an Authorization header; raise a 401 answer without one."""
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise ApiError(401, "Token missing", "UnauthorizedError")

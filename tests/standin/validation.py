@@ -1,4 +1,4 @@
-"""Request bodies against a schema, with issues in the form of the contract's 422 answers."""
+"""Validate request bodies by schemas, with issues in the form of 422 answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPE_NAMES = {str: "string", bool: "boolean", int: "number", float: "number", l
 
 @dataclass(frozen=True)
 class Field:
-    """Hold how one value is checked, and what stands in for it when it is missing."""
+    """The check of one value, and its default."""
 
     check: Check
     default: Any = _REQUIRED
@@ -30,7 +30,7 @@ class Field:
 
 
 def validate(body: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return the body with its defaults, unknown keys dropped; raise the 422 answer."""
+    """Return the body with defaults and without unknown keys; raise a 422 answer."""
     issues: Issues = []
     value = record(fields).check(body, [], issues)
     if issues:
@@ -76,7 +76,7 @@ def text(
     too_short: str = "String must contain at least {minimum} character(s)",
     rule: tuple[Callable[[str], bool], str] | None = None,
 ) -> Field:
-    """A string; `rule` is a predicate with the message of its `custom` issue."""
+    """Return the check of a string; `rule` is a predicate and the message of its issue."""
 
     def check(value: Any, path: Path, issues: Issues) -> Any:
         if not isinstance(value, str):

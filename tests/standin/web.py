@@ -1,4 +1,4 @@
-"""Provide what a handler gets, and register it for a route."""
+"""Register handlers for routes, and define their arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOBODY = Actor("nobody", "", None)
 
 
 class Server:
-    """Hold what lives as long as the process; other servers on the same database share its data."""
+    """The state of a process; other servers on the same database share its data."""
 
     def __init__(self, config: Config, database: Database, cipher: Cipher) -> None:
         self.config = config
@@ -37,7 +37,7 @@ class Server:
 
 @dataclass
 class Call:
-    """One request, as a handler sees it."""
+    """One request, for its handler."""
 
     server: Server
     path: Mapping[str, str]
@@ -54,18 +54,18 @@ class Call:
         return self.opened
 
     def fields(self, fields: Mapping[str, Field]) -> dict[str, Any]:
-        """The validated body; raises the 422 answer."""
+        """Return the validated body; raise a 422 answer."""
         return validate(self.body, fields)
 
     def parameters(self, fields: Mapping[str, Field]) -> dict[str, Any]:
-        """The validated query; raises the 422 answer."""
+        """Return the validated query; raise a 422 answer."""
         return validate(dict(self.query), fields)
 
     def flag(self, name: str, default: bool = False) -> bool:
         return self.query.get(name, str(default)).lower() == "true"
 
     def permissions(self, project_id: str | None = None) -> Permissions:
-        """Return what the caller may do in a project (of the path, if none is named)."""
+        """Return the permissions of the caller in a project, by default that of the path."""
         project = project_id or self.path["project_id"]
         return self.server.access.permissions(self.store, self.actor, project)
 
@@ -97,7 +97,7 @@ def route(
     needs_org: bool = True,
     transaction: bool = True,
 ) -> Callable[[Handler], Handler]:
-    """Register a handler; it returns a document (200) or a whole response."""
+    """Register a handler, which returns a document (200) or a whole response."""
 
     def register(handler: Handler) -> Handler:
         ENDPOINTS.append(Endpoint(method, path, handler, actors, needs_org, transaction))

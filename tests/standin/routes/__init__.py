@@ -1,4 +1,4 @@
-"""The routes, one topic a file. Importing a file registers what is in it."""
+"""The routes, one topic a file. Importing a file registers its routes."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ CHANGEABLE = {
     "authConsentContent": text().optional(),
     "pageFrameContent": text().optional(),
 }
-# Taken and never shown.
+# Accepted and never shown.
 WITHHELD = dict.fromkeys(
     (
         "slackClientId",
@@ -63,7 +63,7 @@ WITHHELD = dict.fromkeys(
 
 @route("GET", "/api/status", ANYONE, transaction=False)
 def status(call: Call) -> Document:
-    # It says what the settings are, and so asks Redis for them, and the database once a minute.
+    # It shows settings, and so asks Redis for them, and the database once a minute.
     call.server.instance.settings()
     return {
         "date": timestamp(now()),

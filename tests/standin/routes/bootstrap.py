@@ -1,4 +1,4 @@
-"""The first call of an instance: deliberately not atomic, as measured."""
+"""Bootstrap an instance; as measured, this is not atomic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = {"email": email(), "password": text(1), "organization": text(1)}
 
 @route("POST", "/api/v1/admin/bootstrap", ANYONE, transaction=False)
 def bootstrap(call: Call) -> Document:
-    """Ask, hash, then write step by step: calls at the same moment all succeed."""
+    """Check, hash, then write step by step: simultaneous calls all succeed."""
     fields = call.fields(FIELDS)
     database = call.server.database
     with database.transaction() as store:

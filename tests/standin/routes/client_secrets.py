@@ -77,7 +77,7 @@ def read(call: Call) -> Document:
 
 @route("POST", PATH + "/{client_secret_id}/revoke")
 def revoke(call: Call) -> Document:
-    """Refuse the secret from now on, and the tokens that it was exchanged for."""
+    """Refuse the secret and its tokens from now on."""
     require_org_action(call.store, call.actor, "edit", "identity")
     secret_id = _find(call)["id"]
     call.store.delete_where("identity_access_tokens", identityUAClientSecretId=secret_id)

@@ -1,4 +1,4 @@
-"""Environments of a project: their order, and the two ways to delete one."""
+"""Environments of a project, their order, and their soft and hard deletion."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_DELETED = {
 
 
 def environments_of(store: Store, project_id: str) -> tuple[list[Document], list[Document]]:
-    """The environments in their order, and those that are deleted but still kept."""
+    """Return the environments in order, and those deleted softly."""
     found = store.find("project_environments", projectId=project_id)
     found.sort(key=lambda env: env["position"])
     live = [env for env in found if not env["softDeletedAt"]]
@@ -32,7 +32,7 @@ def environments_of(store: Store, project_id: str) -> tuple[list[Document], list
 def create_environment(
     store: Store, project_id: str, name: str, slug: str, position: int | None = None
 ) -> Document:
-    """Make an environment with its root folder, at the end or before others."""
+    """Make an environment with its root folder, at the end or at a position."""
     last = _last_position(store, project_id)
     place = min(position or last + 1, last + 1)
     _shift(store, project_id, place, last, 1)
@@ -155,7 +155,7 @@ def _last_position(store: Store, project_id: str) -> int:
 
 
 def _move(store: Store, environment: Document, position: int) -> int:
-    """Make room at a position and close the gap; return the position that is free then."""
+    """Make room at a position, close the gap, and return the free position."""
     project_id, old = environment["projectId"], environment["position"]
     if position > old:
         _shift(store, project_id, old + 1, position, -1)

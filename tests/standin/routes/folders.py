@@ -134,7 +134,7 @@ def _make_parents(store: Store, environment: Document, path: str) -> Document:
 
 
 def _require_collation(store: Store) -> None:
-    """Fail as the real server does in a database without this locale."""
+    """Fail like the real server in a database without this locale."""
     statement = sql.SQL("SELECT 'a' < 'b' COLLATE {}").format(sql.Identifier(COLLATION))
     store.connection.execute(statement)
 

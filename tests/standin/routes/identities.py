@@ -41,11 +41,11 @@ def create_identity(
 
 
 def find_identity(call: Call, identity_id: str | None = None, *, scoped: bool = False) -> Document:
-    """The identity of the path, in the caller's organization; raises the 404 answer."""
+    """Return the identity of the path in the caller's organization; raise a 404 answer."""
     wanted = identity_id or call.path["identity_id"]
     identity = call.store.get("identities", wanted)
     is_here = identity is not None and identity["orgId"] == call.actor.org_id
-    # One that a project has made for itself is unknown to the organization.
+    # The organization does not know an identity that belongs to a project.
     if identity is None or not is_here or (identity.get("projectId") and not scoped):
         raise not_found(f"Failed to find identity with id {wanted}")
     return identity
@@ -148,7 +148,7 @@ def delete(call: Call) -> Document:
 
 
 def refuse_instance_admin(call: Call, identity_id: str) -> None:
-    """Let only a super admin change the identity that rules the whole instance."""
+    """Raise a 403 answer unless a super admin changes the identity that rules the instance."""
     ruling = call.server.instance.settings()["adminIdentityIds"] or ()
     if identity_id in ruling and not call.actor.super_admin:
         raise forbidden(

@@ -1,4 +1,4 @@
-"""Let an identity log in, and renew or revoke its token."""
+"""Log an identity in, and renew or revoke its token."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _matching(store: Store, auth: Document, given: str) -> Document | None:
 
 
 def _use(store: Store, secret: Document) -> None:
-    """Count the use; raise 401 if the secret is too old or used up."""
+    """Count the use; raise a 401 answer if the secret has expired or is used up."""
     born = datetime.fromisoformat(secret["createdAt"]).timestamp()
     if secret["clientSecretTTL"] and time.time() >= born + secret["clientSecretTTL"]:
         raise unauthorized("Access denied due to expired client secret")

@@ -1,4 +1,4 @@
-"""Answer what is different without a license."""
+"""Answer what needs a license as the free edition does."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def list_roles(call: Call) -> Document:
 
 @route("GET", "/api/v1/organization/audit-logs")
 def audit_logs(call: Call) -> Document:
-    """Always empty: the free edition keeps no entries."""
+    """Return no entries: the free edition keeps none."""
     return {"auditLogs": []}

@@ -77,7 +77,7 @@ CHANGEABLE = {
         boolean().optional(),
     ),
 }
-# Refused without a licence, whatever their value.
+# Without a licence they are refused, whatever the value.
 LICENSED = (
     "secretShareBrandConfig",
     "enforceMfa",
@@ -90,7 +90,7 @@ LICENSED = (
 def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Document:
     organization = store.insert("organizations", DEFAULTS | {"name": name, "slug": slug})
     add_member(store, organization["id"], owner_id, "admin")
-    # The real server makes this with every organization, in the same transaction.
+    # The real server makes this project with each organization, in the same transaction.
     certificates = {"name": "Certificate Manager", "type": "cert-manager"}
     store.insert(
         "projects",
@@ -108,7 +108,7 @@ def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Do
 def add_member(
     store: Store, org_id: str, user_id: str, role: str, invited: str | None = None
 ) -> Document:
-    """Make a person a member; `invited` is the address an invitation went to."""
+    """Make a person a member; `invited` is the address of the invitation."""
     membership = {
         "orgId": org_id,
         "actorType": "user",
@@ -125,7 +125,7 @@ def add_member(
 
 
 def find_or_invite(store: Store, org_id: str, address: str, role: str = "member") -> Document:
-    """Return the person with this address, who exists and is invited from now on."""
+    """Return the person with this address; make an account and invite them where needed."""
     user = store.first("users", username=address)
     if user is None:
         unverified = {"firstName": None, "lastName": None, "isEmailVerified": False}
@@ -176,7 +176,7 @@ def list_members(call: Call) -> Document:
 
 @route("POST", "/api/v2/organizations", PEOPLE, needs_org=False)
 def create(call: Call) -> Document:
-    """Make a further organization, which everybody may who has an account."""
+    """Make another organization, which everybody with an account may do."""
     name = call.fields({"name": text(1)})["name"]
     slug = f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{secrets.token_hex(2)}"
     return {"organization": create_organization(call.store, name, slug, call.actor.id)}
@@ -184,7 +184,7 @@ def create(call: Call) -> Document:
 
 @route("PATCH", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
 def change_member(call: Call) -> Response | Document:
-    """Give a person another role; asked for by a machine it answers as if, and nothing is done."""
+    """Change the role of a person; for a machine do nothing, and answer as if it were done."""
     fields = call.fields({"role": text(1).optional(), "isActive": boolean().optional()})
     if call.actor.kind != "user":
         return Response(status_code=200)
@@ -200,7 +200,7 @@ def change_member(call: Call) -> Response | Document:
 
 @route("DELETE", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
 def remove_member(call: Call) -> Response | Document:
-    """Remove a person; asked for by a machine it answers as if, and nothing is done."""
+    """Remove a person; for a machine do nothing, and answer as if it were done."""
     if call.actor.kind != "user":
         return Response(status_code=200)
     require_org_action(call.store, call.actor, "delete", "member")

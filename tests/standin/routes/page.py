@@ -1,6 +1,6 @@
-"""The one page for people: what this server is, where Infisical would let them sign in.
+"""The only page for people, which says what this server is, in the place of Infisical's login.
 
-And the script that Infisical's pages load first, which says what they show; nobody is asked for it.
+And the script that Infisical's pages load first; it needs neither Redis nor the database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from ..web import ANYONE, Call, route
 
 PAGE = Template((Path(__file__).resolve().parent.parent / "page.html").read_text("utf-8"))
-# No script, nothing from elsewhere, nowhere in a frame.
+# It runs no script, loads nothing from elsewhere, and can be in no frame.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 

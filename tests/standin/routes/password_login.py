@@ -1,4 +1,4 @@
-"""Let a person log in: e-mail and password, then one organization."""
+"""Log a person in with e-mail and password, then to one organization."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def login(call: Call) -> Document:
 
 @route("POST", "/api/v3/auth/select-organization", PEOPLE, needs_org=False)
 def select_organization(call: Call) -> Document:
-    """Log in to an organization, which accepts the invitation to it."""
+    """Log in to an organization, and thereby accept its invitation."""
     org_id = call.fields({"organizationId": text(1)})["organizationId"]
     user = call.store.get("users", call.actor.id)
     membership = call.store.first("org_memberships", orgId=org_id, actorId=call.actor.id)

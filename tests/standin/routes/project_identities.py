@@ -85,7 +85,7 @@ OWN = "/api/v1/projects/{project_id}/identities"
 
 @route("POST", OWN)
 def create_own(call: Call) -> Document:
-    """Make an identity that lives in the project alone."""
+    """Make an identity that exists only in the project."""
     name = call.fields({"name": text(1), "hasDeleteProtection": boolean().optional(False)})["name"]
     call.permissions().require("create", "identity")
     project_id = call.path["project_id"]

@@ -25,14 +25,14 @@ def list_all(call: Call) -> Document:
     found = call.store.find(
         "project_memberships", projectId=call.path["project_id"], actorType="user"
     )
-    # The real server gives them in no order.
+    # The real server lists them in no particular order.
     shuffled = sample(found, len(found))
     return {"memberships": [_shown(call.store, member) for member in shuffled]}
 
 
 @route("POST", PATH)
 def add(call: Call) -> Document:
-    """Add people, inviting those who have no account; members stay as they are."""
+    """Add people, and invite those without an account; members keep their roles."""
     fields = call.fields(
         {
             "emails": ADDRESSES,
@@ -55,7 +55,7 @@ def add(call: Call) -> Document:
 
 @route("POST", "/api/v1/organization-admin/projects/{project_id}/grant-admin-access", PEOPLE)
 def grant_admin_access(call: Call) -> Document:
-    """Make whoever rules the organization an admin of a project, a member or not."""
+    """Make an admin of the organization an admin of a project, member or not."""
     require_org_action(call.store, call.actor, "access-all-projects", "organization-admin-console")
     project_id = call.path["project_id"]
     project = call.store.get("projects", project_id)

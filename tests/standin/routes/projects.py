@@ -135,7 +135,7 @@ def delete(call: Call) -> Document:
 
 
 def find_by_slug(call: Call, project_slug: str) -> Document:
-    """The project with this slug in the caller's organization; raises the 404 answer."""
+    """Return the project with this slug in the caller's organization; raise a 404 answer."""
     project = call.store.first("projects", orgId=call.actor.org_id, slug=project_slug)
     if project is None:
         raise not_found(f"Project with slug '{project_slug}' not found")

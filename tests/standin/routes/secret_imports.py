@@ -1,4 +1,4 @@
-"""Imports: what a folder takes over from another folder."""
+"""Imports of a folder from other folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets, writing: one at a time and in batches."""
+"""Write secrets, one at a time or in batches."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def create(call: Call) -> Document:
 
 @route("POST", "/api/v3/secrets/raw/{name}")
 def create_v3(call: Call) -> Document:
-    """The same for older clients, such as the Python SDK."""
+    """Create a secret for older clients, such as the Python SDK."""
     given = {name: value for name, value in call.body.items() if value is not None}
     body = {**given, "projectId": given.get("workspaceId")}
     created: Document = create(replace(call, body=body))
@@ -139,5 +139,5 @@ def _existing(target: Target, name: str) -> Document:
 
 
 def _last_of_each(secrets: list[Document]) -> dict[str, Document]:
-    """By name; of the same name twice the last one counts."""
+    """Return the secrets by name; the last one of a name counts."""
     return {secret["secretKey"]: secret for secret in secrets}

@@ -1,4 +1,4 @@
-"""Secrets, reading."""
+"""Read secrets."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _find(call: Call, project_id: str, environment: str, path: str) -> tuple[Doc
 
 
 def _with_etag(call: Call, body: Document) -> Response:
-    """Answer 304 without a body if the caller has this answer already."""
+    """Return the answer, or a 304 without a body if the caller already has it."""
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
     tag = {"ETag": f'"{digest}"'}
     if call.headers.get("if-none-match") == tag["ETag"]:

@@ -1,4 +1,4 @@
-"""Service tokens of a project, which people make; no token of this server reads secrets."""
+"""Service tokens of a project, made by people; on this server they read no secrets."""
 
 from __future__ import annotations
 

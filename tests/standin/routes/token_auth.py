@@ -1,4 +1,4 @@
-"""Token auth of identities: tokens that are made once and live on without any login."""
+"""Token auth of identities: tokens that are made once and need no login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Universal auth of an identity: its settings."""
+"""Settings of an identity's universal auth."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN = ("id", "clientId", *SETTINGS, "createdAt", "updatedAt", "identityId")
 
 
 def find_auth(call: Call) -> Document:
-    """The universal auth of the path's identity; raises the 404 answer."""
+    """Return the universal auth of the identity in the path; raise a 404 answer."""
     identity_id = find_identity(call)["id"]
     auth = call.store.first("identity_universal_auths", identityId=identity_id)
     if auth is None:
@@ -70,7 +70,7 @@ def change(call: Call) -> Document:
     settings = _checked(call, ON_CHANGE)
     require_org_action(call.store, call.actor, "edit", "identity")
     auth = find_auth(call)
-    # The real server puts the longest lifetime of before in the place of a lifetime not given.
+    # Like the real server: a lifetime that is not given becomes the longest lifetime of before.
     if _ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
         raise bad_request("Access token TTL cannot be greater than max TTL")
     return _shown(call.store.update("identity_universal_auths", auth["id"], **settings))

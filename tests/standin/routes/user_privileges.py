@@ -1,4 +1,4 @@
-"""Additional privileges of people; only a person may ask for them."""
+"""Additional privileges of people; only a person may read or change them."""
 
 from __future__ import annotations
 
