@@ -1,4 +1,4 @@
-"""A workspace on the stand-in whose credentials are kept in a directory, and the command for it."""
+"""A project whose service credentials are kept in a directory, and the commands for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Case:
 
     Attributes:
         deliver: what the file says under `deliver` of the service.
-        variables: of the environment that the command runs in.
+        variables: environment variables of the commands.
     """
 
     world: World
@@ -44,7 +44,7 @@ class Case:
         return self.root / "credentials"
 
     def deploy(self) -> None:
-        """Make the workspace as its file says."""
+        """Make the project as its file says."""
         self.write()
         ran = self.invoke("workspace", "apply", "--yes")
         assert ran.exit_code == 0, ran.output
@@ -65,32 +65,32 @@ class Case:
         return CliRunner(env=environment).invoke(main, given, input=answer)
 
     def run(self, *arguments: str, answer: str = "") -> Result:
-        """`infisical-iac credentials …`"""
+        """Run `infisical-iac credentials <arguments>`."""
         where = ("--credentials", str(self.directory))
         return self.invoke("credentials", *arguments, *where, answer=answer)
 
     def rotate(self, *options: str) -> Result:
-        """Rotate what the service has in production, which must succeed."""
+        """Rotate the credentials of the service in production, which must succeed."""
         ran = self.run("rotate", self.service, "--env", "production", *options)
         assert ran.exit_code == 0, ran.output
         return ran
 
     def held(self, environment: str = "production") -> Credential:
-        """Return what is in the file."""
+        """Return the credentials in the file."""
         file = self.directory / f"{self.service}.{environment}.env"
         found = parse(file.read_text(encoding="utf-8"))
         assert found is not None
         return found
 
     def logs_in(self, credential: Credential) -> bool:
-        """Return whether it works, asked once."""
+        """Return whether one login with the credentials succeeds."""
         body = {"clientId": credential.client_id, "clientSecret": credential.client_secret}
         with self.world.standin.client() as client:
             answer = client.post("/api/v1/auth/universal-auth/login", json=body)
         return answer.status_code == 200
 
     def listed(self, environment: str = "production") -> list[str]:
-        """The ids of the client secrets that the server lists."""
+        """Return the ids of the client secrets that the server lists."""
         at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
         found = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]
         name = f"{self.service}-{environment}"
@@ -99,7 +99,7 @@ class Case:
         return [each["id"] for each in ok(self.world.deployer.get(url))["clientSecretData"]]
 
     def overview(self, environment: str = "production") -> dict[str, Any]:
-        """Return what `list --json` says."""
+        """Return the row of `list --json`."""
         ran = self.run("list", "--json")
         assert ran.exit_code == 0, ran.output
         rows = json.loads(ran.stdout)["credentials"]
@@ -107,6 +107,6 @@ class Case:
         return dict(row)
 
     def client(self) -> Client:
-        """With the token of the deployer."""
+        """Return a client with the token of the deployer."""
         identity, anyone = self.world.deployer_identity, Client(self.world.standin.url)
         return login.universal(anyone, identity.client_id, identity.client_secret)

@@ -1,4 +1,4 @@
-"""A deployed workspace with people in it, for tests."""
+"""A deployed project with people in it."""
 
 import json
 from dataclasses import dataclass, field
@@ -42,13 +42,18 @@ WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
 
 
 def goal(text: str) -> Goal:
-    """Return what is wanted, with nothing remembered."""
+    """Return the desired state, with an empty memory."""
     return Goal(desired=load(text), isolation="privilege", admin_email=EMAIL)
 
 
 @dataclass
 class Place:
-    """A server with the deployer's and the administrator's way to it."""
+    """A server, with the clients of the deployer and of the administrator.
+
+    Attributes:
+        first: the changes that deployed the project.
+        last: the changes of the last `settle`.
+    """
 
     postgres: Postgres
     database: str
@@ -58,10 +63,10 @@ class Place:
     organization: str
     project: str = ""
     first: list[Change] = field(default_factory=list)
-    told: list[Change] = field(default_factory=list)
+    last: list[Change] = field(default_factory=list)
 
     def at(self, environment: str, folder: str) -> dict[str, str]:
-        """A place of secrets, for a request."""
+        """Return a place of secrets, for a request."""
         return {"projectId": self.project, "environment": environment, "secretPath": folder}
 
     def admin(self) -> Client:
@@ -71,13 +76,13 @@ class Place:
         return read(self.deployer, goal(text), self.admin)
 
     def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
-        """Return what the command line plans."""
+        """Return the plan of the command line."""
         return look(self._reached(text), prune=prune)
 
-    def make(self, text: str, plan: WorkspacePlan) -> list[str]:
-        """Make what was planned; what was done, as people read it."""
-        done: list[str] = []
-        make(self._reached(text), plan, lambda each: done.append(str(each)))
+    def make(self, text: str, plan: WorkspacePlan) -> list[Change]:
+        """Make the changes of a plan, and return those that were made."""
+        done: list[Change] = []
+        make(self._reached(text), plan, done.append)
         return done
 
     def _reached(self, text: str) -> Reached:
@@ -92,18 +97,18 @@ class Place:
             admin_email=EMAIL,
         )
 
-    def plan(self, text: str = _FILE) -> list[str]:
-        return [str(change) for change in difference(goal(text), self.read(text))]
+    def plan(self, text: str = _FILE) -> list[Change]:
+        return list(difference(goal(text), self.read(text)))
 
-    def settle(self, text: str = _FILE) -> list[str]:
-        """Converge; what was done, in `told` as it was told."""
-        self.told = []
-        actual = converge(self.deployer, goal(text), self.told.append, self.admin)
+    def settle(self, text: str = _FILE) -> list[Change]:
+        """Converge, and return the changes that were made."""
+        self.last = []
+        actual = converge(self.deployer, goal(text), self.last.append, self.admin)
         self.project = actual.project.id if actual.project else ""
-        return [str(change) for change in self.told]
+        return self.last
 
     def accept(self, email: str) -> Client:
-        """Return what following the invitation's link comes to: a password, and a first login."""
+        """Accept an invitation: set a password in the database, and return the first login."""
         chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
         self.postgres.psql(
             self.database,
@@ -118,5 +123,5 @@ def write(client: Client, at: dict[str, str], name: str) -> None:
 
 
 def values(client: Client, at: dict[str, str]) -> list[str]:
-    """The values of the secrets at a place."""
+    """Return the values of the secrets at a place."""
     return [each["secretValue"] for each in client.get("/api/v4/secrets", params=at)["secrets"]]

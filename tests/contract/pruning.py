@@ -1,4 +1,4 @@
-"""A workspace that loses services and environments, and the command that is run for it."""
+"""A project whose file loses services and environments, and the command that prunes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 
+from .items import parse
 from .world import PASSWORD, World, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infisical_iac.core.item import Item
     from infisical_iac.workspace.memory import Memory
 
 _STAGES = ("production", "qa")
@@ -22,7 +24,7 @@ _STAGES = ("production", "qa")
 
 @dataclass
 class Case:
-    """A project of its own on the stand-in that all cases share, and the command for it."""
+    """A project of its own on the shared server, and the command for it."""
 
     world: World
     name: str
@@ -30,7 +32,7 @@ class Case:
     memory: Memory | None = None
 
     def write(self, *folders: str, environments: tuple[str, ...] = _STAGES) -> None:
-        """Let the file name a service for each folder, with the import of `/shared`."""
+        """Write a project file with a service for each folder, which imports `/shared`."""
         stages = [{"slug": each, "name": each.title()} for each in environments]
         content = {
             "project": {"name": self.name, "slug": self.name},
@@ -48,11 +50,11 @@ class Case:
         variables = {**self.world.variables(), "INFISICAL_ADMIN_PASSWORD": PASSWORD}
         return CliRunner(env=variables).invoke(main, given, input=answer)
 
-    def lines(self, *arguments: str) -> list[str]:
-        """The items of a run that must succeed, without the count at the end."""
+    def done(self, *arguments: str) -> list[Item]:
+        """Return the changes of a run that must succeed, without the count at its end."""
         ran = self.run(*arguments, "--yes")
         assert ran.exit_code == 0, ran.output
-        return ran.stdout.splitlines()[:-1]
+        return [parse(each) for each in ran.stdout.splitlines()[:-1]]
 
     def project(self) -> dict[str, Any]:
         return ok(self.world.deployer.get(f"/api/v1/projects/slug/{self.name}"))

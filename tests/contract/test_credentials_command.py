@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
-    """Deployed, with no credentials yet."""
+    """A deployed project, without credentials yet."""
     made = Case(world, tmp_path)
     made.deploy()
     return made
 
 
-def test_a_service_gets_what_it_logs_in_with(case: Case) -> None:
+def test_rotate_makes_the_first_credentials(case: Case) -> None:
     assert case.overview()["file"] == "missing"
-    told = case.rotate("--overlap", "0").stdout
-    assert told == f"+ credentials {case.service}.production\n"
+    done = case.rotate("--overlap", "0").stdout
+    assert done == f"+ credentials {case.service}.production\n"
     assert case.logs_in(case.held())
     assert case.listed() == [case.held().secret_id]
     file = case.directory / f"{case.service}.production.env"
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_old_one_works_until_its_time_has_come(case: Case) -> None:
+def test_the_replaced_credentials_work_until_their_overlap_ends(case: Case) -> None:
     case.rotate()
     old = case.held()
-    told = case.rotate("--overlap", "1h").stdout.splitlines()
-    assert told[0] == f"+ credentials {case.service}.production"
-    assert "that were replaced: work until 20" in told[1]
+    made, replaced = case.rotate("--overlap", "1h").stdout.splitlines()
+    assert made == f"+ credentials {case.service}.production"
+    assert " until 20" in replaced
     assert case.logs_in(old)
     assert case.logs_in(case.held())
     row = case.overview()
@@ -49,7 +49,7 @@ def test_the_old_one_works_until_its_time_has_come(case: Case) -> None:
     assert (row["others"], timedelta(minutes=59) < left <= timedelta(hours=1)) == (1, True)
 
 
-def test_a_second_rotation_at_once_leaves_the_new_one_alone(case: Case) -> None:
+def test_a_rotation_without_overlap_ends_all_earlier_ones(case: Case) -> None:
     case.rotate()
     first = case.held()
     case.rotate()
@@ -61,7 +61,7 @@ def test_a_second_rotation_at_once_leaves_the_new_one_alone(case: Case) -> None:
     assert case.held().replaced is None
 
 
-def test_list_tells_age_use_and_expiry_and_no_secret(case: Case) -> None:
+def test_list_shows_age_use_and_expiry_and_no_secret(case: Case) -> None:
     case.ttl = 10 * 86_400
     case.write()
     case.rotate()
@@ -83,7 +83,7 @@ def test_list_at_a_url_needs_no_files(case: Case) -> None:
     assert {each["file"] for each in json.loads(ran.stdout)["credentials"]} == {"unknown"}
     refused = case.invoke("credentials", "rotate", case.service, "--env", "production")
     assert refused.exit_code == 1
-    assert "give --credentials with a directory" in refused.stderr
+    assert "--credentials" in refused.stderr
 
 
 def test_show_prints_a_file_that_services_start_with(case: Case) -> None:
@@ -100,19 +100,19 @@ def test_show_prints_a_file_that_services_start_with(case: Case) -> None:
     assert shown.stderr == ""
 
 
-def test_show_leaves_out_what_concerns_a_rotation(case: Case) -> None:
+def test_show_leaves_out_the_lines_of_a_rotation(case: Case) -> None:
     case.rotate()
     case.rotate()
     shown = case.run("show", case.service, "--env", "production", "--yes")
     assert parse(shown.stdout) == case.held().without_rotation
 
 
-def test_show_gives_none_of_production_away_without_yes(case: Case) -> None:
+def test_show_prints_nothing_of_production_without_yes(case: Case) -> None:
     case.rotate()
     refused = case.run("show", case.service, "--env", "production")
     assert refused.exit_code == 1
     assert refused.stdout == ""
-    assert "give --yes" in refused.stderr
+    assert "--yes" in refused.stderr
 
 
 def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_show_leaves_a_file_alone_that_holds_something_else(case: Case, tmp_path: Path) -> None:
+def test_show_overwrites_no_file_that_holds_something_else(case: Case, tmp_path: Path) -> None:
     case.rotate()
     file = tmp_path / ".env.local"
     file.write_text("OTHER=obviously-fake\n")
@@ -134,11 +134,11 @@ def test_show_leaves_a_file_alone_that_holds_something_else(case: Case, tmp_path
         *("show", case.service, "--env", "production", "--yes", "--output", str(file))
     )
     assert refused.exit_code == 1
-    assert f"{file} holds something else" in refused.stderr
+    assert str(file) in refused.stderr
     assert file.read_text() == "OTHER=obviously-fake\n"
 
 
-def test_show_says_what_to_do_where_nothing_works(case: Case) -> None:
+def test_show_names_rotate_where_there_are_no_credentials(case: Case) -> None:
     refused = case.run("show", case.service, "--env", "development")
     assert refused.exit_code == 1
     assert f"infisical-iac credentials rotate {case.service} --env development" in refused.stderr
@@ -148,7 +148,7 @@ def test_show_says_what_to_do_where_nothing_works(case: Case) -> None:
     ("service", "environment", "hint"),
     [("", "production", "no service"), ("backend", "prodction", "did you mean 'production'?")],
 )
-def test_a_name_that_is_not_there_is_told(
+def test_an_unknown_service_or_environment_is_refused(
     case: Case, service: str, environment: str, hint: str
 ) -> None:
     name = case.service if service else "elsewhere"
@@ -157,27 +157,25 @@ def test_a_name_that_is_not_there_is_told(
     assert hint in refused.stderr
 
 
-def test_revoke_ends_all_there_is(case: Case) -> None:
+def test_revoke_ends_all_client_secrets_after_the_name_is_typed(case: Case) -> None:
     case.rotate()
     case.rotate()
     held = case.held()
     name = f"{case.service}.production"
     refused = case.run("revoke", case.service, "--env", "production", answer="yes\n")
     assert refused.exit_code == 1
-    assert f"that is not {name}: nothing was changed" in refused.stderr
+    assert name in refused.stderr
     assert case.logs_in(held)
     revoked = case.run("revoke", case.service, "--env", "production", answer=f"{name}\n")
     assert revoked.exit_code == 0
-    assert (
-        revoked.stdout == f"2 client secrets of {name} revoked; the next apply makes a new one.\n"
-    )
+    assert revoked.stdout.startswith(f"2 client secrets of {name} ")
     assert case.listed() == []
     assert case.overview()["file"] == "missing"
     again = case.run("revoke", case.service, "--env", "production", "--yes")
     assert (again.exit_code, again.stdout) == (0, "Nothing to revoke.\n")
 
 
-def test_json_is_for_platforms_of_other_kinds(case: Case) -> None:
+def test_push_to_json_prints_all_credentials_with_yes(case: Case) -> None:
     case.rotate()
     refused = case.run("push", "--to", "json", "--env", "production")
     assert (refused.exit_code, refused.stdout) == (1, "")
@@ -193,15 +191,16 @@ def test_json_is_for_platforms_of_other_kinds(case: Case) -> None:
 
 
 @pytest.mark.parametrize("span", ["soon", "-1h", "1w", ""])
-def test_an_overlap_that_is_no_span_of_time_is_refused(case: Case, span: str) -> None:
+def test_an_overlap_that_is_no_duration_is_refused(case: Case, span: str) -> None:
     refused = case.run("rotate", case.service, "--env", "production", "--overlap", span)
     assert refused.exit_code == 1
-    assert "is no span of time" in refused.stderr
+    assert "--overlap" in refused.stderr
+    assert repr(span) in refused.stderr
     assert case.listed() == []
 
 
-def test_an_instance_with_the_old_secret_keeps_no_other_one_out(case: Case) -> None:
-    """Infisical's default locks the identity after three wrong ones, for the right one too."""
+def test_failed_logins_with_an_old_secret_lock_out_nobody(case: Case) -> None:
+    """By default Infisical locks an identity after three wrong secrets, for the right one too."""
     case.rotate()
     old = case.held()
     case.rotate("--overlap", "0")

@@ -1,6 +1,6 @@
 """`infisical-iac workspace plan|apply --prune` against an Infisical at a URL.
 
-Where a test speaks of a host, the command is given a memory as a host has one.
+The fixture `on_host` gives the command a memory, as a deployed host has one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.reach import reach
 
+from .items import Expected, parse
 from .pruning import Case
 from .world import World, ok
 
@@ -30,7 +31,7 @@ _numbers = count(1)
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
-    """Two services in two environments, not deployed yet."""
+    """A file with two services in two environments, not deployed yet."""
     made = Case(world, f"pruned-{next(_numbers)}", tmp_path / "workspace.yaml")
     made.write("api", "web")
     return made
@@ -51,29 +52,29 @@ def on_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
         case.memory = memory
 
     monkeypatch.setattr("infisical_iac.cli.workspace.reach", remembering)
-    case.lines("apply")
+    case.done("apply")
     return case
 
 
-def test_a_service_that_left_the_file_is_told_of_and_pruned_when_asked_for(case: Case) -> None:
-    case.lines("apply")
+def test_a_service_that_left_the_file_is_reported_and_pruned_only_with_prune(case: Case) -> None:
+    case.done("apply")
     case.write("api")
-    told = case.run("plan")
-    assert told.exit_code == 0
-    lines = told.stdout.splitlines()
+    reported = case.run("plan")
+    assert reported.exit_code == 0
+    lines = reported.stdout.splitlines()
     assert lines[0] == "Nothing to change."
-    assert [each.split(";")[0] for each in lines[1:]] == [
-        f"* identity {case.name}-web-{stage} with role no-access: the file names it no more"
+    assert [parse(each) for each in lines[1:]] == [
+        Expected("*", f"identity {case.name}-web-{stage} with role no-access", "the file", "id ")
         for stage in ("production", "qa")
     ]
-    assert told.stderr.startswith("Note: access that the file does not give (*) stays")
+    assert reported.stderr.startswith("Note: ")
     planned = case.run("plan", "--prune")
     assert planned.exit_code == 2
     assert planned.stdout.splitlines() == [
         f"- identity {case.name}-web-production",
         f"- identity {case.name}-web-qa",
     ]
-    assert "at a URL only access is pruned" in planned.stderr
+    assert "at a URL" in planned.stderr
     pruned = case.run("apply", "--prune", "--yes")
     assert pruned.exit_code == 0
     assert pruned.stdout == f"{planned.stdout}2 changes made.\n"
@@ -82,12 +83,12 @@ def test_a_service_that_left_the_file_is_told_of_and_pruned_when_asked_for(case:
     assert "/web" in case.folders()
 
 
-def test_json_tells_what_is_unnamed_apart(case: Case) -> None:
-    case.lines("apply")
+def test_json_holds_foreign_access_apart_from_changes(case: Case) -> None:
+    case.done("apply")
     case.write("api", environments=("production",))
-    told = case.run("plan", "--json")
-    assert told.exit_code == 0
-    found = json.loads(told.stdout)
+    planned = case.run("plan", "--json")
+    assert planned.exit_code == 0
+    found = json.loads(planned.stdout)
     assert found["changes"] == []
     assert found["unnamed"] == []
     names = [f"identity {case.name}-{each}" for each in ("api-qa", "web-production", "web-qa")]
@@ -100,8 +101,8 @@ def test_json_tells_what_is_unnamed_apart(case: Case) -> None:
     assert len(pruned["notes"]) == 1
 
 
-def test_an_apply_that_is_not_asked_to_prune_tells_and_leaves_it(case: Case) -> None:
-    case.lines("apply")
+def test_apply_without_prune_reports_foreign_access_and_leaves_it(case: Case) -> None:
+    case.done("apply")
     case.write("api")
     applied = case.run("apply")
     assert applied.exit_code == 0
@@ -110,16 +111,16 @@ def test_an_apply_that_is_not_asked_to_prune_tells_and_leaves_it(case: Case) -> 
 
 
 def test_identities_of_another_project_of_the_organization_stay(case: Case, tmp_path: Path) -> None:
-    case.lines("apply")
+    case.done("apply")
     other = Case(case.world, f"{case.name}-other", tmp_path / "other.yaml")
     other.write("api")
-    other.lines("apply")
+    other.done("apply")
     assert case.run("plan", "--prune").exit_code == 0
     assert other.run("plan", "--prune").exit_code == 0
 
 
-def test_no_to_the_question_prunes_nothing(case: Case) -> None:
-    case.lines("apply")
+def test_a_no_prunes_nothing(case: Case) -> None:
+    case.done("apply")
     case.write("api")
     refused = case.run("apply", "--prune", answer="n\n")
     assert refused.exit_code == 1
@@ -129,40 +130,38 @@ def test_no_to_the_question_prunes_nothing(case: Case) -> None:
 
 def test_a_service_is_pruned_with_its_folders_and_imports(on_host: Case) -> None:
     on_host.write("api")
-    assert on_host.lines("apply", "--prune") == [
-        f"- identity {on_host.name}-web-production",
-        f"- identity {on_host.name}-web-qa",
-        "- import of /shared into /web in production",
-        "- import of /shared into /web in qa",
-        "- folder /web in production",
-        "- folder /web in qa",
+    whats = [
+        *(f"identity {on_host.name}-web-{stage}" for stage in ("production", "qa")),
+        *(f"import of /shared into /web in {stage}" for stage in ("production", "qa")),
+        *(f"folder /web in {stage}" for stage in ("production", "qa")),
     ]
+    assert on_host.done("apply", "--prune") == [Expected("-", each) for each in whats]
     assert on_host.folders() == ["/api", "/shared"]
     settled = on_host.run("plan", "--prune")
     assert (settled.exit_code, settled.stdout) == (0, "Nothing to change.\n")
 
 
-def test_folders_inside_each_other_are_pruned(on_host: Case) -> None:
+def test_nested_folders_are_pruned_from_the_inside(on_host: Case) -> None:
     on_host.write("api", "web/deep/inside")
-    on_host.lines("apply")
+    on_host.done("apply")
     on_host.write("api")
-    done = on_host.lines("apply", "--prune")
-    assert [each for each in done if each.endswith("in qa") and "folder" in each] == [
-        "- folder /web/deep/inside in qa",
-        "- folder /web/deep in qa",
-        "- folder /web in qa",
+    done = on_host.done("apply", "--prune")
+    folders = [each for each in done if each.what.startswith("folder ") and "in qa" in each.what]
+    assert folders == [
+        Expected("-", f"folder {path} in qa") for path in ("/web/deep/inside", "/web/deep", "/web")
     ]
 
 
-def test_an_environment_without_secrets_needs_no_name_and_can_be_had_back(on_host: Case) -> None:
+def test_an_environment_without_secrets_needs_no_name_and_can_be_restored(on_host: Case) -> None:
     on_host.write("api", "web", environments=("production",))
-    done = on_host.lines("apply", "--prune")
-    assert done[-1] == "- environment qa: restorable until the server's grace period ends"
+    done = on_host.done("apply", "--prune")
+    assert done[-1] == Expected("-", "environment qa", "grace period")
+    assert "secret" not in done[-1].detail
     assert on_host.environments() == ["production"]
     assert [each["slug"] for each in on_host.project()["deletedEnvironments"]] == ["qa"]
     assert on_host.run("plan", "--prune").exit_code == 0
     on_host.write("api", "web")
-    assert "~ environment qa: deleted → restored, with all that it held" in on_host.lines("apply")
+    assert Expected("~", "environment qa", "deleted → restored") in on_host.done("apply")
     assert on_host.folders() == ["/api", "/shared", "/web"]
 
 
@@ -176,9 +175,8 @@ def test_an_environment_with_secrets_is_not_pruned_without_its_name(
     refused = on_host.run("apply", "--prune", "--yes", *given)
     assert refused.exit_code == 1
     assert refused.stdout == ""
-    assert "nothing was changed" in refused.stderr
-    assert "environment qa with 3 secrets" in refused.stderr
-    assert "add --confirm qa" in refused.stderr
+    assert "3 secrets" in refused.stderr
+    assert "--confirm qa" in refused.stderr
     assert on_host.environments() == ["production", "qa"]
     assert "/new" not in on_host.folders("production")
     assert on_host.identities() == ["api-production", "api-qa", "web-production", "web-qa"]
@@ -187,42 +185,43 @@ def test_an_environment_with_secrets_is_not_pruned_without_its_name(
 def test_an_environment_with_secrets_is_pruned_with_its_name(on_host: Case) -> None:
     on_host.write_secrets("/web", "A")
     on_host.write("api", "web", environments=("production",))
-    done = on_host.lines("apply", "--prune", "--confirm", "qa")
-    assert done[-1].startswith("- environment qa: with 1 secret, restorable")
+    done = on_host.done("apply", "--prune", "--confirm", "qa")
+    assert done[-1] == Expected("-", "environment qa", "1 secret", "grace period")
     assert on_host.environments() == ["production"]
 
 
 @pytest.mark.parametrize(("typed", "left"), [("qa", []), ("qq", ["qa"])])
-def test_the_name_is_asked_for(on_host: Case, typed: str, left: list[str]) -> None:
+def test_the_question_asks_for_the_name(on_host: Case, typed: str, left: list[str]) -> None:
     on_host.write_secrets("/web", "A", "B")
     on_host.write("api", "web", environments=("production",))
     asked = on_host.run("apply", "--prune", answer=f"y\n{typed}\n")
-    assert "Type the name qa to delete it with its 2 secrets: " in asked.stderr
+    assert "the name qa " in asked.stderr
+    assert "2 secrets" in asked.stderr
     assert (asked.exit_code, on_host.environments()) == (int(bool(left)), ["production", *left])
 
 
-def test_a_folder_with_secrets_is_pruned_with_its_environment_and_path_as_name(
+def test_a_folder_with_secrets_is_pruned_only_with_environment_and_path_confirmed(
     on_host: Case,
 ) -> None:
     on_host.write_secrets("/web", "A")
     on_host.write("api")
     refused = on_host.run("apply", "--prune", "--yes")
     assert refused.exit_code == 1
-    assert "folder /web in qa with 1 secret: add --confirm qa/web" in refused.stderr
-    assert "- folder /web in qa: with 1 secret" in on_host.lines(
-        "apply", "--prune", "--confirm", "qa/web"
-    )
+    assert "1 secret" in refused.stderr
+    assert "--confirm qa/web" in refused.stderr
+    pruned = on_host.done("apply", "--prune", "--confirm", "qa/web")
+    assert Expected("-", "folder /web in qa", "1 secret") in pruned
     assert on_host.folders() == ["/api", "/shared"]
 
 
-def test_what_was_made_by_hand_is_never_pruned(on_host: Case) -> None:
+def test_objects_made_by_hand_are_never_pruned(on_host: Case) -> None:
     project = on_host.project()["id"]
     deployer = on_host.world.deployer
     body = {"projectId": project, "environment": "qa", "path": "/", "name": "by-hand"}
     ok(deployer.post("/api/v2/folders", json=body))
     environments = f"/api/v1/projects/{project}/environments"
     ok(deployer.post(environments, json={"slug": "theirs", "name": "Theirs"}))
-    on_host.lines("apply", "--prune")
+    on_host.done("apply", "--prune")
     assert on_host.run("plan", "--prune").exit_code == 0
     assert on_host.folders() == ["/api", "/by-hand", "/shared", "/web"]
     assert "theirs" in on_host.environments()

@@ -1,4 +1,4 @@
-"""A service that gets another name, with all that it has, against an Infisical at a URL."""
+"""A renamed service keeps its identities and credentials, at a URL."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 from tests.dokploy.server import ID, KEY, Dokploy, serving
 
 from .crediting import ENVIRONMENTS, Case
+from .items import Expected, parse
 from .world import ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from infisical_iac.core.item import Item
     from infisical_iac.workspace.credential_file import Credential
 
     from .world import World
@@ -30,7 +32,7 @@ def dokploy() -> Iterator[Dokploy]:
 
 @pytest.fixture
 def case(world: World, tmp_path: Path, dokploy: Dokploy) -> Case:
-    """A service with a secret and credentials, which are in the application."""
+    """A service with a secret, whose credentials have been delivered to the application."""
     target = {"dokploy": {"url": dokploy.url, "application": ID}}
     made = Case(world, tmp_path, {"production": target}, variables={"DOKPLOY_API_KEY": KEY})
     made.deploy()
@@ -52,7 +54,7 @@ def _file(case: Case) -> Path:
 
 
 def _rename(case: Case, folder: str = "/backend") -> str:
-    """Give the service another name in the file; returns the one that it had."""
+    """Rename the service in the file, and return the name that it had."""
     content, old = json.loads(_file(case).read_text()), case.service
     service = content["services"].pop(old)
     case.service = f"api-{old}"
@@ -68,10 +70,11 @@ def _say(case: Case, former: str | None) -> None:
     _file(case).write_text(json.dumps(content))
 
 
-def _apply(case: Case) -> list[str]:
+def _apply(case: Case) -> list[Item]:
+    """Apply the project file, and return the changes that were made."""
     ran = case.invoke("workspace", "apply", "--yes")
     assert ran.exit_code == 0, ran.output
-    return ran.stdout.splitlines()[:-1]
+    return [parse(each) for each in ran.stdout.splitlines()[:-1]]
 
 
 def _is_settled(case: Case) -> bool:
@@ -90,41 +93,42 @@ def _read(case: Case, credential: Credential, folder: str) -> list[str]:
     return [each["secretKey"] for each in found]
 
 
-def test_the_service_goes_on_with_its_identities_and_credentials(
+def test_a_renamed_service_keeps_its_identities_and_credentials(
     case: Case, dokploy: Dokploy
 ) -> None:
     held, listed = case.held(), case.listed()
     old = _rename(case)
     _say(case, old)
     assert _apply(case) == [
-        f"~ identity {old}-{each}: name {old}-{each} → {case.service}-{each}"
+        Expected("~", f"identity {old}-{each}", f"{old}-{each} → {case.service}-{each}")
         for each in ENVIRONMENTS
     ]
     assert _read(case, held, "/backend") == ["A"]
     assert case.overview()["file"] == "works"
-    pushed = case.run("push")
-    assert pushed.stdout.splitlines() == [
-        f"~ credentials {old}.production: name {old}.production → {case.service}.production",
-        "Nothing to deliver.",
+    *renamed, end = case.run("push").stdout.splitlines()
+    names = f"{old}.production → {case.service}.production"
+    assert [parse(each) for each in renamed] == [
+        Expected("~", f"credentials {old}.production", names)
     ]
+    assert end == "Nothing to deliver."
     assert dokploy.changes == []
     assert (case.held(), case.listed()) == (held, listed)
     assert [each.name for each in case.directory.iterdir()] == [f"{case.service}.production.env"]
     assert _is_settled(case)
 
 
-def test_the_folder_is_renamed_with_it_and_keeps_its_secrets(case: Case) -> None:
+def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None:
     held = case.held()
     old = _rename(case, "/api")
     _say(case, old)
     done = _apply(case)
-    assert "~ folder /api in production: name backend → api" in done
-    assert not any(each.startswith(("+", "-")) for each in done)
+    assert Expected("~", "folder /api in production", "backend → api") in done
+    assert {each.kind for each in done} == {"~"}
     assert _read(case, held, "/api") == ["A"]
     assert _is_settled(case)
 
 
-def test_the_line_may_go_afterwards(case: Case) -> None:
+def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
     old = _rename(case)
     _say(case, old)
     _apply(case)
@@ -137,27 +141,28 @@ def test_the_line_may_go_afterwards(case: Case) -> None:
     assert not case.logs_in(first)
 
 
-def test_a_rotation_before_the_apply_is_under_the_new_name(case: Case) -> None:
+def test_a_rotation_before_the_apply_uses_the_new_name(case: Case) -> None:
     old = _rename(case)
     _say(case, old)
-    told = case.rotate("--overlap", "0").stdout.splitlines()
-    assert told[0].startswith(f"~ credentials {old}.production: name ")
-    assert f"+ credentials {case.service}.production" in told
+    done = [parse(each) for each in case.rotate("--overlap", "0").stdout.splitlines()]
+    assert (done[0].kind, done[0].what) == ("~", f"credentials {old}.production")
+    assert Expected("+", f"credentials {case.service}.production") in done
     assert case.logs_in(case.held())
     assert len(_apply(case)) == len(ENVIRONMENTS)
     assert _is_settled(case)
 
 
-def test_without_the_line_a_plan_says_what_would_be_lost(case: Case) -> None:
+def test_without_renamed_from_plan_and_apply_warn_of_lost_credentials(case: Case) -> None:
     old = _rename(case)
+    remedy = f"`renamed_from: {old}`"
     for arguments in ((), ("--prune",)):
         planned = case.invoke("workspace", "plan", *arguments)
         assert planned.exit_code == 2
-        assert f"add `renamed_from: {old}` to it first" in " ".join(planned.stderr.split())
+        assert remedy in " ".join(planned.stderr.split())
         warned = case.invoke("workspace", "apply", *arguments, answer="n\n")
         before, asked, _ = warned.stderr.partition("Make these changes?")
         assert asked
-        assert f"add `renamed_from: {old}` to it first" in " ".join(before.split())
+        assert remedy in " ".join(before.split())
     _say(case, old)
     _apply(case)
     assert _is_settled(case)
