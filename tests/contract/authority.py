@@ -1,4 +1,4 @@
-"""An authority that certifies by ACME on loopback: Pebble, with names that all lead to here."""
+"""An ACME certificate authority on loopback: Pebble, with a DNS that resolves all names to it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Authority:
     """Pebble and its name server in processes of their own.
 
     Attributes:
-        http_port: where it looks for the answers of its challenges by http.
-        tls_port: the same by TLS.
-        trust: the certificate that its own https is trusted by, a file.
+        http_port: the port at which it checks challenges by HTTP.
+        tls_port: the port at which it checks challenges by TLS.
+        trust: the file of the certificate that its own HTTPS is trusted by.
     """
 
     def __init__(self, home: Path) -> None:
@@ -78,7 +78,7 @@ class Authority:
         return (self._home / "log").read_text()
 
     def root(self) -> Path:
-        """Return what certificates of this authority are trusted by, a file."""
+        """Return the file of the certificate that this authority's certificates are trusted by."""
         file = self._home / "root.pem"
         context = ssl.create_default_context(cafile=str(self.trust))
         url = f"https://localhost:{self._management}/roots/0"

@@ -1,6 +1,6 @@
-"""Debian's Caddy with the Caddyfile as it is rendered, in front of a server that tells all.
+"""Debian's Caddy with the rendered Caddyfile, in front of a server that records requests.
 
-Hosts run a newer one, of the image: `CADDY=<its program>` has the tests start that.
+Hosts run the newer Caddy of an image: the tests start another program given as `CADDY=<path>`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "secrets.example.com"
-# What a part of the rendered text is replaced by, so that it fits a directory of this machine.
+# Replacements in the rendered text, so that it fits a directory of this machine.
 _PLACES = {
     "unix//run/caddy/admin.sock": "unix/{home}/admin.sock",
     "/etc/caddy/tls": "{home}/tls",
@@ -39,7 +39,7 @@ _PLACES = {
 
 
 class Answer(NamedTuple):
-    """Hold what came back; names of headers in lower case."""
+    """An answer; names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 def token(*claims: str) -> dict[str, str]:
-    """The header with a token of these claims, each `"name":value`."""
+    """Return the header with a token of these claims, each `"name":value`."""
     payload = urlsafe_b64encode(f"{{{','.join(claims)}}}".encode()).decode().rstrip("=")
     return {"Authorization": f"Bearer eyJhbGciOiJIUzI1NiJ9.{payload}.obviously-fake"}
 
@@ -56,7 +56,7 @@ MACHINE = token('"identityId":"00000000-fake"', '"iat":1')
 
 
 class Caddy:
-    """One Caddy in a process of its own; its files are in `home`."""
+    """A Caddy in a process of its own; its files are in `home`."""
 
     def __init__(self, home: Path, upstream_port: int, **changes: Any) -> None:
         program = shutil.which(os.environ.get("CADDY", "caddy"))
@@ -69,7 +69,7 @@ class Caddy:
         self.config = home / "Caddyfile"
         self._environment = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
         self._process: subprocess.Popen[bytes] | None = None
-        # What its certificate is trusted by: its own authority, as long as nothing else is said.
+        # The certificate that its own is trusted by: that of its own authority by default.
         self.trust = home / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
 
     def _settings(self, changes: dict[str, Any]) -> Settings:
@@ -126,11 +126,11 @@ class Caddy:
         return (self.home / "stderr").read_text()
 
     def validate(self) -> subprocess.CompletedProcess[str]:
-        """Return what `caddy validate` says of the file."""
+        """Return the output of `caddy validate` for the file."""
         return self._run("validate")
 
     def reload(self) -> None:
-        """Have it use the file as it is now."""
+        """Reload the file."""
         done = self._run("reload", "--address", f"unix/{self.home}/admin.sock")
         assert done.returncode == 0, done.stderr
 
@@ -144,19 +144,19 @@ class Caddy:
         )
 
     def revision(self) -> str:
-        """The revision that it says it runs with."""
+        """Return the revision of the configuration that it reports."""
         connection = http.client.HTTPConnection("127.0.0.1", self._revision, timeout=10)
         connection.request("GET", "/", headers={"Host": f"127.0.0.1:{self._revision}"})
         return connection.getresponse().read().decode()
 
     def connection(self, source: str = "127.0.0.1") -> http.client.HTTPConnection:
-        """A connection of TLS to it, from an address of the loopback."""
+        """Return a TLS connection to it, from a loopback address."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.sock = self.tls(source)
         return connection
 
     def tls(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
-        """A socket of TLS whose certificate is verified against what `trust` names."""
+        """Return a TLS socket whose certificate is verified against the file `trust`."""
         context = ssl.create_default_context(cafile=str(self.trust))
         context.set_alpn_protocols(["http/1.1"])
         plain = socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
@@ -164,7 +164,7 @@ class Caddy:
         return context.wrap_socket(plain, server_hostname=NAME)
 
     def served(self) -> str:
-        """The certificate that it serves, in PEM."""
+        """Return the certificate that it serves, in PEM."""
         with self.tls() as open_socket:
             return ssl.DER_cert_to_PEM_cert(open_socket.getpeercert(binary_form=True) or b"")
 
@@ -185,7 +185,7 @@ class Caddy:
             connection.close()
 
     def plain(self, target: str) -> int:
-        """The status that it answers without TLS."""
+        """Return the status of its answer without TLS."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
         connection.request("GET", target, headers={"Host": NAME})
         return connection.getresponse().status
@@ -212,12 +212,12 @@ def ask(
     if body:
         connection.putheader("Content-Length", str(len(body)))
     connection.endheaders()
-    with suppress(OSError):  # whoever refuses a body does not read it to its end
+    with suppress(OSError):  # a server that refuses a body does not read all of it
         connection.send(body)
     response = connection.getresponse()
     found = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, found, response.read())
 
 
-# Starts one: the text of its own certificate, edits of the Caddyfile, and settings that differ.
+# Starts a Caddy, given a certificate of its own, edits of the Caddyfile, and changed settings.
 StartCaddy = Callable[..., Caddy]

@@ -1,7 +1,7 @@
-"""Find the token and the client secret that every recorded request was made with.
+"""Find the token and the client secret of every recorded request.
 
-The recording leaves tokens out; its labels say who calls. A token is named by the label of the
-exchange that gave it.
+The recording has no tokens; its labels name the caller. A token is named by the label of the
+exchange that issued it.
 """
 
 from __future__ import annotations

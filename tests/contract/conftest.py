@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 StartStandin = Callable[..., Standin]
 CACHE_SECONDS = 0.5
-# Set for the tests that a real server has to pass too.
+# Set while the tests run against a real server.
 REAL = "INFISICAL_IAC_TESTS_ON_A_SERVER"
 _numbers = count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with testssl.sh, which takes a minute: no worker is to be left alone with it."""
+    """Begin with testssl.sh, which takes a minute, so that no worker ends with it."""
     items.sort(key=lambda item: item.path.name != "test_pages.py")
 
 
@@ -48,10 +48,10 @@ def redis_server() -> Iterator[RedisServer]:
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A stand-in with an admin, a deployer and a project, shared by the tests.
 
-    In its place is the server in Docker that tests.real asks for.
+    With tests.real it is a real server in Docker.
     """
     if REAL in os.environ:
-        from tests.staging.server import running  # loads Docker's side
+        from tests.staging.server import running  # needs Docker
 
         with running() as server:
             yield server.world()
@@ -105,7 +105,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def start_caddy(upstream: Upstream, tmp_path: Path) -> Iterator[StartCaddy]:
-    """Start one with settings of its own."""
+    """Start a Caddy with settings of its own."""
     started: list[Caddy] = []
 
     def start_one(certificate: str = "", /, *edits: tuple[str, str], **changes: Any) -> Caddy:

@@ -1,4 +1,4 @@
-"""A new instance, and the deployer that works on it."""
+"""A new instance, and its deployer."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ PASSWORD = "obviously-fake-password"
 
 
 class Deployer(NamedTuple):
-    """An admin of the organization, and what it logs in with."""
+    """An admin of the organization, with its credentials."""
 
     organization: str
     client_id: str
@@ -19,7 +19,7 @@ class Deployer(NamedTuple):
 
 
 def set_up(client: Client) -> Deployer:
-    """Bootstrap an instance that nobody has set up, and give it its deployer."""
+    """Bootstrap a new instance, make its deployer, and return that."""
     body = {"email": EMAIL, "password": PASSWORD, "organization": "ChainAlign"}
     client.post("/api/v1/admin/bootstrap", json=body)
     admin = login.password(client, EMAIL, PASSWORD)

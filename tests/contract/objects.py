@@ -1,4 +1,4 @@
-"""Read what is in the server from the API itself, for comparing two states of it."""
+"""List the objects on a server through its API, for comparing two states of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def objects(world: World, name: str) -> Iterator[str]:
-    """The projects of a name or slug with all they hold, and the identities whose names begin so.
+    """Yield the projects of a name or slug with their contents, and the identities of that prefix.
 
-    Each is put in words, without ids; what is there twice comes twice.
+    Each object is a line without ids; duplicates come twice.
     """
     yield from _structure(world, name)
     yield from _access(world, name)

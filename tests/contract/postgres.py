@@ -62,7 +62,7 @@ class Postgres:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def create_database(self, name: str) -> str:
-        """Make a database that has the collation which the server asks for; return its address."""
+        """Make a database with the collation that the server needs, and return its address."""
         self.psql("postgres", f'CREATE DATABASE "{name}"')
         self.psql(
             name, f"CREATE COLLATION IF NOT EXISTS \"{LOCALE}\" (provider = icu, locale = 'en-US')"

@@ -1,4 +1,4 @@
-"""Debian's nginx and HAProxy with the project's lines, and requests sent as they are written."""
+"""Debian's nginx and HAProxy with the project's lines, and clients that send raw requests."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "operate" / "ingress.md"
 
 @dataclass
 class Proxy:
-    """One that runs: the port that it serves, the certificate that it is trusted by, if any."""
+    """A running proxy: its port, and the certificate that it is trusted by, if any."""
 
     port: int
     trust: Path | None
     process: subprocess.Popen[bytes]
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        """A connection to it, of TLS where it serves that."""
+        """Return a connection to it, with TLS if it has a certificate."""
         plain = socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
         plain.settimeout(30)
         if not self.trust:
@@ -52,7 +52,7 @@ class Proxy:
 
 
 def nginx(home: Path, upstream_port: int) -> Proxy:
-    """nginx with the lines of docs/operate/ingress.md."""
+    """Run nginx with the lines of docs/operate/ingress.md."""
     program = _program("nginx", "nginx-light")
     certificate, port = home / "fullchain.pem", free_port()
     subprocess.run(
@@ -87,16 +87,16 @@ def nginx(home: Path, upstream_port: int) -> Proxy:
 
 
 def documented() -> str:
-    """The lines for nginx in docs/operate/ingress.md."""
+    """Return the lines for nginx in docs/operate/ingress.md."""
     found = re.search(r"```nginx\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found
     return found[1]
 
 
 def haproxy(home: Path, upstream_port: int, *, asking: bool = False) -> Proxy:
-    """HAProxy as a cluster has it, of which only the part for Infisical is at work.
+    """Run HAProxy with the part of a cluster's configuration that serves Infisical.
 
-    `asking`: whether it asks what is behind it if that is ready, as it does in a cluster.
+    `asking`: whether it checks the health of the server behind it, as in a cluster.
     """
     program, port = _program("haproxy", "haproxy"), free_port()
     settings = swarm_settings()
@@ -129,9 +129,9 @@ def send(
     method: str = "GET",
     host: str = NAME,
 ) -> list[int]:
-    """Ask for targets of HTTP/1.1 by one connection, or a new one where it is closed; the statuses.
+    """Request targets by HTTP/1.1 on one connection, a new one after a close; return the statuses.
 
-    Headers are whole lines. Neither targets nor headers are looked at.
+    Headers are whole lines. Targets and headers are sent as written, without any check.
     """
     lines = "".join(f"{each}\r\n" for each in (f"Host: {host}", *headers))
     statuses, connection = [], connect()
@@ -141,7 +141,7 @@ def send(
             response = http.client.HTTPResponse(connection, method=method)
             response.begin()
             response.read()
-        except (OSError, http.client.HTTPException):  # it was closed after the answer before
+        except (OSError, http.client.HTTPException):  # the server closed it after the last answer
             connection.close()
             connection = connect()
             connection.sendall(f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
@@ -158,7 +158,7 @@ def send(
 
 
 def send_by_http2(port: int, trust: Path, home: Path, targets: Sequence[str]) -> list[int]:
-    """Ask for targets by HTTP/2, as they are written; the statuses, 0 where none came."""
+    """Request targets by HTTP/2 as written; return the statuses, 0 without an answer."""
     options = (
         *("http2", "path-as-is", "globoff", "silent", 'output = "/dev/null"', "max-time = 60"),
         *(f'cacert = "{trust}"', f'resolve = "{NAME}:{port}:127.0.0.1"'),

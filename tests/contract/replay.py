@@ -1,4 +1,4 @@
-"""Recorded exchanges played again: placeholders are bound from answers and then insisted on."""
+"""Replay recorded exchanges; placeholders are bound by answers and then compared."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z0-9]+
 
 
 class Bindings:
-    """Hold what the placeholders of a recording stand for in this run."""
+    """The values of a recording's placeholders in this run."""
 
     def __init__(self, site_url: str) -> None:
         self.values: dict[str, str] = {"<SITE_URL>": site_url}
 
     def fill(self, recorded: Any) -> Any:
-        """Return a recorded request with this run's values in it."""
+        """Return a recorded request with the values of this run."""
         if isinstance(recorded, dict):
             return {key: self.fill(value) for key, value in recorded.items()}
         if isinstance(recorded, list):
@@ -62,7 +62,7 @@ class Bindings:
         return self.values.get(found[0], found[0])
 
     def differences(self, recorded: Any, actual: Any, where: str = "answer") -> list[str]:
-        """Say where an answer is not the recorded one; bind the ids that are new."""
+        """Return where an answer differs from the recorded one; bind new ids."""
         if type(recorded) is not type(actual):
             return [f"{where}: {actual!r} instead of {recorded!r}"]
         if isinstance(recorded, dict):
@@ -121,7 +121,7 @@ class Bindings:
 
 
 def _in_order(items: list[Any]) -> list[Any]:
-    """Sort what comes in no particular order: secrets by their keys, members by their names."""
+    """Sort lists without a particular order: secrets by their keys, members by their names."""
 
     def key(item: Document) -> str:
         if "identity" in item:
@@ -135,18 +135,18 @@ def _in_order(items: list[Any]) -> list[Any]:
 
 
 class Server(Protocol):
-    """A stand-in or a real server, to be asked."""
+    """A stand-in or a real server."""
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The address of the server."""
 
     def client(self, token: str | None = None) -> httpx.Client:
-        """Return a client with a token, or with none."""
+        """Return a client, with a token if one is given."""
 
 
 class Player:
-    """Sends recorded requests and keeps the tokens and secrets of the answers."""
+    """Send recorded requests, and keep the tokens and secrets of the answers."""
 
     def __init__(self, server: Server) -> None:
         self.client = server.client()
@@ -155,7 +155,7 @@ class Player:
         self.client_secrets: dict[str, str] = {}
 
     def differences(self, exchange: Document) -> list[str]:
-        """Play one exchange; say what is different from the recording."""
+        """Play one exchange, and return the differences from the recording."""
         label = exchange["label"]
         answer = self._send(exchange)
         if answer.status_code != exchange["status"]:
@@ -212,7 +212,7 @@ class Player:
 
 
 def with_deployer(world: World) -> Player:
-    """Return a player of the exchanges about people, in a world that was set up."""
+    """Return a player of the exchanges about people on a bootstrapped server."""
     player = Player(world.standin)
     player.tokens = {
         "select organization": world.admin.headers["Authorization"].split()[1],

@@ -1,4 +1,4 @@
-"""Two Redis servers on loopback, and a sentinel that makes the second one the first's successor."""
+"""Two Redis servers on loopback, and a sentinel that fails over from the first to the second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SENTINEL_PASSWORD = "not-a-real-sentinel-password"
 
 
 class Sentinels:
-    """A master, a replica and their sentinel; `environment` is what a server reads of them."""
+    """A master, a replica and their sentinel; `environment` holds a server's settings for them."""
 
     def __init__(self) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="sentinels-")

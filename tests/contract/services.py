@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One Redis that keeps nothing, with a part of its own for each of the many databases."""
+    """A Redis without persistence, with a part of its own for each database of PostgreSQL."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -54,7 +54,7 @@ class RedisServer:
         wait_until(lambda: port_open(self.port), "Redis did not open its port")
 
     def url_for(self, database: str) -> str:
-        """The URL of the part for the servers on a database of PostgreSQL."""
+        """Return the URL of the part for the servers on a database of PostgreSQL."""
         return f"{self.url}/{self._parts.setdefault(database, len(self._parts))}"
 
     def stop(self) -> None:
@@ -65,7 +65,7 @@ class RedisServer:
 
 
 class Standin:
-    """One stand-in in a process of its own; `environment` overrides, None removes."""
+    """A stand-in in a process of its own; `environment` sets variables, None removes one."""
 
     def __init__(self, database_uri: str, redis_url: str, **environment: str | None) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""Thousands of ways to write a path, and all that a server behind a proxy may read of each."""
+"""Thousands of spellings of a path, and the paths that a server may read each as."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPEN = "/api/status"
-# What makes accounts.
+# The routes that make accounts.
 CLOSED = (
     "/api/v1/admin/bootstrap",
     "/api/v1/admin/signup",
@@ -21,10 +21,10 @@ CLOSED = (
     "/api/v3/signup/email/verify",
     "/api/v3/signup/complete-account/signup",
 )
-# What only some networks get to, where the settings name any.
+# The routes that only some networks reach, where the settings name any.
 LIMITED = ("/api/v1/admin/config", "/api/v1/auth/universal-auth/login", "/api/v4/secrets/KEY")
-# What people and services send: names with all that `encodeURIComponent` leaves or escapes, pages,
-# and queries of any kind.
+# Targets that people and services send: names with all characters that `encodeURIComponent` leaves
+# or escapes, pages, and queries of any kind.
 PLAIN = (
     "/",
     "/login",
@@ -42,14 +42,14 @@ _ENDS = (
     *("", ";", ";x=1", "%3b", "%3B", "%253b", "#", "%23", "?", "%3f", "%00", "%0a", "%20", "&"),
     *("%2f", "%5c", "\\", ".", "%2e", ","),
 )
-# The rest of a path in braces, which a Caddy that expands what it looks at takes for nothing.
+# A path that ends in braces, which a Caddy that expands placeholders in it takes for nothing.
 _EXPANDED = ("/x{;/../..}", "/x{%00}", "/x{//}", "/{http.request.method}", "/x{/../..;/}/y")
 _UPS = ("..", "%2e%2e", ".%2E", "%252e%252e", "..;", "..;x", "..%00", "%c0%ae%c0%ae", "..%20")
 _SLASHES = ("/", "//", "%2f", "%252F", "\\", "%5c", "/./", "/;/", "/%2e/", "/x/../", "/x;/..;/")
 
 
 def spellings() -> tuple[str, ...]:
-    """Return them all, each once."""
+    """Return all spellings, each once."""
     return tuple(dict.fromkeys(_all()))
 
 
@@ -66,7 +66,7 @@ def _all() -> Iterator[str]:
 
 
 def _of(path: str) -> Iterator[str]:
-    """The path itself, in other words."""
+    """Return spellings of the path itself."""
     yield from (path, path.upper(), path.title(), f"{path}/", f"{path}//", f"{path}?x=1")
     yield from (f"{path}{end}" for end in _ENDS)
     yield from (f"{path}{end}/" for end in _ENDS)
@@ -81,7 +81,7 @@ def _of(path: str) -> Iterator[str]:
 
 @cache
 def readings(target: str) -> frozenset[str]:
-    """Return all that a server may take a target for, by any number of steps, in lower case."""
+    """Return all paths that a server may read a target as, in any number of steps, lower case."""
     found: set[str] = set()
     rest = [target]
     while rest:
@@ -106,7 +106,7 @@ def _steps(path: str) -> Iterator[str]:
 
 
 def leads_to(target: str, paths: tuple[str, ...]) -> bool:
-    """Return whether a server may take a target for one of the paths, or for what is below it."""
+    """Return whether a server may read a target as one of the paths, or as one below it."""
     return any(
         reading == path or reading.startswith(f"{path}/")
         for reading in readings(target)

@@ -1,4 +1,4 @@
-"""The access log of a real Caddy before the stand-in: who did what, and no secret."""
+"""The access log of a real Caddy in front of the stand-in: who did what, and no secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def visitor(caddy: Caddy, world: World) -> Visitor:
 
 @pytest.fixture(scope="module")
 def visited(visitor: Visitor) -> list[str]:
-    """The lines of the log after all kinds of requests, good and bad."""
+    """Return the lines of the log after all kinds of requests, good and bad."""
     ask_in_all_ways(visitor)
     return log_lines(visitor.caddy, at_least=visitor.asked)
 
@@ -54,7 +54,7 @@ def test_every_request_makes_a_line_and_none_holds_a_secret(
     assert [each for each in visitor.secrets if each in text] == []
 
 
-def test_a_line_holds_these_fields_alone(visited: list[str]) -> None:
+def test_a_line_holds_only_these_fields(visited: list[str]) -> None:
     lines = [json.loads(each) for each in visited]
     fields = {"level", "ts", "logger", "msg", "request", "bytes_read", "user_id", "duration"}
     assert {each for line in lines for each in line} <= fields | {"size", "status"}
@@ -62,7 +62,7 @@ def test_a_line_holds_these_fields_alone(visited: list[str]) -> None:
     assert of_requests - {"client_ip"} == {"remote_ip", "proto", "method", "uri"}
 
 
-def test_claims_are_logged_and_name_nobody_but_by_ids(visited: list[str]) -> None:
+def test_logged_claims_name_callers_only_by_ids(visited: list[str]) -> None:
     logged = {line["user_id"] for line in map(json.loads, visited)} - {"", SERVICE_TOKEN}
     (cut,) = (each for each in logged if len(each) == 1000)
     found = [
@@ -75,7 +75,7 @@ def test_claims_are_logged_and_name_nobody_but_by_ids(visited: list[str]) -> Non
     assert {name for each in found for name in each} <= ids | kinds
 
 
-def test_a_read_is_told_with_who_which_environment_and_when(
+def test_a_read_is_listed_with_caller_environment_and_time(
     visitor: Visitor, visited: list[str]
 ) -> None:
     service, project = visitor.service.id, visitor.world.project_id
@@ -89,7 +89,7 @@ def test_a_read_is_told_with_who_which_environment_and_when(
     assert told(visitor.caddy, ids=service, environment="staging", known=known) == []
 
 
-def test_a_token_of_any_length_and_a_service_token_are_told_with_their_ids(
+def test_long_tokens_and_service_tokens_are_listed_with_their_ids(
     visitor: Visitor, visited: list[str]
 ) -> None:
     found = told(visitor.caddy, known=KnownNames())
@@ -98,7 +98,7 @@ def test_a_token_of_any_length_and_a_service_token_are_told_with_their_ids(
     assert len(told(visitor.caddy, ids=LONG, known=KnownNames())) == 1
 
 
-def test_nobody_reads_by_a_header_that_names_nobody_in_the_log(
+def test_a_token_in_a_form_that_the_log_does_not_name_is_refused(
     visitor: Visitor, caddy: Caddy
 ) -> None:
     token = visitor.token(visitor.service)
@@ -119,19 +119,17 @@ def test_nobody_reads_by_a_header_that_names_nobody_in_the_log(
     assert users[200] == token.split(".")[1]
 
 
-def test_nobody_reads_by_a_spelling_of_the_name_that_no_log_is_kept_for(
-    visitor: Visitor, caddy: Caddy
-) -> None:
+def test_other_spellings_of_the_host_name_are_refused(visitor: Visitor, caddy: Caddy) -> None:
     bearer = f"Authorization: Bearer {visitor.token(visitor.service)}"
     before, port = log_lines(caddy, at_least=visitor.asked), caddy.port
-    # Caddy serves a name in any case, and chooses the log by the name as it is written.
+    # Caddy serves a name in any case, and chooses the log by its spelling.
     place = f"projectId={visitor.world.project_id}&environment=production&secretPath=%2F"
     for name in (NAME.upper(), f"{NAME.title()}:{port}", f"{NAME[:-1]}M:{port}"):
         assert send(caddy.tls, [f"/api/v4/secrets?{place}"], bearer, host=name) == [421]
     assert log_lines(caddy) == before
 
 
-def test_a_persons_request_is_told_with_the_person(visitor: Visitor, visited: list[str]) -> None:
+def test_a_persons_request_is_listed_with_the_person(visitor: Visitor, visited: list[str]) -> None:
     users = visitor.world.deployer.get(
         f"/api/v2/organizations/{visitor.world.org_id}/memberships"
     ).json()["users"]
@@ -152,11 +150,11 @@ def test_fail2ban_counts_the_failed_logins_of_the_log(
     done = subprocess.run(
         ["fail2ban-regex", log, filter], capture_output=True, text=True, timeout=60
     )
-    # Two wrong logins, and one call of a path that is closed.
+    # Two wrong logins, and one request of a closed path.
     assert f"Lines: {len(visited)} lines, 0 ignored, 3 matched" in done.stdout, done.stdout
 
 
-def test_an_infisical_that_is_away_leaves_no_token_in_caddys_own_log(tmp_path: Path) -> None:
+def test_an_unreachable_infisical_leaves_no_token_in_caddys_own_log(tmp_path: Path) -> None:
     caddy = Caddy(tmp_path, free_port())
     caddy.write()
     caddy.start()
@@ -173,7 +171,7 @@ _LONGEST = 4096
 _NOTHING = "/api/v4/secrets"
 
 
-def test_no_line_is_long_whatever_is_asked(tmp_path: Path, world: World) -> None:
+def test_no_request_makes_a_long_line(tmp_path: Path, world: World) -> None:
     caddy = Caddy(tmp_path, world.standin.port)
     caddy.write()
     caddy.start()
@@ -237,7 +235,7 @@ def test_a_query_that_would_hide_from_the_log_what_is_read_is_refused(
     assert visitor.caddy.ask(f"{_NOTHING}?{harmless}").status == 401
 
 
-def test_caddy_goes_on_writing_into_a_log_that_was_rotated(tmp_path: Path, world: World) -> None:
+def test_caddy_writes_to_the_new_file_after_a_rotation(tmp_path: Path, world: World) -> None:
     caddy = Caddy(tmp_path, world.standin.port)
     caddy.write()
     caddy.start()
@@ -254,7 +252,7 @@ def test_caddy_goes_on_writing_into_a_log_that_was_rotated(tmp_path: Path, world
         caddy.stop()
 
 
-def test_caddy_serves_on_while_its_log_is_full_and_writes_again_once_it_is_rotated(
+def test_caddy_serves_while_its_log_is_full_and_logs_again_after_a_rotation(
     tmp_path: Path, world: World
 ) -> None:
     caddy = Caddy(tmp_path, world.standin.port)

@@ -1,4 +1,4 @@
-"""A repository that only grows: restic's own server, and what the host does there."""
+"""Back up to an append-only repository of restic's own server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _free_port() -> int:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a rest-server that removes nothing, for the user `host`."""
+    """Return the address of an append-only rest-server, for the user `host`."""
     hashed = bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     (tmp_path / "htpasswd").write_text(f"host:{hashed}\n")
     listen = f"127.0.0.1:{_free_port()}"
@@ -59,7 +59,7 @@ def _wait_for(listen: str) -> None:
 
 @pytest.fixture
 def run(server: str, tmp_path: Path) -> Script:
-    """Run backup-target.sh with a target on the server, as on a host."""
+    """Run backup-target.sh with a target on the server, like a host."""
     root, state = tmp_path / "etc", tmp_path / "state"
     root.mkdir()
     (root / "restic_password").write_text("obviously-fake-password\n")
@@ -91,8 +91,8 @@ def run(server: str, tmp_path: Path) -> Script:
     return run
 
 
-def test_a_host_saves_and_thins_nothing_out(run: Script, tmp_path: Path) -> None:
-    """Two snapshots of one day stay, though the settings keep one."""
+def test_a_backup_to_an_append_only_target_removes_no_snapshot(run: Script, tmp_path: Path) -> None:
+    """Two snapshots of one day stay, although the settings keep one."""
     for number in (1, 2):
         (tmp_path / "work/snapshot/database.dump").write_text(f"obviously fake {number}")
         saved = run("save", str(tmp_path / "work"))
@@ -106,7 +106,7 @@ def test_a_host_saves_and_thins_nothing_out(run: Script, tmp_path: Path) -> None
     assert (tmp_path / "fetched/database.dump").read_text() == "obviously fake 2"
 
 
-def test_who_has_all_that_the_host_has_can_remove_nothing(
+def test_the_credentials_of_the_host_can_remove_nothing(
     run: Script, server: str, tmp_path: Path
 ) -> None:
     (tmp_path / "work/snapshot/database.dump").write_text("obviously fake")
@@ -124,12 +124,12 @@ def test_who_has_all_that_the_host_has_can_remove_nothing(
         capture_output=True,
         text=True,
     )
-    # restic tells it, and ends with success all the same.
+    # restic reports it, but ends with success.
     assert "403 Forbidden" in removed.stderr
     assert run("list").stdout.count('"short_id"') == 1
 
 
-def test_a_login_that_is_refused_is_told_without_it(run: Script, tmp_path: Path) -> None:
+def test_a_refused_login_is_reported_without_the_password(run: Script, tmp_path: Path) -> None:
     env = tmp_path / "etc/vault.env"
     env.write_text("RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD=obviously-fake-other\n")
     refused = run("list")

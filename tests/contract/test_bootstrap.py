@@ -1,4 +1,4 @@
-"""The first call, and what a race or a crash leaves behind."""
+"""Bootstrap an instance: simultaneous calls, and the leftovers of a crash."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ WAITING = (
 
 @contextmanager
 def no_user_written(postgres: Postgres, database: str) -> Iterator[None]:
-    """Make whoever writes a user wait until the block ends; readers go on."""
+    """Block each write of a user until the block ends, but no reader."""
     with psycopg.connect(postgres.uri(database)) as connection:
         connection.execute("LOCK TABLE users IN SHARE MODE")
         yield
 
 
-def test_calls_at_the_same_moment_all_succeed(
+def test_simultaneous_bootstraps_all_succeed(
     standin: Standin, postgres: Postgres, database: str
 ) -> None:
     clients = [standin.client() for _ in range(5)]
@@ -55,7 +55,7 @@ def test_calls_at_the_same_moment_all_succeed(
     assert len(slugs) == 5
 
 
-def test_a_crash_in_between_leaves_a_user_in_the_way(
+def test_a_bootstrap_after_a_crash_in_between_is_refused(
     standin: Standin, postgres: Postgres, database: str
 ) -> None:
     ok(bootstrap(standin.client()))
@@ -65,7 +65,7 @@ def test_a_crash_in_between_leaves_a_user_in_the_way(
     assert answer.json()["message"] == "User already exists"
 
 
-def test_the_census_is_for_super_admins_and_shows_no_password(world: World) -> None:
+def test_the_list_of_users_is_for_super_admins_and_has_no_password(world: World) -> None:
     url = "/api/v1/admin/user-management/users"
     user = ok(world.admin.get(url))["users"][0]
     assert user["email"] == "admin@example.com"

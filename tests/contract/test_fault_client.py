@@ -1,4 +1,4 @@
-"""The client of the fault tests at servers on one database, which goes away and comes back."""
+"""The client of the fault tests, with servers whose database becomes unreachable for a while."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _place(world: World) -> Place:
     )
 
 
-def test_what_is_acknowledged_is_there_whatever_becomes_of_the_servers(
+def test_acknowledged_writes_survive_outages_of_the_servers(
     postgres: Postgres, database: str, start: StartStandin
 ) -> None:
     servers: list[Standin] = [start(database).wait(), start(database).wait()]
@@ -48,7 +48,7 @@ def test_what_is_acknowledged_is_there_whatever_becomes_of_the_servers(
 
 
 def _place_again(place: Place, node: Node) -> str:
-    """The project that one finds who comes after."""
+    """Find the project again, like a client that is started later."""
     return Place(place.credentials).set_up(node).project_id
 
 

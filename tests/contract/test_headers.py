@@ -1,4 +1,4 @@
-"""Test which headers of a caller get through real proxies, and how one has to show a token."""
+"""Test which headers of a caller pass real proxies, and in which form a token passes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # The request headers that Infisical's backend reads: by its source of July 2026 (server/plugins,
-# server/routes, ee/routes, lib/config/env.ts) and Fastify 5.8, as looked through in November 2026.
-# Callers send these, and what is said in them counts as a caller's word, or is signed.
+# server/routes, ee/routes, lib/config/env.ts) and Fastify 5.8, as read in November 2026.
+# Callers send these; the server trusts their values no more than a caller, or they are signed.
 OF_CALLERS = {
     "Cookie": "sessions of the web interface",
     "Content-Type": "bodies",
@@ -38,7 +38,7 @@ OF_CALLERS = {
     "X-Kmip-Client-Certificate-Serial-Number": "a KMIP server",
     "X-Kmip-Server-Certificate-Serial-Number": "a KMIP server",
 }
-# These the server believes because a proxy says so, or they are another way to show a token.
+# Headers that the server trusts as set by a proxy, or that are another way to send a token.
 OF_PROXIES = {
     "X-Forwarded-For": "address: Fastify's trustProxy",
     "X-Forwarded-Host": "name: Fastify's trustProxy",
@@ -60,7 +60,7 @@ OF_PROXIES = {
     "X-Identity-TLS-Cert-Auth-Client-Cert": "a verified certificate: login of an identity",
     "X-Api-Key": "a token of releases that still took API keys",
 }
-# Of the same kinds, and read by nobody today.
+# Headers of the same kinds that nothing reads today.
 _OTHERS = (
     *("Client-Cert", "Client-Cert-Chain", "SSL-Client-Verify", "X-Forwarded-Client-Cert"),
     *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Prefix"),
@@ -70,7 +70,7 @@ _FORGED = "203.0.113.9"
 
 
 class Way(NamedTuple):
-    """A proxy that runs, and what stands behind it."""
+    """A running proxy, and the server behind it."""
 
     name: str
     connect: Callable[[], socket.socket]
@@ -82,7 +82,7 @@ class Way(NamedTuple):
         return status
 
     def got(self) -> dict[str, str]:
-        """The headers of the request that arrived."""
+        """Return the headers of the request that arrived."""
         [(_, headers)] = self.upstream.asked
         return headers
 
@@ -103,10 +103,10 @@ def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("spelled", [str, str.lower, str.upper])
-def test_what_a_proxy_says_is_said_by_none_but_the_last(
+def test_headers_that_only_a_proxy_may_set_are_replaced(
     way: Way, spelled: Callable[[str], str]
 ) -> None:
-    # HAProxy stands behind another proxy, whose word on these counts.
+    # HAProxy is behind another proxy, which it trusts for these.
     believed = {"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"}
     names = [*OF_PROXIES, *_OTHERS]
     forged = [name for name in names if way.name != "haproxy" or name not in believed]
@@ -120,14 +120,14 @@ def test_what_a_proxy_says_is_said_by_none_but_the_last(
         assert (got["x-real-ip"], got["x-forwarded-proto"]) == ("127.0.0.1", "https")
 
 
-def test_what_a_caller_says_arrives(way: Way) -> None:
+def test_other_headers_of_a_caller_arrive(way: Way) -> None:
     said = {name: f"{name}-obviously-fake" for name in OF_CALLERS}
     assert way.ask(*(f"{name}: {value}" for name, value in said.items())) == 200
     got = way.got()
     assert {name: got.get(name.lower()) for name in said} == said
 
 
-def test_nothing_is_said_for_a_caller_who_says_nothing(way: Way) -> None:
+def test_no_header_is_added_for_a_caller_who_sends_none(way: Way) -> None:
     assert way.ask() == 200
     assert way.got().keys() & {each.lower() for each in OF_CALLERS} == set()
 
@@ -157,7 +157,7 @@ def test_a_token_arrives(way: Way, shown: str) -> None:
         (f"Authorization: Bearer {_TOKEN}\u00e9",),
         (f"Authorization: {_TOKEN}",),
         (f"Authorization: Basic x{_TOKEN}",),
-        # A Caddy that expands what it looks at takes these for no header, or for a good one.
+        # A Caddy that expands placeholders takes these for no header, or for a good one.
         ("Authorization: {aaaaaast.00000000-fake.0f.}",),
         (f"Authorization: {{x}}Bearer {_TOKEN}",),
         (f"Authorization: Token {_TOKEN}",),
@@ -169,18 +169,18 @@ def test_a_token_arrives(way: Way, shown: str) -> None:
         ("Authorization: ", _GOOD),
     ],
 )
-def test_a_token_in_any_other_dress_does_not(way: Way, shown: tuple[str, ...]) -> None:
-    # What nginx knows a header to have once alone it calls a bad request.
+def test_a_token_in_any_other_form_does_not_arrive(way: Way, shown: tuple[str, ...]) -> None:
+    # nginx answers 400 where a header occurs twice that must occur once.
     assert way.ask(*shown) in ((401, 400) if way.name == "nginx" else (401,))
     assert way.upstream.asked == []
 
 
-def test_a_blank_behind_a_token_is_gone_before_it_is_judged_logged_or_sent_on(way: Way) -> None:
+def test_a_blank_after_a_token_is_stripped_first(way: Way) -> None:
     assert way.ask(f"{_GOOD}  ") == 200
     assert way.got()["authorization"] == f"Bearer {_TOKEN}"
 
 
-def test_a_password_is_taken_where_the_server_takes_one_for_none_is_a_token_there(way: Way) -> None:
+def test_a_password_is_accepted_only_where_the_server_reads_no_token(way: Way) -> None:
     password = "Authorization: Basic dXNlcjpvYnZpb3VzbHktZmFrZQ=="
     for target in (
         "/api/v1/oauth/token",

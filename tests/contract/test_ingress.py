@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: what gets in, what stays out, what goes on serving."""
+"""The rendered Caddyfile in a real Caddy: which requests it passes on, and which it refuses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MIB = 1024**2
 
 @pytest.fixture(scope="module")
 def caddy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
-    """One with the settings that a host has, shared by the tests."""
+    """A Caddy with the settings of a host, shared by the tests."""
     one = Caddy(tmp_path_factory.mktemp("caddy"), upstream.port)
     one.write()
     yield one.start()
     one.stop()
 
 
-def test_an_answer_carries_what_protects_a_browser_and_names_no_software(caddy: Caddy) -> None:
+def test_answers_have_security_headers_and_name_no_software(caddy: Caddy) -> None:
     answer = caddy.ask(STATUS)
     assert answer.status == 200
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
@@ -38,7 +38,7 @@ def test_an_answer_carries_what_protects_a_browser_and_names_no_software(caddy: 
     assert {"server", "x-powered-by", "via"} & answer.headers.keys() == set()
 
 
-def test_http_leads_to_https_and_names_no_software(caddy: Caddy) -> None:
+def test_http_redirects_to_https_and_names_no_software(caddy: Caddy) -> None:
     command = ("curl", "--silent", "--include", "--header", f"Host: {NAME}")
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{caddy.http}/login?x=1"],
@@ -52,7 +52,7 @@ def test_http_leads_to_https_and_names_no_software(caddy: Caddy) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.1", "2", "3"])
-def test_each_version_of_http_is_spoken(caddy: Caddy, version: str) -> None:
+def test_all_versions_of_http_are_served(caddy: Caddy, version: str) -> None:
     option = {"1.1": "--http1.1", "2": "--http2", "3": "--http3-only"}[version]
     done = subprocess.run(
         [
@@ -84,7 +84,7 @@ def test_each_version_of_http_is_spoken(caddy: Caddy, version: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_what_makes_accounts_is_closed(
+def test_routes_that_make_accounts_are_closed(
     caddy: Caddy, upstream: Upstream, target: str, method: str
 ) -> None:
     before = len(upstream.asked)
@@ -98,14 +98,14 @@ def test_what_makes_accounts_is_closed(
     "target",
     ["/api/v1/admin/config", "/api/v3/signup/complete-account/invite", "/api/v1/admin", "/signup"],
 )
-def test_what_an_invited_person_needs_is_open(caddy: Caddy, target: str) -> None:
+def test_routes_that_an_invited_person_needs_are_open(caddy: Caddy, target: str) -> None:
     assert caddy.ask(target, "POST").status == 200
 
 
 @pytest.mark.parametrize(
     ("size", "status"), [(MIB, 200), (MIB + 1, 500), (2_000_000, 413), (20_000_000, 413)]
 )
-def test_a_large_body_is_infisicals_to_refuse_and_a_larger_one_caddys(
+def test_infisical_refuses_a_large_body_and_caddy_a_larger_one(
     caddy: Caddy, size: int, status: int
 ) -> None:
     answer = caddy.ask(WRITE, "POST", body=b"x" * size)
@@ -113,9 +113,7 @@ def test_a_large_body_is_infisicals_to_refuse_and_a_larger_one_caddys(
     assert "server" not in answer.headers
 
 
-def test_a_large_body_that_does_not_tell_its_length_is_not_passed_on(
-    caddy: Caddy, upstream: Upstream
-) -> None:
+def test_a_large_body_without_a_length_is_not_passed_on(caddy: Caddy, upstream: Upstream) -> None:
     before = len(upstream.asked)
     connection = caddy.connection()
     connection.putrequest("POST", WRITE, skip_host=True)
@@ -126,12 +124,12 @@ def test_a_large_body_that_does_not_tell_its_length_is_not_passed_on(
         for _ in range(30):
             connection.send(b"19000\r\n" + b"x" * 0x19000 + b"\r\n")
         connection.send(b"0\r\n\r\n")
-    # Debian's Caddy takes it for a failure of the server behind, a newer one calls it too large.
+    # Debian's Caddy reports a failure of the server behind it, a newer one a body that is too big.
     assert connection.getresponse().status in (413, 502)
     assert len(upstream.asked) == before
 
 
-def test_scripts_are_compressed_and_what_may_hold_a_secret_is_not(caddy: Caddy) -> None:
+def test_scripts_are_compressed_and_answers_with_secrets_are_not(caddy: Caddy) -> None:
     accept = {"Accept-Encoding": "gzip"}
     script, page, secrets = (
         caddy.ask(path, headers=accept) for path in ("/assets/index.js", "/login", READ)

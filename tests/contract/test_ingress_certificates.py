@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: certificates had, renewed and replaced."""
+"""The rendered Caddyfile in a real Caddy: certificates are obtained, renewed and replaced."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    """One that certifies whoever answers for a name."""
+    """An authority that certifies each server that answers for a name."""
     one = Authority(tmp_path_factory.mktemp("authority"))
     yield one
     one.close()
 
 
 def _self_signed(directory: Path, days: int = 30) -> tuple[str, str]:
-    """A certificate for NAME and its key, as files in a directory; their paths."""
+    """Write a self-signed certificate for NAME and its key, and return their paths."""
     paths = str(directory / "tls.crt"), str(directory / "tls.key")
     subprocess.run(
         [
@@ -42,7 +42,7 @@ def _self_signed(directory: Path, days: int = 30) -> tuple[str, str]:
     return paths
 
 
-def test_ones_own_certificate_is_served_and_replaced_by_a_reload(
+def test_a_given_certificate_is_served_and_replaced_by_a_reload(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     caddy = Caddy(tmp_path, upstream.port)
@@ -68,8 +68,8 @@ def _revision(caddy: Caddy) -> str:
     return caddy.revision()
 
 
-def test_its_own_authority_renews_what_it_certified(start_caddy: StartCaddy) -> None:
-    # It renews in the last third of a life, and looks for what is due every so often.
+def test_caddys_own_authority_renews_its_certificates(start_caddy: StartCaddy) -> None:
+    # It renews in the last third of a lifetime, and checks for that at intervals.
     often = ("\tadmin", "\trenew_interval 1s\n\tadmin")
     short = ("tls internal", "tls {\n\t\tissuer internal {\n\t\t\tlifetime 6s\n\t\t}\n\t}")
     caddy = start_caddy("", often, short)
@@ -78,7 +78,7 @@ def test_its_own_authority_renews_what_it_certified(start_caddy: StartCaddy) -> 
     assert caddy.ask(STATUS).status == 200
 
 
-def test_a_certificate_is_had_from_an_authority_by_acme(
+def test_a_certificate_is_obtained_by_acme(
     upstream: Upstream, tmp_path: Path, authority: Authority
 ) -> None:
     caddy = Caddy(tmp_path, upstream.port)

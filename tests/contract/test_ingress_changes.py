@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: changed, broken, and with Infisical away."""
+"""The rendered Caddyfile in a real Caddy: changed, broken, and with Infisical unreachable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .upstream import SIZE, STATUS, Upstream
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What Debian's Caddy does not know.
+# A directive that Debian's Caddy does not know.
 _WITHOUT_PROXY_PROTOCOL = (
     """
 		listener_wrappers {
@@ -48,7 +48,7 @@ def test_a_reload_drops_no_open_connection(start_caddy: StartCaddy, upstream: Up
 
 
 @pytest.mark.parametrize("target", [STATUS, "/", "/api/v4/secrets", "/api/v1/admin/bootstrap"])
-def test_a_closed_edge_lets_nobody_in_and_opens_without_a_reload(
+def test_a_closed_ingress_refuses_all_and_opens_without_a_reload(
     start_caddy: StartCaddy, upstream: Upstream, target: str
 ) -> None:
     caddy = start_caddy()
@@ -68,10 +68,10 @@ def test_a_closed_edge_lets_nobody_in_and_opens_without_a_reload(
     assert caddy.plain("/login") == 308
 
 
-def test_a_balancer_goes_on_leading_to_a_closed_edge(
+def test_a_load_balancer_keeps_a_node_with_a_closed_ingress(
     start_caddy: StartCaddy, upstream: Upstream
 ) -> None:
-    """It would else give up every node, and nobody would be told when to come again."""
+    """Otherwise it would give up all nodes, and no client would get a `Retry-After`."""
     caddy = start_caddy("", _WITHOUT_PROXY_PROTOCOL, topology="swarm", edge="load-balancer")
     (caddy.home / paths.MARKER).touch()
     arrived = len(upstream.asked)
@@ -80,7 +80,7 @@ def test_a_balancer_goes_on_leading_to_a_closed_edge(
     assert [target for target, _ in upstream.asked[arrived:]] == [STATUS]
 
 
-def test_a_file_that_is_broken_is_refused_before_it_takes_effect(start_caddy: StartCaddy) -> None:
+def test_a_broken_file_is_refused_before_it_takes_effect(start_caddy: StartCaddy) -> None:
     caddy = start_caddy()
     assert caddy.validate().returncode == 0
     before = caddy.revision()
@@ -103,7 +103,7 @@ def test_a_file_that_is_broken_is_refused_before_it_takes_effect(start_caddy: St
         {"ui_networks": ("10.0.0.0/8", "fd00::/8"), "machine_networks": ("192.0.2.7/32",)},
     ],
 )
-def test_caddy_takes_what_any_settings_make(
+def test_caddy_accepts_the_file_of_any_settings(
     tmp_path: Path, upstream: Upstream, changes: dict[str, Any]
 ) -> None:
     caddy = Caddy(tmp_path, upstream.port)
@@ -112,11 +112,13 @@ def test_caddy_takes_what_any_settings_make(
     assert done.returncode == 0, done.stderr
 
 
-def test_what_fails_is_told_without_the_token(start_caddy: StartCaddy, upstream: Upstream) -> None:
+def test_a_failed_request_is_logged_without_the_token(
+    start_caddy: StartCaddy, upstream: Upstream
+) -> None:
     nobody = Upstream()
     nobody.close()
     caddy = start_caddy(http_port=nobody.port)
-    # Asked by another name, it is told in Caddy's own log.
+    # Under another name, the request is logged in Caddy's own log.
     headers = {**MACHINE, "Host": NAME}
     answer = caddy.ask("/api/v4/secrets?token=obviously-fake-query", headers=headers)
     assert answer.status == 502

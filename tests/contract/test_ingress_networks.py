@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: from which network who gets to what."""
+"""The rendered Caddyfile in a real Caddy: which network reaches which routes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERSON = token('"authMethod":"email"', '"userId":"00000000-fake"')
 def networks(
     upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Caddy]]:
-    """One Caddy for each choice of networks."""
+    """A Caddy for each choice of networks."""
     choices: dict[str, dict[str, Any]] = {
         "people": {"ui_networks": (f"{PEOPLE}/32", "fd00::/8")},
         "machines": {"machine_networks": (f"{SERVICES}/32",)},
@@ -43,7 +43,7 @@ def networks(
         each.stop()
 
 
-# From people's network, from that of services, from elsewhere: which of them gets in.
+# Whether requests pass from the network of people, from that of services, and from elsewhere.
 @pytest.mark.parametrize(
     ("choice", "method", "target", "headers", "expected"),
     [
@@ -72,7 +72,7 @@ def networks(
         ("both", "GET", STATUS, {}, "yes yes yes"),
     ],
 )
-def test_each_network_gets_to_what_it_may(
+def test_each_network_reaches_only_its_routes(
     networks: Callable[[str], Caddy],
     choice: str,
     method: str,
@@ -81,7 +81,7 @@ def test_each_network_gets_to_what_it_may(
     expected: str,
 ) -> None:
     caddy = networks(choice)
-    # What a caller says of where it is counts for nothing.
+    # The address that a caller claims does not matter.
     claims = {**headers, "X-Forwarded-For": PEOPLE, "X-Real-IP": SERVICES}
     answers = [
         caddy.ask(target, method, source=source, headers=claims)
@@ -92,7 +92,7 @@ def test_each_network_gets_to_what_it_may(
 
 
 @pytest.mark.parametrize("before", ["", '"a":1', '"ab":1', '"abc":1'])
-def test_an_identitys_token_is_known_wherever_its_claim_stands(
+def test_an_identitys_token_is_recognised_wherever_its_claim_is(
     networks: Callable[[str], Caddy], before: str
 ) -> None:
     claims = (*([before] if before else []), '"identityId":"00000000-fake"')

@@ -1,4 +1,4 @@
-"""The lines for nginx in docs/operate/ingress.md do what they are there for, in a real nginx."""
+"""The lines for nginx in docs/operate/ingress.md, in a real nginx."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Nginx(NamedTuple):
-    """One that runs: the port of its https, and the certificate that it is trusted by."""
+    """A running nginx: its HTTPS port, and the certificate that it is trusted by."""
 
     port: int
     certificate: Path
     upstream: Upstream
 
     def ask(self, path: str, *options: str) -> tuple[int, str]:
-        """The status and the headers of an answer."""
+        """Return the status and the headers of an answer."""
         done = subprocess.run(
             [
                 *("curl", "--silent", "--path-as-is", "--max-time", "20", "--dump-header", "-"),
@@ -52,7 +52,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     upstream.close()
 
 
-def test_requests_are_passed_on_by_new_http_with_what_protects_a_browser(nginx: Nginx) -> None:
+def test_requests_are_passed_on_and_answers_have_security_headers(nginx: Nginx) -> None:
     status, headers = nginx.ask("/api/status")
     assert status == 200
     assert headers.startswith("http/2 200")
@@ -64,7 +64,7 @@ def test_requests_are_passed_on_by_new_http_with_what_protects_a_browser(nginx: 
 @pytest.mark.parametrize(
     "path", ["/api/v1/admin/bootstrap", "/API/v1/admin/SIGNUP", "/api/v3/signup/email/verify"]
 )
-def test_what_makes_accounts_is_closed(nginx: Nginx, path: str) -> None:
+def test_routes_that_make_accounts_are_closed(nginx: Nginx, path: str) -> None:
     before = len(nginx.upstream.asked)
     assert nginx.ask(path, "--data", "{}")[0] == 404
     assert len(nginx.upstream.asked) == before

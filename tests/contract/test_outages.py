@@ -1,4 +1,4 @@
-"""The database or Redis away, a restore, the maintenance mode."""
+"""The database or Redis is unreachable, a restore, the maintenance mode."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _can_read(world: World) -> bool:
     return answer.status_code == 200
 
 
-def test_without_the_database_status_and_settings_answer_but_a_login_does_not(
+def test_without_the_database_only_status_and_settings_answer(
     world: World, postgres: Postgres
 ) -> None:
     client = world.standin.client()
-    # They are remembered for a minute from now on; a read would leave what was before.
+    # They are cached for a minute from now on; a read would leave an older cache.
     ok(world.admin.patch("/api/v1/admin/config", json={"trustSamlEmails": False}))
     postgres.stop()
     try:
@@ -69,7 +69,7 @@ def test_an_emptied_redis_loses_neither_tokens_nor_logins(
     ok(world.deployer_identity.login(world.standin))
 
 
-def test_a_restore_needs_the_dump_and_the_encryption_key_alone(
+def test_a_restore_needs_only_the_dump_and_the_encryption_key(
     world: World, postgres: Postgres, start: StartStandin
 ) -> None:
     world.write(CANARY="yellow")
@@ -97,7 +97,7 @@ def test_values_and_client_secrets_are_not_readable_in_the_database(
     assert world.deployer_identity.client_secret not in rows
 
 
-def test_maintenance_lets_logins_and_reads_through_and_no_writes(
+def test_maintenance_mode_allows_logins_and_reads_but_no_writes(
     world: World, start: StartStandin
 ) -> None:
     paused = start(world.database, MAINTENANCE_MODE="true").wait()
@@ -122,7 +122,7 @@ def test_folders_need_the_collation_of_the_official_database_image(
     ok(world.deployer.get("/api/v2/folders", params=query))
 
 
-def test_status_fails_once_nobody_remembers_the_settings(
+def test_status_fails_once_the_cached_settings_expire(
     world: World, postgres: Postgres, redis_server: RedisServer
 ) -> None:
     client = world.standin.client()
@@ -136,10 +136,10 @@ def test_status_fails_once_nobody_remembers_the_settings(
     wait_until(lambda: _can_read(world), "no recovery", world.standin.log, seconds=2)
 
 
-def test_a_replica_is_alive_while_it_answers_once_it_has_been_ready(
+def test_a_replica_that_was_ready_is_healthy_while_it_answers(
     world: World, postgres: Postgres, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """A restart mends no database: for its absence, Swarm must end no replica."""
+    """A restart repairs no database: Swarm must end no replica for its absence."""
     replica, fresh = (_Check(world.standin, tmp_path / name) for name in ("replica", "fresh"))
     wait_until(replica.passes, "it is not ready", world.standin.log)
     ready = replica.ready_at()
@@ -163,7 +163,7 @@ def test_a_replica_is_alive_while_it_answers_once_it_has_been_ready(
         world.standin.process.send_signal(signal.SIGCONT)
 
 
-def test_the_proxy_gives_no_request_to_a_replica_without_its_database(
+def test_the_proxy_sends_no_request_to_a_replica_without_database(
     world: World, postgres: Postgres, tmp_path: Path
 ) -> None:
     proxy = proxies.haproxy(tmp_path, world.standin.port, asking=True)
@@ -173,7 +173,7 @@ def test_the_proxy_gives_no_request_to_a_replica_without_its_database(
         try:
             return client.get("/runtime-ui-env.js").status_code
         except httpx.RemoteProtocolError:
-            return 0  # of a session that it ended with the replica's readiness
+            return 0  # of a session that HAProxy ended when the replica became unready
 
     try:
         wait_until(lambda: status() == 200, "the proxy holds it for not ready", world.standin.log)
@@ -189,7 +189,7 @@ def test_the_proxy_gives_no_request_to_a_replica_without_its_database(
 
 @dataclass(frozen=True)
 class _Check:
-    """The health check of a replica in a cluster, with a place of its own for what it remembers."""
+    """The health check of a replica in a cluster, with a state file of its own."""
 
     standin: Standin
     remembered: Path
@@ -205,5 +205,5 @@ class _Check:
         return subprocess.run(["sh", "-c", own], timeout=30).returncode == 0
 
     def ready_at(self) -> int:
-        """Return when it was ready last, in nanoseconds since the epoch."""
+        """Return when it was last ready, in nanoseconds since the epoch."""
         return self.remembered.stat().st_mtime_ns

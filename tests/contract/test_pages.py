@@ -1,6 +1,4 @@
-"""Test what outsiders see of the rendered Caddyfile before the stand-in: a browser, and a
-scanner.
-"""
+"""A browser and a TLS scanner visit the rendered Caddyfile in front of the stand-in."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ def caddy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     server.stop()
 
 
-def test_chromium_takes_the_certificate_and_shows_the_page(caddy: Caddy, tmp_path: Path) -> None:
+def test_chromium_accepts_the_certificate_and_shows_the_page(caddy: Caddy, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
     seen = visit(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, picture)
     assert (seen.state, seen.names, seen.protocol) == ("secure", (NAME,), "TLS 1.3")
@@ -55,7 +53,7 @@ def test_chromium_refuses_the_page_where_the_authority_is_unknown(caddy: Caddy) 
         visit(caddy.settings.stack.site_url, LOOPBACK, authority=None)
 
 
-def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
+def test_testssl_finds_nothing_above_low_with_a_public_certificate(
     world: World, tmp_path: Path
 ) -> None:
     own = _certificate(tmp_path)
@@ -71,20 +69,20 @@ def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
     assert _surprises(findings, accepted(internal=False)) == []
 
 
-def test_testssl_finds_of_the_own_authority_s_certificate_what_is_accepted(caddy: Caddy) -> None:
+def test_testssl_finds_only_accepted_flaws_of_caddys_own_certificate(caddy: Caddy) -> None:
     findings = scan(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
     assert _surprises(findings, accepted(internal=True)) == []
 
 
 def _surprises(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:
-    """Return what is above LOW and not accepted, and what is accepted and not found."""
+    """Return findings above LOW that are not accepted, and accepted ones that are not found."""
     graves = graver(findings)
     unneeded = reasons.keys() - {each.id for each in graves}
     return [*(each for each in graves if each.id not in reasons), *sorted(unneeded)]
 
 
 def _certificate(directory: Path) -> dict[str, str]:
-    """The settings for a certificate that lasts three months and names a list of revoked ones."""
+    """Return settings for a certificate of three months that names a revocation list."""
     made = ("openssl", "req", "-x509", "-noenc", "-newkey", "ec", "-pkeyopt", "group:P-256")
     authority, authority_key = directory / "authority.crt", directory / "authority.key"
     leaf, key = directory / "tls.crt", directory / "tls.key"

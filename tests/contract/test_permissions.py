@@ -1,4 +1,4 @@
-"""Test who may read and write what."""
+"""Permissions of people and identities."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_reference_to_a_forbidden_place_is_refused(world: World) -> None:
     world.deployer.request("DELETE", "/api/v4/secrets/POINTER", json=world.place(path="/api"))
 
 
-def test_permissions_are_remembered_for_a_while_once_an_identity_has_called(
+def test_permissions_of_an_identity_are_cached_for_a_while(
     world: World,
 ) -> None:
     identity = world.member()

@@ -1,4 +1,4 @@
-"""Every recorded exchange, in order, against the stand-in."""
+"""Replay all recorded exchanges in order against the stand-in."""
 
 from __future__ import annotations
 

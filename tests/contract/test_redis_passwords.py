@@ -1,4 +1,4 @@
-"""A real Redis and a real sentinel, started as a cluster's are, take two passwords for a while."""
+"""A real Redis and sentinel, started like a cluster's, accept two passwords for a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLD, NEW = "old-obviously-fake", "new-obviously-fake"
-# Both are containers of this host, whose shell is the host's own.
+# Commands in either container run in the shell of this machine.
 DOCKER = r"""#!/bin/sh
 for last; do :; done
 case "$1 $2" in
@@ -38,7 +38,7 @@ esac
 
 
 class Host:
-    """A data node's Redis and sentinel; `secret` is what both start with."""
+    """The Redis and the sentinel of a data node; both start with `secret`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -56,7 +56,7 @@ class Host:
         return f"--tls --cacert {self.directory}/ca.crt"
 
     def _certify(self) -> None:
-        """Make a certificate for this machine, which is its own authority, and its key."""
+        """Make a self-signed certificate for this machine, and its key."""
         command = (
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=fake"
         )
@@ -72,7 +72,7 @@ class Host:
         (self.directory / "tls.pem").write_text("".join(parts))
 
     def start(self, secret: str) -> None:
-        """Start both anew, with a secret."""
+        """Restart both with a secret."""
         self.stop()
         (self.directory / "env").write_text(f"REDIS_PASSWORD={secret}\n")
         for name, volume in (("redis", "redis-replica"), ("sentinel", "sentinel")):
@@ -103,7 +103,7 @@ class Host:
         self._running.clear()
 
     def passwords(self, *arguments: str) -> str:
-        """Return what the script of the rotation prints."""
+        """Return the output of the rotation's script."""
         command = script("redis-passwords", *arguments)
         command = command.replace("root=/etc/infisical", f"root={self.directory}")
         for port, own in ((" 26379 ", "sentinel"), (" 6379 ", "redis")):
@@ -123,7 +123,7 @@ class Host:
         (self.directory / "keys" / f"redis_password{suffix}").write_text(password)
 
     def taken(self) -> dict[str, list[str]]:
-        """The passwords that each one takes."""
+        """Return the passwords that each accepts."""
         return {
             name: [password for password in (OLD, NEW) if self._lets_in(port, password)]
             for name, port in self.ports.items()
@@ -153,7 +153,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
 
 
-def test_both_passwords_are_taken_from_admit_to_alone_through_every_start(host: Host) -> None:
+def test_both_passwords_work_from_admit_to_alone_through_every_start(host: Host) -> None:
     assert host.taken() == {"redis": [OLD], "sentinel": [OLD]}
     hashes = host.passwords("hashes").split()
     host.passwords("admit", *hashes)
@@ -170,7 +170,7 @@ def test_both_passwords_are_taken_from_admit_to_alone_through_every_start(host: 
     assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
 
 
-def test_what_a_start_reads_besides_has_no_password_in_it(host: Host) -> None:
+def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
     host.passwords("admit", *host.passwords("hashes").split())
     for volume in ("redis-replica", "sentinel"):
         text = (host.directory / volume / "admitted").read_text()
@@ -178,7 +178,7 @@ def test_what_a_start_reads_besides_has_no_password_in_it(host: Host) -> None:
         assert not [password for password in (OLD, NEW) if password in text]
 
 
-def test_one_that_does_not_run_takes_both_when_it_starts(host: Host) -> None:
+def test_a_stopped_server_accepts_both_passwords_when_it_starts(host: Host) -> None:
     docker = host.directory / "bin" / "docker"
     docker.write_text(DOCKER.replace("'%s\\n' redis sentinel", "''"))
     host.stop()

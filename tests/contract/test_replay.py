@@ -1,4 +1,4 @@
-"""The comparison itself: it must find what differs."""
+"""The comparison of a replay finds differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several servers on one database and one Redis, and what a failover does to them."""
+"""Several servers on one database and one Redis, also during a failover."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {name}();
 
 @pytest.fixture
 def other(world: World, start: StartStandin) -> Standin:
-    """A second server on the shared one's database and Redis."""
+    """A second server on the database and Redis of the shared one."""
     return start(world.database).wait()
 
 
@@ -38,7 +38,7 @@ def sentinels() -> Iterator[Sentinels]:
     servers.close()
 
 
-def test_a_token_of_one_server_is_good_for_the_other(world: World, other: Standin) -> None:
+def test_a_token_of_one_server_works_at_the_other(world: World, other: Standin) -> None:
     world.write(SHARED="written at the one")
     client = other.client(world.deployer.headers["Authorization"].split()[1])
     secrets = ok(client.get("/api/v4/secrets", params=world.place()))["secrets"]
@@ -56,7 +56,7 @@ def test_wrong_secrets_at_one_server_lock_the_identity_at_the_other(
     assert [identity.login(where).status_code for where in (world.standin, other)] == [401] * 2
 
 
-def test_a_setting_changed_at_one_server_is_the_others_at_once(
+def test_a_setting_changed_at_one_server_applies_to_the_other_at_once(
     world: World, other: Standin
 ) -> None:
     def shown(standin: Standin) -> Document:
@@ -70,10 +70,10 @@ def test_a_setting_changed_at_one_server_is_the_others_at_once(
     assert shown(other)["allowSignUp"] is before
 
 
-def test_permissions_that_one_server_remembers_count_at_the_other(
+def test_permissions_cached_by_one_server_apply_at_the_other(
     database: str, start: StartStandin
 ) -> None:
-    """Else a service that has read once could be refused at the next server."""
+    """Otherwise a service that has read once could be refused by the next server."""
     memory = {"STANDIN_PERMISSION_CACHE_SECONDS": "600"}
     world = set_up(start(database, **memory).wait(), database)
     other = start(database, **memory).wait()
@@ -85,7 +85,7 @@ def test_permissions_that_one_server_remembers_count_at_the_other(
     assert [each.status_code for each in (refused, *answers)] == [403] * 3
 
 
-def test_a_commit_that_breaks_is_an_error_and_leaves_nothing_and_the_next_one_connects_anew(
+def test_a_broken_commit_leaves_nothing_and_the_next_one_reconnects(
     world: World, postgres: Postgres
 ) -> None:
     body = {**world.place(), "secretValue": "x"}
@@ -116,7 +116,7 @@ def test_requests_follow_the_master_that_the_sentinel_names(
 
 
 @pytest.mark.parametrize("variable", ["REDIS_SENTINEL_PASSWORD", "REDIS_PASSWORD"])
-def test_a_wrong_password_of_redis_or_its_sentinel_keeps_the_port_shut(
+def test_a_wrong_password_of_redis_or_its_sentinel_keeps_the_port_closed(
     database: str, start: StartStandin, sentinels: Sentinels, variable: str
 ) -> None:
     standin = start(database, **{**sentinels.environment, variable: "wrong"})

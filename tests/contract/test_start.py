@@ -1,4 +1,4 @@
-"""Test how a start fails, and how a server ends."""
+"""A start fails or waits, and a server ends."""
 
 from __future__ import annotations
 
@@ -53,21 +53,23 @@ def test_an_unreachable_database_ends_the_start(start: StartStandin, database: s
     assert "Boot up migration failed" in standin.log()
 
 
-def test_without_redis_the_start_waits_with_a_shut_port(start: StartStandin, database: str) -> None:
+def test_without_redis_the_start_waits_with_a_closed_port(
+    start: StartStandin, database: str
+) -> None:
     standin = start(database, REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     wait_until(lambda: "ECONNREFUSED" in standin.log(), "nothing was logged", standin.log)
     assert standin.process.poll() is None
     assert not standin.answers()
 
 
-def test_a_start_gives_redis_up_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the real server does, whose routes have 40 seconds to register."""
+def test_a_start_without_redis_ends_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like the real server, whose routes must register within 40 seconds."""
     monkeypatch.setattr(redis_gate, "LONGEST_START_SECONDS", 0.1)
     with pytest.raises(TimeoutError, match="Plugin did not start in time"):
         redis_gate.wait_at_start(RedisSettings(f"redis://127.0.0.1:{free_port()}"))
 
 
-def test_a_start_takes_as_long_as_it_is_told_to_before_the_port_opens(
+def test_a_start_lasts_as_long_as_its_setting_before_the_port_opens(
     start: StartStandin, database: str
 ) -> None:
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Thousands of spellings sent to real proxies: what must not arrive does not, in any reading."""
+"""Send thousands of spellings to real proxies: no forbidden path arrives in any reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-# Caddy has lists of networks, and neither of them is ours.
+# Caddy has lists of networks, and this machine is in neither.
 _ELSEWHERE = "127.0.0.4"
 _NETWORKS = {"ui_networks": ("127.0.0.2/32",), "machine_networks": ("127.0.0.3/32",)}
 
@@ -28,7 +28,7 @@ _ESCAPES = ("%00", "%0a", "%23", "%25", "%2e", "%2f", "%3b", "%3f", "%5c", "%61"
 
 
 class Way(NamedTuple):
-    """A proxy that runs, and what stands behind it; `forbidden` may not arrive."""
+    """A running proxy and the server behind it, which `forbidden` targets must not reach."""
 
     name: str
     connect: Callable[[], socket.socket]
@@ -38,9 +38,9 @@ class Way(NamedTuple):
     trust: Path | None
 
     def judge(self, statuses: list[int], tried: Sequence[str]) -> None:
-        """See that most was refused, and that nothing arrived that must not.
+        """Assert that most were refused, and that no forbidden target arrived.
 
-        Streams of HTTP/2 that Caddy resets, for what is no target at all, have no status.
+        HTTP/2 streams with an invalid target, which Caddy resets, have no status.
         """
         assert len(statuses) == len(tried)
         assert set(statuses) <= {0, 200, 400, 403, 404}
@@ -62,7 +62,7 @@ def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         caddy.stop()
     else:
         one = getattr(proxies, request.param)(home, upstream.port)
-        # HAProxy closes no path: it stands behind the Caddy of each node.
+        # HAProxy closes no path: it is behind the Caddy of each node.
         forbidden = CLOSED if request.param == "nginx" else ()
         yield Way(request.param, one.connect, upstream, forbidden, one.port, one.trust)
         one.stop()
@@ -75,33 +75,33 @@ def _is_ambiguous(target: str) -> bool:
 
 
 def _by_http1(way: Way) -> tuple[str, ...]:
-    """All spellings, or a part where a connection ends with each refusal, and TLS begins anew."""
+    """Send all spellings, or a part of them where each refusal costs a new TLS connection."""
     return spellings() if way.name == "caddy" else spellings()[::5]
 
 
-def test_no_spelling_of_a_path_arrives_where_it_is_forbidden(way: Way) -> None:
+def test_no_spelling_of_a_forbidden_path_arrives(way: Way) -> None:
     tried = _by_http1(way)
     assert len(tried) > 1000
     way.upstream.asked.clear()
     way.judge(send(way.connect, tried), tried)
 
 
-def test_none_arrives_in_absolute_form(way: Way) -> None:
+def test_no_forbidden_target_arrives_in_absolute_form(way: Way) -> None:
     tried = [f"https://{NAME}{each}" for each in _by_http1(way)[::2]]
     way.upstream.asked.clear()
     way.judge(send(way.connect, tried), tried)
     assert send(way.connect, [f"https://{NAME}{OPEN}"]) == [200]
 
 
-def test_none_arrives_by_http2(way: Way, tmp_path: Path) -> None:
+def test_no_forbidden_target_arrives_by_http2(way: Way, tmp_path: Path) -> None:
     if way.trust is None:
-        assert way.name == "haproxy"  # it serves no TLS, by which alone HTTP/2 is offered
+        assert way.name == "haproxy"  # it serves no TLS, and HTTP/2 is offered only by TLS
         return
     way.upstream.asked.clear()
     way.judge(send_by_http2(way.port, way.trust, tmp_path, spellings()), spellings())
 
 
-def test_what_callers_need_arrives_as_it_was_sent(
+def test_targets_that_callers_need_arrive_unchanged(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     upstream = Upstream(0)
@@ -123,7 +123,7 @@ def test_what_callers_need_arrives_as_it_was_sent(
         upstream.close()
 
 
-def test_the_lines_for_nginx_hold_the_same_rules() -> None:
+def test_the_lines_for_nginx_have_the_same_rules() -> None:
     lines = documented()
     for rule in (paths.TARGET, paths.TARGET_AND_CREDENTIALS, paths.CLOSED.removeprefix("(?i)")):
         assert f'"{rule}"' in lines, f"write {rule} into {DOCS}"

@@ -1,4 +1,4 @@
-"""Logins of identities: lock-outs, limits, ends."""
+"""Logins of identities: lock-outs, limits, expiry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOCKED = "This identity auth method is temporarily locked, please try again later"
 
 
-def test_three_wrong_secrets_lock_the_right_one_out_too(world: World) -> None:
+def test_three_wrong_secrets_lock_out_the_right_one_too(world: World) -> None:
     identity = world.member()
     wrong = replace(identity, client_secret="wrong")
     assert [wrong.login(world.standin).status_code for _ in range(3)] == [401] * 3
@@ -27,7 +27,7 @@ def test_three_wrong_secrets_lock_the_right_one_out_too(world: World) -> None:
     assert shown["identity"]["identity"]["activeLockoutAuthMethods"] == ["universal-auth"]
 
 
-def test_a_success_sets_the_count_of_wrong_secrets_back(world: World) -> None:
+def test_a_success_resets_the_count_of_wrong_secrets(world: World) -> None:
     identity = world.member()
     wrong = replace(identity, client_secret="wrong")
     for _ in range(2):
@@ -36,7 +36,7 @@ def test_a_success_sets_the_count_of_wrong_secrets_back(world: World) -> None:
         ok(identity.login(world.standin))
 
 
-def test_a_lock_out_of_one_identity_leaves_others_alone(world: World) -> None:
+def test_a_lock_out_affects_only_one_identity(world: World) -> None:
     wrong = replace(world.member(), client_secret="wrong")
     for _ in range(4):
         wrong.login(world.standin)
@@ -49,7 +49,7 @@ def test_a_secret_is_refused_after_its_last_use(world: World) -> None:
     assert identity.login(world.standin).status_code == 401
 
 
-def test_a_secret_and_a_token_are_refused_after_their_time(world: World) -> None:
+def test_a_secret_and_a_token_are_refused_after_their_expiry(world: World) -> None:
     identity = make_identity(
         world.admin, world.org_id, "brief", "no-access", ttl=1, accessTokenTTL=1
     )
@@ -70,7 +70,7 @@ def test_a_token_is_refused_after_its_number_of_uses(world: World) -> None:
     assert [client.get(url).status_code for _ in range(3)] == [200, 200, 401]
 
 
-def test_a_revoked_secret_takes_its_tokens_along(world: World) -> None:
+def test_a_revoked_secret_ends_its_tokens(world: World) -> None:
     identity = world.member()
     client = identity.client(world.standin)
     auth = f"/api/v1/auth/universal-auth/identities/{identity.id}"
@@ -81,7 +81,7 @@ def test_a_revoked_secret_takes_its_tokens_along(world: World) -> None:
     assert identity.login(world.standin).status_code == 401
 
 
-def test_universal_auth_can_be_taken_away_and_given_again(world: World) -> None:
+def test_universal_auth_can_be_detached_and_attached_again(world: World) -> None:
     identity = world.member()
     auth = f"/api/v1/auth/universal-auth/identities/{identity.id}"
     removed = ok(world.admin.delete(auth))["identityUniversalAuth"]
@@ -91,7 +91,7 @@ def test_universal_auth_can_be_taken_away_and_given_again(world: World) -> None:
     assert again["clientId"] != identity.client_id
 
 
-def test_all_identities_come_at_once_whatever_page_is_asked_for(world: World) -> None:
+def test_all_identities_are_listed_at_once_for_any_page(world: World) -> None:
     url, query = "/api/v1/identities", {"orgId": world.org_id}
     whole = ok(world.admin.get(url, params=query))
     assert whole == ok(world.admin.get(url, params={**query, "limit": 1, "offset": 1}))
@@ -105,7 +105,7 @@ def test_an_identity_without_a_role_may_not_make_others(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]) == (403, "PermissionDenied")
 
 
-def test_without_lock_outs_any_number_of_wrong_secrets_keeps_nobody_out(world: World) -> None:
+def test_without_lock_outs_wrong_secrets_have_no_effect(world: World) -> None:
     identity = world.member(lockoutEnabled=False)
     wrong = replace(identity, client_secret="wrong")
     for _ in range(8):
@@ -113,7 +113,7 @@ def test_without_lock_outs_any_number_of_wrong_secrets_keeps_nobody_out(world: W
     ok(identity.login(world.standin))
 
 
-def test_who_turns_lock_outs_off_ends_the_one_that_lasts(world: World) -> None:
+def test_turning_lock_outs_off_ends_a_lock(world: World) -> None:
     identity = world.member()
     wrong = replace(identity, client_secret="wrong")
     for _ in range(4):
@@ -126,7 +126,7 @@ def test_who_turns_lock_outs_off_ends_the_one_that_lasts(world: World) -> None:
     ok(identity.login(world.standin))
 
 
-def test_a_try_while_it_is_locked_out_does_not_lengthen_that(
+def test_an_attempt_during_a_lock_out_does_not_prolong_it(
     world: World, redis_server: RedisServer
 ) -> None:
     identity = world.member(lockoutThreshold=1, lockoutDurationSeconds=30)
@@ -139,7 +139,7 @@ def test_a_try_while_it_is_locked_out_does_not_lengthen_that(
     assert 0 < int(redis.ttl(key)) <= 10
 
 
-def test_protection_from_deletion_ends_only_where_a_name_is_given_too(world: World) -> None:
+def test_delete_protection_is_turned_off_only_together_with_a_name(world: World) -> None:
     path = f"/api/v1/identities/{world.member().id}"
     ok(world.admin.patch(path, json={"hasDeleteProtection": True}))
     ok(world.admin.patch(path, json={"hasDeleteProtection": False}))

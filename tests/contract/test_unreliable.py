@@ -1,6 +1,6 @@
-"""The API fails in the middle of `workspace apply`: told in a sentence, and the next run is clean.
+"""The API fails during `workspace apply`: an error reports it, and the next run completes.
 
-Whether a request that got no answer was processed nobody can know, so both are tried.
+Nobody can know whether a request without an answer was processed, so both cases are tested.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _numbers = count(100)
 
 @dataclass(frozen=True)
 class Case:
-    """A workspace of its own, and the command for it, on the stand-in that all cases share."""
+    """A project of its own on the shared stand-in, and the command for it."""
 
     world: World
     name: str
@@ -57,13 +57,13 @@ class Case:
         return CliRunner(env=self.world.variables(url)).invoke(main, given)
 
     def objects(self) -> list[str]:
-        """Everything in the server that belongs to the workspace, each in words without ids."""
+        """Return the objects of the project on the server, each as a line without ids."""
         return sorted(each.replace(self.name, "case") for each in objects(self.world, self.name))
 
 
 @dataclass(frozen=True)
 class Clean:
-    """Hold what a run without faults leaves behind, and how many requests it takes."""
+    """The objects that a run without faults makes, and the number of its requests."""
 
     objects: list[str]
     reads: int
@@ -102,7 +102,7 @@ def clean(new_case: Callable[[], Case], proxy: UnreliableProxy) -> Clean:
 
 @pytest.fixture(autouse=True)
 def _impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where nothing hangs, a short timeout would strike what is only slow.
+    # Without a hanging request, a short timeout would only end slow ones.
     if "no answer" in request.node.name:
         monkeypatch.setattr(client, "_TIMEOUT", httpx.Timeout(1.5))
 
@@ -124,7 +124,7 @@ def _ends_in_one_sentence(result: Result, case: Case) -> None:
 
 
 def _is_made_up_for(case: Case, clean: Clean) -> None:
-    """The next run, without faults, leaves what a clean one leaves."""
+    """Assert that the next run, without faults, leaves the objects of a clean run."""
     again = case.run("apply", "--yes")
     assert again.exit_code == 0, again.output
     settled = case.run("plan")
@@ -134,7 +134,7 @@ def _is_made_up_for(case: Case, clean: Clean) -> None:
 
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
 @pytest.mark.parametrize("mode", _MODES)
-def test_a_write_that_goes_wrong_is_told_sent_once_and_made_up_for_by_the_next_run(
+def test_a_failed_write_is_reported_sent_once_and_made_up_for_by_the_next_run(
     mode: str, when: str, case: Case, clean: Clean, proxy: UnreliableProxy
 ) -> None:
     nth = {"first": 1, "middle": clean.writes // 2, "last": clean.writes}[when]
@@ -147,7 +147,7 @@ def test_a_write_that_goes_wrong_is_told_sent_once_and_made_up_for_by_the_next_r
     _is_made_up_for(case, clean)
 
 
-def test_any_write_whose_answer_is_lost_is_found_done_by_the_next_run(
+def test_the_next_run_finds_each_write_whose_answer_was_lost(
     new_case: Callable[[], Case], clean: Clean, proxy: UnreliableProxy
 ) -> None:
     for nth in range(1, clean.writes + 1):
@@ -159,7 +159,7 @@ def test_any_write_whose_answer_is_lost_is_found_done_by_the_next_run(
 
 @pytest.mark.usefixtures("without_waiting")
 @pytest.mark.parametrize("mode", _MODES)
-def test_reads_that_go_wrong_now_and_then_do_no_harm(
+def test_failed_reads_are_repeated(
     mode: str, case: Case, clean: Clean, proxy: UnreliableProxy
 ) -> None:
     at = (1, clean.reads // 2, clean.reads)
@@ -172,9 +172,7 @@ def test_reads_that_go_wrong_now_and_then_do_no_harm(
 
 @pytest.mark.usefixtures("without_waiting")
 @pytest.mark.parametrize("mode", ["503", "cut", "no answer to what was done"])
-def test_a_login_that_goes_wrong_is_tried_again(
-    mode: str, case: Case, proxy: UnreliableProxy
-) -> None:
+def test_a_failed_login_is_repeated(mode: str, case: Case, proxy: UnreliableProxy) -> None:
     proxy.expect(replace(_MODES[mode], kind="login"))
     assert case.run("plan", url=proxy.url).exit_code == 2
     assert proxy.count("login") == 2
@@ -183,7 +181,7 @@ def test_a_login_that_goes_wrong_is_tried_again(
 @pytest.mark.usefixtures("without_waiting")
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
 @pytest.mark.parametrize("mode", ["502 for what was done", "cut"])
-def test_a_server_that_stays_away_is_told_and_the_next_run_finds_it_back(
+def test_an_unreachable_server_is_reported_and_the_next_run_completes(
     mode: str, when: str, case: Case, clean: Clean, proxy: UnreliableProxy
 ) -> None:
     nth = {"first": 1, "middle": clean.reads // 2, "last": clean.reads}[when]
@@ -203,14 +201,14 @@ def test_too_many_requests_are_waited_out_for_reads_and_writes_alike(
     applied = case.run("apply", "--yes", url=proxy.url)
     assert applied.exit_code == 0, applied.output
     assert time.monotonic() - began >= len(at)  # Retry-After: 1
-    # Reads side by side may find a connection that was closed during the wait, and go again.
+    # Parallel reads may find a connection that was closed during the wait, and are repeated.
     most = total + len(at) + (8 if kind == "read" else 0)
     assert total + len(at) <= proxy.count(kind) <= most
     assert case.objects() == clean.objects
 
 
 @pytest.mark.parametrize("kind", ["login", "read", "write"])
-def test_a_401_is_told_and_never_tried_again(
+def test_a_401_is_reported_and_never_repeated(
     kind: Kind, case: Case, proxy: UnreliableProxy
 ) -> None:
     proxy.expect(Fault(401, kind, range(1, 1000)))

@@ -1,4 +1,4 @@
-"""Writes since a time are counted in a real PostgreSQL, in the columns of Infisical's tables."""
+"""Count writes since a time in a real PostgreSQL, by the columns of Infisical's tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DATABASE = "writes"
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Postgres]:
-    """A database with tables as Infisical has them, each with a row of before."""
+    """A database with tables like Infisical's, each with a row from before the time."""
     postgres.create_database(_DATABASE)
     for table in _TABLES:
         postgres.psql(
@@ -60,7 +60,7 @@ def _count(postgres: Postgres, loaded: str = "") -> str:
     return done.stdout.strip()
 
 
-def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
+def test_earlier_rows_are_not_counted(database: Postgres) -> None:
     assert _count(database) == "0"
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
         ("INSERT INTO audit_logs VALUES (2, '{after}', '{after}')", "0"),
     ],
 )
-def test_what_people_write_is_counted_and_what_reading_writes_is_not(
+def test_writes_of_people_are_counted_and_those_of_reading_are_not(
     database: Postgres, statement: str, writes: str
 ) -> None:
     database.psql(_DATABASE, statement.format(after=_AFTER))
@@ -94,7 +94,7 @@ def test_what_people_write_is_counted_and_what_reading_writes_is_not(
 
 
 def _loaded(postgres: Postgres) -> str:
-    """The transaction that is noted when the data are loaded."""
+    """Return the transaction that is recorded when the data are loaded."""
     named = f'{script_file("writes")}\necho "$next_transaction"'
     said = subprocess.run(["sh", "-c", named], capture_output=True, text=True, check=True)
     return postgres.psql(_DATABASE, said.stdout).strip()
@@ -111,10 +111,8 @@ def _loaded(postgres: Postgres) -> str:
         ("INSERT INTO identity_access_tokens VALUES (2, '{before}', '{before}')", "0"),
     ],
 )
-def test_a_clock_that_was_set_back_hides_no_write(
-    database: Postgres, statement: str, writes: str
-) -> None:
-    """Both rows are a minute older than the data by their times."""
+def test_a_clock_set_back_hides_no_write(database: Postgres, statement: str, writes: str) -> None:
+    """By their times both rows are a minute older than the data."""
     loaded = _loaded(database)
     database.psql(_DATABASE, "VACUUM FREEZE")
     database.psql(_DATABASE, statement.format(before=_BEFORE))
@@ -122,8 +120,8 @@ def test_a_clock_that_was_set_back_hides_no_write(
     assert _count(database) == "0"
 
 
-def test_what_the_times_tell_is_what_is_counted(database: Postgres) -> None:
-    """A migration may write a whole table anew."""
+def test_the_count_by_times_prevails_over_a_rewritten_table(database: Postgres) -> None:
+    """A migration may rewrite a whole table."""
     loaded = _loaded(database)
     database.psql(_DATABASE, "ALTER TABLE identities ALTER id TYPE bigint")
     assert _count(database, loaded) == "1"
@@ -132,7 +130,7 @@ def test_what_the_times_tell_is_what_is_counted(database: Postgres) -> None:
     assert _count(database, loaded) == "2"
 
 
-def test_a_view_is_counted_by_its_tables_alone(database: Postgres) -> None:
+def test_a_view_is_counted_only_by_its_tables(database: Postgres) -> None:
     database.psql(_DATABASE, "CREATE VIEW seen AS SELECT * FROM projects")
     loaded = _loaded(database)
     database.psql(_DATABASE, f"UPDATE projects SET \"updatedAt\" = '{_AFTER}'")

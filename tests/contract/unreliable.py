@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that lets chosen requests go wrong, as a bad network would."""
+"""A reverse proxy on loopback that makes chosen requests fail, like a bad network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LONGEST_HANG = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Hold which request goes wrong, and how.
+    """Which request fails, and how.
 
     Attributes:
         how: a status to answer with, `hang` for no answer, `cut` for a connection closed
             before the answer, `cut short` for one closed in the middle of its body.
-        kind: of which requests; a login is neither a read nor a write.
-        at: the first, the second... of that kind, counted from one.
-        processed: whether the server gets the request and acts on it.
+        kind: the kind of requests; a login is neither a read nor a write.
+        at: the number of the request within its kind, from one.
+        processed: whether the server receives and processes the request.
     """
 
     how: int | Literal["hang", "cut", "cut short"]
@@ -37,7 +37,7 @@ class Fault:
 
 
 class Seen(NamedTuple):
-    """A request as it came in."""
+    """A request that the proxy received."""
 
     kind: Kind
     method: str
@@ -46,11 +46,11 @@ class Seen(NamedTuple):
 
 
 class UnreliableProxy:
-    """Passes requests on to `upstream`; at most one fault at a time.
+    """Pass requests on to `upstream`, with at most one fault at a time.
 
     Attributes:
         seen: the requests since the last `expect`, in order.
-        struck: those of them that went wrong.
+        struck: those of them that failed.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -73,7 +73,7 @@ class UnreliableProxy:
         self.upstream.close()
 
     def expect(self, fault: Fault | None) -> None:
-        """Count anew, and let this go wrong from now on."""
+        """Count from zero again, and use this fault from now on."""
         with self._lock:
             self._fault = fault
             self.seen: list[Seen] = []
@@ -84,7 +84,7 @@ class UnreliableProxy:
         return sum(each.kind == kind for each in self.seen)
 
     def note(self, method: str, path: str, body: bytes) -> Fault | None:
-        """Count a request in; what is to go wrong with it, if anything."""
+        """Count a request, and return its fault if it has one."""
         with self._lock:
             seen = Seen(_kind(method, path), method, path, body)
             self.seen.append(seen)

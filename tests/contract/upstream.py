@@ -1,4 +1,4 @@
-"""A server in the place of Infisical, behind a proxy, that tells what it was asked."""
+"""A server in place of Infisical behind a proxy, which records its requests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# Of an answer: more than Caddy keeps back before it passes anything on.
+# Of an answer: more than Caddy buffers before it passes anything on.
 SIZE = 200_000
 STATUS, LOGIN = "/api/status", "/api/v1/auth/universal-auth/login"
 READ, WRITE = "/api/v3/secrets/raw?environment=production", "/api/v4/secrets/KEY"
 
 
 class Upstream:
-    """A server in the place of Infisical that keeps what it was asked, targets as they came.
+    """A server in place of Infisical that records its requests, with raw targets.
 
     It answers `/slow` in two halves, the second once `release` is set, and bodies of more than
     1 MiB as Infisical does.
@@ -38,7 +38,7 @@ class Upstream:
 
             def _answer(self) -> None:
                 received = len(self._body())
-                # Python takes slashes from the beginning of its own `path`.
+                # Python strips slashes from the beginning of `path`.
                 target = self.requestline.split(" ")[1]
                 outer.asked.append(
                     (target, {name.lower(): value for name, value in self.headers.items()})
@@ -59,7 +59,7 @@ class Upstream:
             do_GET = do_HEAD = do_POST = _answer  # noqa: N815
 
             def handle(self) -> None:
-                with suppress(OSError, ValueError):  # whoever asked went away
+                with suppress(OSError, ValueError):  # the client closed the connection
                     super().handle()
 
             def log_message(self, format: str, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""A visitor of Caddy who asks in all ways, and what is logged of it."""
+"""A client of Caddy that sends all kinds of requests, and the log of them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
 VALUE = "a-value-that-nobody-may-see"
-# Marks all that is made up, in whatever place of a request.
+# Marks each made-up value, wherever it is in a request.
 MARK = "NOBODYMAYSEETHIS"
-# Whose claims are longer than what is logged of them.
+# A token with longer claims than the log keeps.
 LONG = "00000000-0000-4000-8000-00000000long"
 SERVICE_TOKEN = "st.00000000-0000-4000-8000-000000000000"
 
 
 class Visitor:
-    """Asks through Caddy, and remembers all that must not be in a log."""
+    """Send requests through Caddy, and remember all that must not be in a log."""
 
     def __init__(self, caddy: Caddy, world: World) -> None:
         self.caddy, self.world, self.asked = caddy, world, 0
@@ -39,23 +39,23 @@ class Visitor:
     def ask(
         self, target: str, headers: dict[str, str], method: str = "GET", body: bytes = b""
     ) -> Answer:
-        """A request, which is to make a line."""
+        """Send a request, which is to be logged as a line."""
         self.asked += 1
         return self.caddy.ask(target, method, headers=headers, body=body)
 
     def post(self, path: str, body: dict[str, Any], **headers: str) -> Answer:
-        """A request with a body of JSON."""
+        """Send a request with a body of JSON."""
         headers["Content-Type"] = "application/json"
         return self.ask(path, headers, "POST", json.dumps(body).encode())
 
     def token(self, identity: Identity) -> str:
-        """A token from a login through Caddy."""
+        """Return a token from a login through Caddy."""
         body = {"clientId": identity.client_id, "clientSecret": identity.client_secret}
         self.secrets.add(identity.client_secret)
         return self._kept(json.loads(self.post(_LOGIN, body).body)["accessToken"])
 
     def persons_token(self) -> str:
-        """The administrator's token, from a login through Caddy."""
+        """Return the administrator's token from a login through Caddy."""
         answer = self.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD})
         token = self._kept(json.loads(answer.body)["accessToken"])
         body = {"organizationId": self.world.org_id}
@@ -75,7 +75,7 @@ class Visitor:
 
 
 def ask_in_all_ways(visitor: Visitor) -> None:
-    """All kinds of requests, good and bad."""
+    """Send all kinds of requests, good and bad."""
     ask, token, person = visitor.ask, visitor.token(visitor.service), visitor.persons_token()
     assert VALUE.encode() in visitor.read(token).body
     for scheme in ("bearer", "BEARER", "Bearer ", "Xearer", "Basic"):
@@ -113,12 +113,12 @@ def ask_in_all_ways(visitor: Visitor) -> None:
         ask(target, {})
     visitor.post("/api/v1/admin/bootstrap", {"password": MARK})
     assert ask("/api/v4/secrets", {}, "POST", f"{{{MARK}".encode()).status >= 400
-    # What is oversized is refused before there is a request to log.
+    # An oversized request is refused before it is logged.
     assert visitor.caddy.ask("/api/status", headers={"X-Long": MARK * 4000}).status == 431
 
 
 def log_lines(caddy: Caddy, *, at_least: int = 0) -> list[str]:
-    """The lines of the log, once there are so many, or after ten seconds."""
+    """Return the lines of the log, once there are so many, or after ten seconds."""
     log, end = caddy.home / "log" / "access.log", time.monotonic() + 10
     while True:
         lines = log.read_text().splitlines() if log.exists() else []
@@ -135,7 +135,7 @@ def told(
     known: KnownNames,
     directory: Path | None = None,
 ) -> list[LoggedRequest]:
-    """Return what `audit access` tells of the log."""
+    """Return the entries of `audit access` for the log."""
     arguments = (str(directory or caddy.home / "log"), "0", "1000", "", ids, environment, "")
     done = subprocess.run(
         script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""A stand-in that has been set up: an admin, a deployer, a project."""
+"""A bootstrapped server with an admin, a deployer and a project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Identity:
-    """A machine identity with the credentials of its universal auth."""
+    """A machine identity with credentials of universal auth."""
 
     id: str
     client_id: str
@@ -34,7 +34,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class World:
-    """Hold what most tests start from; `admin` and `deployer` are clients with a token."""
+    """A server for most tests; `admin` and `deployer` are clients with a token."""
 
     standin: Standin
     database: str
@@ -48,7 +48,7 @@ class World:
         return {"projectId": self.project_id, "environment": environment, "secretPath": path}
 
     def variables(self, url: str = "") -> dict[str, str]:
-        """The environment of a command that reaches it, at another address if need be."""
+        """Return environment variables for a command on it, perhaps at another address."""
         return {
             "INFISICAL_API_URL": url or self.standin.url,
             "INFISICAL_CLIENT_ID": self.deployer_identity.client_id,
@@ -57,7 +57,7 @@ class World:
         }
 
     def member(self, role: str = "no-access", **auth: Any) -> Identity:
-        """A new identity that is a member of the project."""
+        """Make an identity that is a member of the project, and return it."""
         identity = make_identity(self.admin, self.org_id, "service", "no-access", **auth)
         url = f"/api/v1/projects/{self.project_id}/memberships/identities/{identity.id}"
         ok(self.deployer.post(url, json={"roles": [{"role": role}]}))
@@ -101,7 +101,7 @@ def bootstrap(client: httpx.Client, email: str = EMAIL) -> httpx.Response:
 
 
 def log_in(standin: Standin, org_id: str, email: str = EMAIL) -> httpx.Client:
-    """A client with the admin's token for one organization."""
+    """Return a client with the admin's token for one organization."""
     with standin.client() as client:
         body = {"email": email, "password": PASSWORD}
         token = ok(client.post("/api/v3/auth/login", json=body))["accessToken"]
@@ -123,7 +123,7 @@ def make_identity(admin: httpx.Client, org_id: str, name: str, role: str, **auth
 
 
 def set_up(standin: Standin, database: str = "") -> World:
-    """Bootstrap a fresh stand-in and make a project with one environment."""
+    """Bootstrap a new server and make a project with one environment."""
     with standin.client() as client:
         org_id = ok(bootstrap(client))["organization"]["id"]
     admin = log_in(standin, org_id)
