@@ -67,7 +67,8 @@ def apply(
         if plan.project != reached.desired.project.slug:
             raise UserError(
                 f"{file} was made for the project {plan.project}, and the project file is of "
-                f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
+                f"{reached.desired.project.slug}: give the right --workspace-file, or plan again",
+                code="error.other_project",
             )
         secrets = planning.read_values(plan, root, key, reached.desired)
         project = verify.project_id(reached.client, plan.project)

@@ -89,7 +89,9 @@ def clean(
     root, report = read_report(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, report.verified, key, archived=not no_archive)
-    plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in sorted(report.unverified))
+    plan.examined.kept.extend(
+        KeptFile(path, _UNVERIFIED, "file.not_verified") for path in sorted(report.unverified)
+    )
     left, changed = examine_left(root, report.for_login, key)
     plan.examined.kept.extend(changed)
     _show(root, plan)
@@ -100,7 +102,8 @@ def clean(
     if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
-            "public key that age-keygen prints, or --no-archive"
+            "public key that age-keygen prints, or --no-archive",
+            code="error.no_recipient",
         )
     if no_archive and plan.examined.ready:
         report.require_recent(datetime.now(UTC))

@@ -197,7 +197,8 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
     if file is None:
         raise UserError(
             f"there is no {PLAN_FILE} here or in {' or '.join(map(str, repositories))}: name the "
-            "plan with --plan, or files with --env-file"
+            "plan with --plan, or files with --env-file",
+            code="error.no_values",
         )
     return file
 

@@ -265,7 +265,8 @@ class Pending:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise FileError(
                 f"{self.file} is not what migrate apply writes: see in Infisical whether approvals "
-                "are open, then remove it"
+                "are open, then remove it",
+                code="file.pending",
             ) from None
 
     def since(self, project: str, secret: Secret) -> str:

@@ -148,7 +148,8 @@ def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) 
     except DecryptError:
         raise FileError(
             "the archive can't be opened with the key given for it, so nothing was deleted: give "
-            "the identity of one of the recipients"
+            "the identity of one of the recipients",
+            code="file.archive_key",
         ) from None
     if _untar(opened) != contents:
         raise FileError(f"{part} does not hold what was written to it: check the disk")

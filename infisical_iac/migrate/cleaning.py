@@ -50,7 +50,9 @@ def write(file: Path) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(_TEXT)
     except OSError as error:
-        raise FileError(f"{file} can't be written ({error.strerror}): see what is there") from None
+        raise FileError(
+            f"{file} can't be written ({error.strerror}): see what is there", code="file.example"
+        ) from None
 
 
 _RECENT = timedelta(hours=1)
@@ -121,7 +123,8 @@ class Report(BaseModel):
         if not timedelta() <= now - at <= _RECENT:
             raise FileError(
                 "nothing was deleted, for without an archive Infisical must have been looked at "
-                "within the last hour: run `infisical-iac migrate verify` first"
+                "within the last hour: run `infisical-iac migrate verify` first",
+                code="file.not_verified",
             )
 
 
@@ -189,10 +192,11 @@ class Ready:
 
 
 class KeptFile(NamedTuple):
-    """A file that is not deleted, and why, with what to do about it."""
+    """A file that is not deleted, and why, with what to do about it; `code` names the reason."""
 
     path: str
     reason: str
+    code: str = ""
 
     def __str__(self) -> str:
         return f"{self.path} is kept: {self.reason}"
@@ -216,16 +220,19 @@ def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: boo
             data = _read(root, file, key)
             if not file.keys:
                 raise FileError(
-                    "nothing of it is in Infisical: delete it by hand if it isn't needed"
+                    "nothing of it is in Infisical: delete it by hand if it isn't needed",
+                    code="file.not_migrated",
                 )
             if file.skipped and not archived:
                 names = ", ".join(file.skipped)
-                raise FileError(f"{names} would be lost without an archive: make one")
+                raise FileError(
+                    f"{names} would be lost without an archive: make one", code="file.no_archive"
+                )
             found.ready.append(Ready(file, data, git.is_tracked(root / file.path)))
         except FileNotFoundError:
             continue
         except UserError as error:
-            found.kept.append(KeptFile(file.path, str(error)))
+            found.kept.append(KeptFile(file.path, str(error), error.code))
     return found
 
 
@@ -241,7 +248,7 @@ def examine_left(
         except FileNotFoundError:
             continue
         except UserError as error:
-            kept.append(KeptFile(file.path, str(error)))
+            kept.append(KeptFile(file.path, str(error), error.code))
     return left, kept
 
 
@@ -259,9 +266,10 @@ def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
     except FileNotFoundError:
         return None
     except UserError as error:
-        return KeptFile(ready.file.path, str(error))
+        return KeptFile(ready.file.path, str(error), error.code)
     except OSError as error:
-        return KeptFile(ready.file.path, f"it can't be deleted ({error.strerror}): see who owns it")
+        reason = f"it can't be deleted ({error.strerror}): see who owns it"
+        return KeptFile(ready.file.path, reason, "file.not_deleted")
     return None
 
 
@@ -273,25 +281,36 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
     """
     relative = PurePosixPath(file.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise FileError(f"it is outside {root}: delete it by hand")
+        raise FileError(f"it is outside {root}: delete it by hand", code="file.outside")
     path = root / relative
     if path.parent.resolve() != path.parent:
-        raise FileError("a directory on its way is a symbolic link: delete it by hand")
+        raise FileError(
+            "a directory on its way is a symbolic link: delete it by hand",
+            code="file.linked_directory",
+        )
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise FileError("it is a symbolic link: delete it and what it points to by hand")
+            raise FileError(
+                "it is a symbolic link: delete it and what it points to by hand", code="file.link"
+            )
         if not stat.S_ISREG(mode):
-            raise FileError("it is no plain file: see what it is")
+            raise FileError("it is no plain file: see what it is", code="file.not_regular")
         data = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise FileError(f"it can't be read ({error.strerror}): see who owns it") from None
+        raise FileError(
+            f"it can't be read ({error.strerror}): see who owns it", code="file.not_readable"
+        ) from None
     if of_bytes(key, data) != file.digest:
-        raise FileError("it has changed since it was verified: plan and apply once more")
+        raise FileError(
+            "it has changed since it was verified: plan and apply once more", code="file.changed"
+        )
     if deletes and not os.access(path.parent, os.W_OK | os.X_OK):
-        raise FileError("its directory can't be written to: see who owns that")
+        raise FileError(
+            "its directory can't be written to: see who owns that", code="file.read_only"
+        )
     return data
 
 

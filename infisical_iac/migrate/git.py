@@ -121,7 +121,9 @@ def untrack(file: Path) -> None:
     """
     done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
     if done.returncode:
-        raise FileError(f"git won't take it out of its index: {_last(done.stderr)}")
+        raise FileError(
+            f"git won't take it out of its index: {_last(done.stderr)}", code="file.index"
+        )
 
 
 def _last(errors: str) -> str:

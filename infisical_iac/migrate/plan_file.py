@@ -188,5 +188,7 @@ def load_key(file: Path) -> bytes:
     """
     path = file.parent / KEY_FILE
     if not path.exists():
-        raise FileError(f"there is no {path}, with which the plan was made: plan again")
+        raise FileError(
+            f"there is no {path}, with which the plan was made: plan again", code="file.no_plan_key"
+        )
     return load_or_make(path)

@@ -289,9 +289,10 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
     for path in {path for each in sources for path in paths(each)}:
         with suppress(OSError):
             contents[path] = (root / path).read_bytes()
-    _refuse(_changed_files(sources, contents, key), "plan again")
-    _refuse(_misplaced_files(sources, workspace), "decide in the plan, then apply again")
-    _refuse(_lost(plan), "plan again")
+    _refuse(_changed_files(sources, contents, key), "plan again", "error.plan_stale")
+    undecided = _misplaced_files(sources, workspace)
+    _refuse(undecided, "decide in the plan, then apply again", "error.plan_targets")
+    _refuse(_lost(plan), "plan again", "error.plan_stale")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
     for source in sources:
@@ -305,7 +306,7 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
                     f"{secret.name.key} in {first.file}:{first.line} and {secret.file}:"
                     f"{secret.line} are different values for one place; decide `skip` for one"
                 )
-    _refuse(problems, "nothing was written")
+    _refuse(problems, "nothing was written", "error.plan_values")
     return list(found.values())
 
 
@@ -391,9 +392,10 @@ def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[S
         yield None, f"{gone} is planned, but not in {source.path}; remove it from the plan"
 
 
-def _refuse(problems: Iterable[str], remedy: str) -> None:
+def _refuse(problems: Iterable[str], remedy: str, code: str) -> None:
+    """Raise a UserError with the first of the problems, if there are any."""
     told = list(problems)
     if told:
         more = len(told) - _MOST_TOLD
         shown_ones = "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
-        raise UserError(f"{shown_ones}: {remedy}")
+        raise UserError(f"{shown_ones}: {remedy}", code=code)

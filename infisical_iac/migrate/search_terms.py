@@ -267,7 +267,8 @@ def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -
 def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     """Return the values of files by file and name. Raises UserError for what can't be read."""
     if grammar not in GRAMMARS:
-        raise UserError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
+        names = ", ".join(GRAMMARS)
+        raise UserError(f"{grammar} is no grammar: name one of {names}", code="error.no_grammar")
     values: dict[str, str] = {}
     for file in env_files:
         try:

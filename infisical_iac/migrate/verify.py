@@ -280,7 +280,8 @@ def project_id(client: Client, slug: str) -> str:
     found = contents.project(client, slug)
     if found is None:
         raise UserError(
-            f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` first"
+            f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` first",
+            code="error.no_project",
         )
     return str(found["id"])
 

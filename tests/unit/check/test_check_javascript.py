@@ -292,11 +292,17 @@ def test_tsx_has_types_and_elements() -> None:
     assert reads == Reads([Read("B", 2), Read("A", 3)])
 
 
-def test_a_dialect_is_tried_where_the_endings_own_can_not_read_a_file() -> None:
-    """Flow's types in `.js`, and elements in `.ts`, are what bundlers are told to take."""
-    assert _read("const a = (b: string): string => process.env.A;").error == ""
-    assert _read("const a = () => <p>{process.env.A}</p>;", "src/app.ts").error == ""
-    assert _read("const a = () => <A b={process.env.A} />;", "src/app.ts").error == ""
+@pytest.mark.parametrize(
+    ("code", "path"),
+    [
+        ("const a = (b: string): string => process.env.A;", "src/app.js"),
+        ("const a = () => <p>{process.env.A}</p>;", "src/app.ts"),
+        ("const a = () => <A b={process.env.A} />;", "src/app.ts"),
+    ],
+)
+def test_the_other_dialect_is_tried_where_the_one_of_the_ending_fails(code: str, path: str) -> None:
+    """Bundlers take Flow's types in `.js` and elements in `.ts`."""
+    assert _read(code, path).error == ""
 
 
 @pytest.mark.parametrize(
@@ -311,7 +317,7 @@ def test_a_dialect_is_tried_where_the_endings_own_can_not_read_a_file() -> None:
 def test_a_syntax_error_is_told_and_the_rest_is_read(code: str) -> None:
     reads = _read(code)
     assert {each.key for each in reads.found} == {"A", "B"}
-    assert reads.error.startswith("It can't be read as JavaScript in full (line ")
+    assert "in full (line " in reads.error
 
 
 def test_a_file_that_is_no_javascript_at_all_is_told() -> None:
@@ -327,7 +333,7 @@ def test_a_file_that_takes_too_long_is_given_up_and_told() -> None:
     """Return what is written for it makes a parser try each of many readings."""
     script = syntax.parse("src/app.js", "const a = (" * 5_000, most_work=100)
     assert [*script.nodes()] == []
-    assert script.error == "It is too large or too deeply nested to be read as JavaScript."
+    assert "too large" in script.error
 
 
 @pytest.mark.parametrize("ending", ["vue", "svelte"])

@@ -52,7 +52,9 @@ def test_a_key_must_be_in_every_environment(tmp_path: Path) -> None:
         "backend/src/app.js:2",
         "B",
     )
-    assert finding.message.startswith("backend reads B, which is not in production.")
+    assert "backend" in finding.message
+    assert " production." in finding.message
+    assert "development" not in finding.message
 
 
 def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> None:
@@ -65,9 +67,7 @@ def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> Non
         ("empty-environment", "", "production"),
     ]
     assert "in development." in found[0].message
-    assert found[2].message.startswith(
-        "No secret is there, so keys are missing for backend and python-service: 3 in all."
-    )
+    assert "backend and python-service: 3 " in found[2].message
 
 
 def test_without_any_secret_at_all_each_key_is_named(tmp_path: Path) -> None:
@@ -106,14 +106,17 @@ def test_what_code_or_tests_can_do_without_is_a_note(tmp_path: Path) -> None:
     }
     [note] = _missing(tmp_path, files, {})
     assert note.is_note
-    assert note.message.startswith("backend reads LEVEL, TEST_URL too")
+    assert note.place == "backend"
+    assert "LEVEL, TEST_URL " in note.message
 
 
 def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
     names = _names({"/backend": ["A", "OLD"]}, {"/backend": ["A"]})
     [finding] = _left_over(tmp_path, _reads("A"), names)
     assert (finding.kind, finding.place, finding.is_note) == ("left-over", "/backend/OLD", False)
-    assert finding.message.startswith("It is in development, and no code of backend uses it.")
+    assert "backend" in finding.message
+    assert "development" in finding.message
+    assert "production" not in finding.message
 
 
 def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> None:
@@ -125,7 +128,8 @@ def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> N
 def test_a_folder_is_left_out_if_one_of_its_readers_is_not_here(tmp_path: Path) -> None:
     [note] = _left_over(tmp_path, _reads("A"), _names({"/shared": ["OLD"]}, {}))
     assert (note.kind, note.place, note.is_note) == ("not-checked", "/shared", True)
-    assert "python-service is not here" in note.message
+    assert "python-service" in note.message
+    assert "backend" not in note.message
 
 
 def test_what_is_in_a_folder_that_no_service_reads_is_left_over(tmp_path: Path) -> None:
@@ -156,9 +160,9 @@ def test_a_key_named_in_code_that_can_not_be_read_in_full_is_not_left_over(tmp_p
     names = _names({"/backend": ["A", "B", "C", "D"]}, {})
     assert [each.key for each in _left_over(tmp_path, files, names)] == ["D"]
     usage = plant(tmp_path, GOOD | files, git=False).code_by_service["backend"].usage
-    assert usage.unread == {
-        "backend/src/app.js": "It can't be read as JavaScript in full (line 2)."
-    }
+    [(path, error)] = usage.unread.items()
+    assert path == "backend/src/app.js"
+    assert "(line 2)" in error
 
 
 def test_words_in_quotes_may_be_keys_where_names_are_put_together(tmp_path: Path) -> None:
@@ -181,16 +185,17 @@ def test_what_may_not_be_seen_is_not_called_missing(tmp_path: Path) -> None:
     assert list(usage.missing(held, {}, WORKSPACE, _UNSEEN)) == []
     (finding,) = usage.find_unseen(_UNSEEN)
     assert (finding.kind, finding.place, finding.is_note) == ("not-seen", "/backend", False)
-    assert finding.message.startswith(
-        "The login may not see the secrets of /backend in development and production"
-    )
+    assert "/backend" in finding.message
+    assert "development and production" in finding.message
 
 
 def test_an_environment_that_is_seen_is_compared_all_the_same(tmp_path: Path) -> None:
     held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     names = {("production", "/backend"): ["A"]}
     (finding,) = usage.missing(held, names, WORKSPACE, {("development", "/backend")})
-    assert finding.message.startswith("backend reads B, which is not in production.")
+    assert (finding.kind, finding.key) == ("missing-key", "B")
+    assert " production." in finding.message
+    assert "development" not in finding.message
 
 
 def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path) -> None:
@@ -240,7 +245,7 @@ def test_an_empty_folder_is_told_from_one_that_may_not_be_seen(tmp_path: Path) -
     """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
     server = _Server(("development", "/backend"), ("development", "/shared"))
     assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
-    assert "development /backend /api/v4/secrets/A" in server.asked
+    assert " ".join(("development", "/backend", "/api/v4/secrets/A")) in server.asked
 
 
 def test_an_environment_that_is_refused_whole_may_not_be_seen(tmp_path: Path) -> None:

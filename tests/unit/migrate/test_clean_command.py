@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from pyrage.x25519 import Identity
 
 from infisical_iac.cli.migrate_clean import clean
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.cleaning import MovedFile
 from infisical_iac.migrate.report import VERIFIED_AT
 from tests.unit.migrate.cleanable import (
@@ -76,8 +77,9 @@ def test_names_with_terminal_escapes_are_shown_escaped(tmp_path: Path, run: Clea
     write(tmp_path, "compose.yaml", f"env_file: {hostile.splitlines()[0]}\n")
     report(tmp_path, verified(tmp_path, hostile), changed)
     ran = run(*TO, answer="n\n")
-    assert r"- x\x1b]0;owned\x07\n- y/.env: 1 key of backend" in ran.output
-    assert r"x\x1b]0;owned\x07\n- y/.env.changed" in ran.output
+    escaped = r"x\x1b]0;owned\x07\n- y/.env"
+    assert f"- {escaped}: " in ran.output
+    assert f"? {escaped}.changed " in ran.output
     assert "\x1b" not in ran.output
     assert "\x07" not in ran.output
 
@@ -89,7 +91,7 @@ def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
     ran = run(*TO, answer="y\n")
     assert ran.exit_code == 0, ran.output
     assert "Deleted 2 files.\n" in ran.output
-    assert "git's history still has what was tracked" in ran.output
+    assert "git's history" in ran.output
     assert archived(tmp_path, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
     assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
     assert git(tmp_path, "ls-files", "--deleted") == ""
@@ -123,7 +125,9 @@ def test_an_example_that_cant_be_written_deletes_nothing(
 ) -> None:
     (tmp_path / "backend" / ".env.local.example").symlink_to("nowhere")
     ran = run(*TO, "--yes")
-    assert "backend/.env.local.example can't be written (File exists)" in str(ran.exception)
+    assert isinstance(ran.exception, FileError)
+    assert ran.exception.code == "file.example"
+    assert "backend/.env.local.example" in str(ran.exception)
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
 
 
@@ -135,8 +139,11 @@ def test_what_is_not_verified_or_has_changed_is_kept(
     write(tmp_path, PYTHON, "OTHER=obviously-fake-other\n")
     ran = run(*TO, "--yes")
     assert ran.exit_code == 2
-    assert f"? {PYTHON} is kept: it has changed since it was verified" in ran.output
-    assert "? other/.env is kept: not all of it was read back" in ran.output
+    kept = [line.split()[1] for line in ran.output.splitlines() if line.startswith("?")]
+    assert kept == [PYTHON, "other/.env"]
+    changed, unverified = (line for line in ran.output.splitlines() if line.startswith("?"))
+    assert "has changed" in changed
+    assert "read back" in unverified
     there = snapshot(tmp_path)
     assert {PYTHON, "other/.env"} <= there.keys()
     assert BACKEND not in there
@@ -210,7 +217,9 @@ def test_without_a_recipient_nothing_is_deleted(
 ) -> None:
     before = snapshot(tmp_path)
     ran = run("--yes")
-    assert "nobody could open the archive: add --recipient" in str(ran.exception)
+    assert isinstance(ran.exception, UserError)
+    assert ran.exception.code == "error.no_recipient"
+    assert "--recipient" in str(ran.exception)
     assert snapshot(tmp_path) == before
 
 
@@ -237,7 +246,9 @@ def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
     report(tmp_path, *files, verified_at=at)
     before = snapshot(tmp_path)
     ran = run("--no-archive", "--yes")
-    assert "run `infisical-iac migrate verify` first" in str(ran.exception)
+    assert isinstance(ran.exception, FileError)
+    assert ran.exception.code == "file.not_verified"
+    assert "`infisical-iac migrate verify`" in str(ran.exception)
     assert snapshot(tmp_path) == before
 
 
@@ -248,7 +259,8 @@ def test_recipients_and_an_identity_come_from_files(
     to = write(keys, "to", f"# Ada\n{KEY.to_public()}\n")
     mine, wrong = write(keys, "mine", f"{KEY}\n"), write(keys, "wrong", f"{Identity.generate()}\n")
     refused = run("--recipients-file", str(to), "--identity", str(wrong), "--yes")
-    assert "can't be opened with the key given for it" in str(refused.exception)
+    assert isinstance(refused.exception, FileError)
+    assert refused.exception.code == "file.archive_key"
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
     ran = run("--recipients-file", str(to), "--identity", str(mine), "--yes")
     assert ran.exit_code == 0, ran.output

@@ -19,11 +19,11 @@ from tests.unit.migrate.cleanable import (
 )
 
 
-def _reason(root: Path, file: MovedFile, *, archived: bool = True) -> str:
-    """Return why the file is kept, which is all that an examination says of it."""
+def _code(root: Path, file: MovedFile, *, archived: bool = True) -> str:
+    """Return the code of the reason for which the file is kept; there is only one."""
     ready, [kept] = examine(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
-    return kept.reason
+    return kept.code
 
 
 def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
     write(tmp_path, ".env")
     file = verified(tmp_path, ".env")
     write(tmp_path, ".env", "TOKEN=obviously-fake-other\n")
-    assert "it has changed since it was verified" in _reason(tmp_path, file)
+    assert _code(tmp_path, file) == "file.changed"
 
 
 def test_a_link_is_kept_and_so_is_what_it_points_to(tmp_path: Path) -> None:
     target = write(tmp_path, "shared.env")
     (tmp_path / ".env").symlink_to(target)
-    assert "it is a symbolic link" in _reason(tmp_path, verified(tmp_path, ".env"))
+    assert _code(tmp_path, verified(tmp_path, ".env")) == "file.link"
     write(tmp_path, "real/.env")
     (tmp_path / "link").symlink_to("real")
-    assert "on its way is a symbolic link" in _reason(tmp_path, verified(tmp_path, "link/.env"))
+    assert _code(tmp_path, verified(tmp_path, "link/.env")) == "file.linked_directory"
 
 
 @pytest.mark.parametrize("path", ["../.env", "a/../../.env", "/etc/infisical/.env"])
@@ -66,14 +66,14 @@ def test_a_file_outside_the_root_is_kept(tmp_path: Path, path: str) -> None:
     write(tmp_path, ".env")
     (tmp_path / "root").mkdir()
     file = MovedFile(path, "0" * 64, "backend", "production", ())
-    assert "is outside" in _reason(tmp_path / "root", file)
+    assert _code(tmp_path / "root", file) == "file.outside"
     assert (tmp_path / ".env").exists()
 
 
 def test_a_directory_in_place_of_the_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     file = MovedFile(".env", "0" * 64, "backend", "production", ())
-    assert "it is no plain file" in _reason(tmp_path, file)
+    assert _code(tmp_path, file) == "file.not_regular"
 
 
 def test_a_directory_that_cant_be_written_to_keeps_its_file(
@@ -81,20 +81,22 @@ def test_a_directory_that_cant_be_written_to_keeps_its_file(
 ) -> None:
     write(tmp_path, ".env")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert "can't be written to" in _reason(tmp_path, verified(tmp_path, ".env"))
+    assert _code(tmp_path, verified(tmp_path, ".env")) == "file.read_only"
 
 
 def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
     write(tmp_path, ".env")
     file = verified(tmp_path, ".env", skipped=("PORT",))
-    assert "PORT would be lost" in _reason(tmp_path, file, archived=False)
+    assert _code(tmp_path, file, archived=False) == "file.no_archive"
+    _, (kept,) = examine(tmp_path, [file], HASH_KEY, archived=False)
+    assert "PORT" in kept.reason
     assert examine(tmp_path, [file], HASH_KEY, archived=True).kept == []
 
 
 def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
     write(tmp_path, ".env.local", "INFISICAL_CLIENT_ID=obviously-fake\n")
     skipped = replace(verified(tmp_path, ".env.local"), keys=(), skipped=("INFISICAL_CLIENT_ID",))
-    assert "nothing of it is in Infisical" in _reason(tmp_path, skipped)
+    assert _code(tmp_path, skipped) == "file.not_migrated"
 
 
 def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> None:
@@ -121,7 +123,8 @@ def test_a_file_that_changes_after_the_question_is_kept(tmp_path: Path) -> None:
     ready, _ = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     changed = write(tmp_path, BACKEND, "TOKEN=obviously-fake-other\n")
     kept = delete(tmp_path, ready[0], HASH_KEY)
-    assert str(kept).startswith(f"{BACKEND} is kept: it has changed")
+    assert kept is not None
+    assert (kept.path, kept.code) == (BACKEND, "file.changed")
     assert changed.read_text() == "TOKEN=obviously-fake-other\n"
     assert git(tmp_path, "ls-files", BACKEND) == f"{BACKEND}\n"
 
@@ -133,7 +136,8 @@ def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     write(tmp_path, BACKEND, f"TOKEN={SECRET}\nMORE={SECRET}\n")
     ready, _ = examine(tmp_path, [verified(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True)
     kept = delete(tmp_path, ready[0], HASH_KEY)
-    assert "git won't take it out of its index" in str(kept)
+    assert kept is not None
+    assert (kept.path, kept.code) == (BACKEND, "file.index")
     assert (tmp_path / BACKEND).exists()
     assert "obviously-fake-staged" in git(tmp_path, "show", f":{BACKEND}")
 
@@ -148,6 +152,7 @@ def test_a_file_that_cant_be_deleted_is_told(
         raise PermissionError(1, "Operation not permitted", str(path))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert "it can't be deleted (Operation not permitted)" in str(
-        delete(tmp_path, ready[0], HASH_KEY)
-    )
+    kept = delete(tmp_path, ready[0], HASH_KEY)
+    assert kept is not None
+    assert (kept.path, kept.code) == (".env", "file.not_deleted")
+    assert "Operation not permitted" in kept.reason

@@ -81,5 +81,5 @@ def test_a_value_that_is_nowhere_any_more_is_told(tmp_path: Path) -> None:
 
 def test_a_file_that_its_grammar_refuses_is_told(tmp_path: Path) -> None:
     known = _known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
-    assert known.unknown["backend/.env"].startswith("it can't be read by shell: ")
+    assert "shell" in known.unknown["backend/.env"]
     assert list(known.moved) == [_LABEL]

@@ -39,7 +39,7 @@ def test_what_node_itself_brings_shows_in_code_only() -> None:
     files = {"a/package.json": node(), "a/src/main.mjs": "process.loadEnvFile('.env');\n"}
     choice = choose("a/.env", files)
     assert choice.evidence.grammar == "node-env-file"
-    assert choice.evidence.why == "a/src/main.mjs calls process.loadEnvFile"
+    assert {"a/src/main.mjs", "process.loadEnvFile"} <= {*choice.evidence.why.split()}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_node_itself_brings_shows_in_code_only() -> None:
 )
 def test_a_call_of_nodes_own_loader_is_found_by_any_name(code: str, name: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(), "a/src/main.tsx": code})
-    assert choice.evidence.why == f"a/src/main.tsx calls {name}"
+    assert {"a/src/main.tsx", name} <= {*choice.evidence.why.split()}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> No
     files = {"compose.yaml": compose, "backend/package.json": node("dotenv")}
     choice = choose("backend/.env", files)
     assert (choice.evidence.grammar, choice.others) == ("compose", ("dotenv",))
-    assert choice.evidence.why == "compose.yaml passes it to api by env_file"
+    assert {"compose.yaml", "api", "env_file"} <= {*choice.evidence.why.split()}
     assert choice.readers == ("api",)
 
 
@@ -174,7 +174,8 @@ def test_an_envrc_is_run_by_direnv() -> None:
 )
 def test_what_says_nothing_leaves_npm_dotenv_and_all_plausible(files: dict[str, str]) -> None:
     choice = choose(".env", files)
-    assert choice.evidence.why == "nothing says what reads it, so it is read as npm dotenv does"
+    assert choice.evidence.grammar == "dotenv"
+    assert "nothing" in choice.evidence.why
     assert len(choice.others) == 7
 
 

@@ -25,8 +25,9 @@ from tests.unit.migrate.trees import choose, node
 def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
     choice = choose("backend/.env", {"backend/package.json": node(*names)})
     assert choice.evidence.grammar == grammar
-    why = choice.evidence.why.partition(",")[0]
-    assert why in [f"backend/package.json depends on {each}" for each in names]
+    file, *_, package = choice.evidence.why.partition(",")[0].split()
+    assert file == "backend/package.json"
+    assert package in names
 
 
 @pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
@@ -88,7 +89,7 @@ def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
 def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> None:
     choice = choose("a/.env", {name: text, "a/package.json": node("express")})
     assert choice.evidence.grammar == "dotenv"
-    assert choice.evidence.why == f"{name} has dotenv, which another package brings"
+    assert {name, "dotenv,", "brings"} <= {*choice.evidence.why.split()}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def test_a_value_that_is_not_shown_counts_as_another() -> None:
 def test_a_conflict_is_refused_without_a_value() -> None:
     with pytest.raises(UserError) as refused:
         _prepare(_NEW, _CHANGED)
-    assert "production/backend/CHANGED (backend/.env:3)" in str(refused.value)
+    assert refused.value.code == "refused.conflict"
+    assert "production/backend/CHANGED" in str(refused.value)
+    assert "backend/.env:3" in str(refused.value)
     assert "fake-value" not in str(refused.value)
     assert "other-fake" not in str(refused.value)
 

@@ -107,9 +107,10 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path:
     plan = _plan(source)
     assert sorted(plan.sources[0].keys) == ["FAKE", "line 1"]
     assert "secret" not in plan.model_dump_json()
-    assert "a key in backend/.env:1 is undecided" in _refused(plan, tmp_path)
+    assert "backend/.env:1 is undecided" in _refused(plan, tmp_path)
     stored = _decided(plan, "line 1", "store")
-    assert "a key in backend/.env:1 has a name that Infisical" in _refused(stored, tmp_path)
+    assert "backend/.env:1 has a name" in (refused := _refused(stored, tmp_path))
+    assert "secret" not in refused
     skipped = _decided(plan, "line 1", "skip")
     assert [each.name.key for each in _wanted(skipped, tmp_path)] == ["FAKE"]
 
@@ -155,9 +156,8 @@ def test_the_same_value_from_two_files_is_stored_once(make: Make, tmp_path: Path
 
 def test_different_values_for_one_place_are_refused(make: Make, tmp_path: Path) -> None:
     plan = _plan(make("FAKE=fake\n"), make("FAKE=other\n", path="backend/.env.production"))
-    assert "FAKE in backend/.env:1 and backend/.env.production:1 are different values" in (
-        _refused(plan, tmp_path)
-    )
+    words = _refused(plan, tmp_path).split()
+    assert {"FAKE", "backend/.env:1", "backend/.env.production:1", "different"} <= {*words}
 
 
 def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
@@ -165,13 +165,14 @@ def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> N
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
     told = _refused(MigrationPlan.model_validate(data), tmp_path)
-    assert "FAKE in backend/.env:1 is not in the plan" in told
-    assert "MORE is planned, but not in backend/.env" in told
+    assert "FAKE in backend/.env:1 " in told
+    assert "MORE is planned" in told
 
 
 def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
     told = _refused(_plan(make()), tmp_path, b"x" * 32)
-    assert told.startswith(f"{_PATH} has changed since it was planned, or migration.key has")
+    assert told.startswith(f"{_PATH} has changed")
+    assert "migration.key" in told
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_a_file_without_a_place_is_refused(
 def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) -> None:
     text = "".join(f"FAKE_{number}=fake\n" for number in range(30))
     found = [finding("trimmed", key=f"FAKE_{number}", blocking=True) for number in range(30)]
-    assert "; and 20 more: nothing was written" in _refused(_plan(make(text, *found)), tmp_path)
+    assert "; and 20 more: " in _refused(_plan(make(text, *found)), tmp_path)
 
 
 def test_a_file_whose_name_is_no_utf_8_is_refused_with_the_remedy(make: Make) -> None:

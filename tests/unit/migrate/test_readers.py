@@ -57,10 +57,9 @@ def test_who_must_read_everything_may(part: Part) -> None:
 def test_a_person_of_the_file_may_read_what_it_gives_and_no_more() -> None:
     name = "ben@example.com"
     assert _told(_member(name, "named", folder="/worker", person=True)) == []
-    assert _told(_member(name, "named", folder="/backend", person=True)) == [
-        f"production/backend, 2 secrets, can be read by the person {name}, "
-        "beyond what the project file gives"
-    ]
+    (sentence,) = _told(_member(name, "named", folder="/backend", person=True))
+    assert sentence.startswith("production/backend, 2 secrets, ")
+    assert f"the person {name}, beyond " in sentence
 
 
 def test_privileges_that_could_not_be_read_count_as_none() -> None:

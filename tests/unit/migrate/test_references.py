@@ -74,11 +74,11 @@ def test_code_compose_files_ci_and_docs_are_searched_by_path(tmp_path: Path) -> 
     write(tmp_path, ".github/workflows/ci.yaml", "run: cp x backend/.env\n")
     write(tmp_path, "docs/start.md", "See `.env`.\n")
     found = search(tmp_path, _PATHS)
-    assert [str(each) for each in found.references] == [
-        ".github/workflows/ci.yaml:1: backend/.env",
-        "backend/server.js:1: .env",
-        "compose.yaml:2: backend/.env",
-        "docs/start.md:1: .env",
+    assert found.references == [
+        (".github/workflows/ci.yaml", 1, "backend/.env"),
+        ("backend/server.js", 1, ".env"),
+        ("compose.yaml", 2, "backend/.env"),
+        ("docs/start.md", 1, ".env"),
     ]
     assert SECRET not in repr(found)
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate import scan as command
+from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate.findings import is_plain
 from infisical_iac.migrate.sources import scan_all
@@ -36,7 +37,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_found_is_nothing_to_decide(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 0
-    assert "0 files. Nothing has to be decided before the migration." in result.output
+    assert "0 files. Nothing " in result.output
 
 
 def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None
     result = run(tmp_path)
     assert result.exit_code == 2
     assert "✗ backend/.env:1 literal-reference A: " in result.output
-    assert "1 decision (✗, at the top) to make before the migration." in result.output
+    assert "1 decision (✗" in result.output
 
 
 def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path: Path) -> None:
@@ -67,13 +68,15 @@ def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path
         "· backend/.env.production",  # one key, with its line
     ]
     (named,) = [line for line in lines if line.startswith("· backend/.env not-in-sample")]
-    assert "PORT, DEBUG and LOG_LEVEL are not in the sample" in named
+    for key in ("PORT", "DEBUG", "LOG_LEVEL"):
+        assert f" {key}" in named
 
 
 def test_a_missing_workspace_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path, "--workspace-file", "none.yaml")
     assert result.exit_code == 1
-    assert "there is no file none.yaml" in str(result.exception)
+    assert isinstance(result.exception, FileError)
+    assert "none.yaml" in str(result.exception)
 
 
 def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
     result = run(example, "--json")
     found = {each["path"]: each for each in json.loads(result.stdout)}
     source = found["backend/.env"]
-    assert source["why"] == "backend/package.json depends on dotenv"
+    assert {"backend/package.json", "dotenv"} <= {*source["why"].split()}
     assert source["grammar"] in GRAMMARS
     key = next(each for each in source["keys"] if each["key"] == "JWT_SECRET")
     assert (key["line"], key["bytes"]) == (9, 30)

@@ -89,7 +89,8 @@ def test_a_long_value_is_found_across_chunks() -> None:
 
 
 def test_white_space_around_a_value_does_not_hide_it() -> None:
-    assert _forms(SearchTerms({"A": "  fake-0f9a1b2c\n"}), b'"fake-0f9a1b2c"') == {"as it is"}
+    terms = SearchTerms({"A": "  fake-0f9a1b2c\n"})
+    assert _forms(terms, b'"fake-0f9a1b2c"') == {"as it is"}
 
 
 def test_one_value_has_all_its_labels_and_values_in_values_are_found() -> None:
