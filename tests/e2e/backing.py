@@ -56,7 +56,7 @@ def last(host: StagingHost) -> Record:
     return record.parse_record(host.run(f"cat {STATE}/last.json").stdout)
 
 
-def judged(host: StagingHost) -> tuple[str, bool]:
+def assess(host: StagingHost) -> tuple[str, bool]:
     """Return what `status` would report about the backups, and whether they are healthy."""
     now = datetime.now(UTC)
     return record.assess_record(last(host), [BackupTarget(**LOCAL)], since=now, now=now)
@@ -104,7 +104,7 @@ def until(host: StagingHost, condition: str) -> None:
 
 
 @contextmanager
-def watched(host: StagingHost) -> Iterator[list[str]]:
+def collect_arguments(host: StagingHost) -> Iterator[list[str]]:
     """Collect the arguments of the host's processes; the list is filled when the context ends."""
     host.run(
         "touch /root/watching; (while test -e /root/watching; do cat /proc/[0-9]*/cmdline; "

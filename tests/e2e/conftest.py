@@ -114,7 +114,7 @@ def deployed(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
     """The worker's host, a copy of the host after its first deploy."""
     first.run.ok()
     with copied(f"e2e-{worker_id}") as host:
-        settled_after_boot(host)
+        assert_converged_after_boot(host)
         yield host
 
 
@@ -146,17 +146,17 @@ def _watch_processes(host: StagingHost, done: threading.Event, seen: set[str]) -
         seen.update(host.run(sample, check=False).stdout.splitlines())
 
 
-def settled(host: StagingHost) -> None:
+def assert_converged(host: StagingHost) -> None:
     """Assert that a run finds nothing to change."""
     run = deploy(host.name).ok()
     assert run.changed == []
     assert len(run.unchanged) >= 10, json.dumps(run.unchanged)
 
 
-def settled_after_boot(host: StagingHost) -> None:
+def assert_converged_after_boot(host: StagingHost) -> None:
     """Wait for the containers, which Docker starts by itself, then expect no change."""
     host.run(
         "for n in $(seq 240); do test $(docker ps --filter health=healthy --quiet | wc -l) = 3 "
         "&& exit 0; sleep 0.5; done; docker ps; exit 1"
     )
-    settled(host)
+    assert_converged(host)

@@ -71,7 +71,7 @@ def left(host: StagingHost) -> str:
 
 
 @contextmanager
-def changed(host: StagingHost, file: str, change: str) -> Iterator[None]:
+def change_file(host: StagingHost, file: str, change: str) -> Iterator[None]:
     """Change a file on the host by a shell command while the context is open."""
     host.run(f"cp -p {file} /root/kept && {change}")
     try:

@@ -87,7 +87,7 @@ def serving(host: StagingHost) -> set[str]:
     return {each["secretKey"] for each in listed}
 
 
-def named(text: str) -> set[str]:
+def named_volumes(text: str) -> set[str]:
     """Return the volumes with given-up data that a text names."""
     return set(re.findall(r"infisical_postgres_given_up_\w+", text))
 
@@ -99,10 +99,10 @@ def found_in(host: StagingHost, volume: str) -> set[str]:
     return set(host.run(command).stdout.split())
 
 
-def lost(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
+def lost_writes(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
     """Return the acknowledged writes that are neither served nor in a volume that a text names."""
     kept = serving(host)
-    for volume in named(told):
+    for volume in named_volumes(told):
         kept |= found_in(host, volume)
     return acknowledged - kept
 

@@ -120,7 +120,7 @@ def files(host: StagingHost) -> dict[str, str]:
 
 
 @contextmanager
-def altered(store: StagingHost, change: str, repository: str = REPOSITORY) -> Iterator[None]:
+def damage_pack(store: StagingHost, change: str, repository: str = REPOSITORY) -> Iterator[None]:
     """Damage a repository's largest pack, $pack, while the context is open."""
     store.run(
         f"cp -a {repository} /srv/kept; "

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import administrator, env_file, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
@@ -21,4 +21,4 @@ def test_a_password_with_shell_metacharacters_is_used_unchanged(deployed: Stagin
     assert stored["INFISICAL_ADMIN_PASSWORD"] == _PASSWORD
     with administrator(deployed) as client:
         assert len(client.get("/api/v1/organization")["organizations"]) == 1
-    settled(deployed)
+    assert_converged(deployed)

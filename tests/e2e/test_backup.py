@@ -12,7 +12,7 @@ import pytest
 from infisical_iac.core.rendering import script
 from tests.e2e import backing
 from tests.e2e.backing import LOCAL, STATE, count, inventory, last_backup, now, restic, sql
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import secrets
 from tests.e2e.running import deploy, infisical_iac, metrics
 from tests.staging.host import StagingHost
@@ -55,7 +55,7 @@ def test_a_backup_is_made_listed_and_shown_by_the_status(host: StagingHost) -> N
     entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("backup", "done")
     assert entry["changes"] == [f"+ snapshot {saved['snapshot']} in local"]
-    settled(host)
+    assert_converged(host)
 
 
 def test_a_restore_waits_for_a_backup_and_no_backup_runs_during_a_restore(
@@ -155,7 +155,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         host.run("cat >> /root/.ssh/authorized_keys", input=f"{public}\n")
         assert deploy(host.name, inventory=own).ok().changed == []
 
-        with backing.watched(host) as arguments:
+        with backing.collect_arguments(host) as arguments:
             done, made = now(host)
         assert done.returncode == 0, done.stderr
         assert [each["name"] for each in made["saved"]] == ["local", "box", "bucket"]
@@ -172,7 +172,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
     logins = host.run("ls /etc/infisical/backup/*.env", check=False).stdout
     assert logins == ""
-    settled(host)
+    assert_converged(host)
 
 
 def _another_host_key_is_refused(host: StagingHost, tmp_path: Path, box: dict[str, str]) -> None:

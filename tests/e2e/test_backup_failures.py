@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e import backing
 from tests.e2e.backing import UNIT, WORK, inventory, last_backup, now, sql, until
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import api
 from tests.e2e.running import infisical_iac
 from tests.e2e.webhook import receiver
@@ -26,7 +26,7 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
     assert backing.ran(deployed).failure == ""
     yield deployed
     backing.forget_backups(deployed)
-    settled(deployed)
+    assert_converged(deployed)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def _well_afterwards(host: StagingHost) -> Iterator[None]:
     with api(host) as client:
         assert client.answers()
     assert backing.ran(host).failure == ""
-    assert backing.judged(host)[1]
+    assert backing.assess(host)[1]
     assert backing.work_files(host) == []
     assert backing.sessions(host) == "0"
 
@@ -44,11 +44,11 @@ def _well_afterwards(host: StagingHost) -> Iterator[None]:
 def _fails(host: StagingHost, reason: str) -> None:
     """Assert that a backup fails with a reason, is reported with it, and leaves no files."""
     assert reason in backing.ran(host).failure
-    _is_told(host, reason)
+    _is_reported(host, reason)
 
 
-def _is_told(host: StagingHost, reason: str) -> None:
-    text, ok = backing.judged(host)
+def _is_reported(host: StagingHost, reason: str) -> None:
+    text, ok = backing.assess(host)
     assert not ok
     assert reason in text
     assert "; last success 20" in text
@@ -68,7 +68,7 @@ def test_a_stopped_database_is_reported_to_command_journal_and_webhook(
         assert done.returncode == 1
         assert "database does not run" in done.stderr
         assert last_backup(host)[1] is False
-        _is_told(host, "the database does not run")
+        _is_reported(host, "the database does not run")
         until(host, "! systemctl is-active --quiet infisical-backup-failed")
         (message,) = webhook.received
     assert "Infisical on staging-" in message["text"]
@@ -106,7 +106,7 @@ def test_a_locked_repository_takes_the_new_snapshot_and_keeps_the_old_ones(
     found = backing.ran(host)
     assert found.targets[0].success is not None
     assert found.targets[0].success >= found.began
-    _is_told(host, "the snapshot is made, but old ones can't be removed: ")
+    _is_reported(host, "the snapshot is made, but old ones can't be removed: ")
     # Its lock stays behind, and is stale.
     host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
 
@@ -164,7 +164,7 @@ def test_a_backup_killed_during_the_dump_is_reported(host: StagingHost, whom: st
         host,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locking'",
     )
-    _is_told(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "the run was ended before it was done (killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -174,7 +174,7 @@ def test_a_backup_killed_while_it_sends_a_large_dump_is_reported(host: StagingHo
     until(host, f"test -s {WORK}/database.dump")
     _kill(host)
     sql(host, "DROP TABLE filler")
-    _is_told(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "the run was ended before it was done (killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -182,14 +182,14 @@ def test_a_backup_killed_while_restic_saves_is_reported(host: StagingHost) -> No
     _start(host)
     until(host, "pgrep --full 'resti[c] .*backup' >/dev/null")
     _kill(host)
-    _is_told(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "the run was ended before it was done (killed KILL)")
 
 
 def test_a_killed_restic_is_reported_with_its_target(host: StagingHost) -> None:
     _start(host)
     until(host, "pkill --signal KILL --full 'resti[c] .*backup'")
     until(host, f"systemctl is-failed --quiet {UNIT}")
-    _is_told(host, "local: ")
+    _is_reported(host, "local: ")
 
 
 def test_a_schedule_that_systemd_rejects_is_refused(host: StagingHost, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from paramiko import RSAKey
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import api, containers, reset_stack
 from tests.e2e.running import REPOSITORY, Run, deploy
 from tests.staging.host import StagingHost
@@ -135,7 +135,7 @@ def test_an_unreachable_registry_stops_no_container(deployed: StagingHost) -> No
     told = _refused(run)
     assert "127.0.0.1:9/infisical:v0.165.16" in told
     assert "nothing was stopped" in told
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_a_missing_image_archive_is_refused_by_its_name(deployed: StagingHost) -> None:
@@ -170,7 +170,7 @@ def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_l
     assert "Unsupported state" in run.stderr
     assert f"{7:032d}" not in run.stderr
     deploy(deployed.name).ok()
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingHost) -> None:
@@ -194,4 +194,4 @@ def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingH
     assert told in _refused(applied)
     reset_stack(deployed)
     deploy(deployed.name).ok()
-    settled(deployed)
+    assert_converged(deployed)

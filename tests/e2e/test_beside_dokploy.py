@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from infisical_iac.stack.ingress_kinds import SECRET_HEADER, SECRET_LABEL
-from tests.e2e.conftest import FirstDeploy, copied, settled
+from tests.e2e.conftest import FirstDeploy, assert_converged, copied
 from tests.e2e.looking import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
 from tests.e2e.suite import verify
@@ -103,7 +103,7 @@ def test_a_deploy_changes_nothing_of_dokploys_and_a_second_deploy_nothing_at_all
     assert "firewall to 'off'" in proposed
     changed = deploy(host.name).ok().changed
     assert [name for name in changed if name.startswith("Docker")] == []
-    settled(host)
+    assert_converged(host)
     assert host.run(_DOKPLOYS).stdout == before
     assert set(containers(host)) == {"infisical", "postgres", "redis", "caddy"}
     # Requests without the secret are refused, even from Traefik's place.
@@ -137,7 +137,7 @@ def test_a_deploy_puts_caddy_between_traefik_and_an_infisical_of_an_older_versio
     assert "caddy" not in containers(host)
     before = host.run(_DOKPLOYS).stdout
     deploy(host.name).ok()
-    settled(host)
+    assert_converged(host)
     assert host.run(_DOKPLOYS).stdout == before
     _read_label(host)
     assert _status(host) == 200

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.core.errors import ApiError
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import api, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned
 from tests.staging.host import StagingHost
@@ -62,12 +62,12 @@ def test_a_rotation_keeps_the_old_secret_for_the_overlap_and_ends_it_then(
     assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
     assert _logs_in(deployed, old)
     assert _logs_in(deployed, new)
-    settled(deployed)
+    assert_converged(deployed)
     again = _credentials(deployed, "rotate", "backend", "--env", "development", "--overlap", "0")
     assert again.returncode == 0, again.stderr
     last = env_file(deployed, _FILE)
     assert [_logs_in(deployed, each) for each in (new, last)] == [False, True]
-    settled(deployed)
+    assert_converged(deployed)
     done = json.loads(infisical_iac(deployed.name, "audit", "--last", "9", "--json").stdout)
     assert any(each["event"] == "rotation" for each in done)
 

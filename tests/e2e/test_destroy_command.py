@@ -2,7 +2,7 @@
 
 import json
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import deployer
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
@@ -25,7 +25,7 @@ def test_destroy_with_another_name_than_the_hosts_changes_nothing(deployed: Stag
         assert "'production' is not" in refused.stderr
         assert "staging" in refused.stderr
     assert _left(deployed) == before
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_destroy_removes_nothing_if_its_backup_fails(deployed: StagingHost) -> None:
@@ -35,7 +35,7 @@ def test_destroy_removes_nothing_if_its_backup_fails(deployed: StagingHost) -> N
     assert "--no-backup" in refused.stderr
     assert len(_left(deployed)[0]) == 3
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_destroy_fails_and_keeps_the_keys_while_docker_does_not_run(deployed: StagingHost) -> None:
@@ -45,7 +45,7 @@ def test_destroy_fails_and_keeps_the_keys_while_docker_does_not_run(deployed: St
     assert refused.returncode == 1
     assert deployed.run("ls /etc/infisical/keys").stdout.split()
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_apply_after_destroy_restores_the_secrets_unless_volumes_were_destroyed_too(
@@ -91,4 +91,4 @@ def test_apply_after_destroy_restores_the_secrets_unless_volumes_were_destroyed_
     assert "- volumes, keys and credentials" in last["changes"]
 
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
-    settled(deployed)
+    assert_converged(deployed)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drifts import DRIFTS, TOGETHER
 from tests.e2e.looking import containers, secrets
 from tests.e2e.running import deploy, planned
@@ -36,7 +36,7 @@ def test_the_plan_names_the_drift_and_apply_repairs_it_and_nothing_else(
     assert len(lines) == len(expected), lines
     run = deploy(deployed.name).ok()
     assert sorted(run.changed) == sorted({each for drift in drifts for each in drift.repairs})
-    settled(deployed)
+    assert_converged(deployed)
     after = containers(deployed)
     touched = {service for service in before if before[service] != after.get(service)}
     assert touched <= {service for drift in drifts for service in drift.restarted}

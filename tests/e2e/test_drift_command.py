@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, infisical_iac, metrics
 from tests.e2e.webhook import Receiver, receiver
@@ -37,7 +37,7 @@ def _apply(host: StagingHost) -> None:
 @pytest.fixture
 def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
     """The host with one declared file missing."""
-    settled(deployed)
+    assert_converged(deployed)
     deployed.run(f"rm {UPDATES}")
     yield deployed
     _apply(deployed)
@@ -46,7 +46,7 @@ def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
 def test_a_converged_host_is_reported_to_prometheus_only(
     deployed: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
-    settled(deployed)
+    assert_converged(deployed)
     file = tmp_path / "infisical_iac.prom"
     done = infisical_iac(
         *(deployed.name, "drift", "--textfile", str(file)), environment=_posting(hook)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, infisical_iac, metrics, production_settings
 from tests.staging.host import StagingHost
@@ -89,7 +89,7 @@ def _check(host: StagingHost) -> tuple[str, dict[str, str]]:
 
 
 def test_the_host_checks_itself_when_the_timer_fires(watched: StagingHost) -> None:
-    settled(watched)
+    assert_converged(watched)
     result, values = _check(watched)
     assert result == "success", watched.run("journalctl -u infisical-iac-drift").stdout
     assert values['infisical_iac_drift_changes{of="local"}'] == "0"

@@ -10,8 +10,17 @@ from infisical_iac.api import contents
 from infisical_iac.workspace import canary
 from tests.e2e import backing, drilling, looking, restoring
 from tests.e2e.backing import LOCAL, sql, until
-from tests.e2e.conftest import settled
-from tests.e2e.drilling import STATE, UNIT, altered_snapshot, changed, drill, last_drill, left, look
+from tests.e2e.conftest import assert_converged
+from tests.e2e.drilling import (
+    STATE,
+    UNIT,
+    altered_snapshot,
+    change_file,
+    drill,
+    last_drill,
+    left,
+    look,
+)
 from tests.e2e.running import infisical_iac
 from tests.staging import stack
 from tests.staging.host import StagingHost
@@ -43,7 +52,7 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
         client.delete("/api/v4/secrets/DRILLED", json=place)
     backing.forget_backups(deployed)
     deployed.run(f"rm -f {STATE}/last.json")
-    settled(deployed)
+    assert_converged(deployed)
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +86,7 @@ def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_leaks_no_secret(
 ) -> None:
     assert backing.now(host)[0].returncode == 0
     host.run(f"echo 'latest local' >{STATE}/request; systemctl start --no-block {UNIT}")
-    with backing.watched(host) as arguments:
+    with backing.collect_arguments(host) as arguments:
         until(host, _SCRATCH.format("infisical"))
         ports = host.run("docker ps --filter name=infisical-drill --format '{{ .Ports }}'").stdout
         networks = host.run(
@@ -108,7 +117,7 @@ def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
     host: StagingHost,
 ) -> None:
     change = "printf X | dd of=$pack bs=1 seek=5000 conv=notrunc"
-    with restoring.altered(host, change, LOCAL["repository"]):
+    with restoring.damage_pack(host, change, LOCAL["repository"]):
         _fails(host, "local: the snapshot can't be read, for a pack of it was altered: /")
     until(host, "! systemctl is-active --quiet infisical-drill-failed")
     loud = host.run("journalctl --output=cat --priority=err --no-pager").stdout
@@ -168,7 +177,7 @@ def test_another_encryption_key_than_the_secrets_have_fails_the_drill(host: Stag
     change = (
         f"sed -i 's/^ENCRYPTION_KEY=..../&/; s/^ENCRYPTION_KEY=..../ENCRYPTION_KEY=0000/' {file}"
     )
-    with changed(host, file, change):
+    with change_file(host, file, change):
         _fails(
             host,
             "local: infisical does not start on the snapshot: the encryption key of the host is "
@@ -185,7 +194,7 @@ def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHos
         f">{dropin}/bound.conf; systemctl daemon-reload"
     )
     try:
-        with changed(host, file, f"sed -i 's/pg_isready/pg_never/' {file}"):
+        with change_file(host, file, f"sed -i 's/pg_isready/pg_never/' {file}"):
             _fails(host, "local: postgres does not get healthy on the snapshot within 3 s: ")
             _a_restore_that_begins_meanwhile_comes_first(host)
     finally:
@@ -228,7 +237,7 @@ def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administra
         "sed 's/=.*/=\\/nowhere/' /etc/infisical/backup/local.conf >/etc/infisical/backup/gone.conf"
     )
     try:
-        with changed(host, conf, f"sed -i 's/^TARGETS=.*/TARGETS=\"gone local\"/' {conf}"):
+        with change_file(host, conf, f"sed -i 's/^TARGETS=.*/TARGETS=\"gone local\"/' {conf}"):
             host.run(f"cp -p {deployer} /root/newer; sed -i 's/SECRET=./&x/' {deployer}")
             done = drill(host)
     finally:

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.api.lists import all_of
 from tests.e2e import dying
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import administrator, deployer, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
@@ -23,7 +23,7 @@ def test_runs_killed_one_after_another_are_completed_by_the_next_run(deployed: S
         died = deploy(deployed.name, program=("-m", "tests.e2e.dying", point))
         assert died.status == dying.KILLED, f"{point}: {died.stderr[-2000:]}"
     deploy(deployed.name).ok()
-    settled(deployed)
+    assert_converged(deployed)
     nothing_exists_twice(deployed)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import CLOUD_INIT, PACKAGES
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
@@ -62,4 +62,4 @@ def test_the_deploy_waits_for_apts_locks(deployed: StagingHost) -> None:
         assert refused.returncode != 0
         assert "Could not get lock" in refused.stderr
     assert deploy(deployed.name).ok().changed == [PACKAGES]
-    settled(deployed)
+    assert_converged(deployed)

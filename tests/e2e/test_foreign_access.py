@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.workspace.memory import parse
 from tests.contract.strangers import STRANGERS, Project
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import administrator, deployer, env_file
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
@@ -25,7 +25,7 @@ _MADE = [name for name in STRANGERS if name not in _LEFT_OUT]
 
 @pytest.fixture
 def project(deployed: StagingHost) -> Iterator[Project]:
-    settled(deployed)
+    assert_converged(deployed)
     with deployer(deployed) as by_machine, administrator(deployed) as by_password:
         known = env_file(deployed, "/etc/infisical/deployer.env")
         yield Project(
@@ -55,7 +55,7 @@ def test_foreign_access_is_reported_by_each_command_and_removed_by_prune(
     assert "Nothing to change." in applied.stdout
     pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stdout + pruned.stderr
-    settled(deployed)
+    assert_converged(deployed)
     told = infisical_iac(deployed.name, "plan")
     assert (told.returncode, told.stdout) == (0, "Nothing to change.\n")
     assert infisical_iac(deployed.name, "drift").returncode == 0

@@ -11,7 +11,7 @@ import pytest
 from infisical_iac.core.trial import mark
 from tests.e2e import backing, wrong_firewall
 from tests.e2e.beside import HOST4, HOST6, answering
-from tests.e2e.conftest import settled, settled_after_boot
+from tests.e2e.conftest import assert_converged, assert_converged_after_boot
 from tests.e2e.drift import FIREWALL, FIREWALL_OFF
 from tests.e2e.running import Run, deploy, infisical_iac
 from tests.staging import access
@@ -89,7 +89,7 @@ def test_rules_that_do_not_load_at_boot_leave_only_ssh_open_until_a_run_repairs_
     assert "chain ssh_only" in deployed.run(_TABLE).stdout
     assert deploy(deployed.name).ok().changed[0] == FIREWALL
     assert deployed.run(_TABLE).stdout == rules
-    settled_after_boot(deployed)
+    assert_converged_after_boot(deployed)
 
 
 def _lock_out(host: StagingHost, end: str) -> Run:
@@ -104,7 +104,7 @@ def test_a_firewall_that_would_lock_us_out_is_rolled_back(deployed: StagingHost)
     assert "staging" in run.sentence
     assert "as it was before" in run.sentence
     assert deployed.run(_TABLE).stdout == before
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
@@ -119,7 +119,7 @@ def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
         assert time.monotonic() < end, "the host does not let anybody in again"
     assert deployed.run(_TABLE).stdout == before
     assert deployed.run(f"test -e {mark('firewall')}", check=False).returncode == 1
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_ssh_networks_without_the_operators_address_are_refused(
@@ -129,7 +129,7 @@ def test_ssh_networks_without_the_operators_address_are_refused(
     run = deploy(deployed.name, inventory=elsewhere)
     assert run.status != 0
     assert "'ssh_networks'" in run.sentence
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_turning_the_firewall_off_removes_only_its_own_table(
@@ -142,4 +142,4 @@ def test_turning_the_firewall_off_removes_only_its_own_table(
     assert left == [each for each in tables if each != "table inet infisical"]
     assert deploy(deployed.name).ok().changed == [FIREWALL]
     assert sorted(deployed.run("nft list tables").stdout.splitlines()) == sorted(tables)
-    settled(deployed)
+    assert_converged(deployed)

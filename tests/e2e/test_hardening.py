@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.host import sshd_config
 from infisical_iac.host.sshd_config import DROP_IN
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.looking import containers
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
@@ -25,7 +25,7 @@ def test_an_sshd_configuration_that_lets_nobody_in_is_rolled_back(
     assert "no new connection" in failed.sentence
     assert "as it was before" in failed.sentence
     assert deployed.run(f"cat {DROP_IN}").stdout == before
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_planned(
@@ -56,7 +56,7 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     assert sentence in blocked.sentence
     assert left.returncode == 1
     assert left.stdout.splitlines()[-1] == "Nothing to change; 1 blocked."
-    settled(deployed)
+    assert_converged(deployed)
 
 
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])
@@ -82,7 +82,7 @@ def test_the_maintenance_window_leaves_the_containers_running(deployed: StagingH
     last = deployed.run("cat /var/lib/infisical-maintenance/last.json").stdout
     assert '"failure": ""' in last
     assert containers(deployed) == before
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_lynis_rates_the_host_at_least_80_with_the_waivers(deployed: StagingHost) -> None:

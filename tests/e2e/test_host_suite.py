@@ -7,7 +7,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.running import deploy, infisical_iac, production_settings
 from tests.e2e.suite import verify
 from tests.staging.host import StagingHost
@@ -28,7 +28,7 @@ def test_the_host_suite_passes_on_debian_12_as_a_user_with_sudo(
 ) -> None:
     run = deploy(bookworm.name).ok()
     assert len(run.changed) >= 10
-    settled(bookworm)
+    assert_converged(bookworm)
     verify(bookworm)
     recipient = str(pyrage.x25519.Identity.generate().to_public())
     kit = ("recovery-kit", "--recipient", recipient, "--output", str(tmp_path / "kit"))

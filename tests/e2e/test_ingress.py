@@ -17,13 +17,13 @@ from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
 from tests.e2e.backing import inventory
 from tests.e2e.beside import HOST4, HOST6, answering
-from tests.e2e.conftest import FirstDeploy, copied, settled
+from tests.e2e.conftest import FirstDeploy, assert_converged, copied
 from tests.e2e.dying_script import KILLED
 from tests.e2e.looking import containers, reset_stack, set_canary, write_secrets
 from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, planned
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS
-from tests.e2e.visiting import elsewhere, is_kept_out, logged_in, read_by_service
+from tests.e2e.visiting import elsewhere, is_kept_out, log_in, read_by_service
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
@@ -54,7 +54,7 @@ def host(first: FirstDeploy) -> Iterator[StagingHost]:
 def test_caddy_serves_https_from_the_first_deploy_and_blocks_sign_up(
     host: StagingHost,
 ) -> None:
-    settled(host)
+    assert_converged(host)
     status, body = ask(host, "/api/status")
     assert (status, '"message":"Ok"' in body) == (200, True)
     for path in ("/api/v1/admin/bootstrap", "/api/v1/admin/signup", "/api/v3/signup/email/signup"):
@@ -76,7 +76,7 @@ def test_from_another_network_only_ssh_and_the_web_answer_after_a_restart_of_doc
     )
     assert answering(host, ports) == intended
     assert ask(host, "/api/status")[0] == 200
-    settled(host)
+    assert_converged(host)
 
 
 def test_the_host_suite_passes(host: StagingHost) -> None:
@@ -111,7 +111,7 @@ def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
 ) -> None:
     with elsewhere() as address:
         for _ in range(20):
-            assert logged_in(host, NOBODY, "none", "--interface", address)[0] in (401, 0)
+            assert log_in(host, NOBODY, "none", "--interface", address)[0] in (401, 0)
         assert is_kept_out(host, address)
         assert ask(host, "/api/status")[0] == 200
         host.run("nft delete table inet f2b-table; systemctl disable --now -q " + ROTATION)
@@ -121,7 +121,7 @@ def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
         assert "1 banned" in fail2ban
         assert deploy(host.name).ok().changed == [WATCH]
         assert is_kept_out(host, address)
-        settled(host)
+        assert_converged(host)
     host.run("fail2ban-client unban --all")
 
 
@@ -177,7 +177,7 @@ def test_a_drift_is_planned_and_repaired(
         assert line.startswith(beginning)
     # Caddy may have its certificate again before the step that serves one runs.
     assert [each for each in deploy(host.name).ok().changed if each != SERVE] == repairs
-    settled(host)
+    assert_converged(host)
     assert ask(host, "/api/status")[0] == 200
     after = containers(host)
     touched = {service for service in before if before[service] != after.get(service)}
@@ -196,7 +196,7 @@ def test_a_caddyfile_that_caddy_refuses_leaves_the_old_one_in_service(host: Stag
     there = host.run("ls -d /etc/infisical/ingress*").stdout
     assert there == "/etc/infisical/ingress\n"
     assert containers(host) == before
-    settled(host)
+    assert_converged(host)
 
 
 def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
@@ -229,7 +229,7 @@ def test_an_own_certificate_is_served_replaced_and_removed(
         mode = host.run("stat --format=%a /etc/infisical/ingress/tls.key").stdout
         assert mode == "600\n"
     deploy(host.name).ok()
-    settled(host)
+    assert_converged(host)
     assert ask(host, "/api/status")[0] == 200
     assert host.run("ls /etc/infisical/ingress").stdout == "Caddyfile\n"
     assert containers(host) == before
@@ -244,7 +244,7 @@ def of_kind(host: StagingHost) -> Iterator[Callable[[str], Run]]:
 
     yield change
     deploy(host.name).ok()
-    settled(host)
+    assert_converged(host)
 
 
 def test_ingress_none_removes_caddy_and_ingress_caddy_restores_its_authority(
@@ -288,7 +288,7 @@ def later(host: StagingHost, tmp_path: Path) -> Iterator[Callable[..., Done]]:
     giving_up.forget(host)
     host.run(f"cat /root/hosts >/etc/hosts; rm {trusted} /root/hosts; update-ca-certificates")
     deploy(host.name).ok()
-    settled(host)
+    assert_converged(host)
     upgrading.forget_releases(host)
 
 
@@ -326,7 +326,7 @@ def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volum
         set_canary(host, "altered")
         failed = later("apply", "--yes")
     writes, volume = _given_up(failed)
-    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
     only_there = acknowledged - giving_up.serving(host)
     assert 0 < len(only_there) <= writes
     assert volume in later("rollback", "--list").stderr
@@ -348,7 +348,7 @@ def test_writes_during_the_post_upgrade_checks_are_kept_too(
         failed = later("apply", "--yes", caddy_image="staging/caddy:2.0.1")
     _, volume = _given_up(failed)
     assert "caddy is running, health" in failed.stderr
-    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
     assert acknowledged - giving_up.serving(host)
     done = later("apply", "--yes")
     assert done.returncode == 0, done.stderr
@@ -375,7 +375,7 @@ def _is_given_up_without_a_loss(
     host.run(f"mv /root/kept {file}")
     _given_up(failed)
     assert "caddy is running, health" in failed.stderr
-    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
     served = giving_up.serving(host)
     assert acknowledged & served
     assert acknowledged - served

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import (
     BOOTSTRAP,
     CONFIGURE,
@@ -82,7 +82,7 @@ def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...])
         host.run("flock --wait 5 /run/infisical-iac.lock true")
     done = infisical_iac(host.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
-    settled(host)
+    assert_converged(host)
     log = json.loads(infisical_iac(host.name, "audit", "--json").stdout)
     assert [each["reason"] for each in log[-len(steps) - 1 : -1]] == [
         f"interrupted in '{step}'" for step in steps
@@ -114,7 +114,7 @@ def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) ->
     assert "Traceback" not in shown
     done = infisical_iac(deployed.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def _until(terminal: int, sentence: str) -> str:

@@ -11,7 +11,7 @@ from infisical_iac.api import identities
 from infisical_iac.core.errors import ApiError
 from tests.e2e import backing, dying_rotation, looking, restoring
 from tests.e2e.backing import LOCAL, inventory, restic, sql
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.dying_rotation import UNWELL, program
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import Done, infisical_iac
@@ -68,7 +68,7 @@ def _lets_in(host: StagingHost, password: str) -> bool:
 def test_a_rotation_of_the_database_key_killed_at_any_step_is_completed(host: StagingHost) -> None:
     old = _key(host, "postgres_password")
     sql(host, "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()")
-    with backing.watched(host) as arguments:
+    with backing.collect_arguments(host) as arguments:
         for point in dying_rotation.EARLY:
             _dies(host, "database", point)
             _serves(host)
@@ -85,15 +85,15 @@ def test_a_rotation_of_the_database_key_killed_at_any_step_is_completed(host: St
     assert "docker exec" in arguments[0]
     for password in (old, new):
         assert password not in log + arguments[0]
-    _settled(host)
+    _assert_converged(host)
 
 
 def _plan(host: StagingHost) -> str:
     return infisical_iac(host.name, "plan").stdout
 
 
-def _settled(host: StagingHost) -> None:
-    settled(host)
+def _assert_converged(host: StagingHost) -> None:
+    assert_converged(host)
     assert [name for name in _files(host) if re.search(r"\.(old|next|new)$|state", name)] == []
 
 
@@ -109,7 +109,7 @@ def test_a_rotation_killed_during_its_rollback_is_completed(host: StagingHost) -
     assert _key(host, "redis_password") != old
     assert _redis(host, "GET kept") == "obviously-fake"
     assert "WRONGPASS" in _redis(host, "PING", password=old)
-    _settled(host)
+    _assert_converged(host)
 
 
 def _redis(host: StagingHost, command: str, password: str = "") -> str:
@@ -142,7 +142,7 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: Sta
         pass
     entry = json.loads(_ok(host, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("keys", "done")
-    _settled(host)
+    _assert_converged(host)
 
 
 def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
@@ -178,7 +178,7 @@ def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
     host.run(f"touch {backing.STATE}/repositories/0123456789abcdef")
     other = infisical_iac(host.name, "keys", "rotate", "restic")
     assert "no target any more" in other.stderr
-    _settled(host)
+    _assert_converged(host)
 
 
 def _without(host: StagingHost, repository: str) -> Done:

@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.core.lock import FILE
 from infisical_iac.core.rendering import script
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, deploy, infisical_iac
 from tests.staging.host import StagingHost
@@ -36,11 +36,11 @@ def test_a_second_run_is_refused_with_the_holder_of_the_lock(held: StagingHost) 
 
 def test_the_command_that_the_error_names_releases_a_stale_lock(held: StagingHost) -> None:
     held.run(f"pkill -f {FILE}")
-    settled(held)
+    assert_converged(held)
 
 
 def test_the_lock_is_free_after_a_run(deployed: StagingHost) -> None:
-    settled(deployed)
+    assert_converged(deployed)
     deployed.run(f"flock --wait 5 {FILE} true")
     assert "since" in deployed.run(f"cat {FILE}").stdout
 
@@ -64,7 +64,7 @@ def test_two_applies_at_once_take_turns(deployed: StagingHost) -> None:
     last = sorted(stdout.splitlines()[-1] for stdout, _ in ended)
     assert last[0].startswith("2 changes made in ")
     assert last[1].startswith("Nothing to change. ")
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_apply_without_waiting_names_the_holder_and_plan_needs_no_lock(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac import dotenv
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import deployer, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
@@ -46,7 +46,7 @@ def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
             for each in client.get("/api/v4/secrets", params=query)["secrets"]:
                 place = {**at, "secretPath": each["secretPath"]}
                 client.delete(f"/api/v4/secrets/{each['secretKey']}", json=place)
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_a_repository_is_migrated_verified_and_cleaned(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.looking import deployer
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import StagingHost
@@ -21,7 +21,7 @@ _KEY = "OBVIOUSLY_FAKE"
 def test_a_deploy_invites_a_person_once_and_prune_removes_them(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
-    settled(deployed)
+    assert_converged(deployed)
     file = tmp_path / "workspace.yaml"
     file.write_text(_WORKSPACE + _PEOPLE)
     data = {"workspace_file": str(file)}
@@ -55,7 +55,7 @@ def test_a_deploy_invites_a_person_once_and_prune_removes_them(
     assert found["rotate"] == {_BEN: [f"production /backend {_KEY}"]}
     last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("workspace", "done")
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_a_service_that_left_the_file_is_pruned_with_its_credentials(
@@ -74,5 +74,5 @@ def test_a_service_that_left_the_file_is_pruned_with_its_credentials(
     assert "- identity mailer-staging" in pruned.stdout.splitlines()
     assert "- folder /mailer in production" in pruned.stdout.splitlines()
     assert "mailer.staging.env" not in deployed.run(f"ls {credentials}").stdout.split()
-    settled(deployed)
+    assert_converged(deployed)
     assert infisical_iac(deployed.name, "workspace", "plan", "--prune").returncode == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import settled_after_boot
+from tests.e2e.conftest import assert_converged_after_boot
 from tests.e2e.looking import deployer
 from tests.staging.host import StagingHost
 
@@ -17,7 +17,7 @@ def test_secrets_survive_a_reboot(deployed: StagingHost) -> None:
         place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
         client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
     deployed.reboot()
-    settled_after_boot(deployed)
+    assert_converged_after_boot(deployed)
     with deployer(deployed) as client:
         secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
         client.delete(f"/api/v4/secrets/{_KEY}", json=place)

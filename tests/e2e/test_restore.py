@@ -178,7 +178,7 @@ def test_a_damaged_snapshot_is_reported_with_its_damage(
     world: World, change: str, named: str
 ) -> None:
     command = script("snapshot", "fetch", "/root/damaged", "store", "latest")
-    with restoring.altered(world.store, change):
+    with restoring.damage_pack(world.store, change):
         done = world.host.run(command, check=False)
     assert done.returncode == 1
     assert named in done.stderr
@@ -186,7 +186,7 @@ def test_a_damaged_snapshot_is_reported_with_its_damage(
 
 def test_a_missing_repository_is_reported_and_no_data_are_touched(living: World) -> None:
     started = looking.containers(living.host)
-    with restoring.altered(living.store, f"rm -r {restoring.REPOSITORY}"):
+    with restoring.damage_pack(living.store, f"rm -r {restoring.REPOSITORY}"):
         done = living.run("restore", "--yes")
     assert done.returncode == 1
     assert "store: " in done.stderr
@@ -223,7 +223,7 @@ def test_a_restore_that_fails_its_checks_is_rolled_back_with_all_writes(
     assert "administrator can't log in" in done.stderr
     assert "back and serve" in done.stderr
     assert acknowledged
-    assert giving_up.lost(living.host, acknowledged, done.stderr) == set()
+    assert giving_up.lost_writes(living.host, acknowledged, done.stderr) == set()
 
 
 def test_a_killed_restore_is_undone_by_the_command_that_the_plan_names(living: World) -> None:
@@ -237,7 +237,7 @@ def test_a_killed_restore_is_undone_by_the_command_that_the_plan_names(living: W
     assert "`infisical-iac restore --undo`" in told
     assert "data were not touched" in undone
     assert acknowledged
-    assert giving_up.lost(living.host, acknowledged, undone) == set()
+    assert giving_up.lost_writes(living.host, acknowledged, undone) == set()
 
 
 def test_a_killed_undo_of_a_restore_is_completed(living: World) -> None:
@@ -250,7 +250,7 @@ def test_a_killed_undo_of_a_restore_is_completed(living: World) -> None:
         undone = living.ok("restore", "--undo").stdout
     assert "back and serve" in undone
     assert acknowledged
-    assert giving_up.lost(living.host, acknowledged, undone) == set()
+    assert giving_up.lost_writes(living.host, acknowledged, undone) == set()
 
 
 def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: World) -> None:
@@ -262,8 +262,8 @@ def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: W
         undone = living.ok("restore", "--undo")
     assert "back and serve" in undone.stdout
     assert "Kept: " in undone.stdout
-    assert giving_up.named(undone.stdout) == giving_up.volumes(host) != set()
-    assert giving_up.lost(host, acknowledged, undone.stdout) == set()
+    assert giving_up.named_volumes(undone.stdout) == giving_up.volumes(host) != set()
+    assert giving_up.lost_writes(host, acknowledged, undone.stdout) == set()
     assert acknowledged - giving_up.serving(host)
 
 

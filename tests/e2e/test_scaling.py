@@ -79,10 +79,10 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     giving_up.forget(alone)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _settled(_together("plan"))
+    _assert_converged(_together("plan"))
     assert "one of a cluster" in _on_one(alone, "plan").stderr
     assert "from the cluster already" in _moved("scale-out").stderr
-    _settled(_together("plan"))
+    _assert_converged(_together("plan"))
 
 
 @pytest.mark.parametrize(("version", "databases"), [(LOSES, 0), (BREAKS, 1)])
@@ -111,7 +111,7 @@ def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
     giving_up.forget(alone)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _settled(_together("plan"))
+    _assert_converged(_together("plan"))
 
 
 def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
@@ -123,8 +123,8 @@ def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "cluster serves again" in failed.stderr
     assert "its data of 20" in failed.stderr
-    assert giving_up.named(failed.stderr) == giving_up.volumes(alone) != set()
-    assert giving_up.lost(alone, acknowledged, failed.stderr) == set()
+    assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(alone) != set()
+    assert giving_up.lost_writes(alone, acknowledged, failed.stderr) == set()
     served = giving_up.serving(alone)
     assert acknowledged & served
     assert acknowledged - served
@@ -148,7 +148,7 @@ def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None
         assert "inactive" in swarm
         assert each.run(_STATE, check=False).stdout == ""
     assert _on_one(alone, "apply", "--yes").returncode == 0
-    _settled(_on_one(alone, "plan"))
+    _assert_converged(_on_one(alone, "plan"))
     assert upgrading.secrets(alone) == _SECRETS
 
 
@@ -176,5 +176,5 @@ def _on_one(host: StagingHost, *arguments: str) -> Done:
     return infisical_iac(host.name, *arguments)
 
 
-def _settled(done: Done) -> None:
+def _assert_converged(done: Done) -> None:
     assert done.returncode == 0, done.stdout + done.stderr

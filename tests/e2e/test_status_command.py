@@ -7,7 +7,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.looking import secrets
 from tests.e2e.running import infisical_iac
@@ -22,7 +22,7 @@ def _rows(host: StagingHost) -> tuple[int, dict[str, dict[str, Any]]]:
 def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
-    settled(deployed)
+    assert_converged(deployed)
     status, rows = _rows(deployed)
     assert (status, [name for name, row in rows.items() if not row["ok"]]) == (1, ["Recovery kit"])
     recipient = str(pyrage.x25519.Identity.generate().to_public())
@@ -93,7 +93,7 @@ def test_apply_changes_nothing_if_the_answer_is_no(deployed: StagingHost) -> Non
     accepted = infisical_iac(deployed.name, "apply", answer="y\n")
     assert accepted.returncode == 0
     assert accepted.stdout.splitlines()[-1].startswith("1 change made in ")
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_status_reports_that_docker_does_not_run(deployed: StagingHost) -> None:
@@ -103,7 +103,7 @@ def test_status_reports_that_docker_does_not_run(deployed: StagingHost) -> None:
     assert (rows["Docker"]["ok"], "does not answer" in rows["Docker"]["text"]) == (False, True)
     assert rows["Drift"]["text"].startswith("~ docker.service: started")
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_status_reports_a_blocked_step_of_the_plan_as_drift(deployed: StagingHost) -> None:

@@ -51,7 +51,7 @@ def test_an_upgrade_killed_before_the_swap_is_undone_without_a_loss(world: Upgra
     done = world.ok(WAS, "apply", "--yes")
     _serves_again_without_a_loss(done, WAS)
     assert upgrading.secrets(world.host) == _SECRETS
-    world.settled(WAS)
+    world.assert_converged(WAS)
     assert world.releases() == []
 
 
@@ -60,7 +60,7 @@ def _serves_again_without_a_loss(done: Done, version: str) -> None:
     serving = f"Infisical {version} serves again"
     lines = [line for line in done.stderr.splitlines() if serving in line]
     assert lines, done.stderr
-    assert giving_up.named("\n".join(lines)) == set()
+    assert giving_up.named_volumes("\n".join(lines)) == set()
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
     assert done.returncode == 1
     assert f"Infisical {version} was given up and {WAS} serves again" in done.stderr
     assert reason in done.stderr
-    assert giving_up.named(done.stderr) == giving_up.volumes(world.host) != set()
+    assert giving_up.named_volumes(done.stderr) == giving_up.volumes(world.host) != set()
     assert upgrading.secrets(world.host) == _SECRETS
     assert upgrading.version(world.host) == WAS
     assert f"{WAS} → {version}, which failed at 20" in world.run(version, "plan").stdout
     assert f"{stack.INFISICAL}:{version}" in world.logs()
     for value in looking.secrets(world.host).values():
         assert value not in world.logs() + done.stderr
-    world.settled(WAS)
+    world.assert_converged(WAS)
 
 
 def _dies_on_the_way_back(world: Upgrading) -> None:
@@ -113,7 +113,7 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
     assert done.returncode == 1
     assert "has 0 MB free" in done.stderr
     assert upgrading.secrets(world.host) == _SECRETS
-    world.settled(WAS)
+    world.assert_converged(WAS)
 
 
 @pytest.mark.real
@@ -125,9 +125,9 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     done = world.ok(ADDS, "apply", "--yes")
     assert f"Infisical {ADDS} serves." in done.stderr
     assert upgrading.secrets(world.host) == _SECRETS
-    assert upgrading.migrated(world.host, len(_SECRETS) + 1), "the canary is one too"
+    assert upgrading.has_migrated(world.host, len(_SECRETS) + 1), "the canary is one too"
     assert sql(world.host, _POSTGRES) == "17"
-    world.settled(ADDS)
+    world.assert_converged(ADDS)
     assert [name.partition("-")[2] for name in world.releases()] == [WAS]
 
 
@@ -137,7 +137,7 @@ def test_an_altered_canary_stops_an_upgrade_before_it_begins(world: Upgrading) -
     looking.set_canary(world.host, "alive")
     assert done.returncode == 1
     assert "the canary was altered" in done.stderr
-    world.settled(ADDS)
+    world.assert_converged(ADDS)
 
 
 @pytest.mark.real
@@ -161,12 +161,12 @@ def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgradin
         failed = world.run(ADDS, "rollback", "--confirm", old)
     assert failed.returncode == 1
     assert f"Infisical {WAS} was given up and {ADDS} serves again" in failed.stderr
-    assert giving_up.named(failed.stderr) == giving_up.volumes(host) != set()
-    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(host) != set()
+    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
     served = giving_up.serving(host)
     assert acknowledged & served
     assert acknowledged - served
-    world.settled(ADDS)
+    world.assert_converged(ADDS)
     assert world.releases() == [old]
 
 
@@ -195,7 +195,7 @@ def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgra
     assert "\n1 change to make." in plan
     world.ok(WAS, "rollback", "--confirm", world.releases()[0], keep_releases=1)
     assert upgrading.secrets(world.host) == {**_SECRETS, **since}
-    world.settled(ADDS)
+    world.assert_converged(ADDS)
     _only_one_release_is_left(world, old)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import assert_converged
 from tests.e2e.drifts import DRIFTS
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
@@ -23,7 +23,7 @@ def test_a_plan_names_exactly_the_drift_and_apply_repairs_it(
     applied = infisical_iac(deployed.name, "workspace", "apply", "--yes")
     assert applied.returncode == 0, applied.stderr
     assert applied.stdout.splitlines()[:-1] == list(DRIFTS[name].plan)
-    settled(deployed)
+    assert_converged(deployed)
 
 
 def test_workspace_plan_reports_a_missing_host(deployed: StagingHost) -> None:

@@ -77,7 +77,7 @@ class Upgrading:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def settled(self, version: str) -> None:
+    def assert_converged(self, version: str) -> None:
         """Assert that the host has this version, and that no change left anything."""
         done = self.run(version, "plan")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -130,7 +130,7 @@ def start_timeout() -> int:
     return 180 if IS_REAL else 25
 
 
-def migrated(host: StagingHost, secrets: int) -> bool:
+def has_migrated(host: StagingHost, secrets: int) -> bool:
     """Return whether ADDS has migrated all secrets, given their number.
 
     For a real Infisical this is always true: its migrations are unknown here.

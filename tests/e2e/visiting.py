@@ -27,7 +27,7 @@ def elsewhere() -> Iterator[str]:
         subprocess.run(["ip", *(each.format("delete") for each in address)], check=True)
 
 
-def logged_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
+def log_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
     """Log in from outside; return the status and the token."""
     body = json.dumps({"clientId": client_id, "clientSecret": secret})
     content = ("--header", "Content-Type: application/json", "--data", body)
@@ -39,7 +39,7 @@ def read_by_service(host: StagingHost, service: str) -> set[str]:
     """Read production from outside as a service does; return the secrets sent and read."""
     found = env_file(host, f"/etc/infisical/credentials/{service}.production.env")
     secret = found["INFISICAL_CLIENT_SECRET"]
-    status, token = logged_in(host, found["INFISICAL_CLIENT_ID"], secret)
+    status, token = log_in(host, found["INFISICAL_CLIENT_ID"], secret)
     assert status == 200
     with deployer(host) as client:
         project = contents.project(client, PROJECT)

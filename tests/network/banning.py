@@ -103,7 +103,7 @@ class BanningHost:
 
     def start(self) -> None:
         done = self._client("-b", "start")
-        assert done.returncode == 0, done.stderr + self.said()
+        assert done.returncode == 0, done.stderr + self.read_log()
 
     def client(self, *words: str) -> str:
         """Return what fail2ban answers."""
@@ -120,7 +120,7 @@ class BanningHost:
             timeout=60,
         )
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         said = self._home / "said"
         return said.read_text() if said.exists() else ""
 
@@ -128,7 +128,7 @@ class BanningHost:
         """Run nft on the host."""
         return _run(*self._within(self._names[0], "nft", *words))
 
-    def logged(self, *lines: str) -> None:
+    def write_log(self, *lines: str) -> None:
         """Append lines to Caddy's access log."""
         with self.log.open("a") as log:
             log.writelines(f"{each}\n" for each in lines)
@@ -142,7 +142,7 @@ class BanningHost:
         """Return whether all of these addresses are banned within a time limit."""
         return within(10, lambda: not any(self.reaches(each) for each in sources))
 
-    def looked(self) -> WatchState:
+    def observe(self) -> WatchState:
         """Return the observed state, as the deploy reads it."""
         command = Watch().command([], [], {}, "/")
         config = f"fail2ban-client -c {self._home / 'fail2ban'}"

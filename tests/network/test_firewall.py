@@ -75,23 +75,23 @@ def test_without_a_firewall_all_ports_answer(built_world: World) -> None:
     built_world.load(f"table {TABLE}\ndelete table {TABLE}\n")
     direct = _at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))
     expected = {*_ALL, *direct, f"{LOOPBACK4}:{ON_LOOPBACK}"} - _at(ON_LOOPBACK)
-    assert built_world.reached([*expected, *_at(ON_LOOPBACK)]) == expected
+    assert built_world.find_reachable([*expected, *_at(ON_LOOPBACK)]) == expected
 
 
 def test_only_ssh_and_the_ingress_answer(world: World) -> None:
-    assert world.reached(_ALL) == _at(22, 80, 443)
+    assert world.find_reachable(_ALL) == _at(22, 80, 443)
 
 
 def test_without_an_ingress_only_ssh_answers(world: World) -> None:
     world.load(_ruleset(ingress="none"))
-    assert world.reached(_ALL) == _at(22)
+    assert world.find_reachable(_ALL) == _at(22)
 
 
 def test_http_3_is_open_with_the_ingress_and_no_other_udp(world: World) -> None:
     rules = world.within("host", "nft", "list", "chain", *TABLE.split(), "input")
     assert "udp dport 443 accept" in rules
     udp = [f"{address}:{port}/udp" for address in _HOST for port in SERVED_BY_HOST]
-    assert world.reached(udp) == set()
+    assert world.find_reachable(udp) == set()
 
 
 def test_an_allowed_port_answers_to_its_networks_on_the_host_and_in_containers(
@@ -100,29 +100,29 @@ def test_an_allowed_port_answers_to_its_networks_on_the_host_and_in_containers(
     networks = (f"{OUTSIDE4}/32", "2001:db8:1::/64")
     world.load(_ruleset(allowed_ports=({"port": 8000, "networks": networks},)))
     asked = [*_at(8000)]
-    assert world.reached(asked) == set(asked)
-    assert world.reached(asked, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
+    assert world.find_reachable(asked) == set(asked)
+    assert world.find_reachable(asked, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
 
 
 def test_ssh_answers_only_to_its_networks(world: World) -> None:
     world.load(_ruleset(ssh_networks=(f"{OUTSIDE4}/32", "2001:db8:1::/64")))
     asked = [*_at(22)]
-    assert world.reached(asked) == set(asked)
-    assert world.reached(asked, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
+    assert world.find_reachable(asked) == set(asked)
+    assert world.find_reachable(asked, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
 
 
 def test_networks_of_one_ip_version_close_ssh_for_the_other(world: World) -> None:
     world.load(_ruleset(ssh_networks=("0.0.0.0/0",)))
-    assert world.reached([*_at(22)]) == {f"{HOST4}:22"}
+    assert world.find_reachable([*_at(22)]) == {f"{HOST4}:22"}
 
 
 def test_a_neighbour_that_routes_to_a_container_gets_no_answer(world: World) -> None:
-    assert world.reached([*_at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))]) == set()
+    assert world.find_reachable([*_at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))]) == set()
 
 
 def test_a_neighbour_that_routes_to_the_hosts_loopback_gets_no_answer(world: World) -> None:
     # Docker's rules would take it to the container that is published there.
-    assert world.reached([f"{LOOPBACK4}:{port}" for port in _PORTS]) <= _at(
+    assert world.find_reachable([f"{LOOPBACK4}:{port}" for port in _PORTS]) <= _at(
         22, 80, 443, of=(LOOPBACK4,)
     )
 
@@ -182,7 +182,7 @@ def test_nftables_tables_of_others_stay_and_work(world: World) -> None:
     world.load(_ruleset())
     assert [world.within("host", "nft", "list", "table", *table) for table in theirs] == before
     try:
-        assert world.reached([f"{HOST4}:80"], source4=NEIGHBOUR4) == set()
-        assert world.reached([f"{HOST4}:80"]) == {f"{HOST4}:80"}
+        assert world.find_reachable([f"{HOST4}:80"], source4=NEIGHBOUR4) == set()
+        assert world.find_reachable([f"{HOST4}:80"]) == {f"{HOST4}:80"}
     finally:
         world.within("host", "nft", "delete", "table", "inet", "f2b-table")

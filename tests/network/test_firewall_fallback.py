@@ -94,13 +94,13 @@ def boot(world: World, tmp_path: Path) -> Boot:
 
 def test_without_rules_the_fallback_lets_in_only_ssh(world: World, boot: Boot) -> None:
     # Else the ports that are closed below might never have been open.
-    assert world.reached(_ALL) > _SSH
+    assert world.find_reachable(_ALL) > _SSH
     status, failure = boot.run()
     assert status == 0
     assert "SSH" in failure
     assert "Docker is not started" in failure
     assert "`infisical-iac apply`" in failure
-    assert world.reached(_ALL) == _SSH
+    assert world.find_reachable(_ALL) == _SSH
     assert world.probe("outside", "ping", HOST4) == ["answered"]
     for place, interface in (("host", "eth0"), ("outside", "wan")):
         world.within(place, "ip", "neighbour", "flush", "dev", interface)
@@ -112,8 +112,8 @@ def test_the_fallback_lets_in_ssh_only_from_its_networks(world: World, boot: Boo
     settings = settings_of(ssh_networks=(f"{OUTSIDE4}/32", "2001:db8:1::/64"))
     boot.file.write_text(fallback(openings(settings, 22, 2222, peers=("192.0.2.9",))))
     assert boot.run()[0] == 0
-    assert world.reached(_ALL) == _SSH
-    assert world.reached(_ALL, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
+    assert world.find_reachable(_ALL) == _SSH
+    assert world.find_reachable(_ALL, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
 
 
 def test_the_fallback_keeps_rules_that_are_loaded(world: World, boot: Boot) -> None:
@@ -130,7 +130,7 @@ def test_loading_the_rules_replaces_the_fallback(world: World, boot: Boot) -> No
     world.load(ruleset(openings(settings_of(), 22)))
     rules = world.within("host", "nft", "list", "table", *TABLE.split())
     assert "ssh_only" not in rules
-    assert world.reached([f"{HOST4}:80"]) == {f"{HOST4}:80"}
+    assert world.find_reachable([f"{HOST4}:80"]) == {f"{HOST4}:80"}
 
 
 def test_a_host_that_cannot_load_the_fallback_is_reported_as_unfiltered(boot: Boot) -> None:

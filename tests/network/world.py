@@ -74,7 +74,7 @@ class World:
         words = (sys.executable, "-m", "tests.network.probe", *arguments)
         return self.within(place, *words).splitlines()
 
-    def reached(
+    def find_reachable(
         self, targets: Sequence[str], *, source4: str = OUTSIDE4, source6: str = OUTSIDE6
     ) -> set[str]:
         """Return which `address:port` answer from outside, by one source per IP version."""
