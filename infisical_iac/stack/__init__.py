@@ -1,5 +1,5 @@
-"""Infisical, PostgreSQL and Redis as containers, and the way in to them.
+"""Infisical, PostgreSQL and Redis as containers, and the ingress in front of them.
 
-People and services come in through Caddy, Dokploy's Traefik, or somebody's own proxy. The proxy
-writes the access log, without any secret.
+People and services connect through Caddy, Dokploy's Traefik, or the user's own proxy. Caddy writes
+the access log, without any secret.
 """

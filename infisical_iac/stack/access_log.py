@@ -1,4 +1,4 @@
-"""Describe the requests in the access log, with names for ids, and parse what is asked of it."""
+"""Describe the requests in the access log with names for ids, and parse options of the search."""
 
 import json
 import re
@@ -10,14 +10,14 @@ from urllib.parse import unquote
 from infisical_iac.core.errors import SettingsError
 
 UNFINISHED = "unfinished"
-# What Infisical answers nobody whose token it has not checked.
+# Paths that Infisical answers only after it has checked the token.
 _CHECKED = re.compile(
     r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
     r"([/;]|$)"
 )
-# Where secrets are read.
+# Paths that read secrets.
 _READ = re.compile(r"/api/v\d+/(secrets|dashboard)(/|$)")
-# The escapes that the server leaves in a path: `%2F` is no slash to it.
+# Escapes that the server does not decode in a path: to it, `%2F` is not a slash.
 _KEPT_ESCAPES = re.compile(r"(%(?:2[3-6BbCcFf]|3[AaBbDdFf]|40))")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = ("projectId", "workspaceId", "workspaceSlug")
@@ -25,14 +25,14 @@ _PROJECT = ("projectId", "workspaceId", "workspaceSlug")
 
 @dataclass(frozen=True)
 class KnownNames:
-    """Names by id: of machine identities, of persons (their addresses), and of projects."""
+    """Names by id: of machine identities, people (their email addresses), and projects."""
 
     identities: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, str] = field(default_factory=dict)
     projects: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self, identity: str | None, person: str | None) -> list[str]:
-        """The ids of all that have one of the names; an id names whom nobody knows any more."""
+        """Return the ids of the names given. An id stands for itself, as a deleted user's does."""
         asked = [(self.identities, identity), (self.people, person)]
         return [
             id
@@ -49,14 +49,14 @@ class LoggedRequest:
 
     Attributes:
         at: when, in UTC, such as `2026-11-25T14:20:00Z`.
-        who: the name of the identity or person whose token came with it, their id where nobody
-            knows it any more, or empty.
-        proven: whether Infisical has checked that token; else anybody may have written it.
-        path: as the server reads it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
-        project: its slug, or its id where nobody knows it, and each where the request names
-            several; empty if the request's body names it.
+        who: the name of the identity or person in the token of the request; their id if they are
+            not known any more; empty without a token.
+        proven: whether Infisical has checked that token; otherwise it may be forged.
+        path: as the server decodes it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
+        project: its slug, or its id if it is not known; all of them if the request names several;
+            empty if the request's body names it.
         environment: its slug; empty if the request's body names it, or nothing does.
-        folder: likewise.
+        folder: its path; empty likewise.
     """
 
     at: str
@@ -72,15 +72,15 @@ class LoggedRequest:
 
     @property
     def is_unplaced(self) -> bool:
-        """Return whether it reads secrets and does not say of which environment."""
+        """Return whether it reads secrets without naming the environment."""
         reads = self.method == "GET" and bool(_READ.match(self.path))
         return reads and not self.environment
 
 
 def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
-    """The lines that `access.sh` printed on several hosts, at most so many, in order of time.
+    """Merge the lines that `access.sh` printed on several hosts: the `last` ones, ordered by time.
 
-    What did not come to its end on one did not on all.
+    If the search is unfinished on one host, the result is.
     """
     lines = [line for log in logs for line in log if line != UNFINISHED]
     found = sorted(lines, key=lambda line: float(json.loads(line)["at"]))[-last:]
@@ -88,7 +88,7 @@ def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
 
 
 def parse(lines: Iterable[str], known: KnownNames) -> list[LoggedRequest]:
-    """The requests that `access.sh` printed, in the order of the log, but for its last word."""
+    """Parse the requests that `access.sh` printed, without the mark of an unfinished search."""
     return [_access(json.loads(line), known) for line in lines if line != UNFINISHED]
 
 
@@ -99,7 +99,7 @@ def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
     query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
     path = _as_served(re.split("[?&]", uri, maxsplit=1)[0])
     at = datetime.fromtimestamp(float(str(line["at"])), UTC)
-    # Which of them the server goes by depends on the version of the API, and is not known here.
+    # Which parameter the server uses depends on the version of the API, so all are listed.
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return LoggedRequest(
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
@@ -116,7 +116,7 @@ def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
 
 
 def _as_served(path: str) -> str:
-    """Return a path with its escapes decoded as the server does, whose routes are letters then."""
+    """Return a path with its escapes decoded as the server decodes them."""
     parts = _KEPT_ESCAPES.split(path)
     return "".join(part if place % 2 else unquote(part) for place, part in enumerate(parts))
 
@@ -125,7 +125,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The moment that `text` means: so long before `now`, such as `7d`, or a date in UTC.
+    """Return the time that `text` means: a duration before `now`, such as `7d`, or a date in UTC.
 
     Raises SettingsError.
     """
@@ -141,7 +141,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 def statuses(text: str) -> str:
-    """A regular expression for statuses such as `200`, `4xx` or `401,403`; empty for all.
+    """Return a regular expression for statuses such as `200`, `4xx` or `401,403`; empty for all.
 
     Raises SettingsError.
     """

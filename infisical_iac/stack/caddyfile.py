@@ -1,4 +1,4 @@
-"""The Caddyfile."""
+"""Render the Caddyfile."""
 
 import re
 from functools import partial
@@ -13,20 +13,20 @@ from infisical_iac.stack import ingress_kinds, paths
 
 
 def trusted_networks(settings: Settings) -> tuple[str, ...]:
-    """Return the networks whose X-Forwarded-For Infisical believes: those that its proxy is in."""
+    """Return the networks of the proxy, whose X-Forwarded-For Infisical trusts."""
     proxies = settings.stack.ingress_kind.proxies
     return tuple(dict.fromkeys((*settings.stack.trusted_proxy_cidrs, *proxies)))
 
 
 class Caddyfile(NamedTuple):
-    """A text and its revision: a hash of the text and of the certificate that it names."""
+    """The text of a Caddyfile and its revision, a hash of the text and of its certificate."""
 
     text: str
     revision: str
 
 
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
-    """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
+    """Return the Caddyfile; `certificate` is the text of the user's own, empty for none."""
     url = urlsplit(settings.stack.site_url)
     kind = settings.stack.ingress_kind
     loopback = f"127.0.0.1:{settings.stack.http_port}"

@@ -1,4 +1,4 @@
-"""The user's own certificate and key, refused if they can't do, and how long one lasts."""
+"""Validate the user's own certificate and key, and assess the served certificate."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
 
 
 def own(settings: Settings, now: datetime | None = None) -> Pair | None:
-    """The pair that the settings name, None if they name none.
+    """Read the pair that the settings name, None if they name none.
 
     Raises SettingsError if a file can't be read, if the two don't belong together, or if the
     certificate is for another name or not valid `now`.
@@ -48,9 +48,11 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
 
 
 def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
-    """Return why what is served, in PEM, is not the certificate for `name`; empty if it is.
+    """Return why the `served` certificate does not fit `name`; empty if it does.
 
-    `served` is empty where nothing is; `pair` is the user's own, if that is to be served.
+    Args:
+        served: the served certificate in PEM; empty if there is none.
+        pair: the user's own certificate, if it is to be served.
     """
     if not served:
         return "none is served"
@@ -65,7 +67,7 @@ def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
 
 
 def ends(text: str) -> str:
-    """The day on which a certificate, in PEM and readable, ends."""
+    """Return the date on which a valid PEM certificate expires."""
     return f"{_leaf(text, 'it').not_valid_after_utc:%Y-%m-%d}"
 
 
@@ -92,7 +94,7 @@ def _public(key: str, path: str) -> object:
         return serialization.load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
         raise SettingsError(
-            f"setting 'tls_key': {path} has a passphrase: take it off, for Caddy starts alone"
+            f"setting 'tls_key': {path} has a passphrase: remove it, Caddy starts unattended"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
@@ -139,10 +141,10 @@ _LEAST_DAYS = 14
 def assess_certificate(
     ends: int | None, settings: StackSettings, now: datetime
 ) -> tuple[str, bool]:
-    """Return what to say of a certificate, and whether it is well.
+    """Return a description of the served certificate, and whether it is healthy.
 
     Args:
-        ends: seconds since the epoch; None where none is served.
+        ends: when it expires, in seconds since the epoch; None if none is served.
     """
     if not settings.site_url.startswith("https:"):
         return f"none: {settings.site_url} is reached without TLS", True
@@ -152,7 +154,7 @@ def assess_certificate(
         return f"none is served for {settings.site_url}", False
     end = datetime.fromtimestamp(ends, UTC)
     if settings.ingress_kind.is_public and settings.acme_ca == INTERNAL and not settings.tls_key:
-        # It lives for twelve hours, and Caddy renews it after eight.
+        # It is valid for twelve hours, and Caddy renews it after eight.
         return f"until {end:%Y-%m-%d %H:%M} UTC, renewed by Caddy's own authority", end > now
     days = (end - now).days
     return f"until {end:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS

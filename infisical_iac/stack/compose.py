@@ -1,4 +1,4 @@
-"""The containers: their images present, their configuration checked, all of them healthy."""
+"""Load the images, check and write compose.yaml, start the containers, wait for their health."""
 
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,19 +22,19 @@ from infisical_iac.stack.containers import Stack, StackState, connections
 from infisical_iac.stack.model import port_of
 from infisical_iac.stack.state import COMPOSE_FILE, STACK_FILE, DeploymentFact, DeploymentState
 
-# Everybody may write there: each upload gets a directory of its own, for the user alone.
+# A world-writable directory, so each upload gets a private directory of its own in it.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
 @telling_operation
 def image_set(images: Sequence[str], archives: Sequence[str]) -> Commands:
-    """Have `images` on the host, of `archives` or pulled, as `running` has them; told there."""
+    """Load `images` from `archives`, or pull them, ahead of `running`, whose plan lists them."""
     there = host.get_fact(Stack, compose="", images=list(images))
     yield from decide_images(there.missing(images), archives)
 
 
 def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
-    """Decide which images are to be fetched, by those that the host lacks."""
+    """Decide which images to fetch, by those `missing` on the host."""
     if not missing:
         yield UpToDate("all images are on the host")
         return
@@ -45,14 +45,14 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
 def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Commands:
     """Bring the stack to what the settings say.
 
-    Everything that can fail without harm comes first: the new file is checked by Compose and
-    all images are loaded from archives (paths on this machine) or pulled; only then is the file put
-    in place and a container touched. Where a change of version was refused, the version that runs
-    stays. Raises UserError with the last log lines of what is not healthy within the settings'
+    Steps that can fail without harm come first: all images are loaded from archives (paths on this
+    machine) or pulled, and Compose checks the new file. Only then the file is replaced and
+    containers change. After a refused change of version, the running version stays. Raises
+    UserError with the last log lines of containers that are not healthy within the settings'
     `start_timeout`.
 
     Args:
-        compose: the text of compose.yaml for settings.
+        compose: returns the text of compose.yaml for settings.
     """
     run_of_host = journal.current()
     if kept := run_of_host.kept:
@@ -65,9 +65,9 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
 def decide(
     file: File, found: DeploymentState, settings: Settings, *, without: Collection[str] = ()
 ) -> Commands:
-    """Decide what is to be done to the stack, by what is found of it beside the wanted `file`.
+    """Decide how to change the stack, by its state `found`, for the desired `file`.
 
-    The services `without` are left as they are.
+    The services `without` stay as they are.
     """
     there, missing = found.file, found.stack.missing(settings.images)
     stack = found.stack.without(without)
@@ -84,7 +84,7 @@ def decide(
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
-    """Return what is deployed, beside the Compose file with the text `compose`; for operations."""
+    """Return what is deployed, compared with the desired Compose file; for operations."""
     return shared(DeploymentFact, compose=compose, images=list(images))
 
 
@@ -120,7 +120,7 @@ def _differences(
 
 
 def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
-    """Load images from archives, or pull them. Raises UserError, with no container touched."""
+    """Load images from archives, or pull them. Raises UserError before any container changes."""
     for archive in archives:
         _load(Path(archive))
     present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
@@ -154,8 +154,8 @@ def _load(archive: Path) -> None:
 
 
 def _upload_directory() -> str:
-    """Make a directory of the SSH user's own on the host; what earlier runs left goes."""
-    # The upload is made by the user who logs in, so it is no directory of root's.
+    """Create an upload directory on the host, and remove those that earlier runs left."""
+    # The SSH user uploads the archive, so the directory must be theirs, not root's.
     made, output = host.run_shell_command(
         StringCommand(
             f"find {_UPLOADS} -maxdepth 1 -user $(id -u) -name '{_UPLOAD}*' -exec rm -rf {{}} +; "
@@ -189,10 +189,10 @@ def _pull(image: str) -> None:
 def up(timeout: int, without: Collection[str] = ()) -> None:
     """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
 
-    Compose compares no networks, connects nothing again, and does not see what `docker update`
-    has changed: containers whose connections or limits are wrong are made anew. Raises UserError
-    with the last log lines of those that are not healthy within `timeout` seconds. The services
-    `without` are left as they are.
+    Compose does not compare networks, does not reconnect containers, and does not see changes by
+    `docker update`. So containers with wrong connections or limits are re-created. Raises
+    UserError with the last log lines of containers that are not healthy within `timeout` seconds.
+    The services `without` stay as they are.
     """
     failure = ""
     try:
@@ -212,7 +212,7 @@ def up(timeout: int, without: Collection[str] = ()) -> None:
 def bring_up(without: Collection[str] = ()) -> None:
     """Bring the containers to what compose.yaml on the host says. Raises CommandFailed.
 
-    The services `without` are left as they are.
+    The services `without` stay as they are.
     """
     seen = run(script("stack", "connections"), doing="see what the containers are connected to")
     found = connections(seen.splitlines())
@@ -222,7 +222,7 @@ def bring_up(without: Collection[str] = ()) -> None:
 
 
 def compose_text() -> str:
-    """The text of compose.yaml on the current host, of stack.yaml where it is a cluster's."""
+    """Return the text of compose.yaml on the current host, or of stack.yaml on a cluster."""
     return run(
         f"cat {STACK_FILE} 2>/dev/null || cat {COMPOSE_FILE}",
         doing=f"read {STACK_FILE} or {COMPOSE_FILE}",
@@ -230,5 +230,5 @@ def compose_text() -> str:
 
 
 def published_port() -> int:
-    """Where the stack on the current host publishes the API, whatever the settings say."""
+    """Return the port on which the current host publishes the API, whatever the settings say."""
     return port_of(compose_text())

@@ -1,4 +1,4 @@
-"""Read what Docker says of the Compose project `infisical`."""
+"""Read the state of the Compose project `infisical` from Docker."""
 
 import re
 import shlex
@@ -11,13 +11,13 @@ import yaml
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import script
 
-# Before the names of the Compose project's own networks.
+# The prefix of the names of the Compose project's own networks.
 _PROJECT = "infisical_"
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container: the hash of the configuration it was made from, and how it is."""
+    """One container: the hash of the configuration it was created from, its status and health."""
 
     configuration: str
     status: str
@@ -25,17 +25,17 @@ class Container:
 
     @property
     def well(self) -> bool:
-        """Return whether it runs and its health check succeeds."""
+        """Whether it runs and its health check succeeds."""
         return self.status == "running" and self.health == "healthy"
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A container's connection to a network of Docker's.
+    """A container's connection to a Docker network.
 
     Attributes:
-        network: its id; `-` of a container that was never started.
-        aliases: the names that the container has in there.
+        network: the network's id; `-` for a container that was never started.
+        aliases: the names of the container in the network.
     """
 
     network: str
@@ -44,8 +44,11 @@ class Connection:
 
 @dataclass(frozen=True)
 class DockerNetwork:
-    """A network of Docker's: its id, whether it leads nowhere else, and whose Compose project made
-    it.
+    """A Docker network.
+
+    Attributes:
+        internal: whether it has no route to the outside.
+        project: the Compose project that created it.
     """
 
     id: str
@@ -55,13 +58,13 @@ class DockerNetwork:
 
 @dataclass(frozen=True)
 class Limits:
-    """Hold what `docker update` changes of a container, which leaves the hash of its configuration.
+    """Limits that `docker update` can change without changing the hash of the configuration.
 
     Attributes:
-        restart: when it is started again, as Compose calls it.
-        memory: in bytes; 0 for as much as there is.
-        cpus: in billionths of one; 0 for all.
-        pids: how many processes; 0 for any number.
+        restart: the restart policy, as Compose calls it.
+        memory: in bytes; 0 for no limit.
+        cpus: in billionths of one CPU; 0 for no limit.
+        pids: the number of processes; 0 for no limit.
     """
 
     restart: str
@@ -70,7 +73,7 @@ class Limits:
     pids: int
 
     def differences(self, wanted: "Limits") -> Iterator[str]:
-        """Yield what is otherwise than wanted, as half a sentence each."""
+        """Yield a clause for each limit that differs from the desired one."""
         for each in fields(self):
             now, then = getattr(self, each.name), getattr(wanted, each.name)
             if now != then:
@@ -79,15 +82,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Connections:
-    """Hold what the Compose file says of the surroundings of each service, and what they are.
+    """The desired networks and limits of each service, and the actual ones.
 
     Attributes:
-        wanted: per service, the names that it must have in each network.
-        actual: per service that has a container, its connections by network.
+        wanted: by service and network, the names that the service must have in the network.
+        actual: by service that has a container, its connections by network.
         networks: Docker's networks by name.
-        own: the networks that Compose makes, and whether each leads nowhere else.
-        limits: per service, its limits.
-        actual_limits: the same of those that have a container.
+        own: the networks that Compose creates, and whether each is internal.
+        limits: the desired limits by service.
+        actual_limits: the actual limits by service that has a container.
     """
 
     wanted: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class Connections:
     actual_limits: dict[str, Limits] = field(default_factory=dict)
 
     def foreign(self) -> list[str]:
-        """Return the networks that are not as Compose would make them: to be made anew."""
+        """Return the networks that differ from what Compose would create: they are re-created."""
         return sorted(
             name
             for name, internal in self.own.items()
@@ -107,9 +110,9 @@ class Connections:
         )
 
     def wrong(self) -> dict[str, str]:
-        """Return per service what is wrong with its connections and limits, as half a sentence.
+        """Return, by service, a clause on what differs in its connections and limits.
 
-        Nothing is where Docker does not tell of its networks.
+        It is empty if Docker lists no networks.
         """
         if not self.networks:
             return {}
@@ -139,7 +142,7 @@ class Connections:
 
 
 def connections(output: Iterable[str]) -> Connections:
-    """Return the Connections from what stack.sh prints; other lines of it are passed over."""
+    """Parse the Connections from the output of stack.sh, ignoring other lines."""
     compose: list[str] = []
     actual: dict[str, dict[str, Connection]] = {}
     networks, limits = {}, {}
@@ -176,7 +179,10 @@ def _limits(service: Mapping[str, Any]) -> Limits:
 
 
 def _desired_networks(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset[str]]]:
-    """Return per service of a Compose file its networks, by Docker's names, with its own names."""
+    """Return the networks of each service of a Compose file, with its names in each network.
+
+    The networks have the names that Docker gives them.
+    """
     own = whole.get("networks") or {}
     names = {each: (body or {}).get("name", f"{_PROJECT}{each}") for each, body in own.items()}
     found: dict[str, dict[str, frozenset[str]]] = {}
@@ -197,15 +203,15 @@ def _desired_networks(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset
 
 @dataclass(frozen=True)
 class StackState:
-    """The stack as it is, beside the Compose file that is wanted.
+    """The actual stack, compared with the desired Compose file.
 
     Attributes:
         engine: whether Docker is installed and answers.
-        hashes: per service of the wanted file, the hash of its configuration; none where
-            Compose can't read the file (yet), for it is not installed or the keys are missing.
-        containers: per service, those that are there.
-        images: which of those looked for are present.
-        connections: what the containers are connected to, beside what the file says.
+        hashes: by service of the desired file, the hash of its configuration; empty if Compose
+            can't read the file, because Compose or the keys are still missing.
+        containers: the containers by service.
+        images: those of the images asked for that are present.
+        connections: the desired and actual connections of the containers.
     """
 
     engine: bool = False
@@ -215,11 +221,11 @@ class StackState:
     connections: Connections = field(default_factory=Connections)
 
     def differences(self) -> dict[str, str]:
-        """The services that don't run as the file says, each with the reason."""
+        """Return the services that don't run as the file says, each with the reason."""
         return dict(self._reasons())
 
     def without(self, services: Collection[str]) -> "StackState":
-        """Return the stack but for some services, as if nothing were wanted of them or there."""
+        """Return the stack without some services, as if they were neither desired nor present."""
         return replace(
             self,
             hashes={name: each for name, each in self.hashes.items() if name not in services},
@@ -229,7 +235,7 @@ class StackState:
         )
 
     def missing(self, images: Collection[str]) -> list[str]:
-        """Those of `images` that the host does not have."""
+        """Return those of `images` that the host lacks."""
         return [image for image in images if image not in self.images]
 
     def _reasons(self) -> Iterator[tuple[str, str]]:
@@ -249,7 +255,7 @@ class StackState:
 
 
 class Stack(Fact[StackState]):
-    """The StackState; `compose` is the text of the wanted file, `images` what to look for."""
+    """Read the StackState, for the desired file `compose` and the `images` to look for."""
 
     def command(self, compose: str, images: list[str]) -> str:
         return f"printf %s {shlex.quote(compose)} | {script('stack', 'state', *images)}"

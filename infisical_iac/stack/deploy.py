@@ -1,4 +1,4 @@
-"""The steps of the stack that every deploy of it has: the containers, and the way in to them."""
+"""Define the steps of the stack in every deploy: ingress and containers."""
 
 from functools import partial
 
@@ -14,9 +14,9 @@ from infisical_iac.stack.ingress import configuration, served_certificate
 
 @deploy("Ingress")
 def ingress(known: Known) -> None:
-    """See that the edge is open and the certificate served.
+    """Open the edge, and wait until the certificate is served.
 
-    The containers and their files are the stack's, and so is the edge of the host that leads.
+    The stack itself deploys the containers with their files, and opens the edge of the leader.
     """
     if not known.leads:
         edge.opening(name="Let everybody in")
@@ -24,7 +24,7 @@ def ingress(known: Known) -> None:
 
 
 def configure_ingress(settings: Settings) -> None:
-    """Have the files that the containers of the ingress start with."""
+    """Write the files that the ingress container starts with."""
     configuration(settings=settings, name="Configure the way in")
 
 

@@ -1,4 +1,4 @@
-"""Do the work of `destroy` on a host that has Infisical for itself."""
+"""Remove Infisical from a single host, for `destroy`."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,12 +11,13 @@ from infisical_iac.core.rendering import script
 
 @dataclass(frozen=True)
 class HostRemoval:
-    """Take Infisical away from a host that has it for itself, which is the current one.
+    """The removal of Infisical from the current host, a single one.
 
     Attributes:
-        name: what is to be typed; `called` whose name it is.
-        kept: what is kept without `--volumes`, as a sentence.
-        address: where it is, if that is not its name.
+        name: the name that the user has to type.
+        called: whose name that is.
+        kept: a sentence on what is kept without `--volumes`.
+        address: the host's address, if it differs from the name.
     """
 
     name: str
@@ -26,19 +27,19 @@ class HostRemoval:
 
     @classmethod
     def of(cls, host: Host, inventory: str) -> Self:
-        """Return what takes it away from the host that a command works on, of an inventory."""
+        """Return the removal from the `host` of an inventory."""
         address = str(host.data.get("ssh_hostname") or "")
         return cls(host.name, address="" if address == host.name else address)
 
     def look(self) -> str:
-        """Return what is there, a line each."""
+        """Return what is deployed, one line each."""
         return run(script("destroy", "look"), doing="see what is there")
 
     def back_up(self, directory: str) -> str:
-        """Put database and keys into a directory, and return where that is. Raises a UserError."""
+        """Back up database and keys, and return where the backup is. Raises a UserError."""
         run(script("destroy", "backup", directory), doing="take a backup first")
         return "the host"
 
     def take_away(self, *, volumes: bool) -> None:
-        """Take the stack away. Raises CommandFailed."""
+        """Remove the stack. Raises CommandFailed."""
         run(script("destroy", "everything" if volumes else "stack"), doing="take it away")

@@ -1,4 +1,4 @@
-"""The edge of the current host: closed while a change is checked, and open once it has passed."""
+"""Close the edge of the current host while a change is checked, and open it afterwards."""
 
 import shlex
 from collections.abc import Callable, Collection, Sequence
@@ -20,21 +20,21 @@ from infisical_iac.stack.paths import MARKER, TEXT
 from infisical_iac.stack.settings import StackSettings
 
 _FILE = f"{DIRECTORY}/{MARKER}"
-# What Caddy certifies with, or was certified by, of its data and of its files; the keys lie beside
-# these under other names.
+# Prints the certificates of Caddy's authorities and its served certificates. The keys are in files
+# of other names, which are not read.
 _CERTIFICATES = f"""\
 data=$(docker volume inspect --format '{{{{ .Mountpoint }}}}' infisical_caddy 2>/dev/null)/caddy
 for file in "$data"/pki/authorities/*/root.crt "$data"/certificates/*/*/*.crt {CERTIFICATE}; do
     test ! -s "$file" || cat "$file"
 done"""
-# curl takes one bundle: the host's own authorities, and those on standard input.
+# curl reads one bundle: the host's own authorities, and those from standard input.
 _TRUSTING = """\
 authorities=$(mktemp)
 trap 'rm -f "$authorities"' EXIT
 cat - /etc/ssl/certs/ca-certificates.crt >"$authorities" 2>/dev/null
 curl() { command curl --noproxy '*' --silent --cacert "$authorities" "$@"; }
 """
-# No retries of curl's: it would wait for the 503 to end.
+# Not curl's own retries: they would wait until the 503 ends.
 _ASK = """\
 for attempt in $(seq {attempts}); do
     test "$(curl --noproxy '*' --max-time 10 {url})" != {text} || exit 0
@@ -44,14 +44,14 @@ exit 1"""
 
 
 def is_ours(settings: StackSettings) -> bool:
-    """Return whether outsiders reach a Caddy of this project, which can be closed."""
+    """Return whether clients connect to a Caddy of this project, which can be closed."""
     return settings.runs_caddy
 
 
 def close(settings: Settings) -> None:
     """Have Caddy answer every request with 503 from now on. Raises a UserError.
 
-    Where Caddy is not ours, nothing is closed. It can be repeated.
+    Without a Caddy of this project, nothing is closed. The call can be repeated.
     """
     if not is_ours(settings.stack):
         return
@@ -64,17 +64,16 @@ def close(settings: Settings) -> None:
 def close_on(settings: Settings, names: Sequence[str]) -> None:
     """Close the edge of the connected hosts of these names.
 
-    Raises CommandFailed, with all closed that can be.
+    Tries all of them, and raises CommandFailed if one could not be closed.
     """
     if failed := _on_each(names, lambda: close(settings)):
         raise CommandFailed(f"could not close the edge of every node: {'; '.join(failed)}")
 
 
 def open_on(names: Sequence[str]) -> None:
-    """Let everybody in again by the connected hosts of these names.
+    """Open the edge of the connected hosts of these names again.
 
-    A host that has failed meanwhile is reported, and is opened by the next run. Raises
-    CommandFailed where none could be opened.
+    Reports each host that fails; the next run opens it. Raises CommandFailed if all fail.
     """
     failed = _on_each(names, open_)
     for each in failed:
@@ -84,7 +83,7 @@ def open_on(names: Sequence[str]) -> None:
 
 
 def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
-    """Do it on every host; what failed, with the host's name."""
+    """Call `do` on every host; return each failure with the host's name."""
     failed = []
     for name in names:
         with connection.on(name):
@@ -99,16 +98,16 @@ def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
 
 @telling_operation
 def opening() -> Commands:
-    """Open the edge of the current host, once no change is under way any more.
+    """Open the edge of the current host once no change is in progress.
 
-    One that was closed on a cluster's node which then could not be reached is closed still.
+    A node's edge stays closed if the node was unreachable at the end of the change that closed it.
     """
     there = shared(Paths, paths=[_FILE])
     yield from decide(there)
 
 
 def decide(there: Collection[str]) -> Commands:
-    """Decide whether to open the edge, by the path of its mark if that is `there`."""
+    """Decide whether to open the edge: it is closed if its mark is `there`."""
     if _FILE not in there:
         yield UpToDate("the edge is open")
         return
@@ -117,21 +116,21 @@ def decide(there: Collection[str]) -> Commands:
 
 
 def open_() -> None:
-    """Let everybody in again. Raises CommandFailed."""
+    """Open the edge of the current host again. Raises CommandFailed."""
     run(f"rm -f {_FILE}; test ! -d {DIRECTORY} || sync {DIRECTORY}", doing="open the edge")
 
 
 def answers_closed(settings: Settings, attempts: int) -> bool:
-    """Return whether the host reaches its closed edge publicly: its name, TLS and Caddy."""
+    """Return whether the host reaches its closed edge at the public address, by DNS and TLS."""
     url = shlex.quote(settings.stack.site_url)
     return can_reach(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
 
 
 def can_reach(settings: Settings, command: str) -> bool:
-    """Return whether a command that asks the public address by `curl` succeeds on the host.
+    """Return whether a command that calls the public address with `curl` succeeds on the host.
 
-    The host trusts what Caddy of this deployment serves: its own authority, or one that only it
-    knows, is in no host's list.
+    curl also trusts the certificates of this deployment's Caddy, because its own authority, or one
+    of the user's, is not in the host's list.
     """
     given = _certificates() if is_ours(settings.stack) else ""
     try:
@@ -142,12 +141,12 @@ def can_reach(settings: Settings, command: str) -> bool:
 
 
 def _certificates() -> str:
-    """Return the certificates of Caddy on each connected host: any node of a cluster may answer."""
+    """Return the certificates of Caddy on all connected hosts, as any node may answer."""
     found = []
     for each in with_others(host):
         with current(each):
             try:
                 found.append(run(_CERTIFICATES, doing="read what Caddy certifies with"))
             except (UserError, *LOST):
-                continue  # the others may answer
+                continue  # another node may answer
     return "".join(f"{each}\n" for each in found)

@@ -1,21 +1,21 @@
-"""Data that a change, a restore or a move was given up with, which nothing has removed. Pure."""
+"""Report data of an undone change, restore or migration that are still there. Pure."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 HELP = 'docs/operate/upgrade.md, "Data that were given up", says how to read them'
-# What the volumes of single hosts begin with, as no database of a cluster does.
+# The prefix of single hosts' volumes; no database of a cluster begins with it.
 _VOLUMES = "infisical_postgres"
 
 
 class GivenUp(NamedTuple):
-    """Data that took the place of others, and gave way to them again.
+    """Data that replaced others, until a rollback brought those back.
 
     Attributes:
         name: the Docker volume that they are in, or the database of a cluster.
-        since: when they took that place, as a UTC timestamp; empty where that is not known.
-        writes: how much was written to them since then; None where it could not be counted.
-        images: those of Infisical and PostgreSQL that ran on them, empty where not known.
+        since: when they replaced the others, as a UTC timestamp; empty if unknown.
+        writes: the number of writes to them since then; None if it could not be counted.
+        images: the images of Infisical and PostgreSQL that used them; empty if unknown.
     """
 
     name: str
@@ -25,17 +25,17 @@ class GivenUp(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Return the kind of thing that `name` is of, for people."""
+        """Return what `name` is the name of, for people."""
         return "Docker volume" if self.name.startswith(_VOLUMES) else "database"
 
     @property
     def is_needed(self) -> bool:
-        """Return whether they may hold what is nowhere else."""
+        """Return whether they may hold writes that are nowhere else."""
         return self.writes != 0
 
     @property
     def amount(self) -> str:
-        """Return how much was written, for a sentence."""
+        """Return the subject of a sentence: how much was written."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
             return f"what was written{since}, which could not be counted,"
@@ -44,13 +44,13 @@ class GivenUp(NamedTuple):
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
     def describe(self) -> str:
-        """A clause on what is in them and where they are."""
+        """Return a clause on what was written and where it is."""
         verb = "are" if self.writes and self.writes > 1 else "is"
         return f"{self.amount} {verb} in the {self.kind} {self.name}"
 
 
 def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
-    """The data that the lines `given-up <name> <since> <writes> <images>` of a script tell of."""
+    """Parse a script's lines `given-up <name> <since> <writes> <images>`."""
     found = []
     for line in lines:
         match line.split():
@@ -64,18 +64,18 @@ def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
 
 
 def describe_data(found: Iterable[GivenUp], then: str = "") -> str:
-    """With which data what ran before serves again, for the end of a clause."""
+    """Return the end of a clause: with which data the earlier version serves again."""
     told = "; ".join(each.describe() for each in found)
     return f"with all data{then}" + (f"; {told} ({HELP})" if told else "")
 
 
 def describe_kept(lines: Iterable[str]) -> list[str]:
-    """Sentences on where what was given up is, for a way back that has been gone."""
+    """Return sentences on where the given up data are, after a rollback."""
     return [f"Kept: {each.describe()}; {HELP}." for each in parse_given_up(lines)]
 
 
 def after_proof(lines: Iterable[str]) -> list[str]:
-    """Sentences on what a proven change has left of what was given up before it."""
+    """Return sentences on what a proven change removed and kept of data given up before."""
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [

@@ -1,4 +1,4 @@
-"""Caddy's files, checked by Caddy before they take their place, and the certificate it serves."""
+"""Install Caddy's files once Caddy has checked them, and wait for its certificate."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +28,10 @@ _PEM = "-----BEGIN CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class IngressState:
-    """The files by path, the revision that Caddy runs with, and the certificate that is served.
+    """The files by path, the revision that Caddy runs with, and the served certificate.
 
-    The revision is `none` if Caddy tells none, the certificate in PEM, or empty for none.
+    The revision is `none` if Caddy reports none. The certificate is in PEM; empty if none is
+    served.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class IngressState:
 
 
 class Ingress(Fact[IngressState]):
-    """The IngressState, of files at `paths`, and of what is served for `site` at `port`."""
+    """Read the IngressState: the files at `paths`, and the certificate of `site` at `port`."""
 
     def command(self, paths: list[str], site: str, port: int) -> str:
         return f"{Paths().command(paths)}; {script('ingress', 'look', site, str(port))}; true"
@@ -60,28 +61,29 @@ CADDYFILE, CERTIFICATE, KEY = (
 )
 LOGS = watch.LIVE
 _DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
-# An authority asks back by way of the name, which takes a while.
+# The authority first validates the domain, which takes a while.
 _CERTIFICATE_SECONDS = 120
 
 
 @telling_operation
 def configuration(settings: Settings) -> Commands:
-    """Have the files of Caddy in place, and in effect where it runs already.
+    """Install Caddy's files, and reload a running Caddy.
 
-    Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
-    them, the old ones stay and go on serving.
+    Caddy's image checks the new files first. If it refuses them, or the running Caddy can't load
+    them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
         yield from decide(settings, _look(settings), certificate.own(settings))
     else:
-        # What is there of it stays, for a release that is gone back to may run it again.
+        # Its existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
 
 
 def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Commands:
-    """Decide what is to be done to Caddy's files, by what is `there`.
+    """Decide how to change Caddy's files, by the actual state `there`.
 
-    `pair` is the settings' own certificate, None without one.
+    Args:
+        pair: the user's own certificate, None without one.
     """
     config = caddyfile(settings, pair.certificate if pair else "")
     wanted = _files(config.text, pair)
@@ -130,7 +132,7 @@ def _differences(
         if file.path == CADDYFILE:
             yield files.difference(file, there.get(file.path))
         else:
-            # A key may not be shown, and a certificate says nothing to people but when it ends.
+            # A key must not be shown, and of a certificate people can only read when it expires.
             detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
             yield Item("~" if file.path in there else "+", file.path, detail)
     for path in surplus:
@@ -142,14 +144,14 @@ def _take(wanted: Sequence[File], settings: Settings) -> None:
     look = f"docker image inspect --format present {image} 2>/dev/null || true"
     if not run(look, doing="look for Caddy's image"):
         compose.fetch([settings.stack.caddy_image], settings.stack.image_archives)
-    run(f"rm -rf {DIRECTORY}.new", doing="begin anew")
+    run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in wanted:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
     run(script("ingress", "take", settings.stack.caddy_image), doing=f"use the new {CADDYFILE}")
 
 
 def bring(settings: Settings) -> None:
-    """Have Caddy's files in effect at once, for a command that is no deploy. Raises a UserError."""
+    """Install and load Caddy's files, for a command other than a deploy. Raises a UserError."""
     pair = certificate.own(settings)
     text = caddyfile(settings, pair.certificate if pair else "").text
     _take(_files(text, pair), settings)
@@ -157,9 +159,9 @@ def bring(settings: Settings) -> None:
 
 @telling_operation
 def served_certificate(settings: Settings) -> Commands:
-    """See that Caddy serves a certificate for site_url.
+    """Wait until Caddy serves a certificate for site_url.
 
-    Raises CheckFailed with what Caddy says if there is none within two minutes.
+    Raises CheckFailed with Caddy's reason if it serves none within two minutes.
     """
     if not settings.stack.ingress_kind.is_public:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
@@ -171,7 +173,7 @@ def served_certificate(settings: Settings) -> Commands:
 def decide_certificate(
     settings: Settings, there: IngressState, own: Pair | None, now: datetime
 ) -> Commands:
-    """Decide whether to wait for a certificate, by the one that is served `now`."""
+    """Decide whether to wait for a certificate, by the served one and the time `now`."""
     name = urlsplit(settings.stack.site_url).hostname or ""
     reason = certificate.unfit(there.certificate, name, own, now)
     if not reason:

@@ -1,4 +1,4 @@
-"""The kinds of ingress: what stands between the outside and Infisical, as the setting has it."""
+"""Define the kinds of ingress: the values of the setting `ingress`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,32 +15,33 @@ if TYPE_CHECKING:
 
 IngressName = Literal["caddy", "traefik", "none"]
 
-# What Let's Encrypt calls its directories; "internal" is Caddy's own authority.
+# The URLs of Let's Encrypt's directories; "internal" is Caddy's own authority.
 DIRECTORIES = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
     "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
 }
 INTERNAL = "internal"
-# On the host's loopback address, where Caddy answers with the revision that it runs with.
+# The port on the loopback where Caddy answers with the revision of its running Caddyfile.
 REVISION_PORT = 2019
-# Caddy's port on Traefik's network, and Infisical's on the network of the two.
+# Caddy's port on Traefik's network, and Infisical's address on the network that it shares with
+# Caddy.
 PORT = 8080
 UPSTREAM = "infisical-behind-caddy:8080"
-# All on the network of a proxy before Caddy reach Caddy, which by this header knows what that proxy
-# sends. Its value is made on the host as this key, and Compose writes it into the label.
+# All containers on the proxy's network can connect to Caddy, so it recognises requests of the proxy
+# by this header. Its value is a key on the host, and Compose writes it into the label.
 SECRET_HEADER = "X-Infisical-Edge"
 EDGE_SECRET = "edge_secret"
 _MIDDLEWARES = "traefik.http.middlewares.infisical"
 _REQUEST_HEADERS = f"{_MIDDLEWARES}-headers.headers.customrequestheaders"
 SECRET_LABEL = f"{_REQUEST_HEADERS}.{SECRET_HEADER}"
-# What Traefik's entry point for http is called wherever Dokploy set it up.
+# The name of the entry point for http in Dokploy's configuration of Traefik.
 _HTTP = "web"
-# What no public authority certifies (RFC 6761, RFC 6762, RFC 8375, and what ICANN reserves).
+# Domains that no public authority certifies (RFC 6761, RFC 6762, RFC 8375, reserved by ICANN).
 _PRIVATE = re.compile(r"[^.]+|.*\.(internal|local|localhost|test|example|invalid|lan|home\.arpa)")
 _TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
-# Calls a minute from one address to the paths that log in, and how many at once.
+# The limit of one address for the login paths: calls per minute, and the burst.
 _LOGINS, _BURST = 60, 30
-# For what Traefik answers itself.
+# Headers of the answers that Traefik itself gives.
 _RESPONSE_HEADERS = {
     "contenttypenosniff": "true",
     "referrerpolicy": "no-referrer",
@@ -52,19 +53,19 @@ class IngressKind:
     """A kind of ingress. To add one, write a subclass, and add it to KINDS and to IngressName.
 
     Attributes:
-        name: as the setting has it.
-        runs_caddy: whether all that reaches Infisical from outside comes by a Caddy of the stack.
-        is_public: whether the outside reaches that Caddy itself: it holds the ports 80 and 443 of
-            the host, has the certificate, and sees who asks.
-        behind_proxy: the name, for comments and answers, of a proxy in Docker that stands before
-            that Caddy; empty if there is none. The proxy has the certificate and the lists of
-            networks, reaches Caddy by a network of its own, and sends it SECRET_HEADER.
-        secret_label: the label of Caddy's container by which the proxy learns EDGE_SECRET.
-        proxies: the networks in which Infisical sees its proxy.
-        more_keys: the keys that the host has for it, in one word: EDGE_SECRET behind a proxy. The
-            form of each stands in scripts/backup/forms.sh, and Compose reads in capitals those that
-            scripts/stack/keys.sh writes for it, whose names begin with `edge_`.
-        engine_owner: whose Docker it needs, which is left as it is; empty for this project's.
+        name: the value of the setting.
+        runs_caddy: whether all requests from outside reach Infisical through a Caddy of the stack.
+        is_public: whether clients connect to that Caddy directly: it holds the ports 80 and 443 of
+            the host, has the certificate, and sees the clients' addresses.
+        behind_proxy: the name, for comments and answers, of a proxy in Docker in front of that
+            Caddy; empty if there is none. The proxy has the certificate and the lists of networks,
+            connects to Caddy over a network of its own, and sends SECRET_HEADER.
+        secret_label: the label of Caddy's container from which the proxy reads EDGE_SECRET.
+        proxies: the networks from which the proxy connects to Infisical.
+        more_keys: the names of keys that it needs, separated by blanks: EDGE_SECRET behind a proxy.
+            scripts/backup/forms.sh checks the form of each. scripts/stack/keys.sh writes those
+            whose names begin with `edge_` for Compose, in capitals.
+        engine_owner: who manages the Docker that it needs; empty for this project.
     """
 
     name: ClassVar[IngressName]
@@ -78,21 +79,21 @@ class IngressKind:
 
     @classmethod
     def describe(cls, services: Mapping[str, Any]) -> str:
-        """Return how the services of a Compose file are reached, empty if not by this kind.
+        """Return this kind's name if a Compose file was made for it, else an empty text.
 
-        It says its name, or another word where an earlier release made something else of it. Look
-        for what the kind alone has: the file of another kind is none of it.
+        For a file in which an earlier release did it differently, return another word. Look for
+        something that only this kind has, so that files of other kinds are not recognised.
         """
         raise NotImplementedError
 
     @classmethod
     def labels(cls, settings: "Settings") -> dict[str, str]:
-        """Return the labels of Caddy's container, but for `secret_label`."""
+        """Return the labels of Caddy's container, except `secret_label`."""
         return {}
 
     @classmethod
     def proxy_network(cls, settings: "Settings") -> str:
-        """Return Docker's network by which the proxy reaches Caddy; empty without such a proxy."""
+        """Return the Docker network of proxy and Caddy; empty without a proxy in front of it."""
         return ""
 
     @classmethod
@@ -111,7 +112,7 @@ class IngressKind:
 
     @classmethod
     def _https(cls, settings: "Settings") -> SplitResult:
-        """Return where it serves. Raises SettingsError for what is not https at its port."""
+        """Return the parsed site_url. Raises SettingsError unless it is https at port 443."""
         url = urlsplit(settings.stack.site_url)
         if url.scheme != "https":
             raise SettingsError(
@@ -128,11 +129,11 @@ class IngressKind:
 
 
 class CaddyIngress(IngressKind):
-    """Caddy of the stack, with a certificate from an authority, or the settings' own."""
+    """The stack's Caddy, with a certificate from an authority, or the user's own."""
 
     name = "caddy"
     is_public = True
-    # Caddy is on the loopback, which passes Docker's bridges.
+    # Caddy connects over the loopback, which Docker's bridges rewrite to their own address.
     proxies = ("127.0.0.0/8", "172.16.0.0/12")
 
     @classmethod
@@ -152,7 +153,7 @@ class CaddyIngress(IngressKind):
         _refuse_authority(settings, url.hostname or "")
         for port, who in machine.web.items():
             if _is_dokploys(who, machine):
-                # Dokploy's Docker is in a Swarm, whose ports the firewall would close.
+                # Dokploy's Docker is in a Swarm, and the firewall would close the Swarm's ports.
                 closes = machine.swarm and settings.host.firewall == "on"
                 too = " and firewall to 'off'" if closes else ""
                 raise Refused(
@@ -179,12 +180,12 @@ class CaddyIngress(IngressKind):
 
 
 class TraefikIngress(IngressKind):
-    """Dokploy's Traefik, which finds Caddy of the stack by its labels."""
+    """Dokploy's Traefik, which finds the stack's Caddy by its labels."""
 
     name = "traefik"
     behind_proxy = "Traefik"
     secret_label = SECRET_LABEL
-    # Caddy is in a network that Docker has chosen, and that no other container is in.
+    # Docker chooses the addresses of Caddy's network, and no other container is in it.
     proxies = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
     more_keys = EDGE_SECRET
     engine_owner = "Dokploy's"
@@ -193,15 +194,15 @@ class TraefikIngress(IngressKind):
     def describe(cls, services: Mapping[str, Any]) -> str:
         if "traefik.enable" in services.get("caddy", {}).get("labels", ()):
             return cls.name
-        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+        # In the files of earlier releases, also kept ones, Traefik connects to Infisical directly.
         is_former = "caddy" not in services and "labels" in services["infisical"]
         return f"{cls.name} without Caddy" if is_former else ""
 
     @classmethod
     def labels(cls, settings: "Settings") -> dict[str, str]:
-        """Return the labels of Caddy's container, but for `secret_label`.
+        """Return the labels of Caddy's container, except `secret_label`.
 
-        Routers and middlewares are all named after Infisical.
+        The names of all routers and middlewares begin with `infisical`.
         """
         return dict(
             (
@@ -241,7 +242,7 @@ _ALONE = {"infisical", "postgres", "redis"}
 
 
 class NoIngress(IngressKind):
-    """Nothing of this project: a proxy of the user's own, a tunnel, or a Load Balancer."""
+    """No ingress of this project: the user's own proxy, a tunnel, or a Load Balancer."""
 
     name = "none"
     runs_caddy = False
@@ -261,11 +262,11 @@ class NoIngress(IngressKind):
                     "empty"
                 )
         super().refuse(settings, machine)
-        # Where site_url is https, what holds its port is most likely the user's proxy.
+        # If site_url is https, its port is most likely held by the user's proxy.
         opened = {each.port for each in settings.host.allowed_ports if each.protocol == "tcp"}
         if (
             settings.host.firewall == "on"
-            # In a Swarm of somebody else's there can be no firewall, which says so.
+            # In somebody else's Swarm the firewall can't be on; another check refuses that.
             and not (machine.swarm and settings.cluster.topology == "single")
             and settings.stack.site_url.startswith("https:")
             and 443 in machine.web.keys() - opened
@@ -273,7 +274,7 @@ class NoIngress(IngressKind):
             raise Refused(
                 f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
                 'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), '
-                "or, if nobody is to reach it from outside, for a network of your own alone",
+                "or, if nobody is to reach it from outside, only for a network of your own",
                 part="Firewall",
             )
 
@@ -302,7 +303,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_dokploys(who: str, machine: MachineState) -> bool:
-    """Return whether Dokploy's Traefik holds a port, as a container or as Swarm's service."""
+    """Return whether Dokploy's Traefik holds a port, as a container or a Swarm service."""
     swarms = who == "dockerd" and _NETWORK in machine.networks
     return who.startswith(f"container {_TRAEFIK}") or swarms
 
@@ -326,7 +327,7 @@ def _middlewares(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 
 def _readers(settings: "Settings") -> tuple[str, ...]:
-    """From where the paths of secrets may be read: people read by the same ones as services."""
+    """Return the networks that may read secrets: people and services use the same paths."""
     both = settings.stack.ui_networks and settings.stack.machine_networks
     return (*settings.stack.machine_networks, *settings.stack.ui_networks) if both else ()
 
@@ -353,7 +354,7 @@ def _routers(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 
 def _router_parts(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Name, condition and own middlewares of each router, in the order in which they are asked."""
+    """Yield name, condition and own middlewares of each router, by descending priority."""
     reads = f"(Method(`GET`) || Method(`HEAD`)) && PathRegexp(`{paths.SECRETS}`)"
     has_token = f"HeaderRegexp(`Authorization`, `{paths.identity_token()}`)"
     people = ("people",) if ui else ()

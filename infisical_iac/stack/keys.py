@@ -1,4 +1,4 @@
-"""Keys and passwords on the host: made once, kept for ever, private."""
+"""Create the keys and passwords on the host, and keep them complete and private."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +17,13 @@ from infisical_iac.stack.ingress_kinds import KINDS
 
 @dataclass(frozen=True)
 class KeysState:
-    """The names of keys and files by what is wrong with them.
+    """The names of keys and files that need repair, by reason.
 
-    `database` tells whether a database exists that was encrypted with these keys, `replicas`
-    whether it is a cluster's, `repositories` whether backups were made with their password, and
-    `admin_email` for whom the administrator's password was stored; empty if there is none.
+    Attributes:
+        database: whether there is a database that was encrypted with these keys.
+        replicas: whether that is a cluster's.
+        repositories: whether there are backups made with their password.
+        admin_email: whose administrator's password is stored; empty if none is.
     """
 
     database: bool = False
@@ -36,12 +38,12 @@ class KeysState:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether nothing is to be made or repaired."""
+        """Whether no key has to be created or repaired."""
         return not (self.missing or self.sample or self.malformed or self.open or self.stale)
 
 
 class Keys(Fact[KeysState]):
-    """The KeysState of `/etc/infisical`; `more` are keys that not every host has."""
+    """Read the KeysState of `/etc/infisical`; `more` are keys that not every host has."""
 
     def command(self, more: str = "") -> str:
         return script("keys", "check", *([more] if more else []))
@@ -65,20 +67,20 @@ class Keys(Fact[KeysState]):
         )
 
 
-# Without these, what is in the database can't be read or reached any more.
+# Without these, the data in the database can't be decrypted or reached any more.
 _BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
 _BOUND_TO_REPLICAS = frozenset({"replication_password"})
-# What a cluster has beside the keys of a single host.
+# The keys that a cluster has in addition to those of a single host.
 OF_A_CLUSTER = "replication_password patroni_password"
 OF_INGRESS = tuple(name for kind in KINDS.values() for name in kind.more_keys.split())
 
 
-# No container has any of these.
+# Keys and files that no container uses.
 _APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
 
 
 def more_of(settings: Settings) -> str:
-    """The names, in one word, of the keys that not every host has."""
+    """Return the names of keys that not every host has, separated by blanks."""
     if settings.cluster.topology == "swarm":
         return OF_A_CLUSTER
     return settings.stack.ingress_kind.more_keys
@@ -86,11 +88,14 @@ def more_of(settings: Settings) -> str:
 
 @telling_operation
 def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
-    """Make the keys that are missing, and repair modes and the files derived from keys.
+    """Create missing keys, and repair modes and the files derived from keys.
 
-    `admin_password` is stored with `admin_email` where the host has none yet; one is made
-    if it is None. `more` names keys, in one word, that not every host has. Raises Refused where
-    making a new key would lose data.
+    Raises Refused if a new key would lose data.
+
+    Args:
+        admin_email: whose password is stored if the host has none yet.
+        admin_password: that password; None to generate one.
+        more: the names of keys that not every host has, separated by blanks.
     """
     there = host.get_fact(Keys, more=more)
     yield from decide(there, admin_email=admin_email, admin_password=admin_password, more=more)
@@ -99,7 +104,7 @@ def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Co
 def decide(
     state: KeysState, *, admin_email: str, admin_password: str | None, more: str = ""
 ) -> Commands:
-    """Decide which keys are to be made or repaired, by their state; raises as `files` does."""
+    """Decide which keys to create or repair, by their state; raises as `files` does."""
     given = admin_password is not None
     refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
     if state.is_complete:
@@ -122,13 +127,12 @@ def _path(name: str) -> str:
 def refuse(
     state: KeysState, *, admin_email: str, password_given: bool, shared: bool = False
 ) -> None:
-    """Raise Refused if the keys can't be repaired by making the missing ones.
+    """Raise Refused if the keys can't be repaired by creating the missing ones.
 
-    It blocks nothing else where no container has the key, and none of theirs is to be made: the
-    containers are looked at all the same.
+    The error blocks no other step if only keys are affected that no container uses.
 
     Args:
-        shared: whether the host leads a cluster, which all gets from it what it lacks itself.
+        shared: whether the host is the leader of a cluster, which shares its keys with the nodes.
     """
     for name in sorted(state.sample):
         raise Refused(
@@ -144,7 +148,7 @@ def refuse(
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
             "restore the file from the recovery kit; a new key could read nothing"
         )
-    # Compose starts nothing without the keys that containers have.
+    # Compose starts no container without the keys that containers use.
     is_apart = not shared and not state.missing - _APART and not state.stale
     error = partial(Refused, blocks_others=not is_apart)
     if state.admin_email not in ("", admin_email):
@@ -172,7 +176,7 @@ def _describe_malformed(name: str) -> str:
 
 
 def _form(name: str) -> str:
-    """The form of a key's file, in words; forms.sh has it for machines."""
+    """Return the form of a key's file in words; forms.sh checks it."""
     if name == "kit_signing_key":
         return "64 hexadecimal digits on one line"
     length = "exactly 32" if name == "encryption_key" else "at least 16"

@@ -1,4 +1,4 @@
-"""Read a Compose file of this project: its images, and how Infisical is reached. Pure."""
+"""Parse a Compose file of this project: its images and its ingress. Pure."""
 
 from typing import NamedTuple
 
@@ -9,20 +9,20 @@ from infisical_iac.stack.ingress_kinds import KINDS
 
 
 class WayIn(NamedTuple):
-    """Hold how Infisical is reached: by which ingress, and its port on loopback."""
+    """The kind of ingress, and Infisical's port on the loopback."""
 
     ingress: str
     port: int
 
 
 def images_of(compose: str) -> Images:
-    """The images in the text of a Compose file of this project."""
+    """Return the images in the text of a Compose file of this project."""
     services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
     return Images(services["infisical"]["image"], services["postgres"]["image"])
 
 
 def port_of(compose: str) -> int:
-    """The port of the host's loopback that such a file, or stack.yaml, publishes the API on."""
+    """Return the loopback port on which such a file, or stack.yaml, publishes the API."""
     services = yaml.safe_load(compose)["services"]
     (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
     if isinstance(published, dict):
@@ -31,7 +31,7 @@ def port_of(compose: str) -> int:
 
 
 def way_in(compose: str) -> WayIn:
-    """The ingress that such a file was made for, `unknown` if no kind takes it for its own."""
+    """Return the ingress of such a file, `unknown` if no kind recognises it."""
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
     names = filter(None, (each.describe(services) for each in KINDS.values()))
     return WayIn(next(names, "unknown"), port_of(compose))

@@ -1,6 +1,6 @@
-"""The API of the current host, through its SSH connection, and the deployer's login.
+"""Call the API of the current host through its SSH connection, logged in as the deployer.
 
-A login is kept for a few minutes per host, so that the steps of one run share it.
+A login is cached for a few minutes per host, so that the steps of one run share it.
 """
 
 import re
@@ -22,9 +22,9 @@ ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
 NO_ENGINE = "the containers can be looked at once Docker runs"
 _UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
-# Well under the deployer's token lifetime, which workspace/bootstrap.py sets.
+# Shorter than the lifetime of the deployer's token, which workspace/bootstrap.py sets.
 _KEPT_SECONDS = 240
-# What workspace/bootstrap.py writes into the deployer's file.
+# The variables that workspace/bootstrap.py writes into the deployer's file.
 _SECRET_ID = re.compile(r"# client secret (\S+)\n")
 
 
@@ -41,7 +41,7 @@ _logins: dict[str, _Login] = {}
 
 
 def api(port: int) -> Client:
-    """A client without a token for the API on `port` of the current host's loopback."""
+    """Return a client without a token for the API on `port` of the current host's loopback."""
     key = (host.name, port)
     if key not in _clients:
         _clients[key] = Client(f"http://127.0.0.1:{port}", transport_for(host.connector))
@@ -49,7 +49,7 @@ def api(port: int) -> Client:
 
 
 def deployer(port: int) -> Client:
-    """A client with the deployer's token.
+    """Return a client with the deployer's token.
 
     Raises NotBootstrapped where the host has no deployer, or one that the server refuses.
     """
@@ -80,21 +80,22 @@ def deployer(port: int) -> Client:
 
 
 def deployer_id(port: int) -> str:
-    """The client id that the deployer logs in with. Raises as `deployer` does."""
+    """Return the client id of the deployer's login. Raises as `deployer` does."""
     deployer(port)
     return _logins[host.name].client_id
 
 
 def deployer_secret(port: int) -> str:
-    """Return the id of the deployer's client secret, or what it begins with where its file, which
-    an earlier release wrote, does not say the id. Raises as `deployer` does.
+    """Return the id of the deployer's client secret. Raises as `deployer` does.
+
+    If an earlier release wrote the deployer's file, which lacks the id, return its prefix.
     """
     deployer(port)
     return _logins[host.name].secret_id
 
 
 def administrator(port: int) -> Client:
-    """A client with the token of the first administrator, a person; logged in anew each time.
+    """Return a client with the first administrator's token; it logs in again each time.
 
     Raises NotBootstrapped where the host has no administrator, or one that the server refuses.
     """
@@ -118,25 +119,25 @@ def administrator(port: int) -> Client:
 def _organization() -> str | None:
     """Return the deployer's organization, None if it isn't logged in.
 
-    The administrator may be in others too: whoever has an account may make some.
+    The administrator may be in other organizations too, because every user may create some.
     """
     kept = _logins.get(host.name)
     try:
         return identities.organization_id(kept.client) if kept else None
-    except ApiError:  # the login of before something was restored
+    except ApiError:  # the login from before a restore
         return None
 
 
 def answers(port: int) -> bool:
-    """Return whether the API of the current host works, and can be counted on.
+    """Return whether the API of the current host works and will keep working.
 
-    While Docker is down nobody takes what the containers print: they hang sooner or later.
+    While Docker is down, nothing reads the containers' output, and they hang sooner or later.
     """
     return NO_ENGINE not in journal.current().unknown and api(port).answers()
 
 
 def works(port: int) -> bool:
-    """Return whether the API works on the current host and knows the deployer."""
+    """Return whether the API of the current host works and the deployer can log in."""
     try:
         return answers(port) and bool(deployer(port))
     except NotBootstrapped:
@@ -144,21 +145,21 @@ def works(port: int) -> bool:
 
 
 def unobserved() -> str:
-    """Return what can't be told of an Infisical that can't be looked at yet.
+    """Return what is unknown about an Infisical that can't be inspected yet.
 
-    It is empty for a host without a database, where nothing is inside for sure.
+    It is empty for a host without a database, which certainly has no contents.
     """
     restores = journal.current().event == "restore"
     return _UNSEEN if restores or host.get_fact(Keys).database else ""
 
 
 def forget() -> None:
-    """Let the next `deployer` log in anew on the current host."""
+    """Have the next `deployer` log in again on the current host."""
     _logins.pop(host.name, None)
 
 
 def read_env(path: str) -> dict[str, str]:
-    """The variables of an env file on the host, unseen by anybody; none if there is no file."""
+    """Return the variables of an env file on the host, without logging them; empty without it."""
     return _variables(_read(path))
 
 

@@ -1,4 +1,4 @@
-"""The settings of the containers, their images and known digests, the way in, the access log."""
+"""Define the settings of containers, images with known digests, ingress and access log."""
 
 import re
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ _PINNED = (
     *("postgres_image", "redis_image", "caddy_image"),
     *("patroni_image", "etcd_image", "haproxy_image"),
 )
-# What the registries serve by these names, as indexes of all platforms: at least two other public
-# projects that pin the same release name each of them (read in November 2026). A release that is
-# not named here is pinned by its tag, unless the settings give its digest. Those of releases that
-# were the default stay: hosts, kept releases and recovery kits name them.
+# The digests of these images, as indexes of all platforms. At least two other public projects that
+# pin the same release agree on each (read in November 2026). A release without a digest here is
+# pinned by its tag, unless the settings give its digest. Digests of earlier defaults stay, because
+# hosts, kept releases and recovery kits name them.
 DIGESTS = {
     "infisical/infisical:v0.165.16": (
         "sha256:6b911e3938ac2ff385a782df59ce9272799be7976d26dc5667266a2aecac4116"
@@ -362,31 +362,31 @@ class StackSettings(SettingsModel):
 
     @property
     def ingress_kind(self) -> type[IngressKind]:
-        """The kind of ingress."""
+        """Return the kind of ingress."""
         return KINDS[self.ingress]
 
     @property
     def runs_caddy(self) -> bool:
-        """Return whether all that reaches Infisical from outside comes by a Caddy of the stack."""
+        """Return whether all requests from outside reach Infisical through a Caddy of the stack."""
         return self.ingress_kind.runs_caddy
 
     @property
     def infisical_reference(self) -> str:
-        """The Infisical image as Docker names it, with its digest where one is set."""
+        """Return the reference of the Infisical image, with its digest if one is set."""
         digest = f"@{self.infisical_digest}" if self.infisical_digest else ""
         return f"{self.infisical_image}:{self.infisical_version}{digest}"
 
     @property
     def postgres_major(self) -> int:
-        """The major version of PostgreSQL, which decides where its data are."""
+        """Return the major version of PostgreSQL, which decides where its data are."""
         return Images("", self.postgres_image).major
 
 
 def with_known_digests(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of settings with the digests of those images that have a known one.
+    """Return the values of settings, with the known digests added to their images.
 
-    Docker knows the images of an archive by their tags: with `image_archives`, the archive itself
-    is what is pinned.
+    With `image_archives`, nothing is added: Docker knows loaded images only by their tags, and the
+    archives themselves are pinned.
     """
     if values.get("image_archives"):
         return dict(values)
@@ -401,17 +401,17 @@ def with_known_digests(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_digest(reference: str) -> str:
-    """Return the reference with the digest of that release, where it is known and not given."""
+    """Return the reference with the known digest of its release, if it has none yet."""
     digest = DIGESTS.get(reference)
     return f"{reference}@{digest}" if digest else reference
 
 
 def image_name(reference: str) -> str:
-    """Return the image's name and tag alone, for people."""
+    """Return only the image's name and tag, for people."""
     return reference.partition("@")[0]
 
 
 def without_known_digest(reference: str) -> str:
-    """Return the reference as settings need to have it: without a digest that they get anyway."""
+    """Return the reference without its digest if that is the known one, as in the settings."""
     name, _, digest = reference.partition("@")
     return name if DIGESTS.get(name) == digest else reference

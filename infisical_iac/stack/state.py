@@ -1,4 +1,4 @@
-"""Read the stack, and what runs or ran last, for a change of its version, in one command."""
+"""Read the stack, and what a change of its version has to know, in one command."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from infisical_iac.stack.containers import Stack, StackState
 
 
 class FailedChange(NamedTuple):
-    """A change of version that failed: the release that it was made from, and when."""
+    """A failed change of version: the release before it, and its time."""
 
     release: str
     at: str
@@ -20,12 +20,12 @@ class FailedChange(NamedTuple):
 
 @dataclass(frozen=True)
 class UpgradeState:
-    """Hold what a change of version has to do with.
+    """The state that a change of version depends on.
 
     Attributes:
-        was: the images that the data were used with last; None where there are no data.
-        same_bytes: whether the wanted image of Infisical is what runs, by whatever name.
-        failed: by the image that it was to, the last change that failed.
+        was: the images that used the data last; None if there are no data.
+        same_bytes: whether the running image of Infisical is the desired one, by whatever name.
+        failed: the last failed change, by its target image.
     """
 
     was: Images | None = None
@@ -34,7 +34,7 @@ class UpgradeState:
 
 
 class Upgrades(Fact[UpgradeState]):
-    """The UpgradeState; `wanted` is the reference of the image of Infisical that is wanted."""
+    """Read the UpgradeState; `wanted` is the reference of the desired image of Infisical."""
 
     def command(self, wanted: str) -> str:
         return script("releases", "look", wanted)
@@ -58,13 +58,13 @@ class Upgrades(Fact[UpgradeState]):
 
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
-# What stands in its place where several hosts have the stack together.
+# The file in its place on the hosts of a cluster.
 STACK_FILE = "/etc/infisical/stack.yaml"
 
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """Hold what is deployed: compose.yaml if it is there, the stack, changes of its version."""
+    """What is deployed: compose.yaml if it exists, the stack, and changes of its version."""
 
     file: PathState | None = None
     upgrade: UpgradeState = field(default_factory=UpgradeState)
@@ -72,7 +72,7 @@ class DeploymentState:
 
 
 class DeploymentFact(Fact[DeploymentState]):
-    """The DeploymentState; the arguments are those of Stack, Infisical's image the first."""
+    """Read the DeploymentState; the arguments are those of Stack, with Infisical's image first."""
 
     def command(self, compose: str, images: list[str]) -> str:
         return joined(

@@ -124,7 +124,7 @@ _ODD = _odd_pair()
         (_DEEPER.certificate, _DEEPER.key, f"a.crt is not for {NAME}"),
         (_ENDED.certificate, _ENDED.key, "a.crt ended on 2026-11-25: renew it"),
         (_COMING.certificate, _COMING.key, "a.crt is valid from 2026-11-29 on"),
-        (_LOCKED.certificate, _LOCKED.key, "a.key has a passphrase: take it off"),
+        (_LOCKED.certificate, _LOCKED.key, "a.key has a passphrase: remove it"),
         ("no certificate", _GOOD.key, "a.crt holds no certificate in PEM"),
         (_GOOD.certificate, "no key", "a.key holds no private key in PEM"),
         (_GOOD.certificate, _ODD.key, "a.key holds no private key in PEM of a kind that is in use"),
