@@ -81,7 +81,7 @@ def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.real
-def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
+def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
     lead = cluster.host(1)
     cluster.drain(3)
     lead.run("docker service scale --detach infisical_infisical=1")
@@ -120,7 +120,7 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
 
 @pytest.mark.cluster
 @pytest.mark.real
-def test_a_sentinel_that_missed_a_new_master_learns_of_it_by_itself(cluster: Cluster) -> None:
+def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluster: Cluster) -> None:
     """It was told of one whose name did not resolve, and is not told again."""
     waiting.whole(cluster)
 
@@ -148,7 +148,9 @@ def test_a_sentinel_that_missed_a_new_master_learns_of_it_by_itself(cluster: Clu
     "fault",
     [pytest.param(each, marks=() if each in _ALWAYS else pytest.mark.cluster) for each in FAULTS],
 )
-def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, fault: str) -> None:
+def test_a_fault_loses_no_write_and_service_recovers_by_itself(
+    cluster: Cluster, fault: str
+) -> None:
     result = suffer(cluster, fault)
     assert result.wrong == []
     assert result.late(_BESIDE_OTHERS) == []
@@ -156,13 +158,13 @@ def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, 
 
 @pytest.mark.cluster
 @pytest.mark.real
-def test_a_cluster_passes_verify_after_all_that(cluster: Cluster) -> None:
+def test_verify_passes_after_all_faults(cluster: Cluster) -> None:
     done = cluster.command("verify")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.cluster
-def test_replicas_that_end_again_and_again_are_told_and_not_waited_for(cluster: Cluster) -> None:
+def test_replicas_that_crash_repeatedly_are_reported_without_waiting(cluster: Cluster) -> None:
     """There is nothing to go back to, as on a first deploy; 32 MB are too few for any server."""
     waiting.whole(cluster)
     cluster.host(1).run("docker service rm infisical_infisical")
@@ -176,7 +178,7 @@ def test_replicas_that_end_again_and_again_are_told_and_not_waited_for(cluster: 
 
 @pytest.mark.cluster
 @pytest.mark.real
-def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_mended_by_a_run(
+def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_repaired_by_a_run(
     cluster: Cluster,
 ) -> None:
     waiting.whole(cluster)
@@ -199,7 +201,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_mended_by_a_
 
 @pytest.mark.cluster
 @pytest.mark.real
-def test_a_cluster_is_made_anew_around_the_one_host_that_is_left(cluster: Cluster) -> None:
+def test_a_cluster_is_rebuilt_around_its_only_remaining_host(cluster: Cluster) -> None:
     waiting.whole(cluster)
     nodes = cluster.nodes()
     place = Place(cluster.credentials()).set_up(nodes[0])

@@ -80,7 +80,7 @@ def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
             yield made
 
 
-def test_each_node_saves_in_its_own_directory_and_the_leader_in_the_bucket_too(
+def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
     cluster: Cluster,
 ) -> None:
     assert secrets(cluster) == [_SECRETS] * 3
@@ -114,7 +114,7 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
         assert drilling.left(cluster.host(number)) == ""
 
 
-def test_a_restore_brings_back_what_was_changed_and_deleted_since(cluster: Cluster) -> None:
+def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> None:
     commanding.alter(cluster, 2, change={"KEY_1": "fake-and-changed"}, delete="KEY_2")
     looking.write_secrets(cluster.host(3), "/backend", {"SINCE": "obviously-fake"})
     changed = {**_SECRETS, "KEY_1": "fake-and-changed", "SINCE": "obviously-fake"}
@@ -128,7 +128,7 @@ def test_a_restore_brings_back_what_was_changed_and_deleted_since(cluster: Clust
     assert cluster.planned() == []
 
 
-def test_a_restore_that_fails_after_its_swap_loses_no_write_that_was_acknowledged(
+def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
     cluster: Cluster,
 ) -> None:
     """Somebody writes past the edge all the while, which lets nobody else in."""
@@ -149,7 +149,7 @@ def test_a_restore_that_fails_after_its_swap_loses_no_write_that_was_acknowledge
     assert agreed(cluster, commanding.GIVEN_UP) == "1"
 
 
-def test_an_upgrade_reaches_every_node_and_a_rollback_takes_it_back(
+def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     for number in cluster.numbers:
@@ -198,7 +198,7 @@ def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: st
 
 
 @pytest.mark.parametrize("key", ["database", "redis", "restic", "auth-secret"])
-def test_a_new_key_is_on_every_node_and_the_old_one_opens_nothing(
+def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
     cluster: Cluster, key: str
 ) -> None:
     file = f"{commanding.KEYS}/{find_key(key).file}"
@@ -239,7 +239,9 @@ def _rotated(cluster: Cluster, *overlap: str) -> dict[str, str]:
     return looking.env_file(cluster.host(3), _CREDENTIALS)
 
 
-def test_the_workspace_is_repaired_and_people_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     drift = DRIFTS["folder deleted"]
     drift.cause(cluster.host(2))
     planned = cluster.command("workspace", "plan")
@@ -276,7 +278,7 @@ def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Pa
     assert [name for name, value in held.items() if value in text] == []
 
 
-def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
+def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
     done = cluster.command("status", "--json")
     assert done.returncode == 1, done.stderr
     rows = json.loads(done.stdout)
@@ -296,7 +298,7 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
     assert found["Drift"] == "none"
 
 
-def test_the_audit_log_has_all_that_was_done_and_no_secret(cluster: Cluster) -> None:
+def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
     # Beside those that failed, or died.
     log = told(cluster, "audit", "--last", str(2 * len(_DONE)))
     done = [each["event"] for each in log if each["outcome"] == "done"]
@@ -313,13 +315,13 @@ def test_the_audit_log_has_all_that_was_done_and_no_secret(cluster: Cluster) -> 
         assert f"line 2 of {_LOG} on {host.name} does not follow" in changed.stderr
 
 
-def test_after_all_that_a_run_has_nothing_to_change(cluster: Cluster) -> None:
+def test_the_plan_after_all_commands_is_empty(cluster: Cluster) -> None:
     assert cluster.planned() == []
     assert cluster.deploy().ok().changed == []
     assert secrets(cluster) == [_SECRETS] * 3
 
 
-def test_destroy_takes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
+def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
     name, nodes, primary = Path(cluster.inventory).stem, cluster.nodes(), cluster.primary()
     refused = cluster.command("destroy", "--volumes", "--confirm", "production")
     assert f"'production' is not the inventory's name, {name}: nothing was done" in refused.stderr
