@@ -1,6 +1,6 @@
-"""The server at Hetzner Cloud and all that belongs to it: made, observed, replaced, destroyed.
+"""Create, observe, replace and destroy servers at Hetzner Cloud with all that belongs to them.
 
-Each kind of resource is a class in `parts`, `server` or `edge`; `plan` walks all of them. Only what
-carries the labels of the deployment is ever changed, see `api`. The API's token is read from the
-environment and never written anywhere.
+Each kind of resource is a class in `parts`, `server` or `edge`; `plan` walks all of them. Only
+resources with the labels of the deployment are ever changed, see `api`. The API's token is read
+from the environment and never written anywhere.
 """

@@ -1,8 +1,8 @@
-"""Take over what versions before this one made: its label does not say for which deployment.
+"""Adopt resources of earlier versions, whose label does not name their deployment.
 
-Names and attachments show to which deployment a resource belongs. Where they leave a doubt, it is
-left out: `infisical-iac server list` goes on showing it. Kinds of resources that came later carry
-both labels from the beginning, and are none of this module's business.
+Names and attachments show to which deployment a resource belongs. A doubtful resource is not
+adopted: `infisical-iac server list` goes on listing it. Kinds of resources that were added later
+have always carried both labels, so this module does not handle them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _Adoption = tuple[tuple[str, Any], PlannedChange]
 def find_adoptable(
     client: Client, desired: DesiredDeployment
 ) -> dict[tuple[str, Any], PlannedChange]:
-    """Return what carries the old label only and is the deployment's, each with what adopts it.
+    """Return the changes that adopt the deployment's resources with only the old label.
 
     Keys are collection and id. Raises UserError.
     """
@@ -35,18 +35,18 @@ def find_adoptable(
 
 
 def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
-    """Return a sentence on what carries the old label only, and the command for it."""
+    """Return a sentence on the resources with only the old label, and the command for them."""
     first = next(iter(found.values())).item.what
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     carry, them = ("carry", "them") if more else ("carries", "it")
     return (
-        f"the {first}{more} {carry} the label {api.SELECTOR} alone, as an earlier version "
+        f"the {first}{more} {carry} only the label {api.SELECTOR}, as an earlier version "
         f"made {them}: `{api.ADOPT}` shows what it takes over for this deployment, and asks"
     )
 
 
 def list_unadopted(client: Client) -> list[str]:
-    """Return kind and name of all that no deployment has adopted. Raises UserError."""
+    """Return kind and name of all resources that no deployment has adopted. Raises UserError."""
     with api.translate_errors("look for what no deployment has adopted"):
         return [
             f"{api.title_of(collection)} {each.name}"
@@ -61,7 +61,7 @@ def _list_all(client: Client) -> dict[str, list[Any]]:
 
 
 class _Adopter:
-    """All that this project's versions made in a project at Hetzner, seen from a deployment."""
+    """The resources of all versions of this project at Hetzner, as seen from a deployment."""
 
     def __init__(self, client: Client, desired: DesiredDeployment) -> None:
         self._client = client
@@ -72,7 +72,7 @@ class _Adopter:
         self._servers: dict[int, Any] = {}
 
     def adopt(self) -> Iterator[_Adoption]:
-        """Yield what may be adopted; servers come first, for they show what else is ours."""
+        """Yield the adoptions; servers come first, as their parts are recognized by them."""
         yield from self._adopt_servers()
         yield from self._adopt_parts()
         yield from self._adopt_shared()
@@ -87,7 +87,7 @@ class _Adopter:
     def _label(
         self, collection: str, found: Any, *, name: str = "", replaces: bool = False
     ) -> _Adoption:
-        """Return the adoption of a resource, which gets a `name` too where it had none."""
+        """Return the adoption of a resource; a nameless one gets a `name` too."""
         has = found.labels or {}
         complete = api.labels(self._name) | ({api.REPLACES: self._name} if replaces else {})
         new = {key: text for key, text in complete.items() if has.get(key) != text}
@@ -101,7 +101,7 @@ class _Adopter:
         return (collection, found.id), change("~", what, f"labelled {detail}", make)
 
     def _name_others(self) -> Iterator[str]:
-        """Yield the names of other deployments, as far as anything shows that there are such."""
+        """Yield the names of other deployments, as far as resources show them."""
         for found in self._there.values():
             for each in found:
                 has = each.labels or {}
@@ -111,7 +111,7 @@ class _Adopter:
         named = [each for collection in _SHARED for each in self._find_unadopted(collection)]
         volumes = {str(each.name) for each in self._there["volumes"]}
         for each in self._find_unadopted("servers"):
-            # One that is about to take another's place has nothing of its own.
+            # A server that replaces another one has no resources of its own.
             if api.CLUSTER not in (each.labels or {}) and not (
                 each.name == f"{self._name}-next" and f"{each.name}-data" not in volumes
             ):
@@ -135,14 +135,14 @@ class _Adopter:
                 yield from self._adopt_temporary(each)
 
     def _adopt_temporary(self, server: Any) -> Iterator[_Adoption]:
-        """Yield the addresses that a server which replaces another was made with, unlabelled."""
+        """Yield the unlabelled addresses of a server that replaces another one."""
         for each in self._client.primary_ips.get_all():
             if each.assignee_id == server.id and each.auto_delete and not each.labels:
                 name = f"{server.name}-{each.type}"
                 yield self._label("primary_ips", each, name=name, replaces=True)
 
     def _adopt_parts(self) -> Iterator[_Adoption]:
-        """Yield volumes and addresses: on our servers, or on none and named after one of ours."""
+        """Yield volumes and addresses: on our servers, or unattached and named after one."""
         names = {each.name for each in self._desired.servers} | {self._name}
         names |= {str(each.name) for each in self._servers.values()}
         names -= self._others
@@ -162,7 +162,7 @@ class _Adopter:
                 if each.name == family:
                     yield self._label(collection, each)
         for each in self._find_unadopted("placement_groups"):
-            # One may stand in a group with servers of others.
+            # The group may also have servers of others.
             is_ours = {*(each.servers or [])} <= self._servers.keys()
             if each.name in (one.group, family) and is_ours:
                 yield self._label("placement_groups", each)

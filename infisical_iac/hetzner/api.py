@@ -1,8 +1,8 @@
-"""The client of Hetzner Cloud's API, which changes nothing but what the deployment owns.
+"""Connect to Hetzner Cloud's API, and guard resources that the deployment does not own.
 
-A deployment is what one clone of the project makes, named by the setting `server_name`. All that
-it makes carries two labels: `managed-by=infisical-iac` and `infisical-iac-deployment=<name>`. What
-versions before this one made carries the first only: it has to be adopted before it is changed.
+A deployment is what one clone of the project creates, named by the setting `server_name`. Its
+resources carry two labels: `managed-by=infisical-iac` and `infisical-iac-deployment=<name>`.
+Resources of earlier versions carry only the first and have to be adopted before they are changed.
 """
 
 import os
@@ -24,28 +24,28 @@ TOKEN = "HCLOUD_TOKEN"
 ENDPOINT = "HCLOUD_ENDPOINT"
 _ENDPOINT = "https://api.hetzner.cloud/v1"
 _SECONDS = 30.0
-# An action is asked for every second at most, and for ten minutes: copying an image can be slow.
+# An action is polled every second, for ten minutes at most: copying an image can be slow.
 _POLLS = 600
 
 MANAGED = {"managed-by": "infisical-iac"}
 SELECTOR = "managed-by=infisical-iac"
 DEPLOYMENT = "infisical-iac-deployment"
-# Of which cluster a server is, by the name of its first, and as what: manager or worker.
+# The cluster of a server, by the name of its first server, and its role: manager or worker.
 CLUSTER = "infisical-iac-cluster"
 ROLE = "role"
-# Upon a server that is about to take another's place, and upon its addresses: the other's name.
+# On a server that replaces another one, and on its addresses: the name of the other one.
 REPLACES = "infisical-iac-replaces"
 
 ADOPT = "infisical-iac server adopt"
 
-# By the code of an error, what to do: https://docs.hetzner.cloud/reference/cloud#errors
+# The remedy for each error code: https://docs.hetzner.cloud/reference/cloud#errors
 _REMEDIES = {
     "unauthorized": "HCLOUD_TOKEN is no valid token: make one in the console, under Security",
     "forbidden": "the token may not do this: make one that may read and write",
     "token_readonly": "the token may only read: make one that may read and write",
     "rate_limit_exceeded": "the project has used up its requests of this hour: wait, and run again",
     "resource_limit_exceeded": "the project's limit is reached: ask for more in the console",
-    "uniqueness_error": "another of this name is there: run again, and it is looked at",
+    "uniqueness_error": "another one of this name exists: run again, and it is considered",
     "protected": "it is protected: lift the protection in the console, if you mean it",
     "placement_error": "there is no room in the placement group: run again later, or leave it out",
     "resource_unavailable": "it is sold out there: choose another server_type or server_location",
@@ -56,7 +56,7 @@ _REMEDIES = {
     "server_error": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
     "unavailable": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
 }
-# Of the collections in the API's paths, those whose singular says too little.
+# Titles of the collections whose singular would say too little.
 _TITLES = {
     "primary_ips": "primary IP",
     "load_balancers": "Load Balancer",
@@ -70,11 +70,11 @@ _COLLECTION = re.compile(r"/[a-z_]+|/zones/[^/]+/rrsets")
 
 
 def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
-    """Return a client with the token in HCLOUD_TOKEN. Raises UserError where there is none.
+    """Return a client with the token in HCLOUD_TOKEN. Raises UserError if there is none.
 
     Args:
-        deployment: whose resources it may change; None for a client that only reads.
-        adopts: whether it may label what carries no deployment's name as this one's.
+        deployment: the deployment that it may change; None for a client that only reads.
+        adopts: whether it may label resources without a deployment as this one's.
     """
     token = os.environ.get(TOKEN, "").strip()
     if not token:
@@ -83,7 +83,7 @@ def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
             "Security, and set it"
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise UserError(f"{TOKEN} has blanks or other characters that no token has: set it anew")
+        raise UserError(f"{TOKEN} has blanks or other characters that no token has: set it again")
     client = Client(
         token=token,
         api_endpoint=os.environ.get(ENDPOINT, "").rstrip("/") or _ENDPOINT,
@@ -92,7 +92,7 @@ def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
         poll_max_retries=_POLLS,
         timeout=_SECONDS,
     )
-    # Of all clients of resources it is the one that sends.
+    # The clients of all resources send through this one.
     base = client._client
     guard = OwnershipGuard(base.request, deployment, adopts=adopts)
     base.request = guard.request  # type: ignore[method-assign]
@@ -108,7 +108,7 @@ def wait_for(*actions: BoundAction | None, then: Iterable[BoundAction] = ()) -> 
 
 @contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
-    """Raise what the API and the way to it can raise as a UserError: `could not <doing>: …`."""
+    """Raise errors of the API and of the network as a UserError: `could not <doing>: …`."""
     try:
         yield
     except APIException as error:
@@ -152,25 +152,25 @@ class Standing(Enum):
 
 
 def labels(deployment: str) -> dict[str, str]:
-    """Return the labels of all that a deployment makes."""
+    """Return the labels of all resources of a deployment."""
     return {**MANAGED, DEPLOYMENT: deployment}
 
 
 def selector(deployment: str, **more: str) -> str:
-    """Return the selector of all that a deployment made, with further labels by name."""
+    """Return the selector of a deployment's resources, with further labels by name."""
     return ",".join(f"{name}={value}" for name, value in (labels(deployment) | more).items())
 
 
 def title_of(collection: str) -> str:
-    """Return what one resource of a collection in the API's paths is called in messages."""
+    """Return the title in messages of one resource of a collection in the API's paths."""
     return _TITLES.get(collection) or collection.removesuffix("s").replace("_", " ")
 
 
 def assess(found: Labels, deployment: str | None) -> Standing:
-    """Return whose a resource with the labels `found` is: the only place that decides it.
+    """Return the standing of a resource with the labels `found`; nothing else decides on it.
 
-    What the version before made of a cluster carries the cluster's name, which was its
-    deployment's.
+    A cluster's resource of an earlier version carries the cluster's name, which was the name of
+    its deployment.
     """
     has = found or {}
     if not MANAGED.items() <= has.items():
@@ -184,12 +184,12 @@ def assess(found: Labels, deployment: str | None) -> Standing:
 
 
 def is_own(found: Labels, deployment: str) -> bool:
-    """Return whether a deployment made what carries these labels, and may change it."""
+    """Return whether a resource with these labels belongs to a deployment, which may change it."""
     return assess(found, deployment) is Standing.OWN
 
 
 def is_unadopted(found: Labels) -> bool:
-    """Return whether the version before made it, so that no label says for which deployment."""
+    """Return whether an earlier version made it, without a label that names the deployment."""
     return MANAGED.items() <= (found or {}).items() and DEPLOYMENT not in (found or {})
 
 
@@ -215,8 +215,8 @@ def require_own(what: str, found: Labels, deployment: str | None) -> None:
         )
     if standing is Standing.UNADOPTED:
         raise Refused(
-            f"the {what} carries the label {SELECTOR}, and none that says of which deployment it "
-            f"is: `{ADOPT}` shows what it takes over for {deployment}, and asks",
+            f"the {what} carries the label {SELECTOR}, and none that names its deployment: "
+            f"`{ADOPT}` shows what it takes over for {deployment}, and asks",
             code="refused.unadopted",
         )
     raise refuse_other(what, has.get(DEPLOYMENT) or has.get(CLUSTER, ""))
@@ -239,16 +239,16 @@ class SendRequest(Protocol):
 
 
 class OwnershipGuard:
-    """Let requests that change something through only for what the deployment owns.
+    """Refuse requests that change a resource which the deployment does not own.
 
-    It stands between the library and the network, so that no code of this project has another way:
-    each changing request looks at the resource's labels first, and each creating one must bring
-    the deployment's.
+    It stands between the library and the network, so that no code of this project can bypass it.
+    Before a changing request it reads the resource's labels; a creating request must contain the
+    deployment's.
 
     Args:
         send: passes a request on.
-        deployment: None to let through no change at all.
-        adopts: whether what nobody has adopted may be labelled as this deployment's.
+        deployment: None to refuse all changes.
+        adopts: whether unadopted resources may be labelled as this deployment's.
     """
 
     def __init__(self, send: SendRequest, deployment: str | None, *, adopts: bool = False) -> None:
@@ -257,7 +257,7 @@ class OwnershipGuard:
         self._adopts = adopts
 
     def request(self, method: str, url: str, **kwargs: Any) -> dict[str, Any]:
-        """Pass a request on. Raises UserError for a change of what is not owned."""
+        """Pass a request on. Raises UserError if it changes a resource that is not owned."""
         if method != "GET":
             self._check(method, url, kwargs.get("json") or {})
         return self._send(method, url, **kwargs)
@@ -272,7 +272,7 @@ class OwnershipGuard:
         elif method == "POST" and _COLLECTION.fullmatch(url):
             what = f"{url.rpartition('/')[2]} {given.get('name')}"
         else:
-            raise UserError(f"{method} {url} is nothing that infisical-iac does: nothing done")
+            raise UserError(f"{method} {url} is no request of infisical-iac: nothing was done")
         if "labels" in given or not match:
             require_own(what, given.get("labels"), self._deployment)
 
@@ -284,7 +284,7 @@ class OwnershipGuard:
         return kind == "primary_ips" and self._is_temporary(found)
 
     def _is_temporary(self, address: Mapping[str, Any]) -> bool:
-        """Return whether an address came into being, and goes, with a server of this deployment."""
+        """Return whether an address lives and dies with one of the deployment's servers."""
         if not (address.get("auto_delete") and address.get("assignee_id")):
             return False
         server = self._send("GET", f"/servers/{address['assignee_id']}")["server"]

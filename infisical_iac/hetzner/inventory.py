@@ -24,7 +24,7 @@ class DeploymentName(NamedTuple):
 
 
 def find_server(name: DeploymentName) -> _Host:
-    """Return the server's name, and where it and its data volume are, as pyinfra's data have it.
+    """Return the server's name, and pyinfra's data with its address and data volume.
 
     Raises UserError where there is none of this deployment.
     """
@@ -63,7 +63,7 @@ def find_cluster(name: DeploymentName) -> list[_Host]:
 
 
 def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
-    """Return the server of a deployment. Raises UserError for none, saying what is there."""
+    """Return the server of a deployment. Raises UserError with the others if it is missing."""
     if not found:
         raise UserError(
             f"no server at Hetzner Cloud has the label {api.SELECTOR}: make one by `infisical-iac "
@@ -90,7 +90,7 @@ def _is_of(resource: Any, name: DeploymentName) -> bool:
 
 
 def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variable: str) -> None:
-    """Raise UserError where several deployments are there and no setting says which is meant."""
+    """Raise UserError if there are several deployments and no setting selects one."""
     if name.is_set:
         return
     has = {str(each.name): each.labels or {} for each in found}
@@ -121,7 +121,7 @@ def _list_devices(client: Client, name: DeploymentName) -> dict[int, str]:
         for each in found
         if each.server
         and _is_of(each, name)
-        # One that was set aside, and attached again by hand, is no server's data.
+        # A volume that was set aside, and attached again by hand, is not the server's data.
         and not str(each.name).endswith(f"-data-{each.id}")
     }
 
@@ -133,7 +133,7 @@ def _data(
     all_servers: Sequence[BoundServer],
     name: DeploymentName,
 ) -> dict[str, Any]:
-    """Return pyinfra's data of a server; those that nobody has adopted refuse changes on all."""
+    """Return pyinfra's data of a server; one unadopted server refuses changes on all."""
     data: dict[str, Any] = {"ssh_hostname": server_address(server), HOST_DEPLOYMENT: name.text}
     if private := private_address(server, network):
         data["cluster_address"] = private
@@ -149,7 +149,7 @@ def _data(
 
 
 def _rank(server: BoundServer) -> tuple[bool, int, str]:
-    """Return its place in the inventory: the number at the end of its name is a part of it."""
+    """Return the sort key of a server in the inventory, with the number at the end of its name."""
     number = str(server.name).rpartition("-")[2]
     is_manager = (server.labels or {}).get(api.ROLE) == "manager"
     return (not is_manager, int(number) if number.isdigit() else 1, str(server.name))

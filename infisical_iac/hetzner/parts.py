@@ -28,16 +28,16 @@ from infisical_iac.hetzner.resource import (
 
 
 class SshKeys(SharedResource):
-    """The keys that a server is made with; all of the project, for a key can be there once only."""
+    """The SSH keys of new servers, of all in the project, as Hetzner stores each only once."""
 
     collection, made, deleted = "ssh_keys", 10, 90
 
     def find(self) -> None:
-        """Look at all keys: a server may be made with one that somebody else brought there."""
+        """Find all keys: a server may use one that somebody else uploaded."""
         self.found = self.client.ssh_keys.get_all()
 
     def match(self, key: PublicKey) -> BoundSSHKey | None:
-        """Return the key at Hetzner Cloud, whoever brought it there."""
+        """Return the key at Hetzner Cloud, no matter who uploaded it."""
         for each in self.found:
             if key.text and " ".join(str(each.public_key).split()[:2]) == key.text:
                 return each
@@ -77,13 +77,13 @@ class SshKeys(SharedResource):
 
 
 class PlacementGroup(SharedResource):
-    """The group whose servers stand on different machines."""
+    """The placement group, whose servers run on different machines."""
 
     collection, made, deleted = "placement_groups", 30, 80
     found: BoundPlacementGroup | None = None
 
     def find(self) -> None:
-        """Look at the group: servers may be in one that somebody else has made."""
+        """Find the group: servers may be in one that somebody else has made."""
         if group := self.desired.first.group:
             self.found = self.client.placement_groups.get_by_name(group)
 
@@ -100,7 +100,7 @@ class PlacementGroup(SharedResource):
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
-        """Yield what deletes the groups in which no server of somebody else is."""
+        """Yield the deletion of each group without servers of others."""
         ours = {node.server.id for node in deployment.all_nodes if node.server}
         for group in deployment.list_owned(cls.collection):
             if not {*(group.servers or [])} - ours:
@@ -157,7 +157,7 @@ class PrimaryIps(ServerResource):
     collection, made, deleted = "primary_ips", 50, 50
 
     def find(self) -> None:
-        """Look at both, also at one that is not desired any more."""
+        """Find both addresses, also one that is no longer desired."""
         self.found: dict[str, BoundPrimaryIP] = {}
         for version in ("ipv4", "ipv6"):
             address = self.deployment.find_by_name(self.collection, self._name(version))
@@ -212,7 +212,7 @@ class PrimaryIps(ServerResource):
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
-        """Yield what deletes the addresses of no known server; the others go with theirs."""
+        """Yield the deletion of unassigned addresses; the others are deleted with their servers."""
         nodes = deployment.all_nodes
         known = {each.id for node in nodes for each in node[cls].found.values()}
         for each in deployment.list_owned(cls.collection):
@@ -221,7 +221,7 @@ class PrimaryIps(ServerResource):
 
 
 class ReverseDns(ServerResource):
-    """The names that the addresses of a server lead back to."""
+    """The reverse DNS names of a server's addresses."""
 
     made = 75
 
@@ -245,14 +245,14 @@ def _reverse_name(address: BoundPrimaryIP) -> str:
 
 
 def host_address(address: BoundPrimaryIP) -> str:
-    """Return the address itself; of IPv6 there is a network, of which a server has the first."""
+    """Return the host's address; of an IPv6 network, a server has the first one."""
     if address.type == "ipv4":
         return str(address.ip)
     return str(ip_network(str(address.ip))[1])
 
 
 def server_address(server: BoundServer) -> str:
-    """Return where a server's SSH is: its IPv4 address if it has one, else its first of IPv6."""
+    """Return a server's address for SSH: IPv4 if it has one, else its first IPv6 address."""
     net = server.public_net
     if net and net.ipv4:
         return str(net.ipv4.ip)
@@ -303,7 +303,7 @@ class CloudVolume(ServerResource):
         return [self.deployment.prices.volume(size)] if size else []
 
     def _create(self) -> None:
-        # Without a file system: the deploy makes it, and knows by that that it is its own.
+        # Without a file system: the deploy makes one, and recognizes its own volume by that.
         made = self.client.volumes.create(
             size=self.desired.volume_gb,
             name=self.desired.volume_name,
@@ -324,7 +324,7 @@ class CloudVolume(ServerResource):
         return f"{self.desired.volume_name}-{self.found.id}"
 
     def set_aside(self) -> None:
-        """Detach the volume and free its name; what a node had before is kept, never deleted."""
+        """Detach the volume and free its name; a replaced node's data are kept, never deleted."""
         assert self.found is not None
         if self.found.server:
             wait_for(self.found.detach())

@@ -1,7 +1,7 @@
-"""Plan what `infisical-iac server` makes and deletes: walk the table of all kinds of resources.
+"""Plan the changes of `infisical-iac server`, by a walk through all kinds of resources.
 
-Each difference between what is desired and what is there is an item of the plan with what makes it
-so; nothing that is there is replaced.
+Each difference between the desired and the actual state is a change of the plan, which can make
+itself. No existing resource is replaced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,14 +39,14 @@ _DATA = Path("group_data")
 
 
 def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) -> CloudDeployment:
-    """Return the deployment, as the settings have it and as it is.
+    """Return the deployment, with its desired and its actual state.
 
     Args:
-        reads: whether nothing is going to be changed: what nobody has adopted is no error then.
-        adopts: whether that is what is going to be changed.
+        reads: whether the command changes nothing; unadopted resources are no error then.
+        adopts: whether the command adopts resources.
         timeout: the most seconds to wait for a new server.
 
-    Raises a UserError for wrong settings, or what can't be looked at.
+    Raises a UserError for wrong settings, or resources that can't be read.
     """
     settings = read_settings(_DATA)
     given = production.read_connection(_DATA / "hetzner.py")
@@ -54,7 +54,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     client = api.connect(None if reads else desired.name, adopts=adopts)
     adoptable = find_adoptable(client, desired)
     with api.translate_errors("read the prices"):
-        # The library has no call of its own for them.
+        # The library has no method for prices.
         prices = Prices(client.request(method="GET", url="/pricing")["pricing"])
     ssh_key = given.get("ssh_key")
     deployment = CloudDeployment(client, desired, KINDS, prices, adoptable, ssh_key, timeout)
@@ -73,7 +73,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
 
 
 def _list_members(deployment: CloudDeployment) -> list[str]:
-    """Return the names of all servers of the deployment but those that replace others."""
+    """Return the names of all servers of the deployment, except those that replace others."""
     return sorted(
         str(each.name)
         for each in list_servers(deployment.client)
@@ -82,9 +82,9 @@ def _list_members(deployment: CloudDeployment) -> list[str]:
 
 
 def plan_changes(deployment: CloudDeployment) -> list[PlannedChange]:
-    """Return all that differs, in the order in which it is made.
+    """Return all changes, in the order in which they are made.
 
-    Raises UserError for what can't be made so, and while a node's replacement is under way.
+    Raises UserError for a difference that can't be changed, and during a node's replacement.
     """
     for node in deployment.nodes:
         if node[CloudServer].is_leaving:
@@ -101,16 +101,16 @@ def _walk(deployment: CloudDeployment) -> Changes:
     of_servers = groupby(KINDS, key=lambda kind: issubclass(kind, ServerResource))
     for is_of_server, kinds in of_servers:
         group = [*kinds]
-        # What belongs to one server is complete before the next one is begun.
+        # All resources of one server come before those of the next one.
         for owner in deployment.nodes if is_of_server else [deployment]:
             for kind in group:
                 yield from owner[kind].diff()
 
 
 def plan_removal(deployment: CloudDeployment, *, with_data: bool) -> list[PlannedChange]:
-    """Return what deletes all that carries the deployment's labels; the volumes `with_data` only.
+    """Return the deletions of the deployment's resources; of its volumes only `with_data`.
 
-    Raises UserError while a replacement is under way.
+    Raises UserError during a replacement.
     """
     name = deployment.desired.first.name
     with api.translate_errors("look for a replacement that is under way"):
@@ -137,7 +137,7 @@ def list_volumes(deployment: CloudDeployment) -> list[str]:
 
 
 def list_resources(client: Client) -> list[ListedResource]:
-    """Return what there is of all deployments, of the kinds that are listed. Raises UserError."""
+    """Return the resources of all deployments, of the kinds that are listed. Raises UserError."""
     found: dict[type[Resource], list[Any]] = {}
     for kind in sorted(KINDS, key=lambda kind: kind.listed):
         if kind.listed:
@@ -159,20 +159,20 @@ def _row(kind: type[Resource], found: Any, servers: Mapping[Any, str]) -> Listed
 
 
 def forget_host_keys(deployment: CloudDeployment) -> None:
-    """Drop the host keys of all servers, which are gone, from known_hosts."""
+    """Remove the host keys of all servers from known_hosts, after their deletion."""
     for node in deployment.all_nodes:
         for address in node[PrimaryIps].found.values():
             node[CloudServer].login_at(host_address(address)).forget()
 
 
 def sum_prices(deployment: CloudDeployment) -> Price:
-    """Return what everything that is desired costs, what is there already included."""
+    """Return the price of all desired resources, including existing ones."""
     found = (price for each in deployment.resources for price in each.price())
     return deployment.prices.total(found)
 
 
 def collect_notes(deployment: CloudDeployment) -> list[str]:
-    """Return what is not as the settings say and isn't changed by this run, and what to do."""
+    """Return notes on differences that this run does not change, with remedies."""
     desired = deployment.desired
     notes = [note for node in deployment.nodes for note in _note_replacements(node)]
     if deployment.adoptable:
@@ -212,6 +212,6 @@ def _note_replacements(node: CloudNode) -> list[str]:
 
 
 def make_change(change: PlannedChange) -> None:
-    """Make a change. Raises UserError with what it was about."""
+    """Make a change. Raises UserError with the name of the resource."""
     with api.translate_errors(f"bring about {change.item.what}"):
         change.make()

@@ -1,4 +1,4 @@
-"""The production host, or the hosts of a cluster: named, or found at Hetzner Cloud.
+"""Find the production host, or the hosts of a cluster: by name, or at Hetzner Cloud.
 
 The environment wins over the group data; where neither names any, Hetzner Cloud is asked.
 """
@@ -15,7 +15,7 @@ import paramiko
 from infisical_iac.core.connection import HOST_REFUSES, advise_on_failures
 from infisical_iac.core.errors import UserError
 
-# What the connection takes from the environment, by the name that pyinfra's data have for it.
+# The variables of the environment for the connection, by their names in pyinfra's data.
 _VARIABLES = {
     "ssh_hostname": "INFISICAL_HOST",
     "ssh_user": "INFISICAL_SSH_USER",
@@ -26,15 +26,15 @@ _VARIABLES = {
 
 
 def production_host(file: Path) -> tuple[str, dict[str, Any]]:
-    """The production host with its data, as a pyinfra inventory wants it.
+    """Return the production host with its data, for a pyinfra inventory.
 
     Args:
         file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
             and `ssh_key`; the environment's variables win over each of them.
 
-    Where neither names a host, it is the server that `infisical-iac server` made for this
-    deployment, asked for with the token in HCLOUD_TOKEN; the host then has the server's name. Ends
-    the program with one sentence if no host is named, or if what is said of it can't be read.
+    If neither names a host, it is the server that `infisical-iac server` made for this deployment,
+    found with the token in HCLOUD_TOKEN; the host then has the server's name. Exits the program
+    with a sentence if no host is named or its data can't be read.
     """
     advise_on_failures()
     name, data = "", read_connection(file)
@@ -51,21 +51,21 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The production host, or all hosts of a cluster, with their data as pyinfra wants them.
+    """Return the production host, or all hosts of a cluster, with their data for pyinfra.
 
     Args:
-        file: as `production_host` has it; with `topology = "swarm"` there, its `hosts` or
-            INFISICAL_HOSTS, which wins, name the hosts. Where neither does, they are the servers
-            that `infisical-iac server` made.
+        file: as for `production_host`; with `topology = "swarm"` there, INFISICAL_HOSTS or its
+            `hosts` name the hosts, the variable first. If neither does, they are the servers that
+            `infisical-iac server` made.
 
-    The order is that of the names, or of Hetzner Cloud's servers, managers first. Ends the program
-    as `production_host` does.
+    The hosts are in the order of their names there, or managers first for servers at Hetzner
+    Cloud. Exits the program as `production_host` does.
     """
     settings = _group_data(file)
     if settings.get("topology") != "swarm":
         return [production_host(file)]
     advise_on_failures()
-    # What names one host is that of a single one; all else is each one's unless it has its own.
+    # The host name is for a single host; all other data are defaults for each host.
     data = {key: value for key, value in read_connection(file).items() if key != "ssh_hostname"}
     if os.environ.get("INFISICAL_HOST", "").strip():
         sys.exit(
@@ -123,9 +123,9 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def read_connection(file: Path) -> dict[str, Any]:
-    """Return what the group data in `file` and the environment, which wins, say of the connection.
+    """Return the data of the connection in `file` and in the environment, which wins.
 
-    Ends the program with one sentence for a file that can't be read or a port that is none.
+    Exits the program with a sentence if the file can't be read or the port is no number.
     """
     data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
     variables = {key: os.environ.get(name, "").strip() for key, name in _VARIABLES.items()}
@@ -141,7 +141,7 @@ def read_connection(file: Path) -> dict[str, Any]:
 
 
 def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, Any]]]:
-    # The library takes a while to load, which whoever names a host has no need of.
+    # Imported here, as the library takes a while to load and a named host does not need it.
     from infisical_iac.hetzner import inventory
 
     given = _group_data(file).get("server_name")
@@ -157,7 +157,7 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
 
 
 def _known_host_options(project: Path, address: str, port: int) -> dict[str, Any]:
-    """For a host whose key the project itself keeps: no other key will do."""
+    """Return SSH options that accept only the project's host key, if known_hosts has one."""
     kept = project / ".infisical-iac" / "known_hosts"
     name = address if port == 22 else f"[{address}]:{port}"
     if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:

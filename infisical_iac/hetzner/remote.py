@@ -1,4 +1,4 @@
-"""Work on servers: known by their host keys, reached by SSH, and by this project's own commands.
+"""Run commands on servers by SSH, verified by host keys that this project keeps.
 
 A new server's first host key travels in its user data, which Hetzner Cloud keeps and the server can
 read as long as it lives. So it serves for the first connections only: over them the server makes a
@@ -42,11 +42,10 @@ _RELEASE_SECONDS = 300
 _INSPECT_SECONDS = 60
 _DEPLOY_SECONDS = 3600
 _PROGRAM = Path(sys.executable).with_name("infisical-iac")
-# Of the rows of `status`, those that a working server must have: backups and kits are not of this
-# day.
+# The rows of `status` that must be healthy on a new server; it has no backup of its own yet.
 _REQUIRED = ("infisical", "postgres", "redis", "Drift")
 
-# A server that is not up yet is reported by what is raised here, not line by line.
+# Errors are raised here, so paramiko's own log lines about a server that is not up yet are dropped.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
@@ -67,7 +66,7 @@ def generate_host_key() -> HostKey:
 
 
 def user_data(key: HostKey, *, ssh_port: int) -> str:
-    """Return what cloud-init is told: the server's host key, and where sshd listens."""
+    """Return the user data for cloud-init: the server's host key, and the port of sshd."""
     config: dict[str, object] = {
         # With a key given, cloud-init makes none of other kinds.
         "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
@@ -100,7 +99,7 @@ class Login:
         return [key for host, _, key in lines if host == str(self)]
 
     def remember(self, *publics: str) -> None:
-        """Have exactly these host keys in known_hosts for the server. Raises UserError."""
+        """Make these the only host keys of the server in known_hosts. Raises UserError."""
         try:
             others = [line for line in _known_hosts() if line.partition(" ")[0] != str(self)]
             own = [f"{self} {' '.join(public.split()[:2])}" for public in dict.fromkeys(publics)]
@@ -110,7 +109,7 @@ class Login:
             raise UserError(f"{KNOWN_HOSTS} can't be written: {error.strerror}") from None
 
     def forget(self) -> None:
-        """Have no host key of the server in known_hosts."""
+        """Remove the host keys of the server from known_hosts."""
         if self.known_keys():
             self.remember()
 
@@ -120,14 +119,14 @@ def _known_hosts() -> list[str]:
 
 
 def prepare_first_login(login: Login) -> str:
-    """Return the user data of a server to be made, whose host key is known from then on."""
+    """Return the user data of a new server, and add its host key to known_hosts."""
     key = generate_host_key()
     login.remember(key.public)
     return user_data(key, ssh_port=login.port)
 
 
 class _AcceptKnown(paramiko.MissingHostKeyPolicy):
-    """Accepts the host keys in the project's own file, which may be two while one is replaced."""
+    """Accept the host keys in the project's known_hosts, which may be two during a replacement."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -146,10 +145,10 @@ class _AcceptKnown(paramiko.MissingHostKeyPolicy):
 
 @contextmanager
 def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
-    """Yield a verified connection, once there is one.
+    """Yield a verified connection, as soon as the server accepts one.
 
-    Raises UserError at once for a host key that is not known, and after `timeout` seconds with
-    what was in the way last.
+    Raises UserError at once for an unknown host key, and after `timeout` seconds with the last
+    problem.
     """
     if not login.known_keys():
         raise UserError(
@@ -171,9 +170,9 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
 
 
 def _attempt(client: paramiko.SSHClient, login: Login) -> str:
-    """Connect; return what is in the way, nothing for success.
+    """Connect and return the problem, empty for success.
 
-    Raises UserError for a private key that can't be read, which no waiting cures.
+    Raises UserError for a private key that can't be read, as waiting does not help.
     """
     try:
         client.connect(
@@ -202,7 +201,7 @@ def _attempt(client: paramiko.SSHClient, login: Login) -> str:
 
 
 def is_alive(login: Login) -> bool:
-    """Return whether a server lets in at this moment, by a new connection."""
+    """Return whether a server accepts a new connection now."""
     try:
         with connect(login, timeout=_ALIVE_SECONDS):
             return True
@@ -230,15 +229,15 @@ def run(client: paramiko.SSHClient, command: str, *, doing: str, timeout: float)
 
 
 def finish_first_boot(login: Login, *, timeout: float) -> None:
-    """Wait until the server is up and cloud-init done, then have it make its own host key.
+    """Wait until the server is up and cloud-init done, then let it make its own host key.
 
-    What is known of the server afterwards is that key only. Can be run again after any failure.
-    Raises UserError.
+    Afterwards that key is the server's only one in known_hosts. It can be repeated after any
+    failure. Raises UserError.
     """
     with connect(login, timeout=timeout) as client:
         run(
             client,
-            # Its exit status tells of warnings too: only its end counts.
+            # Its exit status also reports warnings: only its end counts.
             f"command -v cloud-init >/dev/null || exit 0; timeout {timeout:.0f} "
             "cloud-init status --wait >/dev/null; test $? != 124",
             doing=f"see cloud-init finish within {timeout:.0f} s",
@@ -248,7 +247,7 @@ def finish_first_boot(login: Login, *, timeout: float) -> None:
         own = run(client, script("host-key", "new"), doing="make a host key", timeout=60).strip()
         if not own.startswith("ssh-ed25519 "):
             raise UserError(f"could not make a host key on {login}: run again")
-        # Until the server is known to use it, either is right.
+        # Until the server is known to use the new key, both are accepted.
         login.remember(own, first)
         run(client, script("host-key", "use"), doing="use the new host key", timeout=60)
     login.remember(own)
@@ -261,7 +260,7 @@ def finish_first_boot(login: Login, *, timeout: float) -> None:
 
 
 def _read_host_key(client: paramiko.SSHClient) -> str:
-    """Return the host key that the server of a connection has, `ssh-ed25519 AAAA…`."""
+    """Return the host key of a connection's server, `ssh-ed25519 AAAA…`."""
     transport = client.get_transport()
     assert transport is not None
     key = transport.get_remote_server_key()
@@ -269,26 +268,26 @@ def _read_host_key(client: paramiko.SSHClient) -> str:
 
 
 class RemoteExecutor:
-    """Run on servers what a replacement needs; `device` is the data volume's on each of them."""
+    """Run the commands of a replacement on servers; `device` is the data volume on each."""
 
     def __init__(self, device: str, *, timeout: float) -> None:
         self._device = device
         self._timeout = timeout
 
     def check_data(self, login: Login) -> None:
-        """Check that what a server has of Infisical is on the volume, before anything is begun."""
+        """Check that a server's data of Infisical are on its volume, before anything is changed."""
         doing = f"see that the data of {login} are on its volume"
         self._run(login, script("volume", "ours"), doing=doing)
 
     def release_volume(self, login: Login) -> None:
-        """Stop Infisical and Docker, and take the volume out of its places."""
+        """Stop Infisical and Docker, and unmount the volume."""
         doing = f"stop Infisical on {login} and let go of its volume"
         self._run(login, script("volume", "release"), doing=doing, timeout=_RELEASE_SECONDS)
 
     def check_volume(self, login: Login) -> None:
-        """Check that the volume of a server has data: else a deploy would start from nothing.
+        """Check that the volume of a server has data: a deploy would start without any otherwise.
 
-        Raises UserError for a blank one.
+        Raises UserError for a blank volume.
         """
         command = script("volume", "look", self._device)
         state = self._run(login, command, doing=f"look at the volume on {login}").partition("\n")[0]
@@ -300,11 +299,11 @@ class RemoteExecutor:
             )
 
     def read_cluster(self, login: Login) -> str:
-        """Return what a node of a cluster knows of the others: see `scripts/cluster/others.sh`."""
+        """Return a cluster node's report on the others: see `scripts/cluster/others.sh`."""
         return self._run(login, script("others"), doing=f"see on {login} how the cluster is")
 
     def stop_docker(self, login: Login) -> None:
-        """Stop Docker and with it all of Infisical, where it is installed."""
+        """Stop Docker, and with it Infisical, if it is installed."""
         command = (
             "test ! -e /usr/lib/systemd/system/docker.service || "
             "systemctl stop docker.socket docker.service"
@@ -312,7 +311,7 @@ class RemoteExecutor:
         self._run(login, command, doing=f"stop Infisical on {login}", timeout=_RELEASE_SECONDS)
 
     def wait_for_host_key(self, login: Login) -> str:
-        """Wait until a server lets in; return the host key that it has."""
+        """Wait until a server accepts a login, and return its host key."""
         with connect(login, timeout=self._timeout) as client:
             return _read_host_key(client)
 

@@ -1,11 +1,12 @@
-"""Replace a server by another with all its data, and go back: a transaction of stages.
+"""Replace a server by another one with all its data, in stages, with a rollback.
 
-The volume has everything, so it moves: off the old server once that is stopped, onto the new one,
-which is deployed to and proven at an address of its own. Only then do the addresses move, and only
-when the new server is proven at those, the old one goes. Which stage comes next is decided by what
-is there, so a run that dies is taken up by the next.
+1. Stop the old server, and move its volume, which has all data, to the new one.
+2. Deploy to the new server and prove it, at an address of its own.
+3. Move the addresses, prove the new server there, and delete the old one.
 
-A cluster's node is replaced as long as the other nodes can do without it: its data are on them. Its
+The next stage is derived from the actual state, so the next run completes one that died.
+
+A cluster's node is replaced if the other nodes, which have its data, can do without it. Its
 addresses stay, its volume is set aside, and `apply` brings the new server into the cluster.
 """
 
@@ -39,16 +40,16 @@ TITLES: dict[Stage, str] = {
     "ready": "wait for the new server, known by its host key",
     "release": "stop Infisical on the old server and detach the volume",
     "attach": "attach the volume to the new server",
-    "prove": "deploy to the new server and see that Infisical is well there",
+    "prove": "deploy to the new server and see that Infisical is healthy there",
     "unassign": "turn the old server off and take its addresses",
     "assign": "give the addresses to the new server, which is off for that",
     "start": "start the new server",
-    "retire": "see that Infisical is well at its address, and delete the old server",
+    "retire": "see that Infisical is healthy at its address, and delete the old server",
     "rename": "give the new server the old one's name",
 }
-# Upon a new server that was seen to do the work.
+# The label of a new server that was proven.
 PROVEN = {"infisical-iac-proven": "yes"}
-# Stands in known_hosts for a server whose address nobody knows yet.
+# The name in known_hosts of a server whose address is not known yet.
 _PENDING = "next.invalid"
 _MOST_STAGES = 40
 _PAUSE_SECONDS = 2.0
@@ -56,9 +57,9 @@ _PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class ReplacementState:
-    """The owners of volume and addresses, and how far the new server is.
+    """The owners of volume and addresses, and the progress of the new server.
 
-    It is `ready` once it is through with its first boot, `proven` once it was seen to do the work.
+    It is `ready` after its first boot, and `proven` after a deploy and a check of its health.
     """
 
     old: bool
@@ -71,7 +72,7 @@ class ReplacementState:
     old_running: bool
 
     def next_stage(self) -> Stage:
-        """Return what comes next. Raises UserError where there is nothing to replace."""
+        """Return the next stage. Raises UserError if there is nothing to replace."""
         if not self.new:
             if not self.old:
                 raise Refused(
@@ -94,7 +95,7 @@ class ReplacementState:
         return "retire" if self.old else "rename"
 
     def next_undo(self) -> UndoStage:
-        """Return what comes next on the way back. Raises UserError where there is none."""
+        """Return the next stage of the rollback. Raises UserError if there is none."""
         if not self.old:
             raise Refused(
                 "the old server is gone: there is nothing to go back to",
@@ -118,11 +119,11 @@ class ReplacementState:
 
 
 class Replacement:
-    """A replacement as far as it has come: observed again for each stage.
+    """An observed replacement; each stage observes it again.
 
     Attributes:
-        new: the new server, and `temporary` the addresses that it has until it gets the old one's,
-            by `ipv4` and `ipv6`.
+        new: the new server.
+        temporary: its addresses until it gets the old one's, by `ipv4` and `ipv6`.
 
     Raises UserError for a server that can't be replaced.
     """
@@ -172,7 +173,7 @@ class Replacement:
         return f"{self.desired.name}-next"
 
     def _find_new(self) -> BoundServer | None:
-        """Return the new server, known by both labels. Raises UserError for one named like it."""
+        """Return the new server, found by its labels. Raises UserError for a namesake."""
         replaces, name = f"{api.REPLACES}={self.desired.name}", self._new_name
         found = self._client.servers.get_all(label_selector=self._selector)
         if len(found) > 1:
@@ -193,7 +194,7 @@ class Replacement:
 
     @property
     def state(self) -> ReplacementState:
-        """The state of the replacement, from what is at Hetzner Cloud."""
+        """The actual state of the replacement, from Hetzner Cloud."""
         old, new, volume = self.old, self.new, self.volume
         return ReplacementState(
             old=old is not None,
@@ -226,16 +227,16 @@ class Replacement:
 
     @property
     def _temporary_login(self) -> Login:
-        """The login to the new server as long as it has no address but its own."""
+        """The login to the new server while it has its own temporary address."""
         assert self.new is not None
         return self._server.login_at(server_address(self.new))
 
     def do(self, stage: Stage, executor: RemoteExecutor) -> None:
-        """Go through a stage; each can be repeated after a failure."""
+        """Run a stage; each can be repeated after a failure."""
         old, new, final = self.old, self.new, self._server.login
         match stage:
             case "make":
-                # Else the volume would move, and the data be deleted with the old server.
+                # Otherwise data on the old server's own disk would be deleted with it.
                 if old and old.status == "running":
                     executor.check_data(final)
                 self._make()
@@ -282,7 +283,7 @@ class Replacement:
                 new.update(name=self.desired.name, labels=_labels_without([api.REPLACES], new))
 
     def undo(self, stage: UndoStage, executor: RemoteExecutor) -> None:
-        """Go through a stage of the way back; each can be repeated after a failure."""
+        """Run a stage of the rollback; each can be repeated after a failure."""
         old, new, final = self.old, self.new, self._server.login
         assert old is not None
         assert new is not None
@@ -307,8 +308,8 @@ class Replacement:
                 api.wait_for(new.delete())
 
     def _make(self) -> None:
-        """Make the new server, with addresses of its own, which go when it goes."""
-        # Which address it gets is known afterwards; its key is, before.
+        """Create the new server, with temporary addresses that are deleted with it."""
+        # Its key is chosen before it is created, its address is only known afterwards.
         user_data = self._server.user_data(_PENDING)
         its_labels = {**api.labels(self.desired.deployment), api.REPLACES: self.desired.name}
         for version in self.desired.versions:
@@ -324,19 +325,19 @@ class Replacement:
         pending = self._server.login_at(_PENDING)
         login.remember(*login.known_keys(), *pending.known_keys())
         remote.finish_first_boot(login, timeout=self._timeout)
-        # It will have the final address; until then the old server has.
+        # The old server has the final address until it moves, so both keys are kept.
         final.remember(*final.known_keys(), *login.known_keys())
         self.new.update(labels={**(self.new.labels or {}), **READY})
         pending.forget()
 
     def _assign_to(self, server: BoundServer) -> None:
-        """Give a server, which is off, each address that nobody has."""
+        """Assign all free addresses to a server that is off."""
         for each in self._addresses.found.values():
             if each.assignee_id is None:
                 api.wait_for(each.assign(int(server.id or 0), "server"))
 
     def delete_temporary(self) -> None:
-        """Delete the addresses that the new server was made with, which is off or not there."""
+        """Delete the temporary addresses of the new server, which is off or does not exist."""
         for each in self.temporary.values():
             if each.assignee_id is not None:
                 api.wait_for(each.unassign())
@@ -348,7 +349,7 @@ def _labels_without(names: Collection[str], server: BoundServer) -> dict[str, st
 
 
 def turn_off(server: BoundServer, *, looks: int = 1) -> None:
-    """Ask a server to shut down, and cut its power if it is not off after so many looks."""
+    """Shut a server down, and cut its power if it is not off after so many `looks`."""
     if server.status == "off":
         return
     api.wait_for(server.shutdown())
@@ -362,9 +363,9 @@ def turn_off(server: BoundServer, *, looks: int = 1) -> None:
 
 
 def replace_server(executor: RemoteExecutor, report: Report, *, timeout: float) -> CloudDeployment:
-    """Go on to the end, from wherever the replacement is; return the deployment after it.
+    """Run all remaining stages, and return the deployment afterwards.
 
-    Raises UserError with what to do.
+    Raises UserError with a remedy.
     """
     for _ in range(_MOST_STAGES):
         now = Replacement(timeout=timeout)
@@ -393,20 +394,20 @@ def undo_replacement(executor: RemoteExecutor, report: Report, *, timeout: float
         with api.translate_errors("go back"):
             now.undo(stage, executor)
         if stage == "apply":
-            report("the old server does the work again, the new one is deleted")
+            report("the old server serves again, the new one is deleted")
             return
         report(f"undo: {stage}")
 
 
-# How often a server that shuts down is looked at: a minute in all.
+# How often a server that shuts down is observed: a minute in all.
 _LOOKS = 30
-# What Patroni calls members that have every write that was acknowledged, and that are healthy.
+# Patroni's roles of members with every acknowledged write, and its states of healthy ones.
 _COMPLETE = ("leader", "sync_standby", "quorum_standby")
 _HEALTHY = ("running", "streaming")
 
 
 def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
-    """Return the node that is meant. Raises UserError for none."""
+    """Return the node of that name. Raises UserError if there is none."""
     nodes = {node.desired.name: node for node in deployment.nodes}
     if name is None or name not in nodes:
         raise Refused(
@@ -418,7 +419,7 @@ def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
 
 
 def is_unfinished(node: CloudNode) -> bool:
-    """Return whether the old server is gone, and the new one to be completed."""
+    """Return whether the old server is gone and the new one is not complete."""
     server = node[CloudServer]
     return node.server is None or not (server.is_leaving or server.is_ready)
 
@@ -430,9 +431,9 @@ def is_pointless(node: CloudNode) -> bool:
 
 
 def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
-    """Check that the other nodes can do without it. Raises UserError if they can't, or can't tell.
+    """Raise UserError if the other nodes can't do without a node, or none of them can be asked.
 
-    Nothing is checked once the old server is on its way out.
+    Nothing is checked once the old server is leaving.
     """
     if node[CloudServer].is_leaving or node.server is None:
         return
@@ -446,7 +447,7 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
             code="unreachable.nodes",
         )
     reports = [executor.read_cluster(server.login) for server in alive]
-    # One that could say how the databases are, if there is one.
+    # Prefer a report that includes the state of the databases.
     report = next((each for each in reports if "\npatroni {" in f"\n{each}"), reports[0])
     if reason := explain_need(report, name):
         raise Refused(
@@ -456,7 +457,7 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
 
 
 def plan_node_removal(node: CloudNode, executor: RemoteExecutor) -> Changes:
-    """Yield what deletes the old server; its data are on the other nodes, its volume is kept."""
+    """Yield the removal of the old server; the other nodes have its data, its volume is kept."""
     server, volume = node.server, node[CloudVolume]
     balancer, name = node.deployment[LoadBalancer], node.desired.name
     what = f"server {name}"
@@ -479,13 +480,13 @@ def plan_node_removal(node: CloudNode, executor: RemoteExecutor) -> Changes:
 def _turn_off(node: CloudNode, executor: RemoteExecutor) -> None:
     server = node[CloudServer]
     if server.is_alive():
-        # A primary hands over in seconds when it is asked to end, in a minute when it is gone.
+        # A primary that is stopped hands over in seconds, one that disappears in a minute.
         executor.stop_docker(server.login)
     turn_off(server.found, looks=_LOOKS)
 
 
 class SwarmNode(NamedTuple):
-    """A node as the Swarm has it; `number` and `vote` are `-` for none."""
+    """A node as the Swarm reports it; `number` and `vote` are `-` for none."""
 
     name: str
     number: str
@@ -494,7 +495,7 @@ class SwarmNode(NamedTuple):
 
 
 def explain_need(report: str, name: str) -> str:
-    """Return why the node `name` can't be taken away, empty if it can.
+    """Return why the cluster needs the node `name`, empty if it does not.
 
     `report` is what `scripts/cluster/others.sh` printed on another node.
     """
@@ -510,12 +511,12 @@ def explain_need(report: str, name: str) -> str:
     try:
         found = json.loads(rest.get("patroni", ""))["members"]
     except (ValueError, KeyError):
-        return "no other node tells how PostgreSQL is"
+        return "no other node reports the state of PostgreSQL"
     numbers = {each.number for each in nodes if each.name == name}
     left = [each for each in found if each["name"].rpartition("-")[2] not in numbers]
     unhealthy = [each["name"] for each in left if each["state"] not in _HEALTHY]
     if unhealthy:
-        return f"{', '.join(unhealthy)} would be needed, and is not well"
+        return f"{', '.join(unhealthy)} would be needed, and is not healthy"
     if not any(each["role"] in _COMPLETE for each in left):
         return "no other node has all writes that were acknowledged"
     return ""

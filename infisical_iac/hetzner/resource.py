@@ -1,8 +1,8 @@
 """The base of all kinds of resources, and the deployment that they belong to.
 
-A kind is a class: it finds what is there, yields what differs from what is desired, each with what
-makes it so, tells its price, and yields what deletes it. `plan` walks all kinds in the order of
-their ranks. To add one, write a subclass of SharedResource or ServerResource in one of the modules
+A kind is a class: it finds existing resources, yields the changes from the actual to the desired
+state, returns prices, and yields deletions. `plan` walks all kinds in the order of their ranks. To
+add one, write a subclass of SharedResource or ServerResource in one of the modules
 `parts`, `server` and `edge`, and add it to the tuple KINDS at the end of that module.
 """
 
@@ -22,13 +22,13 @@ from infisical_iac.hetzner import api
 from infisical_iac.hetzner.desired import DesiredDeployment, DesiredServer
 
 _CENT = Decimal("0.01")
-# Of what has a price for the month only.
+# Hours of a month, for prices that are only given per month.
 _HOURS = 730
 
 
 @dataclass(frozen=True)
 class Price:
-    """A net price: `hourly` and `monthly`, the most that a month costs, in `currency`."""
+    """A net price in `currency`; `monthly` is the most that a month costs."""
 
     hourly: Decimal
     monthly: Decimal
@@ -42,7 +42,7 @@ class Price:
 
 
 class Prices:
-    """The prices of GET /pricing, https://docs.hetzner.cloud/reference/cloud#pricing."""
+    """Prices of GET /pricing, https://docs.hetzner.cloud/reference/cloud#pricing."""
 
     def __init__(self, pricing: Mapping[str, Any]) -> None:
         self._pricing = pricing
@@ -105,7 +105,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """An item of the plan, and what brings it about."""
+    """An item of the plan, with the function that makes the change."""
 
     item: Item
     make: Callable[[], object]
@@ -115,12 +115,12 @@ Changes = Iterator[PlannedChange]
 
 
 def change(kind: Kind, what: str, detail: str, make: Callable[[], object]) -> PlannedChange:
-    """Return the change that `make` brings about."""
+    """Return the change that `make` makes."""
     return PlannedChange(Item(kind, what, detail), make)
 
 
 class ListedResource(NamedTuple):
-    """A row of `server list`; `deployment` is empty for what is to be adopted."""
+    """A row of `server list`; `deployment` is empty for an unadopted resource."""
 
     kind: str
     name: str
@@ -139,12 +139,12 @@ class Labelled(Protocol):
 
 
 class Resource:
-    """A kind of resource: what of it is there, and what differs.
+    """A kind of resource: its actual state and the changes to the desired one.
 
     Attributes:
         collection: its name in the API's paths and in the library's client.
-        made: its rank in the order in which `create` makes things; it comes after what it needs.
-        deleted: its rank in the order in which `destroy` deletes them.
+        made: its rank in the order of creation, after the kinds that it needs.
+        deleted: its rank in the order of deletion, 0 for a kind that is not deleted.
         listed: its rank in `server list`, 0 for a kind that is not listed.
         is_data: whether `destroy` keeps it unless the data are to be deleted too.
     """
@@ -156,27 +156,27 @@ class Resource:
     is_data: ClassVar[bool] = False
 
     def find(self) -> None:
-        """Find what is there. Raises UserError where somebody else has a name that is needed."""
+        """Find existing resources. Raises UserError if somebody else has a needed name."""
 
     def diff(self) -> Changes:
-        """Yield what differs, in the order in which it is made.
+        """Yield the changes, in the order in which they are made.
 
-        Raises UserError for what can't be made so. Nothing that is there is replaced.
+        No existing resource is replaced. Raises UserError for a difference that can't be changed.
         """
         yield from ()
 
     def price(self) -> Iterable[Price]:
-        """Return the prices of all that is desired of it, what is there already included."""
+        """Return the prices of all desired resources of the kind, including existing ones."""
         return ()
 
     @classmethod
     def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
-        """Return what it is, how it is and where it is found; `servers` are all names by id."""
+        """Return type, status and addresses for `server list`; `servers` are all names by id."""
         raise NotImplementedError
 
     @classmethod
     def removals(cls, deployment: "CloudDeployment") -> Changes:
-        """Yield what deletes all of it that the deployment owns, desired or left over."""
+        """Yield the deletion of all resources of the kind that the deployment owns."""
         for each in deployment.list_owned(cls.collection):
             yield cls.removal(each)
 
@@ -188,7 +188,7 @@ class Resource:
 
 
 def delete(found: Any) -> None:
-    """Delete a resource, and wait for the action that Hetzner Cloud answers with for some kinds."""
+    """Delete a resource, and wait for the action if Hetzner Cloud starts one."""
     answer = found.delete()
     action = getattr(answer, "action", answer)
     if isinstance(action, BoundAction):
@@ -196,7 +196,7 @@ def delete(found: Any) -> None:
 
 
 class SharedResource(Resource):
-    """A kind that all servers of a deployment share."""
+    """A kind of resource that all servers of a deployment share."""
 
     def __init__(self, deployment: "CloudDeployment") -> None:
         self.deployment = deployment
@@ -205,7 +205,7 @@ class SharedResource(Resource):
 
 
 class ServerResource(Resource):
-    """A kind that each server has for itself."""
+    """A kind of resource that each server has for itself."""
 
     def __init__(self, node: "CloudNode") -> None:
         self.node = node
@@ -220,7 +220,7 @@ _R = TypeVar("_R", bound=Resource)
 class CloudNode:
     """One server with what only it has: `node[CloudVolume]` is its volume, and so on."""
 
-    # None as long as it is not made.
+    # None until the server is created.
     server: BoundServer | None = None
 
     def __init__(self, deployment: "CloudDeployment", desired: DesiredServer) -> None:
@@ -229,7 +229,7 @@ class CloudNode:
         self._resources = {
             kind: kind(self) for kind in deployment.kinds if issubclass(kind, ServerResource)
         }
-        # Whose the server is says more than whose its volume is.
+        # The server first: its owner matters more than the owner of its volume.
         for each in reversed(self._resources.values()):
             each.find()
 
@@ -239,15 +239,15 @@ class CloudNode:
 
 @dataclass
 class CloudDeployment:
-    """A deployment, desired and as it is: `deployment[LoadBalancer]` is its balancer, and so on.
+    """A deployment with its desired and actual state; `deployment[LoadBalancer]` is its balancer.
 
     Attributes:
         kinds: all kinds, in the order in which they are made.
-        adoptable: what the version before made, by collection and id, each with what adopts it.
+        adoptable: the adoptions of resources of earlier versions, by collection and id.
         ssh_key: the private key's file to log in with; None to ask the agent and ~/.ssh.
         timeout: the most seconds to wait for a new server.
         nodes: the servers that are desired, in their order.
-        surplus: the servers that are there besides them, of the same deployment.
+        surplus: further existing servers of the deployment.
     """
 
     client: Client
@@ -273,7 +273,7 @@ class CloudDeployment:
 
     @property
     def all_nodes(self) -> list[CloudNode]:
-        """All servers that are there or desired."""
+        """All existing and desired servers."""
         return [*self.nodes, *self.surplus]
 
     @property
@@ -289,7 +289,7 @@ class CloudDeployment:
         return api.is_own(found.labels, self.desired.name) or key in self.adoptable
 
     def find_by_name(self, collection: str, name: str) -> Any:
-        """Return the resource of a name, None for none. Raises UserError for somebody else's."""
+        """Return the resource of a name, or None. Raises UserError for somebody else's."""
         found = getattr(self.client, collection).get_by_name(name)
         if found is not None:
             self.check_owned(collection, found, name)
@@ -301,12 +301,12 @@ class CloudDeployment:
             return
         what, deployment = f"{api.title_of(collection)} {name}", self.desired.name
         if api.assess(found.labels, deployment) is api.Standing.UNADOPTED:
-            # Its name is desired, while other things show that another deployment has it.
+            # It has a desired name, but its parts show that it belongs to another deployment.
             raise api.refuse_other(what, name if collection == "servers" else "")
         api.require_own(what, found.labels, deployment)
 
     def list_owned(self, collection: str) -> list[Any]:
-        """Return all of a collection that carries the deployment's labels."""
+        """Return all resources of a collection with the deployment's labels."""
         with api.translate_errors("list what belongs to the deployment"):
             resources = getattr(self.client, collection)
             return list(resources.get_all(label_selector=api.selector(self.desired.name)))

@@ -33,25 +33,25 @@ from infisical_iac.hetzner.resource import (
 )
 from infisical_iac.host.openings import Opening
 
-# Upon a server that is through with its first boot and has a host key of its own.
+# The label of a server after its first boot, with a host key of its own.
 READY = {"infisical-iac-ready": "yes"}
-# Upon a server of a cluster that is on its way out: nothing of it is needed any more.
+# The label of a cluster's server that is being removed.
 LEAVING = {"infisical-iac-leaving": "yes"}
 
 
 def list_servers(client: Client) -> list[BoundServer]:
-    """Return all servers that this project made, for whichever deployment."""
+    """Return all servers that this project made, of all deployments."""
     with api.translate_errors("list the servers"):
         return client.servers.get_all(label_selector=api.SELECTOR)
 
 
 def has_labels(server: BoundServer | None, expected: Mapping[str, str]) -> bool:
-    """Return whether a server is there and carries all of these labels."""
+    """Return whether a server exists and carries all of these labels."""
     return server is not None and expected.items() <= (server.labels or {}).items()
 
 
 class CloudFirewall(SharedResource):
-    """The firewall: the rules of the host's own once more in front of it."""
+    """The firewall at Hetzner Cloud, with the same rules as the host's own."""
 
     collection, made, deleted = "firewalls", 20, 70
     found: BoundFirewall | None = None
@@ -98,7 +98,7 @@ class CloudFirewall(SharedResource):
         return any(each.server is not None and each.server.id == server.id for each in applied)
 
     def apply_to(self, server: BoundServer, is_alive: Callable[[], bool]) -> None:
-        """Apply the firewall to a server, unless that ends that one can log in."""
+        """Apply the firewall to a server, and undo that if it locks this machine out."""
         assert self.found is not None
         wall, on = self.found, [_target(server)]
         _try_change(
@@ -108,7 +108,7 @@ class CloudFirewall(SharedResource):
         )
 
     def _delete(self) -> None:
-        """Take the firewall off the servers and delete it; the API refuses if others have it."""
+        """Remove the firewall from the servers and delete it; the API refuses if others use it."""
         assert self.found is not None
         servers = [node.server for node in self.deployment.nodes if node.server]
         if on := [_target(each) for each in servers if self.guards(each)]:
@@ -133,7 +133,7 @@ def _rules(openings: Iterable[Opening]) -> list[FirewallRule]:
 
 
 def _form(rule: FirewallRule) -> tuple[Any, ...]:
-    """Return what is compared of a rule; the order of rules has no meaning."""
+    """Return the compared parts of a rule."""
     networks = sorted(rule.source_ips), sorted(rule.destination_ips)
     return rule.direction, rule.protocol, str(rule.port or ""), *networks
 
@@ -178,7 +178,7 @@ class CloudServer(ServerResource):
 
     @property
     def is_ready(self) -> bool:
-        """True once its first boot is over."""
+        """True after its first boot."""
         return has_labels(self.node.server, READY)
 
     @property
@@ -202,11 +202,11 @@ class CloudServer(ServerResource):
         return Login(address, self.desired.ssh_port, self.deployment.ssh_key)
 
     def is_alive(self) -> bool:
-        """Return whether the server lets in at this moment, by a new connection."""
+        """Return whether the server accepts a new connection now."""
         return self.is_ready and remote.is_alive(self.login)
 
     def diff(self) -> Changes:
-        """Yield the server, or what differs of it. Raises UserError for a volume on another one."""
+        """Yield the changes of the server. Raises UserError if its volume is on another one."""
         name, server = self.desired.name, self.node.server
         if server is None:
             yield change("+", f"server {name}", self.summary, self._create)
@@ -260,7 +260,7 @@ class CloudServer(ServerResource):
                 f"attached to {name}",
                 lambda: api.wait_for(volume.attach(server, automount=False)),
             )
-        # One that is missing is made just before.
+        # A missing firewall is created by an earlier change.
         wall = self.deployment[CloudFirewall]
         if self.desired.openings and not wall.guards(server):
             yield change(
@@ -287,7 +287,7 @@ class CloudServer(ServerResource):
         self.create(self.desired.name, self.user_data(addresses.login_address), addresses.found)
 
     def user_data(self, address: str) -> str:
-        """Return what cloud-init is told, with a host key known for `address` from then on."""
+        """Return the user data, and add its host key for `address` to known_hosts."""
         return remote.prepare_first_login(self.login_at(address))
 
     def create(
@@ -302,7 +302,7 @@ class CloudServer(ServerResource):
 
         Args:
             addresses: by `ipv4` and `ipv6`.
-            replaces: the server whose place it is going to take, with the volume; else it gets the
+            replaces: the server that it replaces, whose volume it gets later; empty to attach the
                 volume at once.
         """
         desired, shared, volume = self.desired, self.deployment, self.node[CloudVolume].found
@@ -341,7 +341,7 @@ class CloudServer(ServerResource):
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
-        """Yield what deletes each server, and then its addresses."""
+        """Yield the deletion of each server and then of its addresses."""
         for node in deployment.all_nodes:
             if node.server:
                 yield cls.removal(node.server)
@@ -350,7 +350,7 @@ class CloudServer(ServerResource):
 
 
 class FirstBoot(ServerResource):
-    """The first boot of a server, which ends with a host key that never left it."""
+    """The first boot of a server, after which it has a host key that never left it."""
 
     made = 120
 

@@ -48,10 +48,13 @@ _WELL = _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
         (_told(third="unreachable"), "1 of 3 managers would be left, which is no majority"),
         (
             _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=("replica", "start failed")),
-            "postgres-3 would be needed, and is not well",
+            "postgres-3 would be needed, and is not healthy",
         ),
-        (_told() + "databases 3\n", "no other node tells how PostgreSQL is"),
-        (_told() + "databases 3\npatroni <html>\n", "no other node tells how PostgreSQL is"),
+        (_told() + "databases 3\n", "no other node reports the state of PostgreSQL"),
+        (
+            _told() + "databases 3\npatroni <html>\n",
+            "no other node reports the state of PostgreSQL",
+        ),
         (
             _told(postgres_1=_ASYNC, postgres_2=_LEADER, postgres_3=_ASYNC),
             "no other node has all writes that were acknowledged",
