@@ -1,4 +1,4 @@
-"""A deployed project, everything that may give somebody else access to it, and who tells of it."""
+"""A deployed project, everything that may give foreign access to it, and who reports that."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pytest
 
     from infisical_iac.api.client import Client
+    from infisical_iac.workspace.change import Change
     from infisical_iac.workspace.model import Isolation, Workspace
 
     from .world import Document
@@ -62,12 +63,12 @@ _READING = {
 
 @dataclass
 class Project:
-    """A project, and the two who may do anything there.
+    """A project, with the clients of the deployer and of the administrator.
 
     Attributes:
-        service: the identity of a service.
-        environment: the environment that it is of.
-        deployer_name: of the deployer's identity.
+        service: the name of a service's identity.
+        environment: the environment of that identity.
+        deployer_name: the name of the deployer's identity.
     """
 
     deployer: Client
@@ -89,7 +90,7 @@ class Project:
         return load(json.dumps({**content, "accepted": self.accepted}))
 
     def named(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return what the table tells, of this project."""
+        """Return texts of the table of STRANGERS with the names of this project."""
         named = {"{service}": self.service, "{environment}": self.environment}
         found = list(texts)
         for word, name in named.items():
@@ -108,7 +109,7 @@ class Project:
         return self.memory.identities[self.service]
 
     def administrator(self) -> Callable[[], Client]:
-        """Return what logs the administrator in, as on a host: no other thread knows which."""
+        """Return a login of the administrator that works only in the thread of the current host."""
         here = threading.get_ident()
 
         def log_in() -> Client:
@@ -135,14 +136,14 @@ class Project:
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return look(self.reached(), prune=prune)
 
-    def told(self) -> list[str]:
-        """The access that nothing gives, by name."""
+    def foreign(self) -> list[str]:
+        """Return the names of the access that the project file does not give."""
         return [each.what for each in self.plan().foreign]
 
-    def apply(self, *, prune: bool = False) -> list[str]:
-        """Plan and make it all; what was done, as people read it."""
-        done: list[str] = []
-        make(self.reached(), self.plan(prune=prune), lambda each: done.append(str(each)))
+    def apply(self, *, prune: bool = False) -> list[Change]:
+        """Plan, make all changes, and return those that were made."""
+        done: list[Change] = []
+        make(self.reached(), self.plan(prune=prune), done.append)
         return done
 
     def make_identity(self, name: str, role: str = "no-access") -> str:
@@ -162,13 +163,13 @@ class Project:
         self.by_password.post("/api/v1/invite-org/signup", json=body)
 
     def seat(self, email: str) -> str:
-        """The id of a person's membership of the project."""
+        """Return the id of a person's membership of the project."""
         listed = self.deployer.get(f"{self.path}/memberships")["memberships"]
         return next(str(each["id"]) for each in listed if each["user"]["email"] == email)
 
     @contextmanager
     def looked(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-        """Look as a deploy does on a host, and let the commands have what was found."""
+        """Observe the project as a deploy does on a host, and give the commands the result."""
         monkeypatch.setattr(session, "deployer", lambda _: self.deployer)
         monkeypatch.setattr(session, "deployer_id", lambda _: self.client_id)
         monkeypatch.setattr(session, "deployer_secret", lambda _: self.secret_id)
@@ -198,7 +199,7 @@ class Project:
             yield deployment
 
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
-        """The exit status and the output of each command that tells of foreign access."""
+        """Return exit status and output of each command that reports foreign access."""
         with self.looked(monkeypatch):
             settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
             drifted, inside = status._drift(None, settings)  # type: ignore[arg-type]
@@ -217,12 +218,12 @@ class Project:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Something that gives access.
+    """Something that gives foreign access.
 
     Attributes:
         make: makes it, as somebody does by hand.
-        whats: what a plan tells of it, without the part that changes with each run.
-        pruned: how its end is told.
+        whats: the objects that a plan reports, without the part that differs from run to run.
+        pruned: the beginnings of the lines that report its removal.
     """
 
     make: Callable[[Project], object]

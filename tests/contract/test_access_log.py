@@ -18,7 +18,15 @@ from tests.unit.host.rotating import AccessLog
 from .caddies import NAME, Caddy, ask
 from .proxies import send
 from .services import free_port
-from .visiting import LONG, MARK, SERVICE_TOKEN, Visitor, ask_in_all_ways, log_lines, told
+from .visiting import (
+    LONG,
+    MARK,
+    SERVICE_TOKEN,
+    Visitor,
+    ask_in_all_ways,
+    log_lines,
+    logged_requests,
+)
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -80,22 +88,24 @@ def test_a_read_is_listed_with_caller_environment_and_time(
 ) -> None:
     service, project = visitor.service.id, visitor.world.project_id
     known = KnownNames({service: "a-service"}, {}, {project: "a-project"})
-    found = [each for each in told(visitor.caddy, ids=service, known=known) if each.proven]
+    found = [
+        each for each in logged_requests(visitor.caddy, ids=service, known=known) if each.proven
+    ]
     assert [each.who for each in found] == ["a-service"] * 2
     assert {(each.project, each.environment, each.folder) for each in found} == {
         ("a-project", "production", "/")
     }
     assert {each.address for each in found} == {"127.0.0.1"}
-    assert told(visitor.caddy, ids=service, environment="staging", known=known) == []
+    assert logged_requests(visitor.caddy, ids=service, environment="staging", known=known) == []
 
 
 def test_long_tokens_and_service_tokens_are_listed_with_their_ids(
     visitor: Visitor, visited: list[str]
 ) -> None:
-    found = told(visitor.caddy, known=KnownNames())
+    found = logged_requests(visitor.caddy, known=KnownNames())
     assert len([each for each in found if each.who == LONG]) == 1
     assert len([each for each in found if each.who == SERVICE_TOKEN]) == 1
-    assert len(told(visitor.caddy, ids=LONG, known=KnownNames())) == 1
+    assert len(logged_requests(visitor.caddy, ids=LONG, known=KnownNames())) == 1
 
 
 def test_a_token_in_a_form_that_the_log_does_not_name_is_refused(
@@ -135,7 +145,7 @@ def test_a_persons_request_is_listed_with_the_person(visitor: Visitor, visited: 
     ).json()["users"]
     known = KnownNames({}, {each["user"]["id"]: each["user"]["username"] for each in users}, {})
     [id] = known.ids(None, EMAIL)
-    found = told(visitor.caddy, ids=id, known=known)
+    found = logged_requests(visitor.caddy, ids=id, known=known)
     [proven] = [each for each in found if each.proven]
     assert (proven.who, proven.method, proven.path) == (EMAIL, "GET", "/api/v1/identities")
 
@@ -247,7 +257,7 @@ def test_caddy_writes_to_the_new_file_after_a_rotation(tmp_path: Path, world: Wo
         assert log.log.read_text() == ""
         caddy.ask("/api/status")
         assert [json.loads(each)["status"] for each in log_lines(caddy, at_least=1)] == [200]
-        assert len(told(caddy, known=KnownNames(), directory=log.directory)) == 2
+        assert len(logged_requests(caddy, known=KnownNames(), directory=log.directory)) == 2
     finally:
         caddy.stop()
 

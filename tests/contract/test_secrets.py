@@ -1,4 +1,4 @@
-"""Secrets, folders, imports and environments beyond the recording."""
+"""Secrets, folders, imports and environments, as far as the recording has no such exchange."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRETS = "/api/v4/secrets"
 
 @pytest.fixture
 def place(world: World, request: pytest.FixtureRequest) -> Document:
-    """A folder of the test's own."""
+    """A folder for one test."""
     name = request.node.name.split("[")[0][:60]
     world.folder("/", name)
     return world.place(path=f"/{name}")
@@ -88,7 +88,7 @@ def test_imports_come_in_their_order_and_can_be_moved_and_deleted(
     assert _imported(world, place) == sources[:1]
 
 
-def test_a_renamed_folder_takes_its_contents_along(world: World, place: Document) -> None:
+def test_a_renamed_folder_keeps_its_contents(world: World, place: Document) -> None:
     path = place["secretPath"]
     where = {"projectId": world.project_id, "environment": "production", "path": path}
     folder = world.folder(path, "old")
@@ -111,7 +111,7 @@ def test_a_deleted_folder_takes_its_contents_along(world: World, place: Document
     assert answer.status_code == 404
 
 
-def test_a_soft_deleted_environment_is_listed_apart_and_comes_back_with_its_secrets(
+def test_a_soft_deleted_environment_is_listed_apart_and_restored_with_its_secrets(
     world: World,
 ) -> None:
     project = f"/api/v1/projects/{world.project_id}"
@@ -131,7 +131,7 @@ def test_a_soft_deleted_environment_is_listed_apart_and_comes_back_with_its_secr
 def test_an_unknown_route_is_a_404_that_names_it(world: World) -> None:
     answer = world.deployer.get("/api/v9/nothing?x=1")
     assert answer.status_code == 404
-    assert answer.json()["message"] == "Route GET:/api/v9/nothing?x=1 not found"
+    assert "GET:/api/v9/nothing?x=1" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def log_lines(caddy: Caddy, *, at_least: int = 0) -> list[str]:
         time.sleep(0.05)
 
 
-def told(
+def logged_requests(
     caddy: Caddy,
     *,
     ids: str = "",
