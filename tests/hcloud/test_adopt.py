@@ -33,9 +33,7 @@ def _age(world: World) -> None:
 
 
 @pytest.mark.parametrize("settings", ["", _CLUSTER])
-def test_what_an_earlier_version_made_is_told_and_taken_over_by_the_command(
-    world: World, settings: str
-) -> None:
+def test_adopt_takes_over_resources_of_an_earlier_version(world: World, settings: str) -> None:
     world.set(settings)
     world.ok("create", "--yes")
     right = copy.deepcopy(world.cloud.kinds)
@@ -160,7 +158,7 @@ def test_a_replacement_that_an_earlier_version_began_is_ended_once_it_is_adopted
 
 
 @pytest.mark.parametrize("settings", ["", _CLUSTER])
-def test_the_inventory_has_it_for_commands_that_look_and_tells_of_it(
+def test_the_inventory_includes_unadopted_servers_with_a_note(
     world: World, settings: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.set(settings)

@@ -11,7 +11,7 @@ def _port(balancer: Data, port: int) -> Data:
     return dict(found)
 
 
-def test_tls_passes_through_to_caddy_which_is_told_the_clients_address(cluster: World) -> None:
+def test_tls_passes_through_to_caddy_with_the_clients_address(cluster: World) -> None:
     cluster.ok("create", "--yes")
     balancer = cluster.cloud.only("load_balancers")
     assert sorted(each["listen_port"] for each in balancer["services"]) == [80, 443]

@@ -77,7 +77,7 @@ def test_a_group_spreads_the_servers_without_being_asked_for(cluster: World) -> 
     assert (group["name"], group["type"], len(group["servers"])) == ("infisical", "spread", 3)
 
 
-def test_further_servers_are_workers_and_one_too_many_is_told(cluster: World) -> None:
+def test_further_servers_are_workers_and_surplus_ones_are_reported(cluster: World) -> None:
     cluster.set("servers = 4\n")
     cluster.ok("create", "--yes")
     servers = _named(cluster.cloud, "servers")
@@ -119,7 +119,9 @@ def test_a_server_on_its_own_becomes_the_first_node(world: World) -> None:
         ('server_location = "fsn1"\nserver_volume_gb = 0\n', "Load Balancer infisical is in nbg1"),
     ],
 )
-def test_what_cannot_be_moved_is_told(cluster: World, settings: str, sentence: str) -> None:
+def test_changes_that_would_need_a_new_resource_are_refused(
+    cluster: World, settings: str, sentence: str
+) -> None:
     cluster.ok("create", "--yes")
     cluster.set(settings)
     assert sentence in cluster.refused("create", "--yes")

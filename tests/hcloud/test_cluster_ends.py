@@ -87,7 +87,7 @@ def test_a_destroy_that_dies_after_any_change_is_ended_by_the_next(
         assert deaths - before >= 20
 
 
-def test_a_list_tells_of_the_balancer_and_how_it_finds_the_nodes(cluster: World) -> None:
+def test_list_shows_the_balancer_with_the_health_of_the_nodes(cluster: World) -> None:
     ids = {each["name"]: each["id"] for each in cluster.cloud.kinds["servers"].values()}
     cluster.cloud.well = {ids["infisical"], ids["infisical-3"]}
     rows = {(row["kind"], row["name"]): row for row in json.loads(cluster.ok("list", "--json"))}

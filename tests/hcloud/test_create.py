@@ -150,7 +150,7 @@ def test_actions_that_take_time_are_waited_for(world: World) -> None:
     assert len(world.slept) >= 3
 
 
-def test_an_action_that_fails_is_told_and_tried_again_by_the_next_run(world: World) -> None:
+def test_a_failed_action_is_reported_and_retried_by_the_next_run(world: World) -> None:
     world.cloud.failing.add("enable_backup")
     error = world.error("create", "--yes")
     assert error.code == "run.hetzner"
@@ -176,14 +176,14 @@ def test_a_rate_limit_is_waited_for(world: World) -> None:
         ([Refused(418, "teapot", "short and stout")], "short and stout (teapot)"),
     ],
 )
-def test_what_the_api_refuses_is_told_in_a_sentence(
+def test_a_refusal_of_the_api_is_reported_in_a_sentence(
     world: World, trouble: list[Refused], sentence: str
 ) -> None:
     world.api.troubles = trouble
     assert sentence in world.refused("create", "--yes")
 
 
-def test_a_limit_of_the_project_is_told(world: World) -> None:
+def test_an_exceeded_limit_of_the_project_is_reported(world: World) -> None:
     world.cloud.limits["servers"] = 0
     error = world.error("create", "--yes")
     assert error.code == "error.hetzner"

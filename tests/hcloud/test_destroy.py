@@ -37,7 +37,7 @@ def test_another_name_deletes_nothing(world: World) -> None:
     assert len(world.api.changes) == before
 
 
-def test_a_volume_that_is_protected_after_all_is_told(world: World) -> None:
+def test_a_failure_to_lift_the_protection_of_a_volume_is_reported(world: World) -> None:
     world.ok("create", "--yes")
     world.cloud.failing.add("change_protection")
     error = world.error("destroy", "--with-data", "--confirm", "infisical")

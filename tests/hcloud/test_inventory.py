@@ -98,7 +98,7 @@ def test_a_volume_that_was_set_aside_is_not_the_servers_data(world: World) -> No
         ([], "wrong", "HCLOUD_TOKEN is no valid token"),
     ],
 )
-def test_a_server_that_cannot_be_found_is_told_in_a_sentence(
+def test_a_missing_server_is_reported_in_a_sentence(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     servers: list[str],
@@ -113,7 +113,7 @@ def test_a_server_that_cannot_be_found_is_told_in_a_sentence(
         production_host(_file(world))
 
 
-def test_an_api_that_is_down_is_told_in_a_sentence(
+def test_an_unreachable_api_is_reported_in_a_sentence(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HCLOUD_ENDPOINT", "http://127.0.0.1:9")
@@ -163,7 +163,7 @@ def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
         (["a", "b"], "", r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
     ],
 )
-def test_a_cluster_that_cannot_be_found_is_told_in_a_sentence(
+def test_a_missing_cluster_is_reported_in_a_sentence(
     world: World, clusters: list[str], settings: str, sentence: str
 ) -> None:
     for each in clusters:

@@ -161,7 +161,7 @@ def test_destroy_takes_what_is_left_of_servers_that_were_deleted_by_hand(world: 
     assert not _of(world, "infisical")
 
 
-def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
+def test_nodes_of_a_former_cluster_are_reported_and_deleted_with_the_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)

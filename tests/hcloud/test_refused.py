@@ -57,7 +57,7 @@ def test_records_of_somebody_else_are_refused(world: World) -> None:
         (CLUSTER + 'balancer_type = "lb99"\n', "has no lb99: choose one of lb11, lb21"),
     ],
 )
-def test_settings_that_cannot_work_are_told_before_anything_is_made(
+def test_invalid_settings_are_refused_before_anything_is_created(
     world: World, settings: str, sentence: str
 ) -> None:
     world.set(settings)
@@ -74,7 +74,7 @@ def test_settings_that_cannot_work_are_told_before_anything_is_made(
         ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
     ],
 )
-def test_a_token_or_an_api_that_is_no_use_is_told(
+def test_an_invalid_token_or_an_unreachable_api_is_reported(
     world: World, environment: dict[str, str], sentence: str
 ) -> None:
     assert sentence in world.refused("plan", **environment)

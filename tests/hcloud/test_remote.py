@@ -77,7 +77,7 @@ def test_data_on_the_servers_own_disk_are_seen_before_anything_is_begun(
 
 
 @pytest.mark.parametrize("said", ["blank\n", "absent\n"])
-def test_no_deploy_begins_anew_on_a_volume_with_nothing_on_it(
+def test_a_blank_volume_is_refused_before_the_deploy(
     server: Booted, login: Login, said: str
 ) -> None:
     server.answers[f"look {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
@@ -88,7 +88,7 @@ def test_no_deploy_begins_anew_on_a_volume_with_nothing_on_it(
     assert refused.value.code == "refused.volume"
 
 
-def test_the_deploy_is_told_the_server_and_its_device(program: Path, login: Login) -> None:
+def test_the_deploy_gets_the_server_and_its_device(program: Path, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).deploy(login)
     called = _beside(program, "called").read_text().splitlines()
     assert called[0] == "apply --yes"
@@ -100,7 +100,7 @@ def test_the_deploy_is_told_the_server_and_its_device(program: Path, login: Logi
     } <= {*called}
 
 
-def test_a_deploy_that_fails_or_never_ends_is_told(
+def test_a_failed_or_endless_deploy_is_reported(
     program: Path, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _beside(program, "status").write_text("1")
@@ -125,7 +125,7 @@ def test_what_does_the_work_must_be_well_and_a_backup_may_be_to_come(
 
 
 @pytest.mark.parametrize("name", _WELL)
-def test_one_that_is_unwell_ends_the_proof(program: Path, login: Login, name: str) -> None:
+def test_an_unhealthy_row_fails_the_health_check(program: Path, login: Login, name: str) -> None:
     _status(program, name)
     with pytest.raises(CheckFailed, match=rf"\({name}\)"):
         RemoteExecutor(_DEVICE, timeout=5).check_health(login)

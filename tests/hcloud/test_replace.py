@@ -122,7 +122,7 @@ def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
     assert 12 <= deaths < 59
 
 
-def test_until_the_addresses_move_there_is_a_way_back(
+def test_undo_returns_to_the_old_server_until_the_addresses_move(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = grown(world, monkeypatch)

@@ -97,7 +97,7 @@ def test_a_host_on_its_own_is_one_as_ever(file: Path) -> None:
         (_FILE.replace("10.0.0.1", "home"), {}, r"cluster_address' in .*: 'home' is no address"),
     ],
 )
-def test_hosts_that_cannot_be_reached_so_are_told_in_a_sentence(
+def test_invalid_hosts_in_the_settings_are_reported_in_a_sentence(
     file: Path,
     monkeypatch: pytest.MonkeyPatch,
     text: str,
