@@ -1,4 +1,4 @@
-"""The canary in a server of its own, beside the project of a project file."""
+"""The canary is made, read and repaired, next to the project of a project file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from infisical_iac.workspace import canary
 from infisical_iac.workspace.converge import apply
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
+from .items import Expected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from infisical_iac.workspace.change import Change
 
     from .services import Standin
 
@@ -40,37 +43,37 @@ def deployer(standin: Standin, made: Deployer) -> Iterator[Client]:
         yield login.universal(client, made.client_id, made.client_secret)
 
 
-def _keep(client: Client) -> list[str]:
+def _keep(client: Client) -> list[Change]:
+    """Make and repair the canary, and return the changes that were made."""
     due = canary.due(canary.look(client, EMAIL), EMAIL)
-    return [str(change) for change in apply(client, due)]
+    return list(apply(client, due))
 
 
-def test_it_is_made_read_and_repaired_whatever_is_done_to_it(deployer: Client) -> None:
+def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
     assert not canary.lives(deployer)
     assert len(_keep(deployer)) == 1
     assert canary.lives(deployer)
     assert _keep(deployer) == []
     project = contents.project(deployer, canary.SLUG)
     assert project is not None
-    assert "proves after upgrades and restores" in project["description"]
+    assert "upgrades" in project["description"]  # people see what it is for
     place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
     deployer.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})
-    with pytest.raises(CheckFailed, match="the canary was altered"):
+    with pytest.raises(CheckFailed, match="altered"):
         canary.lives(deployer)
-    assert _keep(deployer) == ["~ canary: secret CANARY: altered → alive"]
+    assert _keep(deployer) == [Expected("~", "canary", "CANARY", "altered → alive")]
     deployer.delete("/api/v4/secrets/CANARY", json=place)
-    assert _keep(deployer) == ["~ canary: secret CANARY"]
+    assert _keep(deployer) == [Expected("~", "canary", "secret CANARY")]
     (environment,) = project["environments"]
     deployer.delete(f"/api/v1/projects/{project['id']}/environments/{environment['id']}")
     assert not canary.lives(deployer)
-    (told,) = _keep(deployer)
-    assert told.startswith("~ canary: environment prod: deleted → restored")
+    assert _keep(deployer) == [Expected("~", "canary", "prod", "deleted → restored")]
     assert canary.lives(deployer)
     assert _keep(deployer) == []
 
 
-# What can be written of the canary's secret, and what is told of that: nothing where its text can
-# still be read.
+# The fields of the canary's secret with the value that the test writes, and the lines of a plan
+# then: none where its text can still be read.
 HANDS: dict[str, tuple[object, list[str]]] = {
     "secretValue": ("dead", ["~ canary: secret CANARY: altered → alive"]),
     "newSecretName": ("RENAMED", ["~ canary: secret CANARY"]),
@@ -82,32 +85,32 @@ HANDS: dict[str, tuple[object, list[str]]] = {
     "secretReminderRepeatDays": (30, []),
     "secretReminderRecipients": ([], []),
     "secretComment": ("fake words", []),
-    # Which secret is meant: a personal one that is not there is made by nobody.
+    # It selects the secret: writing a personal one that does not exist makes none.
     "type": ("shared", []),
 }
 
 
-def test_each_field_of_its_secret_is_told_or_does_not_matter(deployer: Client) -> None:
+def test_each_field_of_the_canarys_secret_is_repaired_or_does_not_matter(deployer: Client) -> None:
     text = (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
     assert set(json.loads(text)["secret"]) == HANDS.keys()
     _keep(deployer)
     project = contents.project(deployer, canary.SLUG)
     assert project is not None
     place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
-    for field, (value, told) in HANDS.items():
+    for field, (value, lines) in HANDS.items():
         deployer.patch("/api/v4/secrets/CANARY", json={**place, field: value})
-        assert _keep(deployer) == told, field
+        assert [str(each) for each in _keep(deployer)] == lines, field
         assert _keep(deployer) == []
         assert canary.lives(deployer)
 
 
-def test_the_administrator_can_read_it_too(standin: Standin, deployer: Client) -> None:
+def test_the_administrator_can_read_the_canary_too(standin: Standin, deployer: Client) -> None:
     _keep(deployer)
     with Client(standin.url) as client:
         assert canary.lives(login.password(client, EMAIL, PASSWORD))
 
 
-def test_nothing_that_looks_into_the_workspace_sees_it(
+def test_no_command_on_the_project_sees_the_canary(
     standin: Standin, made: Deployer, deployer: Client
 ) -> None:
     variables = {

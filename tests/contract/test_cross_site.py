@@ -1,4 +1,4 @@
-"""Requests that a page makes a visitor's browser send: none of them counts towards a ban."""
+"""Requests that a foreign page makes a browser send never count towards a ban."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ELSEWHERE = "https://elsewhere.example.org"
-# Closed, a login, one in a spelling that is refused, and one with an escape of a letter.
+# A closed path, a login, a refused spelling, and an escaped letter.
 _TARGETS = (
     "/api/v1/admin/bootstrap",
     LOGIN,
@@ -29,7 +29,7 @@ _TARGETS = (
     "/api/v3/auth/%6cogin",
     "/api/v2/auth/mfa/verify?code=000000",
 )
-# What browsers send of themselves, which no page can change (Fetch Metadata, Fetch, RFC 6454).
+# Headers that browsers set and no page can change (Fetch Metadata, Fetch, RFC 6454).
 _FOREIGN = {
     "another site": {"Sec-Fetch-Site": "cross-site"},
     "another origin of the site": {"Sec-Fetch-Site": "same-site"},
@@ -52,7 +52,7 @@ def caddy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def _counted(caddy: Caddy, lines: list[str], directory: Path) -> dict[str, int]:
-    """Return how many of the lines each of fail2ban's filters matches."""
+    """Return how many lines each of fail2ban's filters matches."""
     log = directory / "counted.log"
     log.write_text("".join(f"{each}\n" for each in lines))
     found = {}
@@ -94,7 +94,7 @@ def test_a_request_of_another_site_is_refused_and_not_counted(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_an_image_or_a_link_asks_for_is_not_counted_whatever_the_browser_says(
+def test_a_request_of_an_image_or_a_link_is_not_counted(
     caddy: Caddy, method: str, tmp_path: Path
 ) -> None:
     asked = product([*_TARGETS, "/%41.png"], [{}, *_FOREIGN.values()])
@@ -102,7 +102,7 @@ def test_what_an_image_or_a_link_asks_for_is_not_counted_whatever_the_browser_sa
 
 
 @pytest.mark.parametrize("origin", ["own", "none", "absent"])
-def test_a_request_of_the_own_pages_or_of_no_browser_passes_and_is_counted(
+def test_a_request_of_own_pages_or_without_a_browser_passes_and_is_counted(
     caddy: Caddy, upstream: Upstream, origin: str, tmp_path: Path
 ) -> None:
     own = f"https://{NAME}:{caddy.port}"
@@ -119,16 +119,15 @@ def test_a_request_of_the_own_pages_or_of_no_browser_passes_and_is_counted(
     assert len(upstream.asked) == passed + 1
 
 
-def test_a_login_elsewhere_may_lead_back_from_another_site(
-    caddy: Caddy, upstream: Upstream
-) -> None:
+def test_a_login_at_another_site_may_return_from_there(caddy: Caddy, upstream: Upstream) -> None:
+    elsewhere = _FOREIGN["a fetch of another site"]
     for method, target in (
         ("GET", "/api/v1/sso/oidc/callback?code=obviously-fake"),
         ("POST", "/api/v1/sso/saml2/00000000-0000-0000-0000-000000000000"),
         ("GET", "/login/sso?token=obviously-fake"),
     ):
         passed = len(upstream.asked)
-        assert caddy.ask(target, method, headers=_FOREIGN["a fetch of another site"]).status == 200
+        assert caddy.ask(target, method, headers=elsewhere).status == 200
         assert len(upstream.asked) == passed + 1
 
 
