@@ -116,11 +116,11 @@ def _secrets(sent: Any) -> Iterator[str]:
                 yield from _secrets(value)
 
 
-# Its warning of each retry says nothing to people; what counts is how the last try ends.
+# Its warnings of retries help nobody: the error of the last try is what people see.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-# What a folder with many thousand secrets takes, with each of them decrypted.
+# The server decrypts every secret of a folder, which may hold many thousands.
 _PATIENCE = httpx.Timeout(600.0, connect=10.0)
 _IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
@@ -128,22 +128,22 @@ _RETRYING_ENDS_AFTER = 60.0
 
 
 class Client:
-    """An Infisical server, seen with one token or with none.
+    """A client of an Infisical server, with a token or without.
 
-    Connections are kept open and shared by all clients that `with_token` derives; requests
-    may be made from several threads at once. Whatever makes one raises ApiError for an answer that
-    is no success, and Unreachable for none at all.
+    Connections are kept open and shared by all clients that `with_token` derives. Several threads
+    may use a client at once. A request raises ApiError if the answer is no success, and Unreachable
+    if there is no answer.
 
     Args:
         base_url: scheme, host and port, such as `http://127.0.0.1:8080`.
-        transport: how to get there, such as an `SSHTransport`; None connects straight.
+        transport: the way to the server, such as an `SSHTransport`; None connects directly.
         token: the access token to send, if any.
     """
 
     def __init__(
         self, base_url: str, transport: httpx.BaseTransport | None = None, token: str | None = None
     ) -> None:
-        # Proxies and credentials of the environment are not for a host's loopback address.
+        # A proxy or .netrc of the environment must not be used for a host's loopback address.
         self._http = httpx.Client(base_url=base_url, transport=transport, trust_env=False)
         self._token, self._timeout = token, _TIMEOUT
 
@@ -161,11 +161,11 @@ class Client:
         self._http.close()
 
     def with_token(self, token: str) -> "Client":
-        """The same server over the same connections, with another token."""
+        """Return a client of the same server over the same connections, with another token."""
         return self._derive(token, self._timeout)
 
     def with_patience(self) -> "Client":
-        """The same server with the same token, which may take ten minutes for an answer."""
+        """Return a client with the same token that waits up to ten minutes for an answer."""
         return self._derive(self._token, _PATIENCE)
 
     def _derive(self, token: str | None, timeout: httpx.Timeout) -> "Client":
@@ -174,11 +174,11 @@ class Client:
         return derived
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Read; tried again, a bounded number of times, where a second try can help."""
+        """Read; a failed request is sent again up to three times where that can help."""
         return self._retry("GET", path, _may_pass, params=params)
 
     def find(self, path: str, *, absent: Collection[int] = (404,)) -> dict[str, Any] | None:
-        """Read as `get` does; None for an answer with a status that tells of nothing there."""
+        """Read as `get` does; return None for an answer with one of the statuses in `absent`."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -199,13 +199,14 @@ class Client:
         return self._retry("DELETE", path, _was_not_processed, json=json)
 
     def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
-        """A POST that changes nothing when repeated, such as a login; tried again as `get` is."""
+        """Send a POST that may be repeated, such as a login; it is sent again as by `get`."""
         return self._retry("POST", path, _may_pass, json=json)
 
     def answers(self) -> bool:
-        """Return whether the server works, Redis and database included; asked once, in haste.
+        """Return whether the server works, with Redis and database.
 
-        The status asks Redis; a login asks the database, which knows no such identity.
+        It is asked once, with a short timeout. The status route asks Redis, and a login as an
+        unknown identity asks the database.
         """
         nobody = {"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}
         try:
@@ -262,14 +263,17 @@ class Client:
 
 
 def _was_not_processed(error: Exception) -> bool | float:
-    """Return whether any request may be sent again, and if the server says when: after how long."""
+    """Return whether a request may be sent again, or the seconds to wait if the server names them.
+
+    It may if the server has not processed it, whatever the request does.
+    """
     if not isinstance(error, ApiError) or error.status != 429:
         return False
     return True if error.retry_after is None else error.retry_after
 
 
 def _may_pass(error: Exception) -> bool | float:
-    """The same for a request that does no harm if it is processed twice."""
+    """Return the same for a request that does no harm if it is processed twice."""
     failed = error.status >= 500 if isinstance(error, ApiError) else isinstance(error, Unreachable)
     return failed or _was_not_processed(error)
 

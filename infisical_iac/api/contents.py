@@ -49,12 +49,12 @@ def secrets(
     values: bool = True,
     expand: bool = False,
 ) -> list[Json]:
-    """The secrets of an environment as the server lists them, without those that are imported.
+    """Return the secrets of an environment as the server lists them, without imported ones.
 
     Args:
         folder: the one folder to list; None for all of them.
         values: whether their values are asked for.
-        expand: whether references are replaced, which whoever asks without saying gets.
+        expand: whether references are replaced; the server's own default is to replace them.
     """
     query = {
         "projectId": project,
@@ -72,8 +72,8 @@ def secrets(
 def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
     """Return whether the client may see a secret of a folder, whether or not it is there.
 
-    The list of a folder that the client may not see is empty, as that of an empty folder. Asked for
-    one secret, the server answers 403 before it looks for it (measured), and 404 for none.
+    A list can't tell: it is empty for a folder that the client may not see, too. Asked for one
+    secret, the server answers 403 before it looks for the secret (measured), and 404 for none.
     """
     query = {
         "projectId": project,

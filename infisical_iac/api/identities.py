@@ -1,7 +1,7 @@
 """Machine identities.
 
-Names of identities are not unique, and anybody may make one. An identity is this project's
-own if the host remembers its id or its metadata say so; no other is ever touched.
+Names of identities are not unique, and anybody may create an identity. An identity belongs to this
+project if the host remembers its id or its metadata say so; no other is ever changed.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Identity:
 def organization(client: Client) -> Organization:
     """Return the organization of the machine identity whose token the client bears.
 
-    No identity changes its organization: a client is asked once.
+    An identity never changes its organization, so each client is asked once.
     """
     if client not in _organizations:
         details = client.get("/api/v1/identities/details")["identityDetails"]
@@ -68,7 +68,7 @@ def organization_id(client: Client) -> str:
 
 
 def find(client: Client, organization: str, name: str) -> Identity | None:
-    """This project's own identity of a name, the oldest should there be several."""
+    """Return this project's own identity of a name; the oldest if there are several."""
     return find_all(client, organization, {name: ""}).get(name)
 
 
@@ -127,13 +127,13 @@ def _age(read: dict[str, Any]) -> tuple[str, str]:
 
 
 def memberships(client: Client, project: str) -> list[dict[str, Any]]:
-    """The identities in a project of Infisical, as the server lists them."""
+    """Return the identities in a project of Infisical, as the server lists them."""
     path = f"/api/v1/projects/{project}/memberships/identities"
     return all_of(client, path, "identityMemberships")
 
 
 def read_all(client: Client, ids: Iterable[str]) -> list[Identity]:
-    """Return identities, those left out that were deleted since they were listed."""
+    """Return identities, without those that were deleted since they were listed."""
     return [_identity(each) for each in _read_all(client, ids)]
 
 
@@ -159,7 +159,7 @@ def _identity(read: dict[str, Any]) -> Identity:
 
 
 def creation(organization: str, name: str, role: str) -> dict[str, Any]:
-    """The body of a request that creates an identity with this project's marker."""
+    """Return the body of a request that creates an identity with this project's marker."""
     return {"name": name, "organizationId": organization, "role": role, "metadata": [MARKER]}
 
 
@@ -170,6 +170,6 @@ def marking(identity: Identity) -> list[dict[str, str]]:
 
 
 def create(client: Client, organization: str, name: str, role: str = "no-access") -> Identity:
-    """Create an identity; look with `find` first, for names may repeat."""
+    """Create an identity; call `find` first, since names are not unique."""
     answer = client.post("/api/v1/identities", json=creation(organization, name, role))["identity"]
     return Identity(answer["id"], answer["name"], role, metadata=(_MARK,))

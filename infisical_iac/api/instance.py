@@ -1,4 +1,4 @@
-"""The instance as a whole: is it set up, who may sign up, who rules it."""
+"""Read and set up an instance: its initialization, sign-up, administrators and organizations."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class Census:
-    """Hold who is there: usernames of the super admins, and all organizations."""
+    """The usernames of the super admins, and all organizations of an instance."""
 
     super_admins: list[str]
     organizations: list[Organization]
@@ -32,22 +32,30 @@ def is_initialized(client: Client) -> bool:
 
 
 def signup_is_open(client: Client) -> bool:
-    """Return whether whoever reaches the instance may make an account; needs no token."""
+    """Return whether anybody who reaches the instance may create an account; needs no token."""
     return bool(client.get(_CONFIG)["config"]["allowSignUp"])
 
 
 def close_signup(admin_client: Client) -> None:
-    """Let nobody sign up uninvited. `admin_client` bears the administrator's own token."""
+    """Close sign-up for people without an invitation.
+
+    Args:
+        admin_client: with the administrator's own token.
+    """
     admin_client.patch(_CONFIG, json={"allowSignUp": False})
 
 
 def rename_organization(admin_client: Client, organization: str, name: str) -> None:
-    """Give the organization of an id its name. `admin_client` bears the administrator's token."""
+    """Rename the organization of an id. `admin_client` has the administrator's token."""
     admin_client.patch(f"/api/v1/organization/{organization}", json={"name": name})
 
 
 def census(admin_client: Client) -> Census:
-    """Count who rules the instance. `admin_client` bears the administrator's own token."""
+    """Return the super admins and the organizations.
+
+    Args:
+        admin_client: with the administrator's own token.
+    """
     users = all_of(admin_client, "/api/v1/admin/user-management/users", "users")
     organizations = all_of(admin_client, _ORGANIZATIONS, "organizations")
     return Census(
@@ -96,6 +104,6 @@ def count_beyond(
 
 
 def own_organizations(person: Client) -> list[Organization]:
-    """The organizations that the person logged in belongs to."""
+    """Return the organizations of the person whose token the client has."""
     answer = person.get("/api/v1/organization")
     return [Organization(each["id"], each["name"]) for each in answer["organizations"]]

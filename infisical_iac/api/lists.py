@@ -1,4 +1,4 @@
-"""Lists that the server gives out in pages, and requests made side by side."""
+"""Read lists page by page, and send requests in parallel."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +14,15 @@ _MOST_PAGES = 100
 def all_of(
     client: Client, path: str, key: str, params: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Every item of a list, each once, in the server's order.
+    """Return every item of a list, each once, in the server's order.
 
     Args:
         path: the list's path; it is asked with `limit` and `offset`.
         key: where the items are in an answer, such as `identities`.
         params: further parameters of the query.
 
-    Routes that know no pages answer with everything, again and again: the end is reached when
-    a page brings nothing new.
+    Routes without pages answer with everything each time: reading ends when a page brings nothing
+    new.
     """
     items: dict[str, dict[str, Any]] = {}
     for _ in range(_MOST_PAGES):
@@ -46,8 +46,8 @@ Result = TypeVar("Result")
 def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
     """Call all of them, at most eight at once, and return their results in the same order.
 
-    The first that fails, in that order, raises its exception; those not begun are dropped.
-    Threads do under pyinfra's command line too, where gevent makes greenlets of them.
+    The exception of the first call that fails, in that order, is raised; calls that have not begun
+    are dropped. Threads work under pyinfra's command line too: gevent turns them into greenlets.
     """
     calls = list(calls)
     if not calls:
@@ -62,6 +62,6 @@ def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
 
 
 def gather_by(keys: Iterable[Key], read: Callable[[Key], Result]) -> dict[Key, Result]:
-    """Return what `read` returns for each of the keys, called side by side as `gather` does."""
+    """Return what `read` returns for each of the keys, called in parallel as by `gather`."""
     keys = list(keys)
     return dict(zip(keys, gather(partial(read, key) for key in keys), strict=True))

@@ -1,4 +1,4 @@
-"""From credentials to a client with a token."""
+"""Log identities and people in."""
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import own_organizations
@@ -8,8 +8,8 @@ from infisical_iac.core.errors import UserError
 def universal(client: Client, client_id: str, client_secret: str) -> Client:
     """Log a machine identity in by universal auth.
 
-    Raises ApiError; its `status` is 401 for wrong credentials and for a lock-out, and trying
-    again then would only prolong the lock-out.
+    Raises ApiError; its `status` is 401 for wrong credentials and for a lock-out, which another
+    try would only prolong.
     """
     answer = client.post_again(
         "/api/v1/auth/universal-auth/login",

@@ -1,8 +1,8 @@
-"""HTTP through an SSH connection that is open already.
+"""Send HTTP through an SSH connection that is open already.
 
 Each connection of the pool is a `direct-tcpip` channel to a port on the host's loopback
-address, so nothing listens anywhere for the API's sake: neither on the host's outside, nor
-on the machine that deploys.
+address. So the API needs no listener: neither on a public address of the host, nor on the machine
+that deploys.
 """
 
 from collections.abc import Iterable
@@ -90,7 +90,7 @@ class SSHTransport(httpx.HTTPTransport):
 
 
 def transport_for(connector: object) -> httpx.BaseTransport | None:
-    """The transport for a pyinfra connector: through its SSH connection, or None for direct."""
+    """Return a transport through the SSH connection of a pyinfra connector; None if it has none."""
     client = getattr(connector, "client", None)
     ssh = client.get_transport() if isinstance(client, paramiko.SSHClient) else None
     return SSHTransport(ssh) if ssh is not None else None

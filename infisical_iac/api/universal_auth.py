@@ -10,15 +10,16 @@ from infisical_iac.api.client import Client
 # How many characters of a client secret's value the server lists.
 PREFIX = 4
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
-# All that can be set of a universal auth, and what this project wants where nothing else is said.
+# All fields of a universal auth that can be set, with the values that this project desires.
 _FIELDS: Mapping[str, Any] = {
     "accessTokenTTL": 0,
     "accessTokenMaxTTL": 0,
-    # Neither may a token be used up, nor must it be renewed within a period.
+    # A token has no limit of uses, and no period within which it must be renewed.
     "accessTokenNumUsesLimit": 0,
     "accessTokenPeriod": 0,
-    # One instance that restarts with an old client secret would lock all others out, and so would
-    # whoever knows a client id. Nobody guesses 64 hexadecimal digits; the edge limits who tries.
+    # A service that restarts with an old client secret would lock out all its instances, and so
+    # could anybody who knows the client id. Nobody guesses 64 hexadecimal digits, and the ingress
+    # limits the rate of tries.
     "lockoutEnabled": False,
     # The server's own defaults.
     "lockoutThreshold": 3,
@@ -31,7 +32,7 @@ _FIELDS: Mapping[str, Any] = {
 
 
 def auth_fields(ttl: int, max_ttl: int) -> dict[str, Any]:
-    """Return the whole universal auth that an identity of this project must have."""
+    """Return all desired fields of the universal auth of an identity of this project."""
     return {**_FIELDS, "accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
 
 
@@ -73,22 +74,22 @@ class ClientSecret:
 
     @property
     def last_login(self) -> datetime | None:
-        """When it was last logged in with; None if never."""
+        """Return when somebody last logged in with it; None if nobody did."""
         return self.changed if self.uses else None
 
     @property
     def ends(self) -> datetime | None:
-        """When it expires; None if never."""
+        """Return when it expires; None if never."""
         return self.created + timedelta(seconds=self.ttl) if self.ttl else None
 
     def works(self, now: datetime) -> bool:
-        """Return whether any number of logins succeed at a moment."""
+        """Return whether logins with it succeed at a moment, without a limit on their number."""
         return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 
 @dataclass(frozen=True)
 class NewSecret:
-    """A client secret just made, as listed; its value is never to be had again."""
+    """A client secret just created; the server never shows its value again."""
 
     listed: ClientSecret
     value: str = field(repr=False)
@@ -99,14 +100,14 @@ class NewSecret:
 
 
 def universal_auth_path(id: str) -> str:
-    """Where the universal auth of an identity is attached, read and changed."""
+    """Return the path at which the universal auth of an identity is created, read and changed."""
     return f"/api/v1/auth/universal-auth/identities/{id}"
 
 
 def universal_auth(
     client: Client, id: str, absent: Collection[int] = (404,)
 ) -> UniversalAuth | None:
-    """Return the universal auth of an identity, None if it has none, as `Client.find` has it."""
+    """Return the universal auth of an identity, None if the status is in `absent`."""
     found = client.find(universal_auth_path(id), absent=absent)
     return _auth(found) if found else None
 
@@ -118,14 +119,14 @@ def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> Un
 
 
 def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
-    """Set the whole universal auth of an identity to what this project wants."""
+    """Set all fields of the universal auth of an identity to the desired ones."""
     body = auth_body(auth_fields(ttl, max_ttl))
     return _auth(client.patch(universal_auth_path(id), json=body))
 
 
 def _auth(answer: dict[str, Any]) -> UniversalAuth:
     auth = answer["identityUniversalAuth"]
-    # A release that doesn't know a field doesn't tell it.
+    # A release that doesn't know a field leaves it out.
     fields = {key: _field(auth[key]) for key in _FIELDS if key in auth}
     return UniversalAuth(auth["clientId"], fields)
 
@@ -140,7 +141,7 @@ def _range(trusted: Mapping[str, Any]) -> str:
 
 
 def client_secrets(client: Client, id: str) -> list[ClientSecret]:
-    """The client secrets of an identity that has universal auth, without those revoked."""
+    """Return the client secrets of an identity with universal auth, without revoked ones."""
     answer = client.get(f"{universal_auth_path(id)}/client-secrets")
     return [
         _client_secret(each)

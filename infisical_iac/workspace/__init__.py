@@ -1,4 +1,4 @@
-"""The inside of Infisical, from one file: project, environments, access, credentials, people.
+"""Manage a project of Infisical from one file: environments, access, credentials and people.
 
-A `client` bears the token of the deployer where nothing else is said of it.
+A `client` has the deployer's token unless its description says otherwise.
 """

@@ -1,8 +1,8 @@
-"""Find what differs in who may do what: identities and persons, their roles and privileges.
+"""Compare the access of identities and people: their roles and privileges.
 
-Whoever is in the file gets an additional privilege of this project's own slug, even if it
-permits nothing: by it those who leave the file later are known. Other privileges of theirs and
-other persons are foreign access, which `foreign` tells.
+Each person in the file gets an additional privilege with this project's own slug, even if it
+permits nothing: it marks people who leave the file later as added by this project. Their other
+privileges and other people are foreign access, which `foreign` reports.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,10 @@ _IDENTITIES = "/api/v1/identities"
 
 
 def admin(email: str, actual: Actual) -> Iterator[Change]:
-    """The first administrator, who would not even see the project without a membership."""
+    """Yield what makes the first administrator an admin of the project.
+
+    Without a membership the administrator would not even see the project.
+    """
     path = _members(actual)
     what = f"project member {email}"
     person: PersonState | None = actual.admin
@@ -55,19 +58,19 @@ def _members(actual: Actual) -> tuple[str, ...]:
 
 
 def _role_drift(roles: Sequence[str], role: str) -> str:
-    """Return how roles differ from the one that should be, as people read it."""
+    """Return how roles differ from the desired one, for people."""
     return f"role {', '.join(roles) or 'none'} → {role}"
 
 
 def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list[str]:
-    """Return how a privilege differs from what it should grant, in `words`, as people read it."""
+    """Return how a privilege differs from the desired grants, which `words` describe to people."""
     reasons = ["temporary → lasting"] if own.is_temporary else []
     differs = not are_equal(own.permissions, grants)
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
 def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
-    """All that differs in one service's access to one environment."""
+    """Yield the differences in one service's access to one environment."""
     name = wanted.identity
     missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
     there = actual.accounts.get(name, missing)
@@ -80,7 +83,7 @@ def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Ite
 
 def _identity(wanted: ServiceAccount, there: Identity, actual: Actual) -> Iterator[Change]:
     name = wanted.identity
-    # That of a renamed service goes by the name that it has until now.
+    # The identity of a renamed service is shown by its present name.
     what = f"identity {there.name if there.name == wanted.former_identity else name}"
     if isinstance(there.id, Made):
         body = creation(actual.organization_id, name, "no-access")
@@ -92,7 +95,7 @@ def _identity(wanted: ServiceAccount, there: Identity, actual: Actual) -> Iterat
 
 
 def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
-    """Return what to set of an identity and how people read it; nothing where it is right."""
+    """Return the fields of an identity to set, and their description; empty if none differs."""
     actual = {"name": held.name, "role": held.role, "hasDeleteProtection": held.is_delete_protected}
     body = drift({"name": name, "role": role, "hasDeleteProtection": False}, actual)
     details = [words(body, actual)] if body else []
@@ -175,12 +178,12 @@ class Grant(NamedTuple):
 
 
 def project_role(access: Access) -> str:
-    """The role in the project: an admin everywhere is an admin of the project."""
+    """Return the role in the project: an admin of everything is an admin of the project."""
     return "admin" if access == "admin" else "no-access"
 
 
 def permissions(access: Access, workspace: Workspace) -> list[Json]:
-    """Return what the privilege that marks a person as ours permits; nothing for a mere mark."""
+    """Return the permissions of the privilege that marks a person as ours; none for a mere mark."""
     if access == "admin":
         return []
     return [
@@ -192,7 +195,7 @@ def permissions(access: Access, workspace: Workspace) -> list[Json]:
 
 
 def describe_access(access: Access) -> str:
-    """The roles as a person reads them."""
+    """Return a description of the roles for people."""
     if access == "admin":
         return "admin of the project"
     if isinstance(access, str):
@@ -231,20 +234,22 @@ _INVITATION = "/api/v1/invite-org/signup"
 
 
 def sentence(email: str, link: str) -> str:
-    """Return what the operator is told, once."""
+    """Return the sentence with an invitation's link, which is shown to the operator once."""
     # The server leaves a + in the address as it is, which a browser reads as a space.
     link = link.replace(f"to={email}&", f"to={quote(email, safe='@')}&")
     return f"invitation link for {email}: {link}"
 
 
 def renew(client: Client, admin: Client, organization: str, email: str) -> str:
-    """Make a new link for somebody who was invited; the old one no longer works.
+    """Make a new link for an invited person, and return the sentence with it.
+
+    The old link no longer works.
 
     Args:
         admin: with the administrator's own token.
 
-    Returns the sentence with the link; where the server has SMTP, it sends the link itself and
-    the sentence says so. Raises UserError for somebody without an open invitation.
+    A server with SMTP sends the link itself, and the sentence says so. Raises UserError for a
+    person without an open invitation.
     """
     listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
@@ -261,9 +266,9 @@ def _address(membership: dict[str, Any]) -> str:
 
 
 def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
-    """Persons to invite, to add, or to set right; the first administrator is not among them.
+    """Yield what invites people, adds them to the project, or corrects their access.
 
-    Nobody, where they could not be looked at.
+    The first administrator is not among them. Yields nothing if people could not be read.
     """
     if actual.people_unseen:
         return
@@ -282,7 +287,7 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Cha
 
 
 def _invitation(email: str, actual: Actual) -> Change:
-    """A change of its own, so that its link is shown whatever becomes of the next."""
+    """Return the invitation as its own change: its link is shown even if the next one fails."""
     body = {
         "inviteeEmails": [email],
         "organizationId": actual.organization_id,
@@ -293,7 +298,7 @@ def _invitation(email: str, actual: Actual) -> Change:
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
-    # With SMTP the server sends the links itself and tells none.
+    # A server with SMTP sends the links itself and returns none.
     links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
     return sentence(email, links[0]) if links else ""
 

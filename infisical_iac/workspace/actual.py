@@ -1,4 +1,4 @@
-"""Reading the actual state: a few waves of requests, those of a wave side by side."""
+"""Read the actual state in a few waves of parallel requests."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,12 +33,12 @@ Json = dict[str, Any]
 
 
 def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) -> Actual:
-    """Read what is inside Infisical of what the workspace speaks of.
+    """Return the actual state of everything that the project file manages.
 
     Args:
         client: with the token of the deployer, an admin of organization and project.
-        admin: logs the first administrator in; called only if people are read, which are if the
-            workspace names any. Where that fails, they are not seen, and all else is read.
+        admin: logs the first administrator in; called only if the project file names people. If
+            it fails, people are left out, and everything else is read.
 
     Raises UserError for people who can't have their roles.
     """
@@ -93,10 +93,10 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
 def _people(
     client: Client, goal: Goal, admin: Callable[[], Client] | None, listed: list[Json]
 ) -> tuple[People | None, str]:
-    """Return the people, or None and why the administrator, who alone sees all of them, can't log
-    in.
+    """Return the people; or None, and why the administrator can't log in.
 
-    Raises SettingsError and Unreachable, which are nothing that he could cure.
+    Only the administrator sees all people. SettingsError and Unreachable are raised: another login
+    would not help.
     """
     log_in = cache(admin) if admin else None
     if log_in and (len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}):
@@ -128,7 +128,7 @@ def _environments_and_accounts(
     client: Client, project: Json, goal: Goal, accounts: Callable[[], dict[str, AccountState]]
 ) -> tuple[list[EnvironmentState], dict[str, AccountState]]:
     if any(service.renamed_from for service in goal.desired.services.values()):
-        # Which folder such a service has, the privilege of its identity tells.
+        # The privilege of its identity tells which folder such a service has.
         found = accounts()
         return _environments(client, project, goal, found), found
     both: list[Any] = gather([partial(_environments, client, project, goal, {}), accounts])
@@ -202,11 +202,11 @@ def _duplicates(
     seats: Sequence[Json],
     accounts: Mapping[str, AccountState],
 ) -> tuple[Duplicate, ...]:
-    """Return the identities in the project that have the name of an account and are another one.
+    """Return other identities in the project that have the name of an account's identity.
 
-    The account is the one that the host remembers, and elsewhere the oldest with this project's
-    mark. Without the mark, another one is a duplicate only if this project made a client secret for
-    it: anybody may give an identity any name.
+    The account's own identity is the one that the host remembers, or else the oldest with this
+    project's mark. An identity without the mark is a duplicate only if this project made a client
+    secret for it: anybody may give an identity any name.
     """
     own = {each.identity.id for each in accounts.values()}
     ours = {account.identity: account for account in desired.accounts()}

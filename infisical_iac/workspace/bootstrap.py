@@ -1,8 +1,8 @@
-"""The instance made usable: one administrator, no sign-up, and an identity that deploys.
+"""Bootstrap the instance: one administrator, closed sign-up, and the identity that deploys.
 
-Crash-safe: the administrator's password, which scripts/stack/keys.sh makes, and later the
-deployer's secret are on the host before anything depends on them, and every step asks first whether
-it is still needed.
+A run may be killed at any point. The administrator's password, which scripts/stack/keys.sh makes,
+and the deployer's secret are on the host before anything depends on them, and every step first
+checks whether it is still needed.
 """
 
 import json
@@ -40,7 +40,7 @@ from infisical_iac.workspace.state import roles_of
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
-# Nobody's rights there, nothing there.
+# The client has no rights there, or there is nothing.
 _REFUSALS = (403, 404)
 # What the server accepts where an organization is renamed; its bootstrap accepts any name.
 _RENAMABLE = r"[A-Za-z0-9 _-]{1,64}"
@@ -48,11 +48,11 @@ _RENAMABLE = r"[A-Za-z0-9 _-]{1,64}"
 
 @dataclass(frozen=True)
 class DesiredInstance:
-    """Hold what the instance is to have, and where its API is published.
+    """The desired instance, and the port of its API.
 
     Attributes:
-        projects: those that the deployer has to rule: by slug, the id as after the last run, empty
-            before.
+        projects: those that the deployer must be an admin of: slug to id as after the last run,
+            the id empty before the first.
     """
 
     organization: str
@@ -63,13 +63,13 @@ class DesiredInstance:
 
 @dataclass(frozen=True)
 class InstanceState:
-    """Hold what there is of an instance.
+    """The actual state of an instance.
 
     Attributes:
-        is_open: whether everybody can sign up, as in one that is not initialized.
-        organization: how the organization is named; empty where nobody can tell.
-        differs: what of the deployer isn't as it was made; empty for nothing.
-        unseen: why it can't be looked at yet; empty if it can.
+        is_open: whether anybody can sign up, as before the bootstrap.
+        organization: the name of the organization; empty if unknown.
+        differs: how the deployer differs from what a run makes; empty if it does not.
+        unseen: why the instance can't be inspected yet; empty if it can.
     """
 
     is_initialized: bool = False
@@ -83,8 +83,8 @@ class InstanceState:
 def accounts(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
 
-    The deployer gets back what it lost: its role in the organization, in the project of this slug
-    and in the canary's.
+    A deployer that lost its role in the organization, in the project of this slug or in the
+    canary's project gets it back.
 
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
@@ -99,7 +99,7 @@ def accounts(*, organization: str, admin_email: str, port: int, project: str) ->
 
 
 def due(wanted: DesiredInstance, there: InstanceState) -> list[Item]:
-    """Return what is to be made or can't be set right, by what of the instance is `there`."""
+    """Return the changes due for the actual state, and what only a person can correct."""
     items = []
     if not there.is_initialized:
         items.append(Item("+", f"administrator {wanted.admin_email}"))
@@ -128,7 +128,7 @@ def _rename(actual: str, desired: str) -> Item:
 
 
 def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
-    """Yield what makes what is due."""
+    """Yield the changes due, and the command that makes them."""
     items = due(wanted, there)
     if items and all(each.kind == "!" for each in items) and not there.unseen:
         yield from items
@@ -140,7 +140,7 @@ def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
 def _look(wanted: DesiredInstance) -> InstanceState:
     port = wanted.port
     if not state.is_executing and not session.answers(port):
-        # An earlier step of this very run brings it up.
+        # An earlier step of this run starts it.
         unseen = session.unobserved()
         return InstanceState(is_open=not unseen, unseen=unseen)
     api = session.api(port)
@@ -155,7 +155,7 @@ def _look(wanted: DesiredInstance) -> InstanceState:
 
 
 def _organization_name(port: int) -> str:
-    """Return how the deployer's organization is named; empty where the deployer can't log in."""
+    """Return the name of the deployer's organization; empty if the deployer can't log in."""
     try:
         return identities.organization(session.deployer(port)).name
     except NotBootstrapped:
@@ -163,7 +163,7 @@ def _organization_name(port: int) -> str:
 
 
 def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
-    """Return what of the deployer isn't as it was made, as people read it; empty for nothing."""
+    """Return how the deployer differs from what a run makes, for people; empty if it does not."""
     try:
         client = session.deployer(port)
     except NotBootstrapped:
@@ -185,7 +185,7 @@ def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
 
 
 def seats_drift(client: Client, deployer: str, projects: Mapping[str, str]) -> list[str]:
-    """Return which of the projects a deployer does not rule, as people read it.
+    """Return the projects that a deployer is no admin of, for people.
 
     Args:
         client: with the token of the deployer.
@@ -235,7 +235,7 @@ def _seat_path(project: str, deployer: str) -> str:
 
 
 def _find(client: Client, organization: str, client_id: str) -> Identity | None:
-    """Return the identity that a client id, if any, is of; else this project's own of the name."""
+    """Return the identity of a client id, or else this project's own identity of the name."""
     found = identities.find(client, organization, DEPLOYER)
     if not client_id or (found and _has_client_id(client, client_id, found.id)):
         return found

@@ -1,7 +1,7 @@
-"""The canary: a secret that everybody may know, by which a store proves that it can decrypt.
+"""Manage the canary: a secret with a public text that proves that a store can be decrypted.
 
-It has a project of its own, so that it is there before anybody has stored a secret, and nothing
-that concerns the project of the project file concerns it.
+It has a project of its own. So it exists before anybody has stored a secret, and changes of the
+project file's project do not touch it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -48,10 +48,10 @@ OF_DATA = (400, 500)
 
 
 def unreadable(reason: ApiError) -> CheckFailed:
-    """Return the error for a canary that the server does not give; raise it from its reason.
+    """Return the error for a canary that can't be read; raise it from its reason.
 
-    Nothing is written then: the encryption key may be another one. Whose answer tells of the data
-    ends the run; another one, such as a refusal, is about the canary alone.
+    Nothing is written then: the encryption key may be another one. An answer that tells of the data
+    ends the run. Another one, such as a refusal, concerns the canary only.
     """
     sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
     return CheckFailed(sentence, code=CODE, ends_run=reason.status in OF_DATA)
@@ -59,19 +59,19 @@ def unreadable(reason: ApiError) -> CheckFailed:
 
 @dataclass(frozen=True)
 class Canary:
-    """Hold what is there: its project as the workspace knows it, and the text, None if missing."""
+    """The actual state of the canary: its project, and its text; None if it is missing."""
 
     place: Actual = field(default_factory=partial(Actual, ""))
     text: str | None = None
 
 
 def look(client: Client, admin_email: str, known: str = "") -> Canary:
-    """Return what is there of the canary.
+    """Return the actual state of the canary.
 
     Args:
-        admin_email: the person who must be an admin of its project, to read it where no deployer
+        admin_email: the person who must be an admin of its project, to read it when no deployer
             can log in.
-        known: the id of its project as after the last run, by which one that was renamed is found.
+        known: the id of its project as after the last run, which finds a renamed project.
 
     Raises CheckFailed if it can't be read.
     """
@@ -101,7 +101,7 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
 
 
 def due(found: Canary, admin_email: str) -> list[Change]:
-    """The one change that makes the canary so, or none."""
+    """Return the change that corrects the canary; none if it is up to date."""
     goal = Goal(desired=_PLACE, isolation="viewer", admin_email=admin_email)
     parts = difference(goal, found.place)
     if found.text != VALUE:
@@ -114,9 +114,9 @@ def due(found: Canary, admin_email: str) -> list[Change]:
 
 
 def lives(client: Client) -> bool:
-    """Return whether there is a canary, which is as it was made.
+    """Return whether there is a canary.
 
-    Raises CheckFailed for one that is not, or that can't be read.
+    Raises CheckFailed for a canary that was altered or can't be read.
     """
     try:
         project = contents.project(client, SLUG)

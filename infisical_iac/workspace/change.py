@@ -1,4 +1,4 @@
-"""A change: what a person reads of it, and the requests that make it."""
+"""A change inside Infisical: its line in a plan, and the requests that make it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from infisical_iac.core.item import Item
 
 
 class Made(str):
-    """Stands for the id of something that an earlier change makes, such as `identity x`.
+    """A placeholder for the id of something that an earlier change makes, such as `identity x`.
 
-    Its first word is also the key under which the answer holds what was made.
+    Its first word is the key of the made object in the answer.
     """
 
 
@@ -19,9 +19,9 @@ class Call:
     """One request; parts of its path and values of its body may be a `Made`.
 
     Attributes:
-        makes: what the id in the answer is of.
+        makes: the placeholder for the id in the answer.
         by_admin: whether it takes the administrator's own token, which no machine has.
-        shows: what of the answer the operator must see, for nobody can ask for it again.
+        shows: returns what the operator must see of the answer: it can't be read again.
     """
 
     method: Literal["POST", "PATCH", "DELETE"]
@@ -38,8 +38,8 @@ class Change(Item):
 
     Attributes:
         calls: the requests, in order.
-        shown: of a change that is made: a sentence for the operator's eyes, such as one with an
-            invitation's link; to be printed once and kept nowhere.
+        shown: after the change is made: a sentence for the operator, such as one with an
+            invitation's link. It is printed once and stored nowhere.
     """
 
     calls: tuple[Call, ...] = field(default=(), repr=False)
@@ -47,7 +47,7 @@ class Change(Item):
 
 
 def blocked_change(what: str, reason: str) -> Change:
-    """Return the entry for what only a person can set right; nothing is done about it."""
+    """Return the change that reports what only a person can correct; it makes no request."""
     return Change("!", what, f"blocked: {reason}")
 
 
@@ -55,7 +55,7 @@ _LABELS = {"hasDeleteProtection": "delete protection", "role": "role in the orga
 
 
 def drift(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the desired fields that differ; one that a release does not tell of can't."""
+    """Return the desired fields that differ; a field that a release leaves out does not."""
     return {
         key: value
         for key, value in desired.items()
@@ -64,7 +64,7 @@ def drift(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, An
 
 
 def words(differing: Mapping[str, Any], actual: Mapping[str, Any]) -> str:
-    """Return what differs as people read it, such as `accessTokenTTL 7200 → 1800`."""
+    """Return the differences for people, such as `accessTokenTTL 7200 → 1800`."""
     return ", ".join(
         f"{_LABELS.get(key, key)} {_describe(actual[key])} → {_describe(value)}"
         for key, value in differing.items()
