@@ -1,4 +1,4 @@
-"""The requests behind the credentials: listing, making, proving and revoking client secrets."""
+"""List, make, prove and revoke client secrets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ def holders(
 ) -> dict[str, Holder]:
     """Return our identities that can log in, by name, with their client secrets.
 
-    Those in `listed`, by the identity's id, were read already.
+    `listed` holds client secrets that were read already, by the id of the identity.
     """
     known = listed or {}
     able = {name: each for name, each in actual.accounts.items() if each.auth}
@@ -42,7 +42,7 @@ def holders(
 def find_holders(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> dict[str, Holder]:
-    """Return the same, where nothing else was read; `known` are ids of the last run by name."""
+    """Return the same where nothing else was read; `known` maps names to ids of the last run."""
     names, organization = desired.identities(), identities.organization_id(client)
     found = identities.find_all(client, organization, names, known)
 
@@ -94,14 +94,14 @@ def _whole(time: datetime) -> datetime:
 
 
 def can_carry_over(step: Step) -> bool:
-    """Return whether what works is still in the file of a former name, or that is to be removed."""
+    """Return whether the file of a former name holds working credentials or is to be removed."""
     return step.moves and not step.creates
 
 
 def carry_over(store: Store, step: Step) -> None:
-    """Move the file of a former name: it is removed once that of the new name is written.
+    """Move the file of a former name: write the file of the new name, then remove the old one.
 
-    Does nothing where there is none. Where the run dies in between, the next one has both.
+    Does nothing if there is none. A run that is killed in between leaves both to the next run.
     """
     if not step.moves:
         return
@@ -138,13 +138,13 @@ def revoke(client: Client, holder: Holder, ids: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Hold what a rotation works with.
+    """The arguments of a rotation.
 
     Attributes:
         store: where the file is.
-        deliver: delivers a credential to where the service's go, the file aside, and sees that
-            it is there.
-        overlap: how long the old client secret goes on working after that.
+        deliver: delivers a credential to the service's target besides the file, and checks that
+            it arrived.
+        overlap: how long the old client secret works after the delivery.
         tell: called with each change once it is made.
     """
 
@@ -155,7 +155,7 @@ class Rotation:
     tell: Callable[[str], None]
 
     def run(self, step: Step) -> None:
-        """Rotate, or complete a rotation that was begun; raises a UserError."""
+        """Rotate, or complete an interrupted rotation. Raises UserError."""
         held = step.held
         if held is None or not held.is_undelivered:
             held = self._renew(step)
@@ -166,7 +166,7 @@ class Rotation:
         self.end(step, held)
 
     def _renew(self, step: Step) -> Credential:
-        """A new client secret that logs in and is in the file."""
+        """Return a new client secret that logs in and is in the file."""
         # Those that an earlier rotation spared live until this one's overlap ends.
         old = (step.held.secret_id,) if step.held else ()
         made = create(self.client, replace(step, spared=(*old, *step.spared)))
@@ -176,7 +176,7 @@ class Rotation:
         return made
 
     def end(self, step: Step, held: Credential) -> None:
-        """Let the old client secrets end, now that the new one is delivered."""
+        """Set the end of the old client secrets after the new one is delivered."""
         if held.replaced is None:
             return
         name = step.account.credentials

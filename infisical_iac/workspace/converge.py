@@ -18,8 +18,9 @@ from infisical_iac.workspace.state import Actual
 def difference(goal: Goal, actual: Actual) -> list[Change]:
     """Return what to change, in an order in which each change finds what it builds on.
 
-    What only a person can set right is among it, of the kind `!`, and what hangs on that is not.
-    Nothing is deleted but privileges that widen what our own identities may do.
+    Differences that only a person can correct are included, with the kind `!`; changes that depend
+    on them are left out. The only things deleted are privileges that widen the rights of our own
+    identities.
     """
     desired, memory = goal.desired, goal.memory
     of_project = list(structure.project(desired, actual, memory))
@@ -35,7 +36,7 @@ def difference(goal: Goal, actual: Actual) -> list[Change]:
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, memory.environments)
     for account in desired.accounts():
-        # What it may read tells which folder it had: that stays until the folder has its name.
+        # Its permissions tell which folder it had, so they stay until the folder has its name.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
         if not (waits and former_folder(desired, account, actual)):
             changes += access.account(account, goal.isolation, actual)
@@ -43,7 +44,7 @@ def difference(goal: Goal, actual: Actual) -> list[Change]:
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:
-    """Return how a change is called of each place that an account's folder is in, or is."""
+    """Yield the names that changes have for an account's folder and all places around it."""
     yield f"environment {account.environment}"
     parts = account.folder.split("/")
     for n in range(2, len(parts) + 1):
@@ -58,10 +59,10 @@ def apply(
 ) -> Iterator[Change]:
     """Make the changes one after another and yield each as soon as it is made.
 
-    What must be shown to the operator is in `shown` of what is yielded.
+    `shown` of a yielded change is what the operator must see.
 
-    The iterator must be run to its end. Whoever wants to know that nothing is left to do reads
-    again afterwards; that also tells what a restored environment lacks.
+    The caller must run the iterator to its end, and read again to see whether anything is left to
+    do, such as in an environment that was restored.
 
     Args:
         changes: as `difference` orders them.
@@ -116,17 +117,16 @@ def converge(
     tell: Callable[[Change], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
-    """Make the workspace so, and return the state as read when nothing differed any more, but what
-    only a person can set right.
+    """Apply the changes until nothing differs, and return the state read last.
 
-    A second pass finds what only the first brought to light, such as folders missing in an
-    environment that was restored.
+    Differences that only a person can correct are left. A second pass finds what the first one
+    uncovered, such as folders missing in an environment that was restored.
 
     Args:
-        tell: called with each change once it is made; `shown` of it is told only here.
+        tell: called with each change once it is made, the only time that its `shown` is available.
         admin: logs in the administrator; called only for people.
 
-    Raises what `read`, `difference` and `apply` do, and UserError if it does not settle.
+    Raises what `read`, `difference` and `apply` do, and UserError if it does not converge.
     """
     administrator = cache(admin) if admin else None
     for _ in range(_MOST_PASSES + 1):

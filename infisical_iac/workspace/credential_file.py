@@ -1,6 +1,6 @@
-"""The file with one service's credentials, where such files are, and when one expires.
+"""Read and write the file with one service's credentials.
 
-Its comments hold all that a later run has to know of them, so that a run may die anywhere.
+Its comments hold everything that a later run needs, so that a run may be killed at any point.
 """
 
 import re
@@ -26,12 +26,12 @@ class Term:
     ends: datetime
 
     def is_near_its_end(self, now: datetime) -> bool:
-        """Return whether it is to be reported, in a shorter life in the last quarter of it."""
+        """Return whether its end is to be reported: two weeks before, or a quarter of a short life."""
         return now >= self.ends - min(REPORTED_BEFORE_END, (self.ends - self.begins) / 4)
 
 
 def until(term: Term, now: datetime) -> str:
-    """When it ends, for people, such as `ends 2027-02-23, 5 days from now`."""
+    """Return when it ends, for people, such as `ends 2027-02-23, 5 days from now`."""
     day = f"{term.ends:%Y-%m-%d}"
     days = (term.ends - now).days
     if days < 0:
@@ -57,7 +57,7 @@ _FILE = re.compile(
 
 @dataclass(frozen=True)
 class Replaced:
-    """Client secrets that go on working while services take up the new one.
+    """Client secrets that still work while services take up the new one.
 
     Attributes:
         until: when they are to be revoked; None before the new one is delivered.
@@ -73,11 +73,11 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Credential:
-    """Hold what is in the file.
+    """The content of the file.
 
     Attributes:
         term: the life of the client secret; None if it does not expire.
-        replaced: the client secrets in whose place it comes.
+        replaced: the client secrets that it replaces.
     """
 
     environment: str
@@ -89,17 +89,17 @@ class Credential:
 
     @property
     def is_undelivered(self) -> bool:
-        """Return whether a rotation to it has not come to its end."""
+        """Return whether the rotation to it is unfinished."""
         return self.replaced is not None and self.replaced.until is None
 
     @property
     def without_rotation(self) -> "Credential":
-        """The same, without what concerns its rotation alone."""
+        """Return the credential without what concerns only its rotation."""
         return replace(self, replaced=None)
 
 
 def variables(credential: Credential) -> dict[str, str]:
-    """The three variables that a service starts with."""
+    """Return the three variables that a service starts with."""
     return {
         "INFISICAL_CLIENT_ID": credential.client_id,
         "INFISICAL_CLIENT_SECRET": credential.client_secret,
@@ -108,7 +108,7 @@ def variables(credential: Credential) -> dict[str, str]:
 
 
 def render(credential: Credential) -> str:
-    """The file's content, which every parser of env files reads alike."""
+    """Return the file's content, which all parsers of env files read alike."""
     digest = sha256(credential.client_secret.encode()).hexdigest()[:16]
     lines = [f"{FIRST_WORDS}{credential.secret_id} sha256 {digest}"]
     if term := credential.term:
@@ -121,7 +121,7 @@ def render(credential: Credential) -> str:
 
 
 def parse(text: str) -> Credential | None:
-    """The credential in a file's content; None unless it is exactly as `render` wrote it."""
+    """Return the credential in a file's content; None unless it is exactly as `render` wrote it."""
     match = _FILE.fullmatch(text)
     if match is None:
         return None
@@ -152,7 +152,7 @@ def _time(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class Store:
-    """The files, by the names of the credentials such as `backend.production`.
+    """Access to the files, by the names of the credentials such as `backend.production`.
 
     Attributes:
         place: where they are, for people.
@@ -168,14 +168,14 @@ class Store:
 
 
 def directory(where: Path) -> Store:
-    """The files in a directory of this machine, which is made if need be.
+    """Return access to the files in a directory of this machine, which is made if missing.
 
     Its functions raise FileError.
     """
 
     def read() -> Mapping[str, str]:
         with _as_file_error(where):
-            # What is no text is no credential, and is replaced as such.
+            # A file that is no text holds no credential, and is replaced like any such file.
             files = sorted(where.glob("*.env"))
             return {each.stem: each.read_text(encoding="utf-8", errors="replace") for each in files}
 

@@ -1,4 +1,4 @@
-"""The credentials of services: when a new client secret is due, which are revoked, an overview."""
+"""Plan the credentials of services: new client secrets, revocations, and an overview."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,17 @@ class Holder:
 
 @dataclass(frozen=True)
 class Step:
-    """Hold what is due for one service in one environment.
+    """The changes due for the credentials of one service in one environment.
 
     Attributes:
         account: whose credentials they are.
         holder: the identity; None while it is still to be made.
         creates: whether a new client secret is to be made and its file written.
         orphans: ids of client secrets that nothing holds, to be revoked after the file.
-        spared: ids of client secrets that are no longer in the file, but elsewhere still.
-        held: what is in the file, or still in the one of the former name, if it is the right thing
-            and works.
-        moves: whether the file of the former name is there: what works of it belongs into the file
-            of the new one, and then it is to be removed.
+        spared: ids of client secrets that are no longer in the file but are still used elsewhere.
+        held: the working credential in the file, or in the file of the former name; None without.
+        moves: whether there is a file of the former name: a working credential in it is moved to
+            the file of the new name, and then it is removed.
     """
 
     account: ServiceAccount
@@ -55,7 +54,7 @@ class Step:
 
     @property
     def items(self) -> list[Item]:
-        """All that is due, for people to read."""
+        """Return the changes due, for people."""
         name, former = self.account.credentials, self.account.former_credentials
         items = [Item("+", f"credentials {name}")] if self.creates else []
         if self.moves and self.creates:
@@ -66,7 +65,7 @@ class Step:
 
     @property
     def revocation(self) -> Item:
-        """The end of its orphans, for people to read."""
+        """Return the revocation of its orphans, for people."""
         what = f"client secrets of {self.account.credentials} that no file holds"
         return Item("-", what, str(len(self.orphans)))
 
@@ -75,20 +74,20 @@ class Step:
 
 
 def path(account: ServiceAccount) -> str:
-    """Where the file of an account is on the host."""
+    """Return the path of an account's file on the host."""
     return f"{DIRECTORY}/{account.credentials}.env"
 
 
 def description(account: ServiceAccount) -> str:
-    """Return how a client secret made for an account is described in Infisical."""
+    """Return the description in Infisical of a client secret made for an account."""
     return f"infisical-iac: {account.credentials}"
 
 
 def is_made_for(account: ServiceAccount, secret: ClientSecret) -> bool:
     """Return whether this project made a client secret of an account's identity.
 
-    The server keeps a description as it is: one that was made before the service was renamed has
-    the former name in it.
+    A description never changes: that of a client secret made before the service was renamed has the
+    former name in it.
     """
     ours = rf"infisical-iac: [a-z0-9-]+\.{account.environment}"
     return bool(re.fullmatch(ours, secret.description))
@@ -100,12 +99,12 @@ def plan(
     files: Mapping[str, str],
     now: datetime | None = None,
 ) -> list[Step]:
-    """Return what is due for every service in every environment, settled or not.
+    """Return a step for every service in every environment, also where nothing is due.
 
     Args:
-        holders: identity name to identity; one that is missing is taken as still to be made.
+        holders: identity name to identity; a missing one is still to be made.
         files: name of the credentials to the content of their file.
-        now: the moment that it is for; None for this one.
+        now: the moment to plan for; None for the present.
     """
     now = now or datetime.now(UTC)
     return [
@@ -134,14 +133,14 @@ def _step(
 
 
 def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
-    """The client secrets that this project made for an account."""
+    """Return the client secrets that this project made for an account."""
     return [each for each in holder.secrets if is_made_for(account, each)]
 
 
 def _working_credential(
     account: ServiceAccount, holder: Holder, found: Credential | None, now: datetime
 ) -> Credential | None:
-    """Return what is in the file, if it is the right client secret and still works."""
+    """Return the credential of the file if it is the account's own and still works."""
     fits = (
         found is not None
         and found.environment == account.environment
@@ -152,7 +151,7 @@ def _working_credential(
 
 
 def notes(steps: Sequence[Step], now: datetime) -> list[str]:
-    """Sentences on what a person should do about credentials that work."""
+    """Return sentences on what a person should do about credentials that work."""
     told = []
     for step in steps:
         name, service = step.account.credentials, step.account.service
@@ -181,10 +180,10 @@ class Overview:
 
     Attributes:
         secret: the client secret in the file, else the latest that was made; None without one.
-        file: how the file is; unknown where it can't be looked at.
+        file: the state of the file; unknown where it can't be inspected.
         others: how many other client secrets of the identity are listed.
-        kept_until: when those end that a rotation replaced; None if there are none, or before it
-            has come to its end.
+        kept_until: when the client secrets end that a rotation replaced; None if there are none,
+            or while the rotation is unfinished.
     """
 
     step: Step
@@ -195,7 +194,7 @@ class Overview:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """Return it as JSON holds it."""
         account, held, secret = self.step.account, self.step.held, self.secret
         return {
             "service": account.service,
@@ -213,7 +212,7 @@ class Overview:
 
 
 def overview(step: Step, *, has_file: bool | None, now: datetime) -> Overview:
-    """Return what there is to say of a step; `has_file` is None if that is not known."""
+    """Return the overview of a step; `has_file` is None if that is unknown."""
     held = step.held
     listed = list(step.holder.secrets) if step.holder else []
     own = ours(step.account, step.holder) if step.holder else []

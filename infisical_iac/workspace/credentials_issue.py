@@ -1,4 +1,4 @@
-"""The services' credentials: each client secret in its own file on the host, at once."""
+"""Store the services' credentials on the host, each client secret in its own file."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,9 +22,9 @@ _notes: dict[str, list[str]] = {}
 def credential_files(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 
-    One that was lost, revoked or has ended is replaced; those that nothing holds, such as a died
-    run leaves behind or a rotation replaced, are revoked, after the new one is stored. What a
-    renamed service has goes on in a file of its new name; then that of the former name is removed.
+    A client secret that was lost, revoked or has expired is replaced. Client secrets that nothing
+    holds, such as those of a killed run, are revoked after the new one is stored. The credentials
+    of a renamed service move to a file of its new name.
     """
     _notes.pop(host.name, None)
     if actual() is None and not state.is_executing:
@@ -36,7 +36,7 @@ def credential_files(*, desired: Workspace, port: int) -> Commands:
 def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = "") -> Commands:
     """Decide which credentials are to be stored or revoked, by the steps that are `due`.
 
-    `unseen` tells why nobody can know; it is empty if one can.
+    `unseen` is the reason why the actual state is unknown; empty if it is known.
     """
     items = [item for each in due for item in each.items]
     yield from settle(
@@ -45,15 +45,15 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
 
 
 def warnings() -> list[str]:
-    """Sentences on the current host's credentials, as looked at last in this run.
+    """Return sentences on the current host's credentials, as inspected last in this run.
 
-    They are no changes: they tell what ends soon, and rotations that did not come to their end.
+    They report credentials that expire soon and unfinished rotations, and are no changes.
     """
     return _notes.get(host.name, [])
 
 
 def store() -> Store:
-    """The files on the current host. Its functions raise CommandFailed."""
+    """Return access to the files on the current host. Its functions raise CommandFailed."""
     return Store(
         f"{DIRECTORY} on {host.name}",
         _files,
@@ -86,7 +86,7 @@ def _files() -> dict[str, str]:
     command = (
         f"for file in {DIRECTORY}/*.env; do test -f $file || continue; "
         "basename $file .env; sed 's/^/ /' $file; echo; done"
-        # What no credential holds: such a byte, or line end, would hide the files behind it.
+        # No credential holds such a byte or line end, which would hide the files after it.
         " | LC_ALL=C tr -c '\\n -~' '?'"
     )
     files: dict[str, str] = {}

@@ -20,10 +20,9 @@ _OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 
 
 class RemoteFile:
-    """The courier to a file that holds the credentials alone, such as one for `env_file`.
+    """The courier to a file that holds only the credentials, such as one for `env_file`.
 
-    Host keys are checked, and keys and aliases found, as `ssh` does. All methods raise
-    UserError.
+    `ssh` checks host keys and finds keys and aliases as usual. All methods raise UserError.
     """
 
     deploys = False
@@ -32,7 +31,7 @@ class RemoteFile:
         self._target = target
 
     def check(self) -> None:
-        """Return if the file could be written, and is no file of somebody else's."""
+        """Raise UserError unless the file can be written and is not somebody else's."""
         self._look()
 
     def differs(self, credential: Credential) -> bool:
@@ -41,14 +40,14 @@ class RemoteFile:
         return self._look() != f"600 {sha256(text.encode()).hexdigest()}"
 
     def deliver(self, credential: Credential) -> bool:
-        """Put the file in its place in one step, for its user alone, and see that it is there.
+        """Put the file in its place in one step, readable only by its user, and check it.
 
-        Does nothing if it is there already; returns whether it was not.
+        Does nothing if the file is up to date; returns whether it was not.
         """
         if not self.differs(credential):
             return False
         path = shlex.quote(self._target.path)
-        # A name of its own: in a directory that others write to, no link can have taken it.
+        # A unique name: in a directory that others write to, nobody can have put a link there.
         self._run(
             f"new=$(mktemp {path}.XXXXXXXX) && trap 'rm -f \"$new\"' EXIT HUP INT TERM && "
             f'cat > "$new" && sync "$new" && mv -f "$new" {path} && sync "$(dirname {path})"',
@@ -59,10 +58,10 @@ class RemoteFile:
         return True
 
     def deploy(self) -> None:
-        """Do nothing: who reads the file is not known."""
+        """Do nothing: the program that reads the file is unknown."""
 
     def _look(self) -> str:
-        """The file's mode and hash; "" if there is none."""
+        """Return the file's mode and hash; "" if there is none."""
         path = shlex.quote(self._target.path)
         parent = shlex.quote(self._target.path.rpartition("/")[0] or "/")
         own = shlex.quote(FIRST_WORDS)
@@ -105,21 +104,22 @@ class RemoteFile:
         return ran.stdout
 
 
-# What Dokploy reads the text with.
+# The grammar by which Dokploy reads the text.
 _GRAMMAR = "dotenv"
 _LINE_END = re.compile(r"(\r\n?|\n)")
 
 
 def with_variables(text: str, wanted: Mapping[str, str]) -> str:
-    """The text in which some variables have the wanted values, and all else is as it was.
+    """Return the text with some variables set, and everything else as it was.
 
-    Each is set in its own line, single-quoted, where it stands now, or at the end; a variable
-    that has its value already is left as it is written, so the same text comes back if all have.
+    Each variable is set in a line of its own, single-quoted, at its present place or at the end. A
+    variable that has its value already is left as it is written, so an up-to-date text is returned
+    unchanged.
 
     Args:
         wanted: values without single quotes and line ends.
 
-    Raises FileError if another variable would be read differently then.
+    Raises FileError if another variable would then be read differently.
     """
     there = {entry.key: entry for entry in _entries(text) if entry.key in wanted}
     due = {
@@ -146,7 +146,7 @@ def _line(key: str, values: Mapping[str, str]) -> str:
 
 
 def _entries(text: str) -> tuple[Entry, ...]:
-    # What JSON may hold and UTF-8 may not is no part of a name or of our values.
+    # Characters that JSON may hold and UTF-8 may not are in no name and in none of our values.
     return read(text.encode(errors="replace"), _GRAMMAR).entries
 
 
@@ -165,7 +165,7 @@ class Dokploy:
     Args:
         key: of Dokploy's API.
 
-    All methods raise UserError, which holds nothing of the service's variables.
+    All methods raise UserError, which never holds a value of the service's variables.
     """
 
     deploys = True
@@ -178,12 +178,12 @@ class Dokploy:
             base_url=f"{target.url}/api",
             headers={"x-api-key": key},
             timeout=_TIMEOUT,
-            # Plain http is for this machine alone: a proxy would read the key.
+            # Plain http is only allowed to this machine: a proxy would read the key.
             trust_env=target.url.startswith("https://"),
         )
 
     def check(self) -> None:
-        """Return if the service is there, may be read, and can take the variables."""
+        """Raise UserError unless the service exists, may be read, and can take the variables."""
         self._desired_text(self._read(), _ANY)
 
     def differs(self, credential: Credential) -> bool:
@@ -192,9 +192,9 @@ class Dokploy:
         return not self._has(found, self._desired_text(found, credential))
 
     def deliver(self, credential: Credential) -> bool:
-        """Set the three variables, keep all others, and see that they are there.
+        """Set the three variables, keep all others, and check the result.
 
-        Does nothing if they are there already; returns whether they were not.
+        Does nothing if they are up to date; returns whether they were not.
         """
         found = self._read()
         text = self._desired_text(found, credential)
@@ -202,7 +202,7 @@ class Dokploy:
             return False
         body: dict[str, Any] = {self._id_key: self._target.id, "env": text}
         if self._target.application:
-            # It asks for all of them. The file would be copied into the image that is built.
+            # Dokploy requires all fields. It would copy an environment file into the built image.
             body |= {"buildArgs": found["buildArgs"] or "", "createEnvFile": False}
             body |= {"buildSecrets": found["buildSecrets"] or ""}
         self._send("POST", "saveEnvironment", json=body)
@@ -219,7 +219,7 @@ class Dokploy:
         return f"{self._target.kind}Id"
 
     def _read(self) -> dict[str, Any]:
-        """Return what Dokploy keeps of the service, its variables as text."""
+        """Return Dokploy's data of the service, with its variables as text."""
         answer = self._send("GET", "one", params={self._id_key: self._target.id})
         try:
             found = answer.json()
@@ -245,7 +245,7 @@ class Dokploy:
             raise UserError(f"{self._target}: {error}") from None
 
     def _has(self, found: dict[str, Any], text: str) -> bool:
-        """Return whether it keeps the text, and not in an image too."""
+        """Return whether Dokploy has the text, and does not copy it into an image."""
         leaks = self._target.application and found["createEnvFile"]
         return found["env"] == text and not leaks
 
@@ -281,7 +281,7 @@ Courier = Dokploy | RemoteFile
 
 
 def courier(target: Target, environ: Mapping[str, str]) -> Courier:
-    """The one for a target. Raises UserError if `environ` lacks what it needs."""
+    """Return the courier for a target. Raises UserError if `environ` lacks its key."""
     if isinstance(target.place, DokployTarget):
         return Dokploy(target.place, environ.get(KEY, ""))
     return RemoteFile(target.place)

@@ -1,4 +1,4 @@
-"""The steps of the inside: the administrator, what the file says, canary and credentials."""
+"""The deploys of Infisical's contents: bootstrap, project, canary and credentials."""
 
 from pyinfra.api.deploy import deploy
 
@@ -11,7 +11,7 @@ from infisical_iac.workspace.reconcile import canary_project, project_contents
 
 @deploy("Bootstrap")
 def bootstrap(known: Preflight) -> None:
-    """Set the instance up, once, and keep sign-up closed."""
+    """Bootstrap the instance once, and keep sign-up closed."""
     if not known.leads:
         return
     accounts(
@@ -41,7 +41,7 @@ def workspace(known: Preflight) -> None:
 
 @deploy("Canary")
 def canary(known: Preflight) -> None:
-    """Keep a secret whose text is known to everybody."""
+    """Keep the canary, a secret with a public text."""
     if not known.leads:
         return
     canary_project(

@@ -1,4 +1,4 @@
-"""YAML as people write it: duplicate keys refused, and a line for every entry."""
+"""Parse YAML strictly: refuse duplicate keys, and know the line of every entry."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +14,23 @@ Problem = tuple[Place, str]
 
 @dataclass(frozen=True)
 class Document:
-    """The data of a YAML text, and the line that each of its entries begins in."""
+    """The data of a YAML text, and the line in which each entry begins."""
 
     data: Any
     lines: dict[Place, int]
 
     def line(self, place: Place) -> int:
-        """The line of an entry, or of the nearest thing around it that is there."""
+        """Return the line of an entry, or of the nearest one around it that is there."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
 
 
 def text_of(file: Path, missing: str) -> str:
-    """The text of a file in UTF-8. Raises FileError, with `missing` if there is no such file."""
+    """Return the text of a file in UTF-8.
+
+    Raises FileError, with the sentence `missing` if there is no such file.
+    """
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -41,8 +44,8 @@ def text_of(file: Path, missing: str) -> str:
 def parse(text: str, where: str) -> Document:
     """Read a YAML text safely.
 
-    Raises FileError for what is no YAML, with the line, and for a key that is there twice,
-    of which plain YAML readers silently take the last.
+    Raises FileError, with the line, for a text that is no YAML and for a duplicate key. Other YAML
+    parsers silently take the last of duplicate keys.
     """
     try:
         loader = yaml.SafeLoader(text)
@@ -85,7 +88,7 @@ def _sentence(error: Exception, where: str) -> str:
 
 
 def format_place(place: Place) -> str:
-    """A place in words: `services.backend.imports[0]`."""
+    """Return a place as people write it, such as `services.backend.imports[0]`."""
     words = ""
     for part in place:
         if isinstance(part, int):

@@ -1,7 +1,7 @@
-"""Find access that nothing in the file gives, with who made it and when, and what ends it.
+"""Find access that the project file does not give, with its origin and what removes it.
 
-The server keeps no record of who made most things; the free edition has no audit log. What it
-tells is told: when, and of service tokens also by whom.
+The free edition has no audit log: the server records when something was made, and by whom only for
+service tokens. Both are reported.
 """
 
 import json
@@ -43,10 +43,10 @@ Kind = Literal[
     "identity",
     "person",
 ]
-# In the order in which they are told and taken away: what hangs on something goes before it.
+# In the order in which they are reported and removed: what depends on something comes first.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# The server makes it when it is set up, with a token that this project throws away at once.
+# The server makes it at its set-up, with a token that this project discards at once.
 _FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
 _UNIVERSAL = "universal-auth"
 LEFT, UNKNOWN = "the file names it no more", "the file does not name it"
@@ -60,21 +60,21 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class EverybodysAccess:
-    """Everybody's access, as far as the workspace itself does not need to know it.
+    """The access of everybody, as far as `state.Actual` does not hold it.
 
     Attributes:
-        deployer: the id of the deployer's identity; empty if it can't be told.
-        rulers: the persons of the organization, as the server lists them.
-        people: the persons in the project with their privileges.
-        marked: the ids of identities with this project's mark, among those in the project that
-            are none of the file's.
-        privileges: of the same identities and of the deployer, by id; where isolation is `viewer`,
-            of the file's identities too.
+        deployer: the id of the deployer's identity; empty if unknown.
+        rulers: the people of the organization, as the server lists them.
+        people: the people in the project with their privileges.
+        marked: the ids of identities in the project that have this project's mark and do not belong
+            to a service of the file.
+        privileges: by id, the privileges of identities in the project that do not belong to a
+            service, and of the deployer; with the isolation `viewer`, of the services' too.
         secrets: the client secrets of the file's identities and of the deployer, by id.
         since: when a method of login was given to an identity, by id and method.
         tokens: the service tokens of the project, as the server lists them.
         syncs: its secret syncs, likewise.
-        unseen: a sentence on what could not be read, and why; empty if all was.
+        unseen: a sentence on what could not be read, and why; empty if everything was.
     """
 
     deployer: str = ""
@@ -91,14 +91,14 @@ class EverybodysAccess:
 
 @dataclass(frozen=True)
 class ForeignAccess:
-    """One access that nothing in the file gives.
+    """One access that the project file does not give.
 
     Attributes:
-        id: the server's, of what gives the access.
+        id: the server's id of what gives the access.
         what: its name, such as `identity ci-runner with role viewer`; an entry of `accepted`
             repeats it.
-        why: what is wrong with it.
-        removal: what ends it; None where pruning does that with all that hangs on it.
+        why: the reason why it is foreign.
+        removal: the change that ends it; None where pruning removes it with all that it holds.
         where: `project`, `organization`, or the name of the identity that one can log in as.
         made_by, made_at: as far as the server tells; else empty.
     """
@@ -114,7 +114,7 @@ class ForeignAccess:
 
     @property
     def item(self) -> Item:
-        """The same as people read it."""
+        """Return the finding for people."""
         at = self.made_at
         made = (f" by {self.made_by}" if self.made_by else "") + (f" at {at}" if at else "")
         parts = [self.why, f"made{made}" if made else "", f"id {self.id}"]
@@ -122,7 +122,7 @@ class ForeignAccess:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """Return it as JSON holds it."""
         names = ("kind", "id", "what", "where", "why", "made_by", "made_at")
         return {name: getattr(self, name) for name in names}
 
@@ -132,12 +132,12 @@ def find(
 ) -> list[ForeignAccess]:
     """Return every access to the project that nothing in the file gives, in the order of KINDS.
 
-    Where the deployer's own identity is not known, nothing is told of identities: it would be among
+    While the deployer's own identity is unknown, no identities are reported: it would be among
     them.
 
     Args:
-        deployer_secret: as `own_secret` takes it; where that can't tell, nothing is told of the
-            client secrets of the deployer.
+        deployer_secret: as `own_secret` takes it. While the deployer's own client secret is
+            unknown, none of its client secrets is reported.
     """
     if actual.project is None:
         return []
@@ -160,11 +160,11 @@ def find(
 def filter_accepted(
     findings: Sequence[ForeignAccess], desired: Workspace, access: EverybodysAccess
 ) -> tuple[list[ForeignAccess], list[str]]:
-    """Return the findings that the file does not accept, and sentences on what could not be seen
-    and on each entry of `accepted` that accepts nothing.
+    """Return the findings that the file does not accept, and notes.
 
-    An entry accepts the one thing that it names: of several with the same name, which anybody can
-    bring about, none, unless it has the id of one.
+    The notes name what could not be read, and each entry of `accepted` that accepts nothing. An
+    entry accepts one finding. If several have its name, which anybody can bring about, it accepts
+    none unless it gives the id of one.
     """
     accepted: set[tuple[Kind, str]] = set()
     notes = [access.unseen] if access.unseen else []
@@ -191,8 +191,8 @@ def left_behind(
 
     Args:
         findings: as `filter_accepted` returns them.
-        prunes: whether they are to be revoked now; then only those are told that a service which is
-            still to be made could go on with.
+        prunes: whether the credentials are to be revoked now. Then only those are reported that a
+            service still to be made could take over.
     """
     names = {each["identityId"]: each["identity"]["name"] for each in actual.listed.seats}
     names |= {id: name for name, id in goal.memory.identities.items()}
@@ -232,7 +232,7 @@ def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
 
 
 def strangers(actual: Actual, deployer: str) -> list[Json]:
-    """Return the identities in the project that are neither the file's nor second ones of it."""
+    """Return the identities in the project that are neither an account's nor a duplicate of it."""
     known = {deployer, *actual.own, *(each.id for each in actual.duplicates)}
     return [each for each in actual.listed.seats if each["identityId"] not in known]
 
@@ -253,9 +253,9 @@ def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, s
 
 
 def _first_identity(actual: Actual) -> str:
-    """Return the id of the identity that the server made when it was set up, empty if it is gone.
+    """Return the id of the identity that the server made at its set-up; empty if it is gone.
 
-    Anybody may give an identity its name, but nobody can make one earlier.
+    Anybody may give an identity the same name, but nobody can have made one earlier.
     """
     listed = actual.listed.identities
     oldest = min(listed, key=lambda each: str(each.get("createdAt")), default=None)
@@ -269,7 +269,7 @@ def _rulers(actual: Actual, access: EverybodysAccess, admin_email: str) -> Itera
     for each in access.rulers:
         names = names_of(each["user"])
         if each["role"] == "admin" and admin_email.lower() not in names:
-            # The server does nothing, and says so to nobody, where a machine asks for this.
+            # Asked by a machine, the server silently does nothing.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
             yield _ruler(each["id"], names[0], "member", call)
     ours = {*actual.own, access.deployer, _first_identity(actual)}
@@ -292,14 +292,14 @@ def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]
     why = "a way to log in besides the one that is needed"
     for id, name, method in further_methods(actual, access.deployer):
         what, made = f"{method} of {name}", access.since.get((id, method), "")
-        # The deployer may not touch the identity that rules the whole instance.
+        # The deployer may not change the identity that administers the whole instance.
         call = Call("DELETE", (f"/api/v1/auth/{method}/identities", id), by_admin=id == first)
         change = Change("-", what, "with all tokens of it", (call,))
         yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
 
 
 def own_secret(access: EverybodysAccess, known: str) -> str:
-    """Return the id of the client secret that the deployer logs in with, empty if it can't be told.
+    """Return the id of the client secret that the deployer logs in with; empty if unknown.
 
     Args:
         known: that id, or else what the secret begins with; empty where neither is known.
@@ -352,7 +352,7 @@ def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
 def _syncs(access: EverybodysAccess) -> Iterator[ForeignAccess]:
     for each in access.syncs:
         id, to = each["id"], each["destination"]
-        # Both are empty for one whose folder was deleted since.
+        # Both are empty for a sync whose folder was deleted since.
         path = (each.get("folder") or {}).get("path", "no folder")
         environment = (each.get("environment") or {}).get("slug", "no environment")
         what = f"secret sync {each['name']} of {path} in {environment} to {to}"
@@ -370,7 +370,7 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
             importing = [each for each in services if each.folder == folder]
             wanted = {(there.id, source) for each in importing for source in each.imports}
             for each in found:
-                # What runs made and the file names no more is this project's own.
+                # Imports that runs made and the file no longer names are this project's own.
                 if each.source in wanted or each.id in goal.memory.made:
                     continue
                 environment, path = each.source
@@ -386,13 +386,13 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
 def _privileges(
     desired: Workspace, actual: Actual, access: EverybodysAccess
 ) -> Iterator[ForeignAccess]:
-    """Yield those of the file's identities, where no difference tells them, and of the deployer."""
+    """Yield foreign privileges of the deployer, and of services where no change covers them."""
     for privilege in access.privileges.get(access.deployer, ()):
         yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
     for account in desired.accounts():
         there = actual.accounts.get(account.identity)
         for privilege in access.privileges.get(there.identity.id, ()) if there else ():
-            # It was given for the other isolation, and permits less than the role.
+            # It was granted for the other isolation, and permits less than the role.
             is_ours = are_equal(privilege.permissions, reading(account))
             if privilege.slug != OWN_FOLDER or not is_ours:
                 yield _privilege(privilege, account.identity, OF_IDENTITIES, by_admin=False)
@@ -408,7 +408,7 @@ def _duplicates(actual: Actual) -> Iterator[ForeignAccess]:
 
 
 def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
-    """Return the end of what this project gave a duplicate in this project of Infisical."""
+    """Return the change that removes the access that this project gave a duplicate."""
     id, secrets = duplicate.id, duplicate.secrets
     path = universal_auth_path(id)
     calls = (
@@ -430,7 +430,7 @@ def _identities(
     for each in strangers(actual, access.deployer) if access.deployer else ():
         id, inner, made = each["identityId"], each["identity"], each.get("createdAt", "")
         name = inner["name"]
-        # Another deployer's is somebody else's, though a run of this project made it.
+        # The identity of another deployer is foreign, though a run of this project made it.
         is_ours = id in ours and name != DEPLOYER
         for privilege in access.privileges.get(id, ()):
             if not is_ours or privilege.slug != OWN_FOLDER:
@@ -476,7 +476,7 @@ def _persons(
 
 
 def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> ForeignAccess:
-    # Whoever accepts it accepts what it permits now, and nothing that it comes to permit.
+    # An accepted privilege is accepted as it is now, not with permissions added later.
     permits = sha256(json.dumps(held.permissions, sort_keys=True).encode()).hexdigest()[:8]
     for_a_time = " for a time" if held.is_temporary else ""
     name = f"privilege {held.slug} of {holder}"
@@ -486,7 +486,7 @@ def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Fo
 
 
 def _moment(text: str) -> str:
-    """Return a moment as everything here writes them; empty for none."""
+    """Return a moment in the format used everywhere here; empty for none."""
     if not text:
         return ""
     return datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%SZ")
