@@ -176,7 +176,7 @@ class Rotation:
         return made
 
     def end(self, step: Step, held: Credential) -> None:
-        """Set the end of the old client secrets after the new one is delivered."""
+        """End the old client secrets after the delivery, at once or after the overlap."""
         if held.replaced is None:
             return
         name = step.account.credentials

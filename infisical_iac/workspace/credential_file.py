@@ -26,7 +26,7 @@ class Term:
     ends: datetime
 
     def is_near_its_end(self, now: datetime) -> bool:
-        """Return whether its end is to be reported: two weeks before, or a quarter of a short life."""
+        """Return whether its end is reported: two weeks before, or a quarter of a short life."""
         return now >= self.ends - min(REPORTED_BEFORE_END, (self.ends - self.begins) / 4)
 
 

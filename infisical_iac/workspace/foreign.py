@@ -238,7 +238,7 @@ def strangers(actual: Actual, deployer: str) -> list[Json]:
 
 
 def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, str]]:
-    """Yield id, name and method of each way to log in that nobody needs."""
+    """Yield id, name and method of each login of our identities besides universal auth."""
     names = {each.identity.id: name for name, each in actual.accounts.items()}
     if deployer:
         names[deployer] = DEPLOYER

@@ -1,8 +1,8 @@
-"""Read everybody's access to the project, as much of it as possible side by side.
+"""Read everybody's access to the project, in parallel as far as possible.
 
-Where all is as the file says, that is one request for the persons of the organization, two for the
-deployer's own login, one for each service's client secrets, which the credentials need too, and,
-with the administrator's token, one for the service tokens.
+If nothing differs, these are one request for the people of the organization, two for the deployer's
+own login, one for each service's client secrets, which the credentials need too, and one for the
+service tokens, with the administrator's token.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def find_foreign(
     deployer: str,
     deployer_secret: str,
 ) -> tuple[EverybodysAccess, list[ForeignAccess], list[str]]:
-    """Return everybody's access, and that which the file neither gives nor accepts, with notes."""
+    """Return everybody's access, the access that the file neither gives nor accepts, and notes."""
     access = read_access(client, goal, actual, admin, deployer)
     if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
         unseen = (
@@ -52,12 +52,13 @@ def read_access(
     admin: Callable[[], Client] | None,
     deployer: str,
 ) -> EverybodysAccess:
-    """Read who can get at the project, whatever lets them.
+    """Return everybody's access to the project, however it was given.
 
     Args:
         actual: as read just now.
-        admin: logs in the first administrator, who alone sees service tokens and privileges of
-            persons; None if there is no way to that login. Where it fails, all else is read.
+        admin: logs in the first administrator; None if that is impossible. Only the administrator
+            sees service tokens and privileges of people. If the login fails, everything else is
+            read.
         deployer: the client id that the deployer logs in with.
     """
     if actual.project is None:
@@ -88,7 +89,7 @@ def read_access(
 
 
 def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> EverybodysAccess:
-    """Return what there is to say of the deployer's identity and of those that nobody declared."""
+    """Return the access of the deployer's identity and of undeclared identities."""
     own, secrets = _deployer(client, actual, client_id)
     strangers = [each["identityId"] for each in foreign.strangers(actual, own)]
     methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
@@ -118,7 +119,7 @@ def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> E
 def _privileges(
     client: Client, goal: Goal, actual: Actual, ids: Sequence[str]
 ) -> tuple[dict[str, tuple[Privilege, ...]], str]:
-    """Return privileges by identity, and a sentence on why they are not seen."""
+    """Return privileges by identity, and a sentence on why they could not be read."""
 
     def privileges(id: str) -> tuple[Privilege, ...]:
         at = {"identityId": id, "projectId": actual.project_id}
@@ -155,7 +156,7 @@ def _secrets_of_accounts(client: Client, actual: Actual) -> dict[str, list[Clien
 def _administrator(
     goal: Goal, actual: Actual, admin: Callable[[], Client] | None
 ) -> tuple[Client | None, str]:
-    """Return the first administrator's client, or None and why there is none."""
+    """Return the first administrator's client; or None, and the reason."""
     if admin is None:
         return None, "there is no way to the administrator's login here"
     if actual.admin is None or "admin" not in actual.admin.roles:
@@ -171,7 +172,7 @@ def _administrator(
 def _by_admin(
     client: Client, goal: Goal, actual: Actual, by_admin: Client | None, reason: str
 ) -> tuple[People, list[Json], str]:
-    """Return the persons in the project, its service tokens, and why some of that is not seen."""
+    """Return the people in the project, its service tokens, and why any were not read."""
 
     def people(by_admin: Client | None) -> People:
         # Of nobody as the administrator, no privileges are asked for.
@@ -191,13 +192,13 @@ def _by_admin(
 
 
 def _describe_unseen(actual: Actual, reason: str) -> str:
-    """Return what is not looked at for a reason; nothing without one."""
+    """Return a note on what was not read for a reason; empty without a reason."""
     if not reason:
         return ""
     left = "; people of the file are left as they are" if actual.people_unseen else ""
     return (
-        "service tokens and privileges of persons were not looked at, which the first "
-        f"administrator alone sees: {reason}{left}"
+        "service tokens and privileges of persons were not looked at, which only the first "
+        f"administrator sees: {reason}{left}"
     )
 
 

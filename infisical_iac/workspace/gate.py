@@ -1,4 +1,4 @@
-"""The gate that a change of version has to pass: logins, secrets, canary, the public address."""
+"""Check Infisical after a change of version: logins, secrets, canary and public address."""
 
 import re
 import shlex
@@ -19,20 +19,20 @@ from infisical_iac.workspace.reconcile import project_here
 from infisical_iac.workspace.settings import WorkspaceSettings
 
 _PUBLIC_SECONDS = 10
-# How often, and every how many seconds, data are read before they are given up for unusable.
+# Reads of the data before they count as unusable, and the seconds between two.
 _ATTEMPTS, _PAUSE = 3, 10
 
 
 @dataclass(frozen=True)
 class Before:
-    """Hold what could be done before the change.
+    """The results of the checks before the change.
 
     Attributes:
         secrets: those that the deployer read.
         public: whether the public address answered.
         canary: whether there was one.
-        same_way: whether what leads to Infisical from outside stays, its ingress and its port.
-        reach: what a service's identity was shown; None where none could be asked.
+        same_way: whether the ingress and its port stay the same.
+        reach: the secrets that a service's identity was shown; None if none could log in.
     """
 
     secrets: Secrets
@@ -43,16 +43,16 @@ class Before:
 
 
 def refuse(port: int) -> None:
-    """Raise CheckFailed if what runs can't decrypt its secrets now, so that nothing can be proven.
+    """Raise CheckFailed if the running Infisical can't decrypt its secrets before the change.
 
-    What does not work at all is none of its business.
+    Nothing could be compared afterwards. An Infisical that does not work at all passes.
     """
     if session.works(port):
         canary.lives(session.deployer(port))
 
 
 def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
-    """Return what can be done now; None where the deployer can't log in, or can't read secrets.
+    """Run the checks before a change; None if the deployer can't log in or can't read secrets.
 
     Args:
         project: the slug of the project whose secrets are read.
@@ -80,18 +80,18 @@ def check_as_before(
     opening: Callable[[], None] | None = None,
     other_version: bool = False,
 ) -> list[str]:
-    """Do all of it again, and return what is to be said of it. Raises CheckFailed.
+    """Run the checks after a change, and return sentences on the results. Raises CheckFailed.
 
-    What people reach from outside comes last. Where the edge is closed, it has to answer so by the
-    public address, is opened then, and has to lead to Infisical; nobody can have written before.
+    The public address is checked last. A closed edge must first answer that it is closed; then it
+    is opened and must lead to Infisical. So nobody can have written before the other checks.
 
     Args:
         port: where the API is published now.
-        then: what could be done before; nothing is asked of logins that did not work then.
-        same_data: whether every secret of that time must be there.
+        then: the results of before; a login that did not work then is not checked.
+        same_data: whether every secret of before must be there.
         opening: opens the edge; None where it was not closed.
-        other_version: whether what runs now has to prove, too, that it keeps an identity to what
-            it was granted.
+        other_version: whether the version changed, which must then prove that it keeps an identity
+            to its grants.
     """
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
@@ -100,7 +100,7 @@ def check_as_before(
     else:
         told = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
-            # Before a service is looked at: it is this that knows what to do then.
+            # This comes before the check of a service: its error names the choices.
             told.append(_prove_isolation(client, settings.workspace))
         if same_data and then and then.reach:
             told.append(reading.compare(client, project, port, then.reach, then.secrets))
@@ -138,15 +138,14 @@ def _check_secrets(
 def usable(
     settings: Settings, project: str, then: Before | None, *, port: int
 ) -> tuple[list[str], bool]:
-    """Read all data with what ran before, which serves them again.
+    """Read all data with the former version, which runs again.
 
-    Raises CheckFailed where it can't read what is there, again and again while its database
-    answers; another UserError where nothing can be said of the data. Secrets that are gone, a login
-    that is refused and an altered canary are no reason to put other data in the place of these:
-    each may be somebody's doing since.
+    Raises CheckFailed if the data can't be read in several tries although the database answers, and
+    another UserError if the state of the data is unknown. Deleted secrets, a refused login and an
+    altered canary are no reason to replace the data: people may have caused them since.
 
     Returns:
-        What is to be said of the data, and whether secrets are gone that were there before.
+        Sentences on the data, and whether secrets are gone that were there before.
     """
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -185,9 +184,9 @@ def _read_again(
 
 
 def _explain_refusal(settings: Settings, error: ApiError) -> str:
-    """Return what is to be said of an answer that may be due to somebody, and raise for others."""
+    """Return a sentence on a refusal that people may have caused; raise for other answers."""
     if error.status in canary.OF_DATA:
-        # Raises where the database does not answer, as after the loss of its primary.
+        # Raises if the database does not answer, such as after the loss of its primary.
         _ask(settings, "migrations", doing="see that the database answers")
         raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")
     if error.status == 429 or error.status >= 500:
@@ -203,7 +202,10 @@ def _canary(client: Client, then: Before | None) -> bool:
 
 
 def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
-    """Return the client of a deployer, or of anybody if that need not log in."""
+    """Return the deployer's client, or the administrator's if the deployer need not log in.
+
+    Returns None if neither can and none is needed.
+    """
     try:
         return session.deployer(port) if deployer or not needed else _anybody(port)
     except NotBootstrapped as error:
@@ -215,7 +217,10 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
 
 
 def _anybody(port: int) -> Client:
-    """Return who can log in: older data may not know the deployer's secret of today."""
+    """Return the client of the deployer, or of the administrator.
+
+    Older data may not know the deployer's present secret.
+    """
     try:
         return session.deployer(port)
     except NotBootstrapped:
@@ -224,7 +229,7 @@ def _anybody(port: int) -> Client:
 
 @dataclass(frozen=True)
 class _Read:
-    """Secrets by their ids, and the environments that wait for their deletion."""
+    """Secrets by their ids, and the environments that were deleted and can be restored."""
 
     secrets: Secrets
     closed: frozenset[str] = frozenset()
@@ -251,13 +256,13 @@ def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:
 
 
 def _present(settings: Settings, ids: Collection[str]) -> set[str]:
-    """Return those of the secrets of which the database has a row. Raises CommandFailed.
+    """Return the ids of secrets that have a row in the database. Raises CommandFailed.
 
-    A deletion removes it, whatever version of Infisical does it.
+    Every version of Infisical removes the row of a deleted secret.
     """
     if not ids:
         return set()
-    # What SQL would have to quote is not asked for, and so is not taken for deleted.
+    # An id that SQL would have to quote is not looked up, and never counts as deleted.
     odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
     doing = "see which secrets the database has"
     stdin = "".join(f"{each}\n" for each in ids)
@@ -265,7 +270,7 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
 
 
 def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None) -> str:
-    """Return what releases.sh knows of the database. Raises CommandFailed."""
+    """Return what releases.sh reads from the database. Raises CommandFailed."""
     # While data move, the host has a database of each topology.
     command = f"TOPOLOGY={settings.cluster.topology} {script('releases', what)}"
     return run(command, doing=doing, stdin=stdin)
@@ -287,11 +292,11 @@ def _refuse_difference(found: Differences) -> list[str]:
 def check_public_address(
     settings: Settings, then: Before | None, opening: Callable[[], None] | None
 ) -> list[str]:
-    """Ask the public address as `check_as_before` has it. Raises CheckFailed."""
+    """Check the public address as `check_as_before` describes it. Raises CheckFailed."""
     url = settings.stack.site_url
     told = _not_asked(url, then)
     asked = url.startswith("https:") and not told
-    # A balancer takes a while to see that a node is well again.
+    # A load balancer takes a while to notice that a node is healthy again.
     attempts = 30 if settings.balancer_address else 7
     if opening:
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
@@ -305,7 +310,7 @@ def check_public_address(
 
 
 def _not_asked(url: str, then: Before | None) -> list[str]:
-    """A sentence on why the public address is not asked for; none if it is, or is no HTTPS."""
+    """Return a sentence on why the public address is not checked; none if it is, or is no HTTPS."""
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:
@@ -316,7 +321,7 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
 
 
 def public(settings: Settings, retries: int = 0) -> bool:
-    """Return whether the host itself reaches Infisical by its public address."""
+    """Return whether the host reaches Infisical by its public address."""
     url = settings.stack.site_url
     if not url.startswith("https:"):
         return False

@@ -1,4 +1,4 @@
-"""Read what environments hold: folders and imports with their ids, and the number of secrets."""
+"""Read the contents of environments: folders and imports with their ids, and secret counts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,10 +19,10 @@ def read_names(client: Client, actual: Actual) -> Names:
 
 
 def collect(slugs: Sequence[str], listed: Callable[[str], Iterable[tuple[str, str]]]) -> Names:
-    """Return the names by environment and folder, of environments that are read side by side.
+    """Return the names by environment and folder, of environments that are read in parallel.
 
     Args:
-        listed: folder and name of each secret of an environment, as `in_environment` tells them.
+        listed: returns folder and name of each secret of an environment, like `in_environment`.
     """
     names: dict[tuple[str, str], list[str]] = {}
     for slug, secrets in gather_by(slugs, listed).items():
@@ -40,7 +40,7 @@ def in_environment(client: Client, project: str, slug: str) -> list[tuple[str, s
 def read(
     client: Client, project: str, environments: Sequence[EnvironmentState]
 ) -> list[EnvironmentState]:
-    """Return environments of a project with all their folders and imports, read side by side."""
+    """Return environments of a project with their folders and imports, read in parallel."""
     paths = gather_by(
         [each.slug for each in environments], partial(contents.folders, client, project)
     )
@@ -70,7 +70,7 @@ def read_imports(client: Client, project: str, environment: str, folder: str) ->
             each["id"], folder, (each["importEnv"]["id"], each["importPath"]), int(each["position"])
         )
         for each in listed
-        # What the server makes beside a replicated import is not for anybody to change.
+        # The server makes an import next to a replicated one, which nobody can change.
         if not each.get("isReserved")
     ]
     return sorted(read, key=lambda each: each.position)

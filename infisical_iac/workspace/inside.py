@@ -1,4 +1,4 @@
-"""Show what differs inside an Infisical that was reached, and set it right."""
+"""Plan and apply the changes inside an Infisical."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from infisical_iac.workspace.state import Actual
 
 @dataclass(frozen=True)
 class WorkspacePlan:
-    """Hold what is to be done, and what only `--prune` does.
+    """The planned changes, and those that only `--prune` makes.
 
     Attributes:
-        changes: what differs.
-        blocked: what of it only a person can set right.
-        removals: what is to be taken away.
-        unnamed: what the file no longer names and stays nevertheless.
+        changes: the differences to correct.
+        blocked: the differences that only a person can correct.
+        removals: the removals due.
+        unnamed: what the file no longer names and this plan leaves in place.
         foreign: access that the file does not give and that stays.
         notes: sentences that are no changes.
-        left: those on credentials of services that the file no longer names.
+        left: sentences on credentials of services that the file no longer names.
         rotate: the secrets that people who lose access could read, by e-mail.
     """
 
@@ -47,9 +47,9 @@ class WorkspacePlan:
 
 
 def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
-    """Compare what is there with what is wanted, and change nothing.
+    """Return the plan, from a comparison that changes nothing.
 
-    Raises a UserError if that can't be told.
+    Raises UserError if the actual state can't be read.
     """
     seen = _see(reached)
     found = difference(reached, seen.actual)
@@ -66,12 +66,12 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
 
 
 def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
-    """Make the changes until nothing differs, and then the removals.
+    """Apply the changes until nothing differs, and then the removals.
 
     Args:
         tell: called with each change once it is made.
 
-    Raises a UserError; what was made until then is, and the next run goes on from there.
+    Raises UserError. Changes made before it stay, and the next run continues from there.
     """
     made: list[Change] = []
 

@@ -1,7 +1,7 @@
-"""Prove that Infisical keeps a machine identity to what it was granted, and refuses the rest.
+"""Prove that Infisical keeps a machine identity to its grants, and refuses everything else.
 
-In the edition without a license that rests on additional privileges, which a release may lose. A
-temporary identity in a temporary project is asked, so that nothing of anybody's is touched.
+In the edition without a license this depends on additional privileges, which a release may drop.
+The proof uses a temporary identity in a temporary project, and touches no data of anybody.
 """
 
 import re
@@ -30,7 +30,7 @@ _DESCRIPTION = (
 _KEY, _TEXT = "PROOF", "public"
 _GRANTED, _OTHER = ("granted", "/granted"), "other"
 _TTL = 600
-# Nobody's rights there, nothing there, no member there.
+# The client has no rights there, there is nothing, or it is no member.
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
@@ -60,8 +60,8 @@ class Generation:
     """A generation of the secrets API.
 
     Attributes:
-        path: where secrets are listed; each is below it.
-        project, imports: what it calls the project's id, and the switch for imports.
+        path: the path of the list of secrets; a single secret is below it.
+        project, imports: its names for the project's id and for the switch of imports.
     """
 
     name: str
@@ -79,13 +79,13 @@ class Generation:
         }
 
     def serves(self, client: Client, place: IsolationPlace) -> bool:
-        """Return whether the server has it; `place` must be one that the client may read."""
+        """Return whether the server has it; the client must be allowed to read `place`."""
         return _answer(client, self.path, self.query(place))[0] != 404
 
     def list_secrets(
         self, client: Client, place: IsolationPlace, *, recursive: bool = False, values: bool = True
     ) -> list[dict[str, Any]]:
-        """Return the secrets that a client is shown in a folder; none where it is refused."""
+        """Return the secrets that a client is shown in a folder; none if it is refused."""
         query = {
             **self.query(place),
             "recursive": str(recursive).lower(),
@@ -95,7 +95,7 @@ class Generation:
         return found
 
     def ways(self, client: Client, place: IsolationPlace, key: str) -> list[str]:
-        """Return the ways in which a client is shown a secret; none where it is refused."""
+        """Return the ways in which a client is shown a secret; none if it is refused."""
         root = IsolationPlace(place.project, place.environment, "/")
         found = self.list_secrets(client, root, recursive=True)
         named, _ = _answer(client, f"{self.path}/{key}", self.query(place))
@@ -118,7 +118,7 @@ GENERATIONS = (
 
 
 def _answer(client: Client, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    """Return status and body; raises ApiError for what is neither an answer nor a refusal."""
+    """Return status and body of an answer or a refusal; raise ApiError for others."""
     try:
         return 200, client.get(path, params=query)
     except ApiError as error:
@@ -128,20 +128,20 @@ def _answer(client: Client, path: str, query: dict[str, str]) -> tuple[int, dict
 
 
 def prove(client: Client, isolation: Isolation) -> str:
-    """Grant a temporary identity one folder, and see that it is held to it; say how that went.
+    """Prove that a temporary identity reads only the folder granted to it; return a sentence on it.
 
     Args:
-        client: with the deployer's token; what is made is its own, and is deleted again.
-        isolation: with `viewer` the role is granted, and another project must be refused.
+        client: with the deployer's token; it deletes everything that it makes.
+        isolation: with `viewer`, the role is granted, and another project must be refused.
 
-    Raises CheckFailed with the choices that there are, or another UserError where it can't be
-    seen.
+    Raises CheckFailed, with the choices that a person has, and another UserError if the proof can't
+    be made.
     """
     sweep(client)
     try:
         return _prove(client, isolation)
     finally:
-        # What stays is taken away by the next deploy; how the proof ended counts for more.
+        # The next deploy removes what stays; the result of the proof matters more.
         with suppress(UserError):
             sweep(client)
 
@@ -223,7 +223,7 @@ def _refuse_leak(
     beyond: dict[str, IsolationPlace],
     isolation: Isolation,
 ) -> None:
-    """Raise CheckFailed unless a reader is shown its own place and no other, and writes nothing."""
+    """Raise CheckFailed unless a reader is shown only its own place, and can write nothing."""
     shown = generation.ways(reader, own, _KEY)
     if len(shown) < 3:
         how = f"only {' and '.join(shown)}" if shown else "in no way"
@@ -256,8 +256,8 @@ def _lost(isolation: Isolation, reason: str) -> CheckFailed:
 
 
 def sweep(client: Client) -> None:
-    """Delete what proofs have left, such as one that was killed. Raises a UserError."""
-    # Names of identities may repeat, and one of a name is found at a time.
+    """Delete what killed proofs have left. Raises UserError."""
+    # Names of identities are not unique, and one of a name is found at a time.
     for _ in range(5):
         due = list(leftovers(client))
         if not due:
@@ -267,7 +267,7 @@ def sweep(client: Client) -> None:
 
 
 def leftovers(client: Client) -> Iterator[Change]:
-    """Yield what takes away the temporary projects and an identity of proofs that were killed."""
+    """Yield the removal of temporary projects and identities of killed proofs."""
     for each in contents.projects(client):
         if each["name"] == NAME and _SLUG.fullmatch(each["slug"]):
             call = Call("DELETE", ("/api/v1/projects", each["id"]))

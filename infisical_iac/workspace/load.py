@@ -1,4 +1,4 @@
-"""From the project file to the desired state, refusing what can't be meant."""
+"""Read the desired state from the project file, and refuse mistakes."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -26,13 +26,13 @@ from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
 
 def find_reserved_names(workspace: Workspace) -> Iterator[Problem]:
-    """The slug of the project if it is the canary's."""
+    """Yield a problem if the slug of the project is the canary's."""
     if workspace.project.slug == canary.SLUG:
         yield ("project", "slug"), f"{canary.SLUG} is the canary's; give yours another slug"
 
 
 def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
-    """Environments, shared folders and accepted access that are there twice."""
+    """Yield environments, shared folders and accepted access that are there twice."""
     for index, environment in enumerate(workspace.environments):
         before = workspace.environments[:index]
         if environment.slug in [each.slug for each in before]:
@@ -55,7 +55,7 @@ def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
 
 
 def contradictory(workspace: Workspace) -> Iterator[Problem]:
-    """Services that get in one another's way, and settings of theirs that can't hold together."""
+    """Yield conflicts between services, and settings of a service that contradict each other."""
     owners: dict[str, str] = {}
     for name, service in workspace.services.items():
         place: Place = ("services", name)
@@ -97,7 +97,7 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
 
 
 def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
-    """Former names of services that are in use, that two services have, or that mean two things."""
+    """Yield former names of services that are in use, repeated or ambiguous."""
     accounts = workspace.accounts()
     identities = {account.identity: account.credentials for account in accounts}
     owners: dict[str, str] = {}
@@ -133,7 +133,7 @@ def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
 
 
 def undeliverable(workspace: Workspace) -> Iterator[Problem]:
-    """Targets of credentials of no environment, and those that two of them have."""
+    """Yield targets for unknown environments, and targets that two credentials share."""
     slugs = [environment.slug for environment in workspace.environments]
     owners: dict[Target, str] = {}
     for name, service in workspace.services.items():
@@ -166,7 +166,7 @@ _KINDS = {
     "int_type": "a whole number",
 }
 
-# What pydantic puts into a place beside what the file says.
+# Parts of a place that pydantic adds to the keys of the file.
 _NOT_IN_THE_FILE = {"[key]", ROLE, TABLE}
 
 
@@ -175,9 +175,9 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
 
     Args:
         source: the path of the file, or its text as a `str`.
-        admin_email: the first administrator, who can't be less than an admin; empty if unknown.
-        schema: which version is read, and which keys of earlier ones are told by their new names.
-            A file that doesn't say its version is of the first.
+        admin_email: the first administrator, whose role must be admin; empty if unknown.
+        schema: the version to read, and the keys of earlier versions, which errors name with their
+            new names. A file without a version has the first one.
 
     Raises FileError: one sentence for every problem, with the line, the place and the
     remedy.
@@ -226,8 +226,8 @@ _SHIPPED = "group_data/chainalign.yaml"
 def declared_file(inventory: str) -> Path:
     """Return the project file that the settings of an inventory name, as they stand in files.
 
-    For commands that connect to no host. Nothing is run for it: a file of settings counts if it
-    gives the path as a text in quotes.
+    This is for commands that connect to no host. It runs no code: a file of settings counts if it
+    gives the path as a string literal.
     """
     own = Path(inventory)
     groups = [own.stem, *_read_assignments(own)]
@@ -239,7 +239,7 @@ def declared_file(inventory: str) -> Path:
 
 
 def _read_assignments(file: Path) -> dict[str, ast.expr]:
-    """Return what a file of Python assigns to names at its top; nothing if it can't be read."""
+    """Return the assignments at the top level of a Python file; none if it can't be read."""
     try:
         body = ast.parse(file.read_bytes()).body
     except (OSError, SyntaxError, ValueError):

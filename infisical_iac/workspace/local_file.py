@@ -1,4 +1,4 @@
-"""`.infisical.json`: where a service finds Infisical, its project and its folder; no secret."""
+"""Read and write `.infisical.json`: the address, project and folder of a service; no secret."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ NAME = ".infisical.json"
 
 
 class LocalFile(NamedTuple):
-    """Hold what services and Infisical's own command line take from the file; "" is not known."""
+    """The fields that services and Infisical's own command line read; "" is unknown."""
 
     project_id: str = ""
     domain: str = ""
@@ -23,7 +23,7 @@ _KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
 
 
 def parse(text: str) -> LocalFile:
-    """Return what a file's text says. Raises FileError if no loader could read it."""
+    """Return the fields of a file's text. Raises FileError if no loader could read it."""
     data = _data(text)
     if not isinstance(data.get("strict", False), bool):
         raise FileError("has a strict that is neither true nor false: write it without quotes")
@@ -34,10 +34,10 @@ def parse(text: str) -> LocalFile:
 
 
 def complete(text: str, known: LocalFile) -> str:
-    """The text with what is known; the other keys stay, and so does what is not known.
+    """Return the text with the known fields set; unknown fields and other keys stay.
 
     Args:
-        text: of the file that is there; "" for none.
+        text: of the existing file; "" for none.
 
     Raises FileError if the text can't be read.
     """
@@ -47,9 +47,9 @@ def complete(text: str, known: LocalFile) -> str:
 
 
 def text(directory: Path, known: LocalFile) -> str:
-    """Return what the file of a service's directory should be, with what is known.
+    """Return the desired text of the file in a service's directory, with the known fields.
 
-    Raises FileError if the file that is there can't be read.
+    Raises FileError if the existing file can't be read.
     """
     file = directory / NAME
     try:
@@ -61,9 +61,9 @@ def text(directory: Path, known: LocalFile) -> str:
 
 
 def write(directory: Path, known: LocalFile) -> bool:
-    """Write what is known into the file of a service's directory; returns whether it changed.
+    """Write the known fields into the file of a service's directory; return whether it changed.
 
-    Raises FileError if the file that is there can't be read, or the new one not written.
+    Raises FileError if the existing file can't be read or the new one can't be written.
     """
     file, after = directory / NAME, text(directory, known)
     if file.exists() and file.read_text("utf-8") == after:

@@ -1,4 +1,4 @@
-"""Everybody who is in the project, whoever let them in, and all that they were given there."""
+"""Read all members of the project, whoever added them, with their roles and privileges."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,9 +23,9 @@ class Member:
     """An identity or a person in the project.
 
     Attributes:
-        part: `service` and `deployer` for this project's own identities; `administrator` for
-            the first one and for persons who rule the organization, which lets them in anywhere;
-            `named` for other persons of the project file.
+        part: `service` and `deployer` for this project's own identities; `administrator` for the
+            first one and for admins of the organization, who can enter every project; `named` for
+            other people of the project file.
         privileges: None while they can't be read.
     """
 
@@ -39,7 +39,7 @@ class Member:
 def identities(client: Client, goal: Goal, project: str, deployer: str) -> list[Member]:
     """Return the identities in a project, with all privileges.
 
-    An identity that has the name of a service's but was not made by this project is `other`.
+    An identity with the name of a service's that this project did not make is `other`.
 
     Args:
         deployer: the client id that the deployer logs in with.
@@ -56,11 +56,11 @@ def identities(client: Client, goal: Goal, project: str, deployer: str) -> list[
 def people(
     client: Client, goal: Goal, project: str, admin: Callable[[], Client] | None
 ) -> list[Member]:
-    """Return the persons in a project, by what the project file calls them or else by e-mail.
+    """Return the people in a project, by their names in the project file or else by e-mail.
 
     Args:
-        admin: logs the first administrator in, who alone sees privileges of persons; None if
-            there is no way to that login. Called if there is anybody else in the project.
+        admin: logs the first administrator in; None if that is impossible. Only the administrator
+            sees privileges of people. It is called if anybody else is in the project.
     """
     first = goal.admin_email.lower()
     listed = memberships(client, project)
