@@ -89,7 +89,7 @@ def accounts(*, organization: str, admin_email: str, port: int, project: str) ->
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
-    memory = known_memory(anew=True)
+    memory = known_memory(again=True)
     projects = {project: memory.project, canary.SLUG: memory.canary}
     wanted = DesiredInstance(organization, admin_email, port, projects)
     there = _look(wanted)

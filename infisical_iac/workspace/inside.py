@@ -42,7 +42,7 @@ class WorkspacePlan:
 
     @property
     def due(self) -> list[Change]:
-        """All that is to be done, in order."""
+        """Return all changes due, in order."""
         return [*self.changes, *(each.change for each in self.removals)]
 
 

@@ -77,9 +77,9 @@ def _data(text: str) -> Mapping[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise FileError("is no JSON: write it anew, it holds no secret") from None
+        raise FileError("is no JSON: write it again, it holds no secret") from None
     if not isinstance(data, dict):
-        raise FileError("holds no JSON object: write it anew, it holds no secret")
+        raise FileError("holds no JSON object: write it again, it holds no secret")
     return data
 
 

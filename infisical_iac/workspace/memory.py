@@ -1,7 +1,7 @@
 """Keep what a host remembers from one run to the next.
 
-Which object is which, so that one renamed by hand is known again; and which environments, folders
-and imports the runs made, for Infisical has nowhere to mark them.
+The ids of objects identify those that were renamed by hand. The list of environments, folders and
+imports that runs made replaces a mark, for which Infisical has no place.
 """
 
 import json
@@ -24,7 +24,7 @@ from infisical_iac.workspace.model import (
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
 _NOTHING: frozenset[str] = frozenset()
-# By the last part of the path of the request that makes one.
+# The kind of object by the last part of the path of the request that makes it.
 _KINDS = {
     "environments": "environment",
     "/api/v2/folders": "folder",
@@ -34,17 +34,16 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Hold what is known of earlier runs.
+    """The results of earlier runs.
 
     Attributes:
         environments: slug to id, as after the last run.
-        made: ids of the environments, folders and imports that runs made. What is not among
-            them was there before, or somebody made it by hand, or a run that did not get to
-            its end: it is never deleted.
+        made: ids of the environments, folders and imports that runs made. Everything else is never
+            deleted: it was there before, or somebody or an interrupted run made it.
         folders: path to id, by the id of the environment.
         identities: name to id, also of those that the file no longer names.
         project: the id of the project; empty where only an earlier release ran.
-        slug: what the project was called then.
+        slug: the slug of the project then.
         canary: the id of the canary's project.
     """
 
@@ -70,13 +69,13 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Hold what is wanted inside an Infisical, and what is known of it from before.
+    """The desired state of an Infisical, and the memory of earlier runs.
 
     Attributes:
-        isolation: `privilege` lets a service read its own folders only; `viewer` everything, and
-            the server need not have the API of privileges then.
+        isolation: with `privilege` a service reads only its own folders; with `viewer` it reads
+            everything, and the server needs no API of privileges.
         admin_email: the first administrator, who must be an admin of the project.
-        memory: of earlier runs, so that what was renamed is known again; empty on a first run.
+        memory: of earlier runs, which identifies renamed objects; empty on a first run.
     """
 
     desired: Workspace
@@ -86,9 +85,9 @@ class Goal:
 
 
 def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
-    """Return the project that a slug means, None without one, and the id of a usurper of the slug.
+    """Return the project of a slug or None, and the id of another project that took the slug.
 
-    It is the one that is remembered under this slug, whatever it is called now.
+    The project is the one remembered under this slug, also if it was renamed.
     """
     named = contents.project(client, slug)
     if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
@@ -99,10 +98,11 @@ def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, A
 
 
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
-    """Return the folder of a service that is still to be renamed, if it gets another one there.
+    """Return the folder of a service under its former name, if the rename changes the folder.
 
-    What it may read tells it: all but one are shared folders. Empty where that can't be told, where
-    the folder stays, or where it would have to go into another one, which no folder can.
+    Its permissions tell the folder: all others that it may read are shared. The result is empty if
+    the folder is unknown, if it stays, or if it would have to move into another one, which
+    Infisical can't do.
     """
     there = actual.accounts.get(account.identity)
     if not account.former or there is None or there.identity.name == account.identity:
@@ -117,13 +117,13 @@ def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -
 def known_folders(
     desired: Workspace, actual: Actual, memory: Memory, slug: str, there: EnvironmentState
 ) -> dict[str, str]:
-    """Return the ids of an environment's folders by the path that each should have.
+    """Return the ids of an environment's known folders by their desired paths.
 
     They are those of the last run, and those of services that are still to be renamed.
 
     Args:
-        slug: that the environment should have.
-        there: the environment as it is.
+        slug: the desired slug of the environment.
+        there: the actual environment.
     """
     last = memory.folders.get(there.id, {})
     known = dict(last)
@@ -136,9 +136,9 @@ def known_folders(
 
 
 def parse(text: str) -> Memory:
-    """The memory in a file's content; an empty one where the content says nothing.
+    """Return the memory in a file's content; an empty one for an empty content.
 
-    A file that holds nothing but slugs and ids, as it once was, tells of nothing made.
+    A file of an early release holds only slugs and ids, and lists nothing as made.
     """
     try:
         found: Any = json.loads(text or "{}")
@@ -167,7 +167,7 @@ def _texts(found: Any) -> dict[str, str]:
 
 
 def render(memory: Memory) -> str:
-    """The file's content."""
+    """Return the file's content."""
     content = {
         "environments": dict(memory.environments),
         "made": sorted(memory.made),
@@ -180,13 +180,13 @@ def render(memory: Memory) -> str:
 
 
 def remember(goal: Goal, actual: Actual) -> Memory:
-    """Return the memory with which object is which, in a state that is as the file says.
+    """Return the memory with the ids of objects, from an actual state without differences.
 
-    What is still there keeps its name in it where that is blocked, since another object has it.
+    An object keeps its remembered name while another object with that name blocks it.
     """
     desired, memory = goal.desired, goal.memory
     found = {name: each.identity.id for name, each in actual.accounts.items()}
-    # One that was renamed with its service is forgotten under its former name.
+    # An identity that was renamed with its service loses its former name here.
     kept = {name: id for name, id in memory.identities.items() if id not in found.values()}
     identities = {**kept, **found}
     if actual.project is None:
@@ -227,7 +227,7 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) ->
 
     Args:
         actual: as read after the last change.
-        made: the changes of the run; nothing is read unless they made something to remember.
+        made: the changes of the run; nothing is read if they made nothing to remember.
     """
     ids = goal.memory.made
     if actual.project and any(_posts(made)):
@@ -236,9 +236,9 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) ->
 
 
 def made_ids(made: Iterable[Change], held: Iterable[EnvironmentState]) -> frozenset[str]:
-    """The ids of what changes made, found again in what environments hold afterwards.
+    """Return the ids of objects that changes made, looked up in the environments afterwards.
 
-    The server refuses to make what is there already: what a change made is this project's own.
+    The server refuses to make an object twice, so what a change made is this project's own.
     """
     ids: dict[tuple[str, ...], str] = {}
     for environment in held:

@@ -1,4 +1,4 @@
-"""The desired state: what one file says should be inside Infisical."""
+"""The desired state inside Infisical, as the project file defines it."""
 
 import json
 import re
@@ -24,12 +24,12 @@ from infisical_iac.workspace.targets import Target
 
 ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
 
-# Tags of the two ways to give a role; the brackets keep them apart from what the file says.
+# Tags of the two forms of access; the brackets distinguish them from keys of the file.
 ROLE, TABLE = "[role]", "[table]"
 
 
 def kind(value: Any) -> str:
-    """Return which way it is: keys with values, or a role."""
+    """Return the tag of a value: of a table, or of a role."""
     return TABLE if isinstance(value, dict) else ROLE
 
 
@@ -55,7 +55,7 @@ def _reason(value: str) -> str:
 
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
-# How Infisical itself limits them, so that a refusal comes before the first request.
+# Infisical's own limits, checked here so that a mistake is refused before the first request.
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 _WORDS = "lower-case letters and digits, in words joined by single hyphens"
 _LONGEST_TTL, _A_DAY = 315_360_000, 86_400
@@ -114,7 +114,7 @@ What = Annotated[
 ]
 Reason = Annotated[StrictStr, AfterValidator(_reason)]
 
-# One role for the whole of it, or one for each part that is named, and none for the others.
+# One role for everything, or a role for each named part and none for the others.
 InEnvironment = Annotated[
     Annotated[Role, Tag(ROLE)] | Annotated[dict[Folder, Role], Tag(TABLE)], Discriminator(kind)
 ]
@@ -143,9 +143,9 @@ class Environment(_Entry):
 
 
 class Accepted(_Entry):
-    """An access that the rest of the file does not give, and that is wanted.
+    """An access that is accepted although the rest of the file does not give it.
 
-    `what` is its name as a plan tells it; `id` is needed where several have that name.
+    `what` is its name as a plan shows it; `id` is needed if several have that name.
     """
 
     what: What
@@ -156,8 +156,8 @@ class Accepted(_Entry):
 class Service(_Entry):
     """A program with secrets: its folder, and the shared folders that it reads too.
 
-    `deliver` says by environment where its credentials go, beside the host. `renamed_from` is the
-    name that it had before; what it has under that name goes on under the new one.
+    `deliver` maps environments to further targets of its credentials, besides the host.
+    `renamed_from` is its former name; its identities and credentials are kept under the new one.
     """
 
     folder: Folder
@@ -170,15 +170,15 @@ class Service(_Entry):
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """All folders that it may read, its own first."""
+        """Return the folders that it may read, its own first."""
         return (self.folder, *self.imports)
 
 
 class ServiceAccount(NamedTuple):
-    """Hold what one service has in one environment; follows from the file, never written there.
+    """The access of one service to one environment, derived from the file.
 
     Its machine identity may read `folder` and `imports` in `environment` and nothing else. `former`
-    is the name that the service had before; empty if it was not renamed.
+    is the former name of the service; empty if it was not renamed.
     """
 
     service: str
@@ -193,32 +193,32 @@ class ServiceAccount(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """The name of the machine identity."""
+        """Return the name of the machine identity."""
         return f"{self.service}-{self.environment}"
 
     @property
     def credentials(self) -> str:
-        """The name of the credentials, on the host and in descriptions."""
+        """Return the name of the credentials, on the host and in descriptions."""
         return f"{self.service}.{self.environment}"
 
     @property
     def former_identity(self) -> str:
-        """The name that the machine identity had before; empty if it was not renamed."""
+        """Return the former name of the machine identity; empty if it was not renamed."""
         return f"{self.former}-{self.environment}" if self.former else ""
 
     @property
     def former_credentials(self) -> str:
-        """The name that the credentials had before; empty if it was not renamed."""
+        """Return the former name of the credentials; empty if it was not renamed."""
         return f"{self.former}.{self.environment}" if self.former else ""
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """All folders that it may read, its own first."""
+        """Return the folders that it may read, its own first."""
         return (self.folder, *self.imports)
 
 
 class Workspace(_Entry):
-    """The whole file; `load.load` makes one, checked."""
+    """The whole project file; `load.load` reads and checks it."""
 
     project: Project
     environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
@@ -233,14 +233,14 @@ class Workspace(_Entry):
 
     @property
     def folders(self) -> list[str]:
-        """Every folder that each environment has, parents before what is in them."""
+        """Return the folders of each environment, parents first."""
         named = {*self.shared_folders, *(service.folder for service in self.services.values())}
         parts = {folder: folder.split("/") for folder in named}
         parents = {"/".join(p[:n]) for p in parts.values() for n in range(2, len(p))}
         return sorted(named | parents)
 
     def accounts(self) -> list[ServiceAccount]:
-        """The accounts of all services, by service and then in the environments' order."""
+        """Return the accounts of all services, by service and then in the environments' order."""
         return [
             ServiceAccount(
                 name,
@@ -260,7 +260,7 @@ class Workspace(_Entry):
         ]
 
     def identities(self) -> dict[str, str]:
-        """The names of the accounts' identities, each with the one that it had before, or ""."""
+        """Return the names of the accounts' identities, each with its former name or ""."""
         return {each.identity: each.former_identity for each in self.accounts()}
 
 
@@ -274,10 +274,10 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
     Args:
         client: for those of persons, with the administrator's own token.
         path: one of the above.
-        holder: whose they are, as the query says it.
+        holder: the query that selects the holder.
     """
     listed = client.get(path, params=holder)["privileges"]
-    # Only the answer for a single one tells its permissions.
+    # Only the answer for a single privilege has its permissions.
     read = [client.get(f"{path}/{each['id']}")["privilege"] for each in listed]
     return tuple(
         Privilege(
@@ -292,12 +292,12 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
 
 
 def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the body of a request that makes a privilege, or sets it right, for good."""
+    """Return the body of a request that creates or updates a lasting privilege."""
     return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
 
 
 def seat(role: str) -> dict[str, Any]:
-    """Return the body of a request that gives a member of a project one role, for good."""
+    """Return the body of a request that gives a member of a project one lasting role."""
     return {"roles": [{"role": role, "isTemporary": False}]}
 
 
@@ -305,10 +305,10 @@ PRIVILEGE = "read-own-folder"
 
 
 def reading(account: ServiceAccount) -> list[dict[str, Any]]:
-    """The permissions to read an account's folders in its environment, and nothing else.
+    """Return the permissions to read an account's folders in its environment, and nothing else.
 
-    Secrets that come through an import are shown if their source may be read, so the imported
-    folders are named like the own one; no right to see imports as such is needed.
+    An imported secret is shown if its source may be read, so the permissions name the imported
+    folders too; a right to see imports themselves is not needed.
     """
     return reading_of(account.environment, account.readable)
 
@@ -337,17 +337,17 @@ def folders_of(privilege: Privilege) -> list[str]:
 
 
 def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether two lists of permissions grant the same, however each is written."""
+    """Return whether two lists of permissions grant the same, in whatever form."""
     return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
 
 
 def find_privilege(
     privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
 ) -> Privilege | None:
-    """The privilege of a name, if there is one.
+    """Return the privilege of a name, if there is one.
 
-    The server lets another be renamed to a name that is taken. Of several, it is one that grants
-    just `grants` if there is such, and the first otherwise.
+    The server allows several with one name. Of these, one that grants exactly `grants` is returned,
+    or else the first.
     """
     return min(
         (each for each in privileges if each.slug == slug),
@@ -367,5 +367,5 @@ def _canonical(permission: Mapping[str, Any]) -> str:
 
 
 def as_list(value: Any) -> list[str]:
-    """One or several, as the server writes subjects and actions, always as a list."""
+    """Return one value or several as a list; the server writes subjects and actions both ways."""
     return [value] if isinstance(value, str) else list(value)

@@ -1,4 +1,4 @@
-"""Read who is in the project, refuse what is said of people there, and name everybody by id."""
+"""Read the people in the project, and validate the people of the project file."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,19 +20,19 @@ Json = dict[str, Any]
 
 
 def memberships(client: Client, project: str) -> list[Json]:
-    """The persons in the project, as the server lists them."""
+    """Return the people in the project, as the server lists them."""
     listed: list[Json] = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
     return listed
 
 
 def in_organization(client: Client, organization: str) -> list[Json]:
-    """The persons in the organization, as the server lists them."""
+    """Return the people in the organization, as the server lists them."""
     listed: list[Json] = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
     return listed
 
 
 def person(listed: Sequence[Mapping[str, Any]], email: str) -> PersonState | None:
-    """One person among `memberships`, without privileges; None if not there."""
+    """Return one person among `memberships`, without privileges; None if missing."""
     for each in listed:
         if email.lower() in names_of(each["user"]):
             return PersonState(each["id"], roles_of(each), created=each.get("createdAt", ""))
@@ -45,14 +45,14 @@ def read_people(
     admin: Callable[[], Client] | None,
     listed: Sequence[Mapping[str, Any]],
 ) -> People:
-    """Everybody but the first administrator, with all privileges.
+    """Return everybody but the first administrator, with all privileges.
 
     Args:
-        goal: without an `admin_email`, no privileges are asked for.
-        admin: logs the administrator in; called if there is anything that only he may see.
-        listed: what `memberships` told; nobody before there is a project.
+        goal: without an `admin_email`, no privileges are read.
+        admin: logs the administrator in; called only for what nobody else may see.
+        listed: the result of `memberships`; empty before there is a project.
 
-    Raises UserError if there is no way to the administrator's login.
+    Raises UserError if the administrator can't be logged in here.
     """
     if admin is None:
         raise UserError("people need the administrator's login, which there is no way to here")
@@ -80,7 +80,7 @@ def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
 
 
 def names_of(user: Mapping[str, Any]) -> list[str]:
-    """Return what a person may be called in the file."""
+    """Return the names that a person may have in the file."""
     return [str(user[key]).lower() for key in ("email", "username") if user[key]]
 
 
@@ -90,7 +90,7 @@ def _name(user: Mapping[str, Any], wanted: Collection[str]) -> str:
 
 
 def unknown(workspace: Workspace) -> Iterator[Problem]:
-    """Environments and folders that are nowhere else in the file, and roles without effect."""
+    """Yield unknown environments and folders, and roles without effect."""
     environments = [each.slug for each in workspace.environments]
     for email, access in workspace.people.items():
         for slug, inside in access.items() if isinstance(access, dict) else ():
@@ -102,7 +102,7 @@ def unknown(workspace: Workspace) -> Iterator[Problem]:
 
 
 def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
-    """A role for the first administrator that would take something from him."""
+    """Yield a role that would restrict the first administrator."""
     email = admin_email.lower()
     if workspace.people.get(email, "admin") != "admin":
         yield (
@@ -113,7 +113,7 @@ def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
 
 
 def refuse(goal: Goal) -> None:
-    """Raise UserError if people can't have their roles as things are set."""
+    """Raise UserError if the settings rule out the roles of people."""
     for _, message in contradictory(goal.desired, goal.admin_email):
         raise UserError(message)
     if goal.desired.people and goal.isolation == "viewer":
@@ -138,7 +138,7 @@ def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterat
 
 
 def read_names(client: Client) -> KnownNames:
-    """All names in the organization of the deployer, whose token the client bears."""
+    """Return all names in the organization of the deployer, whose token the client has."""
     organization = identities.organization_id(client)
     machines, people, projects = gather(
         [

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before anything is changed."""
+"""Check settings, project file and host before anything is changed."""
 
 import os
 import re
@@ -26,7 +26,7 @@ from infisical_iac.workspace.model import Workspace
 
 @dataclass(frozen=True)
 class Preflight(Known):
-    """Hold what the steps work with: what is known of the host, and the checked workspace.
+    """The results of the checks: the state of the host, and the checked project file.
 
     `admin_password` is the one that the user gave for the first administrator, or None.
     """
@@ -45,10 +45,9 @@ def preflight(
     """Check the settings, the project file, the environment and the host, and lock it.
 
     Args:
-        restoring: whether this is a restore, which alone may go on while one is under way.
-        scaling: whether this is a move between topologies, which alone may go on while one is
-            under way.
-        leaving: whether Infisical leaves the topology, which may then be one that is refused else.
+        restoring: whether this is a restore: only a restore may run while one is unfinished.
+        scaling: whether this is a scale-out or scale-in: only that may run while one is unfinished.
+        leaving: whether Infisical leaves the topology, which is then not validated.
         check: as `Site.observe` has it, of a move.
 
     Raises Refusal, one sentence, with nothing changed.
@@ -65,7 +64,7 @@ def preflight(
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         site = observe_site(settings, machine, check)
         run = journal.current()
-        # On a host with nothing on it yet, nothing is kept from being set right.
+        # On a new host no other step would be kept waiting, so the run simply ends.
         run.goes_on = site.has_begun(machine) and not (restoring or scaling or leaving)
         if not leaving:
             refuse_unfit(site)
@@ -101,7 +100,7 @@ def preflight(
 
 
 def note_undone(machine: MachineState) -> None:
-    """Have whoever reads the plan know of a restore that failed here, and left no instance."""
+    """Report a restore that failed on this host and left no instance, in the plan or the log."""
     if not machine.undone:
         return
     sentence = (
@@ -117,9 +116,9 @@ def note_undone(machine: MachineState) -> None:
 
 
 def refuse_ingress(settings: Settings, machine: MachineState) -> None:
-    """Raise SettingsError where the ingress can't work; block a part for what is so on the host.
+    """Raise SettingsError for settings of an ingress that can't work, or block its part.
 
-    It blocks none on a host with nothing on it yet, and raises then too.
+    The part is blocked if the host's state is the reason. On a new host, that is raised too.
     """
     try:
         settings.stack.ingress_kind.refuse(settings, machine)
@@ -128,16 +127,16 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
         if error.part != "Ingress":
             return
         if settings.cluster.topology == "swarm" or machine.upgrading or machine.rotating:
-            # A roll-out waits for all services, and so does the end of what was interrupted.
+            # A roll-out waits for all services, as does the end of an interrupted change.
             journal.current().block("Stack", str(error))
         else:
             journal.current().without = frozenset({"caddy"})
 
 
 def refuse_unfit(site: Site) -> None:
-    """Raise Refused where the hosts can't do what the settings ask for.
+    """Raise Refused if the hosts can't do what the settings ask for.
 
-    Where Infisical runs on them already, all else is looked at all the same.
+    If Infisical already runs on them, only that part is blocked.
     """
     try:
         site.refuse_unfit()
@@ -146,7 +145,7 @@ def refuse_unfit(site: Site) -> None:
 
 
 def _block_or_raise(error: Refused) -> None:
-    """Have the error's part of the deploy blocked, where the run goes on without it."""
+    """Block the error's part of the deploy if the run goes on without it; else raise the error."""
     if not error.part or not journal.current().goes_on:
         raise error
     journal.current().block(error.part, str(error))
@@ -155,9 +154,8 @@ def _block_or_raise(error: Refused) -> None:
 def admin_password(given: str | None, *, is_new: bool) -> str | None:
     """Return the password as given, or None.
 
-    Raises SettingsError for a new one that is weak, or would be altered. That of an administrator
-    who is there already is what it is, and of no use to most runs: where it would be altered,
-    nothing is given.
+    Raises SettingsError for a new password that is weak or would be altered. Most runs need no
+    password of an existing administrator: None is returned for one that would be altered.
     """
     if given is None or not is_new:
         return given if given and _fits(given) else None
@@ -180,12 +178,12 @@ def admin_password(given: str | None, *, is_new: bool) -> str | None:
 
 
 def _fits(password: str) -> bool:
-    """Return whether a password survives all shells and files as it is."""
+    """Return whether a password passes unaltered through all shells and files."""
     return bool(re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", password))
 
 
 def refuse_missing(archives: Iterable[str]) -> None:
-    """Raise Refused if one of the image archives is not on this machine."""
+    """Raise SettingsError if an image archive is not on this machine."""
     for archive in archives:
         if not Path(archive).is_file():
             raise SettingsError(
@@ -195,7 +193,7 @@ def refuse_missing(archives: Iterable[str]) -> None:
 
 
 def refuse_between(machine: MachineState, *, topology: str) -> None:
-    """Raise Refused if the host is between single host and cluster, which only a move ends."""
+    """Raise Refused during an unfinished scale-out or scale-in."""
     if machine.scaling:
         _, direction, phase = machine.scaling.split()
         command = f"infisical-iac scale-{direction}"
@@ -222,7 +220,7 @@ def refuse_between(machine: MachineState, *, topology: str) -> None:
 
 
 def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
-    """Raise Refused if the host is of a kind, or in a state, that can't be deployed to."""
+    """Raise Refused if the host's system or state does not allow a deploy."""
     if machine.system is None:
         *names, last = (each.name for each in SYSTEMS.values())
         raise Refused(

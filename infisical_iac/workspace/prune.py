@@ -1,9 +1,9 @@
-"""Take away access that the file does not give, and what it no longer names.
+"""Remove access that the file does not give, and objects that it no longer names.
 
-Of what is not this project's own, no more than its access goes. An identity is its own by the
-metadata or the host's memory, whatever else by that memory of what runs made. Nothing else is ever
-deleted, but as what goes along with something that holds it; that is then deleted only once its
-name was typed.
+Objects of others lose only their access. An identity belongs to this project by its metadata or by
+the host's memory, every other object by the memory of what runs made. An object of others is
+deleted only together with one of this project's that holds it, after a person has typed the name of
+that one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ from infisical_iac.workspace.structure import match_environments, match_folders
 
 @dataclass(frozen=True)
 class Unnamed:
-    """Hold what of one environment is to go.
+    """The objects of one environment that are to be removed.
 
     Attributes:
-        folders: their paths, the innermost first; one empty path for the environment itself.
-        imports: those in folders that stay, and those in folders that go.
+        folders: their paths, the innermost first; an empty path means the environment itself.
+        imports: those in folders that stay, and those in folders that are removed.
     """
 
     environment: EnvironmentState
@@ -53,11 +53,11 @@ class Unnamed:
 def find_unnamed(
     desired: Workspace, actual: Actual, memory: Memory, held: Iterable[EnvironmentState]
 ) -> list[Unnamed]:
-    """Return what was made and is not desired, by environment.
+    """Return the objects that runs made and that are no longer desired, by environment.
 
     Args:
-        memory: what is not among `made` is never named.
-        held: what the environments of `actual` hold.
+        memory: only objects in its `made` are returned.
+        held: the contents of the environments of `actual`.
     """
     matched = match_environments(desired, actual, memory.environments)
     named = {each.id: slug for slug, each in matched.items()}
@@ -69,7 +69,7 @@ def find_unnamed(
             continue
         services = desired.services.values() if id in named else ()
         wanted = {(service.folder, (id, one)) for service in services for one in service.imports}
-        # One that was renamed stays too, with what it imports, also where its name is taken.
+        # A renamed one stays too, with its imports, also if another object has its name.
         known = known_folders(desired, actual, memory, named.get(id, ""), each)
         now = match_folders(desired, each.folders, known) if id in named else {}
         back = {path: folder for folder, path in now.items()}
@@ -88,11 +88,11 @@ def find_unnamed(
 def describe_contents(
     leaving: Unnamed, folder: str, made: frozenset[str], secrets: Mapping[str, int]
 ) -> str:
-    """Return what a folder would take along that is not this project's to judge, in words.
+    """Return the contents of others that a removed folder would take along, for people.
 
     Args:
-        folder: one of `leaving.folders`; what is in another one further inside goes with that.
-        secrets: how many each folder of the environment has.
+        folder: one of `leaving.folders`; contents of another one inside it are left out.
+        secrets: the number in each folder of the environment.
     """
     held = leaving.environment
     foreign = [path for path, id in held.folders.items() if id not in made]
@@ -113,14 +113,14 @@ def _enumerate(counts: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing to take away.
+    """One object to remove.
 
     Attributes:
-        id: of what is taken away, the same in every reading.
-        change: what people read of it, and the requests.
-        name: what must be typed first; empty where that isn't needed.
-        holds: what goes along with it, such as `12 secrets`; the reason for the name.
-        file: the path of the file on the host that it is, if it is one.
+        id: the id of the object, the same in every reading.
+        change: its line in the plan, and the requests.
+        name: the name that a person must type first; empty if none is needed.
+        holds: what it takes along, such as `12 secrets`; the reason for the name.
+        file: its path if it is a file on the host.
     """
 
     id: str
@@ -137,12 +137,11 @@ def find(
     findings: Sequence[ForeignAccess],
     credentials: Callable[[], Mapping[str, str]],
 ) -> list[Removal]:
-    """Return all access that the file does not give, and all that this project made and the file no
-    longer names, in the order to take it away.
+    """Return the removals of foreign access and of objects that the file no longer names, in order.
 
     Args:
-        actual: as read just now.
-        findings: the access, without what is accepted.
+        actual: the state read last.
+        findings: the foreign access, without accepted access.
         credentials: reads the client ids in the credentials on the host, by path; called only
             where an identity is to be removed.
     """
@@ -172,7 +171,7 @@ def _identities(
     auths: Mapping[str, UniversalAuth | None],
     credentials: Mapping[str, str],
 ) -> Iterator[Removal]:
-    """The identities, and before them their credentials: a file must not outlive its use."""
+    """Return the removals of identities, each after those of its credentials on the host."""
     clients = {each.client_id for each in auths.values() if each}
     for path, client_id in sorted(credentials.items()):
         if client_id in clients:
@@ -189,7 +188,7 @@ def removals(
     left: Sequence[Unnamed],
     secrets: Mapping[str, Mapping[str, int]],
 ) -> list[Removal]:
-    """Return how to take away what leaves: imports, then folders, environments last.
+    """Return the removals in order: imports, then folders, environments last.
 
     Args:
         project: the id of the project.
@@ -220,7 +219,7 @@ def _import(project: str, held: EnvironmentState, gone: Import) -> Removal:
 def _folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
     parent = path.rpartition("/")[0] or "/"
     body = {"projectId": project, "environment": slug, "path": parent}
-    # Without force the server itself refuses should something be in it by now.
+    # Without force the server refuses if anything is in it by now.
     call = Call("DELETE", ("/api/v2/folders", id), {**body, "forceDelete": True} if holds else body)
     change = Change("-", f"folder {path} in {slug}", f"with {holds}" if holds else "", (call,))
     return Removal(id, change, f"{slug}{path}" if holds else "", holds)
@@ -237,9 +236,10 @@ def _environment(project: str, held: EnvironmentState, holds: str) -> Removal:
 
 
 def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
-    """Return what was approved and, as found just now, is still to be taken away.
+    """Return the approved removals that are still due in a new reading.
 
-    Raises Refused for what came to hold something since, so that nobody typed its name.
+    Raises Refused for an object that has come to hold something since the approval: nobody has
+    typed its name.
     """
     names = {each.id: each.name for each in approved}
     again = [each for each in found if each.id in names]

@@ -1,4 +1,4 @@
-"""Where the inside of Infisical is reached: through a host's SSH, or at a URL."""
+"""Connect to an Infisical: through a host's SSH, or at a URL."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,17 +39,16 @@ Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Reached(Goal):
-    """An Infisical, and what is wanted inside it.
+    """A connected Infisical, and its desired state.
 
     Attributes:
-        address: where services reach it.
+        address: the address at which services reach it.
         deployer: the deployer's client id.
-        deployer_secret: the id of the deployer's client secret, or what that begins with; empty
-            where neither is known.
-        admin: logs the administrator in, the first time it is called; raises a UserError where
-            that can't be done.
-        has_admin: whether it can be done.
-        remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
+        deployer_secret: the id of the deployer's client secret, or the first characters of its
+            value; empty if neither is known.
+        admin: logs the administrator in at its first call; raises UserError if that is impossible.
+        has_admin: whether it is possible.
+        remember: stores a memory for the next run; None at a URL, which has no place for it.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
         recorded: a context that writes an event into the host's audit log, with what was changed
@@ -77,15 +76,15 @@ def reach(
     lock: "Callable[[Host], None] | None" = None,
     needs_admin: bool = True,
 ) -> Iterator[Reached]:
-    """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
+    """Connect to the Infisical at INFISICAL_API_URL if set, else to the inventory's host.
 
     Args:
         file: the project file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
-        lock: takes the host's lock; None for a look, which takes none.
+        lock: takes the host's lock; None for commands that change nothing.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
-    Raises a UserError if neither can be had.
+    Raises UserError if neither can be reached.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
         way = _at(url, file or declared_file(inventory), isolation, needs_admin)
@@ -131,11 +130,11 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
 
 
 def _administrator(client: Client, email: str) -> Client:
-    """Log the administrator in, into the organization of the deployer, whose client it takes."""
+    """Log the administrator in, into the organization of the deployer, whose client is given."""
     password = os.environ.get(_PASSWORD)
     if not password:
         raise SettingsError(f"this takes the login of {email}: set {_PASSWORD} too")
-    # He may be in several, and the deployer is in one.
+    # The administrator may be in several organizations, the deployer is in one.
     return login.password(client, email, password, organization_id(client))
 
 
@@ -146,7 +145,7 @@ def _on_host(
     isolation: Isolation | None,
     lock: "Callable[[Host], None] | None",
 ) -> Iterator[Reached]:
-    # Importing these gives the process to gevent, which the way by URL has no need of.
+    # Importing these starts gevent in the process, which a URL does not need.
     from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load as load_settings
@@ -196,12 +195,12 @@ def _discard(paths: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """Hold what is there, as read at a moment.
+    """The credentials as read at one moment.
 
     Attributes:
-        place: where the files are; None at a URL where no directory was given.
+        place: the place of the files; None at a URL if no directory was given.
         files: their content by name; None likewise.
-        steps: what is due for each service in each environment.
+        steps: the changes due, for each service and environment.
         told: the changes that were made since.
     """
 
@@ -214,12 +213,12 @@ class Kept:
 
     @property
     def store(self) -> Store:
-        """Where the files are, if `keep` was told that they are needed."""
+        """Return access to the files; `keep` must have been called with `needs_files`."""
         assert self.place is not None
         return self.place
 
     def some(self, service: str | None, environment: str | None) -> list[Step]:
-        """The steps of a service, of an environment, or of all. Raises UserError."""
+        """Return the steps of a service, of an environment, or all; raise UserError for none."""
         for wanted, known, what in (
             (service, [each.account.service for each in self.steps], "service"),
             (environment, [each.account.environment for each in self.steps], "environment"),
@@ -237,15 +236,15 @@ class Kept:
         ]
 
     def one(self, service: str, environment: str) -> Step:
-        """The step of a service in an environment. Raises UserError."""
+        """Return the step of a service in an environment. Raises UserError if there is none."""
         return self.some(service, environment)[0]
 
     def has_file(self, step: Step) -> bool | None:
-        """Return whether a step has a file, under its former name too; None if nobody can know."""
+        """Return whether a step has a file, also under its former name; None if unknown."""
         return None if self.files is None else step.moves or step.account.credentials in self.files
 
     def credential_of(self, step: Step) -> Credential:
-        """Return what works of a step. Raises UserError if nothing does."""
+        """Return the working credential of a step. Raises UserError if there is none."""
         if step.held is None:
             name = step.account.credentials
             raise UserError(
@@ -256,17 +255,17 @@ class Kept:
         return step.held
 
     def tell(self, change: str) -> None:
-        """Print a change that was made, and keep it for `record`."""
+        """Print a change that was made, and keep it for the audit log."""
         echo(change)
         self.told.append(change)
 
     def record_disclosure(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
-        """A context that writes into the host's audit log whose credentials are shown in it."""
+        """Return a context that records the credentials shown in it in the host's audit log."""
         names = [f"shown: {each.account.credentials}" for each in steps]
         return self.reached.recorded("credentials", names)
 
     def record(self) -> AbstractContextManager[None]:
-        """A context that writes into the host's audit log what is told until its end."""
+        """Return a context that records in the host's audit log the changes made in it."""
         return self.reached.recorded("rotation", self.told)
 
 
@@ -279,14 +278,14 @@ def keep(
     lock: "Callable[[Host], None] | None" = None,
     needs_files: bool = True,
 ) -> Iterator[Kept]:
-    """The credentials of the Infisical that `reach` reaches.
+    """Yield the credentials of the Infisical that `reach` connects to.
 
     Args:
         where: the directory of the files at a URL.
-        lock: as for `reach`; with it, the files of services that were renamed get their new names.
+        lock: as for `reach`; with it, the files of renamed services get their new names.
         needs_files: whether that directory must be given there.
 
-    Raises a UserError.
+    Raises UserError.
     """
     with reach(inventory, file, None, lock=lock, needs_admin=False) as reached:
         store = _store(reached, where, needs_files)

@@ -1,7 +1,7 @@
-"""Find the secrets that somebody could read: who may, and what to rotate once a person has left.
+"""Find the secrets that a member could read, such as to rotate them after a person has left.
 
-Where a condition can't be judged here, such as one on tags, the secret is named: a rotation too
-many does no harm. A permission that forbids takes nothing away for the same reason.
+A secret whose condition can't be evaluated here, such as one on tags, is included: a needless
+rotation does no harm. For the same reason a permission that forbids is ignored.
 """
 
 import re
@@ -21,10 +21,10 @@ _GLOB_PARTS = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
 
 
 def readable(person: PersonState, names: Names) -> list[str]:
-    """The secrets that a person could read, such as `production /backend DATABASE_URL`.
+    """Return the secrets that a person could read, such as `production /backend DATABASE_URL`.
 
     Args:
-        names: what there is, as `secret_names.read` tells it; the result has the same order.
+        names: all secrets, as returned by `holdings.read_names`; the result has the same order.
     """
     return [" ".join(each) for each in reads(person.roles, person.privileges or (), names)]
 
@@ -32,7 +32,7 @@ def readable(person: PersonState, names: Names) -> list[str]:
 def reads(
     roles: Iterable[str], privileges: Iterable[Privilege], names: Names
 ) -> list[tuple[str, str, str]]:
-    """Environment, folder and name of each secret that roles and privileges let be read."""
+    """Yield environment, folder and name of each secret that roles and privileges permit to read."""
     everything = any(map(_reads_all, roles))
     granted = [rule for each in privileges for rule in each.permissions]
     return [

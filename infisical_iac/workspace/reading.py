@@ -1,4 +1,4 @@
-"""Compare secrets, and what a service's identity is shown, before and after a change of version."""
+"""Compare secrets and the reach of a service's identity before and after a version change."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ from infisical_iac.workspace.reconcile import project_here
 
 
 class ReadSecret(NamedTuple):
-    """A secret without its value: where it is, its name, version and the value's digest."""
+    """A secret without its value: its place, name, version and the value's digest."""
 
     place: str
     name: str
@@ -28,17 +28,17 @@ class ReadSecret(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """The slug of its environment."""
+        """Return the slug of its environment."""
         return self.place.partition(":")[0]
 
 
-# So many deletions are people's, whatever there is.
+# Up to this number, deletions are attributed to people.
 _MOST_DELETED = 5
 Secrets = Mapping[str, ReadSecret]
 
 
 def secret(environment: str, listed: Mapping[str, Any]) -> ReadSecret:
-    """The Secret of an entry that the server has listed."""
+    """Return the secret of an entry of the server's list."""
     return ReadSecret(
         f"{environment}:{listed['secretPath']}",
         listed["secretKey"],
@@ -49,12 +49,12 @@ def secret(environment: str, listed: Mapping[str, Any]) -> ReadSecret:
 
 @dataclass(frozen=True)
 class Differences:
-    """The differences between secrets and what was read before.
+    """The differences between secrets before and after.
 
     Attributes:
-        unreadable: those that the database has, and that are not read as they were.
-        deleted: those that it has no more, or whose environment waits for its deletion.
-        of: how many there were before.
+        unreadable: those that the database has but that are not read as before.
+        deleted: those that are not in the database, or whose environment was deleted.
+        of: the numbers before, by environment.
     """
 
     unreadable: list[ReadSecret]
@@ -63,14 +63,14 @@ class Differences:
 
     @property
     def is_damage(self) -> bool:
-        """Return whether more are deleted than people delete meanwhile: a migration may have."""
+        """Return whether more are deleted than people would: a migration may have deleted them."""
         deleted = Counter(each.environment for each in self.deleted)
         emptied = any(number > 1 and number == self.of[name] for name, number in deleted.items())
         return emptied or deleted.total() > max(_MOST_DELETED, self.of.total() // 10)
 
 
 def find_altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
-    """Yield those that have another value in the same version: nobody has written them."""
+    """Yield secrets with another value in the same version, which nobody has written."""
     for id, old in before.items():
         new = after.get(id)
         if new and new.version == old.version and new.digest != old.digest:
@@ -83,8 +83,8 @@ def compare_secrets(
     """Return how secrets differ from `before`.
 
     Args:
-        present: the ids of those that are not in `after`, and of which the database has a row.
-        closed: the environments that somebody has deleted, which keep their rows for a while.
+        present: the ids of secrets that are missing in `after` and have a row in the database.
+        closed: the deleted environments, whose rows stay for a while.
     """
     missing = {id: old for id, old in before.items() if id not in after}
     kept = {
@@ -96,25 +96,25 @@ def compare_secrets(
 
 
 def list_names(secrets: Iterable[ReadSecret]) -> str:
-    """Return the first three names and places, and how many there are besides."""
+    """Return the first three names and places, and the number of others."""
     names = sorted({f"{each.name} in {each.place}" for each in secrets})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
 
 
-# So many files are tried: a login that is refused may count towards a ban.
+# The number of files tried: refused logins may count towards a ban.
 _MOST_FILES = 3
 NONE = "No service's credentials are known to have worked before: no identity of one was asked."
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The secrets that the identity of a service was shown.
+    """The secrets that a service's identity was shown.
 
     Attributes:
         name: of its credentials.
         credential: what it logs in with.
-        shown: the ids of secrets by the generation of the secrets API, of each that there was.
+        shown: the ids of secrets, for each generation of the secrets API that there was.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Reach:
 
 
 def before(deployer: Client, slug: str, port: int) -> Reach | None:
-    """Return what the first service is shown whose credentials on the host work; None without."""
+    """Return the reach of the first service with working credentials on the host, or None."""
     with suppress(UserError):
         listed = run(f"ls {DIRECTORY} 2>/dev/null || true", doing="list the credentials").split()
         for name in [each for each in sorted(listed) if each.endswith(".env")][:_MOST_FILES]:
@@ -142,13 +142,13 @@ def before(deployer: Client, slug: str, port: int) -> Reach | None:
 
 
 def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets) -> str:
-    """Return a sentence on a service that is shown what it was shown before, and nothing else.
+    """Return a sentence on a service that is shown the same secrets as before.
 
     Args:
-        then: as `before` had it.
-        there: the secrets of before, whose names are told.
+        then: the result of `before`.
+        there: the secrets of before, for their names.
 
-    Raises CheckFailed for one that is shown more, or less.
+    Raises CheckFailed if it is shown more or fewer.
     """
     try:
         now = _ids_shown(deployer, then.credential, slug, port)
@@ -156,7 +156,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
         raise CheckFailed(
             f"the credentials {then.name} do not work any more: {error}", code="checks.reach"
         ) from None
-    # What somebody has written or deleted meanwhile says nothing.
+    # Secrets that somebody has written or deleted since are left out.
     common = there.keys() & set(_existing(deployer, slug))
     for generation in [each for each in then.shown if each in now]:
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
@@ -201,7 +201,7 @@ def _existing(deployer: Client, slug: str) -> list[str]:
 def _ids_shown(
     deployer: Client, credential: Credential, slug: str, port: int
 ) -> dict[str, frozenset[str]]:
-    """Return the ids that an identity is shown by each generation that there is."""
+    """Return the ids that an identity is shown, by the generation of the API."""
     reader = login.universal(session.api(port), credential.client_id, credential.client_secret)
     project = project_here(deployer, slug)
     if project is None:

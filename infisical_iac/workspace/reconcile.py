@@ -1,4 +1,4 @@
-"""Bring what is inside Infisical to what the project file says, and keep the canary."""
+"""Apply the project file to the Infisical of the current host, and keep the canary."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ from infisical_iac.workspace.memory import (
 )
 from infisical_iac.workspace.state import Actual
 
-# Which object is which, so that one renamed by hand is known again, and what runs made.
+# The ids of objects, to identify those renamed by hand, and what runs made.
 MEMORY = "/etc/infisical/workspace.json"
 
 _DEPLOYER = f"identity {DEPLOYER}"
@@ -51,14 +51,13 @@ _declared: dict[str, dict[str, Any]] = {}
 def project_contents(*, goal: Goal, port: int) -> Commands:
     """Make project, environments, folders, imports, identities and people as desired.
 
-    Nothing that this project did not make is deleted. What was read last is kept for
-    `actual`.
+    Objects that this project did not make are never deleted. `actual` returns the state read last.
     """
     for each in (_latest, _secrets, _declared):
         each.pop(host.name, None)
     found, unseen = Actual(""), ""
     if not state.is_executing and not session.works(port):
-        # Earlier steps of this very run bring it up.
+        # Earlier steps of this run start it.
         unseen = session.unobserved()
     else:
         admin = cache(partial(session.administrator, port))
@@ -76,14 +75,14 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
 
 
 def _is_seen_later(error: BaseException | None) -> bool:
-    """Return whether what was refused can be looked at once this run has repaired the deployer."""
+    """Return whether a refused read will work after this run has repaired the deployer."""
     return isinstance(error, ApiError) and error.status == 403 and journal.will_change(_DEPLOYER)
 
 
 def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Commands:
-    """Decide what is to be changed inside Infisical, by what is found there.
+    """Yield the changes due inside Infisical for the actual state.
 
-    `unseen` tells why nobody can know; it is empty if one can.
+    `unseen` is the reason why that state is unknown; empty if it is known.
     """
     items: list[Item] = [*difference(goal, found)]
     blocked = all(each.kind == "!" for each in items)
@@ -99,14 +98,14 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
 
 
 def actual() -> Actual | None:
-    """The current host's workspace as read last in this run, None if it couldn't be read."""
+    """Return the actual state of the current host as read last in this run; None if unread."""
     return _latest.get(host.name)
 
 
 def beyond(port: int) -> Beyond | None:
-    """Count what the current host's instance has besides what is declared.
+    """Count the objects of the current host's instance that are not declared.
 
-    Returns None where the workspace couldn't be read in this run. Raises as
+    Returns None if the actual state couldn't be read in this run. Raises as
     `session.administrator` does.
     """
     declared = _declared.get(host.name)
@@ -116,7 +115,7 @@ def beyond(port: int) -> Beyond | None:
 def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     """Return the client secrets of the current host's identities by id, as a plan has read them.
 
-    A run may have made others since: it is told none.
+    The result is empty in a run that changes things: it may have made others since.
     """
     return {} if state.is_executing else _secrets.get(host.name, {})
 
@@ -161,41 +160,41 @@ def _converge(goal: Goal, port: int) -> None:
 
 
 def keep(memory: Memory) -> None:
-    """Keep on the current host what is known after a run, if that isn't known already."""
+    """Store the memory on the current host if it differs from the stored one."""
     if memory != read_memory():
         write(MEMORY, render(memory))
 
 
 def read_memory() -> Memory:
-    """Return what `keep` kept on the current host; an empty memory before."""
+    """Return the memory stored on the current host; an empty one before the first run."""
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
 
 
-def known_memory(*, anew: bool = False) -> Memory:
-    """Return the same, read once while a run changes nothing: its first step reads it `anew`."""
+def known_memory(*, again: bool = False) -> Memory:
+    """Return the same, read once while a run changes nothing; its first step reads it again."""
     if journal.current().changed:
         return read_memory()
-    if anew or host.name not in _memories:
+    if again or host.name not in _memories:
         _memories[host.name] = read_memory()
     return _memories[host.name]
 
 
 def project_here(client: Client, slug: str) -> dict[str, Any] | None:
-    """Return the current host's project that a slug means, also one renamed by hand, or None."""
+    """Return the current host's project of a slug, also if it was renamed by hand, or None."""
     return find_project(client, slug, read_memory())[0]
 
 
 @telling_operation
 def canary_project(*, admin_email: str, port: int) -> Commands:
-    """Keep the canary as it must be, for upgrades, restores and drills to read.
+    """Keep the canary up to date, for upgrades, restores and drills to read.
 
-    Temporary projects and identities that an interrupted upgrade has left are taken away.
+    Temporary projects and identities of an interrupted upgrade are removed.
 
-    Raises CheckFailed for one that can't be read: no text is put over what may be decrypted with
-    the right key.
+    Raises CheckFailed for a canary that can't be read. It is not overwritten: the right key may
+    still decrypt it.
     """
     if not state.is_executing and not session.works(port):
-        # Earlier steps of this very run bring Infisical up.
+        # Earlier steps of this run start Infisical.
         due = canary.due(Canary(), admin_email)
         yield from decide_canary(due, admin_email, port, unseen=session.unobserved())
         return
@@ -214,11 +213,11 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
 def decide_canary(
     due: Sequence[Change], admin_email: str, port: int, *, is_known: bool = False, unseen: str = ""
 ) -> Commands:
-    """Decide what is to be done for the canary, by the changes that are `due`.
+    """Yield the changes `due` for the canary, and the command that makes them.
 
     Args:
         is_known: whether the host remembers which project is the canary's.
-        unseen: why nobody can know; empty if one can.
+        unseen: the reason why its state is unknown; empty if it is known.
     """
     unknown = [] if is_known else [Item("~", MEMORY, "which project is the canary's")]
     yield from settle(due or unknown, step(_keep, admin_email, port), "the canary lives", unseen)

@@ -1,4 +1,4 @@
-"""The actual state: what is inside Infisical, as far as this project cares."""
+"""The actual state inside Infisical, as far as this project manages it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ from infisical_iac.workspace.change import Made
 
 @dataclass(frozen=True)
 class ProjectState:
-    """The project; `fields` are all that the server says of it."""
+    """The project; `fields` are all fields that the server returns."""
 
     id: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, read: Mapping[str, Any]) -> "ProjectState":
-        """Return the state that an answer of the server describes."""
+        """Return the state from an answer of the server."""
         return cls(read["id"], read)
 
     @property
     def slug(self) -> str:
-        """Its slug."""
+        """Return its slug."""
         return str(self.fields["slug"])
 
 
@@ -42,8 +42,8 @@ class EnvironmentState:
 
     Attributes:
         folders: the ids of its folders by path.
-        imports: by the path of a folder, the imports into it in their order; of two values the
-            later import's wins. Only of the folders that were asked for.
+        imports: by the path of a folder, the imports into it in their order; the value of a later
+            import wins. Only for the requested folders.
     """
 
     id: str
@@ -55,7 +55,7 @@ class EnvironmentState:
 
     @property
     def all_imports(self) -> list[Import]:
-        """The imports into all folders, folder by folder."""
+        """Return the imports into all folders, folder by folder."""
         return [each for found in self.imports.values() for each in found]
 
 
@@ -72,7 +72,7 @@ class Privilege:
 
 @dataclass(frozen=True)
 class AccountState:
-    """One of our identities; `roles` are those in the project, None while it is no member."""
+    """One of our identities; `roles` are its roles in the project, None while it is no member."""
 
     identity: Identity
     auth: UniversalAuth | None = None
@@ -85,7 +85,7 @@ class Duplicate:
     """A second identity that this project made for an account, as a member of the project.
 
     Attributes:
-        name: of the account's identity, which both have.
+        name: the name that both have.
         secrets: the ids of its client secrets that this project made.
     """
 
@@ -99,7 +99,7 @@ class PersonState:
     """A person's membership of the project.
 
     Attributes:
-        privileges: None while they can't be read, which takes the first administrator to be an
+        privileges: None while they can't be read: that needs the first administrator to be an
             admin of the project.
     """
 
@@ -111,7 +111,7 @@ class PersonState:
 
 @dataclass(frozen=True)
 class ServerLists:
-    """The lists of the server, which hold what anybody made.
+    """The lists of the server, with objects of everybody.
 
     Attributes:
         identities: those of the organization.
@@ -126,11 +126,11 @@ class ServerLists:
 
 @dataclass(frozen=True)
 class People:
-    """Persons other than the first administrator, by e-mail.
+    """People other than the first administrator, by e-mail.
 
     Attributes:
-        members: those in the project, whoever made them so.
-        usernames: what those in the organization are called there.
+        members: those in the project, whoever added them.
+        usernames: their usernames in the organization.
     """
 
     members: Mapping[str, PersonState]
@@ -139,19 +139,19 @@ class People:
 
 @dataclass(frozen=True)
 class Actual:
-    """Everything that was read.
+    """The whole actual state.
 
     Attributes:
-        project: None while there is none of the slug.
+        project: None while no project has the slug.
         deleted: environments that can be restored.
-        accounts: our own identities among those desired, by the name that they should have.
+        accounts: our own identities among the desired ones, by their desired names.
         duplicates: further identities of those accounts.
         admin: the first administrator's membership of the project, None without one.
-        people: None if nobody asked for them, or the administrator can't log in.
-        people_unseen: why he can't, where people were asked for; else empty.
-        elsewhere: while there is no project of the slug: environment id to project slug.
-        usurper: the id of another project that has the slug of the one that is meant.
-        listed: what all this was found in.
+        people: None if they were not requested, or the administrator can't log in.
+        people_unseen: why the administrator can't log in, if people were requested; else empty.
+        elsewhere: environment id to project slug, while no project has the desired slug.
+        usurper: the id of another project that has taken the slug of ours.
+        listed: the lists that the state was read from.
     """
 
     organization_id: str
@@ -169,23 +169,23 @@ class Actual:
 
     @property
     def project_id(self) -> str:
-        """The id of the project, also of one that is still to be made."""
+        """Return the id of the project, or its placeholder while it is still to be made."""
         return self.project.id if self.project else Made("project")
 
     @property
     def own(self) -> frozenset[str]:
-        """The ids of the identities of the accounts."""
+        """Return the ids of the identities of the accounts."""
         return frozenset(each.identity.id for each in self.accounts.values())
 
 
 def deleted_environments(project: Mapping[str, Any]) -> tuple[EnvironmentState, ...]:
-    """Return the environments of a project, as the server gives it, that can be restored."""
+    """Return the deleted environments of a project in the server's answer that can be restored."""
     listed = project["deletedEnvironments"]
     return tuple(EnvironmentState(each["id"], each["slug"], each["name"]) for each in listed)
 
 
 def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:
-    """The roles of a membership as the server gives it, sorted, the temporary ones marked."""
+    """Return the roles of a membership in the server's answer, sorted, temporary ones marked."""
     return tuple(
         sorted(
             (each.get("customRoleSlug") or each["role"])

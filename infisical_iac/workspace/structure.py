@@ -10,18 +10,18 @@ from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
 _PROJECTS = "/api/v1/projects"
 _FOLDERS, _IMPORTS = "/api/v2/folders", "/api/v2/secret-imports"
-# The environment that requests act in, as each says it; folders are named as at that moment.
+# The environment of a request; paths of folders in it are those at that moment.
 At = Mapping[str, str]
 
 
 def match_folders(
     desired: Workspace, there: Mapping[str, str], remembered: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return where each of the desired folders is now, by desired path; those left out are not.
+    """Return the actual paths of existing folders, by their desired paths.
 
     Args:
-        there: the ids of the folders of an environment, by path.
-        remembered: the same as after the last run, by desired path.
+        there: the ids of the folders of an environment, by actual path.
+        remembered: the ids after the last run, by desired path.
     """
     now = {id: path for path, id in there.items()}
     known = {path: now[id] for path, id in remembered.items() if id in now}
@@ -32,7 +32,7 @@ def match_folders(
         path = f"{above}/{name}"
         if folder in known and known[folder].rpartition("/")[0] == above:
             matched[folder] = known[folder]
-        # One deleted and made again by hand is taken over.
+        # A folder that was deleted and made again by hand is taken over.
         elif path in there and path not in known.values():
             matched[folder] = path
     return matched
@@ -41,8 +41,8 @@ def match_folders(
 def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
     """Yield the differences in folders and imports: renamed, missing or out of order.
 
-    What a deleted environment holds shows only once it is restored: the next reading tells. A
-    folder whose name another one has, which stays, is blocked, and nothing is done in it.
+    The contents of a deleted environment can be read only after it is restored. A folder whose name
+    belongs to another folder that stays is blocked, and nothing is changed in it.
     """
     matched = match_environments(desired, actual, remembered.environments)
     stuck = _stuck_environments(desired, matched, actual)
@@ -94,11 +94,11 @@ def _contents(
 
 
 def _stuck(holders: Mapping[str, str | None]) -> set[str]:
-    """Return what can't get its name, since what has it stays as it is.
+    """Return the objects that can't get their names, since the holders of these stay.
 
     Args:
-        holders: by each that is to be made or renamed, the one that has its name now: another of
-            these, something else that stays, or None.
+        holders: by each object to make or rename, the present holder of its name: another of these
+            objects, an object that stays, or None.
     """
     stuck: set[str] = set()
     while found := {
@@ -131,7 +131,7 @@ def _rename_folders(
             continue
         calls = []
         if other := held.get((parent, name)):
-            # It gets its own name in its turn, and gives way until then.
+            # The other folder frees the name now, and gets its own later in this loop.
             calls.append(_name(at, there[other], parent, f"{name}-moving"))
             held[parent, f"{name}-moving"] = other
         calls.append(_name(at, there[now], parent, name))
@@ -149,7 +149,7 @@ def _imports(
     folder: str, sources: Sequence[str], at: At, environment: str, present: Sequence[Import]
 ) -> Iterator[Change]:
     slug, at = at["environment"], {**at, "path": folder}
-    # Which positions ours and others have, and which place in the order.
+    # The positions of all imports, ours and others'.
     positions = {str(each.id): each.position for each in present}
     ids = {each.source[1]: each.id for each in present if each.source[0] == environment}
     for source in sources:
@@ -173,10 +173,10 @@ def _imports(
 
 
 def _moves(positions: dict[str, int], wanted: list[str]) -> Iterator[tuple[str, int]]:
-    """Yield which import to put where, one after another, until they are in the wanted order.
+    """Yield imports with their new positions, one move after another, up to the desired order.
 
-    Those between the old place of an import and its new one move up by one, as the server does;
-    imports that others made are among them.
+    Each move shifts the imports between the old and the new position by one, as on the server;
+    imports of others are among them.
     """
     for index, id in enumerate(wanted):
         first = min(wanted[index:], key=lambda each: positions[each])
@@ -193,10 +193,10 @@ def _moves(positions: dict[str, int], wanted: list[str]) -> Iterator[tuple[str, 
 def match_environments(
     desired: Workspace, actual: Actual, remembered: Mapping[str, str]
 ) -> dict[str, EnvironmentState]:
-    """Return which environment that is there is which of the desired ones, by desired slug.
+    """Return the actual environments by their desired slugs.
 
-    The id of the last run tells an environment whatever it is called now; a slug tells one that
-    was not here at the last run.
+    The id of the last run identifies an environment also after a rename; the slug identifies one
+    that was not there at the last run.
     """
     by_id = {each.id: each for each in actual.environments}
     wanted = [each.slug for each in desired.environments]
@@ -213,9 +213,9 @@ def match_environments(
 def environments(
     desired: Workspace, actual: Actual, remembered: Mapping[str, str]
 ) -> Iterator[Change]:
-    """Environments renamed, deleted, missing or out of order.
+    """Yield the differences in environments: renamed, deleted, missing or out of order.
 
-    One whose slug another environment has, which stays, is blocked.
+    An environment whose slug belongs to another one that stays is blocked.
     """
     matched = match_environments(desired, actual, remembered)
     stuck = _stuck_environments(desired, matched, actual)
@@ -276,7 +276,7 @@ def _renamed_environments(
 
 
 def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[Call, ...]:
-    """Calls that first give way where environments hold each other's slugs."""
+    """Return calls that free the slugs of environments that have each other's."""
     moving = {slug: each for slug, each in matched.items() if each.slug != slug}
     held = {each.slug: each for each in actual.environments}
     return tuple(
@@ -294,7 +294,7 @@ def _drift(wanted: Environment, there: EnvironmentState) -> dict[str, str]:
 def deleted_one(
     wanted: Environment, actual: Actual, remembered: Mapping[str, str]
 ) -> EnvironmentState | None:
-    """The deleted environment that a desired one was, by its id of the last run or its slug."""
+    """Return the deleted environment with the id of the last run, or with the desired slug."""
     id = remembered.get(wanted.slug)
     candidates = [each for each in actual.deleted if each.id == id or each.slug == wanted.slug]
     return min(candidates, key=lambda each: each.id != id, default=None)
@@ -311,10 +311,10 @@ def _restore(
 
 
 def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
-    """The project's own drift, or its creation.
+    """Yield the creation of the project, or the differences in its fields.
 
-    It is blocked if the environments of the last run are found under another slug, and its slug is
-    if another project has it.
+    The project is blocked if the environments of the last run are in a project with another slug.
+    Its slug is blocked if another project has it.
     """
     wanted = desired.project
     what = f"project {wanted.slug}"
@@ -355,6 +355,6 @@ def _fields(desired: Workspace) -> Mapping[str, Any]:
         "name": desired.project.name,
         "slug": desired.project.slug,
         "hasDeleteProtection": True,
-        # Names of secrets are what programs ask for: nobody may write them in other letters.
+        # Programs read secrets by their exact names, so the server must not capitalize them.
         "autoCapitalization": False,
     }

@@ -1,4 +1,4 @@
-"""Where a service's credentials go, as the project file says it."""
+"""The targets of a service's credentials in the project file."""
 
 import re
 from typing import Annotated, Self
@@ -51,7 +51,7 @@ class _TargetEntry(BaseModel):
 
 
 class DokployTarget(_TargetEntry):
-    """The variables of an application or of a compose service in Dokploy, by its id."""
+    """An application or a compose service in Dokploy, by its id, whose variables are set."""
 
     url: Annotated[StrictStr, AfterValidator(_url)]
     application: _Id | None = None
@@ -65,12 +65,12 @@ class DokployTarget(_TargetEntry):
 
     @property
     def kind(self) -> str:
-        """`application` or `compose`."""
+        """Return `application` or `compose`."""
         return "application" if self.application else "compose"
 
     @property
     def id(self) -> str:
-        """The id of the application or the compose."""
+        """Return the id of the application or the compose service."""
         return self.application or self.compose or ""
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class DokployTarget(_TargetEntry):
 
 
 class FileTarget(_TargetEntry):
-    """A file of its own on a host that `ssh` reaches."""
+    """A separate file on a host that `ssh` reaches."""
 
     host: _Host
     path: _Path
@@ -88,7 +88,7 @@ class FileTarget(_TargetEntry):
 
 
 class Target(_TargetEntry):
-    """One place; what is not given is None."""
+    """One target: either in Dokploy or a file."""
 
     dokploy: DokployTarget | None = None
     file: FileTarget | None = None
@@ -101,7 +101,7 @@ class Target(_TargetEntry):
 
     @property
     def place(self) -> DokployTarget | FileTarget:
-        """The one that is given."""
+        """Return the one that is given."""
         place = self.dokploy or self.file
         assert place is not None
         return place
