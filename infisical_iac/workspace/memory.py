@@ -56,9 +56,9 @@ class Memory:
     canary: str = ""
 
     def without(self, ids: Collection[str]) -> "Memory":
-        """The memory once environments and identities, told by their ids, were deleted.
+        """Return the memory without deleted environments and identities, given by their ids.
 
-        Environments still count as made, for a deleted one can be restored.
+        Deleted environments still count as made, since they can be restored.
         """
         return replace(
             self,

@@ -32,7 +32,7 @@ def readable(person: PersonState, names: Names) -> list[str]:
 def reads(
     roles: Iterable[str], privileges: Iterable[Privilege], names: Names
 ) -> list[tuple[str, str, str]]:
-    """Yield environment, folder and name of each secret that roles and privileges permit to read."""
+    """Yield environment, folder and name of each secret that roles and privileges let read."""
     everything = any(map(_reads_all, roles))
     granted = [rule for each in privileges for rule in each.permissions]
     return [
