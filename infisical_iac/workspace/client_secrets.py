@@ -186,7 +186,7 @@ class Rotation:
             self.store.write(name, render(replace(held, replaced=kept)))
             self.tell(
                 f"~ client secrets of {name} that were replaced: work until "
-                f"{until:%Y-%m-%d %H:%M} UTC, until when the service must be restarted"
+                f"{until:%Y-%m-%d %H:%M} UTC: restart the service before then"
             )
             return
         if step.holder is not None:
