@@ -1,17 +1,17 @@
 # Makes the files of a snapshot:
 #
-#   backup-dump.sh <directory>   into this one
-#   backup-dump.sh end           ends what a run that was killed left in the database
+#   backup-dump.sh <directory>   in this directory
+#   backup-dump.sh end           ends the database sessions that a killed run left
 #
-# Dump and counts are of one moment: the transaction that counts lends its snapshot to pg_dump.
-# What the files hold is told in infisical_iac/backup/__init__.py.
+# Dump and counts are of the same moment: pg_dump uses the snapshot of the transaction that counts.
+# infisical_iac/backup/__init__.py describes the content of the files.
 . ./basics.sh
 . ./database.sh
 . ./room.sh
 . ./variables.sh
 into=$1
 as=infisical-backup-$(hostname)
-# An upgrade makes a snapshot too, where backups may not be set up yet.
+# An upgrade makes a snapshot too, maybe before backups are set up.
 test ! -e "$root/backup/backup.conf" ||
     take_variables "$root/backup/backup.conf" AUDIT WITH_ENCRYPTION_KEY
 
@@ -20,8 +20,8 @@ check_room() {
     has_room "$((size / 1024 + 65536))" "$into" || fail "the dump $takes and $into $has"
 }
 
-# Standard output is the dump; counts and the marks that all is done go to standard error, and are
-# kept in memory, for the disk may be full.
+# Standard output is the dump. Counts and the marks of completion go to standard error, and are kept
+# in memory, since the disk may be full.
 dump() {
     said=$(sql 2>&1 >"$into/database.dump" <<'SQL' || true
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -41,7 +41,7 @@ SQL
         grep -vE '^(rows|server|dumped|counted)' | tail -n 1)"
 }
 
-# The list tells what is in it, reading it to the end that it is whole.
+# Listing the dump shows its tables, and reading it to the end shows that it is complete.
 check_dump() {
     in_database pg_restore --list <"$into/database.dump" >"$into/listed" &&
         in_database pg_restore --file /dev/null <"$into/database.dump" ||
@@ -101,7 +101,7 @@ END
         >"$into/tags"
 }
 
-# A cluster's nodes share the database, and each ends its own alone.
+# The nodes of a cluster share the database, and each ends only its own sessions.
 end() {
     ended=$as as=infisical-end
     echo "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -1,15 +1,15 @@
-# One target's repository, through restic:
+# Uses the repository of one target through restic:
 #
-#   backup-target.sh save <target> <directory>   what <directory>/snapshot holds, with the tags in
+#   backup-target.sh save <target> <directory>   saves <directory>/snapshot with the tags in
 #                                                <directory>/tags; prints "snapshot <id>",
-#                                                "added <bytes>" and "snapshots <number>", each
-#                                                once that is so
-#   backup-target.sh list <target>               the snapshots, as restic's JSON
+#                                                "added <bytes>" and "snapshots <number>" as soon
+#                                                as each is known
+#   backup-target.sh list <target>               prints the snapshots as restic's JSON
 #   backup-target.sh fetch <target> <snapshot> <directory>
-#                                                the snapshot's files, or those of `latest`
-#   backup-target.sh reach <target>              fails if the password on the host does not open it
-#   backup-target.sh admit <target> <file>       lets the password in the file open it too
-#   backup-target.sh dismiss <target> <file>     lets that one open it no more
+#                                                fetches the files of a snapshot, or of `latest`
+#   backup-target.sh reach <target>              fails if the host's password does not open it
+#   backup-target.sh admit <target> <file>       adds the password in the file
+#   backup-target.sh dismiss <target> <file>     removes the password in the file
 #
 # A failure's reason is the last line of standard error.
 set -eu
@@ -19,7 +19,7 @@ umask 077
 root=/etc/infisical/backup
 state=/var/lib/infisical-backup
 target=$2
-# How long a target may take to answer; backup.conf may say otherwise.
+# The seconds that a target may take to answer; backup.conf may set others.
 ANSWER_SECONDS=60
 take_variables "$root/backup.conf" KEEP ANSWER_SECONDS
 take_variables "$root/$target.conf" REPOSITORY SSH APPEND_ONLY
@@ -27,10 +27,10 @@ unset $target_login
 test ! -e "$root/$target.env" || take_variables "$root/$target.env" $target_login
 export $target_login
 RESTIC_REPOSITORY=$REPOSITORY
-# Every sign as a part of an address may have it. The shell itself prints: an argument of a program
-# is for everybody to read.
+# Percent-encodes each character for an address. Only builtins of the shell print here: everybody on
+# the host can read the arguments of a program.
 escaped() { printf %s "$1" | od -An -v -tx1 | tr -d '\n' | tr ' ' %; }
-# restic before 0.17 takes no login of a rest-server from variables of its own.
+# restic before 0.17 reads the login of a rest-server only from the address.
 test -z "${RESTIC_REST_USERNAME-}" ||
     RESTIC_REPOSITORY="${REPOSITORY%%://*}://$(escaped "$RESTIC_REST_USERNAME"):$(escaped \
         "$RESTIC_REST_PASSWORD")@${REPOSITORY#*://}"
@@ -45,8 +45,8 @@ fail() {
     exit 1
 }
 
-# Runs restic for so many seconds at most, for where nobody answers it goes on trying; what it
-# prints is in the file $answer, the reason of a failure in $reason.
+# Runs restic for so many seconds at most, since it retries for ever where nobody answers. Its output
+# is in the file $answer, the reason of a failure in $reason.
 restic_within() {
     seconds=$1
     shift
@@ -64,7 +64,7 @@ restic_within() {
     return $status
 }
 
-# For reading, nothing but the right password helps.
+# Fails with the reason why the repository can't be read.
 unread() {
     case $reason in
     *"wrong password"*) fail "$REPOSITORY has another password than $RESTIC_PASSWORD_FILE: bring that file back from a recovery kit that was made since the last \`keys rotate restic\`" ;;
@@ -72,8 +72,8 @@ unread() {
     fail "$reason"
 }
 
-# Makes the repository where there has never been one. One that is gone, or another one in its
-# place, may be a disk that is not mounted: that is for people to settle.
+# Makes the repository if there has never been one. If it is missing, or another one is in its place,
+# a disk may not be mounted: only the operator can decide what to do.
 opened() {
     made="$state/repositories/$(echo "$REPOSITORY" | sha256sum | cut -c 1-16)"
     known=
@@ -96,11 +96,11 @@ opened() {
 save() {
     cd "$1/snapshot"
     opened
-    # Takes away those locks alone whose process is gone, or that are older than half an hour.
+    # Removes only locks whose process is gone, or that are older than half an hour.
     restic_within "$ANSWER_SECONDS" unlock || fail "$reason"
     restic_within 14400 --json backup --tag "$(cat "$1/tags")" . || fail "$reason"
     sed -n 's/.*"data_added":\([0-9]*\).*"snapshot_id":"\([0-9a-f]\{8\}\).*/snapshot \2\nadded \1/p' "$answer"
-    # The server would refuse it; old snapshots are removed from elsewhere.
+    # The server would refuse to remove old snapshots; that is done from elsewhere.
     test "${APPEND_ONLY-}" = true ||
         restic_within 7200 forget --tag infisical-iac --group-by '' $KEEP --prune ||
         fail "the snapshot is made, but old ones can't be removed: $reason"
@@ -113,7 +113,7 @@ list() {
     cat "$answer"
 }
 
-# restic tells of each file what it could not read; the first says why.
+# restic prints an error for each file that it could not read; the first has the cause.
 fetch() {
     restic_within 7200 --no-lock restore "$1" --tag infisical-iac --target "$2" && return
     first=$(sed -n 's/^ignoring error for //p' "$answer.error" | head -n 1)
@@ -127,7 +127,7 @@ fetch() {
     fail "the snapshot can't be read, for $what: $first"
 }
 
-# The id of the key that the password in a file opens the repository by; empty if it doesn't.
+# Prints the id of the repository's key for the password in a file; nothing if it opens none.
 identify() {
     id=
     if restic_within 60 --no-lock --json --password-file "$1" key list; then
@@ -137,7 +137,7 @@ identify() {
     fi
     case $reason in
     *"wrong password"*) ;;
-    # In JSON, what follows the reason proper is divided from it so.
+    # In restic's JSON, details follow the reason after a "\n".
     *) fail "${reason%%\\n*}" ;;
     esac
 }
@@ -162,7 +162,7 @@ dismiss() {
         identify "$1"
         test -n "$id" || return 0
         restic_within 60 key remove "$id" && continue
-        # A lock whose process is gone may be in the way.
+        # A lock of a dead process may block it.
         restic_within 60 unlock && restic_within 60 key remove "$id" || fail "$reason"
     done
     fail "$REPOSITORY still opens by the key that was removed"

@@ -1,15 +1,16 @@
-# Backups of Infisical's database, run by systemd's infisical-backup.service:
+# Backs up Infisical's database, run by systemd's infisical-backup.service:
 #
-#   backup.sh run      makes a snapshot of the database and saves it in every target; one that
-#                      fails does not keep the others from theirs; does nothing, and succeeds,
-#                      while a restore or an upgrade is under way. On a cluster each node saves in
-#                      its own directories, and the Swarm's leader alone in what all share; the
-#                      file `request` asks this node to do it
-#   backup.sh ended    takes away what a run left that was killed, and records that it was
-#   backup.sh failed   tells the journal and the webhook what failed
-#   backup.sh list     of each target, "target <name>" and "snapshots <JSON>" or "error <reason>"
+#   backup.sh run      makes a snapshot of the database and saves it in every target, even if one of
+#                      them fails. Does nothing, and succeeds, while a restore or an upgrade is under
+#                      way. On a cluster each node saves in its own directories, and only the
+#                      Swarm's leader in the shared targets, unless the file `request` asks this
+#                      node to do that
+#   backup.sh ended    cleans up after a run that was killed, and records that it was killed
+#   backup.sh failed   reports a failure to the journal and the webhook
+#   backup.sh list     prints for each target "target <name>", and "snapshots <JSON>" or
+#                      "error <reason>"
 #
-# Dump and repositories are the work of backup-dump.sh and backup-target.sh.
+# backup-dump.sh makes the dump, and backup-target.sh uses the repositories.
 set -eu
 umask 077
 here=$(dirname "$0")
@@ -22,8 +23,8 @@ take_variables "$root/backup.conf" TARGETS NODE SHARED
 . "$here/reporting.sh"
 . ./sharing.sh
 
-# What is known of a target: its last success ("success", "snapshot", "added", "snapshots") and the
-# "error" of the last run.
+# Prints what is known of a target: its last success ("success", "snapshot", "added", "snapshots")
+# and the "error" of the last run.
 known() { sed -n "s/^$2 //p" "$state/targets/$1" 2>/dev/null || true; }
 
 save() {
@@ -44,16 +45,16 @@ clear() {
     find "$work" -mindepth 1 -delete
 }
 
-# What a killed run leaves in the database would hold its locks for ever.
+# The database sessions of a killed run would hold their locks for ever.
 end_sessions() {
     timeout 30 sh "$here/backup-dump.sh" end >/dev/null 2>&1 || true
 }
 
 run() {
     exec 9>"$state/lock"
-    # A drill may be reading what is about to be thinned out.
+    # A drill may be reading a snapshot that is about to be removed.
     flock --wait 7200 9 || { echo "a drill has been reading a snapshot for 2 hours" >&2; exit 1; }
-    # They take this lock before they begin, and leave a file until they have ended.
+    # A restore and an upgrade take this lock before they begin, and keep a file until they end.
     for other in restore upgrade scale; do
         test ! -e "/var/lib/infisical-$other/state" || {
             echo "no backup is made, for the $other that is under way would be half in it"
@@ -116,7 +117,7 @@ last_json() {
     printf '\n]}\n'
 }
 
-# One metric of all targets, from what is known of each by the name $3.
+# Prints one metric for all targets, from the field $3 of what is known of each.
 of_targets() {
     metric "$1" "$2"
     for target in $TARGETS; do

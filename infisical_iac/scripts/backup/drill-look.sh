@@ -1,8 +1,8 @@
-# Looks into an Infisical that a drill has started: drill-look.sh <URL> <directory>
+# Reads an Infisical that a drill has started: drill-look.sh <URL> <directory>
 #
 # Prints "login deployer" or "login administrator", "canary alive" or "canary none", and how many
-# "folders" and "secrets" could be read. A failure's reason is the last line of standard error. What
-# secrets hold passes through pipes alone; the token is in the directory meanwhile.
+# "folders" and "secrets" could be read. A failure's reason is the last line of standard error. The
+# values of secrets pass through pipes only; the token is in the directory meanwhile.
 set -eu
 umask 077
 url=$1
@@ -15,8 +15,8 @@ fail() {
     exit 1
 }
 
-# What a request is answered, reduced by a filter of jq; "error <message>" for a refusal, with its
-# status: ask <filter> <path> [<option of curl>…]
+# Prints the answer to a request, reduced by a filter of jq, or "error <status> <message>" for a
+# refusal: ask <filter> <path> [<option of curl>…]
 ask() {
     filter=$1 path=$2
     shift 2
@@ -28,12 +28,12 @@ ask() {
               else \"error \(\$status) \(.message // \"no answer\" | tostring)\" end"
 }
 
-# The variables of an env file on standard output, as JSON.
+# Prints the variables of an env file as JSON.
 variables() {
     jq --raw-input --null-input '[inputs | capture("^(?<key>[A-Z_]+)=(?<value>.*)$")] | from_entries' "$1"
 }
 
-# Logs in with what is on standard input; the token is kept.
+# Logs in with the credentials on standard input, and keeps the token.
 log_in() {
     ask "\"header = \\\"Authorization: Bearer \(.$1)\\\"\"" "$2" \
         --header 'Content-Type: application/json' --data-binary @- >"$token.new"
@@ -56,7 +56,7 @@ administrator() {
         log_in token /api/v3/auth/select-organization
 }
 
-# The canary tells that decrypting works where there is no other secret.
+# The canary shows that decrypting works even if there is no other secret.
 read_canary() {
     said=$(ask '.secret.secretValue' "/api/v4/secrets/CANARY" --get --data-urlencode "projectId=$1" \
         --data environment=prod --data-urlencode secretPath=/)
@@ -68,7 +68,7 @@ read_canary() {
     esac
 }
 
-# Decrypts all that is in a folder. What the identity may not look into is left out.
+# Decrypts all secrets of a folder. Folders that the identity may not read are left out.
 read_folder() {
     said=$(ask '"\(.secrets | map(select(.secretValueHidden | not)) | length)"' /api/v4/secrets --get \
         --data-urlencode "projectId=$1" --data-urlencode "environment=$3" \

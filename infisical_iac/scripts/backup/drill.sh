@@ -1,15 +1,15 @@
-# A drill, run by systemd's infisical-drill.service: a snapshot is restored into a Compose project of
-# its own beside the live one, which is never touched, and what is inside is read.
+# Runs a drill for systemd's infisical-drill.service: restores a snapshot into a Compose project of its
+# own, next to the live one, which is never touched, and reads its secrets.
 #
-#   drill.sh run <seconds>   does it, with so many seconds for each container to get healthy; the
-#                            file `request` may name a snapshot and a target, else it is the
-#                            latest of the first target that has it whole. On a cluster each
-#                            node has its turn, with its own directories, and the Swarm's leader
-#                            with what all share too
-#   drill.sh ended           takes away what a run left that was killed, and records that it was
-#   drill.sh failed          tells the journal and the webhook what failed
+#   drill.sh run <seconds>   each container has so many seconds to become healthy. The file `request`
+#                            may name a snapshot and a target; the default is the latest snapshot of
+#                            the first target that has it whole. On a cluster the nodes take turns,
+#                            each with its own directories, and the Swarm's leader with the shared
+#                            targets too
+#   drill.sh ended           cleans up after a run that was killed, and records that it was killed
+#   drill.sh failed          reports a failure to the journal and the webhook
 #
-# The work is done by backup-target.sh, snapshot.sh and drill-look.sh.
+# It uses backup-target.sh, snapshot.sh and drill-look.sh.
 set -eu
 umask 077
 here=$(dirname "$0")
@@ -27,7 +27,7 @@ take_variables /etc/infisical/backup/backup.conf TARGETS NODE SHARED
 
 target='' snapshot='' away='' error='' looked=''
 
-# A restore or a change of version comes first.
+# A restore or a change of version takes precedence.
 busy() { test -e /var/lib/infisical-restore/state || test -e /var/lib/infisical-upgrade/state; }
 
 put_off() {
@@ -44,10 +44,10 @@ clear() {
     find "$work" -mindepth 1 -delete
 }
 
-# What the snapshot's manifest says, by a filter of jq.
+# Prints a value of the snapshot's manifest, selected by a filter of jq.
 told() { jq --raw-output "$1 // \"\"" "$manifest"; }
 
-# Sets the snapshot, and how large its tags say that its dump is.
+# Sets the snapshot, and the size of its dump, from its tags.
 pick() {
     snapshot='' bytes=0
     read -r snapshot bytes <<END || true
@@ -58,7 +58,7 @@ $(jq --raw-output --arg id "$wanted" '
 END
 }
 
-# What serves needs the disk more.
+# The live instance needs the disk more.
 has_room_for_it() {
     has_room "$((bytes / 1024 + 262144))" "$state" && return
     reason="the snapshot $takes in $state, which $has"
@@ -75,7 +75,7 @@ fetch() {
     attempt snapshot.sh fetch "$state" "$1" "$snapshot"
 }
 
-# A backup would thin out what is being read.
+# A backup could remove the snapshot that is being read.
 fetched() {
     exec 8>>/var/lib/infisical-backup/lock
     reason="a backup has been at work for 2 hours: wait for its end"
@@ -120,7 +120,7 @@ on this host"
     esac
 }
 
-# How the rows that were loaded differ from those in the manifest.
+# Prints the differences between the loaded rows and the manifest.
 difference() {
     jq --null-input --raw-output --slurpfile manifest "$manifest" --rawfile loaded "$work/said" '
         $manifest[0].rows as $told
@@ -131,8 +131,8 @@ difference() {
 }
 
 loaded() {
-    # So that no token of the drill is worth anything to the live instance, and that a rotation of
-    # the host's passwords is nothing to the drill.
+    # Keys of its own: no token of the drill is valid at the live instance, and a rotation of the
+    # host's passwords does not disturb the drill.
     for name in AUTH_SECRET POSTGRES_PASSWORD REDIS_PASSWORD; do
         export "$name=$(od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \n')"
     done
@@ -152,12 +152,12 @@ served() {
     test -z "$reason"
 }
 
-# Never all nodes of a cluster at once, for each that drills serves the slower.
+# Never on all nodes of a cluster at once, since a drill slows its node down.
 take_turn() { sleep "$(((${NODE:-1} - 1) * 1200))"; }
 
 run() {
     seconds=$1 wanted=latest only=
-    # One that nobody waits for any more does not count.
+    # A request that nobody waits for any more does not count.
     if [ -n "$(find "$state" -name request -mmin -5)" ]; then
         read -r wanted only <"$state/request"
     else
@@ -184,7 +184,7 @@ run() {
     record
 }
 
-# Keeps what is known of the snapshot, of which the files are about to go.
+# Keeps the snapshot's details before its files are removed.
 keep() { at=$(told .at 2>/dev/null || true) version=$(told .infisical.version 2>/dev/null || true); }
 
 found() { echo "$looked" | sed -n "s/^$1 //p"; }

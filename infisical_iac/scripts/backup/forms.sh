@@ -1,5 +1,5 @@
-# The files of /etc/infisical that a recovery kit may have, and the form of each: extended regular
-# expressions, of the path and of the whole text, in which \n is the end of a line. The deploy reads
+# The files of /etc/infisical that a recovery kit may have, and their forms: extended regular
+# expressions for the path and for the whole text, in which \n is the end of a line. The deploy reads
 # the same table, see infisical_iac/backup/kit.py.
 . ./target-login.sh
 forms() {
@@ -20,15 +20,14 @@ backup/ssh_key\.pub (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0
 FORMS
 }
 
-# The form of the text at a path; fails, and prints nothing, where no kit has such a file.
+# Prints the form of the text at a path; fails, and prints nothing, if no kit has such a file.
 form_of() {
     forms | path=$1 LC_ALL=C awk '
         ENVIRON["path"] ~ "^(" $1 ")$" { sub(/^[^ ]+ /, ""); print; found = 1; exit }
         END { exit !found }'
 }
 
-# Tells of a path whether a kit may have the text on standard input there; its last line may lack
-# its end.
+# Succeeds if a kit may have the text on standard input at a path. The final newline may be missing.
 has_form() {
     form=$(form_of "$1") || return
     text=$(cat; echo .)

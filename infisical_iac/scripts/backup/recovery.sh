@@ -1,9 +1,9 @@
-# What a recovery kit is made of.
+# Reads the files for a recovery kit.
 #
-#   recovery.sh contents       "file <path> <content in base64>" of each file, and "value <name>
-#                              <value>" of what else is asked of the host
-#   recovery.sh fingerprints   "record <JSON>" of the last kit, if there is one, and "file <path>
-#                              <fingerprint>" of each file, so that nothing secret is printed
+#   recovery.sh contents       prints "file <path> <content in base64>" for each file, and "value
+#                              <name> <value>" for further facts of the host
+#   recovery.sh fingerprints   prints "record <JSON>" of the last kit, if there is one, and "file
+#                              <path> <fingerprint>" for each file, and nothing secret
 set -eu
 . ./database.sh
 . ./forms.sh

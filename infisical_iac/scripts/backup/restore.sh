@@ -1,22 +1,22 @@
-# A loaded snapshot put in the place of the data, in steps of which each can be killed and undone:
+# Replaces the data by a loaded snapshot. Each step can be killed and undone:
 #
-#   restore.sh state           "<stamp> <phase>" of a restore that has not ended
-#   restore.sh begin <stamp>   nothing is touched yet; phase begun
-#   restore.sh aside <path>…   moves these of /etc/infisical aside; phase keys
-#   restore.sh put <path>      writes standard input, in base64, to a file of /etc/infisical,
-#                              if a recovery kit can have such a one
-#   restore.sh swap <volume>   the data of this Docker volume take the place of those that are
-#                              there, which move aside; Infisical is stopped then; phase data
-#   restore.sh back            undoes all since `begin`; the containers stay stopped; phase backing
-#                              where the data were swapped, then back; prints what data.sh calls
-#                              given up
-#   restore.sh forget          ends what has been undone
-#   restore.sh end             leaves aside what is there, and prints where, and what goes and what
-#                              stays of what was given up before
+#   restore.sh state           prints "<stamp> <phase>" of an unfinished restore
+#   restore.sh begin <stamp>   changes nothing yet; phase begun
+#   restore.sh aside <path>…   moves these files of /etc/infisical aside; phase keys
+#   restore.sh put <path>      writes standard input, in base64, to a file of /etc/infisical, if a
+#                              recovery kit can have such a file
+#   restore.sh swap <volume>   replaces the data by those of this Docker volume, and moves the old
+#                              ones aside; Infisical is stopped then; phase data
+#   restore.sh back            undoes all since `begin`, and leaves the containers stopped; phase
+#                              backing if the data were swapped, then back; prints the data that
+#                              were given up, as data.sh does
+#   restore.sh forget          ends a restore that was undone
+#   restore.sh end             ends a proven restore; prints where the old data are, and which of
+#                              the data given up earlier were removed and which are kept
 #
-# In the directory below are `state`, what snapshot.sh makes, and in `aside/<stamp>`: `files` as
-# they were, the names of those that were not there in `new`, and in `volume` the name of the
-# Docker volume that the old data go to, if there were any.
+# The directory below has `state`, the files of snapshot.sh, and `aside/<stamp>`, in which `files` are
+# the old files, `new` lists the files that did not exist, and `volume` has the name of the Docker
+# volume for the old data, if there were any.
 . ./data.sh
 . ./restoring.sh
 

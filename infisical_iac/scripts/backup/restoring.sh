@@ -1,5 +1,5 @@
-# What the restores on one host and on a cluster share: their state, and the files of /etc/infisical.
-# What `data_back` undoes is another thing on each.
+# Shared by restores on a single host and on a cluster: their state, and the files of /etc/infisical.
+# Each of the two defines its own `data_back`.
 . ./forms.sh
 here=/var/lib/infisical-restore
 
@@ -34,7 +34,7 @@ keep() {
     fi
 }
 
-# Nothing but what a kit can have is written or taken away.
+# Only files that a kit can have are written or removed.
 is_of_a_kit() {
     form_of "$1" >/dev/null || fail "no recovery kit has a file $1: nothing was changed"
 }
@@ -53,7 +53,7 @@ aside() {
 
 put() {
     is_of_a_kit "$1"
-    # Kept in memory until it is known to be good.
+    # Kept in memory until it was checked.
     given=$(base64 --decode && echo .) || fail "what was given for $1 is damaged: nothing was written"
     given=${given%.}
     printf '%s' "$given" | has_form "$1" ||
@@ -64,7 +64,7 @@ put() {
 
 files_back() {
     cd "$kept/files"
-    # All of them, or none: what is not brought back is removed next.
+    # All files or none: those that are not brought back are removed next.
     found=$(find . -type f ! -name '*.keeping')
     echo "$found" | while read -r path; do
         test -n "$path" || continue
@@ -85,14 +85,14 @@ back() {
     enter back
 }
 
-# Only a directory without files goes by rmdir.
+# rmdir removes only an empty directory.
 drop_if_empty() { ! rmdir "$kept/files" 2>/dev/null || rm -rf "$kept"; }
 
 forget() {
     current
     test "$phase" = back || fail "the restore is $phase, and has not been undone"
     rm -rf "$kept"
-    # On a host that had no data before, a deploy would make an empty instance: it tells then.
+    # On a host that had no data, the next deploy makes an empty instance, and reports this restore.
     echo "$stamp" | store "$here/undone"
     forget_notes
     discard "$here/state"

@@ -1,8 +1,8 @@
-# Which of its targets a node of a cluster has to do with. There, backup.conf has NODE, the number
-# of this host's data or 0 for none, and SHARED, those of TARGETS that all nodes have in common.
+# Selects the targets of a node of a cluster. There, backup.conf has NODE, the number of this host's
+# data or 0 for none, and SHARED, those of TARGETS that all nodes have in common.
 
-# Leaves in TARGETS the node's own, and the shared ones if it leads the Swarm, or if that has no
-# leader: rather two snapshots than none. Ends the run, with success, if there is none.
+# Leaves in TARGETS the node's own, and the shared ones if this node leads the Swarm, or if the Swarm
+# has no leader: rather two snapshots than none. Ends the run, with success, if no target is left.
 own() {
     test -n "${NODE-}" || return 0
     test "$NODE" != 0 || {

@@ -1,16 +1,16 @@
-# A snapshot fetched and loaded, beside whatever runs, in a directory of its own:
+# Fetches and loads a snapshot next to whatever runs, in a directory of its own:
 #
-#   snapshot.sh fetch <directory> <target> <snapshot>   its files, into `fetched` there, checked
-#                                                       against its manifest; prints "key
-#                                                       <fingerprint>" of this host's key and the
-#                                                       manifest
-#   snapshot.sh load <directory> <project> <seconds>    the dump, into a new database of a Compose
-#                                                       project, by `compose.yaml` there; it is
-#                                                       stopped then; prints "<table> <rows>"
-#   snapshot.sh serve <directory> <project> <seconds>   Redis and Infisical, on what was loaded;
-#                                                       prints the address of Infisical
-#   snapshot.sh clean <directory> <project>             takes away all that the project has, and
-#                                                       what was fetched
+#   snapshot.sh fetch <directory> <target> <snapshot>   fetches its files into `fetched` there, and
+#                                                       compares them with its manifest; prints
+#                                                       "key <fingerprint>" of this host's key and
+#                                                       the manifest
+#   snapshot.sh load <directory> <project> <seconds>    loads the dump into a new database of the
+#                                                       Compose project in `compose.yaml` there, and
+#                                                       stops it; prints "<table> <rows>"
+#   snapshot.sh serve <directory> <project> <seconds>   starts Redis and Infisical on the loaded
+#                                                       data; prints the address of Infisical
+#   snapshot.sh clean <directory> <project>             removes all of the project, and the fetched
+#                                                       files
 . ./alone.sh
 . ./compose.sh
 . ./room.sh
@@ -42,7 +42,7 @@ check_room() {
 
 of() { docker inspect --format "{{ .State.$1 }}" "$container"; }
 
-# Why the container is not well, by what it said last; without any secret.
+# Prints why the container is unhealthy, from its last log lines, without any secret.
 why() {
     said=$(docker logs --tail 50 "$container" 2>&1 | without_secrets)
     case $said in
@@ -64,7 +64,7 @@ await() {
     done
 }
 
-# Starts services and waits for each, so many seconds in all: start <seconds> <service>…
+# Starts services and waits for all of them, so many seconds in total: start <seconds> <service>…
 start() {
     seconds=$1 limit=$(($(date +%s) + $1))
     shift

@@ -1,8 +1,8 @@
-# What the scripts share that change data, in a directory of their own.
+# Shared by the scripts that change data, each in a directory of its own.
 . ./basics.sh
 
-# Runs the rest alone, in the directory $1. What was started over a connection that is gone may be
-# at work still.
+# Takes the lock of the directory $1 for the rest of the script. A step that was started over a lost
+# connection may still be running.
 alone() {
     here=$1
     mkdir -p "$here"
@@ -10,8 +10,8 @@ alone() {
     flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
 }
 
-# Keeps backups away for the rest: one that is at work would lose its database, and one that begins
-# would save half a state. A drill has their lock while it reads a repository.
+# Prevents backups for the rest of the script: a running one would lose its database, and a new one
+# would save half a state. A drill holds the same lock while it reads a repository.
 without_backups() {
     test -d /var/lib/infisical-backup || return 0
     exec 8>>/var/lib/infisical-backup/lock
@@ -19,14 +19,14 @@ without_backups() {
 wait for its end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
 }
 
-# Nobody writes any more: Infisical stops, where Compose runs it.
+# Stops Infisical, if Compose runs it, so that nobody writes any more.
 stop_infisical() {
     found=$(docker ps --quiet --filter "label=$project" \
         --filter label=com.docker.compose.service=infisical)
     test -z "$found" || docker stop $found >/dev/null
 }
 
-# What the deploy remembers of its own things is that of the snapshot, if it has any.
+# Restores what the deploy remembers of the resources that it manages, if the snapshot has it.
 remember() {
     memory=$here/fetched/workspace.json
     test ! -e "$memory" || store "$root/workspace.json" <"$memory"

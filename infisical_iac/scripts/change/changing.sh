@@ -1,5 +1,5 @@
-# What changes of version on one host and on a cluster share: their state, and what a release has.
-# $main is where the data are, and names where the old ones are put.
+# Shared by changes of version on a single host and on a cluster: their state, and their releases.
+# $main is the place of the data, and the beginning of the name for the old ones.
 releases=/var/backups/infisical-iac/upgrades
 
 current() {

@@ -1,4 +1,4 @@
-# What the scripts share that let other data of PostgreSQL take the place of those that are there.
+# Shared by the scripts that replace the data of PostgreSQL by others.
 . ./alone.sh
 . ./secrecy.sh
 . ./writes.sh
@@ -7,13 +7,13 @@ main=infisical_postgres
 
 containers() { docker ps --all --quiet --filter "label=$project"; }
 
-# Each gets as long as compose.yaml says.
+# Each container has as long to stop as compose.yaml says.
 stop() {
     found=$(containers)
     test -z "$found" || docker stop $found >/dev/null
 }
 
-# A Docker that does not answer is no volume that is not there.
+# Succeeds if the volume exists. Fails the script if Docker does not answer: it may exist then.
 there() {
     found=$(docker volume ls --quiet --filter "name=^$1\$") || fail "Docker does not answer"
     test -n "$found"
@@ -21,7 +21,7 @@ there() {
 
 place() { docker volume inspect --format '{{ .Mountpoint }}' "$1"; }
 
-# What can't be read is not nothing, for a volume that holds nothing is removed.
+# Succeeds if the volume has content. An unreadable one fails the script: an empty one is removed.
 holds() {
     there "$1" || return 1
     where=$(place "$1") || fail "Docker does not tell where the volume $1 is"
@@ -30,14 +30,14 @@ holds() {
     test -n "$held"
 }
 
-# In one step, so that they are in one place or in the other.
+# Moves data in one step, so that they are always in one place or the other.
 move() {
     moved=$(place "$1") to=$(place "$2")
     mv --no-target-directory "$moved" "$to"
     sync "$(dirname "$moved")" "$(dirname "$to")"
 }
 
-# The data move aside, into the volume $1, which gets the labels that follow.
+# Moves the data aside, into the new volume $1 with the labels that follow.
 put_aside() {
     into=$1
     shift
@@ -45,8 +45,8 @@ put_aside() {
     move "$main" "$into"
 }
 
-# They come back from $1, if they are there, and it goes. What took their place may have been written
-# to, by whoever started a container: it is never removed, but given up, as of the change $2.
+# Moves the data back from the volume $1, if it has any, and removes that volume. The data in place may
+# have been written to since: they are never removed, but given up, as those of the change $2.
 take_back() {
     if holds "$1"; then
         give_up "$2"
@@ -55,12 +55,12 @@ take_back() {
     ! there "$1" || docker volume rm "$1" >/dev/null
 }
 
-# The data move aside that a change is given up with, into a volume that is kept. Its labels are what
-# count_writes has noted of them.
+# Moves the data of a change that is given up into a volume that is kept. Its labels are the notes of
+# count_writes.
 give_up() {
     holds "$main" || return 0
     name=${main}_given_up_$1 number=1
-    # Whoever starts a container between two runs of a way back makes a second one.
+    # A container that starts between two runs of a rollback makes a second one.
     while holds "$name"; do
         number=$((number + 1))
         name=${main}_given_up_$1_$number
@@ -75,8 +75,8 @@ of_service() {
     docker ps --all --quiet --filter "label=$project" --filter "label=com.docker.compose.service=$1"
 }
 
-# Notes in $here/writes "<since> <writes> <images>": how much was written to the data in place, since
-# the state is what it is. It comes before the first step of a way back, once Infisical has stopped.
+# Notes "<since> <writes> <images>" in $here/writes: how much was written to the data in place since
+# the state was written. Called before the first step of a rollback, once Infisical has stopped.
 count_writes() {
     seconds=$(stat --format %Y "$here/state")
     since=$(date --utc --date "@$seconds" +%Y-%m-%dT%H:%M:%SZ)
@@ -90,7 +90,7 @@ started() {
     docker inspect --format '{{ .Id }} {{ .State.StartedAt }}' $(of_service postgres) 2>/dev/null || true
 }
 
-# How much that is, 0 where the database has not run since, `unknown` where it does not say.
+# Prints the number of writes: 0 if the database has not run since, `unknown` if it does not answer.
 writes_since() {
     started=$(started)
     loaded=$(cat "$here/loaded" 2>/dev/null) || loaded=
@@ -104,10 +104,10 @@ writes_since() {
     fi
 }
 
-# Redis holds queues and caches: of another state they are worth nothing.
+# Redis holds queues and caches, which are worthless for other data.
 empty_redis() { ! there infisical_redis || find "$(place infisical_redis)" -mindepth 1 -delete; }
 
-# The last lines of all containers, into the file $1, without any secret.
+# Writes the last log lines of all containers to the file $1, without any secret.
 keep_logs() {
     for container in $(containers); do
         echo "== $(docker inspect --format '{{ .Name }} {{ .Config.Image }} {{ .State.Status }}' "$container")"

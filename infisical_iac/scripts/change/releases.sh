@@ -1,20 +1,21 @@
-# What the host has run, and the releases that it keeps:
+# Prints what the host runs, and manages the releases that it keeps:
 #
-#   releases.sh look <image>        "database" if there is one, "image <service> <reference> <id>" of
-#                                   what runs or ran last, "wanted <id>" of <image>, and "failed
-#                                   <release> <time> <image>" of changes of version that failed
-#   releases.sh room                "<device> <free KiB>" of Docker's images, of its volumes, which may
-#                                   be on a data volume, and of releases; then what the database takes
-#   releases.sh given_up            as given-up.sh has it
-#   releases.sh migrations          how many the database has had
-#   releases.sh present             those of the ids of secrets on standard input that it has
-#   releases.sh make <release>      makes one of what runs, but for its dump
-#   releases.sh list                for change/releases.py
-#   releases.sh reset <release>     gives its images their names back; prints those that are gone
-#   releases.sh forget <release>…   removes them
-#   releases.sh drop <image>…       removes images, but for those that a container has
+#   releases.sh look <image>        prints "database" if there is one, "image <service> <reference>
+#                                   <id>" of what runs or ran last, "wanted <id>" of <image>, and
+#                                   "failed <release> <time> <image>" of failed changes of version
+#   releases.sh room                prints "<device> <free KiB>" for Docker's images, for its volumes,
+#                                   which may be on a data volume, and for releases; then the KiB of
+#                                   the database
+#   releases.sh given_up            prints data that were given up, as given-up.sh does
+#   releases.sh migrations          prints the number of migrations of the database
+#   releases.sh present             prints those ids of secrets on standard input that it has
+#   releases.sh make <release>      makes a release of what runs, without its dump
+#   releases.sh list                prints the releases for change/releases.py
+#   releases.sh reset <release>     gives its images their names back; prints the missing ones
+#   releases.sh forget <release>…   removes releases
+#   releases.sh drop <image>…       removes images that no container uses
 #
-# What a release is, infisical_iac/change/__init__.py says.
+# infisical_iac/change/__init__.py describes a release.
 . ./basics.sh
 . ./database.sh
 . ./given-up.sh
@@ -22,7 +23,7 @@
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
-# On the nodes of a cluster there may be what is left of a single host.
+# The nodes of a cluster may still have volumes from the time as a single host.
 if docker service inspect infisical_infisical >/dev/null 2>&1; then
     main=infisical_patroni
     # Without a database that answers, something else says so.
@@ -49,7 +50,7 @@ of_services() {
         sed 's/^infisical_//; s/^\([a-z]*\)-[0-9]* /\1 /' | sort -u
 }
 
-# "<service> <reference> <id>" of what runs, else of what compose.yaml says that ran.
+# Prints "<service> <reference> <id>" of what runs, else of the services in compose.yaml.
 images() {
     case $main in
     infisical_patroni) of_services ;;
@@ -84,7 +85,7 @@ migrations() {
     echo "SELECT count(*) FROM infisical_migrations" | sql
 }
 
-# What is no id of a secret is passed over.
+# Lines that are no ids of secrets are ignored.
 present() {
     wanted=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
     test -n "$wanted" || return 0

@@ -1,18 +1,19 @@
-# A key of the host and its successor, in steps of which each can be killed and undone:
+# Replaces a key of the host by a new one. Each step can be killed and undone:
 #
-#   rotation.sh list            "key <file> <seconds>" of each key, when it was made, since the epoch
-#   rotation.sh targets         "target <name>" of each backup target, and "other <file>" of what the
-#                               host remembers of repositories that are none any more
-#   rotation.sh replaces        whether Infisical's database has a place for a second encryption key
-#   rotation.sh prepare <key>   makes the next one, beside the one in use; phase prepared
-#   rotation.sh switch          the next one takes its place, the old one stays beside it; phase
+#   rotation.sh list            prints "key <file> <seconds>" for each key: when it was made, since the
+#                               epoch
+#   rotation.sh targets         prints "target <name>" for each backup target, and "other <file>" for
+#                               each former repository that the host remembers
+#   rotation.sh replaces        prints "yes" if Infisical's database can have a second encryption key
+#   rotation.sh prepare <key>   makes the next key, next to the one in use; phase prepared
+#   rotation.sh switch          puts the next key in place, and keeps the old one next to it; phase
 #                               switched
-#   rotation.sh alter           gives PostgreSQL the password that is in its place
-#   rotation.sh back            the old one takes its place again; phase back
-#   rotation.sh end             forgets whichever is not in its place
+#   rotation.sh alter           gives PostgreSQL the password that is in place
+#   rotation.sh back            puts the old key in place again; phase back
+#   rotation.sh end             removes the key that is not in place
 #
-# `state` in the directory below has the key and the phase. In /etc/infisical/keys are <key>.next
-# before the switch and <key>.old after it; <key> itself is whole at every moment.
+# `state` in the directory below has the key and the phase. /etc/infisical/keys has <key>.next before
+# the switch and <key>.old after it; <key> itself is whole at every moment.
 . ./alone.sh
 . ./compose.sh
 . ./database.sh
@@ -68,7 +69,7 @@ enter() {
 
 prepare() {
     test ! -e "$here/state" || fail "another rotation has not ended"
-    # A backup that is at work would lose its database, or lock its repository.
+    # A running backup would lose its database, or lock its repository.
     test ! -d "$backups" || flock --wait 600 "$backups/lock" true ||
         fail "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its \
 end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
@@ -122,7 +123,7 @@ back() {
     current
     enter backing
     if [ -e "$place.old" ]; then
-        # A cluster's database is asked with it to take the old one.
+        # A cluster's database still has this password when it gets the old one back.
         store "$place.next" <"$place"
         replace "$place.old" "$place"
     fi

@@ -1,21 +1,21 @@
-# A change of version, in steps of which each can be killed and undone:
+# Changes the version. Each step can be killed and undone:
 #
-#   upgrade.sh begin <release> <image>   what runs has been made a release; <image> is what it is to
-#                                   be changed to; phase begun
+#   upgrade.sh begin <release> <image>   begins a change from the release, which what runs was kept
+#                                   as, to the image; phase begun
 #   upgrade.sh pause                stops Infisical, so that nobody writes; phase paused
-#   upgrade.sh take <release>       the dump that snapshot.sh loads is to be this release's; prints
-#                                   its manifest
-#   upgrade.sh swap <volume> [data] the data of this Docker volume and the new compose.yaml take
-#                                   the place of the old ones; all is stopped then; with `data`,
-#                                   Redis and what the deploy remembers follow; phase swapped
-#   upgrade.sh back                 undoes all since `begin`; the containers stay stopped; phase
-#                                   backing, then back; prints what data.sh calls given up
-#   upgrade.sh end                  drops the old data if the new ones have been proven, and prints
-#                                   what goes and what stays of what was given up before; drops the
-#                                   dump if the old ones are back
+#   upgrade.sh take <release>       selects this release's dump for snapshot.sh, and prints its
+#                                   manifest
+#   upgrade.sh swap <volume> [data] replaces the data and compose.yaml by those of this Docker volume
+#                                   and the new compose.yaml; all is stopped then. With `data`, Redis
+#                                   and what the deploy remembers follow; phase swapped
+#   upgrade.sh back                 undoes all since `begin`, and leaves the containers stopped; phase
+#                                   backing, then back; prints data that were given up, as data.sh
+#   upgrade.sh end                  removes the old data of a proven change, and prints which data
+#                                   given up earlier were removed and which are kept; removes the dump
+#                                   after a rollback
 #
-# In the directory below are `state`, the new compose.yaml, and `fetched` for snapshot.sh; releases
-# are as infisical_iac/change/__init__.py says.
+# The directory below has `state`, the new compose.yaml, and `fetched` for snapshot.sh.
+# infisical_iac/change/__init__.py describes releases.
 . ./data.sh
 . ./changing.sh
 

@@ -1,10 +1,9 @@
-# How much was written to the database since a time, and how that is noted of data that are given up.
-# In $here are, of the data that may be given up: `loaded`, from which transaction on what they have is
-# not of the load, `started`, when PostgreSQL had started last before they took their place, and
-# `writes`, what count_writes has noted.
+# Counts the writes to the database since a time, for data that are given up. $here has notes on them:
+# `loaded`, the first transaction after their load; `started`, when PostgreSQL had last started before
+# they were put in place; and `writes`, the result of count_writes.
 
-# Runs the SQL on standard input in the database of the container $1; $within may be a command that
-# ends it after a while.
+# Runs the SQL on standard input in the database of the container $1; $within may be a command such as
+# `timeout`.
 sql_in() {
     ${within-} docker exec --interactive "$1" psql --no-psqlrc --username infisical \
         --dbname infisical --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
@@ -12,7 +11,7 @@ sql_in() {
 
 forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begun"; }
 
-# The first transaction that may end from now on.
+# Prints the first transaction that may end from now on.
 next_transaction='SELECT pg_snapshot_xmin(pg_current_snapshot())::xid'
 
 # The questions for psql, each of which is answered with a number of what is newer than the time $1: of
@@ -49,6 +48,6 @@ WHERE relname ~ '^(secrets_v2|secret_(folders|imports)|projects|project_environm
 SQL
 }
 
-# Of the answers. A clock that was set back has each write look older than the data: where no time tells
-# of any, the transactions do.
+# Prints the total of the answers. If the clock was set back, each write looks older than the data: where
+# no time shows any write, the transactions do.
 total() { awk -F '|' '{ all += $1; newer += $2 } END { print (all ? all : newer) + 0 }'; }
