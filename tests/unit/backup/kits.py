@@ -1,4 +1,4 @@
-"""Kits as tests make them, of obviously fake secrets."""
+"""Kits for tests, with obviously fake secrets."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -1,4 +1,4 @@
-"""The snapshots that the host lists."""
+"""Parse the snapshots that the host lists."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def _snapshot(id: str, time: str) -> dict[str, object]:
     return {"id": id * 8, "short_id": id, "time": time, "tags": _TAGS, "paths": ["/x"]}
 
 
-def test_each_target_has_its_snapshots_from_the_first_to_the_last() -> None:
+def test_snapshots_of_each_target_are_sorted_by_time() -> None:
     listed = [
         _snapshot("bb", "2026-11-25T02:31:00.123456789Z"),
         _snapshot("aa", "2026-11-24T03:31:00.123456789+01:00"),
@@ -34,7 +34,7 @@ def test_each_target_has_its_snapshots_from_the_first_to_the_last() -> None:
     assert found[1] == ListedSnapshots("box")
 
 
-def test_a_target_that_cannot_be_read_is_there_with_the_reason() -> None:
+def test_an_unreadable_target_is_listed_with_its_error() -> None:
     assert parse_snapshots(["target box", "error connection refused"]) == [
         ListedSnapshots("box", error="connection refused")
     ]

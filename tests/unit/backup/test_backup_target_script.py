@@ -67,7 +67,7 @@ def _told(root: Path, credentials: str, configuration: str = "REPOSITORY=/mnt/bo
         ("last-line-without-an-end", "last-line-without-an-end"),
     ],
 )
-def test_what_a_target_logs_in_with_means_what_it_says(
+def test_credentials_are_passed_to_restic_unchanged(
     tmp_path: Path, written: str, value: str
 ) -> None:
     end = "" if written.startswith("last") else "\n"
@@ -75,7 +75,7 @@ def test_what_a_target_logs_in_with_means_what_it_says(
     assert told[:2] == ["AWS_ACCESS_KEY_ID=id", f"AWS_SECRET_ACCESS_KEY={value}"]
 
 
-def test_the_file_of_a_target_is_never_run(tmp_path: Path) -> None:
+def test_the_file_of_a_target_is_never_executed(tmp_path: Path) -> None:
     told = _told(
         tmp_path,
         "touch forged\nAWS_REGION=x; touch forged\nRESTIC_PASSWORD_COMMAND=forged\nFORGED=x\n"

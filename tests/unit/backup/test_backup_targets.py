@@ -1,4 +1,4 @@
-"""Where backups may go, what logs in there, and the files that tell the host."""
+"""Validate backup targets, and render their credentials and configuration files."""
 
 import re
 import runpy
@@ -67,7 +67,7 @@ def test_the_kinds_of_targets_are_told_apart() -> None:
     assert {each.kind for each in targets} == {*KINDS}
 
 
-def test_the_host_takes_the_variables_that_the_kinds_log_in_with() -> None:
+def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
     """Those that target-login.sh names are read from a target's file, and may be in a kit."""
     [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
     assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
@@ -78,7 +78,7 @@ def test_the_host_takes_the_variables_that_the_kinds_log_in_with() -> None:
 
 
 @pytest.mark.parametrize("target", [_LOCAL, _BOX, _BUCKET, _SERVER])
-def test_the_host_takes_all_that_the_file_of_a_target_says(target: dict[str, Any]) -> None:
+def test_the_host_reads_all_variables_of_a_targets_file(target: dict[str, Any]) -> None:
     """What backup-target.sh does not name is passed over there, without a word."""
     [names] = re.findall(
         r'(?m)^take_variables "\$root/\$target\.conf" (.*)$', script_file("backup-target")
@@ -87,7 +87,7 @@ def test_the_host_takes_all_that_the_file_of_a_target_says(target: dict[str, Any
     assert {line.partition("=")[0] for line in text.splitlines()} <= {*names.split()}
 
 
-def test_a_new_kind_is_not_taken_for_append_only() -> None:
+def test_a_new_kind_is_not_append_only() -> None:
     assert TargetKind.can_be_append_only is False
     assert {each for each in KINDS if each.can_be_append_only} == {S3Kind, RestKind}
 
@@ -186,7 +186,7 @@ def test_a_refused_address_is_shown_but_for_its_password() -> None:
     assert "'s3:https://***@host/x'" in str(refusal.value)
 
 
-def test_the_files_say_what_the_settings_say() -> None:
+def test_the_files_have_the_values_of_the_settings() -> None:
     files = _files(
         backup_targets=(_LOCAL, _BOX, _BUCKET),
         backup_keep={"daily": 3},
@@ -208,7 +208,7 @@ def test_the_files_say_what_the_settings_say() -> None:
     assert "RandomizedDelaySec=5" in timer
 
 
-def test_an_append_only_target_says_so_to_the_host() -> None:
+def test_the_file_of_an_append_only_target_says_so() -> None:
     files = _files(backup_targets=(_SERVER, {**_BUCKET, "append_only": True}))
     repository = "rest:https://backups.example.com:8000/infisical"
     assert files["vault.conf"] == f"REPOSITORY={repository}\nAPPEND_ONLY=true\n"
@@ -222,7 +222,7 @@ def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
         assert part in ssh
 
 
-def test_the_environment_brings_what_s3_asks_for() -> None:
+def test_the_environment_brings_credentials_for_s3() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
     files = render_logins(targets, {_ID: "obviously-fake-id", _SECRET: "obviously/fake+secret"})
     assert files == {
@@ -234,7 +234,7 @@ def test_the_environment_brings_what_s3_asks_for() -> None:
     refuse_missing(targets, files)
 
 
-def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
+def test_the_environment_brings_credentials_for_a_rest_server() -> None:
     targets = _settings(backup_targets=(_SERVER,)).backup.backup_targets
     name, password = (f"INFISICAL_BACKUP_VAULT_REST_{part}" for part in ("USERNAME", "PASSWORD"))
     files = render_logins(targets, {name: "infisical", password: "obviously-fake"})
@@ -257,20 +257,20 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
         {_ID: "obviously-fake-id", _SECRET: "obviously-fake $(secret)"},
     ],
 )
-def test_half_of_it_or_what_a_shell_would_run_is_refused(environment: dict[str, str]) -> None:
+def test_incomplete_or_executable_credentials_are_refused(environment: dict[str, str]) -> None:
     targets = _settings(backup_targets=(_BUCKET,)).backup.backup_targets
     with pytest.raises(SettingsError) as refusal:
         render_logins(targets, environment)
     assert "obviously-fake" not in str(refusal.value)
 
 
-def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
+def test_an_s3_target_without_credentials_is_refused_with_the_variables() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
     with pytest.raises(SettingsError, match=f"{_ID} and {_SECRET} for one run"):
         refuse_missing(targets, [])
 
 
-def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
+def test_a_node_of_a_cluster_knows_its_number_and_the_shared_targets() -> None:
     made = site(backup_targets=(_LOCAL, _BUCKET))
     files = {each.path: each.content for each in configuration(made.settings, made.number)}
     told = files["/etc/infisical/backup/backup.conf"].splitlines()
@@ -278,7 +278,7 @@ def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
     assert told[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()
 
 
-def test_other_nodes_of_a_cluster_need_nothing_that_the_lead_brings_them() -> None:
+def test_other_nodes_of_a_cluster_need_no_file_that_the_leader_shares() -> None:
     targets = [BackupTarget(**each) for each in (_LOCAL, _BOX, _BUCKET)]
     brought = of_the_lead(targets)
     assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}

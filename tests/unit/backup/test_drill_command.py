@@ -1,4 +1,4 @@
-"""`infisical-iac restore --drill`: what makes no sense is refused before the host is asked."""
+"""Refuse wrong options of `infisical-iac restore --drill` before the host is asked."""
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +15,7 @@ from infisical_iac.cli.main import main
         (("--snapshot", "1a2b; reboot"), "'1a2b; reboot' is no snapshot"),
     ],
 )
-def test_an_option_that_is_not_for_drills_is_refused(
+def test_options_of_other_restores_are_refused_for_a_drill(
     options: tuple[str, ...], sentence: str
 ) -> None:
     done = CliRunner().invoke(main, ["restore", "--drill", *options])

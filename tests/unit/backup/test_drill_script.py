@@ -10,7 +10,7 @@ _OWN = ("AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 _SNAPSHOT = "env >{directory}/seen; echo projects 2"
 
 
-def test_a_drill_has_passwords_of_its_own_so_that_a_rotation_is_nothing_to_it(
+def test_a_drill_has_passwords_of_its_own(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "work").mkdir()

@@ -1,4 +1,4 @@
-"""A kit has the files that this project writes, in their forms; the host is of the same mind."""
+"""Check the forms of a kit's files, on the operator's machine and on the host."""
 
 import base64
 import re
@@ -123,7 +123,7 @@ def test_the_host_writes_no_file_that_no_kit_has(host: PlayedHost, name: str) ->
     assert _files(host) == before
 
 
-def test_the_host_takes_away_no_file_that_no_kit_has(host: PlayedHost) -> None:
+def test_the_host_removes_no_file_that_no_kit_has(host: PlayedHost) -> None:
     before = _files(host)
     for paths in (["../cron.d/x"], ["keys/encryption_key", "compose.yaml"]):
         assert host.run("restore", "aside", *paths).returncode == 1
@@ -131,14 +131,14 @@ def test_the_host_takes_away_no_file_that_no_kit_has(host: PlayedHost) -> None:
 
 
 @pytest.mark.parametrize("path", _LEGIT)
-def test_what_this_project_writes_is_put_as_it_is(host: PlayedHost, path: str) -> None:
+def test_files_of_this_project_are_put_unchanged(host: PlayedHost, path: str) -> None:
     kit.check_forms({path: _LEGIT[path]}, where="the kit")
     done = _put(host, path, _LEGIT[path])
     assert (done.returncode, done.stderr) == (0, "")
     assert host.read(f"/etc/infisical/{path}") == _LEGIT[path]
 
 
-def test_a_key_pair_of_ssh_is_put_as_it_is(host: PlayedHost, tmp_path: Path) -> None:
+def test_an_ssh_key_pair_is_put_unchanged(host: PlayedHost, tmp_path: Path) -> None:
     file = tmp_path / "ssh_key"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a@b", "-f", str(file)]
     subprocess.run(command, check=True)

@@ -1,4 +1,4 @@
-"""restore.sh killed after each of its effects: what was there before comes back."""
+"""Kill restore.sh after each of its effects: the old data and files come back."""
 
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def _write(host: PlayedHost) -> bool:
 
 
 @pytest.mark.parametrize("data_before", [True, False])
-def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_named(
+def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
     request: pytest.FixtureRequest, data_before: bool
 ) -> None:
     host: PlayedHost = request.getfixturevalue("host" if data_before else "bare")
@@ -129,7 +129,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
         assert "new" in [files["base"] for files in found if files.get("written")]
 
 
-def test_a_restore_that_is_proven_ends_what_nobody_has_written_to(swapped: PlayedHost) -> None:
+def test_a_proven_restore_removes_data_without_writes(swapped: PlayedHost) -> None:
     for writes in ("0", "3"):
         swapped.volume(f"{MAIN}_given_up_{writes}", base="x")
         swapped.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
@@ -140,13 +140,13 @@ def test_a_restore_that_is_proven_ends_what_nobody_has_written_to(swapped: Playe
     ]
 
 
-def test_what_was_undone_is_not_forgotten_before_the_old_data_serve(swapped: PlayedHost) -> None:
+def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped: PlayedHost) -> None:
     swapped.ok(_BACK)
     assert swapped.read(_STATE) == f"{_STAMP} back\n"
     _is_as_before(swapped)
 
 
-def test_a_docker_that_does_not_answer_is_no_volume_that_is_gone(swapped: PlayedHost) -> None:
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
     swapped.write("/silent", "")
     assert swapped.run(*_BACK).returncode == 1
     swapped.remove("/silent")
@@ -162,7 +162,7 @@ def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
 
 
 @pytest.mark.parametrize(("program", "step"), [("find", _BACK), ("ls", _END)])
-def test_what_moved_aside_stays_where_it_can_not_be_read(
+def test_unreadable_files_that_moved_aside_are_kept(
     swapped: PlayedHost, tmp_path: Path, program: str, step: tuple[str, ...]
 ) -> None:
     kept = swapped.read(f"{_KEPT}/keys/encryption_key")

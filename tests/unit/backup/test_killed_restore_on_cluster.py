@@ -1,4 +1,4 @@
-"""restore-cluster.sh killed after each of its effects: what was there before comes back."""
+"""Kill restore-cluster.sh after each of its effects: the old data and files come back."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def _is_as_before(node: PlayedNode) -> None:
     assert {path: node.read(path) for path in _FILES} == _FILES
 
 
-def test_the_snapshot_takes_the_place_of_the_database_while_nobody_serves(
+def test_the_database_is_replaced_while_infisical_is_stopped(
     swapped: PlayedNode,
 ) -> None:
     assert swapped.databases() == {"infisical": "new", _OLD: "old"}
@@ -98,7 +98,7 @@ def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: Playe
     assert swapped.read(f"/comments/{_OLD}") == f"{replaced}\n"
 
 
-def test_what_another_change_has_left_is_named_and_stays(swapped: PlayedNode) -> None:
+def test_a_database_left_by_another_change_is_reported_and_kept(swapped: PlayedNode) -> None:
     """Such as an upgrade of the version before, which had put what was written since aside."""
     left = "infisical_before_20261001t101112z"
     swapped.write(f"/databases/{left}", "and a write")
@@ -107,7 +107,7 @@ def test_what_another_change_has_left_is_named_and_stays(swapped: PlayedNode) ->
     assert swapped.databases()[left] == "and a write"
 
 
-def test_a_restore_is_undone_without_a_database_that_answers_before_it_touches_it(
+def test_a_restore_that_changed_no_data_is_undone_without_the_database(
     node: PlayedNode,
 ) -> None:
     node.ok(_BEGIN, _ASIDE)

@@ -1,4 +1,4 @@
-"""A kit gives back what went into it, and refuses what is none without showing any of it."""
+"""Pack and unpack a kit, and refuse other bytes without quoting them."""
 
 import base64
 import gzip
@@ -17,18 +17,18 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
 
 @given(_TEXT)
-def test_any_password_is_given_back(password: str) -> None:
+def test_any_password_survives_packing(password: str) -> None:
     login = f"INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD={password}\n"
     made = kit({**FILES, "admin.env": login})
     assert unpack(pack(made, KEY)) == Opened(made, SIGNER)
 
 
-def test_no_secret_is_in_what_is_shown_of_a_kit() -> None:
+def test_the_repr_of_a_kit_holds_no_secret() -> None:
     assert "fake-" not in repr(kit())
 
 
 @pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password", "admin.env"])
-def test_a_kit_without_what_a_restore_needs_is_refused(path: str) -> None:
+def test_a_kit_without_an_essential_file_is_refused(path: str) -> None:
     check(kit())
     for files in ({**FILES, path: "\n"}, {key: FILES[key] for key in FILES if key != path}):
         with pytest.raises(FileError, match=f"no /etc/infisical/{path} on the host"):
@@ -38,7 +38,7 @@ def test_a_kit_without_what_a_restore_needs_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"fake-secret", gzip.compress(b"[1]", mtime=0), pack(kit(), KEY)[:-9]]
 )
-def test_other_bytes_are_no_kit(data: bytes) -> None:
+def test_other_bytes_are_refused_as_a_kit(data: bytes) -> None:
     with pytest.raises(FileError, match="is no recovery kit") as refused:
         unpack(data)
     assert "fake" not in str(refused.value)
@@ -56,7 +56,7 @@ def test_a_kit_of_another_format_names_the_revision_that_reads_it() -> None:
         unpack(_altered(kit=3))
 
 
-def test_what_is_wrong_inside_is_named_without_its_value() -> None:
+def test_an_invalid_field_is_named_without_its_value() -> None:
     with pytest.raises(FileError, match=r"not complete: files\.admin\.env is missing") as refused:
         unpack(_unsigned(files={"admin.env": ["fake-secret"]}))
     assert "fake" not in str(refused.value)
@@ -67,7 +67,7 @@ def _unsigned(**values: object) -> bytes:
     return gzip.compress(json.dumps({**kit().model_dump(mode="json"), "kit": 1, **values}).encode())
 
 
-def test_a_kit_of_the_version_before_opens_as_one_that_nobody_signed() -> None:
+def test_a_kit_of_the_earlier_format_is_unsigned() -> None:
     opened = unpack(_unsigned())
     assert (opened.kit.files, opened.signer) == (FILES, "")
 
@@ -88,13 +88,13 @@ def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
         unpack(_altered(**values))
 
 
-def test_a_signed_kit_is_not_taken_for_an_unsigned_one_by_its_format() -> None:
+def test_a_signed_kit_with_the_unsigned_format_is_refused() -> None:
     """Its signature would be of no use, were it enough to change the number."""
     with pytest.raises(FileError, match="not complete: signed_by"):
         unpack(_altered(kit=1))
 
 
-def test_no_terminal_obeys_what_is_in_a_kit() -> None:
+def test_control_characters_of_a_kit_are_not_printed() -> None:
     for data in (
         _unsigned(kit=3, versions={"revision": "\x1b[2J"}),
         _unsigned(**{"\x1b[2J": 1}),
@@ -105,6 +105,6 @@ def test_no_terminal_obeys_what_is_in_a_kit() -> None:
         assert "\x1b" not in str(refused.value)
 
 
-def test_a_kit_that_would_fill_the_memory_is_none() -> None:
+def test_a_kit_that_unpacks_to_too_much_is_refused() -> None:
     with pytest.raises(FileError, match="is no recovery kit"):
         unpack(_unsigned(host="x" * (1 << 22)))

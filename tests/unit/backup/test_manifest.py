@@ -1,4 +1,4 @@
-"""A snapshot is restored only where its key, its versions and its rows fit."""
+"""Refuse a snapshot whose key, versions or rows do not match the host."""
 
 import json
 from typing import Any
@@ -25,13 +25,13 @@ def _parsed(**values: Any) -> manifest.Manifest:
     return manifest.parse(json.dumps({**_FOUND, **values}))
 
 
-def test_what_fits_is_not_refused() -> None:
+def test_a_matching_snapshot_is_accepted() -> None:
     refuse(_parsed(), key="0123456789abcdef", settings=settings_of())
     newer = settings_of(infisical_version="v0.166.2", postgres_image="postgres:18.1")
     refuse(_parsed(), key="0123456789abcdef", settings=newer)
 
 
-def test_a_host_without_a_container_leaves_versions_open() -> None:
+def test_a_snapshot_without_versions_is_accepted() -> None:
     refuse(
         _parsed(infisical={"version": ""}, postgresql={"version": ""}),
         key="0123456789abcdef",
@@ -61,7 +61,7 @@ def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": 3}'])
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_another_text_is_refused_as_a_manifest(text: str) -> None:
     with pytest.raises(FileError, match="can't be read"):
         manifest.parse(text)
 
@@ -71,7 +71,7 @@ def test_a_manifest_of_another_format_is_refused() -> None:
         _parsed(format=2)
 
 
-def test_the_same_rows_are_not_refused() -> None:
+def test_the_same_rows_are_accepted() -> None:
     refuse_difference(_parsed(), {"users": 2, "secrets_v2": 3000})
 
 
@@ -83,7 +83,7 @@ def test_the_same_rows_are_not_refused() -> None:
         ({"secrets_v2": 3000, "users": 2, "strangers": 1}, "strangers 1 instead of 0"),
     ],
 )
-def test_other_rows_than_the_manifest_says_are_named(rows: dict[str, int], named: str) -> None:
+def test_tables_with_other_rows_are_named(rows: dict[str, int], named: str) -> None:
     with pytest.raises(CheckFailed, match=named):
         refuse_difference(_parsed(), rows)
 

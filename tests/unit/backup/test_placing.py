@@ -1,4 +1,4 @@
-"""A kit gives a host what it lacks, and takes nothing from it unless told so."""
+"""Put the files of a kit on a host that lacks them, or replace the host's on request."""
 
 import pytest
 
@@ -23,11 +23,11 @@ def test_without_a_kit_the_host_keeps_its_own() -> None:
     assert decide({}, FILES, replace=False).put == {}
 
 
-def test_what_the_host_has_in_a_newer_form_stays() -> None:
+def test_a_file_that_differs_on_the_host_stays() -> None:
     assert decide(FILES, _OTHER, replace=False).put == {}
 
 
-def test_what_differs_moves_aside_where_that_was_said() -> None:
+def test_a_file_that_differs_moves_aside_with_replace_keys() -> None:
     placing = decide(FILES, {**_OTHER, "keys/more": "own"}, replace=True)
     assert placing.put == {"deployer.env": FILES["deployer.env"]}
     assert placing.aside == ("deployer.env",)
@@ -43,18 +43,18 @@ def test_another_key_on_the_host_is_refused_unless_it_may_move_aside(path: str) 
 
 
 @pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password", "admin.env"])
-def test_a_key_that_is_nowhere_is_named(path: str) -> None:
+def test_a_missing_key_is_named(path: str) -> None:
     host = {each: text for each, text in FILES.items() if each != path}
     with pytest.raises(Refused, match=f"no /etc/infisical/{path}: give the recovery kit"):
         decide({}, host, replace=False)
     assert decide({path: FILES[path]}, host, replace=False).put == {path: FILES[path]}
 
 
-def test_no_secret_is_in_what_is_shown_of_it() -> None:
+def test_the_repr_holds_no_secret() -> None:
     assert "fake-" not in repr(decide(FILES, {}, replace=False))
 
 
-def test_a_cluster_keeps_what_opens_its_own_servers() -> None:
+def test_a_cluster_keeps_the_keys_of_its_own_servers() -> None:
     names = ("encryption_key", "auth_secret", "restic_password", "kit_signing_key")
     needed = {f"keys/{name}": "a" for name in names}
     own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}

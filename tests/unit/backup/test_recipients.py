@@ -1,4 +1,4 @@
-"""Keys of age and SSH are told apart, and what is none is refused without being shown."""
+"""Parse keys of age and SSH, and refuse other texts without quoting them."""
 
 import subprocess
 from pathlib import Path
@@ -20,13 +20,13 @@ def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> 
     return file
 
 
-def test_a_key_of_age_goes_by_itself() -> None:
+def test_an_age_key_is_named_by_itself() -> None:
     public = str(Identity.generate().to_public())
     assert (parse(f" {public}\n").name, parse(public).stanza) == (public, "X25519")
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
-def test_an_ssh_key_goes_by_the_fingerprint_that_ssh_has_for_it(tmp_path: Path, kind: str) -> None:
+def test_an_ssh_key_is_named_by_its_fingerprint(tmp_path: Path, kind: str) -> None:
     public = ssh_key(tmp_path, kind=kind).with_suffix(".pub")
     told = subprocess.run(
         ["ssh-keygen", "-l", "-f", str(public)], check=True, capture_output=True, text=True
@@ -54,7 +54,7 @@ def test_a_file_of_keys_may_have_comments_and_empty_lines() -> None:
         ("age1notakey", "no complete public key"),
     ],
 )
-def test_what_is_no_public_key_is_refused_unseen(text: str, reason: str) -> None:
+def test_another_text_is_refused_as_a_public_key_without_quoting_it(text: str, reason: str) -> None:
     with pytest.raises(FileError, match=reason) as refused:
         parse(text)
     assert "SECRET" not in str(refused.value)
@@ -65,7 +65,7 @@ def test_identities_are_read_of_age_and_of_ssh(tmp_path: Path) -> None:
     assert len(identities(f"# public key: age1…\n{Identity.generate()}\n{private}")) == 2
 
 
-def test_an_identity_with_a_passphrase_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_an_identity_with_a_passphrase_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="has a passphrase: make a copy"):
         identities(ssh_key(tmp_path, passphrase="fake-passphrase").read_text())
 
@@ -79,12 +79,14 @@ def test_an_identity_with_a_passphrase_is_refused_with_the_way_out(tmp_path: Pat
         ("-----BEGIN RSA PRIVATE KEY-----\nfake\n-----END RSA PRIVATE KEY-----", "can't use"),
     ],
 )
-def test_what_is_no_private_key_is_refused_unseen(text: str, reason: str) -> None:
+def test_another_text_is_refused_as_a_private_key_without_quoting_it(
+    text: str, reason: str
+) -> None:
     with pytest.raises(FileError, match=reason) as refused:
         identities(text)
     assert "FAKE" not in str(refused.value)
 
 
-def test_an_identity_that_age_has_no_use_for_is_refused(tmp_path: Path) -> None:
+def test_an_identity_that_age_cannot_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="that age can't use"):
         identities(ssh_key(tmp_path, kind="ecdsa").read_text())

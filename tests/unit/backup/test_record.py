@@ -59,7 +59,7 @@ def test_wording_of_the_status(
 
 
 @pytest.mark.parametrize("path", ["keys/restic_password", "deployer.env", "backup/storage.env"])
-def test_what_changed_or_came_since_is_named(path: str) -> None:
+def test_changed_and_new_files_are_named(path: str) -> None:
     row = kit_host.describe_record(_RECORD, {**_RECORD.files, path: "another"})
     assert not row.ok
     assert path in row.text
@@ -118,7 +118,7 @@ def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
     assert told == _RECORD.files
 
 
-def test_the_key_that_opens_a_clusters_swarm_is_put_into_a_kit(tmp_path: Path) -> None:
+def test_the_unlock_key_of_a_swarm_is_put_into_a_kit(tmp_path: Path) -> None:
     path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
     (tmp_path / "keys").mkdir()
     (tmp_path / path).write_text("SWMKEY-1-obviously-fake\n")

@@ -39,7 +39,7 @@ _NODE = "NODE=2 SHARED=box"
     ],
     ids=["a host of its own", "leads", "follows", "no leader", "no data"],
 )
-def test_what_all_share_is_written_by_who_leads(
+def test_the_leader_writes_the_shared_targets(
     tmp_path: Path, variables: str, leads: str, told: str
 ) -> None:
     assert _own(tmp_path, variables=variables, leads=leads) == told

@@ -39,14 +39,14 @@ def test_nobody_else_opens_it(ada: Identity) -> None:
         open_sheet(_sealed(ada), [Identity.generate()])
 
 
-def test_an_identity_that_does_not_open_it_is_told_before_anything_is_written(
+def test_an_identity_that_does_not_open_it_is_refused_before_writing(
     ada: Identity,
 ) -> None:
     with pytest.raises(FileError, match="not encrypted for the key"):
         seal(kit(), [parse(str(ada.to_public()))], KEY, [Identity.generate()])
 
 
-def test_a_kit_that_does_not_come_back_is_never_written(
+def test_a_kit_that_cannot_be_read_back_is_never_written(
     ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
@@ -55,7 +55,7 @@ def test_a_kit_that_does_not_come_back_is_never_written(
         _sealed(ada)
 
 
-def test_people_read_what_it_is_and_nothing_secret(ada: Identity) -> None:
+def test_the_head_describes_the_kit_without_any_secret(ada: Identity) -> None:
     of = kit(recipients=(str(ada.to_public()),))
     text = _sealed(ada, of=of)
     head = text.partition("-----BEGIN")[0]
@@ -96,7 +96,7 @@ def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert kit_sheet.fingerprint(travelled(text)) == kit_sheet.fingerprint(text)
 
 
-def test_a_damaged_line_is_told(ada: Identity) -> None:
+def test_a_damaged_line_is_reported(ada: Identity) -> None:
     lines = _sealed(ada).splitlines()
     lines[-4] = lines[-4][::-1]
     with pytest.raises(FileError, match="was damaged, for its sum is"):

@@ -246,7 +246,7 @@ def test_options_about_a_kit_need_a_kit(monkeypatch: pytest.MonkeyPatch, option:
     assert done.exit_code == 1
 
 
-def test_a_host_of_the_version_before_gets_its_signing_key_first() -> None:
+def test_a_host_without_a_signing_key_makes_no_kit() -> None:
     files = {path: text for path, text in FILES.items() if path != signing.KEY}
     with pytest.raises(FileError, match="`infisical-iac apply` makes it"):
         signing_key(kit(files))

@@ -1,4 +1,4 @@
-"""A host that notes the steps of a rotation, and the other nodes of its cluster."""
+"""A fake host that records the steps of a rotation, and the other nodes of its cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

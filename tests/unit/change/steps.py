@@ -1,4 +1,4 @@
-"""The steps of a rotation, noted by a host that does nothing else."""
+"""A fake host that only records the steps of a rotation."""
 
 from __future__ import annotations
 

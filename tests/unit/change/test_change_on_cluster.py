@@ -1,4 +1,4 @@
-"""The steps of a change of version on a cluster, with a lead that only notes them."""
+"""The steps of a change of version on a cluster, whose fake leader only records them."""
 
 from collections.abc import Callable, Iterable
 
@@ -123,7 +123,7 @@ _SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
 
 
-def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
+def test_an_upgrade_is_proven_without_stopping_infisical(lead: _Lead) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
     assert lead.steps == [*_UP, "gate", *_END]
 
@@ -135,7 +135,7 @@ def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
     assert lead.steps == [*_UP, *_BACK, *_END]
 
 
-def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lead: _Lead) -> None:
+def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(lead: _Lead) -> None:
     lead.failing = ["gate", "use"]
     with pytest.raises(
         RunFailed,
@@ -147,14 +147,14 @@ def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lea
     assert lead.steps == [*_UP, "gate", *_BACK, *revert]
 
 
-def test_a_gate_that_fails_beside_usable_data_reverts_nothing(lead: _Lead) -> None:
+def test_failed_checks_with_usable_data_revert_nothing(lead: _Lead) -> None:
     lead.failing = ["gate"]
     with pytest.raises(RunFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
     assert lead.steps == [*_UP, "gate", *_BACK, *_END]
 
 
-def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
+def test_deleted_secrets_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
     lead.failing = ["gate"]
     lead.deleted = ["deleted since: TOKEN in production:/"]
     told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
@@ -163,14 +163,14 @@ def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> 
     assert lead.steps == [*_UP, "gate", *_BACK, "keep", *_END]
 
 
-def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> None:
+def test_data_that_cannot_be_checked_are_left_in_place(lead: _Lead) -> None:
     lead.failing = ["gate", "roll out v0.165.16"]
     with pytest.raises(RunFailed, match="could not be brought back"):
         _upgrade()
     assert lead.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
 
 
-def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
+def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(lead: _Lead) -> None:
     was = Images(_NEW, _WAS.postgres)
     cluster_upgrade.change_version(
         site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE

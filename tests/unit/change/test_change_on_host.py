@@ -1,4 +1,4 @@
-"""The steps of a change of version on a single host that only notes them."""
+"""The steps of a change of version on a fake host that only records them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Test what `infisical-iac keys rotate` refuses, and when it looks at the host."""
+"""Test what `infisical-iac keys rotate` refuses, and when it inspects the host."""
 
 import sys
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class _Host:
         (MachineState(), "there is no Infisical on the host"),
     ],
 )
-def test_a_host_is_looked_at_once_nobody_else_can_change_it(
+def test_a_host_is_inspected_under_the_lock(
     monkeypatch: pytest.MonkeyPatch, state: MachineState, reason: str
 ) -> None:
     host = _Host(state)

@@ -75,7 +75,7 @@ def _write(host: PlayedHost) -> bool:
     return there
 
 
-def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_named(
+def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
     host: PlayedHost,
 ) -> None:
     for each in host.deaths(_PAUSE, _SWAP):
@@ -178,7 +178,7 @@ def test_an_end_that_is_killed_keeps_the_new_data(swapped: PlayedHost) -> None:
         assert {each.read(path) for path in _FILES} == {"new"}
 
 
-def test_a_docker_that_does_not_answer_is_no_volume_that_is_gone(swapped: PlayedHost) -> None:
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
     swapped.write("/silent", "")
     assert swapped.run(*_BACK).returncode == 1
     swapped.remove("/silent")

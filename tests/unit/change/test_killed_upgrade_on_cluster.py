@@ -1,4 +1,4 @@
-"""upgrade-cluster.sh killed after each of its effects: the data are in one place or the other."""
+"""Kill upgrade-cluster.sh after each of its effects: the data are in one place or the other."""
 
 import re
 from pathlib import Path
@@ -91,14 +91,14 @@ def test_an_end_that_is_killed_keeps_the_new_data(node: PlayedNode) -> None:
         assert each.read("/etc/infisical/workspace.json") == "new"
 
 
-def test_a_roll_out_stops_nobody_and_leaves_the_data(node: PlayedNode) -> None:
+def test_a_roll_out_stops_no_service_and_keeps_the_data(node: PlayedNode) -> None:
     node.ok(_ROLL, _END)
     assert node.read("/told") is None
     assert node.databases() == {"infisical": "old"}
     assert node.read(f"{RELEASES}/{_RELEASE}/snapshot/database.dump") == "old"
 
 
-def test_data_that_the_old_version_can_not_use_are_given_up(node: PlayedNode) -> None:
+def test_data_that_the_old_version_cannot_use_are_given_up(node: PlayedNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     said = node.run(*_REVERT).stdout
     assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id\n"

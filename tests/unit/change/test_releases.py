@@ -1,4 +1,4 @@
-"""The releases that a host keeps: read, chosen, and let go of."""
+"""Parse, choose and remove the releases that a host keeps."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_releases_are_read_with_the_newest_first() -> None:
     assert (failed.manifest, failed.migrations) == (None, 0)
 
 
-def test_a_manifest_that_cannot_be_read_makes_no_release_to_go_back_to() -> None:
+def test_a_release_with_an_unreadable_manifest_cannot_be_chosen() -> None:
     (found,) = parse_releases([*_lines("a", "v1.0.0", whole=False), "manifest a {}"])
     assert found.manifest is None
 
@@ -73,7 +73,7 @@ def test_the_newest_whole_release_is_chosen_unless_another_is_named() -> None:
     ("name", "reason"),
     [("20261110T000000Z-v0.164.0", "rollback --list"), ("nothing", "no release 'nothing' is kept")],
 )
-def test_what_is_no_whole_release_cannot_be_chosen(name: str, reason: str) -> None:
+def test_an_incomplete_release_cannot_be_chosen(name: str, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         choose(_releases(), name)
 
@@ -101,11 +101,11 @@ def test_an_image_that_is_in_use_stays() -> None:
     assert found.images == []
 
 
-def test_failed_changes_take_no_release_its_place() -> None:
+def test_failed_changes_do_not_count_as_kept_releases() -> None:
     assert find_surplus(_releases(), 2, needed=set()).releases == []
 
 
-def test_a_change_that_has_not_ended_is_known_from_the_hosts_state() -> None:
+def test_an_unfinished_change_is_parsed() -> None:
     state = "20261125T180000Z-v0.165.16 paused infisical/infisical:v0.166.0"
     assert parse_unfinished(state) == UnfinishedChange(*state.split())
     assert parse_unfinished("") is None

@@ -1,4 +1,4 @@
-"""Test what a lead that died left of the database, set right by the next one."""
+"""Repair a database that a dead leader left closed or with another password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

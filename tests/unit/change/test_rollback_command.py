@@ -1,4 +1,4 @@
-"""Test what `infisical-iac rollback` refuses before it looks at a host."""
+"""Test what `infisical-iac rollback` refuses before it inspects a host."""
 
 from click.testing import CliRunner
 

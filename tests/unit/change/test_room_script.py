@@ -1,4 +1,4 @@
-"""`releases.sh room` looks at the disks that images, data and releases really are on."""
+"""`releases.sh room` measures the disks that really hold images, data and releases."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ esac
 """
 
 
-def test_data_on_a_volume_of_their_own_are_measured_there(tmp_path: Path) -> None:
+def test_free_space_of_a_data_volume_is_measured_there(tmp_path: Path) -> None:
     host = played(tmp_path)
     # Another file system than that of the test's directory, as a data volume is.
     with TemporaryDirectory(dir="/dev/shm") as data:

@@ -1,4 +1,4 @@
-"""The steps of a rotation on a cluster: who knows which password, and when."""
+"""The steps of a rotation on a cluster: which node has which password, and when."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import settings, site
 
 
-def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(host: NotingHost) -> None:
+def test_a_rotation_rolls_a_cluster_out(host: NotingHost) -> None:
     rotation.rotate(find_key("auth-secret"), settings(), "chainalign", site())
     switch = ["rotation switch", "keys derive", "roll out", "gate"]
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
@@ -29,7 +29,7 @@ def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("failing", ["", "gate"])
-def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_one(
+def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     host: NotingHost, nodes_of: dict[str, list[str]], failing: str
 ) -> None:
     if failing:
@@ -70,13 +70,13 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2", "node-3")}
 
 
-def test_the_key_of_redis_waits_for_a_data_node_that_is_away(host: NotingHost) -> None:
+def test_a_rotation_of_the_redis_key_waits_for_an_unreachable_data_node(host: NotingHost) -> None:
     with pytest.raises(RunFailed, match=r"^node-3 can't be reached, .* nothing was changed$"):
         rotation.rotate(find_key("redis"), settings(), "chainalign", site(away=(3,)))
     assert host.steps == []
 
 
-def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
+def test_a_rotation_ends_even_if_a_redis_does_not_answer(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
     host.failing = {_ALONE, _ADMIT}
@@ -87,7 +87,7 @@ def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
 
 
 @pytest.mark.parametrize("phase", ["prepared", "back", "proven"])
-def test_what_an_interrupted_rotation_let_in_is_put_out(
+def test_passwords_of_an_interrupted_rotation_are_removed(
     host: NotingHost, nodes_of: dict[str, list[str]], phase: str
 ) -> None:
     rotation.recover(UnfinishedRotation(find_key("redis"), phase), settings(), "chainalign", site())

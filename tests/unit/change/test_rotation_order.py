@@ -1,4 +1,4 @@
-"""The steps of a rotation, in their order, with a host that only notes them."""
+"""The order of the steps of a rotation, on a fake host that only records them."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,18 @@ _SWITCH = ["rotation switch", *_USE, "gate"]
 _BACK = ["rotation back", *_USE, "rotation end"]
 
 
-def test_the_next_password_is_kept_before_anything_knows_it(host: NotingHost) -> None:
+def test_the_next_password_is_stored_before_it_is_used(host: NotingHost) -> None:
     assert rotate("database") == ["Read as before: 1 secret."]
     assert host.steps == ["rotation prepare postgres_password", *_SWITCH, "rotation end"]
 
 
-def test_only_postgresql_is_told_its_password(host: NotingHost) -> None:
+def test_only_the_database_key_is_given_to_postgresql(host: NotingHost) -> None:
     rotate("redis")
     assert "rotation alter" not in host.steps
 
 
 @pytest.mark.parametrize("failing", ["rotation alter", "up", "gate"])
-def test_a_new_password_that_does_not_work_gives_way_to_the_old_one(
-    host: NotingHost, failing: str
-) -> None:
+def test_a_failing_new_password_is_replaced_by_the_old_one(host: NotingHost, failing: str) -> None:
     host.failing = {failing}
     told = "could not be brought back to work" if failing in _USE else "the old one is in use again"
     with pytest.raises(RunFailed, match=told):

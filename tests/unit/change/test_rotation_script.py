@@ -1,4 +1,4 @@
-"""Test what rotation.sh does to the keys' files, killed after each of its lines."""
+"""Kill rotation.sh after each of its lines: the keys' files stay whole."""
 
 import subprocess
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def host(tmp_path: Path) -> _Host:
     return _Host(tmp_path)
 
 
-def test_a_key_gets_its_successor(host: _Host) -> None:
+def test_a_key_is_replaced(host: _Host) -> None:
     for step in _STEPS:
         assert host.run(step) == 0
     assert host.key != _OLD
@@ -85,7 +85,7 @@ def test_a_key_gets_its_successor(host: _Host) -> None:
     assert host.state == ""
 
 
-def test_a_key_that_was_switched_goes_back(host: _Host) -> None:
+def test_a_switched_key_is_restored(host: _Host) -> None:
     for step in (*_STEPS[:2], "back", "end"):
         assert host.run(step) == 0
     assert host.key == _OLD
@@ -116,7 +116,7 @@ def test_a_second_rotation_waits_for_the_end_of_the_first(host: _Host) -> None:
     assert host.run("prepare auth_secret") == 1
 
 
-def test_a_rotation_between_two_keys_has_no_end_yet(host: _Host) -> None:
+def test_a_rotation_that_is_switching_cannot_end(host: _Host) -> None:
     host.run("prepare redis_password")
     (host.directory / "state" / "state").write_text("redis_password switching\n")
     assert host.run("end") == 1

@@ -1,4 +1,4 @@
-"""Test what is decided of an unfinished rotation, of targets, and of the encryption key."""
+"""Parse unfinished rotations and targets, and refuse to rotate the encryption key."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from infisical_iac.change.keys import (
 from infisical_iac.core.errors import Refused, RunFailed
 
 
-def test_a_host_without_a_rotation_has_none_to_end() -> None:
+def test_an_empty_state_has_no_rotation() -> None:
     assert parse_unfinished("") is None
 
 
@@ -28,9 +28,7 @@ def test_a_host_without_a_rotation_has_none_to_end() -> None:
         ("proven", "forget", True),
     ],
 )
-def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
-    phase: str, way: Way, new: bool
-) -> None:
+def test_the_phase_decides_how_a_rotation_is_ended(phase: str, way: Way, new: bool) -> None:
     found = parse_unfinished(f"postgres_password {phase}")
     assert found
     assert (found.key, found.way, found.ends_new) == (find_key("database"), way, new)
@@ -39,12 +37,12 @@ def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
 @pytest.mark.parametrize(
     "state", ["postgres_password", "other switched", "auth_secret odd", "a b c"]
 )
-def test_a_state_that_nobody_wrote_is_refused(state: str) -> None:
+def test_an_unknown_state_is_refused(state: str) -> None:
     with pytest.raises(RunFailed, match="which this version does not know"):
         parse_unfinished(state)
 
 
-def test_the_password_of_repositories_is_never_taken_back_once_it_is_in_place() -> None:
+def test_a_rotation_of_the_repositories_is_completed_once_it_is_switching() -> None:
     told = {
         phase: parse_unfinished(f"restic_password {phase}") for phase in ("prepared", "switching")
     }
@@ -80,7 +78,7 @@ def test_only_the_auth_secret_ends_something_else() -> None:
         (True, "v0.165.16 replaces its .* itself"),
     ],
 )
-def test_the_encryption_key_is_refused_with_what_the_server_can(
+def test_the_refusal_of_the_encryption_key_depends_on_the_server(
     replaces: bool, reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):

@@ -1,4 +1,4 @@
-"""Test what the host says of its versions, as read."""
+"""Parse the versions that the host reports."""
 
 from infisical_iac.core.images import Images
 from infisical_iac.stack.state import FailedChange, Upgrades, UpgradeState
@@ -15,16 +15,16 @@ def test_what_runs_is_read() -> None:
     assert found == UpgradeState(was=Images("infisical/infisical:v0.165.16", "postgres:17.11"))
 
 
-def test_an_image_that_is_wanted_by_another_name_is_known_by_its_id() -> None:
+def test_a_renamed_image_is_known_by_its_id() -> None:
     assert Upgrades().process([*_READ, "wanted sha256:a"]).same_bytes
 
 
-def test_an_image_that_is_not_there_is_not_the_same() -> None:
+def test_a_missing_image_is_not_the_same() -> None:
     gone = "image infisical infisical/infisical:v0.165.16 "
     assert not Upgrades().process([_READ[0], gone, _READ[2], "wanted "]).same_bytes
 
 
-def test_without_data_nothing_was_used_with_them() -> None:
+def test_images_without_a_database_do_not_count() -> None:
     assert Upgrades().process(_READ[1:]) == UpgradeState()
 
 

@@ -1,4 +1,4 @@
-"""Test which changes of version are one, which are refused, and whether they fit."""
+"""Detect changes of version, and refuse those that would break the data or lack space."""
 
 import pytest
 
@@ -55,13 +55,13 @@ def test_another_major_version_is_refused_on_a_cluster() -> None:
 
 
 @pytest.mark.parametrize("kind", ["caddy", "traefik", "none"])
-def test_the_way_in_of_a_compose_file_is_read(kind: str) -> None:
+def test_the_ingress_of_a_compose_file_is_read(kind: str) -> None:
     chosen = settings_of(ingress=kind, http_port=9000)
     compose = compose_file(chosen, MachineState(os="debian", release="13"))
     assert way_in(compose) == (kind, 9000)
 
 
-def test_traefik_that_led_to_infisical_itself_is_another_way_in() -> None:
+def test_traefik_without_caddy_is_another_ingress() -> None:
     """So that going back to a release of that time asks nothing of a Caddy that is not there."""
     compose = "services: {infisical: {labels: {traefik.enable: 'true'}, ports: ['127.0.0.1:1:2']}}"
     assert way_in(compose) == ("traefik without Caddy", 1)
@@ -91,7 +91,7 @@ def test_a_registry_with_a_port_and_a_digest_are_no_version() -> None:
         ),
     ],
 )
-def test_what_changes_is_told_from_what_to_what(
+def test_each_change_has_the_old_and_the_new_version(
     was: Images, wanted: Images, found: dict[str, str]
 ) -> None:
     assert changes(was, wanted, same_bytes=False) == found
@@ -119,7 +119,7 @@ def test_a_change_that_would_break_is_refused_with_the_reason(
         refuse(was, wanted)
 
 
-def test_other_changes_are_let_through() -> None:
+def test_other_changes_are_allowed() -> None:
     for was, wanted in (
         (_images("v0.165.16"), _images("v0.165.16")),
         (_images("v0.165.9"), _images("v0.165.16")),
@@ -135,7 +135,7 @@ def test_todays_data_are_not_kept_for_an_older_postgresql() -> None:
         refuse_older_postgres(was, _images("v0.165.16"), "go back without it")
 
 
-def test_a_change_needs_room_for_dump_database_and_images() -> None:
+def test_a_change_needs_space_for_dump_database_and_images() -> None:
     data, images = 1000 * _MIB, 500 * _MIB
     enough = 2 * (data + 256 * _MIB) + images
     refuse_room(_room(enough, data=data), images=images)
@@ -143,7 +143,7 @@ def test_a_change_needs_room_for_dump_database_and_images() -> None:
         refuse_room(_room(enough - 1, data=data), images=images)
 
 
-def test_a_disk_that_is_full_of_what_was_given_up_is_told_so() -> None:
+def test_volumes_of_data_given_up_are_named_where_the_disk_is_full() -> None:
     room = _room(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
     told = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
     with pytest.raises(Refused, match=told):
@@ -155,7 +155,7 @@ def _room(free: int, *, data: int) -> Room:
     return Room(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
 
 
-def test_each_disk_needs_its_own_part() -> None:
+def test_each_disk_needs_space_for_its_own_part() -> None:
     part, plenty = 1256 * _MIB, 9999 * _MIB
     for images, volumes, releases, told in (
         (Disk(1, 499 * _MIB), Disk(2, plenty), Disk(3, plenty), "of Docker's images has 499 MB"),

@@ -1,4 +1,4 @@
-"""Secrets before and after: which are unreadable, and which are deleted."""
+"""Compare secrets before and after a change: unreadable and deleted ones."""
 
 from collections.abc import Collection
 
@@ -35,7 +35,7 @@ def test_a_secret_with_another_value_in_the_same_version_is_unreadable() -> None
     assert found.deleted == []
 
 
-def test_a_missing_secret_is_deleted_if_the_database_has_it_no_more() -> None:
+def test_a_missing_secret_is_deleted_if_the_database_lacks_it() -> None:
     found = _compare({"1": _secret("a"), "2": _secret("b", name="URL")}, {}, present={"2"})
     assert list_names(found.deleted) == "TOKEN in production:/backend"
     assert list_names(found.unreadable) == "URL in production:/backend"
