@@ -8,9 +8,9 @@ from base64 import b64encode
 
 # A proxy matches the cleaned and decoded path, but forwards the original one. The server behind it
 # may cut that at a semicolon, decode it again or resolve its dots. So only unambiguous paths get
-# through (RFC 3986, section 6.2.2): no escape stands for a delimiter, a control character, a percent
-# sign or a character that needs no escape, and no segment is empty or only of dots and blanks. A
-# query may hold anything.
+# through (RFC 3986, section 6.2.2): no escape stands for a delimiter, a control character, a
+# percent sign or a character that needs no escape, and no segment is empty or only of dots and
+# blanks. A query may hold anything.
 _ASCII = r"%(?:2[1246-9a-c]|3[acde]|40|5[bde]|60|7[b-e])"
 _MORE = "%[89ab][0-9a-f]"
 # UTF-8, without the overlong forms that were once used to hide a dot or a slash.

@@ -144,7 +144,7 @@ def works(port: int) -> bool:
         return False
 
 
-def unobserved() -> str:
+def unknown_contents() -> str:
     """Return what is unknown about an Infisical that can't be inspected yet.
 
     It is empty for a host without a database, which certainly has no contents.

@@ -141,7 +141,7 @@ def _look(wanted: DesiredInstance) -> InstanceState:
     port = wanted.port
     if not state.is_executing and not session.answers(port):
         # An earlier step of this run starts it.
-        unseen = session.unobserved()
+        unseen = session.unknown_contents()
         return InstanceState(is_open=not unseen, unseen=unseen)
     api = session.api(port)
     if not instance.is_initialized(api):

@@ -28,7 +28,7 @@ def credential_files(*, desired: Workspace, port: int) -> Commands:
     """
     _notes.pop(host.name, None)
     if actual() is None and not state.is_executing:
-        yield from decide(plan(desired, {}, {}), desired, port, unseen=session.unobserved())
+        yield from decide(plan(desired, {}, {}), desired, port, unseen=session.unknown_contents())
     else:
         yield from decide(_due(desired, port), desired, port)
 

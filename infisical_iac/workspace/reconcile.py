@@ -58,7 +58,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
     found, unseen = Actual(""), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this run start it.
-        unseen = session.unobserved()
+        unseen = session.unknown_contents()
     else:
         admin = cache(partial(session.administrator, port))
         goal = replace(goal, memory=known_memory())
@@ -196,7 +196,7 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
     if not state.is_executing and not session.works(port):
         # Earlier steps of this run start Infisical.
         due = canary.due(Canary(), admin_email)
-        yield from decide_canary(due, admin_email, port, unseen=session.unobserved())
+        yield from decide_canary(due, admin_email, port, unseen=session.unknown_contents())
         return
     client, place = session.deployer(port), known_memory().canary
     try:
