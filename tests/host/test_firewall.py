@@ -124,7 +124,7 @@ def test_docker_does_not_start_without_the_rules(host: Host, is_on: bool) -> Non
 
 
 @pytest.mark.usefixtures("on")
-def test_where_they_can_not_be_loaded_ssh_alone_is_open(
+def test_only_ssh_is_open_if_the_rules_can_not_be_loaded(
     host: Host, opened: tuple[Opening, ...]
 ) -> None:
     differing = [

@@ -38,7 +38,7 @@ def methods(ssh: paramiko.Transport) -> list[str]:
 
 
 @pytest.mark.usefixtures("hardened")
-def test_a_key_is_the_only_way_in(methods: list[str]) -> None:
+def test_only_a_key_can_log_in(methods: list[str]) -> None:
     assert methods == ["publickey"]
 
 

@@ -184,7 +184,7 @@ def _daemon_file(text: str) -> dict[str, PathState]:
     return {"/etc/docker/daemon.json": File("/etc/docker/daemon.json", text).state}
 
 
-def test_an_engine_that_ran_alone_reads_its_configuration_anew_and_is_not_restarted(
+def test_an_engine_of_a_single_host_reloads_its_configuration_without_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = SwarmState(live_restore=True, files=_daemon_file(daemon()))
@@ -223,7 +223,7 @@ def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None
         ("no", "", False, True, False),
     ],
 )
-def test_root_keeps_its_way_in_where_root_deploys_or_somebody_else_manages_the_host(
+def test_root_may_still_log_in_where_root_deploys_or_somebody_else_manages_the_host(
     permitted: str, method: str, by_sudo: bool, alone: bool, keeps: bool
 ) -> None:
     found = root_keeps_way_in(permitted, method=method, by_sudo=by_sudo, alone=alone)

@@ -36,7 +36,7 @@ def test_without_an_ingress_there_is_no_web() -> None:
     assert described == ["SSH", "ping"]
 
 
-def test_what_is_allowed_beside_comes_last() -> None:
+def test_allowed_ports_come_last() -> None:
     port = {"port": 51820, "protocol": "udp", "networks": ("203.0.113.0/24",)}
     last = openings(_settings(allowed_ports=(port,)), 22)[-1]
     assert last == Opening("udp", (51820,), ("203.0.113.0/24",), "allowed_ports")
@@ -78,7 +78,7 @@ def test_the_own_address_must_be_among_the_networks_of_ssh() -> None:
 
 
 @pytest.mark.parametrize("client", ["", "127.0.0.1", "::1"])
-def test_whoever_is_on_the_host_is_not_locked_out(client: str) -> None:
+def test_a_run_on_the_host_itself_is_not_locked_out(client: str) -> None:
     refuse(openings(_settings(ssh_networks=("10.0.0.0/8",)), 22), client=client, uplinks=[])
 
 
@@ -144,5 +144,5 @@ def test_a_change_that_was_not_proven_is_seen() -> None:
     assert Firewall().process(output) == FirewallState(on_trial=True, installed=True)
 
 
-def test_taking_it_away_names_no_other_table() -> None:
+def test_removal_names_no_other_table() -> None:
     assert firewall.EMPTY == "table inet infisical\ndelete table inet infisical\n"

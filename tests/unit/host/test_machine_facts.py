@@ -60,7 +60,7 @@ def test_a_unit_that_started_after_its_configuration_was_written_is_not_stale() 
     assert not Units().process(output)["docker.service"].stale
 
 
-def test_kernel_parameters_core_limit_and_swap_are_told_apart() -> None:
+def test_kernel_parameters_core_limit_and_swap_are_distinguished() -> None:
     output = ["fs.suid_dumpable=0", "DefaultLimitCORE=0", "swap /dev/sda2"]
     assert Kernel().process(output) == KernelState({"fs.suid_dumpable": "0"}, "0", ("/dev/sda2",))
 
@@ -92,7 +92,7 @@ def test_the_ways_into_the_machine_are_read_but_for_its_own() -> None:
     assert machine.spare_volume == "/dev/disk/by-id/scsi-0HC_Volume_7"
 
 
-def test_a_machine_without_ssh_has_no_way_in() -> None:
+def test_a_machine_without_ssh_has_no_ssh_ports() -> None:
     machine = Machine().process(["ssh", "sshd", "uplinks"])
     assert (machine.ssh_client, machine.ssh_ports, machine.uplinks) == ("", (), ())
 
@@ -117,7 +117,7 @@ def test_an_unreadable_machine_is_no_supported_one() -> None:
         ((), ""),
     ],
 )
-def test_a_restore_that_was_undone_is_told_where_there_is_no_instance(
+def test_an_undone_restore_is_reported_where_there_is_no_instance(
     tmp_path: Path, files: tuple[str, ...], told: str
 ) -> None:
     for each in files:

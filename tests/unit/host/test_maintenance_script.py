@@ -117,7 +117,7 @@ def test_nothing_is_done_while_a_run_or_a_backup_holds_its_lock(
     assert not (host / "apt").exists()
 
 
-def test_a_run_that_comes_meanwhile_is_told_who_is_at_work(host: Path, window: Window) -> None:
+def test_the_lock_names_the_maintenance_to_other_runs(host: Path, window: Window) -> None:
     window()
     assert (host / "run/infisical-iac.lock").read_text().startswith("by the host's maintenance")
 

@@ -38,7 +38,7 @@ def test_hosts_that_differ_from_the_inventory_are_named_with_what_to_do(
     assert absence(hosts, topology=topology).startswith(beginning)
 
 
-def test_while_data_move_there_is_something_in_either_view() -> None:
+def test_during_a_migration_either_topology_has_something() -> None:
     moving = MachineState(deployed=True, clustered=True, scaling="1 out switched")
     assert absence({"a": moving}, topology="single") == ""
     begun = MachineState(deployed=True, scaling="1 out begun")

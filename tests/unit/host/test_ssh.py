@@ -90,7 +90,7 @@ def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
     )
 
 
-def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
+def test_an_overruled_option_is_reported_with_its_value() -> None:
     options = {"PasswordAuthentication": "no", "StrictModes": "yes", "MaxAuthTries": "4"}
     effective = {"passwordauthentication": "yes", "strictmodes": "yes", "maxauthtries": "6"}
     with pytest.raises(Refused) as refusal:

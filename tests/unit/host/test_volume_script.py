@@ -41,7 +41,7 @@ def test_what_is_on_a_device_is_never_formatted(host: VolumeHost) -> None:
         assert host.ok(f"sha256sum {host.device}") == before
 
 
-def test_a_device_that_is_not_there_is_told(host: VolumeHost) -> None:
+def test_a_missing_device_is_reported(host: VolumeHost) -> None:
     assert host.ok(host.command("look", "/dev/none")) == "absent\n"
 
 
@@ -67,7 +67,7 @@ def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
     assert (host.directory / "etc/infisical/key").read_text() == "disk\n"
 
 
-def test_a_move_that_died_before_its_end_is_ended(host: VolumeHost) -> None:
+def test_an_interrupted_move_is_completed(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(host.mount, "echo key > $H/etc/infisical/key; echo two > $H/etc/infisical/two")
     # It was copied, and half of what was copied deleted.
@@ -92,7 +92,7 @@ def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: Volum
     assert host.ok(host.mount, f"cat {state}/last.json; ls {log}") == "volume\nold\n"
 
 
-def test_a_device_that_became_larger_is_told_and_used(host: VolumeHost) -> None:
+def test_a_device_that_became_larger_is_reported_and_used(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     assert "larger" not in host.ok(host.command("look", host.device))
     with (host.directory / "device.img").open("r+b") as file:

@@ -40,7 +40,7 @@ def test_files_units_and_jails_are_read() -> None:
     assert found.unenforced == frozenset()
 
 
-def test_bans_that_nftables_does_not_have_are_told() -> None:
+def test_bans_that_nftables_lacks_are_reported() -> None:
     assert _read(*_BANS, _NFT % "").unenforced == {"2001:db8::1"}
     assert _read(*_BANS).unenforced == {"203.0.113.9", "2001:db8::1"}
 

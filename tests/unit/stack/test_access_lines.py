@@ -24,7 +24,7 @@ def _told(
     return parse([text, UNFINISHED], _KNOWN)[0]
 
 
-def test_a_read_is_told_with_names() -> None:
+def test_a_read_is_described_with_names() -> None:
     query = {"projectId": "p", "environment": "production", "secretPath": "%2Fback%20end"}
     assert _told("/api/v4/secrets&projectId=p", query=query) == LoggedRequest(
         at="2026-11-26T05:46:41Z",
@@ -54,7 +54,7 @@ def test_no_project_hides_behind_another_that_the_request_names(
     assert _told("/api/v3/secrets/raw", query=query).project == told
 
 
-def test_who_is_not_known_any_more_is_told_by_the_id() -> None:
+def test_an_unknown_caller_is_shown_by_id() -> None:
     assert _told("/x", "gone").who == "gone"
     assert _told("/x", "u1").who == "a@b.c"
     assert _told("/x", "").who == ""
@@ -92,7 +92,7 @@ def test_a_token_is_proven_where_infisical_checked_it(
         ("/api/v4/%2573ecrets", "/api/v4/%2573ecrets"),
     ],
 )
-def test_a_path_is_told_as_the_server_reads_it(uri: str, path: str) -> None:
+def test_a_path_is_shown_as_the_server_decodes_it(uri: str, path: str) -> None:
     assert _told(uri).path == path
 
 

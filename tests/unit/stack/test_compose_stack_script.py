@@ -107,7 +107,7 @@ def test_a_network_that_was_made_again_has_another_id() -> None:
 
 
 @pytest.mark.parametrize("now", ["d1 false infisical", "d1 true", "d1 true another"])
-def test_a_network_that_compose_would_make_otherwise_is_made_anew(now: str) -> None:
+def test_a_network_that_differs_from_compose_is_recreated(now: str) -> None:
     found = connections(_told(networks={**_NETWORKS, "infisical_databases": now}))
     reason = "connected to a network databases that is not as compose.yaml says"
     assert found.wrong() == {"infisical": reason, "redis": reason}
@@ -131,7 +131,7 @@ def test_another_project_s_network_is_left_as_it_is() -> None:
         ),
     ],
 )
-def test_limits_that_docker_update_has_changed_are_told(now: str, reason: str) -> None:
+def test_limits_changed_by_docker_update_are_reported(now: str, reason: str) -> None:
     found = connections(_told(limits={**_LIMITS, "redis": now}))
     assert found.wrong() == {"redis": reason}
 
@@ -150,7 +150,7 @@ def test_the_plan_names_the_network_of_an_unhealthy_container() -> None:
     assert "network databases" in reason
 
 
-def test_a_container_that_was_stopped_is_told_as_such() -> None:
+def test_a_stopped_container_is_reported_as_stopped() -> None:
     output = ["engine", "hash redis 1", "container redis 1 exited none", *_told({"redis": []})]
     assert Stack().process(output).differences() == {"redis": "is exited, health none"}
 
@@ -205,19 +205,19 @@ def test_a_paused_container_goes_on(host: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["created", "dead", "removing", "restarting"])
-def test_a_container_that_can_not_be_started_is_made_anew(host: Path, status: str) -> None:
+def test_a_container_that_can_not_start_is_recreated(host: Path, status: str) -> None:
     found = _up(host, f"r redis {status} 0 none\np postgres running 0 healthy\n")
     assert found == ["p postgres running 0 healthy"]
 
 
-def test_a_container_of_the_wrong_networks_is_made_anew_and_stopped_before(host: Path) -> None:
+def test_a_container_of_the_wrong_networks_is_stopped_and_recreated(host: Path) -> None:
     found = _up(host, "r redis paused 0 healthy\np postgres running 0 healthy\n", "redis")
     assert found == ["p postgres running 0 healthy"]
     said = [each for each in (host / "said").read_text().splitlines() if each.endswith(" r")]
     assert said == ["unpause r", "stop r", "rm --force r"]
 
 
-def test_a_network_is_made_anew_once_nothing_is_connected_to_it(host: Path) -> None:
+def test_a_network_is_recreated_once_nothing_is_connected_to_it(host: Path) -> None:
     _up(host, "r redis running 0 healthy\n", "-caddy", "+infisical_databases", "redis")
     said = [each for each in (host / "said").read_text().splitlines() if " r" in each]
     assert said[:3] == ["stop r", "rm --force r", "network rm infisical_databases"]
@@ -256,6 +256,6 @@ def test_a_service_that_is_left_is_not_waited_for(
     assert [each for each in ran.stdout.splitlines() if not each.startswith(" ")] == unwell
 
 
-def test_a_stack_that_is_well_is_left_as_it_is(host: Path) -> None:
+def test_a_healthy_stack_is_left_unchanged(host: Path) -> None:
     containers = "r redis running 0 healthy\ni infisical exited 2 none\n"
     assert _up(host, containers) == containers.splitlines()

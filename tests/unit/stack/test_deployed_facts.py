@@ -49,7 +49,7 @@ def test_the_way_in_is_read_with_what_is_served(
     assert (found.revision, found.certificate) == (revision, certificate)
 
 
-def test_keys_are_settled_only_if_nothing_is_wrong() -> None:
+def test_keys_are_complete_only_if_nothing_is_wrong() -> None:
     assert Keys().process(["database"]).is_complete
     for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
         assert not Keys().process([line]).is_complete
@@ -91,7 +91,7 @@ _SETTLED = [
 ]
 
 
-def test_a_stack_as_its_file_says_is_settled() -> None:
+def test_a_stack_that_matches_its_file_has_no_differences() -> None:
     stack = Stack().process(_SETTLED)
     assert stack.differences() == {}
     assert stack.containers["redis"] == (Container("222", "running", "healthy"),)
@@ -142,7 +142,7 @@ def test_what_is_deployed_is_read_in_one_command() -> None:
     assert DeploymentFact().process(["next:", "next:", *_SETTLED]).file is None
 
 
-def test_an_engine_that_answers_tells_its_version_and_whether_it_has_compose() -> None:
+def test_the_engines_version_and_compose_are_read() -> None:
     assert Engine().process(["28.5.0", "compose"]) == ("28.5.0", True)
     assert Engine().process(["28.5.0"]) == ("28.5.0", False)
     assert Engine().process(["", "compose"]) == ("", True)

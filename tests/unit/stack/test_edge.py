@@ -31,7 +31,7 @@ def test_a_balancer_is_where_a_cluster_has_one(changes: dict[str, Any], address:
     assert settings_of(**changes).balancer_address == address
 
 
-def test_caddy_believes_the_balancer_alone_whose_connection_it_is() -> None:
+def test_caddy_trusts_only_the_balancers_forwarded_addresses() -> None:
     text = caddyfile(settings_of(**_BALANCED)).text
     wrappers = text.partition("listener_wrappers {")[2].partition("\n\t\t}")[0]
     assert [each.strip() for each in wrappers.splitlines() if each.strip()] == [

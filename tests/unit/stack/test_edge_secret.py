@@ -89,7 +89,7 @@ def test_a_database_does_not_keep_it_from_being_made() -> None:
     refuse(state, admin_email=_EMAIL, password_given=False)
 
 
-def test_a_form_that_is_wrong_is_told_in_words(host: Host) -> None:
+def test_a_malformed_key_is_described_in_words(host: Host) -> None:
     (host.root / "keys" / EDGE_SECRET).write_text("short\n")
     found = host.state(EDGE_SECRET)
     assert found.malformed == {EDGE_SECRET}

@@ -47,7 +47,9 @@ def test_a_link_in_its_way_is_not_followed(uploads: Path) -> None:
     assert (victim / "file").read_text() == "untouched"
 
 
-def test_a_host_without_room_for_it_is_told(uploads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_room_for_it_is_refused(
+    uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compose, "_UPLOADS", str(uploads / "missing"))
     with pytest.raises(UserError, match="could not make a directory for images"):
         compose._upload_directory()
