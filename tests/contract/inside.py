@@ -1,4 +1,4 @@
-"""A deployed workspace on a server, what may be changed in it by hand, and what is told of that."""
+"""A deployed project on a server, changes by hand inside it, and what a plan reports of each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infisical_iac.api.client import Client
+    from infisical_iac.workspace.change import Change
     from infisical_iac.workspace.model import Workspace
 
 Json = dict[str, Any]
@@ -27,7 +28,7 @@ PRIVILEGE = "/api/v2/identity-project-additional-privilege"
 
 @dataclass
 class Inside:
-    """A workspace of a name, the deployer's way to it, and what its host remembers."""
+    """A project of a name, the deployer's client, and what its host remembers."""
 
     name: str
     client: Client
@@ -49,14 +50,14 @@ class Inside:
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return look(self._reached(), prune=prune)
 
-    def told(self) -> list[str]:
-        """The changes of a plan, as people read them."""
-        return [str(each) for each in self.plan().due]
+    def due(self) -> list[Change]:
+        """Return the changes of a plan."""
+        return self.plan().due
 
-    def apply(self, *, prune: bool = False) -> list[str]:
-        """Plan and make it all; what was done, as people read it."""
-        done: list[str] = []
-        make(self._reached(), self.plan(prune=prune), lambda each: done.append(str(each)))
+    def apply(self, *, prune: bool = False) -> list[Change]:
+        """Plan, make all changes, and return those that were made."""
+        done: list[Change] = []
+        make(self._reached(), self.plan(prune=prune), done.append)
         return done
 
     def _reached(self) -> Reached:
@@ -84,7 +85,7 @@ class Inside:
         return {"projectId": self.memory.project, "environment": "qa", "path": path}
 
     def folders(self) -> dict[str, str]:
-        """The ids of the folders of `qa`, by path."""
+        """Return the ids of the folders of `qa` by path."""
         at = {**self.place("/"), "recursive": "true"}
         listed = self.client.get("/api/v2/folders", params=at)["folders"]
         return {each["relativePath"]: each["id"] for each in listed}
@@ -93,7 +94,7 @@ class Inside:
         return f"/api/v2/folders/{self.folders()[path]}"
 
     def imports(self) -> list[Json]:
-        """The imports into the folder of the service in `qa`, as the server orders them."""
+        """Return the imports into the folder of the service in `qa`, in the server's order."""
         at = self.place("/api")
         listed: list[Json] = self.client.get("/api/v2/secret-imports", params=at)["secretImports"]
         return listed
@@ -109,12 +110,12 @@ class Inside:
         return self.memory.identities[f"{self.name}-api-qa"]
 
     def rename(self, path: str, name: str) -> None:
-        """Give a folder of `qa` another name, by hand."""
+        """Rename a folder of `qa` by hand."""
         body = {**self.place(path.rpartition("/")[0] or "/"), "name": name}
         self.client.patch(self.folder(path), json=body)
 
     def privilege(self) -> tuple[str, Json]:
-        """The path of the privilege of the service in `qa`, and what it is."""
+        """Return the path and the content of the privilege of the service in `qa`."""
         at = {"identityId": self.identity(), "projectId": self.memory.project}
         (listed,) = self.client.get(PRIVILEGE, params=at)["privileges"]
         path = f"{PRIVILEGE}/{listed['id']}"
@@ -130,10 +131,13 @@ class Inside:
 
 @dataclass(frozen=True)
 class Hand:
-    """A change that somebody makes, and what a plan tells of it; nothing where it may be so."""
+    """A change that somebody makes by hand, and the lines of a plan after it.
+
+    There is no line where the project leaves the field as people set it.
+    """
 
     change: Callable[[Inside], object]
-    told: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 def _project(**fields: Any) -> Callable[[Inside], object]:
@@ -268,7 +272,7 @@ HANDS: dict[tuple[str, str], Hand] = {
     ),
     **{
         ("universal auth", key): Hand(
-            # The server takes the longest lifetime together with the other alone.
+            # The server accepts the longest lifetime only together with the other.
             _auth(
                 **({"accessTokenTTL": 1800} if key == "accessTokenMaxTTL" else {}), **{key: value}
             ),
@@ -291,12 +295,12 @@ HANDS: dict[tuple[str, str], Hand] = {
 
 
 def expected(inside: Inside, hand: Hand) -> list[str]:
-    """Return what a plan tells of a change, as the inside of a name tells it."""
-    return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.told]
+    """Return the lines of a plan after a change, with the names of this project."""
+    return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.lines]
 
 
 def second(inside: Inside) -> str:
-    """Make what an earlier run left where it did not know its identity again; return its id."""
+    """Make a second identity, as an earlier run that did not recognise its own; return its id."""
     name, project = f"{inside.name}-api-qa", inside.memory.project
     organization = identities.organization_id(inside.client)
     made = identities.create(inside.client, organization, name)

@@ -1,4 +1,4 @@
-"""Test that what somebody changes inside Infisical through its API is told, and set right."""
+"""Test that a plan reports what somebody changed inside Infisical, and an apply repairs it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.memory import Memory
 
 from .inside import AUTH, HANDS, Inside, expected, second
+from .items import Expected
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
-# The fields that the server's own description lets somebody write, in July 2026.
+# The fields that can be written by the server's own description of July 2026.
 WRITABLE: dict[str, list[str]] = json.loads(
     (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
 )
 
-# What can be set of an object that this project makes, and is left as people set it.
+# The fields of objects of this project that are left as people set them, and why.
 UNDECLARED: dict[str, dict[str, str]] = {
     "project": {
         "description": "a text for people",
@@ -48,8 +49,8 @@ UNDECLARED: dict[str, dict[str, str]] = {
 }
 
 
-# Where each kind is written, and the fields that say which one is meant; those of an import are in
-# the field `import`.
+# The path that writes an object of each kind, and the fields that only select the object; what is
+# written of an import is in the field `import`.
 _WRITTEN = {
     "project": ("/api/v1/projects/{projectId}", ()),
     "environment": ("/api/v1/projects/{projectId}/environments/{id}", ()),
@@ -61,7 +62,7 @@ _WRITTEN = {
     "person": ("/api/v1/projects/{projectId}/memberships/{membershipId}", ()),
     "privilege": ("/api/v2/identity-project-additional-privilege/{id}", ()),
 }
-# Those that other tests write: of people, of the canary.
+# Kinds that other tests write: privileges of people, and the canary.
 _ELSEWHERE = {
     "privilege of a person": ("/api/v1/user-project-additional-privilege/{privilegeId}", ()),
     "secret": ("/api/v4/secrets/{secretName}", ("projectId", "environment", "secretPath")),
@@ -77,7 +78,7 @@ def client(world: World) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def inside(client: Client, world: World) -> Inside:
-    """A deployed workspace, which each test leaves as it should be."""
+    """A deployed project, which each test leaves as the file says."""
     deployed = Inside("by-hand", client, EMAIL, world.deployer_identity.client_id)
     deployed.apply()
     return deployed
@@ -86,21 +87,21 @@ def inside(client: Client, world: World) -> Inside:
 @pytest.mark.parametrize(
     ("kind", "field"), [(kind, field) for kind in _WRITTEN for field in WRITABLE[kind]]
 )
-def test_a_field_that_was_written_is_told_and_set_right_or_left_for_a_reason(
+def test_a_written_field_is_reported_and_repaired_or_left_for_a_reason(
     inside: Inside, kind: str, field: str
 ) -> None:
     hand = HANDS[kind, field]
     hand.change(inside)
-    told = inside.told()
-    assert told == expected(inside, hand)
-    assert bool(told) != (field in UNDECLARED.get(kind, {}))
-    assert inside.apply() == told
-    assert inside.told() == []
+    due = inside.due()
+    assert [str(each) for each in due] == expected(inside, hand)
+    assert bool(due) != (field in UNDECLARED.get(kind, {}))
+    assert [str(each) for each in inside.apply()] == expected(inside, hand)
+    assert inside.due() == []
     inside.remove_strays()
 
 
 @pytest.mark.parametrize("kind", [*_WRITTEN, *_ELSEWHERE])
-def test_each_field_that_the_server_lets_somebody_write_is_in_the_table(kind: str) -> None:
+def test_each_writable_field_of_the_server_is_in_the_table(kind: str) -> None:
     text = (Path(__file__).parent / "openapi-subset.json").read_text(encoding="utf-8")
     path, place = (_WRITTEN | _ELSEWHERE)[kind]
     body = json.loads(text)["paths"][path]["patch"]["requestBody"]["content"]["application/json"]
@@ -112,12 +113,17 @@ def test_each_field_that_the_server_lets_somebody_write_is_in_the_table(kind: st
         assert set(WRITABLE[kind]) == fields.keys() - {*place}
 
 
-def test_a_reason_is_given_for_fields_that_can_be_written_alone() -> None:
+def test_reasons_are_given_only_for_fields_that_can_be_written() -> None:
     for kind, reasons in UNDECLARED.items():
         assert reasons.keys() <= set(WRITABLE[kind])
 
 
-def test_a_renamed_folder_keeps_its_secrets_and_no_empty_one_is_made(inside: Inside) -> None:
+def _renamed(path: str, names: str) -> Expected:
+    """Return the change that gives a folder of `qa` its name again."""
+    return Expected("~", f"folder {path} in qa", names)
+
+
+def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(inside: Inside) -> None:
     at = {"projectId": inside.memory.project, "environment": "qa"}
     secret = {"secretKey": "A", "secretValue": "fake"}
     body = {**at, "secretPath": "/common/base", "mode": "upsert", "secrets": [secret]}
@@ -126,57 +132,56 @@ def test_a_renamed_folder_keeps_its_secrets_and_no_empty_one_is_made(inside: Ins
     inside.rename("/common/base", "foundation")
     inside.rename("/common", "all")
     assert inside.apply() == [
-        "~ folder /common in qa: name all → common",
-        "~ folder /common/base in qa: name foundation → base",
+        _renamed("/common", "all → common"),
+        _renamed("/common/base", "foundation → base"),
     ]
     assert inside.folders() == before
     query = {**at, "secretPath": "/api", "includeImports": "true"}
     read = inside.client.get("/api/v4/secrets", params=query)
     imported = [each["secretKey"] for one in read["imports"] for each in one["secrets"]]
     assert imported == ["A"]
-    assert inside.told() == []
+    assert inside.due() == []
 
 
-def test_folders_that_swapped_names_are_swapped_back(inside: Inside) -> None:
+def test_folders_with_swapped_names_are_swapped_back(inside: Inside) -> None:
     before = inside.folders()
     for old, new in (("/shared", "aside"), ("/api", "shared"), ("/aside", "api")):
         inside.rename(old, new)
     assert inside.apply() == [
-        "~ folder /api in qa: name shared → api",
-        "~ folder /shared in qa: name api → shared",
+        _renamed("/api", "shared → api"),
+        _renamed("/shared", "api → shared"),
     ]
     assert inside.folders() == before
-    assert inside.told() == []
+    assert inside.due() == []
 
 
-def test_a_renamed_folder_whose_name_was_given_away_needs_a_person_and_nothing_else_does(
+def test_a_renamed_folder_whose_name_is_taken_is_blocked_and_nothing_else_is(
     inside: Inside,
 ) -> None:
     inside.rename("/api", "app")
     by_hand = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
     HANDS["identity", "name"].change(inside)
-    told = inside.told()
-    assert told == expected(inside, HANDS["identity", "name"])
-    (blocked,) = inside.plan().blocked
-    assert blocked.what == "folder /api in qa"
-    assert "it is called /app now, and another folder has its name" in blocked.detail
-    assert inside.apply() == told
-    assert inside.told() == []
+    due = inside.due()
+    assert [str(each) for each in due] == expected(inside, HANDS["identity", "name"])
+    assert inside.plan().blocked == [Expected("!", "folder /api in qa", "/app")]
+    assert inside.apply() == due
+    assert inside.due() == []
     inside.client.delete(f"/api/v2/folders/{by_hand['folder']['id']}", json=inside.place("/"))
     inside.apply()
 
 
-def test_a_folder_made_again_by_hand_is_taken_over(inside: Inside) -> None:
+def test_a_folder_recreated_by_hand_is_adopted(inside: Inside) -> None:
     body = {**inside.place("/"), "forceDelete": True}
     inside.client.delete(inside.folder("/api"), json=body)
     again = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
-    assert [each for each in inside.apply() if not each.startswith("+ import")] == []
+    done = inside.apply()
+    assert [each for each in done if (each.kind, each.what.split()[0]) != ("+", "import")] == []
     assert inside.folders()["/api"] == again["folder"]["id"]
     inside.rename("/api", "app")
-    assert inside.apply() == ["~ folder /api in qa: name app → api"]
+    assert inside.apply() == [_renamed("/api", "app → api")]
 
 
-def test_the_last_import_wins_again(inside: Inside) -> None:
+def test_imports_get_their_order_again(inside: Inside) -> None:
     sources = [each["importPath"] for each in inside.imports()]
     assert sources == ["/shared", "/common/base"]
     HANDS["import", "position"].change(inside)
@@ -185,22 +190,21 @@ def test_the_last_import_wins_again(inside: Inside) -> None:
     assert [each["importPath"] for each in inside.imports()] == sources
 
 
-def test_a_renamed_identity_keeps_its_credentials_and_no_second_one_is_made(
+def test_an_identity_renamed_by_hand_gets_its_name_and_stays_the_only_one(
     inside: Inside, world: World
 ) -> None:
-    def all_of_them() -> list[str]:
+    def ids() -> list[str]:
         query = {"orgId": world.org_id, "limit": 1000, "offset": 0}
         listed = inside.client.get("/api/v1/identities", params=query)["identities"]
         return sorted(each["identity"]["id"] for each in listed)
 
-    before, id = all_of_them(), inside.identity()
+    before, id = ids(), inside.identity()
     body = {"name": "renamed", "metadata": [{"key": "team", "value": "blue"}]}
     inside.client.patch(f"/api/v1/identities/{id}", json=body)
-    assert inside.apply() == [
-        f"~ identity {inside.name}-api-qa: name renamed → {inside.name}-api-qa, "
-        "metadata → managed by infisical-iac"
-    ]
-    assert (all_of_them(), inside.identity()) == (before, id)
+    name = f"{inside.name}-api-qa"
+    facts = (f"renamed → {name}", "metadata", "infisical-iac")
+    assert inside.apply() == [Expected("~", f"identity {name}", *facts)]
+    assert (ids(), inside.identity()) == (before, id)
     metadata = inside.client.get(f"/api/v1/identities/{id}")["identity"]["metadata"]
     assert {(each["key"], each["value"]) for each in metadata} == {
         ("managed-by", "infisical-iac"),
@@ -208,40 +212,38 @@ def test_a_renamed_identity_keeps_its_credentials_and_no_second_one_is_made(
     }
 
 
-def test_a_duplicate_of_an_earlier_run_loses_its_access_with_prune(inside: Inside) -> None:
+def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(inside: Inside) -> None:
     id = second(inside)
     planned = inside.plan()
     assert planned.due == []
     # Other tests leave identities of their own in this organization.
     of_project = [each for each in planned.foreign if inside.name in each.what]
-    assert [(each.what, each.id) for each in of_project] == [
-        (f"second identity {inside.name}-api-qa", id)
-    ]
-    assert [each for each in inside.apply(prune=True) if inside.name in each] == [
-        f"- access of the duplicate {inside.name}-api-qa: membership and 1 client secret of {id}"
-    ]
+    assert [(each.kind, each.id) for each in of_project] == [("second identity", id)]
+    (ended,) = (each for each in inside.apply(prune=True) if inside.name in each.what)
+    assert (ended.kind, f"{inside.name}-api-qa" in ended.what) == ("-", True)
+    assert all(each in ended.detail for each in (id, "membership", "1 client secret"))
     assert inside.client.get(f"{AUTH}/{id}/client-secrets")["clientSecretData"] == []
     with pytest.raises(ApiError, match="404"):
         inside.client.get(f"{inside.project}/memberships/identities/{id}")
     assert inside.plan(prune=True).due == []
 
 
-def test_a_project_whose_slug_was_given_away_needs_a_person(
+def test_a_project_whose_slug_is_taken_is_blocked(
     inside: Inside, client: Client, world: World
 ) -> None:
     HANDS["project", "slug"].change(inside)
     body = {"projectName": "Usurper", "slug": inside.name, "shouldCreateDefaultEnvs": False}
     usurper = world.deployer.post("/api/v1/projects", json=body).json()["project"]["id"]
     planned = inside.plan()
-    assert [each.what for each in planned.blocked] == [f"project {inside.name}"]
-    assert "another project has its slug" in planned.blocked[0].detail
+    assert planned.blocked == [Expected("!", f"project {inside.name}", "moved-elsewhere")]
     assert planned.due == []
     assert inside.apply() == []
     client.patch(f"/api/v1/projects/{usurper}", json={"slug": "usurper"})
-    assert inside.apply() == [f"~ project {inside.name}: slug moved-elsewhere → {inside.name}"]
+    repaired = Expected("~", f"project {inside.name}", f"moved-elsewhere → {inside.name}")
+    assert inside.apply() == [repaired]
 
 
-def test_a_host_that_only_an_earlier_release_deployed_to_learns_which_object_is_which(
+def test_a_memory_of_an_earlier_release_is_completed(
     inside: Inside,
 ) -> None:
     whole = inside.memory
