@@ -1,4 +1,4 @@
-"""The scripts that put databases in each other's place, killed at each step, on a PostgreSQL."""
+"""The scripts that exchange databases, killed at each step, on a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _RELEASE = "20261125T101112Z-v0.165.16"
 _OLD = "infisical_before_20261125t101112z"
 _GIVEN_UP = "infisical_given_up_20261125t101112z"
 _NEW = "infisical_restoring"
-# Everything that is asked of a container runs here. At the call $DIES_AT, its script dies, before
-# or after what was asked.
+# It runs here what is to run in a container. At the call $DIES_AT the calling script is killed,
+# before or after that.
 _DOCKER = r"""#!/bin/sh
 case "$1 $*" in
 ps*) echo "aa / infisical_postgres-1/ Up 5 seconds"; exit ;;
@@ -38,7 +38,7 @@ exec*psql*) ;;
 esac
 number=$(($(cat "$CALLS" 2>/dev/null || echo 0) + 1))
 echo $number >"$CALLS"
-# All of the session, for `timeout` has a process group of its own.
+# The whole session, since `timeout` has a process group of its own.
 die() {
     test $number = "$DIES_AT" || return 0
     session=$(cut -d ' ' -f 6 /proc/self/stat)
@@ -57,7 +57,7 @@ status=$?
 die
 exit $status
 """
-# A version of the secret too: its row alone is written by reading it.
+# A version of the secret too: reading a secret writes its row, but no version.
 _INSERT = """
 INSERT INTO secrets_v2 (key, "updatedAt") VALUES ('{secret}', {at});
 INSERT INTO secret_versions_v2 VALUES ('{secret}', {at});
@@ -66,7 +66,7 @@ _PLACES = ("/etc/infisical", "/var/lib/infisical-", "/var/backups/infisical-iac"
 
 
 class _Cluster:
-    """Databases, and a lead that has them in each other's place."""
+    """Databases, and the scripts of a leader that exchange them."""
 
     def __init__(self, directory: Path, postgres: Postgres) -> None:
         self.directory, self.postgres = directory, postgres
@@ -84,7 +84,7 @@ class _Cluster:
         release.mkdir(parents=True)
 
     def clear(self) -> None:
-        """Remove what a test has left."""
+        """Remove the leftovers of a test."""
         for name in self.databases():
             self.sql("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             self.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
@@ -95,7 +95,7 @@ class _Cluster:
         (self.directory / "calls").unlink(missing_ok=True)
 
     def make(self, name: str, secret: str) -> None:
-        """Make a database with a secret in it, which is an hour old."""
+        """Make a database with a secret that is an hour old."""
         self.sql("postgres", f"CREATE DATABASE {name}")
         at = "now() - interval '1 hour'"
         self.sql(
@@ -118,7 +118,7 @@ class _Cluster:
         return self.sql("postgres", listed).split()
 
     def secrets(self) -> dict[str, list[str]]:
-        """The secrets of each database."""
+        """Return the secrets of each database."""
         return {
             name: self.sql(name, "SELECT key FROM secrets_v2 ORDER BY 1").split()
             for name in self.databases()
@@ -127,7 +127,7 @@ class _Cluster:
     def run(
         self, *step: str, stdin: str = "", dies: tuple[str, int] = ("never", 0)
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script, which dies before or after what it asks of PostgreSQL for a number."""
+        """Run a script, and kill it before or after its numbered call of PostgreSQL."""
         command = script(*step)
         for place in _PLACES:
             command = command.replace(place, f"{self.directory}{place}")
@@ -154,7 +154,7 @@ class _Cluster:
         return done.stdout
 
     def dies(self, begin: Callable[[], None], *step: str) -> Iterator[str]:
-        """Have a script die at each of its calls, once what it asks is done, or before it is."""
+        """Kill a script at each of its calls in turn, and yield where it was killed."""
         for number in count(1):
             begin()
             when = "before" if number % 3 == 0 else "after"
@@ -165,7 +165,7 @@ class _Cluster:
             yield f"{when} call {number}"
 
     def state(self, phase: str) -> None:
-        """Have a change of version in a phase."""
+        """Write the state of a change of version in a phase."""
         where = self.directory / "var/lib/infisical-upgrade"
         where.mkdir(parents=True, exist_ok=True)
         (where / "state").write_text(f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
@@ -181,7 +181,7 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[_Cluster]:
 
 
 def _swapped(cluster: _Cluster) -> None:
-    """A rollback whose data serve, and have been written to."""
+    """Make databases that were exchanged, the new one of which has been written to."""
     cluster.clear()
     cluster.make(_OLD, "old")
     cluster.make("infisical", "new")
@@ -190,14 +190,20 @@ def _swapped(cluster: _Cluster) -> None:
 
 
 _BACK = ("upgrade-cluster", "back")
+_IMAGE = "infisical/infisical:v0.165.16"
 
 
-def test_a_way_back_keeps_what_was_written_in_a_database_that_is_named(cluster: _Cluster) -> None:
+def _rows(output: str) -> list[list[str]]:
+    """Return the words of each line that a script printed."""
+    return [line.split() for line in output.splitlines()]
+
+
+def test_a_rollback_keeps_later_writes_in_a_database_that_it_names(cluster: _Cluster) -> None:
     _swapped(cluster)
     said = cluster.ok(*_BACK)
-    assert re.fullmatch(
-        rf"given-up {_GIVEN_UP} 20\d\d-\S+Z 1 infisical/infisical:v0\.165\.16\n", said
-    )
+    ((kind, name, moment, count, image),) = _rows(said)
+    assert (kind, name, count, image) == ("given-up", _GIVEN_UP, "1", _IMAGE)
+    assert re.fullmatch(r"20\d\d-\S+Z", moment)
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
     assert cluster.ok(*_BACK) == said
     assert cluster.ok("releases", "given_up") == said
@@ -205,8 +211,8 @@ def test_a_way_back_keeps_what_was_written_in_a_database_that_is_named(cluster: 
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
 
 
-def test_a_clock_of_the_primary_that_is_behind_hides_no_write(cluster: _Cluster) -> None:
-    """The state is of the lead, whose clock is an hour ahead."""
+def test_a_primary_whose_clock_is_behind_hides_no_write(cluster: _Cluster) -> None:
+    """The state is written by the leader, whose clock is an hour ahead here."""
     _swapped(cluster)
     where = cluster.directory / "var/lib/infisical-upgrade"
     (where / "loaded").write_text(cluster.sql("infisical", _NEXT))
@@ -216,7 +222,7 @@ def test_a_clock_of_the_primary_that_is_behind_hides_no_write(cluster: _Cluster)
     assert re.search(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z 1 ", cluster.ok(*_BACK))
 
 
-def test_a_way_back_that_is_killed_anywhere_loses_nothing_and_is_gone_to_its_end(
+def test_a_rollback_killed_anywhere_loses_nothing_and_is_completed(
     cluster: _Cluster,
 ) -> None:
     deaths = 0
@@ -234,7 +240,7 @@ _NEXT = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
 _CLOSED = "SELECT datname FROM pg_database WHERE datname ~ '^infisical' AND NOT datallowconn"
 
 
-def test_a_session_that_writes_to_what_is_given_up_does_not_hold_it_up(cluster: _Cluster) -> None:
+def test_an_open_transaction_does_not_block_a_rollback(cluster: _Cluster) -> None:
     _swapped(cluster)
     writer = subprocess.Popen(
         ["psql", "-X", cluster.postgres.uri("infisical")],
@@ -255,7 +261,7 @@ def test_a_session_that_writes_to_what_is_given_up_does_not_hold_it_up(cluster: 
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
 
 
-def test_a_second_way_back_gives_up_a_second_database(cluster: _Cluster) -> None:
+def test_a_second_rollback_keeps_a_second_database(cluster: _Cluster) -> None:
     _swapped(cluster)
     cluster.ok(*_BACK)
     cluster.sql("postgres", f"ALTER DATABASE infisical RENAME TO {_OLD}")
@@ -269,7 +275,7 @@ def test_a_second_way_back_gives_up_a_second_database(cluster: _Cluster) -> None
     }
 
 
-def test_a_database_that_the_version_before_had_dropped_already_is_taken_back(
+def test_a_rollback_begun_by_an_earlier_release_is_completed(
     cluster: _Cluster,
 ) -> None:
     cluster.make(_OLD, "old")
@@ -278,7 +284,7 @@ def test_a_database_that_the_version_before_had_dropped_already_is_taken_back(
     assert cluster.secrets() == {"infisical": ["old"]}
 
 
-def test_what_the_old_version_can_not_use_is_given_up(cluster: _Cluster) -> None:
+def test_a_revert_keeps_data_that_the_old_version_can_not_use(cluster: _Cluster) -> None:
     def loaded() -> None:
         cluster.clear()
         cluster.make("infisical", "unusable")
@@ -290,14 +296,14 @@ def test_what_the_old_version_can_not_use_is_given_up(cluster: _Cluster) -> None
         if cluster.secrets() != {"infisical": ["unusable"]}:
             assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}, death
             assert f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z " in said, death
-    # The last one came to its end.
+    # The last run was not killed.
     assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}
 
 
-def test_what_a_given_up_version_was_given_is_counted_from_the_begin_of_its_change(
+def test_writes_are_counted_from_the_begin_of_the_change_by_transaction(
     cluster: _Cluster,
 ) -> None:
-    """However the clock of the lead is set: it was far ahead when the change began."""
+    """The clock of the leader does not matter: it was far ahead when the change began."""
     cluster.make("infisical", "unusable")
     cluster.state("back")
     where = cluster.directory / "var/lib/infisical-upgrade"
@@ -306,11 +312,12 @@ def test_what_a_given_up_version_was_given_is_counted_from_the_begin_of_its_chan
     (where / "begun").write_text(cluster.sql("infisical", _NEXT))
     cluster.write("infisical", "acknowledged")
     cluster.make(_NEW, "dump")
-    said = cluster.ok("upgrade-cluster", "revert")
-    assert re.match(r"given-up infisical_given_up_20961125t101112z 2096-11-25T10:11:12Z 1 ", said)
+    kind, name, moment, count, _ = _rows(cluster.ok("upgrade-cluster", "revert"))[0]
+    assert (kind, name) == ("given-up", _GIVEN_UP.replace("2026", "2096"))
+    assert (moment, count) == ("2096-11-25T10:11:12Z", "1")
 
 
-def test_a_proven_change_drops_what_nobody_has_written_to_alone(cluster: _Cluster) -> None:
+def test_the_end_of_an_upgrade_drops_only_databases_without_writes(cluster: _Cluster) -> None:
     cluster.make("infisical", "new")
     cluster.make(_OLD, "old")
     for name, note in {"a": "2026 0 image", "b": "2026 3 image"}.items():
@@ -318,10 +325,10 @@ def test_a_proven_change_drops_what_nobody_has_written_to_alone(cluster: _Cluste
         cluster.sql("postgres", f"COMMENT ON DATABASE infisical_given_up_{name} IS '{note}'")
     cluster.make("infisical_given_up_c", "given-up")
     cluster.state("swapped")
-    assert cluster.ok("upgrade-cluster", "end").splitlines() == [
-        "removed infisical_given_up_a",
-        "given-up infisical_given_up_b 2026 3 image",
-        "given-up infisical_given_up_c unknown unknown",
+    assert _rows(cluster.ok("upgrade-cluster", "end")) == [
+        ["removed", "infisical_given_up_a"],
+        ["given-up", "infisical_given_up_b", "2026", "3", "image"],
+        ["given-up", "infisical_given_up_c", "unknown", "unknown"],
     ]
     assert cluster.databases() == ["infisical", "infisical_given_up_b", "infisical_given_up_c"]
 
@@ -333,7 +340,7 @@ def _restoring(cluster: _Cluster, phase: str) -> None:
     (where / "state").write_text(f"{stamp} {phase}\n")
 
 
-def test_a_restore_that_is_undone_keeps_what_was_written(cluster: _Cluster) -> None:
+def test_an_undone_restore_keeps_later_writes(cluster: _Cluster) -> None:
     cluster.make(_OLD, "old")
     cluster.make("infisical", "new")
     _restoring(cluster, "data")
@@ -344,7 +351,9 @@ def test_a_restore_that_is_undone_keeps_what_was_written(cluster: _Cluster) -> N
     assert cluster.ok("restore-cluster", "back") == said
 
 
-def test_a_restore_drops_what_an_earlier_one_has_replaced_alone(cluster: _Cluster) -> None:
+def test_a_restore_drops_only_a_database_that_an_earlier_restore_replaced(
+    cluster: _Cluster,
+) -> None:
     cluster.make("infisical", "new")
     cluster.make(_OLD, "old")
     _restoring(cluster, "data")
@@ -356,14 +365,14 @@ def test_a_restore_drops_what_an_earlier_one_has_replaced_alone(cluster: _Cluste
     where = cluster.directory / "var/lib/infisical-restore"
     (where / "aside/20261126T101112Z/files").mkdir(parents=True)
     (where / "state").write_text("20261126T101112Z data\n")
-    assert cluster.ok("restore-cluster", "end").splitlines() == [
-        "given-up infisical_before_20261001t000000z",
-        f"database {other}",
+    assert _rows(cluster.ok("restore-cluster", "end")) == [
+        ["given-up", "infisical_before_20261001t000000z"],
+        ["database", other],
     ]
     assert _OLD not in cluster.databases()
 
 
-def test_what_a_cluster_was_given_is_noted_until_the_next_move_gives_it_up(
+def test_the_next_scale_out_keeps_writes_that_a_scale_back_left_behind(
     cluster: _Cluster,
 ) -> None:
     stamp, other = "20261125T101112Z", "20261126T101112Z"
@@ -390,7 +399,7 @@ def test_what_a_cluster_was_given_is_noted_until_the_next_move_gives_it_up(
     }
 
 
-def test_the_database_tells_which_secrets_it_has(cluster: _Cluster) -> None:
+def test_present_prints_the_ids_that_the_database_still_has(cluster: _Cluster) -> None:
     cluster.make("infisical", "one")
     cluster.write("infisical", "two")
     one, two = cluster.sql("infisical", "SELECT id FROM secrets_v2 ORDER BY key").split()

@@ -1,4 +1,4 @@
-"""The instance and the identity that deploys, kept as the bootstrap made them, at a URL."""
+"""Drift of the instance and of the deployer is reported and repaired, at a URL."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _PORT = 8080
 _SLUG = "of-the-deployer"
 _PROJECTS = {_SLUG: "", canary.SLUG: ""}
-_WANTED = bootstrap.DesiredInstance("example", EMAIL, _PORT, _PROJECTS)
+_DESIRED = bootstrap.DesiredInstance("example", EMAIL, _PORT, _PROJECTS)
 
 
 @pytest.fixture
 def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """The administrator, on a host whose deployer was made just now."""
+    """The administrator of a host whose deployer has just been made."""
     file: dict[str, str] = {}
 
     def write(_: str, text: str) -> None:
@@ -60,7 +60,7 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         client = login.password(anyone, EMAIL, PASSWORD)
         monkeypatch.setattr(session, "api", lambda _: anyone)
         monkeypatch.setattr(session, "administrator", lambda _: client)
-        bootstrap._make_deployer(client, _WANTED)
+        bootstrap._make_deployer(client, _DESIRED)
         yield client
         # It rules the organization, which it shares with what other tests make.
         client.delete(f"/api/v1/identities/{_id(client, world.org_id)}")
@@ -73,7 +73,7 @@ def _id(admin: Client, organization: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("of_identity", "of_login", "told"),
+    ("of_identity", "of_login", "drift"),
     [
         (
             {"name": "renamed", "metadata": []},
@@ -86,34 +86,36 @@ def _id(admin: Client, organization: str) -> str:
         ({"role": "member"}, {}, "role in the organization member → admin"),
     ],
 )
-def test_what_differs_is_told_and_set_right_and_no_second_one_is_made(
+def test_drift_of_the_deployer_is_repaired_and_no_second_one_is_made(
     admin: Client,
     world: World,
     of_identity: dict[str, object],
     of_login: dict[str, object],
-    told: str,
+    drift: str,
 ) -> None:
     id, there = _id(admin, world.org_id), len(identities.everybody(admin, world.org_id))
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     admin.patch(f"/api/v1/identities/{id}", json=of_identity)
     admin.patch(universal_auth_path(id), json=of_login)
-    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == told
-    bootstrap._make_deployer(admin, _WANTED)
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == drift
+    bootstrap._make_deployer(admin, _DESIRED)
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     assert _id(admin, world.org_id) == id
     assert len(identities.everybody(admin, world.org_id)) == there
 
 
-def test_one_without_a_role_is_told(admin: Client, world: World) -> None:
+def test_a_deployer_without_a_role_is_reported_and_gets_it_back(
+    admin: Client, world: World
+) -> None:
     id = _id(admin, world.org_id)
     admin.patch(f"/api/v1/identities/{id}", json={"role": "no-access"})
-    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == "role in the organization → admin"
-    bootstrap._make_deployer(admin, _WANTED)
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS).endswith("organization → admin")
+    bootstrap._make_deployer(admin, _DESIRED)
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
 
 
 def _projects(deployer: Client) -> dict[str, str]:
-    """Make both projects as deploys make them; their ids by slug."""
+    """Make both projects as deploys do, and return their ids by slug."""
     found = {}
     for slug in _PROJECTS:
         if contents.project(deployer, slug) is None:
@@ -130,11 +132,11 @@ def _projects(deployer: Client) -> dict[str, str]:
 @pytest.mark.parametrize("slug", _PROJECTS)
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize(
-    ("role", "told"),
+    ("role", "shown"),
     [("viewer", "viewer"), ("member", "member"), ("no-access", "none"), ("", "none")],
 )
-def test_a_role_in_a_project_that_was_taken_away_is_told_and_given_back(
-    admin: Client, world: World, slug: str, is_known: bool, role: str, told: str
+def test_a_lost_role_in_a_project_is_reported_and_given_back(
+    admin: Client, world: World, slug: str, is_known: bool, role: str, shown: str
 ) -> None:
     deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
     ids = _projects(deployer)
@@ -146,42 +148,38 @@ def test_a_role_in_a_project_that_was_taken_away_is_told_and_given_back(
     else:
         admin.delete(seat)
     time.sleep(2 * CACHE_SECONDS)
-    assert (
-        bootstrap._deployer_drift(_PORT, projects) == f"role in the project {slug} {told} → admin"
-    )
-    bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+    assert bootstrap._deployer_drift(_PORT, projects).endswith(f" {slug} {shown} → admin")
+    bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
     time.sleep(2 * CACHE_SECONDS)
     assert bootstrap._deployer_drift(_PORT, projects) == ""
     assert contents.project(session.deployer(_PORT), slug) is not None
 
 
-def test_of_a_project_that_is_not_there_nothing_is_told(admin: Client, world: World) -> None:
+def test_a_project_that_does_not_exist_is_no_drift(admin: Client, world: World) -> None:
     gone = {"never-made": "", "deleted-since": "00000000-0000-4000-8000-000000000000"}
     assert bootstrap.seats_drift(session.deployer(_PORT), _id(admin, world.org_id), gone) == []
 
 
-def test_where_the_administrator_is_no_member_of_the_project_he_becomes_one(
+def test_the_administrator_joins_a_project_to_give_the_role_back(
     admin: Client, world: World
 ) -> None:
     id = _lose(admin, world, "lost-one")
     projects = {"lost-one": id}
-    assert bootstrap._deployer_drift(_PORT, projects) == "role in the project lost-one none → admin"
-    bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+    assert bootstrap._deployer_drift(_PORT, projects).endswith(" lost-one none → admin")
+    bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
     assert bootstrap._deployer_drift(_PORT, projects) == ""
 
 
-def test_where_nobody_can_give_the_role_back_the_refusal_says_what_to_do(
-    admin: Client, world: World
-) -> None:
+def test_a_role_that_nobody_can_give_back_is_refused(admin: Client, world: World) -> None:
     _lose(admin, world, "unknown-one")
-    # Only by its slug, which does not tell who is no member which project it is.
+    # Who is no member can't find the project by its slug.
     projects = {"unknown-one": ""}
-    with pytest.raises(UserError, match="make one of both an admin of it in Infisical"):
-        bootstrap._make_deployer(admin, replace(_WANTED, projects=projects))
+    with pytest.raises(UserError, match="unknown-one"):
+        bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
 
 
-# What can be set of the organization and of the instance, and is left as people set it: the value
-# that the test gives, and why.
+# The fields of the organization and of the instance that are left as people set them: the value
+# that the test sets, and why.
 _OF_A_PRODUCT = (False, "shows or hides a product of the web interface")
 _OF_SHARING = "concerns links by which people share a text, of which this project makes none"
 _OF_LOGINS = "a way for people to log in that this project does not set up"
@@ -191,7 +189,7 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "slug": ("moved-elsewhere", "the server chooses it, and nothing here uses it"),
         "defaultMembershipRoleSlug": (
             "no-access",
-            "for people without an invitation; who is a member without one is told",
+            "for people without an invitation, who are reported as members",
         ),
         "selectedMfaMethod": ("totp", "how people prove themselves is a choice of theirs"),
         "allowSecretSharingOutsideOrganization": (False, _OF_SHARING),
@@ -205,10 +203,10 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "shareSecretsProductEnabled": _OF_A_PRODUCT,
         "maxSharedSecretLifetime": (3600, _OF_SHARING),
         "maxSharedSecretViewLimit": (1, _OF_SHARING),
-        "blockDuplicateSecretSyncDestinations": (True, "a secret sync by itself is told"),
+        "blockDuplicateSecretSyncDestinations": (True, "each secret sync is reported"),
         "allowCrossProjectSecretSharing": (
             True,
-            "an import by itself is told, whatever project it is of",
+            "each import is reported, whatever project it is of",
         ),
     },
     "instance": {
@@ -230,10 +228,10 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "gitHubAppConnectionPrivateKey": _OF_A_TOOL,
         "authConsentContent": ("fake words", "a text for people"),
         "pageFrameContent": ("fake words", "a text for people"),
-        "envOverrides": ({}, "keys of apps alone, of which this project uses none"),
+        "envOverrides": ({}, "keys of apps only, of which this project uses none"),
     },
 }
-# What the server refuses without a licence, whatever its value.
+# The fields that the server refuses without a licence, whatever the value.
 LICENSED = (
     "authEnforced",
     "googleSsoAuthEnforced",
@@ -241,7 +239,7 @@ LICENSED = (
     "enforceMfa",
     "secretShareBrandConfig",
 )
-TOLD = {
+REPAIRED = {
     ("organization", "name"): ("Other", "~ organization example: name Other → example"),
     ("instance", "allowSignUp"): (True, "~ sign-up: open → closed"),
 }
@@ -253,8 +251,8 @@ _TABLES = Path(__file__).parent
 _WRITABLE = json.loads((_TABLES / "writable.json").read_text(encoding="utf-8"))
 
 
-def _told() -> list[str]:
-    return [str(each) for each in bootstrap.due(_WANTED, bootstrap._look(_WANTED))]
+def _due() -> list[str]:
+    return [str(each) for each in bootstrap.due(_DESIRED, bootstrap._look(_DESIRED))]
 
 
 @pytest.mark.real
@@ -262,27 +260,27 @@ def _told() -> list[str]:
 def test_a_field_that_people_set_is_left(
     admin: Client, world: World, kind: str, field: str
 ) -> None:
-    bootstrap._bootstrap(_WANTED)
+    bootstrap._bootstrap(_DESIRED)
     path = _PATHS[kind].format(organizationId=world.org_id)
     value: object = LEFT[kind][field][0]
     if field == "defaultAuthOrgId":
         value = world.org_id
     admin.patch(path, json={field: value})
-    assert _told() == []
+    assert _due() == []
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("kind", "field"), TOLD)
-def test_a_field_that_was_written_is_told_and_set_right(
+@pytest.mark.parametrize(("kind", "field"), REPAIRED)
+def test_a_written_field_is_reported_and_repaired(
     admin: Client, world: World, kind: str, field: str
 ) -> None:
-    bootstrap._bootstrap(_WANTED)
-    assert _told() == []
-    value, told = TOLD[kind, field]
+    bootstrap._bootstrap(_DESIRED)
+    assert _due() == []
+    value, line = REPAIRED[kind, field]
     admin.patch(_PATHS[kind].format(organizationId=world.org_id), json={field: value})
-    assert _told() == [told]
-    bootstrap._bootstrap(_WANTED)
-    assert _told() == []
+    assert _due() == [line]
+    bootstrap._bootstrap(_DESIRED)
+    assert _due() == []
 
 
 @pytest.mark.real
@@ -295,18 +293,18 @@ def test_a_field_that_needs_a_licence_is_refused(admin: Client, world: World, fi
 
 
 @pytest.mark.parametrize("kind", _PATHS)
-def test_each_field_that_the_server_lets_somebody_write_is_in_a_table(kind: str) -> None:
+def test_each_writable_field_of_the_server_is_in_a_table(kind: str) -> None:
     text = (_TABLES / "openapi-subset.json").read_text(encoding="utf-8")
     content = json.loads(text)["paths"][_PATHS[kind]]["patch"]["requestBody"]["content"]
     fields = content["application/json"]["schema"]["properties"]
-    told = {field for of, field in TOLD if of == kind}
+    repaired = {field for of, field in REPAIRED if of == kind}
     licensed = {*LICENSED} if kind == "organization" else set()
     assert set(_WRITABLE[kind]) == fields.keys()
-    assert told | licensed | LEFT[kind].keys() == fields.keys()
+    assert repaired | licensed | LEFT[kind].keys() == fields.keys()
 
 
 def _lose(admin: Client, world: World, slug: str) -> str:
-    """Make a project that neither the deployer nor the administrator is in; its id."""
+    """Make a project that neither the deployer nor the administrator is in; return its id."""
     deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
     body = {"projectName": slug, "slug": slug, "shouldCreateDefaultEnvs": False}
     id = str(deployer.post("/api/v1/projects", json=body)["project"]["id"])
