@@ -23,11 +23,16 @@ told() { echo "<3>The access log: $1" >&2; }
 size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
 is_mounted() { mountpoint --quiet "$live"; }
 
-# In a container, /dev may lack the device that the kernel names.
+# In a container, /dev may lack the device that the kernel names. Somebody else may take that device
+# first: a sound file system is not to be given up for that.
 attach() {
-    device=$(losetup --find)
-    test -b "$device" || mknod "$device" b 7 "${device#/dev/loop}"
-    mount -o loop,noatime,nodev,nosuid,noexec "$image" "$live"
+    for pause in 1 1 2 0; do
+        device=$(losetup --find)
+        test -b "$device" || mknod "$device" b 7 "${device#/dev/loop}"
+        mount -o loop,noatime,nodev,nosuid,noexec "$image" "$live" && return 0
+        sleep "$pause"
+    done
+    return 1
 }
 
 make() {

@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -127,6 +128,26 @@ def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(mounted: 
     assert mounted.image.stat().st_size == 25 * _MIB
     [file] = mounted.rotated()
     assert gzip.decompress(file.read_bytes()) == b"before\n"
+
+
+def test_a_loop_device_that_somebody_else_took_costs_no_log(
+    mounted: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hosts that booted on one kernel asked for the same device; the log was made anew."""
+    mounted.log.write_bytes(b"before\n")
+    mounted.unmount()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    mount = programs / "mount"
+    mount.write_text(
+        f"#!/bin/sh\nmkdir {tmp_path}/taken 2>/dev/null && exit 32\n"
+        f'exec {shutil.which("mount")} "$@"\n'
+    )
+    mount.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert mounted.mount() == ""
+    assert (tmp_path / "taken").is_dir()
+    assert mounted.log.read_bytes() == b"before\n"
 
 
 def test_a_file_system_that_is_damaged_is_made_again_and_reported(mounted: AccessLog) -> None:
