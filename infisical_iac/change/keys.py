@@ -93,17 +93,17 @@ class UnfinishedRotation(NamedTuple):
 
     @property
     def way(self) -> Way:
-        """How it is ended."""
+        """Return the way to end it."""
         return _WAYS[self.phase]
 
     @property
     def ends_new(self) -> bool:
-        """Whether the new key is in use once the rotation has been ended."""
+        """Return whether the new key is in use once the rotation has been ended."""
         return self.way in ("complete", "forget")
 
     @property
     def outcome(self) -> str:
-        """How it is ended, for people."""
+        """Return the way to end it, in words for people."""
         if self.key.name == "restic":
             return "completed" if self.ends_new else "undone"
         return _OUTCOMES[self.way]

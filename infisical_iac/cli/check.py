@@ -145,14 +145,14 @@ def check(
             if fix and (written := complete(repository, workspace, project, reached.address)):
                 echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
             looked = Repository(repository, workspace)
-            seen = _Seen(names, _unseen(reached, project, looked, names, refused))
+            seen = _Readable(names, _unseen(reached, project, looked, names, refused))
     judged = model.judge(_findings(looked, project, seen), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(looked, judged, is_compared=seen is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
-class _Seen(NamedTuple):
+class _Readable(NamedTuple):
     """The names of secrets, and the folders that may not be seen."""
 
     names: Names
@@ -193,7 +193,7 @@ def _unseen(
     return {place for (place, _), found in gather_by(asked, is_hidden).items() if found}
 
 
-def _findings(looked: Repository, project: str, seen: _Seen | None) -> list[CheckFinding]:
+def _findings(looked: Repository, project: str, seen: _Readable | None) -> list[CheckFinding]:
     found = [*looked.files(), *looked.starts(project)]
     held = looked.code_by_service
     for name, (reads, _) in held.items():

@@ -19,7 +19,7 @@ _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
 @dataclass(frozen=True)
 class Opening:
-    """What may come in. All else is dropped, except answers to connections that the host opened.
+    """Traffic that may come in. All else is dropped, except answers to what the host asked.
 
     Attributes:
         ports: destination ports; empty for `icmp`, which means pings of both IP versions, and for

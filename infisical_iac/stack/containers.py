@@ -25,7 +25,7 @@ class Container:
 
     @property
     def well(self) -> bool:
-        """Whether it runs and its health check succeeds."""
+        """Return whether it runs and its health check succeeds."""
         return self.status == "running" and self.health == "healthy"
 
 

@@ -38,7 +38,7 @@ class KeysState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no key has to be created or repaired."""
+        """Return whether no key has to be created or repaired."""
         return not (self.missing or self.sample or self.malformed or self.open or self.stale)
 
 

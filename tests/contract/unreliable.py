@@ -20,7 +20,7 @@ _LONGEST_HANG = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Which request fails, and how.
+    """A request that fails, and the manner.
 
     Attributes:
         how: a status to answer with, `hang` for no answer, `cut` for a connection closed

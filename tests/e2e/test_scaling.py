@@ -61,7 +61,7 @@ def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
 
 
 def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
-    """What the cluster got when an earlier scale-out failed is kept too."""
+    """Data that the cluster got when an earlier scale-out failed are kept too."""
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
         died = _moved("scale-out", program=dying_script.program("scale-out", "enter switched"))

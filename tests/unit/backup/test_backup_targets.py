@@ -79,7 +79,7 @@ def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
 
 @pytest.mark.parametrize("target", [_LOCAL, _BOX, _BUCKET, _SERVER])
 def test_the_host_reads_all_variables_of_a_targets_file(target: dict[str, Any]) -> None:
-    """What backup-target.sh does not name is passed over there, without a word."""
+    """A variable that backup-target.sh does not name is passed over there, without a word."""
     [names] = re.findall(
         r'(?m)^take_variables "\$root/\$target\.conf" (.*)$', script_file("backup-target")
     )
