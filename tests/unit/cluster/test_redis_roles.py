@@ -30,7 +30,7 @@ test "$(wc -l <"$FREE")" -lt 2 || sed -i 1d "$FREE"
 # Runs until it is told to end; the command line names what told it.
 _REDIS_UNTIL_SHUTDOWN = """#!/bin/sh
 for second in $(seq 100); do
-    test -e "$FREE.shutdown" && cat "$FREE.shutdown" && exit
+    test -s "$FREE.shutdown" && cat "$FREE.shutdown" && exit
     /bin/sleep 0.1
 done
 echo "was never told to end"
