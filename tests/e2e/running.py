@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from tests.staging.shell import STATE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
+# What pyinfra prints of a step or a host that failed, whatever the reason was.
+_SUMMARY = re.compile(r"-->|\[[^]]+\] Error: executed \d+")
 _RECORD = "Audit | Record what the run changed"
 PYINFRA = ("pyinfra",)
 PROGRAM = ("infisical-iac",)
@@ -62,7 +65,7 @@ class Run:
     def sentence(self) -> str:
         """Return the last line of the error output."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
-        told = [line for line in lines if not line.startswith(("-->", "[staging] Error"))]
+        told = [line for line in lines if not _SUMMARY.match(line)]
         errors = [line for line in lines if "pyinfra error" in line and "No hosts" not in line]
         return (errors or told or lines)[-1]
 
