@@ -145,7 +145,7 @@ def make(
     UserError.
     """
     changes: list[str] = []
-    with audit.recorded("recovery-kit", changes):
+    with audit.record("recovery-kit", changes):
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
         signer = signing.fingerprint(key.public_key())

@@ -73,7 +73,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
         if asked:
             echo("There is nothing to undo: no restore is under way.")
         return
-    with audit.recorded("restore", [f"undone: the restore {began}"]):
+    with audit.record("restore", [f"undone: the restore {began}"]):
         now = restore.go_back(site_of(settings))
     echo(f"The restore {began} had not ended. {now}", err=not asked)
 

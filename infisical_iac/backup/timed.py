@@ -84,7 +84,7 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
     if active.strip() == "activating":
         raise Refused("a drill is at work already: `infisical-iac status` tells how it ends")
     changes: list[str] = []
-    with audit.recorded("drill", changes):
+    with audit.record("drill", changes):
         write(_DRILL_REQUEST, f"{snapshot} {target or ''}\n")
         try:
             found = record.parse_drill(run_unit("drill", timeout=_DRILL_SECONDS))

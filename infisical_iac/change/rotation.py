@@ -262,7 +262,7 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
 
 def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) -> None:
     """End an interrupted rotation, record it in the audit log, and print how it ended."""
-    with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
+    with audit.record("keys", [f"~ key {found.key.name}: rotation ended"]):
         how = recover(found, settings, project, site_of(settings))
     echo(f"A rotation had not ended. {how}", err=True)
 

@@ -133,7 +133,7 @@ class VersionChanges:
         """
         settings = self.site.settings
         change = VersionChange(was, fetch_release(release, settings.stack), data)
-        with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+        with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             told = change_on_host(change, settings, project)
         return [
             *told,

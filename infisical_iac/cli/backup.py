@@ -48,7 +48,7 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
         on_cluster = host.data.get("topology") == "swarm"
         lock(host)
         changes: list[str] = []
-        with audit.recorded("backup", changes):
+        with audit.record("backup", changes):
             found = timed.back_up(timeout, on_cluster=on_cluster)
             changes += [
                 f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved_targets

@@ -60,7 +60,7 @@ def destroy(
             return
         _confirm(target, confirm, volumes=volumes)
         changes: list[str] = []
-        with audit.recorded("destroy", changes):
+        with audit.record("destroy", changes):
             if not no_backup:
                 changes.append(f"+ {_back_up(target)}")
             target.take_away(volumes=volumes)

@@ -63,7 +63,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
             if wanted.ends and not yes:
                 echo(wanted.ends, err=True)
                 confirm("Make a new one?", yes=yes)
-            with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
+            with audit.record("keys", [f"~ key {wanted.name}: replaced by a new one"]):
                 told = rotation.rotate(wanted, settings, project, site_of(settings))
             for sentence in told:
                 echo(sentence)

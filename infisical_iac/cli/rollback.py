@@ -96,7 +96,7 @@ def rollback(
             rotation.end_unfinished(rotating, settings, project)
         machine.refuse_restoring()
         if begun := parse_unfinished(machine.upgrading):
-            with audit.recorded("rollback", [f"~ {begun.release}: ended"]):
+            with audit.record("rollback", [f"~ {begun.release}: ended"]):
                 how = at(site_of(settings), VersionChanges).recover(begun, project)
             echo(f"A change of version had not ended. {how}", err=True)
         chosen = choose(changeover.read_releases(), release)

@@ -221,7 +221,7 @@ def undo(settings: Settings, *, asked: bool) -> bool:
         return True
     event: Literal["scale-out", "scale-in"]
     event = "scale-out" if found.direction == "out" else "scale-in"
-    with audit.recorded(event, [f"undone: the move {found.stamp}"]):
+    with audit.record(event, [f"undone: the move {found.stamp}"]):
         now, *more = go_back(found, settings.stack.start_timeout, dissolving=asked)
     membership.forget()
     echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
@@ -237,7 +237,7 @@ def _end_unused() -> None:
     if not (alone and any(each.mark for each in looks.values())):
         echo("There is nothing to undo: no move is under way.")
         return
-    with audit.recorded("scale-out", ["- swarm"]):
+    with audit.record("scale-out", ["- swarm"]):
         # The cluster may have served for a while in a migration that was undone.
         kept = end_swarm(read_served())
     told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
@@ -250,7 +250,7 @@ def end_proven() -> bool:
     found = read_unfinished()
     if found is None or not found.is_proven:
         return False
-    with audit.recorded("scale-in", ["- swarm"]):
+    with audit.record("scale-in", ["- swarm"]):
         kept = end_cluster(found)
     for sentence in [f"{host.name} serves alone; all hosts have left the swarm.", *kept]:
         echo(sentence)

@@ -98,7 +98,7 @@ class ClusterVersionChanges(VersionChanges):
     def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
         image = release.images["infisical"]
         fetch(release, self.site)
-        with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+        with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             told = change_version(self.site, project, was, image, data)
         settings = self.site.settings
         runs = Images(image, settings.stack.postgres_image)

@@ -35,7 +35,7 @@ def end(
 
 
 @contextmanager
-def recorded(event: Event, changes: Sequence[str]) -> Iterator[None]:
+def record(event: Event, changes: Sequence[str]) -> Iterator[None]:
     """Write that something is about to be changed, and at the end of the context what was.
 
     On a cluster it is written on all hosts: the log outlives the one that it was done on.

@@ -173,7 +173,7 @@ def _on_host(
             credentials=_credentials,
             deployer_secret=session.deployer_secret(settings.stack.http_port),
             discard=_discard,
-            recorded=audit.recorded,
+            recorded=audit.record,
         )
 
 
