@@ -43,9 +43,9 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
     if ctx.invoked_subcommand:
         return
     from infisical_iac.core import audit
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
 
-    with connected(inventory):
+    with connect(inventory):
         logs = audit.read_all()
     found = doings_of(logs) if len(logs) > 1 else doings(next(iter(logs.values())).entries)
     done = found[-(last or 0) :]

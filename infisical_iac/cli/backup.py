@@ -42,9 +42,9 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
     """
     from infisical_iac.backup import timed
     from infisical_iac.core import audit
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
 
-    with connected(inventory) as host:
+    with connect(inventory) as host:
         on_cluster = host.data.get("topology") == "swarm"
         lock(host)
         changes: list[str] = []
@@ -79,9 +79,9 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if every target could be read; 1 if one could not, with the reason.
     """
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
 
-    with connected(inventory):
+    with connect(inventory):
         from infisical_iac.backup import timed
 
         found, key = timed.list_snapshots()

@@ -52,10 +52,10 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     (`!`).
     """
     # Importing it gives the process to gevent, which other commands have no need of.
-    from infisical_iac.core.deployment import looked
+    from infisical_iac.core.deployment import open_deployment
     from infisical_iac.workspace.credentials_issue import warnings
 
-    with looked(inventory, writes=None) as deployment:
+    with open_deployment(inventory, writes=None) as deployment:
         (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked
         foreign = deployment.journal.foreign
         notes = [*warnings(), *deployment.journal.notes, *restarts(planned)]
@@ -86,11 +86,11 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     Exit status: 0 when everything is as declared; 1 for an error, if something is blocked, or for
     no to the question.
     """
-    from infisical_iac.core.deployment import looked
+    from infisical_iac.core.deployment import open_deployment
     from infisical_iac.core.settings import load
 
     started = time.monotonic()
-    with looked(inventory, writes=lock) as deployment:
+    with open_deployment(inventory, writes=lock) as deployment:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
             show_plan(journal.planned_steps, journal.blocked, journal.unknown, stderr=as_json)

@@ -45,10 +45,10 @@ def destroy(
     name.
     """
     from infisical_iac.core import audit
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
 
     # An earlier run may have ended as the hosts left their Swarm.
-    with connected(inventory, quorum=not volumes) as host:
+    with connect(inventory, quorum=not volumes) as host:
         lock(host)
         target = _target(host, inventory)
         there = target.look()

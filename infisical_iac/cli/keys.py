@@ -93,9 +93,9 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
 
-    with connected(inventory) as host:
+    with connect(inventory) as host:
         from infisical_iac.change import rotation
         from infisical_iac.host.machine import Machine
 

@@ -76,7 +76,7 @@ def open_host(
     from infisical_iac.core import inventory as hosts
     from infisical_iac.core.settings import load
 
-    with hosts.connected(inventory, **options) as host:
+    with hosts.connect(inventory, **options) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if lock:
             lock(host)

@@ -115,11 +115,11 @@ def _moving(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
     It is the one where a move has not ended, else the one that leads.
     """
     from infisical_iac.core.connection import current, with_others
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
     from infisical_iac.core.settings import load
 
     # A cluster that is half ended has no majority, and its end is to go on.
-    with connected(inventory, quorum=False, shares=False) as found:
+    with connect(inventory, quorum=False, shares=False) as found:
         from infisical_iac.cluster.scaling import read_unfinished
 
         settings = load(found.data.dict())  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # First, for it gives the process to gevent.
-from infisical_iac.core.inventory import connected
+from infisical_iac.core.inventory import connect
 
 # isort: split
 import pyinfra
@@ -134,13 +134,13 @@ class Deployment:
 
 
 @contextmanager
-def looked(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator[Deployment]:
+def open_deployment(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator[Deployment]:
     """The deploy to the inventory's host, once its operations have looked at it.
 
     What `writes` takes the lock; a plan takes none. Raises a UserError, with nothing changed.
     """
     _require_deploy()
-    with connected(inventory, shares=False) as host:
+    with connect(inventory, shares=False) as host:
         if writes:
             writes(host)
         yield look(host)
@@ -195,7 +195,7 @@ def _run_deploy_file() -> None:
 def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
     said: dict[str, list[str]] = {}
     codes = set()
-    for host, error in zip(hosts, each_of(hosts, lambda host: _prepared(host, steps)), strict=True):
+    for host, error in zip(hosts, each_of(hosts, lambda host: _prepare_host(host, steps)), strict=True):
         if error:
             said.setdefault(error[0], []).append(host.name)
             codes.add(error[1])
@@ -206,7 +206,7 @@ def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
         raise RunFailed("; ".join(sentences), code=code)
 
 
-def _prepared(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
+def _prepare_host(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
     """Let the operations look at one host; what is wrong with it, with its code, or None."""
     try:
         steps()

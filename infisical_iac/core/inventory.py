@@ -51,7 +51,7 @@ class _Errors(logging.Handler):
 
 
 @contextmanager
-def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
+def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
     """The host of an inventory, connected and current for facts and commands.
 
     Of a cluster it is the lead; the others are connected too, and what a command that took the
@@ -90,7 +90,7 @@ def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> It
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
         with ctx_inventory.use(hosts), _interruptible():
-            yield from _connected(state, inventory, errors, quorum=quorum, shares=shares)
+            yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _connected(
+def _connect_hosts(
     state: State, inventory: str, errors: _Errors, *, quorum: bool, shares: bool
 ) -> Iterator[Host]:
     hosts = list(state.inventory)

@@ -114,9 +114,9 @@ def check(inventory: str) -> Answer:
     """Compare what an inventory names with what is declared, and change nothing."""
     of, at = Path(inventory).stem, datetime.now(UTC)
     try:
-        from infisical_iac.core.deployment import looked
+        from infisical_iac.core.deployment import open_deployment
 
-        with looked(inventory, writes=None) as deployment:
+        with open_deployment(inventory, writes=None) as deployment:
             foreign = map(str, deployment.journal.foreign)
             notes = deployment.journal.told_of_access
             return Answer(of, at, [*deployment.lines(), *foreign], notes=notes)

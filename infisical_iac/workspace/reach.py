@@ -147,12 +147,12 @@ def _on_host(
 ) -> Iterator[Reached]:
     # Importing these starts gevent in the process, which a URL does not need.
     from infisical_iac.core import audit
-    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.inventory import connect
     from infisical_iac.core.settings import load as load_settings
     from infisical_iac.stack import session
     from infisical_iac.workspace import reconcile
 
-    with connected(inventory) as host:
+    with connect(inventory) as host:
         settings = load_settings(host.data.dict())  # type: ignore[no-untyped-call]
         if lock:
             lock(host)

@@ -168,7 +168,7 @@ class Project:
         return next(str(each["id"]) for each in listed if each["user"]["email"] == email)
 
     @contextmanager
-    def looked(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    def observed(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         """Observe the project as a deploy does on a host, and give the commands the result."""
         monkeypatch.setattr(session, "deployer", lambda _: self.deployer)
         monkeypatch.setattr(session, "deployer_id", lambda _: self.client_id)
@@ -190,17 +190,17 @@ class Project:
             )
 
             @contextmanager
-            def looked(*_: Any, **__: Any) -> Iterator[Any]:
+            def open_deployment(*_: Any, **__: Any) -> Iterator[Any]:
                 yield deployment
 
             # The module gives the whole process to gevent.
-            fake = SimpleNamespace(looked=looked, look=lambda _: deployment)
+            fake = SimpleNamespace(open_deployment=open_deployment, look=lambda _: deployment)
             monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
             yield deployment
 
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         """Return exit status and output of each command that reports foreign access."""
-        with self.looked(monkeypatch):
+        with self.observed(monkeypatch):
             settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
             drifted, inside = status._drift(None, settings)  # type: ignore[arg-type]
             monkeypatch.setattr(status, "_look", lambda _: [drifted, *inside])

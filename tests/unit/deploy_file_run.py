@@ -1,6 +1,6 @@
 """A plan where `deploy.py` is as given, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import look, looked
+from infisical_iac.core.deployment import look, open_deployment
 
 # isort: split
 import os
@@ -25,7 +25,7 @@ def main(directory: str, text: str | None, *how: str) -> list[str]:
             with _hosts(["one"]) as host:
                 look(host)
         else:
-            with looked("@local", writes=None):
+            with open_deployment("@local", writes=None):
                 pass
     except UserError as error:
         return [error.code, str(error)]

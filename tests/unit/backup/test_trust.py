@@ -96,7 +96,7 @@ class _Restoring:
         self.begun: list[dict[str, str]] = []
         host = SimpleNamespace(data=SimpleNamespace(dict=dict))
         # The module itself has pyinfra patch the whole process.
-        module = SimpleNamespace(connected=lambda _: _context(host))
+        module = SimpleNamespace(connect=lambda _: _context(host))
         monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
         monkeypatch.setattr(
             "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)
@@ -239,7 +239,7 @@ def test_a_malformed_fingerprint_is_refused(restoring: _Restoring) -> None:
 @pytest.mark.parametrize("option", [["--fingerprint", SIGNER], ["--accept-unsigned-kit"]])
 def test_options_about_a_kit_need_a_kit(monkeypatch: pytest.MonkeyPatch, option: list[str]) -> None:
     monkeypatch.setitem(
-        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connected=_context)
+        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connect=_context)
     )
     done = CliRunner().invoke(main, ["restore", *option])
     assert "--kit" in done.output

@@ -53,11 +53,11 @@ def test_a_host_is_inspected_under_the_lock(
     host = _Host(state)
 
     @contextmanager
-    def connected(_: str) -> Iterator[_Host]:
+    def connect(_: str) -> Iterator[_Host]:
         yield host
 
     # The module itself has pyinfra patch the whole process.
-    module = SimpleNamespace(connected=connected)
+    module = SimpleNamespace(connect=connect)
     monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
     monkeypatch.setattr(settings, "load", lambda _: None)
     monkeypatch.setattr(lock, "take", host.lock)

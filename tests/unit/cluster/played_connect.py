@@ -59,7 +59,7 @@ def main(played: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
     with redirect_stderr(StringIO()) as said:
         try:
-            with inventory.connected(played["inventory"], quorum=not played.get("anyway")) as lead:
+            with inventory.connect(played["inventory"], quorum=not played.get("anyway")) as lead:
                 found["current"] = host.name
                 assert lead.name == host.name
                 if played.get("fails"):

@@ -10,9 +10,9 @@ from tests.unit.ssh_server import ssh_server
 # pyinfra must be loaded before anything else, in a process of its own.
 _CONNECT = """
 import sys
-from infisical_iac.core.inventory import connected
+from infisical_iac.core.inventory import connect
 
-with connected(sys.argv[1]) as host:
+with connect(sys.argv[1]) as host:
     print("connected to", host.name)
 """
 _INVENTORY = "hosts = [('secrets', {data})]\n"
