@@ -177,7 +177,7 @@ def _make_key() -> None:
         doing=f"make {SSH_KEY}",
     )
     sentence = f"Let this key log in at the SFTP targets of backups: {public.strip()}"
-    journal.current().shown.append(sentence)
+    journal.current().operator_notes.append(sentence)
     logger.info(f"{host.print_prefix}{sentence}")
 
 

@@ -62,7 +62,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     told += _old_data(dict(line.split(" ", 1) for line in kept))
-    journal.current().shown += [*told, *given_up.after_proof(kept)]
+    journal.current().operator_notes += [*told, *given_up.after_proof(kept)]
 
 
 def _administrator(port: int) -> Client:

@@ -217,11 +217,11 @@ def _recover(
     if not seen:
         write(COMPOSE_FILE, compose)
     try:
-        journal.current().shown.append(recover(found, settings, project, site))
+        journal.current().operator_notes.append(recover(found, settings, project, site))
     except RunFailed as error:
         if found.key.name != "restic":
             raise
-        journal.current().shown.append(str(error))
+        journal.current().operator_notes.append(str(error))
 
 
 def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:

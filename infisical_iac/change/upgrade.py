@@ -198,7 +198,7 @@ def unfinished_change(
 
 
 def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
-    journal.current().shown.append(at(site, VersionChanges).recover(unfinished, project))
+    journal.current().operator_notes.append(at(site, VersionChanges).recover(unfinished, project))
 
 
 @telling_operation
@@ -309,7 +309,7 @@ def _size(missing: Sequence[str], settings: StackSettings) -> int:
 def make(change: Callable[[], list[str]]) -> None:
     """Make a change and report the sentences that it returns; note a remedy if it fails."""
     try:
-        journal.current().shown += change()
+        journal.current().operator_notes += change()
     except RunFailed:
         journal.current().remedy = "the next run tries it again, unless the setting is changed back"
         raise

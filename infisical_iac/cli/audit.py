@@ -68,7 +68,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
 
 def _show(doing: Doing) -> None:
     last, to = doing.last, console()
-    outcome = last.outcome if doing.ended else "has not ended"
+    outcome = last.outcome if doing.has_ended else "has not ended"
     color = {"done": "green", "failed": "red"}.get(outcome, "yellow")
     line = Text(f"{doing.began}  {last.by}  {last.event}  ").append(outcome, style=color)
     to.print(line.append(f"  {last.revision}" if last.revision else ""))

@@ -56,7 +56,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     from infisical_iac.workspace.credentials_issue import warnings
 
     with open_deployment(inventory, writes=None) as deployment:
-        (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked
+        (planned, unknown), blocked = deployment.plan(), deployment.journal.blocked_parts
         foreign = deployment.journal.foreign
         notes = [*warnings(), *deployment.journal.notes, *restarts(planned)]
     if as_json:
@@ -69,7 +69,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
         echo(f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}.")
         print_foreign(foreign)
     print_notes(notes)
-    ctx.exit(1 if blocked else 0 if deployment.settled else FOUND)
+    ctx.exit(1 if blocked else 0 if deployment.is_up_to_date else FOUND)
 
 
 @click.command()
@@ -92,9 +92,9 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     started = time.monotonic()
     with open_deployment(inventory, writes=lock) as deployment:
         journal = deployment.journal
-        if not deployment.settled and not (yes and as_json):
-            show_plan(journal.planned_steps, journal.blocked, journal.unknown, stderr=as_json)
-        print_notes([*journal.notes, *restarts(journal.planned)])
+        if not deployment.is_up_to_date and not (yes and as_json):
+            show_plan(journal.planned_steps, journal.blocked_parts, journal.unknown, stderr=as_json)
+        print_notes([*journal.notes, *restarts(journal.planned_changes)])
         foreign = journal.foreign
         if not as_json:
             print_foreign(foreign)
@@ -105,15 +105,15 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         steps = run(deployment) if deployment.has_work else []
     seconds = time.monotonic() - started
     if as_json:
-        blocked = as_data(journal.blocked)
-        made = as_data(journal.made)
+        blocked = as_data(journal.blocked_parts)
+        made = as_data(journal.made_changes)
         found = {"changes": made, "blocked": blocked, "foreign": as_data(foreign)}
         print_data({**found, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
-        if _is_first(journal.made):
+        if _is_first(journal.made_changes):
             echo(next_steps(load(deployment.host.data.dict())))  # type: ignore[no-untyped-call]
-            for sentence in journal.shown:
+            for sentence in journal.operator_notes:
                 echo(sentence, err=True)
     deployment.refuse_blocked()
 
@@ -156,13 +156,13 @@ def next_steps(settings: "Settings") -> str:
 
 
 def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
-    made = [item for step in steps for item in step.made]
+    made = [item for step in steps for item in step.changes]
     if not made:
         echo(f"Nothing to change. {seconds:.1f} s.")
         return
     print_table(
         ("Step", "Changes", "Seconds"),
-        ((step.name, len(step.made), f"{step.seconds:.1f}") for step in steps),
+        ((step.name, len(step.changes), f"{step.seconds:.1f}") for step in steps),
         numbers=("Changes", "Seconds"),
     )
     echo(f"{count(made)} made in {seconds:.1f} s.")
@@ -181,11 +181,11 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
     try:
         with to.status("") as status:
             for step in deployment.run(lambda name: status.update(f"{name} …"), remedy):
-                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+                to.print(f"[green]✓[/] {step.name}: {count(step.changes)}, {step.seconds:.1f} s")
                 steps.append(step)
     finally:
         # Also of a run that fails: nobody can ask for them again.
-        for sentence in deployment.journal.shown:
+        for sentence in deployment.journal.operator_notes:
             to.print(Text(sentence))
     return steps
 
@@ -223,7 +223,7 @@ def run_or_back(
 
     deployment = look(host, steps)
     # What comes first may be of what comes later too.
-    show(dict.fromkeys(deployment.journal.planned), deployment.journal.unknown)
+    show(dict.fromkeys(deployment.journal.planned_changes), deployment.journal.unknown)
     confirm(question, yes=yes)
     started = time.monotonic()
     try:
@@ -233,5 +233,5 @@ def run_or_back(
     except Exception:  # whatever it is, what was before comes back
         echo(told(), err=True)
         raise
-    made = count(deployment.journal.made)
+    made = count(deployment.journal.made_changes)
     echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")

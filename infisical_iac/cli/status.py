@@ -97,5 +97,5 @@ def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
         there = instance(beyond(settings.stack.http_port))
     except UserError as error:
         there = instance(None, error=str(error))
-    told = access(deployment.journal.foreign, deployment.journal.told_of_access)
+    told = access(deployment.journal.foreign, deployment.journal.access_notes)
     return drifted, [*told, *there]

@@ -95,7 +95,7 @@ def unfinished_changes(machine: MachineState) -> Commands:
     """
     begun = _begun(machine)
     for what, (which, *how) in begun.items():
-        journal.current().shown.extend(_describe_data_aside(what, which, how, host.name))
+        journal.current().operator_notes.extend(_describe_data_aside(what, which, how, host.name))
     yield from decide_unfinished_changes(begun)
 
 

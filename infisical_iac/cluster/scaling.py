@@ -346,7 +346,7 @@ def _begin(direction: Direction, settings: Settings, project: str) -> None:
 
 
 def _tell(rows: Mapping[str, int]) -> None:
-    journal.current().shown.append(
+    journal.current().operator_notes.append(
         f"Compared: {len(rows)} tables with {sum(rows.values())} rows, the same on both sides."
     )
 
@@ -389,11 +389,11 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
         opening=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(DIRECTORY, PROJECT)
-    journal.current().shown += told
+    journal.current().operator_notes += told
     if direction == "in":
         do(direction, "proven", doing="note that the move is proven")
     else:
-        journal.current().shown += end(direction)
+        journal.current().operator_notes += end(direction)
     _proven.add(host.name)
 
 
@@ -411,7 +411,7 @@ def dissolution(names: Sequence[str]) -> Commands:
 
 def _dissolve() -> None:
     if found := read_unfinished():
-        journal.current().shown += end_cluster(found)
+        journal.current().operator_notes += end_cluster(found)
 
 
 def scaling_out(*, switched: bool = False) -> None:

@@ -85,7 +85,7 @@ def state_copies(cluster: Cluster) -> Commands:
 
     Other nodes never lead, so they need no secret.
     """
-    is_old = cluster.leads and journal.current().changed
+    is_old = cluster.leads and journal.current().has_changed
     names = (node.name for node in cluster.nodes)
     coming = [name for name in names if journal.will_change(f"{_STATE} on {name}")]
     yield from decide(

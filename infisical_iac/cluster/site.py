@@ -56,7 +56,7 @@ class ClusterSite(host_site.Site):
             validation.refuse_single(found.cluster)
         if found.leads:
             notes = [*found.cluster.notes, *validation.notes(settings, found.cluster)]
-            journal.current().shown.extend(notes)
+            journal.current().operator_notes.extend(notes)
         return found
 
     @classmethod

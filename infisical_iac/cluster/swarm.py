@@ -237,7 +237,7 @@ def leave() -> None:
 def _now(cluster: Cluster) -> SwarmState:
     """Return the current host's state; it is read again once the run has changed something."""
     seen = cluster.me.seen
-    return host.get_fact(Swarm) if journal.current().changed or seen is None else seen
+    return host.get_fact(Swarm) if journal.current().has_changed or seen is None else seen
 
 
 def _join(cluster: Cluster) -> None:

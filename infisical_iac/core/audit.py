@@ -30,7 +30,9 @@ def end(
     event: Event | None = None, *, changes: Sequence[str] | None = None, reason: str = ""
 ) -> None:
     """Write what the run has changed, and why it failed if it did."""
-    made = changes if changes is not None else [str(item) for item in journal.current().made]
+    made = (
+        changes if changes is not None else [str(item) for item in journal.current().made_changes]
+    )
     _append(event or journal.current().event, "failed" if reason else "done", made, reason)
 
 

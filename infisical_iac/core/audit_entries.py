@@ -143,7 +143,7 @@ class Doing:
     last: AuditEntry
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Return whether the run came to an end that it could tell."""
         return self.last.outcome != "begun"
 

@@ -34,7 +34,7 @@ class DeployStep:
     """A step that has been run: what it changed, and how long it took."""
 
     name: str
-    made: list[Item]
+    changes: list[Item]
     seconds: float
 
 
@@ -53,34 +53,34 @@ class Deployment:
     hosts: list[Host]
 
     @property
-    def settled(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Return whether there is nothing to change."""
-        return not self.has_work and not self.journal.blocked
+        return not self.has_work and not self.journal.blocked_parts
 
     @property
     def has_work(self) -> bool:
         """Return whether a run would do anything."""
-        return bool(self.journal.planned or self.journal.unknown)
+        return bool(self.journal.planned_changes or self.journal.unknown)
 
-    def planned(self) -> tuple[list[Item], list[str]]:
+    def plan(self) -> tuple[list[Item], list[str]]:
         """Return what a run would change, and what can't be seen before it has.
 
         Raises RunFailed if something can't be seen and nothing is there that would help.
         """
-        planned, unknown = self.journal.planned, self.journal.unknown
-        if unknown and not planned and not self.journal.blocked:
+        planned, unknown = self.journal.planned_changes, self.journal.unknown
+        if unknown and not planned and not self.journal.blocked_parts:
             raise RunFailed(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
         return planned, unknown
 
     def lines(self) -> list[str]:
-        """The same and what is blocked, a line each. Raises RunFailed as `planned` does."""
-        planned, unknown = self.planned()
-        told = together([*planned, *self.journal.blocked])
+        """The same and what is blocked, a line each. Raises RunFailed as `plan` does."""
+        planned, unknown = self.plan()
+        told = together([*planned, *self.journal.blocked_parts])
         return [*map(str, told), *(f"? {each}" for each in unknown)]
 
     def refuse_blocked(self) -> None:
         """Raise RunFailed with what is blocked, once the rest is shown or done."""
-        if blocked := together(self.journal.blocked):
+        if blocked := together(self.journal.blocked_parts):
             raise RunFailed(
                 "; ".join(str(each).removeprefix("! ") for each in blocked), code="run.blocked"
             )
@@ -119,12 +119,12 @@ class Deployment:
         failed = [host.name for host, well in zip(hosts, done, strict=True) if not well]
         if failed:
             raise RunFailed(f"{name}: {self.journal.failure(failed)}")
-        made = self.journal.made_since(before)
-        return DeployStep(name, made, time.monotonic() - started) if made else None
+        changes = self.journal.changes_since(before)
+        return DeployStep(name, changes, time.monotonic() - started) if changes else None
 
     def _end_in_log(self, reason: str) -> None:
         for host in self.hosts:
-            if not journal.of(host.name).changed:
+            if not journal.of(host.name).has_changed:
                 continue
             with current(host):
                 try:
@@ -134,7 +134,9 @@ class Deployment:
 
 
 @contextmanager
-def open_deployment(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator[Deployment]:
+def open_deployment(
+    inventory: str, *, writes: Callable[[Host], None] | None
+) -> Iterator[Deployment]:
     """The deploy to the inventory's host, once its operations have looked at it.
 
     What `writes` takes the lock; a plan takes none. Raises a UserError, with nothing changed.
@@ -195,7 +197,9 @@ def _run_deploy_file() -> None:
 def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
     said: dict[str, list[str]] = {}
     codes = set()
-    for host, error in zip(hosts, each_of(hosts, lambda host: _prepare_host(host, steps)), strict=True):
+    for host, error in zip(
+        hosts, each_of(hosts, lambda host: _prepare_host(host, steps)), strict=True
+    ):
         if error:
             said.setdefault(error[0], []).append(host.name)
             codes.add(error[1])

@@ -10,11 +10,13 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 
 
 @telling_operation
-def ended() -> Commands:
+def closing_entry() -> Commands:
     """Write what the run has changed, if it has changed anything; fail where a part is blocked."""
     run = journal.current()
-    has_changes = run.changed if state.is_executing else bool(run.planned or run.unknown)
-    blocked = "; ".join(map(str, run.blocked))
+    has_changes = (
+        run.has_changed if state.is_executing else bool(run.planned_changes or run.unknown)
+    )
+    blocked = "; ".join(map(str, run.blocked_parts))
     yield from decide(blocked, has_changes=has_changes, is_read=run.is_read)
 
 
@@ -35,4 +37,4 @@ def _fail(sentence: str) -> None:
 @deploy("Audit")
 def record() -> None:
     """Write what the run has changed into the audit log."""
-    ended(name="Record what the run changed")
+    closing_entry(name="Record what the run changed")

@@ -138,12 +138,12 @@ class Journal:
     Attributes:
         looks: by operation, what it found.
         facts: what several operations look at, as read last.
-        made: the items of the operations that have run to their end.
-        changed: whether a command that changes something has been sent.
+        made_changes: the items of the operations that have run to their end.
+        has_changed: whether a command that changes something has been sent.
         failure: the sentence that the run failed with.
         remedy: what helps then, if that is not to run again.
         event: what the audit log calls it.
-        shown: sentences for the operator's eyes alone, such as one with an invitation's link, to
+        operator_notes: sentences for the operator's eyes alone, such as one with an invitation's link, to
             be printed once.
         notes: sentences for whoever reads a plan or is about to apply it.
         goes_on: whether the run does all the rest where one operation can't go on; else that ends
@@ -156,12 +156,12 @@ class Journal:
 
     looks: dict[str, Look] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    made: list[Item] = field(default_factory=list)
-    changed: bool = False
+    made_changes: list[Item] = field(default_factory=list)
+    has_changed: bool = False
     failure: str = ""
     remedy: str = ""
     event: Event = "apply"
-    shown: list[str] = field(default_factory=list)
+    operator_notes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     goes_on: bool = False
     kept: Images | None = None
@@ -170,7 +170,7 @@ class Journal:
     current: Look = field(default_factory=Look)
 
     @property
-    def planned(self) -> list[Item]:
+    def planned_changes(self) -> list[Item]:
         """The items of all operations, in their order."""
         return [item for look in self.looks.values() for item in look.items]
 
@@ -185,12 +185,12 @@ class Journal:
         return any(look.sees_access for look in self.looks.values())
 
     @property
-    def told(self) -> list[str]:
+    def all_notes(self) -> list[str]:
         """Return the notes on the run, and those of its operations."""
-        return [*self.notes, *self.told_of_access]
+        return [*self.notes, *self.access_notes]
 
     @property
-    def told_of_access(self) -> list[str]:
+    def access_notes(self) -> list[str]:
         """Return the notes on access: what of it could not be seen, and what is accepted in
         vain.
         """
@@ -202,7 +202,7 @@ class Journal:
         return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
 
     @property
-    def blocked(self) -> list[Item]:
+    def blocked_parts(self) -> list[Item]:
         """The operations that can't go on, each with its reason; of a part that waits, one. Single
         objects that can't be set right are among them.
         """
@@ -227,7 +227,7 @@ class Journal:
         On a cluster, a change on one host may be seen from another.
         """
         look = self.looks.get(operation)
-        return look is not None and not look.unknown and not changed()
+        return look is not None and not look.unknown and not has_changed_any_host()
 
     def look(self, operation: str, name: str, look_around: Callable[[], Iterable[Decided]]) -> Look:
         """Let an operation look at the host, to its end, and keep what it finds.
@@ -265,9 +265,9 @@ def of(name: str) -> Journal:
     return _journals.setdefault(name, Journal())
 
 
-def changed() -> bool:
+def has_changed_any_host() -> bool:
     """Return whether a command that changes something has been sent to any host."""
-    return any(each.changed for each in _journals.values())
+    return any(each.has_changed for each in _journals.values())
 
 
 def missing_for(look: Look, *, unseen: bool = False) -> str:
@@ -327,7 +327,7 @@ def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
 
 def will_change(*whats: str) -> bool:
     """Return whether the run is still a plan in which one of `whats` changes."""
-    return not state.is_executing and any(each.what in whats for each in current().planned)
+    return not state.is_executing and any(each.what in whats for each in current().planned_changes)
 
 
 @dataclass(frozen=True)
@@ -344,7 +344,7 @@ class Journals:
     operations: Sequence[str] = ()
 
     @property
-    def planned(self) -> list[Item]:
+    def planned_changes(self) -> list[Item]:
         """The items of all operations, in their order, and host by host."""
         return [item for _, items in self.planned_steps for item in items]
 
@@ -374,12 +374,12 @@ class Journals:
         return steps
 
     @property
-    def blocked(self) -> list[Item]:
+    def blocked_parts(self) -> list[Item]:
         """The parts of the deploy that can't go on, host by host."""
         return [
             replace(item, host=name) if self._several else item
             for name, journal in self.journals.items()
-            for item in journal.blocked
+            for item in journal.blocked_parts
         ]
 
     @property
@@ -393,26 +393,26 @@ class Journals:
         return any(journal.sees_access for journal in self.journals.values())
 
     @property
-    def told_of_access(self) -> list[str]:
+    def access_notes(self) -> list[str]:
         """Return the notes on access of all hosts."""
-        return [note for journal in self.journals.values() for note in journal.told_of_access]
+        return [note for journal in self.journals.values() for note in journal.access_notes]
 
     @property
-    def made(self) -> list[Item]:
+    def made_changes(self) -> list[Item]:
         """Return what has been made on all hosts, host by host."""
-        return self.made_since({})
+        return self.changes_since({})
 
-    def made_since(self, before: dict[str, int]) -> list[Item]:
+    def changes_since(self, before: dict[str, int]) -> list[Item]:
         """Return what has been made after so many items, by host."""
         return [
             replace(item, host=name) if self._several else item
             for name, journal in self.journals.items()
-            for item in journal.made[before.get(name, 0) :]
+            for item in journal.made_changes[before.get(name, 0) :]
         ]
 
     def counts(self) -> dict[str, int]:
         """Return how many items have been made, by host."""
-        return {name: len(journal.made) for name, journal in self.journals.items()}
+        return {name: len(journal.made_changes) for name, journal in self.journals.items()}
 
     @property
     def unknown(self) -> list[str]:
@@ -420,14 +420,14 @@ class Journals:
         return self._sentences(lambda journal: journal.unknown)
 
     @property
-    def shown(self) -> list[str]:
+    def operator_notes(self) -> list[str]:
         """The sentences for the operator's eyes alone, likewise."""
-        return self._sentences(lambda journal: journal.shown)
+        return self._sentences(lambda journal: journal.operator_notes)
 
     @property
     def notes(self) -> list[str]:
         """The notes on the plan, likewise."""
-        return self._sentences(lambda journal: journal.told)
+        return self._sentences(lambda journal: journal.all_notes)
 
     def _sentences(self, read: Callable[[Journal], list[str]]) -> list[str]:
         if not self._several:

@@ -83,7 +83,7 @@ def settle(
 def shared(fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact that several operations look at: read once until the run makes its first change."""
     run, key = journal.current(), f"{fact.__name__} {arguments}"
-    if journal.changed() or key not in run.facts:
+    if journal.has_changed_any_host() or key not in run.facts:
         run.facts[key] = host.get_fact(fact, **arguments)
     found: T = run.facts[key]
     return found
@@ -118,12 +118,12 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                 whole = [f"! {name}: blocked: {found.blocked}"] if found.blocked else []
                 for each in (*whole, *found.stuck):
                     logger.warning(f"{host.print_prefix}{each}")
-        if state.is_executing and found.commands and not run.changed:
-            run.changed = True
+        if state.is_executing and found.commands and not run.has_changed:
+            run.has_changed = True
             yield step(audit.begin)
         yield from found.commands
         if state.is_executing:
-            run.made += found.items
+            run.made_changes += found.items
 
     return operation()(commands)
 

@@ -118,7 +118,7 @@ def check(inventory: str) -> Answer:
 
         with open_deployment(inventory, writes=None) as deployment:
             foreign = map(str, deployment.journal.foreign)
-            notes = deployment.journal.told_of_access
+            notes = deployment.journal.access_notes
             return Answer(of, at, [*deployment.lines(), *foreign], notes=notes)
     except UserError as error:
         return Answer(of, at, error=str(error))

@@ -151,7 +151,7 @@ def _converge(goal: Goal, port: int) -> None:
         made.append(change)
         logger.info(f"{host.print_prefix}{change}")
         if change.shown:
-            journal.current().shown.append(change.shown)
+            journal.current().operator_notes.append(change.shown)
             logger.info(f"{host.print_prefix}{change.shown}")
 
     admin = partial(session.administrator, port)
@@ -172,7 +172,7 @@ def read_memory() -> Memory:
 
 def known_memory(*, again: bool = False) -> Memory:
     """Return the same, read once while a run changes nothing; its first step reads it again."""
-    if journal.current().changed:
+    if journal.current().has_changed:
         return read_memory()
     if again or host.name not in _memories:
         _memories[host.name] = read_memory()

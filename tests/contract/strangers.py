@@ -183,9 +183,9 @@ class Project:
             reconcile._tell_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
                 journal=Journals({HOST: found}),
-                planned=lambda: ([], []),
+                plan=lambda: ([], []),
                 lines=list,
-                settled=True,
+                is_up_to_date=True,
                 has_work=False,
             )
 

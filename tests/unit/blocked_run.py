@@ -72,7 +72,7 @@ def _steps(goes_on: bool) -> None:
     journal.current().goes_on = goes_on
     for name in _PARTS:
         _part(name)()
-    end_of_run.ended(name="Record")
+    end_of_run.closing_entry(name="Record")
 
 
 def _plainly(state: State, found: dict[str, Any], goes_on: bool) -> None:
@@ -107,7 +107,7 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
             else:
                 deployment = look(first, lambda: _steps(goes_on))
                 found["planned"] = deployment.lines()
-                items = together(deployment.journal.blocked)
+                items = together(deployment.journal.blocked_parts)
                 found["blocked"] = [(each.host, each.what, each.detail) for each in items]
                 for _ in deployment.run(lambda _: None):
                     pass

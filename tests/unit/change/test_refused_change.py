@@ -76,7 +76,7 @@ class _Host:
         self.journal.look("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
         text = partial(compose_file, machine=MachineState())
         self.journal.look("2", _RUN, lambda: list(run(settings=settings, compose=text)))
-        return self.journal.planned, self.journal.blocked
+        return self.journal.planned_changes, self.journal.blocked_parts
 
 
 def _changed(planned: Iterable[Item]) -> list[str]:
@@ -224,7 +224,7 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
     host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))
     assert rolled_out == [clusters.settings(redis_memory="512m")]
-    (blocked,) = map(str, host.journal.blocked)
+    (blocked,) = map(str, host.journal.blocked_parts)
     assert blocked.startswith(f"! Change the version: blocked: {sentence}")
 
 
@@ -246,4 +246,4 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
     host.journal.look("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
     images = [wanted.stack.infisical_reference] if fetched else []
     expected = [f"+ image {each}" for each in (*images, runs.stack.redis_image)]
-    assert sorted(map(str, host.journal.planned)) == sorted(expected)
+    assert sorted(map(str, host.journal.planned_changes)) == sorted(expected)

@@ -46,7 +46,7 @@ def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
     )
     ((name, items),) = journals.planned_steps
     assert (name, [item.host for item in items]) == ("Docker | Install", ["a", "b"])
-    assert journals.planned == items
+    assert journals.planned_changes == items
 
 
 def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -> None:

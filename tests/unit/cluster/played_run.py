@@ -71,7 +71,7 @@ def _steps(broken: str) -> None:
     everywhere(broken=broken, name="Everywhere")
     on_the_second(name="On the second")
     on_the_first(name="On the first")
-    end_of_run.ended(name="Record")
+    end_of_run.closing_entry(name="Record")
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def main(names: str, broken: str = "") -> dict[str, Any]:
         found["planned"] = deployment.lines()
         try:
             for done in deployment.run(lambda _: None):
-                found["steps"].append([done.name, [str(item) for item in done.made]])
+                found["steps"].append([done.name, [str(item) for item in done.changes]])
         except RunFailed as error:
             found["error"] = str(error)
     return found | {"made": sorted(_made), "audits": sorted(_audits)}

@@ -34,7 +34,7 @@ def test_a_run_has_failed_if_it_did_on_one_and_not_ended_if_it_has_not_on_one() 
     (doing,) = doings_of({"one": Log([done]), "two": Log([failed])})
     assert (doing.last.outcome, doing.last.reason) == ("failed", "two: no space")
     (doing,) = doings_of({"one": Log([done]), "two": Log([_entry("1", "begun", "00:00")])})
-    assert not doing.ended
+    assert not doing.has_ended
 
 
 def test_runs_stand_in_the_order_in_which_they_began() -> None:

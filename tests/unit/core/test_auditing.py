@@ -74,9 +74,9 @@ def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
 
 def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> None:
     apply, destroy = doings(parse(log.read_text()).entries)
-    assert apply.ended
+    assert apply.has_ended
     assert apply.last.outcome == "done"
-    assert not destroy.ended
+    assert not destroy.has_ended
 
 
 def test_an_entry_names_the_revision() -> None:

@@ -73,7 +73,7 @@ OPERATIONS = {
             "a.service enabled and running",
         ),
     ),
-    "core.end_of_run.ended": Cases(
+    "core.end_of_run.closing_entry": Cases(
         settled(
             lambda: end_of_run.decide("", has_changes=False, is_read=False),
             "the run has changed nothing",

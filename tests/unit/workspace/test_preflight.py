@@ -204,7 +204,7 @@ def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_en
     caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
     run.goes_on = True
     refuse_ingress(settings_of(**caddy), held)
-    (blocked,) = run.blocked
+    (blocked,) = run.blocked_parts
     assert (blocked.kind, blocked.what) == ("!", "Ingress")
     assert "port 443" in blocked.detail
     assert "nginx" in blocked.detail
@@ -221,7 +221,7 @@ def test_a_change_that_has_not_ended_waits_for_what_holds_caddys_ports(
     run.goes_on = True
     held = replace(_MACHINE, deployed=True, web={443: "nginx"}, **under_way)
     refuse_ingress(settings_of(ingress="caddy", site_url="https://secrets.example.com"), held)
-    assert [each.what for each in run.blocked] == ["Ingress", "Stack"]
+    assert [each.what for each in run.blocked_parts] == ["Ingress", "Stack"]
     assert run.without == frozenset()
 
 
@@ -240,7 +240,7 @@ def test_dokploy_blocks_the_ingress_of_a_deployed_host_alone(
         settings_of(**settings, site_url="https://secrets.example.com"),
         replace(_MACHINE, deployed=True, **machine),
     )
-    assert [each.what for each in run.blocked] == ["Ingress"]
+    assert [each.what for each in run.blocked_parts] == ["Ingress"]
     assert run.without == {"caddy"}
 
 
@@ -256,7 +256,7 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
             refuse_unfit(of)
         return
     refuse_unfit(of)
-    (blocked,) = run.blocked
+    (blocked,) = run.blocked_parts
     assert (blocked.kind, blocked.what) == ("!", "Swarm")
     assert "kernel of node-1" in blocked.detail
 
@@ -265,4 +265,4 @@ def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Jour
     caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
     with pytest.raises(Refused, match="held by nginx"):
         refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))
-    assert run.blocked == []
+    assert run.blocked_parts == []

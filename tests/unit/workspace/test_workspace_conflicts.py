@@ -164,8 +164,8 @@ def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDepl
         "Workspace | Bring Infisical to what its file says",
         lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
     )
-    assert [str(each) for each in run.blocked] == [_FOLDER]
-    assert (run.planned, run.looks["operation"].commands) == ([], [])
+    assert [str(each) for each in run.blocked_parts] == [_FOLDER]
+    assert (run.planned_changes, run.looks["operation"].commands) == ([], [])
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
