@@ -14,7 +14,7 @@ from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core import journal
 from infisical_iac.core.files import File
-from infisical_iac.core.operation import shared
+from infisical_iac.core.operation import shared_fact
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import site as host_site
 from infisical_iac.host.machine import Machine
@@ -123,7 +123,7 @@ def of(known: Known) -> ClusterSite:
 
 def look(images: Sequence[str]) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
-    return shared(ClusterStack, images=list(images), secrets=SECRETS)
+    return shared_fact(ClusterStack, images=list(images), secrets=SECRETS)
 
 
 def fresh(site: ClusterSite) -> ClusterStackState:

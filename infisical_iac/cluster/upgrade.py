@@ -27,7 +27,7 @@ from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.state import Upgrades, UpgradeState
@@ -212,7 +212,7 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
     """
     journal.current().kept = None
     settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
-    found = UpgradeState() if waits else shared(Upgrades, wanted=settings.stack.infisical_reference)
+    found = UpgradeState() if waits else shared_fact(Upgrades, wanted=settings.stack.infisical_reference)
     wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
     if found.was and changes:

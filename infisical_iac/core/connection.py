@@ -60,7 +60,7 @@ def is_lost(error: Exception) -> bool:
     return isinstance(error, LOST) and getattr(error, "filename", None) is None
 
 
-def lost(host: Host, error: Exception, remedy: str = "") -> str:
+def explain_loss(host: Host, error: Exception, remedy: str = "") -> str:
     """Return the sentence on one of `LOST`: a broken connection, or a file on this machine.
 
     Args:

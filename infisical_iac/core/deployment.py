@@ -19,7 +19,7 @@ from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
-from infisical_iac.core.connection import LOST, current, each_of, is_lost, lost, with_others
+from infisical_iac.core.connection import LOST, current, each_of, is_lost, explain_loss, with_others
 from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals
@@ -220,5 +220,5 @@ def _prepare_host(host: Host, steps: Callable[[], object]) -> tuple[str, str] | 
         return str(error), RunFailed.code
     except LOST as error:
         code = "unreachable.host" if is_lost(error) else FileError.code
-        return lost(host, error, "run again"), code
+        return explain_loss(host, error, "run again"), code
     return None

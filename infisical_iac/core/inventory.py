@@ -129,7 +129,7 @@ def _connect_hosts(
             try:
                 yield host
             finally:
-                if shares and lock.held(host):
+                if shares and lock.is_held(host):
                     answering.share()
     except PyinfraError as error:
         named = hosts[0].name if len(hosts) == 1 else "no host"

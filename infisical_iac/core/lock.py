@@ -56,7 +56,7 @@ def spare(host: Host) -> None:
     _spared.update(each.name for each in with_others(host))
 
 
-def held(host: Host) -> bool:
+def is_held(host: Host) -> bool:
     """Return whether this process has taken the lock of `host`."""
     return host.name in _held
 

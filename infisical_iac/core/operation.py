@@ -15,7 +15,7 @@ from pyinfra.api.state import State
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal
-from infisical_iac.core.connection import LOST, lost
+from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.journal import Decided
@@ -49,7 +49,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
         except UserError as error:
             failure = str(error)
         except LOST as error:
-            failure = lost(host, error, "run again, and what is missing is completed")
+            failure = explain_loss(host, error, "run again, and what is missing is completed")
         else:
             return True
         journal.current().failure = failure
@@ -80,7 +80,7 @@ def settle(
     yield command
 
 
-def shared(fact: type[FactBase[T]], **arguments: Any) -> T:
+def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact that several operations look at: read once until the run makes its first change."""
     run, key = journal.current(), f"{fact.__name__} {arguments}"
     if journal.has_changed_any_host() or key not in run.facts:

@@ -23,7 +23,7 @@ _ATTEMPTS = 3
 _ANSWER_SECONDS = 10
 
 
-def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS) -> None:
+def try_change(what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS) -> None:
     """Make a change on the current host, and keep it only if a new connection works afterwards.
 
     The connection that is open is used until then; it is no proof, for it was let in before. An
@@ -48,7 +48,7 @@ def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = 
     )
     try:
         change()
-        alive(host)
+        check_connection(host)
     except (UserError, *LOST) as error:
         if is_lost(error):
             raise RunFailed(
@@ -65,7 +65,7 @@ def mark(what: str) -> str:
     return f"{DIRECTORY}/{what}"
 
 
-def alive(host: Host) -> None:
+def check_connection(host: Host) -> None:
     """Prove that `host` lets a new connection in, made and verified as its first one was.
 
     There is nothing to prove on the machine that this runs on. Raises RunFailed.

@@ -19,7 +19,7 @@ from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
-from infisical_iac.core.trial import mark, tried
+from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
@@ -303,7 +303,7 @@ def _load(text: str, before: str) -> None:
         f"printf %s {shlex.quote(EMPTY + before)} | nft -f - || nft -f {FILE} || "
         f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
     )
-    tried(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)
+    try_change(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)
 
 
 @deploy("Firewall")

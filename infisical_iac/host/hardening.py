@@ -16,10 +16,10 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, or_up_to_date, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, shared_fact, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.trial import tried
+from infisical_iac.core.trial import try_change
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.foreign_engine import not_ours
@@ -98,7 +98,7 @@ def ssh_server(*, alone: bool, look: Mapping[str, object]) -> Commands:
             key if that was allowed before.
         look: the arguments of the fact `Hardening`.
     """
-    there, by_sudo = shared(Hardening, **look), bool(host.data.get("_sudo"))
+    there, by_sudo = shared_fact(Hardening, **look), bool(host.data.get("_sudo"))
     yield from decide_sshd(there, method=_method(host.connector), by_sudo=by_sudo, alone=alone)
 
 
@@ -158,7 +158,7 @@ def _change(file: File, options: Mapping[str, str], before: PathState | None) ->
     if before:
         # The output of `run` lacks the last line break.
         text = run(f"cat {DROP_IN}", doing=f"read {DROP_IN}") + "\n"
-    tried("sshd", lambda: _make(file, options), back=sshd_config.way_back(text))
+    try_change("sshd", lambda: _make(file, options), back=sshd_config.way_back(text))
 
 
 def _make(file: File, options: Mapping[str, str]) -> None:
@@ -243,7 +243,7 @@ def host_files(
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
         look: the arguments of the fact `Hardening`.
     """
-    yield from decide_files(configuration, shared(Hardening, **look), units=units, rules=rules)
+    yield from decide_files(configuration, shared_fact(Hardening, **look), units=units, rules=rules)
 
 
 def decide_files(
@@ -289,7 +289,7 @@ def maintenance_window(
         without: why there are no programs.
         look: the arguments of the fact `Hardening`.
     """
-    there = shared(Hardening, **look)
+    there = shared_fact(Hardening, **look)
     yield from decide_window(programs, there, without=without, schedule=str(look["schedule"]))
 
 

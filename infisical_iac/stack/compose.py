@@ -13,7 +13,7 @@ from infisical_iac.core import files, journal
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -85,7 +85,7 @@ def decide(
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return what is deployed, compared with the desired Compose file; for operations."""
-    return shared(DeploymentFact, compose=compose, images=list(images))
+    return shared_fact(DeploymentFact, compose=compose, images=list(images))
 
 
 def _differences(

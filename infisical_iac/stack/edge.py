@@ -7,11 +7,11 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.core import connection
-from infisical_iac.core.connection import LOST, current, lost, with_others
+from infisical_iac.core.connection import LOST, current, explain_loss, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
@@ -92,7 +92,7 @@ def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
             except UserError as error:
                 failed.append(f"{name}: {error}")
             except LOST as error:
-                failed.append(lost(host, error))
+                failed.append(explain_loss(host, error))
     return failed
 
 
@@ -102,7 +102,7 @@ def opening() -> Commands:
 
     A node's edge stays closed if the node was unreachable at the end of the change that closed it.
     """
-    there = shared(Paths, paths=[_FILE])
+    there = shared_fact(Paths, paths=[_FILE])
     yield from decide(there)
 
 

@@ -12,7 +12,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -117,7 +117,7 @@ def _files(text: str, pair: Pair | None) -> list[File]:
 
 def _look(settings: Settings) -> IngressState:
     url = urlsplit(settings.stack.site_url)
-    return shared(
+    return shared_fact(
         Ingress,
         paths=[CADDYFILE, CERTIFICATE, KEY, *_DIRECTORIES],
         site=url.hostname or "",

@@ -32,9 +32,9 @@ def lock_out(end: str) -> None:
     # One attempt is enough, and takes ten seconds.
     vars(trial)["_ATTEMPTS"] = 1
     if end == "death":
-        vars(trial)["alive"] = _die
-        assert trial.tried.__kwdefaults__ is not None
-        trial.tried.__kwdefaults__["seconds"] = SECONDS
+        vars(trial)["check_connection"] = _die
+        assert trial.try_change.__kwdefaults__ is not None
+        trial.try_change.__kwdefaults__["seconds"] = SECONDS
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
 
     for module in (cluster_stack, cluster_upgrade):
         monkeypatch.setattr(module, "host", host)
-    monkeypatch.setattr(cluster_upgrade, "shared", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(cluster_upgrade, "shared_fact", lambda *_, **__: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
     site = clusters.site(**changes, redis_memory="512m")

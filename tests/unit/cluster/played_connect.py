@@ -45,7 +45,7 @@ def _play(played: dict[str, Any]) -> list[str]:
     vars(inventory).update(connect_all=connect_all, disconnect_all=lambda _: None)
     vars(membership).update(observe=known)
     vars(shared_state).update(spread=spread)
-    vars(lock).update(held=lambda _: bool(played.get("writes")))
+    vars(lock).update(is_held=lambda _: bool(played.get("writes")))
     return shared
 
 

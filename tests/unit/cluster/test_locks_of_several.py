@@ -43,7 +43,7 @@ def test_all_that_are_connected_are_taken_and_none_twice(answers: _Answers) -> N
     lock.take(two)
     lock.take(one)
     assert answers.asked == 2
-    assert (lock.held(one), lock.held(two), lock.held(three)) == (True, True, False)
+    assert (lock.is_held(one), lock.is_held(two), lock.is_held(three)) == (True, True, False)
 
 
 def test_who_is_at_work_is_told_with_the_hosts_name(answers: _Answers) -> None:
@@ -51,7 +51,7 @@ def test_who_is_at_work_is_told_with_the_hosts_name(answers: _Answers) -> None:
     answers += ["held", "busy by ada@laptop"]
     with pytest.raises(Refused, match=r"^another run is at work on two, by ada@laptop: "):
         lock.take(one)
-    assert not lock.held(two)
+    assert not lock.is_held(two)
 
 
 def test_of_a_single_host_no_name_is_told(answers: _Answers) -> None:
@@ -71,4 +71,4 @@ def test_who_only_looks_takes_none(answers: _Answers) -> None:
     lock.spare(one)
     lock.take(two)
     assert answers.asked == 0
-    assert not lock.held(one)
+    assert not lock.is_held(one)

@@ -123,7 +123,7 @@ def test_a_server_that_was_not_adopted_is_not_locked_and_so_not_changed(
     monkeypatch.setattr(lock, "_spared", set())
     with pytest.raises(Refused, match="adopt it; nothing was done"):
         lock.take(cast("Host", host))
-    assert not lock.held(cast("Host", host))
+    assert not lock.is_held(cast("Host", host))
     lock.spare(cast("Host", host))
     lock.take(cast("Host", host))
-    assert not lock.held(cast("Host", host))
+    assert not lock.is_held(cast("Host", host))

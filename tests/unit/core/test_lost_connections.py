@@ -9,7 +9,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from infisical_iac.core.connection import is_lost, lost
+from infisical_iac.core.connection import is_lost, explain_loss
 from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import remote
 from tests.unit import forked
@@ -38,13 +38,13 @@ def _missing(path: Path) -> OSError:
 def test_an_error_without_a_file_is_a_lost_connection(error: Exception) -> None:
     assert is_lost(error)
     sentence = f"the connection to 203.0.113.7 was lost ({type(error).__name__}): run again"
-    assert lost(HOST, error, "run again") == sentence
+    assert explain_loss(HOST, error, "run again") == sentence
 
 
 def test_an_error_about_a_file_names_the_file_and_no_host(tmp_path: Path) -> None:
     error = _missing(tmp_path / "all.py")
     assert not is_lost(error)
-    sentence = lost(HOST, error, "run again")
+    sentence = explain_loss(HOST, error, "run again")
     assert str(tmp_path / "all.py") in sentence
     assert os.strerror(errno.ENOENT) in sentence
     assert "connection" not in sentence

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core import trial
 from infisical_iac.core.errors import CommandFailed, RunFailed
-from infisical_iac.core.trial import mark, tried
+from infisical_iac.core.trial import mark, try_change
 from tests.unit.played_host import PlayedHost, played
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"
@@ -100,12 +100,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return ""
 
     monkeypatch.setattr(trial, "run", run)
-    monkeypatch.setattr(trial, "alive", lambda _: order.append("proof"))
+    monkeypatch.setattr(trial, "check_connection", lambda _: order.append("proof"))
     return order
 
 
 def test_a_change_is_kept_once_it_is_proven(asked: list[str]) -> None:
-    tried("door", lambda: asked.append("change"), back="true\n")
+    try_change("door", lambda: asked.append("change"), back="true\n")
     assert asked == ["prepare", "change", "proof", "keep"]
 
 
@@ -114,19 +114,19 @@ def test_a_change_that_fails_is_rolled_back_at_once(asked: list[str]) -> None:
         raise CommandFailed("could not change it: no reason given")
 
     with pytest.raises(RunFailed, match="no reason given; the door is as it was before"):
-        tried("door", change, back="true\n")
+        try_change("door", change, back="true\n")
     assert asked == ["prepare", "bring"]
 
 
 def test_a_change_without_a_new_connection_is_rolled_back_at_once(
     asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def alive(_: object) -> None:
+    def refuse(_: object) -> None:
         raise RunFailed("no new connection can be made to staging")
 
-    monkeypatch.setattr(trial, "alive", alive)
+    monkeypatch.setattr(trial, "check_connection", refuse)
     with pytest.raises(RunFailed, match="to staging; the door is as it was before"):
-        tried("door", lambda: None, back="true\n")
+        try_change("door", lambda: None, back="true\n")
     assert asked == ["prepare", "bring"]
 
 
@@ -138,13 +138,13 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
         raise error
 
     with pytest.raises(RunFailed, match="the host brings back what was within 60 s"):
-        tried("door", change, back="true\n")
+        try_change("door", change, back="true\n")
     assert asked == ["prepare"]
 
 
 def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="the door is as it was before") as raised:
-        tried("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
+        try_change("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
     assert str(tmp_path / "rules") in str(raised.value)
     assert asked == ["prepare", "bring"]
 
@@ -154,5 +154,5 @@ def test_a_lost_connection_leaves_the_rollback_to_the_host(asked: list[str]) -> 
         raise EOFError
 
     with pytest.raises(RunFailed, match="the connection was lost while the door was changed"):
-        tried("door", change, back="true\n")
+        try_change("door", change, back="true\n")
     assert asked == ["prepare"]
