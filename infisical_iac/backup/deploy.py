@@ -14,8 +14,8 @@ from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.facts import Fact, joined, parted
-from infisical_iac.core.files import File, Paths, PathState, reading
+from infisical_iac.core.facts import Fact, join_commands, split_output
+from infisical_iac.core.files import File, Paths, PathState, read_command
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
@@ -49,8 +49,8 @@ class Backup(Fact[BackupState]):
     """Read the BackupState of files at `paths` and of `units`, and check the `schedules`."""
 
     def command(self, schedules: list[str], paths: list[str], units: list[str]) -> str:
-        files = reading(f"{_PRIVATE} {shlex.join(paths)}")
-        return joined(
+        files = read_command(f"{_PRIVATE} {shlex.join(paths)}")
+        return join_commands(
             f"for each in {shlex.join(schedules)}; do "
             'systemd-analyze calendar "$each" >/dev/null 2>&1 || '
             f'echo "{_NO_SCHEDULE}$each"; done; {files}',
@@ -58,7 +58,7 @@ class Backup(Fact[BackupState]):
         )
 
     def process(self, output: list[str]) -> BackupState:
-        files, units = parted(output)
+        files, units = split_output(output)
         refused = [line for line in files if line.startswith(_NO_SCHEDULE)]
         found = Paths().process([line for line in files if line not in refused])
         private = {path: state for path, state in found.items() if _is_private(path)}
@@ -134,8 +134,8 @@ def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]
             )
     decided = (
         *_private(desired, given, there.private),
-        *units.installed(desired.files, there.files, there.units),
-        *units.brought_up(desired.timers, there.units),
+        *units.install(desired.files, there.files, there.units),
+        *units.bring_up(desired.timers, there.units),
     )
     yield from or_up_to_date(decided, "backups and drills are configured, and their timers run")
 

@@ -10,7 +10,7 @@ from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
 from infisical_iac.cluster.patroni_config import PatroniState
 from infisical_iac.core.audit_entries import parse
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running
@@ -110,10 +110,10 @@ class ClusterStack(Fact[ClusterStackState]):
         # The files follow from what else is read, but for these two.
         files = Paths().command([STACK_FILE, RECORD])
         state = script("cluster-stack", "state", keys_of(secrets), *images)
-        return joined(files, state)
+        return join_commands(files, state)
 
     def process(self, output: list[str]) -> ClusterStackState:
-        files, told = parted(output)
+        files, told = split_output(output)
         rows: dict[str, list[list[str]]] = defaultdict(list)
         for kind, *rest in (line.split(" ") for line in told):
             rows[kind].append(rest)

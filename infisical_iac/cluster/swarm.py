@@ -222,8 +222,8 @@ def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[Fi
     if cluster.me.manager and (anew or not there.unlocks):
         yield Item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
-    yield from units.installed(programs, there.files, there.units)
-    yield from units.brought_up([UNIT], there.units)
+    yield from units.install(programs, there.files, there.units)
+    yield from units.bring_up([UNIT], there.units)
 
 
 def leave() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.core.units import Units, UnitState
@@ -140,12 +140,12 @@ class Swarm(Fact[SwarmState]):
 
     def command(self) -> str:
         paths = [PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]
-        return joined(
+        return join_commands(
             f"{script('swarm-look')}; true", Paths().command(paths), Units().command([UNIT], {})
         )
 
     def process(self, output: list[str]) -> SwarmState:
-        lines, files, units = parted(output)
+        lines, files, units = split_output(output)
         pairs = [(key, rest.strip()) for key, _, rest in (line.partition(" ") for line in lines)]
         found = dict(pairs)
         info = _json(found.get("info", ""))

@@ -23,16 +23,16 @@ class Fact(FactBase[T]):
         return empty
 
 
-def joined(*commands: str) -> str:
-    """Return the command whose output `parted` takes apart again.
+def join_commands(*commands: str) -> str:
+    """Return the command whose output `split_output` splits again.
 
     It fails where one of them does: the others' output could tell that there is nothing.
     """
     return f" && echo {_NEXT} && ".join(commands)
 
 
-def parted(output: Iterable[str]) -> list[list[str]]:
-    """Return what each of the commands has printed that `joined` put together."""
+def split_output(output: Iterable[str]) -> list[list[str]]:
+    """Return what each of the commands has printed that `join_commands` joined."""
     parts: list[list[str]] = [[]]
     for line in output:
         if line == _NEXT:

@@ -30,7 +30,7 @@ class Paths(Fact[dict[str, PathState]]):
     """The state of those of `paths` that exist."""
 
     def command(self, paths: list[str]) -> str:
-        return reading(shlex.join(paths))
+        return read_command(shlex.join(paths))
 
     def process(self, output: list[str]) -> dict[str, PathState]:
         hashes, states = {}, {}
@@ -48,7 +48,7 @@ class Paths(Fact[dict[str, PathState]]):
         }
 
 
-def reading(paths: str) -> str:
+def read_command(paths: str) -> str:
     """The command whose output `Paths` understands; `paths` are words of the shell."""
     return (
         f"stat --format='%a %U:%G %n|%F' -- {paths} 2>/dev/null; "
@@ -115,13 +115,13 @@ def diff(there: str, wanted: str) -> str:
     known = set(_WORD.findall(wanted))
     lines = unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=1)
     return "\n".join(
-        f"-{_masked(line[1:], known)}" if line[:1] == "-" else line
+        f"-{_mask_line(line[1:], known)}" if line[:1] == "-" else line
         for line in lines
         if not line.startswith(("---", "+++"))
     )
 
 
-def _masked(line: str, known: Set[str]) -> str:
+def _mask_line(line: str, known: Set[str]) -> str:
     if _IMAGE_LINE.fullmatch(line) or _PUBLISHED.fullmatch(line):
         return line
     is_private = re.search(_PRIVATE_WORD, line, re.IGNORECASE)
@@ -176,15 +176,17 @@ def contents(files: Sequence[File]) -> Commands:
 def decide(files: Sequence[File], there: Mapping[str, PathState]) -> Commands:
     """Decide which files are to be written, by what is `there` at their paths."""
     paths = ", ".join(file.path for file in files)
-    yield from or_up_to_date(written(differing(files, there), there), f"{paths} as they should be")
+    yield from or_up_to_date(
+        rewrite(find_differing(files, there), there), f"{paths} as they should be"
+    )
 
 
-def differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[File]:
+def find_differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[File]:
     """Those of `files` that are not as they should be, by what is at their paths."""
     return [file for file in files if not file.matches(states.get(file.path))]
 
 
-def written(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
+def rewrite(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
     """Tell how each file that is `wrong` differs, and write it."""
     for file in wrong:
         yield difference(file, states.get(file.path))

@@ -117,12 +117,12 @@ def is_unit(file: File) -> bool:
     return file.path.startswith(f"{DIRECTORY}/")
 
 
-def installed(
+def install(
     wanted: Sequence[File], there: Mapping[str, PathState], units: Mapping[str, UnitState]
 ) -> Commands:
     """Write those of the `wanted` files that differ, and let systemd read units that changed."""
-    wrong = files.differing(wanted, there)
-    yield from files.written(wrong, there)
+    wrong = files.find_differing(wanted, there)
+    yield from files.rewrite(wrong, there)
     if any(map(is_unit, wrong)) or any(each.outdated for each in units.values()):
         yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
@@ -154,12 +154,12 @@ def decide(
     changing: Collection[str] = (),
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Decide what is to be done to units, by their states, as `brought_up` does."""
-    decided = brought_up(units, states, changing=changing, act=act)
+    """Decide what is to be done to units, by their states, as `bring_up` does."""
+    decided = bring_up(units, states, changing=changing, act=act)
     yield from or_up_to_date(decided, f"{', '.join(units)} enabled and running")
 
 
-def brought_up(
+def bring_up(
     units: Sequence[str],
     states: Mapping[str, UnitState],
     *,

@@ -13,7 +13,7 @@ from pyinfra.context import host
 
 from infisical_iac.core import units
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
@@ -170,7 +170,7 @@ class Firewall(Fact[FirewallState]):
     def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
         apart = shlex.quote(f"nft -f - && {_LIST}")
         wanted = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
-        return joined(
+        return join_commands(
             "command -v nft >/dev/null && echo installed; "
             f"test ! -e {shlex.quote(mark)} || echo trial",
             f"{_LIST} 2>/dev/null; true",
@@ -180,7 +180,7 @@ class Firewall(Fact[FirewallState]):
         )
 
     def process(self, output: list[str]) -> FirewallState:
-        words, actual, wanted, files, units = parted(output)
+        words, actual, wanted, files, units = split_output(output)
         return FirewallState(
             "\n".join(actual),
             "\n".join(wanted),
@@ -260,8 +260,8 @@ def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Comm
             diff=changes(there.actual, there.wanted) if there.installed else "",
         )
         yield step(_load, ruleset(openings), there.actual)
-    yield from units.installed([*files(openings)], there.files, there.units)
-    yield from units.brought_up([UNIT], there.units)
+    yield from units.install([*files(openings)], there.files, there.units)
+    yield from units.bring_up([UNIT], there.units)
 
 
 @telling_operation

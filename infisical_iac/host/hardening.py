@@ -13,10 +13,16 @@ from pyinfra.context import host
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, or_up_to_date, shared_fact, step, telling_operation
+from infisical_iac.core.operation import (
+    Commands,
+    or_up_to_date,
+    shared_fact,
+    step,
+    telling_operation,
+)
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import try_change
@@ -72,12 +78,12 @@ class Hardening(Fact[HardeningState]):
     def command(self, paths: list[str], units: dict[str, list[str]], schedule: str) -> str:
         calendar = f"systemd-analyze calendar {shlex.quote(schedule)} >/dev/null 2>&1"
         checked = f"{calendar} || echo {shlex.quote(_NO_SCHEDULE)}; " if schedule else ""
-        return joined(
+        return join_commands(
             f"{checked}{Paths().command(paths)}", Units().command([*units], units), _LOOK_AT_SSHD
         )
 
     def process(self, output: list[str]) -> HardeningState:
-        files, units, sshd = parted(output)
+        files, units, sshd = split_output(output)
         return HardeningState(
             Paths().process([line for line in files if line != _NO_SCHEDULE]),
             Units().process(units),
@@ -254,7 +260,7 @@ def decide_files(
     rules: str,
 ) -> Commands:
     """Decide which files to write or tighten, by their actual state `there`."""
-    wrong = files.differing(configuration, there.files)
+    wrong = files.find_differing(configuration, there.files)
     open_ = loose(there.files)
     written = {file.path for file in wrong}
     # A unit must also read the files that are about to be written.
@@ -262,8 +268,8 @@ def decide_files(
         unit: replace(state, configured=inf) if written & {*units.get(unit, ())} else state
         for unit, state in there.units.items()
     }
-    yield from files.written(wrong, there.files)
-    brought_up = [*systemd.brought_up([*units], states)]
+    yield from files.rewrite(wrong, there.files)
+    brought_up = [*systemd.bring_up([*units], states)]
     yield from brought_up
     for path, mode in open_.items():
         yield Item("~", path, f"mode {there.files[path].mode} → {mode}")
@@ -313,8 +319,8 @@ def decide_window(
 
 def _install_window(programs: Sequence[File], there: HardeningState) -> Commands:
     timer = {name: state for name, state in there.units.items() if name == TIMER}
-    yield from systemd.installed(programs, there.files, timer)
-    yield from systemd.brought_up([TIMER], there.units)
+    yield from systemd.install(programs, there.files, timer)
+    yield from systemd.bring_up([TIMER], there.units)
 
 
 def _remove_window(there: HardeningState, reason: str) -> Commands:

@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.core import files, units
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -139,10 +139,10 @@ class Volume(Fact[DataVolume]):
 
     def command(self, device: str, paths: list[str], units: list[str]) -> str:
         look = script("volume", "look", device)
-        return joined(look, Paths().command(paths), Units().command(units, {}))
+        return join_commands(look, Paths().command(paths), Units().command(units, {}))
 
     def process(self, output: list[str]) -> DataVolume:
-        volume, files, units = parted(output)
+        volume, files, units = split_output(output)
         return DataVolume(parse(volume), Paths().process(files), Units().process(units))
 
 
@@ -210,7 +210,7 @@ def decide(
         yield UpToDate("the data are on the host's own disk")
         return
     wanted = configuration(state.uuid)
-    wrong = files.differing(wanted, there.files)
+    wrong = files.find_differing(wanted, there.files)
     unit = there.units.get(UNIT)
     off = not (unit and unit.enabled and unit.active and not unit.outdated)
     if not (wrong or off or state.unbound or state.larger):

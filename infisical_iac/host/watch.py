@@ -14,7 +14,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.core import files, units
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
@@ -57,7 +57,7 @@ class Watch(Fact[WatchState]):
     def command(
         self, paths: list[str], units: list[str], config: dict[str, list[str]], live: str
     ) -> str:
-        return joined(
+        return join_commands(
             Paths().command(paths),
             f"! mountpoint --quiet {shlex.quote(live)} || echo {_MOUNTED}; "
             "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
@@ -66,7 +66,7 @@ class Watch(Fact[WatchState]):
         )
 
     def process(self, output: list[str]) -> WatchState:
-        files, told, units = parted(output)
+        files, told, units = split_output(output)
         jails: frozenset[str] = frozenset()
         banned = enforced = jails
         for line in told:
@@ -161,7 +161,7 @@ def _of_ours(bans: Sequence[File]) -> list[str]:
 
 
 def _log(there: WatchState) -> Commands:
-    yield from units.brought_up([DISK], there.units)
+    yield from units.bring_up([DISK], there.units)
     disk = there.units.get(DISK)
     if not there.live and disk and disk.active:
         yield Item("~", LIVE, "mounted again")
@@ -174,8 +174,8 @@ def _log(there: WatchState) -> Commands:
 
 def _install_rotation(rotation: Sequence[File], there: WatchState) -> Commands:
     own = {name: state for name, state in there.units.items() if name != FAIL2BAN}
-    yield from units.installed(rotation, there.files, own)
-    yield from units.brought_up([TIMER], there.units)
+    yield from units.install(rotation, there.files, own)
+    yield from units.bring_up([TIMER], there.units)
     if _FORMER in there.files:
         yield Item("-", _FORMER, "a script of this project rotates the log")
         yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
@@ -184,8 +184,8 @@ def _install_rotation(rotation: Sequence[File], there: WatchState) -> Commands:
 def _banning(
     bans: Sequence[File], surplus: Sequence[str], jails: Collection[str], there: WatchState
 ) -> Commands:
-    wrong = files.differing(bans, there.files)
-    yield from files.written(wrong, there.files)
+    wrong = files.find_differing(bans, there.files)
+    yield from files.rewrite(wrong, there.files)
     for path in surplus:
         yield Item("-", path, "the settings don't ask for it")
         yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")

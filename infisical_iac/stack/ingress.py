@@ -87,7 +87,7 @@ def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Comman
     """
     config = caddyfile(settings, pair.certificate if pair else "")
     wanted = _files(config.text, pair)
-    wrong = files.differing(wanted, there.files)
+    wrong = files.find_differing(wanted, there.files)
     surplus = sorted({CERTIFICATE, KEY} & there.files.keys() - {each.path for each in wanted})
     has_other = there.revision not in (STOPPED, config.revision)
     yield from _directories(there.files)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.rendering import script
@@ -75,14 +75,14 @@ class DeploymentFact(Fact[DeploymentState]):
     """Read the DeploymentState; the arguments are those of Stack, with Infisical's image first."""
 
     def command(self, compose: str, images: list[str]) -> str:
-        return joined(
+        return join_commands(
             Paths().command([COMPOSE_FILE]),
             Upgrades().command(images[0]),
             Stack().command(compose, images),
         )
 
     def process(self, output: list[str]) -> DeploymentState:
-        files, upgrade, stack = parted(output)
+        files, upgrade, stack = split_output(output)
         return DeploymentState(
             Paths().process(files).get(COMPOSE_FILE),
             Upgrades().process(upgrade),

@@ -3,7 +3,7 @@
 import subprocess
 
 from infisical_iac.cluster.stack_state import NodeTasks
-from infisical_iac.core.facts import joined, parted
+from infisical_iac.core.facts import join_commands, split_output
 from infisical_iac.core.files import Paths
 from infisical_iac.host.kernel import Kernel, KernelState
 
@@ -15,10 +15,10 @@ def test_a_host_that_tells_nothing_has_a_value_without_anything() -> None:
 
 
 def test_what_several_commands_print_is_taken_apart() -> None:
-    command = joined("echo a; echo; echo b", "true", "false || echo c")
+    command = join_commands("echo a; echo; echo b", "true", "false || echo c")
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert parted(ran.stdout.splitlines()) == [["a", "", "b"], [], ["c"]]
+    assert split_output(ran.stdout.splitlines()) == [["a", "", "b"], [], ["c"]]
 
 
 def test_a_command_that_fails_fails_all() -> None:
-    assert subprocess.run(["sh", "-c", joined("false", "echo b")], check=False).returncode
+    assert subprocess.run(["sh", "-c", join_commands("false", "echo b")], check=False).returncode
