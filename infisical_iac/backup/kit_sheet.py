@@ -60,7 +60,7 @@ def refuse_existing(file: Path, *, force: bool) -> None:
 def save(file: Path, text: str, *, force: bool) -> None:
     """Write a kit's file, and read it back. Raises FileError."""
     refuse_existing(file, force=force)
-    with atomic.writing(file):
+    with atomic.explain_failure(file):
         atomic.write(file, text, mode=0o600)
         there = file.read_text()
     if there != text:

@@ -207,7 +207,7 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
         text = render(kept.credential_of(step).without_rotation)
         with kept.record_disclosure([step]):
             if output:
-                with atomic.writing(output):
+                with atomic.explain_failure(output):
                     atomic.write(output, text, mode=0o600)
             else:
                 sys.stdout.write(text)

@@ -75,7 +75,7 @@ def drift(
         echo(answer.sentence)
         print_notes(answer.notes)
     if textfile:
-        with atomic.writing(textfile):
+        with atomic.explain_failure(textfile):
             atomic.write(textfile, metrics(answer), mode=0o644)
     if webhook and not answer.settled:
         post(webhook, answer)

@@ -82,7 +82,7 @@ def plan(
             earlier=earlier,
         )
         compared = _compare(reached, sources, made)
-    with atomic.writing(output):
+    with atomic.explain_failure(output):
         atomic.write(output, plan_file.dump(made))  # people's decisions are in the one before
     undecided = any(_undecided(made))
     if as_json:

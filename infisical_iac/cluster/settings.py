@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import field_validator
 
-from infisical_iac.core.validation import SettingsModel, pinned, within
+from infisical_iac.core.validation import SettingsModel, image_with_version, within
 
 # How many hosts hold data: as many as make a majority when one is lost.
 DATA_NODES = 3
@@ -47,7 +47,7 @@ class ClusterSettings(SettingsModel):
     Change: the next `apply` starts or stops replicas.
     """
 
-    patroni_image: Annotated[str, pinned("ghcr.io/zalando/spilo-17:4.0-p3")]
+    patroni_image: Annotated[str, image_with_version("ghcr.io/zalando/spilo-17:4.0-p3")]
     """Image of a cluster's PostgreSQL with Patroni. It must have the major version of the data. No
     digest is known for it.
 
@@ -55,14 +55,14 @@ class ClusterSettings(SettingsModel):
     `scale-in`, upgrade there, and `scale-out` again.
     """
 
-    etcd_image: Annotated[str, pinned("gcr.io/etcd-development/etcd:v3.5.21")]
+    etcd_image: Annotated[str, image_with_version("gcr.io/etcd-development/etcd:v3.5.21")]
     """Image of etcd. No digest is known for it. The advisories after v3.5.21, such as
     CVE-2026-44283, are about etcd's own users and roles, which a cluster here does not use.
 
     Change: the next `apply` rolls it out.
     """
 
-    haproxy_image: Annotated[str, pinned("haproxy:3.2.25")]
+    haproxy_image: Annotated[str, image_with_version("haproxy:3.2.25")]
     """Image of HAProxy. No digest is known for it.
 
     Change: the next `apply` rolls it out.

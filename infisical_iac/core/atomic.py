@@ -35,7 +35,7 @@ def write(file: Path, text: str, *, mode: int | None = None) -> None:
 
 
 @contextmanager
-def writing(file: Path) -> Iterator[None]:
+def explain_failure(file: Path) -> Iterator[None]:
     """Write a file in this context: it raises FileError where that can't be done."""
     try:
         yield

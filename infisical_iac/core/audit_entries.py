@@ -177,15 +177,17 @@ def _together(run: Mapping[str, Doing], *, of: int) -> Doing:
     last = replace(
         max(lasts, key=lambda each: each.at),
         outcome=next(each for each in outcomes if any(each == last.outcome for last in lasts)),
-        changes=_named({host: each.last.changes for host, each in run.items()}, of),
+        changes=_merge_lines({host: each.last.changes for host, each in run.items()}, of),
         reason="; ".join(
-            _named({host: [each.last.reason] for host, each in run.items() if each.last.reason}, of)
+            _merge_lines(
+                {host: [each.last.reason] for host, each in run.items() if each.last.reason}, of
+            )
         ),
     )
     return Doing(min(each.began for each in run.values()), last)
 
 
-def _named(lines: Mapping[str, Sequence[str]], of: int) -> list[str]:
+def _merge_lines(lines: Mapping[str, Sequence[str]], of: int) -> list[str]:
     """Lines by host, each once, with the names of the hosts unless it is of all."""
     hosts: dict[str, dict[str, None]] = {}
     for host, each in lines.items():

@@ -59,7 +59,7 @@ SETTINGS = Schema(releases=("0.1.0",))
 WORKSPACE = Schema(releases=("0.1.0",))
 
 
-def moved(place: Sequence[str | int], schema: Schema) -> Renamed | Removed | None:
+def find_moved_key(place: Sequence[str | int], schema: Schema) -> Renamed | Removed | None:
     """Return what became of the key at `place`, or None if it never was one."""
     parts = [str(part) for part in place]
     return next((each for each in schema.moved if _matches(each.old, parts)), None)
@@ -84,7 +84,7 @@ def refusal(version: object, schema: Schema) -> str | None:
     changes = [f"{each.old!r} {each}" for each in schema.moved if each.release in since]
     older = f"{version} is older than {known}, which this infisical-iac reads"
     if not changes:
-        where = ", ".join(map(_quoted, since))
+        where = ", ".join(map(_quote, since))
         return f"{older}: see CHANGELOG.md, {where}; make these changes and write {known}"
     return "\n  ".join([f"{older}: make these changes and write {known}", *changes])
 
@@ -97,8 +97,8 @@ def _matches(pattern: str, parts: list[str]) -> bool:
 
 
 def _since(release: str) -> str:
-    return f"in {release} (CHANGELOG.md, {_quoted(release)})"
+    return f"in {release} (CHANGELOG.md, {_quote(release)})"
 
 
-def _quoted(release: str) -> str:
+def _quote(release: str) -> str:
     return f'"{release}"'

@@ -50,7 +50,7 @@ _LOGIN = re.compile(
 )
 
 
-def masked(text: str) -> str:
+def mask_logins(text: str) -> str:
     """Return the text with what logs in by each address in it masked."""
     return _LOGIN.sub(lambda found: f"{found['begin'] or ''}***@", text) if "@" in text else text
 
@@ -110,7 +110,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         # It may hold what a host or a server answered, and pyinfra's log prints it too.
-        return printable(masked(super().__str__()), keep=LAYOUT)
+        return printable(mask_logins(super().__str__()), keep=LAYOUT)
 
 
 class SettingsError(UserError):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.settings import ClusterSettings
-from infisical_iac.core.compatibility import SETTINGS, Schema, moved, refusal
+from infisical_iac.core.compatibility import SETTINGS, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.images import Images
 from infisical_iac.core.validation import SettingsModel, explain
@@ -129,7 +129,9 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
     if stale:
         raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
     surplus = sorted(values.keys() - keys)
-    unknown = [f"setting {key!r} {moved((key,), schema) or _unknown(key)}" for key in surplus]
+    unknown = [
+        f"setting {key!r} {find_moved_key((key,), schema) or _unknown(key)}" for key in surplus
+    ]
     known = {key: value for key, value in values.items() if key in keys}
     version = {key: known.pop(key) for key in ("schema_version",) if key in known}
     sections: dict[str, Any] = {name: {} for name in _SECTIONS} | _split(with_known_digests(known))

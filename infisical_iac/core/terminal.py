@@ -62,8 +62,8 @@ def print_failure(code: str, message: str, remedy: str = "") -> None:
 def as_json(data: Any, *, indent: int | None = None) -> str:
     """Return data as JSON in which each character that is not printable is escaped."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
-    return re.sub(r"[^\n -~]", lambda match: _escaped(match[0]), text)
+    return re.sub(r"[^\n -~]", lambda match: _escape(match[0]), text)
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from infisical_iac.core.errors import masked
+from infisical_iac.core.errors import mask_logins
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -56,7 +56,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
     parent, model = _model_at(annotation, place[:-1]), _model_at(annotation, place)
     field = parent.model_fields.get(str(place[-1])) if parent and place else None
     # Before it is cut: what is left of an address may not look like one.
-    whole = masked(repr(value)) if field is None or field.repr else ""
+    whole = mask_logins(repr(value)) if field is None or field.repr else ""
     shown = whole or "what is given"
     if len(shown) > _MOST_CHARACTERS:
         shown = f"{shown[:_MOST_CHARACTERS]}…"
@@ -74,7 +74,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "missing":
             return "is not set; group_data/all.py has its default"
         case "extra" if parent:
-            return f"is unknown: {hint(str(place[-1]), parent.model_fields)}"
+            return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
             return f"{shown} is no tuple; write {_in_tuple(value, model)}"
         case "string":
@@ -172,7 +172,7 @@ class Size(BeforeValidator):
     accepts: str = "megabytes or gigabytes, such as `1536m` or `2g`"
 
 
-def _sized(value: object) -> object:
+def _check_size(value: object) -> object:
     text = str(value)
     if isinstance(value, tuple) or re.fullmatch(r"[1-9]\d*[mg]", text):
         return value
@@ -210,10 +210,10 @@ CalendarOrEmpty = Annotated[
 ]
 Positive = Annotated[float, Rule(_positive, "a number above 0")]
 Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
-Memory = Annotated[str, Size(_sized)]
+Memory = Annotated[str, Size(_check_size)]
 
 
-def pinned(example: str) -> Rule:
+def image_with_version(example: str) -> Rule:
     """Return a validator that refuses an image's reference without a version."""
     words = f"names no version; write one such as {example}"
     return matching(_IMAGE, words, accepts="`name:version`, or `name:version@sha256:…`")
@@ -246,7 +246,7 @@ def is_confidential(url: str) -> bool:
     return url.startswith("https://") or (url.startswith("http://") and at_home)
 
 
-def hint(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """The known word that is closest, or all of them, as the end of a sentence."""
     known = list(known)
     close = get_close_matches(word, known, n=1)

@@ -290,7 +290,7 @@ class Pending:
     def _write(self, since: dict[str, str]) -> None:
         self._since = since
         data = {"schema_version": 1, "pending": since}
-        with atomic.writing(self.file):
+        with atomic.explain_failure(self.file):
             if since:
                 atomic.write(self.file, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
             else:

@@ -99,7 +99,7 @@ def write(
     """
     proof = Identity.generate()
     sealed = encrypt(_tar(contents), [*to, proof.to_public()])
-    with atomic.writing(file):
+    with atomic.explain_failure(file):
         if file.exists():
             raise FileExistsError(errno.EEXIST, "it is there already")
         with _temporary_file(file.with_name(file.name + _UNFINISHED), sealed) as part:

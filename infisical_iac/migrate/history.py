@@ -290,7 +290,7 @@ def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
     """
     hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
     names = sorted({name for hit in hits for name in hit.objects})
-    with atomic.writing(hashes):
+    with atomic.explain_failure(hashes):
         hashes.write_text("".join(f"{name}\n" for name in names))
     path = shlex.quote(str(hashes.resolve()))
     command = f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {path}"

@@ -17,10 +17,10 @@ from infisical_iac.core.validation import (
     Seconds,
     SettingsModel,
     at_least,
+    image_with_version,
     matching,
     mebibytes,
     network,
-    pinned,
     within,
 )
 from infisical_iac.stack.ingress_kinds import (
@@ -130,14 +130,14 @@ class StackSettings(SettingsModel):
     procedure too, unless the bytes are the same.
     """
 
-    postgres_image: Annotated[str, pinned("postgres:17.11")]
+    postgres_image: Annotated[str, image_with_version("postgres:17.11")]
     """Image of PostgreSQL on a single host, and of drills.
 
     Change: a minor version re-creates the container. A newer major version runs the [upgrade
     procedure](../operate/upgrade.md) by dump and restore; an older one is refused.
     """
 
-    redis_image: Annotated[str, pinned("redis:8.2.10")]
+    redis_image: Annotated[str, image_with_version("redis:8.2.10")]
     """Image of Redis. Releases before 8.2.8 let anyone with the password, which only the stack has,
     run code.
 
@@ -145,7 +145,7 @@ class StackSettings(SettingsModel):
     volume.
     """
 
-    caddy_image: Annotated[str, pinned("caddy:2.11.7")]
+    caddy_image: Annotated[str, image_with_version("caddy:2.11.7")]
     """Image of Caddy, from 2.6.2 on; with a Load Balancer from 2.7 on. Releases before 2.11.2 have
     published advisories.
 

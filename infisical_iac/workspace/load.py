@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from infisical_iac.core.compatibility import WORKSPACE, Schema, moved, refusal
+from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError
-from infisical_iac.core.validation import hint
+from infisical_iac.core.validation import suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
 from infisical_iac.workspace.model import (
@@ -91,7 +91,7 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
     for index, folder in enumerate(service.imports):
         here = (*place, "imports", index)
         if folder not in shared:
-            yield here, f"{folder} is no entry of shared_folders; {hint(folder, shared)}"
+            yield here, f"{folder} is no entry of shared_folders; {suggest(folder, shared)}"
         elif folder in service.imports[:index]:
             yield here, f"{folder} is imported already; remove one of them"
 
@@ -141,7 +141,7 @@ def undeliverable(workspace: Workspace) -> Iterator[Problem]:
             place: Place = ("services", name, "deliver", slug)
             owner = owners.setdefault(target, f"{name}.{slug}")
             if slug not in slugs:
-                yield place, f"{slug!r} is no environment; {hint(slug, slugs)}"
+                yield place, f"{slug!r} is no environment; {suggest(slug, slugs)}"
             elif owner != f"{name}.{slug}":
                 yield place, f"{target} takes the credentials of {owner} already; name another one"
 
@@ -274,10 +274,10 @@ def _problem(error: Any, schema: Schema) -> Problem:
     key = str(place[-1]) if place else ""
     if error["type"] == "missing":
         return place[:-1], f"has no {key!r}; add {_EXAMPLES.get(key, 'it')}"
-    if error["type"] == "extra_forbidden" and (became := moved(place, schema)):
+    if error["type"] == "extra_forbidden" and (became := find_moved_key(place, schema)):
         return place, str(became)
     if error["type"] == "extra_forbidden":
-        return place, f"this key is unknown; {hint(key, _model_of(place).model_fields)}"
+        return place, f"this key is unknown; {suggest(key, _model_of(place).model_fields)}"
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:

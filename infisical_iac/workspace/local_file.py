@@ -68,7 +68,7 @@ def write(directory: Path, known: LocalFile) -> bool:
     file, after = directory / NAME, text(directory, known)
     if file.exists() and file.read_text("utf-8") == after:
         return False
-    with atomic.writing(file):
+    with atomic.explain_failure(file):
         atomic.write(file, after)
     return True
 

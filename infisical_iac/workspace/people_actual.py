@@ -8,7 +8,7 @@ from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather, gather_by
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.validation import hint
+from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames
 from infisical_iac.workspace import model
 from infisical_iac.workspace.document import Place, Problem
@@ -96,7 +96,7 @@ def unknown(workspace: Workspace) -> Iterator[Problem]:
         for slug, inside in access.items() if isinstance(access, dict) else ():
             place: Place = ("people", email, slug)
             if slug not in environments:
-                yield place, f"{slug!r} is no environment; {hint(slug, environments)}"
+                yield place, f"{slug!r} is no environment; {suggest(slug, environments)}"
             if isinstance(inside, dict):
                 yield from _folders(inside, place, workspace.folders)
 
@@ -128,7 +128,10 @@ def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterat
         above = [each for each in roles if folder.startswith(f"{each}/")]
         wider = [each for each in above if ROLES.index(roles[each]) >= ROLES.index(role)]
         if not any(f"{folder}/".startswith(f"{each}/") for each in known):
-            yield (*place, folder), f"{folder} is in no folder of the file; {hint(folder, known)}"
+            yield (
+                (*place, folder),
+                f"{folder} is in no folder of the file; {suggest(folder, known)}",
+            )
         elif wider:
             yield (
                 (*place, folder),

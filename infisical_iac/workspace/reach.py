@@ -16,7 +16,7 @@ from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo
-from infisical_iac.core.validation import hint, is_confidential
+from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
@@ -226,7 +226,7 @@ class Kept:
             if wanted is not None and wanted not in known:
                 names = list(dict.fromkeys(known))
                 raise UserError(
-                    f"there is no {what} {wanted!r} in the project file: {hint(wanted, names)}"
+                    f"there is no {what} {wanted!r} in the project file: {suggest(wanted, names)}"
                 )
         return [
             each

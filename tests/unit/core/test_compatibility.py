@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core import settings
-from infisical_iac.core.compatibility import Removed, Renamed, Schema, moved, refusal
+from infisical_iac.core.compatibility import Removed, Renamed, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.workspace.load import load
 
@@ -101,5 +101,5 @@ def test_a_value_that_is_no_version_is_refused(version: object) -> None:
 
 
 def test_an_unknown_key_has_not_moved() -> None:
-    assert moved(("services", "a", "b", "ttl"), _SCHEMA) is None
-    assert moved(("ttl",), _SCHEMA) is None
+    assert find_moved_key(("services", "a", "b", "ttl"), _SCHEMA) is None
+    assert find_moved_key(("ttl",), _SCHEMA) is None
