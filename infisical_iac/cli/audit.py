@@ -138,7 +138,7 @@ def access(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
                 "only Caddy writes one here; look into the log of your own proxy"
             )
-        known = _known(settings.stack, is_needed=bool(identity or person))
+        known = _read_known_names(settings.stack, is_needed=bool(identity or person))
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
             raise UserError(f"Infisical knows no {identity or person}: check the spelling")
@@ -156,7 +156,7 @@ def access(
         print_notes([f"only the latest {last} are shown: --last takes more."])
 
 
-def _known(settings: StackSettings, *, is_needed: bool) -> KnownNames:
+def _read_known_names(settings: StackSettings, *, is_needed: bool) -> KnownNames:
     from infisical_iac.stack import session
     from infisical_iac.workspace.people_actual import read_names
 

@@ -7,7 +7,7 @@ import click
 from infisical_iac.backup.record import ListedSnapshots, Record, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.output import counted, print_table
+from infisical_iac.cli.output import pluralize, print_table
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
 
@@ -67,7 +67,7 @@ def _tell(found: Record, *, as_json: bool) -> None:
     for each in found.saved_targets:
         echo(
             f"{each.name}: snapshot {each.snapshot} of {size(found.bytes)}, "
-            f"{size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
+            f"{size(each.added)} of it new; {pluralize(each.snapshots, 'snapshot')} there"
         )
 
 

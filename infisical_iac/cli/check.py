@@ -16,7 +16,7 @@ from infisical_iac.check.env_files import MIGRATED
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import verify
@@ -51,19 +51,19 @@ def print_text(looked: Repository, judged: Judged, *, is_compared: bool) -> None
     to = console()
     to.print(_table(looked))
     to.print()
-    findings = _gathered(judged.findings)
+    findings = _merge_migrated(judged.findings)
     for each in sorted(findings, key=lambda each: each.is_note):
         to.print(_line(each))
     if judged.accepted:
-        to.print(Text(f"{counted(len(judged.accepted), 'finding')} accepted.", style="dim"))
+        to.print(Text(f"{pluralize(len(judged.accepted), 'finding')} accepted.", style="dim"))
     if not is_compared:
         to.print(Text(f"? {_OFFLINE}", style="cyan"))
     found = sum(not each.is_note for each in findings)
     sign, style = ("✗", "red") if found else ("✓", "green")
-    to.print(Text(f"{sign} {counted(found, 'finding')}", style=style))
+    to.print(Text(f"{sign} {pluralize(found, 'finding')}", style=style))
 
 
-def _gathered(found: Sequence[CheckFinding]) -> list[CheckFinding]:
+def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     """Return the findings; those on files that one `migrate clean` deletes are one."""
     migrated = [each for each in found if each.kind == MIGRATED]
     rest = [each for each in found if each.kind != MIGRATED]
@@ -145,7 +145,7 @@ def check(
             if fix and (written := complete(repository, workspace, project, reached.address)):
                 echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
             looked = Repository(repository, workspace)
-            seen = _Readable(names, _unseen(reached, project, looked, names, refused))
+            seen = _Readable(names, _find_unseen(reached, project, looked, names, refused))
     judged = model.judge(_findings(looked, project, seen), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(looked, judged, is_compared=seen is not None)
@@ -166,7 +166,7 @@ def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
     """
     refused: set[str] = set()
 
-    def listed(slug: str) -> list[tuple[str, str]]:
+    def list_secrets(slug: str) -> list[tuple[str, str]]:
         with verify.asking(slug):
             try:
                 return holdings.in_environment(reached.client, project, slug)
@@ -177,10 +177,10 @@ def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
                 return []
 
     slugs = [each.slug for each in reached.desired.environments]
-    return holdings.collect(slugs, listed), refused
+    return holdings.collect(slugs, list_secrets), refused
 
 
-def _unseen(
+def _find_unseen(
     reached: Reached, project: str, looked: Repository, names: Names, refused: Collection[str]
 ) -> set[usage.Place]:
     """Return the folders that may not be seen, of those that services should find keys in."""

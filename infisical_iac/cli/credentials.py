@@ -22,7 +22,7 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import counted, print_notes, print_table
+from infisical_iac.cli.output import pluralize, print_notes, print_table
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo, print_data
@@ -395,7 +395,7 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
         if not secrets and not has_file:
             echo("Nothing to revoke.")
             return
-        count = counted(len(secrets), "client secret")
+        count = pluralize(len(secrets), "client secret")
         if not yes:
             question = f"Type {name} to revoke its {count}, which stops what runs with them"
             if click.prompt(question, default="", show_default=False, err=True) != name:

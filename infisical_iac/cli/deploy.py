@@ -215,7 +215,7 @@ def run_or_back(
     from infisical_iac.core.connection import LOST
     from infisical_iac.core.deployment import look
 
-    def told() -> str:
+    def go_back() -> str:
         try:
             return back()
         except (UserError, *LOST) as error:
@@ -229,9 +229,9 @@ def run_or_back(
     try:
         run(deployment, remedy=f"the {name} ends here")
     except RunFailed as error:
-        raise RunFailed(f"{error}. {told()}") from None
+        raise RunFailed(f"{error}. {go_back()}") from None
     except Exception:  # whatever it is, what was before comes back
-        echo(told(), err=True)
+        echo(go_back(), err=True)
         raise
     made = count(deployment.journal.made_changes)
     echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")

@@ -56,13 +56,13 @@ def ask_question(
 def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     """Return what `check` makes of a person's answer; a bad one is told why and asked again."""
 
-    def checked(answer: str) -> _T:
+    def check_answer(answer: str) -> _T:
         try:
             return check(answer.strip())
         except SettingsError as error:
             raise click.UsageError(str(error)) from None
 
-    answer: _T = click.prompt(text, default, value_proc=checked, show_default=bool(default))
+    answer: _T = click.prompt(text, default, value_proc=check_answer, show_default=bool(default))
     return answer
 
 

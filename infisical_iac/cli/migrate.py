@@ -11,7 +11,7 @@ from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option, name_inventory
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import fingerprint, git, summary
@@ -198,8 +198,8 @@ def _print_notes(sources: Sequence[Source]) -> None:
     count = sum(len(summary.decisions(each.findings)) for each in sources)
     told = "Nothing has to be decided before the migration."
     if count:
-        told = f"{counted(count, 'decision')} (✗, at the top) to make before the migration."
-    console().print(f"\n{counted(len(sources), 'file')}. {told}")
+        told = f"{pluralize(count, 'decision')} (✗, at the top) to make before the migration."
+    console().print(f"\n{pluralize(len(sources), 'file')}. {told}")
 
 
 def _line(sign: str, style: str, line: SummaryLine) -> Text:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, report, verify
@@ -136,7 +136,7 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
     if data["skipped"]:
         yield f"{len(data['skipped'])} left out by decision"
     held = sum(each["holds"] for each in data["secrets"])
-    total = counted(len(data["secrets"]), "secret")
+    total = pluralize(len(data["secrets"]), "secret")
     sign = "✓" if data["outcome"] == "proven" else "✗"
     chosen = data["as_decided"]
     if not chosen:

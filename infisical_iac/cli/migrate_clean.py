@@ -10,7 +10,7 @@ from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
 from infisical_iac.cli.options import FOUND, yes_option
-from infisical_iac.cli.output import confirm, counted, show
+from infisical_iac.cli.output import confirm, pluralize, show
 from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
@@ -145,7 +145,7 @@ def _show(root: Path, plan: _Plan) -> None:
         items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
     for ready in plan.examined.ready:
         file = ready.file
-        detail = f"{counted(len(file.keys), 'key')} of {file.service} in {file.environment}"
+        detail = f"{pluralize(len(file.keys), 'key')} of {file.service} in {file.environment}"
         detail += ", tracked by git" if ready.is_tracked else ""
         detail += f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
         items.append(Item("-", file.path, detail))
@@ -194,7 +194,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
     kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
     show([], _lines_of(kept))
-    echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
+    echo(f"Deleted {pluralize(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):
         echo("git's history still has what was tracked: commit, then run migrate history.")
     return kept

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
 from infisical_iac.migrate import plan_file, verify
@@ -44,7 +44,7 @@ def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Ite
     for label, reason in terms.skipped.items():
         yield f"Skipped {label}: {reason}"
     found = rotations(searched)
-    yield f"{len(found)} of {counted(len(terms.searched), 'value')} found."
+    yield f"{len(found)} of {pluralize(len(terms.searched), 'value')} found."
     if found:
         yield "To be rotated, before anything else:"
     for rotation in found:
@@ -177,7 +177,7 @@ def history(
     if env_files:
         known = KnownValues(in_env_files(env_files, grammar))
     else:
-        known = _planned(plan or _plan_file(repositories), inventory, workspace_file)
+        known = _read_plan_values(plan or _plan_file(repositories), inventory, workspace_file)
     terms = SearchTerms(known.values)
     terms.skipped |= known.unknown
     searched = [search(repository, terms) for repository in repositories]
@@ -203,7 +203,7 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
     return file
 
 
-def _planned(file: Path, inventory: str, workspace_file: Path | None) -> KnownValues:
+def _read_plan_values(file: Path, inventory: str, workspace_file: Path | None) -> KnownValues:
     """The plan's values; Infisical is asked only for those that no file has."""
     plan, key = plan_file.load(file), plan_file.load_key(file)
     known = in_files(plan, file.parent / plan.root, key)

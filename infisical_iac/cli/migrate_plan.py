@@ -11,7 +11,7 @@ import click
 
 from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted
+from infisical_iac.cli.output import pluralize
 from infisical_iac.core import atomic
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, verify
@@ -84,7 +84,7 @@ def plan(
         compared = _compare(reached, sources, made)
     with atomic.explain_failure(output):
         atomic.write(output, plan_file.dump(made))  # people's decisions are in the one before
-    undecided = any(_undecided(made))
+    undecided = any(_list_undecided(made))
     if as_json:
         print_data(_data(made, compared))
     else:
@@ -112,23 +112,23 @@ def _compare(reached: Reached, sources: Sequence[Source], made: MigrationPlan) -
     return compare(secrets, verify.read(reached.client, project, environments))
 
 
-def _undecided(made: MigrationPlan) -> Iterator[str]:
+def _list_undecided(made: MigrationPlan) -> Iterator[str]:
     for source in made.sources:
         if source.decision == "skip":
             continue
         if source.decision == "undecided":
-            yield f"? {source.path}: {_told(source.findings)}"
+            yield f"? {source.path}: {_explain(source.findings)}"
         for name, each in source.keys.items():
             if each.decision == "undecided":
-                yield f"? {source.path}:{each.line} {name}: {_told(each.findings)}"
+                yield f"? {source.path}:{each.line} {name}: {_explain(each.findings)}"
 
 
-def _told(findings: Sequence[PlannedFinding]) -> str:
+def _explain(findings: Sequence[PlannedFinding]) -> str:
     return explain([each for each in findings if each.kind in BLOCKING])
 
 
 def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
-    undecided = [*_undecided(made)]
+    undecided = [*_list_undecided(made)]
     yield from undecided
     if undecided:
         yield ""
@@ -136,7 +136,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
         skipped = sum(each.decision == "skip" for each in source.keys.values())
         left = f", {skipped} skipped" if skipped and source.decision != "skip" else ""
-        told = "skipped" if source.decision == "skip" else counted(len(source.keys), "key") + left
+        told = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
         yield f"{source.path} → {place}: {told}, as {source.grammar} ({source.why})"
     yield from _new(compared.new)
     yield from (
@@ -168,5 +168,5 @@ def _data(made: MigrationPlan, compared: Comparison) -> dict[str, Any]:
         "same": [str(each.name) for each in compared.same],
         "changed": [str(each.name) for each in compared.changed],
         "only_in_infisical": [str(each) for each in compared.only_there],
-        "undecided": [each.removeprefix("? ") for each in _undecided(made)],
+        "undecided": [each.removeprefix("? ") for each in _list_undecided(made)],
     }

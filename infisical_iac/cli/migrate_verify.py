@@ -7,7 +7,7 @@ import click
 
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted, print_notes
+from infisical_iac.cli.output import pluralize, print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import look
@@ -64,6 +64,6 @@ def verify(
     else:
         show(f"✗ {each}" for each in problems)
         sign = "✓" if is_verified else "✗"
-        show([f"{sign} {counted(len(wanted), 'secret')}, {counted(len(problems), 'problem')}"])
+        show([f"{sign} {pluralize(len(wanted), 'secret')}, {pluralize(len(problems), 'problem')}"])
         print_notes(access.notes)
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)

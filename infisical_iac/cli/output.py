@@ -114,11 +114,11 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
         raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
 
 
-def counted(number: int, what: str) -> str:
+def pluralize(number: int, what: str) -> str:
     """A number with a noun, such as `2 secrets`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def count(items: Sequence[object]) -> str:
     """Return how many items, such as `1 change`."""
-    return counted(len(items), "change")
+    return pluralize(len(items), "change")

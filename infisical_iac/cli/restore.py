@@ -98,7 +98,7 @@ def restore(
             "--fingerprint takes SHA256: and 43 signs after it, as `recovery-kit` prints them"
         )
     known = KnownFingerprints(fingerprint, unsigned=accept_unsigned_kit)
-    opened = _opened(kit, identity)
+    opened = _open_kit(kit, identity)
     with open_host(inventory, lock) as (host, settings):
         from infisical_iac.backup import kit_host, restore_deploy
         from infisical_iac.backup.restore import choose_source
@@ -126,7 +126,7 @@ def _drill(inventory: str, snapshot: str, target: str | None) -> None:
     echo(f"Proven in {seconds:.0f} s: {found.proof}.")
 
 
-def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
+def _open_kit(kit: Path | None, identity: Path | None) -> Opened | None:
     if kit is None:
         return None
     if identity is None:

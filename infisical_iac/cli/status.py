@@ -71,17 +71,17 @@ def _look(inventory: str) -> list[Row]:
 
             looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
             nodes, now = dict(zip(named, looks, strict=True)), datetime.now(UTC)
-            drifted, inside = _drift(host, settings)
+            drifted, inside = _assess_drift(host, settings)
             found = cluster_status.rows(nodes, away, settings, host.name, drifted, now, inside)
         else:
             state = host.get_fact(Condition, **asked)
-            drifted, inside = _drift(host, settings)
+            drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
 
 
-def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
+def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     """Return the row on drift, and those on access and on what else the instance has."""
     from infisical_iac.core.deployment import look
     from infisical_iac.workspace.reconcile import beyond

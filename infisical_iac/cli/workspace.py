@@ -22,7 +22,7 @@ from infisical_iac.cli.output import (
     as_data,
     confirm,
     count,
-    counted,
+    pluralize,
     print_foreign,
     print_notes,
     show,
@@ -253,7 +253,7 @@ def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
     """Return sentences on what `--prune` would take away besides access, if there is anything."""
     kinds = Counter(each.change.what.split()[0] for each in unnamed)
     words = [
-        f"{kinds[kind]} credentials" if kind == "credentials" else counted(kinds[kind], kind)
+        f"{kinds[kind]} credentials" if kind == "credentials" else pluralize(kinds[kind], kind)
         for kind in _COUNTED
         if kinds[kind]
     ]

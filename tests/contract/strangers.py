@@ -202,7 +202,7 @@ class Project:
         """Return exit status and output of each command that reports foreign access."""
         with self.observed(monkeypatch):
             settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
-            drifted, inside = status._drift(None, settings)  # type: ignore[arg-type]
+            drifted, inside = status._assess_drift(None, settings)  # type: ignore[arg-type]
             monkeypatch.setattr(status, "_look", lambda _: [drifted, *inside])
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
         return {

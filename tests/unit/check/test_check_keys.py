@@ -238,7 +238,7 @@ def _unseen(root: Path, server: _Server) -> set[usage.Place]:
     reached: Any = SimpleNamespace(client=client, desired=WORKSPACE)
     looked = plant(root, GOOD | _reads("A"), git=False)
     names, refused = check._names(reached, "project-1")
-    return check._unseen(reached, "project-1", looked, names, refused)
+    return check._find_unseen(reached, "project-1", looked, names, refused)
 
 
 def test_an_empty_folder_is_told_from_one_that_may_not_be_seen(tmp_path: Path) -> None:
