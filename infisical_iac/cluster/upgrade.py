@@ -212,7 +212,11 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
     """
     journal.current().kept = None
     settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
-    found = UpgradeState() if waits else shared_fact(Upgrades, wanted=settings.stack.infisical_reference)
+    found = (
+        UpgradeState()
+        if waits
+        else shared_fact(Upgrades, wanted=settings.stack.infisical_reference)
+    )
     wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
     if found.was and changes:

@@ -19,7 +19,7 @@ from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
-from infisical_iac.core.connection import LOST, current, each_of, is_lost, explain_loss, with_others
+from infisical_iac.core.connection import LOST, current, each_of, explain_loss, is_lost, with_others
 from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals

@@ -23,7 +23,9 @@ _ATTEMPTS = 3
 _ANSWER_SECONDS = 10
 
 
-def try_change(what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS) -> None:
+def try_change(
+    what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS
+) -> None:
     """Make a change on the current host, and keep it only if a new connection works afterwards.
 
     The connection that is open is used until then; it is no proof, for it was let in before. An

@@ -9,7 +9,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from infisical_iac.core.connection import is_lost, explain_loss
+from infisical_iac.core.connection import explain_loss, is_lost
 from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import remote
 from tests.unit import forked
