@@ -9,7 +9,7 @@ from rich.text import Text
 
 from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.cli.output import print_notes, print_table
-from infisical_iac.core.audit_entries import Doing, doings, doings_of
+from infisical_iac.core.audit_entries import LoggedRun, list_runs, merge_runs
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
@@ -47,7 +47,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
 
     with connect(inventory):
         logs = audit.read_all()
-    found = doings_of(logs) if len(logs) > 1 else doings(next(iter(logs.values())).entries)
+    found = merge_runs(logs) if len(logs) > 1 else list_runs(next(iter(logs.values())).entries)
     done = found[-(last or 0) :]
     if as_json:
         print_data([{"began": each.began, **asdict(each.last)} for each in done])
@@ -66,11 +66,11 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
             )
 
 
-def _show(doing: Doing) -> None:
-    last, to = doing.last, console()
-    outcome = last.outcome if doing.has_ended else "has not ended"
+def _show(run: LoggedRun) -> None:
+    last, to = run.last, console()
+    outcome = last.outcome if run.has_ended else "has not ended"
     color = {"done": "green", "failed": "red"}.get(outcome, "yellow")
-    line = Text(f"{doing.began}  {last.by}  {last.event}  ").append(outcome, style=color)
+    line = Text(f"{run.began}  {last.by}  {last.event}  ").append(outcome, style=color)
     to.print(line.append(f"  {last.revision}" if last.revision else ""))
     for text in (*last.changes, *([last.reason] if last.reason else [])):
         to.print(Text(f"    {text}"))

@@ -10,7 +10,7 @@ from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.model import ManagedNode, Nodes
 from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
 from infisical_iac.cluster.stack_plan import Level
-from infisical_iac.core.audit_entries import doings_of
+from infisical_iac.core.audit_entries import merge_runs
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import condition
@@ -161,7 +161,7 @@ def rows(
         *condition.credentials(nodes[lead].condition, now),
         backup(nodes, away, settings, now),
         drill(nodes, away, settings, now),
-        condition.last_apply(doings_of(logs)),
+        condition.last_apply(merge_runs(logs)),
         drift,
         *inside,
     ]

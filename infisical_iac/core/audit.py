@@ -1,4 +1,4 @@
-"""The audit log on the host."""
+"""Write and read the audit log on the host."""
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
 from infisical_iac.core import journal
-from infisical_iac.core.audit_entries import Event, Log, Outcome, now, parse, render
+from infisical_iac.core.audit_entries import Event, Log, Outcome, make_entry, parse, render
 from infisical_iac.core.connection import LOST, current, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
@@ -17,19 +17,24 @@ from infisical_iac.core.rendering import script
 
 FILE = "/var/log/infisical-iac/audit.jsonl"
 
-# The process works on each host in one run.
+# One process is one run, on all hosts.
 _RUN = secrets.token_hex(4)
 
 
 def begin(event: Event | None = None) -> None:
-    """Write that a run is about to make its first change on the current host."""
+    """Record that a run is about to make its first change on the current host."""
     _append(event or journal.current().event, "begun")
 
 
 def end(
     event: Event | None = None, *, changes: Sequence[str] | None = None, reason: str = ""
 ) -> None:
-    """Write what the run has changed, and why it failed if it did."""
+    """Record the changes of the run, and the reason if it failed.
+
+    Args:
+        changes: one line for each change; None for those in the journal.
+        reason: empty if the run succeeded.
+    """
     made = (
         changes if changes is not None else [str(item) for item in journal.current().made_changes]
     )
@@ -38,12 +43,13 @@ def end(
 
 @contextmanager
 def record(event: Event, changes: Sequence[str]) -> Iterator[None]:
-    """Write that something is about to be changed, and at the end of the context what was.
+    """Record the beginning of a change, and at the end of the context its outcome.
 
-    On a cluster it is written on all hosts: the log outlives the one that it was done on.
+    On a cluster all hosts get the entries, so that the log survives the loss of a host.
 
     Args:
-        changes: what has been changed, as it is when the work is done or fails.
+        changes: the lines on what was changed. The list is read at the end of the context, so the
+            caller can append to it meanwhile.
     """
     _on_all(begin, event)
     try:
@@ -62,16 +68,16 @@ def _on_all(write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
                 try:
                     write(*args, **kwargs)
                 except (UserError, *LOST):
-                    continue  # it was there a moment ago; the lead's log has the entry
+                    continue  # The connection broke just now; the leader's log has the entry.
 
 
 def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:
-    entry = now(event, outcome, _RUN, changes=changes, reason=reason)
+    entry = make_entry(event, outcome, _RUN, changes=changes, reason=reason)
     run(script("audit", FILE), doing=f"append to {FILE}", stdin=f"{render(entry)}\n")
 
 
 def read_all() -> dict[str, Log]:
-    """The logs of the current host and, on a cluster, of all that are connected, by name."""
+    """Return the logs of all connected hosts, by their names."""
     found = {}
     for each in with_others(_current()):
         with current(each):
@@ -80,7 +86,7 @@ def read_all() -> dict[str, Log]:
 
 
 def read() -> Log:
-    """The log of the current host; empty where nothing was written yet."""
+    """Return the log of the current host; it is empty if nothing was recorded yet."""
     return parse(run(f"cat {FILE} 2>/dev/null || true", doing=f"read {FILE}"))
 
 

@@ -1,4 +1,4 @@
-"""The audit log: a line of JSON for each thing that was done to a host, chained by hashes."""
+"""Entries of the audit log: one line of JSON for each event on a host, chained by hashes."""
 
 import getpass
 import json
@@ -19,13 +19,13 @@ _SECONDS = 10
 
 
 def who() -> str:
-    """The user and the machine, such as `ada@laptop`."""
+    """Return the user and the machine that run this, such as `ada@laptop`."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @cache
 def revision() -> str:
-    """The commit of this project, with `-dirty` if files differ from it; empty without git."""
+    """Return the commit of this project, with `-dirty` if files differ; empty without git."""
     commit = _git("rev-parse", "--short=12", "HEAD")
     return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
 
@@ -63,14 +63,16 @@ Outcome = Literal["begun", "done", "failed"]
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One line of the log: when (in UTC) and by whom, as `user@machine`, what was done.
+    """One line of the log.
 
     Attributes:
-        outcome: `begun` is written before the first change, the others at the end.
+        at: the time of the entry, in UTC.
+        by: the operator, as `user@machine`.
+        outcome: `begun` before the first change; `done` or `failed` at the end of the run.
         run: an id that the entries of one run share.
         revision: the commit of this project.
-        changes: a line each; no secret.
-        reason: why it failed.
+        changes: one line for each change, without secrets.
+        reason: the reason of a failure.
     """
 
     at: str
@@ -83,32 +85,32 @@ class AuditEntry:
     reason: str = ""
 
 
-def now(
+def make_entry(
     event: Event, outcome: Outcome, run: str, *, changes: Iterable[str] = (), reason: str = ""
 ) -> AuditEntry:
-    """An entry for what happens at this moment."""
+    """Return an entry with the current time, operator and commit."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return AuditEntry(at, who(), event, outcome, run, revision(), list(changes), reason)
 
 
 def render(entry: AuditEntry) -> str:
-    """The entry as a line, to which the host adds the hash of the line before."""
+    """Return the entry as a line of JSON; the host adds the hash of the previous line."""
     return json.dumps(asdict(entry), ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Log:
-    """The entries of a log, and the number of the first line that does not fit, if any."""
+    """The entries of a log, and the number of the first line with a wrong hash, if any."""
 
     entries: list[AuditEntry]
     broken_at: int | None = None
 
 
 def parse(text: str) -> Log:
-    """Read a log, up to the first line that does not follow the one before.
+    """Read a log up to the first line that lacks the hash of the previous line.
 
-    A line that was torn, by a host that went down while it was written, is passed over; the
-    next one holds its hash too. What is done to the last line can't be seen.
+    An incomplete line, left by a host that went down while writing it, is skipped; its hash counts
+    for the next line nevertheless. A change to the last line can't be detected.
     """
     entries: list[AuditEntry] = []
     before = ""
@@ -136,42 +138,45 @@ def _values(line: str) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Doing:
-    """All that the log says of one run: its last entry, and when it began."""
+class LoggedRun:
+    """One run in the log: its last entry, and the time when it began."""
 
     began: str
     last: AuditEntry
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the run came to an end that it could tell."""
+        """Return whether the log has the end of the run; an interrupted one may lack it."""
         return self.last.outcome != "begun"
 
 
-def doings(entries: Iterable[AuditEntry]) -> list[Doing]:
-    """The runs in the order in which they began."""
-    found: dict[str, Doing] = {}
+def list_runs(entries: Iterable[AuditEntry]) -> list[LoggedRun]:
+    """Return the runs in the order in which they began."""
+    found: dict[str, LoggedRun] = {}
     for entry in entries:
         began = found[entry.run].began if entry.run in found else entry.at
-        found[entry.run] = Doing(began, entry)
+        found[entry.run] = LoggedRun(began, entry)
     return list(found.values())
 
 
-def doings_of(logs: Mapping[str, Log]) -> list[Doing]:
-    """The runs on the hosts of a cluster, in the order in which they began.
+def merge_runs(logs: Mapping[str, Log]) -> list[LoggedRun]:
+    """Return the runs of a cluster in the order in which they began.
 
-    What a run did on one host, or on some, is told with their names. It has ended when it has on
-    each host, and failed if it did on one.
+    Args:
+        logs: the log of each host, by its name.
+
+    Changes that a run made on some hosts only begin with the names of these hosts. A run has ended
+    when it has ended on all hosts, and has failed if it failed on one.
     """
-    found: dict[str, dict[str, Doing]] = {}
+    found: dict[str, dict[str, LoggedRun]] = {}
     for host, log in logs.items():
-        for doing in doings(log.entries):
-            found.setdefault(doing.last.run, {})[host] = doing
-    runs = [_together(each, of=len(logs)) for each in found.values()]
+        for run in list_runs(log.entries):
+            found.setdefault(run.last.run, {})[host] = run
+    runs = [_merge_run(each, of=len(logs)) for each in found.values()]
     return sorted(runs, key=lambda each: each.began)
 
 
-def _together(run: Mapping[str, Doing], *, of: int) -> Doing:
+def _merge_run(run: Mapping[str, LoggedRun], *, of: int) -> LoggedRun:
     lasts = [each.last for each in run.values()]
     outcomes: list[Outcome] = ["failed", "begun", "done"]
     last = replace(
@@ -184,11 +189,11 @@ def _together(run: Mapping[str, Doing], *, of: int) -> Doing:
             )
         ),
     )
-    return Doing(min(each.began for each in run.values()), last)
+    return LoggedRun(min(each.began for each in run.values()), last)
 
 
 def _merge_lines(lines: Mapping[str, Sequence[str]], of: int) -> list[str]:
-    """Lines by host, each once, with the names of the hosts unless it is of all."""
+    """Return each line once, with the names of its hosts unless all hosts have it."""
     hosts: dict[str, dict[str, None]] = {}
     for host, each in lines.items():
         for line in each:

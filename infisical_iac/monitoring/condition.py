@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
-from infisical_iac.core.audit_entries import Doing, Log, doings
+from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.item import Item, Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
@@ -91,7 +91,7 @@ def rows(
         *credentials(condition, now),
         backup(condition, settings, now),
         drill(condition, now),
-        last_apply(doings(log.entries)),
+        last_apply(list_runs(log.entries)),
         drift,
         *inside,
     ]
@@ -253,7 +253,7 @@ def ended(record: str) -> str:
     return str(found)
 
 
-def last_apply(done: Sequence[Doing]) -> Row:
+def last_apply(done: Sequence[LoggedRun]) -> Row:
     last = next((each for each in reversed(done) if each.last.event == "apply"), None)
     if not last:
         return Row("Last apply", "none yet", is_note=True)

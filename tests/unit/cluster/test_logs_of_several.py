@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from infisical_iac.core.audit_entries import AuditEntry, Log, doings_of
+from infisical_iac.core.audit_entries import AuditEntry, Log, merge_runs
 from infisical_iac.stack.access_log import UNFINISHED, latest
 
 
@@ -17,29 +17,29 @@ def _entry(
 def test_what_was_done_on_all_hosts_is_told_once_and_else_with_the_hosts_names() -> None:
     same = [_entry("1", "begun", "00:00"), _entry("1", "done", "00:09", ["+ package curl"])]
     more = [_entry("1", "begun", "00:01"), _entry("1", "done", "00:08", ["+ package curl", "~ b"])]
-    (doing,) = doings_of({"one": Log(same), "two": Log(more), "three": Log(same)})
-    assert (doing.began, doing.last.at) == ("2026-11-25T11:00:00Z", "2026-11-25T11:00:09Z")
-    assert doing.last.changes == ["+ package curl", "two: ~ b"]
+    (run,) = merge_runs({"one": Log(same), "two": Log(more), "three": Log(same)})
+    assert (run.began, run.last.at) == ("2026-11-25T11:00:00Z", "2026-11-25T11:00:09Z")
+    assert run.last.changes == ["+ package curl", "two: ~ b"]
 
 
 def test_a_change_of_one_host_is_told_with_its_name_though_no_other_took_part() -> None:
     done = [_entry("1", "done", "00:00", ["~ file"])]
-    (doing,) = doings_of({"one": Log([]), "two": Log(done), "three": Log([])})
-    assert doing.last.changes == ["two: ~ file"]
+    (run,) = merge_runs({"one": Log([]), "two": Log(done), "three": Log([])})
+    assert run.last.changes == ["two: ~ file"]
 
 
 def test_a_run_has_failed_if_it_did_on_one_and_not_ended_if_it_has_not_on_one() -> None:
     done = _entry("1", "done", "00:05")
     failed = _entry("1", "failed", "00:04", why="no space")
-    (doing,) = doings_of({"one": Log([done]), "two": Log([failed])})
-    assert (doing.last.outcome, doing.last.reason) == ("failed", "two: no space")
-    (doing,) = doings_of({"one": Log([done]), "two": Log([_entry("1", "begun", "00:00")])})
-    assert not doing.has_ended
+    (run,) = merge_runs({"one": Log([done]), "two": Log([failed])})
+    assert (run.last.outcome, run.last.reason) == ("failed", "two: no space")
+    (run,) = merge_runs({"one": Log([done]), "two": Log([_entry("1", "begun", "00:00")])})
+    assert not run.has_ended
 
 
 def test_runs_stand_in_the_order_in_which_they_began() -> None:
     late, early = _entry("2", "done", "09:00"), _entry("1", "done", "01:00")
-    found = doings_of({"one": Log([late]), "two": Log([early])})
+    found = merge_runs({"one": Log([late]), "two": Log([early])})
     assert [each.last.run for each in found] == ["1", "2"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.audit_entries import AuditEntry, doings, now, parse, render
+from infisical_iac.core.audit_entries import AuditEntry, list_runs, make_entry, parse, render
 from infisical_iac.core.rendering import script
 
 
@@ -15,9 +15,9 @@ def log(tmp_path: Path) -> Path:
     """A log of two runs, as the script writes it; the second has not ended."""
     file = tmp_path / "log" / "audit.jsonl"
     for entry in (
-        now("apply", "begun", "one"),
-        now("apply", "done", "one", changes=["+ package curl", "~ sign-up: open → closed"]),
-        now("destroy", "begun", "two"),
+        make_entry("apply", "begun", "one"),
+        make_entry("apply", "done", "one", changes=["+ package curl", "~ sign-up: open → closed"]),
+        make_entry("destroy", "begun", "two"),
     ):
         _append(file, entry)
     return file
@@ -64,7 +64,7 @@ def test_what_is_no_entry_shows(line: str) -> None:
 def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
     with log.open("a") as file:
         file.write('{"previous": "half a li')
-    _append(log, now("apply", "begun", "three"))
+    _append(log, make_entry("apply", "begun", "three"))
     found = parse(log.read_text())
     assert found.broken_at is None
     assert found.entries[-1].run == "three"
@@ -73,7 +73,7 @@ def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
 
 
 def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> None:
-    apply, destroy = doings(parse(log.read_text()).entries)
+    apply, destroy = list_runs(parse(log.read_text()).entries)
     assert apply.has_ended
     assert apply.last.outcome == "done"
     assert not destroy.has_ended
