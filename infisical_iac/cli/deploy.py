@@ -213,7 +213,7 @@ def run_or_back(
         done: how it is called once it is made, such as "Restored".
     """
     from infisical_iac.core.connection import LOST
-    from infisical_iac.core.deployment import look
+    from infisical_iac.core.deployment import prepare
 
     def go_back() -> str:
         try:
@@ -221,7 +221,7 @@ def run_or_back(
         except (UserError, *LOST) as error:
             return f"{what} could not be brought back ({error}): {remedy}"
 
-    deployment = look(host, steps)
+    deployment = prepare(host, steps)
     # What comes first may be of what comes later too.
     show(dict.fromkeys(deployment.journal.planned_changes), deployment.journal.unknown)
     confirm(question, yes=yes)

@@ -83,11 +83,11 @@ def _look(inventory: str) -> list[Row]:
 
 def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     """Return the row on drift, and those on access and on what else the instance has."""
-    from infisical_iac.core.deployment import look
+    from infisical_iac.core.deployment import prepare
     from infisical_iac.workspace.reconcile import beyond
 
     try:
-        deployment = look(host)
+        deployment = prepare(host)
         drifted = drift(deployment.lines())
     except UserError as error:
         return drift((), error=str(error)), []

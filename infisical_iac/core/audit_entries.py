@@ -109,8 +109,8 @@ class Log:
 def parse(text: str) -> Log:
     """Read a log up to the first line that lacks the hash of the previous line.
 
-    An incomplete line, left by a host that went down while writing it, is skipped; its hash counts
-    for the next line nevertheless. A change to the last line can't be detected.
+    An incomplete line, left by a host that went down while writing it, is skipped; the next line
+    holds its hash. A change to the last line can't be detected.
     """
     entries: list[AuditEntry] = []
     before = ""

@@ -145,10 +145,10 @@ def open_deployment(
     with connect(inventory, shares=False) as host:
         if writes:
             writes(host)
-        yield look(host)
+        yield prepare(host)
 
 
-def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
+def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     """Let the deploy's operations look at a host that is connected; raises as `looked` does.
 
     On a cluster they look at all hosts that are connected. Takes no lock, and lets the deploy
@@ -170,7 +170,7 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     pyinfra.is_cli = len(hosts) > 1
     for each in hosts:
         journal.of(each.name).is_read = True
-    _prepare(hosts, steps or _run_deploy_file)
+    _prepare_hosts(hosts, steps or _run_deploy_file)
     journal.block_waiting()
     operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]
     journals = {each.name: journal.of(each.name) for each in hosts}
@@ -194,11 +194,11 @@ def _run_deploy_file() -> None:
         raise error.exception from None
 
 
-def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
+def _prepare_hosts(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
     said: dict[str, list[str]] = {}
     codes = set()
     for host, error in zip(
-        hosts, each_of(hosts, lambda host: _prepare_host(host, steps)), strict=True
+        hosts, each_of(hosts, lambda host: _prepare_one(host, steps)), strict=True
     ):
         if error:
             said.setdefault(error[0], []).append(host.name)
@@ -210,7 +210,7 @@ def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
         raise RunFailed("; ".join(sentences), code=code)
 
 
-def _prepare_host(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
+def _prepare_one(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
     """Let the operations look at one host; what is wrong with it, with its code, or None."""
     try:
         steps()

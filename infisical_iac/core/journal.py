@@ -1,7 +1,7 @@
-"""Note what a run would change and what it has changed, item by item.
+"""Record the planned and the made changes of a run.
 
-Operations tell their items while they look at the host. What they told before anything has
-changed makes up the plan, and holds until the run makes its first change.
+Each operation reports its changes while it inspects the host. Until the run makes its first
+change, these are the plan.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,49 +17,49 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, Unknown, UpToDate, with_names
 
-# By part, those without which nothing of it can be done. One that names itself is a chain: each of
-# its operations needs those before it.
+# By part of the deploy, the parts that it can't do anything without. In a part that needs itself,
+# each operation needs the earlier ones.
 _NEEDS = {
-    # Docker would make its data on the host's own disk.
+    # Without the volume, Docker would create its data on the host's own disk.
     "Docker": ("Docker", "Data volume"),
-    # What the nodes say to each other is for them alone.
+    # The firewall keeps the nodes' traffic from everybody else.
     "Swarm": ("Swarm", "Docker", "Firewall"),
-    # Compose reads no file without the keys, and no container starts before a version has changed.
+    # Compose needs the keys for every file, and containers start only after a change of version.
     "Stack": ("Stack", "Swarm", "Docker", "Data volume"),
-    # A change that has not ended may be why the edge is closed.
+    # The edge may be closed because of an unfinished change of the stack.
     "Ingress": ("Stack",),
-    # It would bring to all nodes what the lead has lost.
+    # It would copy the leader's losses to all nodes.
     "Share": ("Stack", "Swarm"),
-    # Which identities there are.
+    # It needs the identities.
     "Credentials": ("Workspace",),
 }
-# By part, those that it needs as long as it can't see what it works on: an Infisical that answers
-# is looked at and set right, whatever keeps its containers from being so.
+# By part, the parts that it needs only while it can't see what it works on. As long as Infisical
+# answers, its content is compared and changed, even if its containers are blocked.
 _NEEDS_TO_SEE = {
     "Bootstrap": ("Stack", "Swarm", "Docker", "Data volume"),
     "Workspace": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
     "Canary": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
     "Credentials": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
 }
-# Of the other nodes of a cluster, these need nothing.
+# Parts that need nothing of the cluster's other nodes.
 _OF_EACH_HOST = ("Docker",)
-# Containers go on with the files that Caddy has.
-_ASIDE = "Stack | Configure the way in"
+# No operation of its part needs this one, as containers keep working with Caddy's present files.
+_ASIDE = "Stack | Configure the ingress"
 
 
 def part_of(name: str) -> str:
-    """Return the part that an operation is of, by its whole name."""
+    """Return the part of the deploy that an operation belongs to, by its full name."""
     return name.partition(" | ")[0]
 
 
 def needs(name: str, other: str, *, unseen: bool, same_host: bool = True) -> bool:
-    """Return whether one operation can't go on where another, earlier one can't.
+    """Return whether an operation can't run while another, earlier one is blocked.
 
     Args:
-        name: the one's, with its part before it, as in "Stack | Fetch the images".
-        other: the other's, likewise; or a part, for all of it.
-        unseen: whether the one could not see all that it works on.
-        same_host: whether both are of the same host; else of two nodes of a cluster.
+        name: the operation, with its part: "Stack | Fetch the images".
+        other: the blocked operation, likewise; or only a part, if all of it is blocked.
+        unseen: whether the operation could not see all that it works on.
+        same_host: whether both are on the same host; else they are on two nodes of a cluster.
     """
     part, before = part_of(name), part_of(other)
     if part in _OF_EACH_HOST and not same_host:
@@ -71,31 +71,31 @@ def needs(name: str, other: str, *, unseen: bool, same_host: bool = True) -> boo
     return before in _NEEDS.get(part, ()) or (unseen and before in _NEEDS_TO_SEE.get(part, ()))
 
 
-# One thing that an operation has decided: to tell a difference, or what it can't see; that there is
-# nothing to do; or what is to be done.
+# What an operation can decide: a difference, something that it can't see yet, that nothing is to be
+# done, or a command to run.
 Decided = Item | Unknown | UpToDate | PyinfraCommand
 
 
 @dataclass
-class Look:
-    """The findings of one operation.
+class OperationPlan:
+    """What one operation would do on one host.
 
     Attributes:
-        name: the operation's, with its part of the deploy before it: "Hardening | Harden SSH".
-        items: what differs.
-        stuck: what of it only a person can set right; all else is done.
-        unknown: what it could not see.
-        commands: what it will run.
-        foreign: access that nothing in the file gives.
-        sees_access: whether that was looked for.
-        notes: sentences for whoever reads a plan.
-        blocked: why it can't go on; empty if it can.
-        waits_for: the operation that it can't go on without, where that one is blocked.
-        is_alone: whether nothing waits for it where it is blocked.
+        name: the operation, with its part of the deploy: "Hardening | Harden SSH".
+        changes: the differences that it removes.
+        stuck: the differences that only a person can remove; the operation does all the rest.
+        unknown: sentences on what it can't see yet.
+        commands: the commands that make the changes.
+        foreign: access to the project that the project file does not grant.
+        sees_access: whether the operation searched for such access.
+        notes: sentences for people who read a plan.
+        blocked: the reason why it can't run; empty if it can.
+        waits_for: the blocked operation that it needs, if that is the reason.
+        blocks_others: whether operations that need this one are blocked with it.
     """
 
     name: str = ""
-    items: list[Item] = field(default_factory=list)
+    changes: list[Item] = field(default_factory=list)
     stuck: list[Item] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
@@ -104,20 +104,20 @@ class Look:
     notes: list[str] = field(default_factory=list)
     blocked: str = ""
     waits_for: str = ""
-    is_alone: bool = False
+    blocks_others: bool = True
 
     @property
     def part(self) -> str:
-        """The part of the deploy that the operation is of."""
+        """The part of the deploy that the operation belongs to."""
         return part_of(self.name)
 
     def take(self, decided: Decided) -> None:
-        """Keep what the operation has decided."""
+        """Add what the operation has decided."""
         match decided:
             case Item(kind="!"):
                 self.stuck.append(decided)
             case Item():
-                self.items.append(decided.read())
+                self.changes.append(decided.read())
             case Unknown():
                 self.unknown.append(decided)
             case UpToDate():
@@ -126,8 +126,8 @@ class Look:
                 self.commands.append(decided)
 
     def block(self, sentence: str, *, waits_for: str = "") -> None:
-        """Have the operation do nothing, for the reason that the sentence gives."""
-        self.items, self.stuck, self.unknown, self.commands = [], [], [], []
+        """Discard the plan, for the reason that the sentence gives."""
+        self.changes, self.stuck, self.unknown, self.commands = [], [], [], []
         self.blocked, self.waits_for = sentence, waits_for
 
 
@@ -136,25 +136,26 @@ class Journal:
     """One run on one host.
 
     Attributes:
-        looks: by operation, what it found.
-        facts: what several operations look at, as read last.
-        made_changes: the items of the operations that have run to their end.
+        plans: the plan of each operation, by the operation's id.
+        facts: facts that several operations read, as read last.
+        made_changes: the changes of the operations that have succeeded.
         has_changed: whether a command that changes something has been sent.
         failure: the sentence that the run failed with.
-        remedy: what helps then, if that is not to run again.
-        event: what the audit log calls it.
-        operator_notes: sentences for the operator's eyes alone, such as one with an invitation's link, to
-            be printed once.
-        notes: sentences for whoever reads a plan or is about to apply it.
-        goes_on: whether the run does all the rest where one operation can't go on; else that ends
-            the run, before anything has changed.
-        kept: the images that go on running, where the change from them is refused.
-        without: the services that can't run for what is so on the host; the others do.
-        is_read: whether a command of this project shows the notes and what is blocked, and ends
-            with status 1 for that; else pyinfra's log has them, and an operation fails at the end.
+        remedy: what to do about the failure; empty for another run.
+        event: the name of the run's kind in the audit log.
+        operator_notes: sentences for the operator only, such as one with an invitation's link. They
+            are printed once.
+        notes: sentences for people who read a plan, or are about to apply it.
+        goes_on: whether the run does all the rest if an operation is blocked; else the run ends
+            before anything has changed.
+        kept: the images that keep running, where a change of version is refused.
+        without: the services that can't run on this host as it is; the others do.
+        is_read: whether a command of this project prints the notes and the blocked parts, and exits
+            with 1 for them. Else they go into pyinfra's log, and the last operation fails.
+        current_plan: the plan of the operation that inspects the host now.
     """
 
-    looks: dict[str, Look] = field(default_factory=dict)
+    plans: dict[str, OperationPlan] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     made_changes: list[Item] = field(default_factory=list)
     has_changed: bool = False
@@ -167,90 +168,96 @@ class Journal:
     kept: Images | None = None
     without: frozenset[str] = frozenset()
     is_read: bool = False
-    current: Look = field(default_factory=Look)
+    current_plan: OperationPlan = field(default_factory=OperationPlan)
 
     @property
     def planned_changes(self) -> list[Item]:
-        """The items of all operations, in their order."""
-        return [item for look in self.looks.values() for item in look.items]
+        """The changes of all operations, in their order."""
+        return [change for plan in self.plans.values() for change in plan.changes]
 
     @property
     def foreign(self) -> list[Item]:
-        """Return the access that nothing in the file gives."""
-        return [item for look in self.looks.values() for item in look.foreign]
+        """The access to the project that the project file does not grant."""
+        return [access for plan in self.plans.values() for access in plan.foreign]
 
     @property
     def sees_access(self) -> bool:
-        """Return whether such access was looked for."""
-        return any(look.sees_access for look in self.looks.values())
+        """Whether an operation searched for such access."""
+        return any(plan.sees_access for plan in self.plans.values())
 
     @property
     def all_notes(self) -> list[str]:
-        """Return the notes on the run, and those of its operations."""
+        """The notes on the run, and those of its operations."""
         return [*self.notes, *self.access_notes]
 
     @property
     def access_notes(self) -> list[str]:
-        """Return the notes on access: what of it could not be seen, and what is accepted in
-        vain.
-        """
-        return [note for look in self.looks.values() for note in look.notes]
+        """The notes on access: on access that can't be read, and on exceptions that match none."""
+        return [note for plan in self.plans.values() for note in plan.notes]
 
     @property
     def unknown(self) -> list[str]:
-        """Return what can't be seen yet, each sentence once."""
-        return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
+        """The sentences on what can't be seen yet, each once."""
+        return list(dict.fromkeys(each for plan in self.plans.values() for each in plan.unknown))
 
     @property
     def blocked_parts(self) -> list[Item]:
-        """The operations that can't go on, each with its reason; of a part that waits, one. Single
-        objects that can't be set right are among them.
+        """The blocked operations, each with its reason, and single objects that only a person can
+        correct. A part that waits for another one is listed once, not once for each operation.
         """
         found: dict[tuple[str, str], Item] = {}
-        for look in self.looks.values():
-            for item in look.stuck:
+        for plan in self.plans.values():
+            for item in plan.stuck:
                 found.setdefault((item.what, item.detail), item)
-            if look.blocked:
-                what = look.part if look.waits_for else look.name.rpartition(" | ")[2]
-                item = Item("!", what, f"blocked: {look.blocked}")
+            if plan.blocked:
+                what = plan.part if plan.waits_for else plan.name.rpartition(" | ")[2]
+                item = Item("!", what, f"blocked: {plan.blocked}")
                 found.setdefault((item.what, item.detail), item)
         return list(found.values())
 
     def block(self, name: str, sentence: str) -> None:
-        """Have a part of the deploy blocked before any operation has looked."""
-        self.looks[f"before {name} {sentence}"] = look = Look(name)
-        look.block(sentence)
+        """Block a part of the deploy before any operation has inspected the host."""
+        self.plans[f"before {name} {sentence}"] = plan = OperationPlan(name)
+        plan.block(sentence)
 
-    def holds(self, operation: str) -> bool:
-        """Return whether what an operation found is still what it would find.
+    def is_current(self, operation: str) -> bool:
+        """Return whether an operation's plan is still valid.
 
-        On a cluster, a change on one host may be seen from another.
+        A change on any host of a cluster invalidates it, as another host may observe that change.
         """
-        look = self.looks.get(operation)
-        return look is not None and not look.unknown and not has_changed_any_host()
+        plan = self.plans.get(operation)
+        return plan is not None and not plan.unknown and not has_changed_any_host()
 
-    def look(self, operation: str, name: str, look_around: Callable[[], Iterable[Decided]]) -> Look:
-        """Let an operation look at the host, to its end, and keep what it finds.
+    def plan(
+        self, operation: str, name: str, decide: Callable[[], Iterable[Decided]]
+    ) -> OperationPlan:
+        """Have an operation inspect the host, and keep its plan.
 
-        Where the run goes on without an operation, its UserError is kept too, instead of raised.
+        Args:
+            operation: the operation's id.
+            name: its full name, with the part of the deploy.
+            decide: inspects the host, and yields what is to be done.
+
+        If the run goes on without blocked operations, a UserError of `decide` is the reason why
+        this one is blocked; else it is raised.
         """
-        before = self.looks.get(operation, Look())
-        self.current = self.looks[operation] = look = Look(name)
-        # What could not see what it works on for a part that is still blocked can't see it now.
-        if missing := missing_for(look, unseen=bool(before.unknown or before.waits_for)):
-            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
-            return look
+        before = self.plans.get(operation, OperationPlan())
+        self.current_plan = self.plans[operation] = plan = OperationPlan(name)
+        # A part that hid what the operation works on hides it for as long as the part is blocked.
+        if missing := missing_for(plan, unseen=bool(before.unknown or before.waits_for)):
+            plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+            return plan
         try:
-            for decided in look_around():
-                look.take(decided)
+            for decided in decide():
+                plan.take(decided)
         except UserError as error:
             if not self.goes_on or error.ends_run:
                 raise
-            look.block(str(error))
-            look.is_alone = not error.blocks_others
-        if missing := missing_for(look):
-            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
-        return look
+            plan.block(str(error))
+            plan.blocks_others = error.blocks_others
+        if missing := missing_for(plan):
+            plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        return plan
 
 
 _journals: dict[str, Journal] = {}
@@ -261,7 +268,7 @@ def current() -> Journal:
 
 
 def of(name: str) -> Journal:
-    """The journal of a host, by its name."""
+    """Return the journal of a host, by the host's name."""
     return _journals.setdefault(name, Journal())
 
 
@@ -270,58 +277,61 @@ def has_changed_any_host() -> bool:
     return any(each.has_changed for each in _journals.values())
 
 
-def missing_for(look: Look, *, unseen: bool = False) -> str:
-    """Return the blocked operation that one of any host can't go on without; empty for none.
+def missing_for(plan: OperationPlan, *, unseen: bool = False) -> str:
+    """Return the blocked operation, of any host, that an operation can't run without.
 
-    It may not have seen what it works on before, and is `unseen` then.
+    The result is empty if there is none, or if the operation is blocked already.
+
+    Args:
+        unseen: whether the operation could not see what it works on in an earlier attempt.
     """
-    if look.blocked:
+    if plan.blocked:
         return ""
-    unseen = unseen or bool(look.unknown)
+    unseen = unseen or bool(plan.unknown)
     for run in _journals.values():
-        same_host = any(each is look for each in run.looks.values())
-        for each in run.looks.values():
+        same_host = any(each is plan for each in run.plans.values())
+        for each in run.plans.values():
             if (
                 each.blocked
-                and not each.is_alone
-                and needs(look.name, each.name, unseen=unseen, same_host=same_host)
-                and _comes_before(each.name, look.name)
+                and each.blocks_others
+                and needs(plan.name, each.name, unseen=unseen, same_host=same_host)
+                and _comes_before(each.name, plan.name)
             ):
                 return each.waits_for or each.name.rpartition(" | ")[2]
     return ""
 
 
 def _comes_before(name: str, other: str) -> bool:
-    """Return whether one operation is called before another, on a host on which both are."""
-    orders = ([look.name for look in run.looks.values()] for run in _journals.values())
+    """Return whether an operation is called before another one, on any host that has both."""
+    orders = ([plan.name for plan in run.plans.values()] for run in _journals.values())
     return any({name, other} <= {*each} and each.index(name) < each.index(other) for each in orders)
 
 
 def block_waiting() -> None:
-    """Block what waits for an operation that another host of the run was found to be blocked in."""
+    """Block the operations that need one that is blocked on another host of the run."""
     runs = list(_journals.values())
     while waiting := [
-        (look, missing)
+        (plan, missing)
         for run in runs
-        for look in run.looks.values()
-        if (missing := missing_for(look))
+        for plan in run.plans.values()
+        if (missing := missing_for(plan))
     ]:
-        for look, missing in waiting:
-            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        for plan, missing in waiting:
+            plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
 
 
 def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
-    """Tell access that nothing in the file gives, and notes on it.
+    """Report access to the project that the project file does not grant, and notes on it.
 
-    It is no change, and keeps nothing from being done. Where no command of this project prints it,
-    pyinfra's log has it.
+    It is no change, and blocks nothing. If no command of this project prints it, pyinfra's log has
+    it.
     """
-    look = current().current
-    look.sees_access = True
-    look.foreign.extend(found)
-    look.notes.extend(notes)
+    plan = current().current_plan
+    plan.sees_access = True
+    plan.foreign.extend(found)
+    plan.notes.extend(notes)
     if not current().is_read and not state.is_executing:
-        for each in (*look.foreign, *look.notes):
+        for each in (*plan.foreign, *plan.notes):
             logger.warning(f"{host.print_prefix}{each}")
 
 
@@ -332,12 +342,13 @@ def will_change(*whats: str) -> bool:
 
 @dataclass(frozen=True)
 class Journals:
-    """Hold what a run would change and has changed on hosts.
+    """The journals of all hosts of a run.
+
+    Where there are several hosts, changes and sentences carry the names of theirs.
 
     Attributes:
-        journals: by the hosts' names, in the inventory's order. Where there are several, what is
-            told of one holds its name.
-        operations: in the order in which they run; empty for that of a single host.
+        journals: by the hosts' names, in the inventory's order.
+        operations: the operations' ids, in the order in which they run; empty for a single host.
     """
 
     journals: dict[str, Journal]
@@ -345,37 +356,39 @@ class Journals:
 
     @property
     def planned_changes(self) -> list[Item]:
-        """The items of all operations, in their order, and host by host."""
-        return [item for _, items in self.planned_steps for item in items]
+        """The changes of all operations, in their order, and host by host."""
+        return [change for _, changes in self.planned_steps for change in changes]
 
     @property
     def planned_steps(self) -> list[tuple[str, list[Item]]]:
-        """The steps that would change something, each with its items, host by host."""
+        """The steps that would change something, each with its changes, host by host."""
         if self._several:
-            looks = [
-                (journal.looks[operation], name)
+            plans = [
+                (journal.plans[operation], name)
                 for operation in self.operations
                 for name, journal in self.journals.items()
-                if operation in journal.looks
+                if operation in journal.plans
             ]
         else:
-            looks = [
-                (look, "") for journal in self.journals.values() for look in journal.looks.values()
+            plans = [
+                (plan, "") for journal in self.journals.values() for plan in journal.plans.values()
             ]
         steps: list[tuple[str, list[Item]]] = []
-        for look, host_name in looks:
-            items = (
-                [replace(item, host=host_name) for item in look.items] if host_name else look.items
+        for plan, host_name in plans:
+            changes = (
+                [replace(change, host=host_name) for change in plan.changes]
+                if host_name
+                else plan.changes
             )
-            if items and steps and steps[-1][0] == look.name:
-                steps[-1][1].extend(items)
-            elif items:
-                steps.append((look.name, [*items]))
+            if changes and steps and steps[-1][0] == plan.name:
+                steps[-1][1].extend(changes)
+            elif changes:
+                steps.append((plan.name, [*changes]))
         return steps
 
     @property
     def blocked_parts(self) -> list[Item]:
-        """The parts of the deploy that can't go on, host by host."""
+        """The parts of the deploy that are blocked, host by host."""
         return [
             replace(item, host=name) if self._several else item
             for name, journal in self.journals.items()
@@ -384,49 +397,53 @@ class Journals:
 
     @property
     def foreign(self) -> list[Item]:
-        """Return the access that nothing in the file gives, which is the same for all hosts."""
+        """The access that the project file does not grant, which is the same for all hosts."""
         return [item for journal in self.journals.values() for item in journal.foreign]
 
     @property
     def sees_access(self) -> bool:
-        """Return whether such access was looked for."""
+        """Whether an operation searched for such access."""
         return any(journal.sees_access for journal in self.journals.values())
 
     @property
     def access_notes(self) -> list[str]:
-        """Return the notes on access of all hosts."""
+        """The notes on access of all hosts."""
         return [note for journal in self.journals.values() for note in journal.access_notes]
 
     @property
     def made_changes(self) -> list[Item]:
-        """Return what has been made on all hosts, host by host."""
+        """The changes that were made, host by host."""
         return self.changes_since({})
 
     def changes_since(self, before: dict[str, int]) -> list[Item]:
-        """Return what has been made after so many items, by host."""
+        """Return the changes that were made since, host by host.
+
+        Args:
+            before: by host, the number of changes that are left out, as `counts` returned it.
+        """
         return [
-            replace(item, host=name) if self._several else item
+            replace(change, host=name) if self._several else change
             for name, journal in self.journals.items()
-            for item in journal.made_changes[before.get(name, 0) :]
+            for change in journal.made_changes[before.get(name, 0) :]
         ]
 
     def counts(self) -> dict[str, int]:
-        """Return how many items have been made, by host."""
+        """Return the number of changes that were made, by host."""
         return {name: len(journal.made_changes) for name, journal in self.journals.items()}
 
     @property
     def unknown(self) -> list[str]:
-        """Return what can't be seen yet, each once; with the host's name if not so on all."""
+        """The sentences on what can't be seen yet, each once."""
         return self._sentences(lambda journal: journal.unknown)
 
     @property
     def operator_notes(self) -> list[str]:
-        """The sentences for the operator's eyes alone, likewise."""
+        """The sentences for the operator only, each once."""
         return self._sentences(lambda journal: journal.operator_notes)
 
     @property
     def notes(self) -> list[str]:
-        """The notes on the plan, likewise."""
+        """The notes on the plan, each once."""
         return self._sentences(lambda journal: journal.all_notes)
 
     def _sentences(self, read: Callable[[Journal], list[str]]) -> list[str]:
@@ -440,11 +457,11 @@ class Journals:
 
     @property
     def remedy(self) -> str:
-        """Return what helps where the run failed; empty if that is to run again."""
+        """What to do about a failure; empty for another run."""
         return next((each.remedy for each in self.journals.values() if each.remedy), "")
 
     def failure(self, names: Sequence[str]) -> str:
-        """Return why the run failed on these hosts."""
+        """Return the reasons why the run failed on these hosts."""
         if not self._several:
             return "; ".join(self.journals[name].failure for name in names)
         return "; ".join(f"{name}: {self.journals[name].failure}" for name in names)

@@ -104,11 +104,11 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     def commands(*args: P.args, **kwargs: P.kwargs) -> Generator[PyinfraCommand, None, None]:
         run, operation = journal.current(), str(host.current_op_hash)
         (name,) = state.get_op_meta(operation).names
-        if state.is_executing and run.holds(operation):
-            found = run.looks[operation]
+        if state.is_executing and run.is_current(operation):
+            found = run.plans[operation]
         else:
             try:
-                found = run.look(operation, name, partial(function, *args, **kwargs))
+                found = run.plan(operation, name, partial(function, *args, **kwargs))
             except UserError as error:
                 if not state.is_executing:
                     raise Refusal(str(error), error.code) from None
@@ -123,7 +123,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             yield step(audit.begin)
         yield from found.commands
         if state.is_executing:
-            run.made_changes += found.items
+            run.made_changes += found.changes
 
     return operation()(commands)
 

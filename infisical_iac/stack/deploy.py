@@ -25,7 +25,7 @@ def ingress(known: Known) -> None:
 
 def configure_ingress(settings: Settings) -> None:
     """Write the files that the ingress container starts with."""
-    configuration(settings=settings, name="Configure the way in")
+    configuration(settings=settings, name="Configure the ingress")
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:

@@ -179,7 +179,7 @@ class Project:
         goal = self.reached()
         actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
-            found.looks["workspace"] = found.current
+            found.plans["workspace"] = found.current_plan
             reconcile._tell_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
                 journal=Journals({HOST: found}),
@@ -194,7 +194,7 @@ class Project:
                 yield deployment
 
             # The module gives the whole process to gevent.
-            fake = SimpleNamespace(open_deployment=open_deployment, look=lambda _: deployment)
+            fake = SimpleNamespace(open_deployment=open_deployment, prepare=lambda _: deployment)
             monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
             yield deployment
 

@@ -28,7 +28,7 @@ from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
 
-FILES = "Stack | Configure the way in"
+FILES = "Stack | Configure the ingress"
 STACK = "Stack | Run Infisical, PostgreSQL and Redis"
 WATCH = "Watch | Keep the access log rotated, and ban who fails to log in"
 SERVE = "Ingress | Serve a certificate for the site's address"

@@ -1,6 +1,6 @@
 """A deploy in which operations can't go on, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import look
+from infisical_iac.core.deployment import prepare
 
 # isort: split
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ _PARTS = {
     "Firewall": ("Drop",),
     "Docker": ("Install Docker", "Keep Docker running"),
     "Hardening": ("Harden the kernel", "Harden SSH"),
-    "Stack": ("Make keys", "Configure the way in", "Change the version", "Run containers"),
+    "Stack": ("Make keys", "Configure the ingress", "Change the version", "Run containers"),
     "Bootstrap": ("Make the deployer",),
     "Workspace": ("Converge Infisical",),
     "Credentials": ("Store client secrets",),
@@ -105,7 +105,7 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
             if "plain" in how:
                 _plainly(first.state, found, goes_on)
             else:
-                deployment = look(first, lambda: _steps(goes_on))
+                deployment = prepare(first, lambda: _steps(goes_on))
                 found["planned"] = deployment.lines()
                 items = together(deployment.journal.blocked_parts)
                 found["blocked"] = [(each.host, each.what, each.detail) for each in items]

@@ -1,6 +1,6 @@
 """A plan where `deploy.py` is as given, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import look, open_deployment
+from infisical_iac.core.deployment import open_deployment, prepare
 
 # isort: split
 import os
@@ -23,7 +23,7 @@ def main(directory: str, text: str | None, *how: str) -> list[str]:
     try:
         if "connected" in how:
             with _hosts(["one"]) as host:
-                look(host)
+                prepare(host)
         else:
             with open_deployment("@local", writes=None):
                 pass

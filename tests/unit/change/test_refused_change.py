@@ -73,9 +73,9 @@ class _Host:
         changed = _function(upgrade.version)
         run = _function(stack.running)
         made: dict[str, Any] = {"compose": compose, "settings": settings}
-        self.journal.look("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
+        self.journal.plan("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
         text = partial(compose_file, machine=MachineState())
-        self.journal.look("2", _RUN, lambda: list(run(settings=settings, compose=text)))
+        self.journal.plan("2", _RUN, lambda: list(run(settings=settings, compose=text)))
         return self.journal.planned_changes, self.journal.blocked_parts
 
 
@@ -221,8 +221,8 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     site = clusters.site(**changes, redis_memory="512m")
     changed = _function(cluster_upgrade.version_change)
     run = _function(cluster_stack.services)
-    host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
-    host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))
+    host.journal.plan("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
+    host.journal.plan("2", "Stack | Roll out", lambda: list(run(site=site)))
     assert rolled_out == [clusters.settings(redis_memory="512m")]
     (blocked,) = map(str, host.journal.blocked_parts)
     assert blocked.startswith(f"! Change the version: blocked: {sentence}")
@@ -243,7 +243,7 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
     monkeypatch.setattr(cluster_stack, "host", host)
     monkeypatch.setattr(host, "get_fact", told, raising=False)
     fetch = _function(cluster_stack.node_images)
-    host.journal.look("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
+    host.journal.plan("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
     images = [wanted.stack.infisical_reference] if fetched else []
     expected = [f"+ image {each}" for each in (*images, runs.stack.redis_image)]
     assert sorted(map(str, host.journal.planned_changes)) == sorted(expected)

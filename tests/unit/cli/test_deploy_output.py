@@ -5,12 +5,12 @@ import pytest
 from infisical_iac.cli.deploy import next_steps, restarts
 from infisical_iac.cli.output import show_plan
 from infisical_iac.core.item import Item
-from infisical_iac.core.journal import Journal, Journals, Look
+from infisical_iac.core.journal import Journal, Journals, OperationPlan
 from tests.unit.settings_of import settings_of
 
 
-def _look(name: str, *what: str) -> Look:
-    return Look(name, items=[Item("+", each) for each in what])
+def _plan(name: str, *what: str) -> OperationPlan:
+    return OperationPlan(name, changes=[Item("+", each) for each in what])
 
 
 def _printed(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str]:
@@ -20,9 +20,9 @@ def _printed(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str
 
 def _of_one_host(changes: int) -> Journals:
     files = [f"file {number}" for number in range(changes - 1)]
-    looks = {"1": _look("Stack | Write files", *files), "2": _look("Swarm | Nothing")}
-    looks["3"] = _look("Ingress | Open", "edge")
-    return Journals({"host": Journal(looks)})
+    plans = {"1": _plan("Stack | Write files", *files), "2": _plan("Swarm | Nothing")}
+    plans["3"] = _plan("Ingress | Open", "edge")
+    return Journals({"host": Journal(plans)})
 
 
 def test_a_plan_that_fills_a_screen_has_a_heading_for_each_step(
@@ -41,7 +41,7 @@ def test_a_short_plan_is_flat(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
     journals = Journals(
-        {name: Journal({"1": _look("Docker | Install", "docker")}) for name in ("a", "b")},
+        {name: Journal({"1": _plan("Docker | Install", "docker")}) for name in ("a", "b")},
         operations=["1"],
     )
     ((name, items),) = journals.planned_steps

@@ -1,6 +1,6 @@
 """A deploy of operations to played hosts, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import look
+from infisical_iac.core.deployment import prepare
 
 # isort: split
 from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ def main(names: str, broken: str = "") -> dict[str, Any]:
     audit._append = _append
     found: dict[str, Any] = {"steps": [], "error": ""}
     with _hosts(names.split(",")) as first:
-        deployment = look(first, lambda: _steps(broken))
+        deployment = prepare(first, lambda: _steps(broken))
         found["planned"] = deployment.lines()
         try:
             for done in deployment.run(lambda _: None):

@@ -11,7 +11,7 @@ from tests.unit import forked
 
 _ALL = (
     *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
-    *("Make keys", "Configure the way in", "Change the version", "Run containers"),
+    *("Make keys", "Configure the ingress", "Change the version", "Run containers"),
     *("Make the deployer", "Converge Infisical", "Store client secrets"),
     *("Configure backups", "Let everybody in"),
 )
@@ -77,7 +77,7 @@ def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> N
     found = _run("one", "Make keys")
     assert _done(found, "one") == [
         *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
-        *("Configure the way in", "Make the deployer", "Converge Infisical"),
+        *("Configure the ingress", "Make the deployer", "Converge Infisical"),
         *("Store client secrets", "Configure backups"),
     ]
     assert _blocked(found) == [
@@ -140,12 +140,12 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         ("Workspace | Converge", "Stack | Run", False, False),
         ("Workspace | Converge", "Stack | Run", True, True),
         ("Ingress | Let everybody in", "Stack | Change the version", False, True),
-        ("Stack | Configure the way in", "Stack | Make keys", False, False),
-        ("Stack | Configure the way in", "Docker | Install Docker", False, True),
-        ("Stack | Run", "Stack | Configure the way in", False, False),
+        ("Stack | Configure the ingress", "Stack | Make keys", False, False),
+        ("Stack | Configure the ingress", "Docker | Install Docker", False, True),
+        ("Stack | Run", "Stack | Configure the ingress", False, False),
         ("Backup | Configure backups", "Stack | Run", True, False),
         ("Firewall | Drop", "Firewall", False, True),
-        ("Stack | Configure the way in", "Stack", False, True),
+        ("Stack | Configure the ingress", "Stack", False, True),
         ("Backup | Configure backups", "Stack", False, False),
     ],
 )

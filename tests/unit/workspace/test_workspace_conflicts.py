@@ -159,13 +159,13 @@ def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
 def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDeployment) -> None:
     _give_folder_away(deployed)
     run = Journal(goes_on=True)
-    run.look(
+    run.plan(
         "operation",
         "Workspace | Bring Infisical to what its file says",
         lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
     )
     assert [str(each) for each in run.blocked_parts] == [_FOLDER]
-    assert (run.planned_changes, run.looks["operation"].commands) == ([], [])
+    assert (run.planned_changes, run.plans["operation"].commands) == ([], [])
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
