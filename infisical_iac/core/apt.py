@@ -1,4 +1,4 @@
-"""Packages: which are installed, and what is missing, with patience for apt's locks."""
+"""Install missing packages, and wait for the locks of another apt."""
 
 import shlex
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from infisical_iac.core.rendering import script
 
 
 class Packages(Fact[frozenset[str]]):
-    """Those of `names` that dpkg has installed and configured, held ones among them."""
+    """Those of `names` that are installed and configured, including held packages."""
 
     def command(self, names: list[str]) -> str:
         query = "dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n'"
@@ -26,16 +26,21 @@ class Packages(Fact[frozenset[str]]):
 
 @telling_operation
 def packages(names: Sequence[str], *, timeout: int) -> Commands:
-    """Install those of `names` that are missing.
+    """Install the missing packages.
 
-    `timeout` bounds the wait for the locks of another apt, in seconds.
+    Args:
+        names: the packages that must be installed.
+        timeout: the longest wait for the locks of another apt, in seconds.
+
+    Example:
+        packages(names=["nftables"], timeout=600, name="Install nftables")
     """
     present = host.get_fact(Packages, names=list(names))
     yield from decide(names, present, timeout=timeout)
 
 
 def decide(names: Sequence[str], present: Collection[str], *, timeout: int) -> Commands:
-    """Decide which packages are to be installed, by those that are `present`."""
+    """Decide which packages to install, given those that are `present`."""
     missing = [name for name in names if name not in present]
     if not missing:
         yield UpToDate(f"packages {', '.join(names)} are installed")

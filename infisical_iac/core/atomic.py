@@ -1,4 +1,4 @@
-"""Files that are there whole, the old one or the new one, whenever somebody looks."""
+"""Write files atomically: a reader sees the old content or the new one, never a part."""
 
 import os
 import secrets
@@ -10,15 +10,16 @@ from infisical_iac.core.errors import FileError
 
 
 def write(file: Path, text: str, *, mode: int | None = None) -> None:
-    """Put a text in UTF-8 at a path, in one step; it is on the disk when this returns.
+    """Write a text to a file in one step, as UTF-8, and flush it to the disk.
 
     Args:
-        mode: the file's permissions; None for those that new files get.
+        mode: the file's permissions; None for the default of new files.
 
-    Raises OSError, and the file is as it was. In a directory that others may write to, nobody can
-    have the text written elsewhere, or read it before it has its permissions.
+    Raises OSError, and leaves the file unchanged then. This is safe in a directory that others can
+    write to: nobody can redirect the text to another file, or read it before it has its
+    permissions.
     """
-    # A name that nobody can foresee, and that no link may have taken.
+    # The name can't be guessed, and O_EXCL and O_NOFOLLOW refuse a prepared link.
     new = file.with_name(f".{file.name}.{secrets.token_hex(8)}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
@@ -36,7 +37,7 @@ def write(file: Path, text: str, *, mode: int | None = None) -> None:
 
 @contextmanager
 def explain_failure(file: Path) -> Iterator[None]:
-    """Write a file in this context: it raises FileError where that can't be done."""
+    """Turn an OSError in this context into a FileError about `file`."""
     try:
         yield
     except OSError as error:
@@ -44,7 +45,7 @@ def explain_failure(file: Path) -> Iterator[None]:
 
 
 def _sync(directory: Path) -> None:
-    # Some file systems can't, and the file is in its place all the same.
+    # Some file systems can't flush a directory. The file is written nevertheless.
     with suppress(OSError):
         opened = os.open(directory, os.O_RDONLY)
         try:

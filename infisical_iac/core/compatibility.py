@@ -1,7 +1,7 @@
-"""Follow the keys of the configuration files from release to release.
+"""List the keys of the configuration files that releases renamed or removed.
 
-Each file says which version of its schema it was written for. Whoever renames or removes a key
-adds it to the file's schema here, with the release, and tells why in `CHANGELOG.md` under that
+Each file says which version of its schema it was written for. A change that renames or removes a
+key adds it to the schema here, with the release, and gives the reason in `CHANGELOG.md` under that
 release's heading.
 """
 
@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 
 class Renamed(NamedTuple):
-    """A key that has another name since a release.
+    """A key that a release renamed.
 
-    `old` is the key's place, its parts joined by dots, where `*` stands for any one part:
-    `services.*.ttl`.
+    Attributes:
+        old: the key's place, with dots between its parts; `*` stands for any one part, as in
+            `services.*.ttl`.
+        new: the key's new name.
+        release: the release that renamed it.
     """
 
     old: str
@@ -26,7 +29,13 @@ class Renamed(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A key that is gone since a release, and what to do instead."""
+    """A key that a release removed.
+
+    Attributes:
+        old: the key's place, as in Renamed.
+        instead: what to do instead, as the end of a sentence.
+        release: the release that removed it.
+    """
 
     old: str
     instead: str
@@ -38,12 +47,11 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True)
 class Schema:
-    """Hold what one file's keys are and were.
+    """The versions of one file's schema.
 
-    Args:
-        releases: the release that brought each version of the schema, the first of them for
-            version 1.
-        moved: the keys of earlier versions.
+    Attributes:
+        releases: the release that introduced each version, beginning with version 1.
+        moved: the keys that were renamed or removed.
     """
 
     releases: tuple[str, ...]
@@ -60,7 +68,7 @@ WORKSPACE = Schema(releases=("0.1.0",))
 
 
 def find_moved_key(place: Sequence[str | int], schema: Schema) -> Renamed | Removed | None:
-    """Return what became of the key at `place`, or None if it never was one."""
+    """Return how a release renamed or removed the key at `place`; None if it never existed."""
     parts = [str(part) for part in place]
     return next((each for each in schema.moved if _matches(each.old, parts)), None)
 

@@ -1,4 +1,4 @@
-"""Connections to hosts: the current one, all of them at once, their speed and their failures."""
+"""Choose the current host, run a function on all hosts in parallel, and explain failures."""
 
 import logging
 import socket
@@ -13,8 +13,8 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_config, ctx_host
 from pyinfra.context import host as current_host
 
-# In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
-# on it. The underscore tells settings from them.
+# In a host's data: its deployment at Hetzner Cloud, and why nothing may be changed on it. The
+# underscore distinguishes them from settings.
 HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
 
 _REMEDIES = {
@@ -31,7 +31,7 @@ _REMEDIES = {
     ),
     "SSH host key error": (
         "if the server was really reinstalled, remove its old key from known_hosts, "
-        "else somebody may be in between"
+        "else somebody may intercept the connection"
     ),
     "SSH error": "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT",
 }
@@ -47,8 +47,8 @@ class _Remedy(logging.Filter):
         return True
 
 
-# What the user of a connection may catch when it breaks. `OSError` is among them, and is raised for
-# a file on this machine too: `is_lost` tells them apart.
+# The errors of a broken connection. An OSError may also be about a file on this machine: `is_lost`
+# distinguishes the two.
 LOST = (paramiko.SSHException, EOFError, OSError)
 
 
@@ -61,10 +61,10 @@ def is_lost(error: Exception) -> bool:
 
 
 def explain_loss(host: Host, error: Exception, remedy: str = "") -> str:
-    """Return the sentence on one of `LOST`: a broken connection, or a file on this machine.
+    """Return a sentence on one of `LOST`: a broken connection, or a file on this machine.
 
     Args:
-        remedy: what to do about a broken connection.
+        remedy: what to do about a broken connection; empty for no advice.
     """
     if isinstance(error, OSError) and not is_lost(error):
         return f"{error.filename} on this machine can't be used: {error.strerror}"
@@ -73,19 +73,19 @@ def explain_loss(host: Host, error: Exception, remedy: str = "") -> str:
 
 
 def advise_on_failures() -> None:
-    """Let pyinfra's own connection errors name the variable to check and the remedy."""
+    """Add a remedy to pyinfra's own connection errors, with the variable to check."""
     if not any(isinstance(present, _Remedy) for present in logger.filters):
         logger.addFilter(_Remedy())
 
 
 def with_others(host: Host) -> list[Host]:
-    """`host` and, on a cluster, the others that are connected, in the inventory's order."""
+    """Return `host` and all other connected hosts, in the inventory's order."""
     return [each for each in host.state.inventory if each in host.state.active_hosts]
 
 
 @contextmanager
 def current(host: Host) -> Iterator[None]:
-    """Make a host the one that facts and commands are of, until the context ends in any way."""
+    """Run facts and commands on `host` in this context."""
     before = ctx_host.get()  # type: ignore[no-untyped-call]
     ctx_host.set(host)  # type: ignore[no-untyped-call]
     try:
@@ -96,7 +96,7 @@ def current(host: Host) -> Iterator[None]:
 
 @contextmanager
 def on(name: str) -> Iterator[None]:
-    """Make another host of the inventory, which is connected, the current one for a while."""
+    """Run facts and commands on another connected host in this context, by its name."""
     with current(current_host.state.inventory.get_host(name)):
         yield
 
@@ -116,16 +116,17 @@ T = TypeVar("T")
 
 
 def on_each(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T | Exception]:
-    """Call something for each host, current then; what it returns or raises, in their order.
+    """Call a function for all hosts in parallel; each host is current in its call.
 
-    Waits for all. On a single host it is called here, so that an interruption reaches it.
+    Returns what the calls returned or raised, in the hosts' order, once all have ended. For a
+    single host, the call is made directly and raises its own errors, so that Ctrl-C reaches it.
     """
 
     def one(host: Host) -> T | Exception:
         try:
             with ctx_config.use(host.state.config.copy()), current(host):
                 return call(host)
-        except Exception as error:  # whatever it is, the other hosts go on to their end
+        except Exception as error:  # The calls for the other hosts must not be interrupted.
             return error
 
     if len(hosts) == 1:
@@ -140,7 +141,7 @@ def on_each(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T | Except
 
 
 def each_of(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T]:
-    """The same, where all must return: the first thing that was raised is raised then."""
+    """Call a function for all hosts as `on_each` does, and raise the first error."""
     found = []
     for each in on_each(hosts, call):
         if isinstance(each, Exception):

@@ -1,4 +1,4 @@
-"""`deploy.py` in this process: what it would change, and the run, step by step."""
+"""Plan and run `deploy.py` in this process, step by step."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# First, for it gives the process to gevent.
+# This must come first, as it patches the process with gevent.
 from infisical_iac.core.inventory import connect
 
 # isort: split
@@ -26,12 +26,12 @@ from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
 
 _DEPLOY = "deploy.py"
-_AGAIN = "run again, and what is missing is completed"
+_AGAIN = "run again to complete it"
 
 
 @dataclass(frozen=True)
 class DeployStep:
-    """A step that has been run: what it changed, and how long it took."""
+    """A step that was run: its changes, and its duration in seconds."""
 
     name: str
     changes: list[Item]
@@ -40,12 +40,12 @@ class DeployStep:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deploy whose operations have looked at the host and not changed anything yet.
+    """A deploy whose operations have inspected the hosts and changed nothing yet.
 
     Attributes:
-        host: the host; of a cluster, the lead.
-        journal: what was found, and what has been made.
-        hosts: all of the cluster that are connected, or the one host.
+        host: the single host, or the cluster's leader.
+        journal: the planned and the made changes.
+        hosts: all connected hosts.
     """
 
     host: Host
@@ -54,47 +54,46 @@ class Deployment:
 
     @property
     def is_up_to_date(self) -> bool:
-        """Return whether there is nothing to change."""
+        """Whether there is nothing to change and nothing is blocked."""
         return not self.has_work and not self.journal.blocked_parts
 
     @property
     def has_work(self) -> bool:
-        """Return whether a run would do anything."""
+        """Whether a run would do anything."""
         return bool(self.journal.planned_changes or self.journal.unknown)
 
     def plan(self) -> tuple[list[Item], list[str]]:
-        """Return what a run would change, and what can't be seen before it has.
+        """Return the changes of a run, and sentences on what can't be seen before they are made.
 
-        Raises RunFailed if something can't be seen and nothing is there that would help.
+        Raises RunFailed if something can't be seen and no change would help.
         """
         planned, unknown = self.journal.planned_changes, self.journal.unknown
         if unknown and not planned and not self.journal.blocked_parts:
-            raise RunFailed(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
+            raise RunFailed(f"cannot compute a complete plan: {'; '.join(unknown)}")
         return planned, unknown
 
     def lines(self) -> list[str]:
-        """The same and what is blocked, a line each. Raises RunFailed as `plan` does."""
+        """Return the plan as lines, with the blocked parts. Raises RunFailed as `plan` does."""
         planned, unknown = self.plan()
-        told = together([*planned, *self.journal.blocked_parts])
-        return [*map(str, told), *(f"? {each}" for each in unknown)]
+        items = together([*planned, *self.journal.blocked_parts])
+        return [*map(str, items), *(f"? {each}" for each in unknown)]
 
     def refuse_blocked(self) -> None:
-        """Raise RunFailed with what is blocked, once the rest is shown or done."""
+        """Raise RunFailed with the blocked parts, if there are any; call it last."""
         if blocked := together(self.journal.blocked_parts):
             raise RunFailed(
                 "; ".join(str(each).removeprefix("! ") for each in blocked), code="run.blocked"
             )
 
     def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[DeployStep]:
-        """Run the steps, and yield each that has changed something once it is done.
+        """Run the steps, and yield each that changed something once it is done.
 
         Args:
-            begin: called with the name of each step before it.
-            remedy: what helps if one fails; None for another run.
+            begin: called with the name of each step before the step.
+            remedy: what to do about a failed step; None for another run.
 
-        What the host was like when it was looked at is not read again until a step has changed
-        something. Raises RunFailed for a step that fails; that, and an interruption, is
-        written into the audit log.
+        Facts of the plan are not read again until a step has changed something. Raises RunFailed if
+        a step fails or is interrupted, and records it in the audit log.
         """
         state: State = self.host.state
         state.set_stage(StateStage.Execute)
@@ -116,7 +115,7 @@ class Deployment:
         state: State = self.host.state
         hosts = [each for each in self.hosts if operation in state.ops[each]]
         done = each_of(hosts, lambda host: run_host_op(state, host, operation))
-        failed = [host.name for host, well in zip(hosts, done, strict=True) if not well]
+        failed = [host.name for host, succeeded in zip(hosts, done, strict=True) if not succeeded]
         if failed:
             raise RunFailed(f"{name}: {self.journal.failure(failed)}")
         changes = self.journal.changes_since(before)
@@ -130,16 +129,19 @@ class Deployment:
                 try:
                     audit.end(reason=reason)
                 except (UserError, *LOST):
-                    continue  # the host may be what failed
+                    continue  # The host itself may have failed.
 
 
 @contextmanager
 def open_deployment(
     inventory: str, *, writes: Callable[[Host], None] | None
 ) -> Iterator[Deployment]:
-    """The deploy to the inventory's host, once its operations have looked at it.
+    """Connect to the inventory's hosts, and yield the deploy once its operations have planned.
 
-    What `writes` takes the lock; a plan takes none. Raises a UserError, with nothing changed.
+    Args:
+        writes: takes the lock of a connected host; None for a plan, which takes none.
+
+    Raises a UserError, with nothing changed.
     """
     _require_deploy()
     with connect(inventory, shares=False) as host:
@@ -149,13 +151,13 @@ def open_deployment(
 
 
 def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
-    """Let the deploy's operations look at a host that is connected; raises as `looked` does.
-
-    On a cluster they look at all hosts that are connected. Takes no lock, and lets the deploy
-    take none that is not held already.
+    """Have the deploy's operations inspect all connected hosts, and return the deploy.
 
     Args:
+        host: the single host, or the cluster's leader.
         steps: calls the operations; None for those of deploy.py.
+
+    Takes no lock, and has the deploy take none either. Raises a UserError, with nothing changed.
     """
     if steps is None:
         _require_deploy()
@@ -165,8 +167,8 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
     state.check_for_changes = True
     state.current_deploy_filename = _DEPLOY if steps is None else None
     hosts = with_others(host)
-    # By where operations are called, as on pyinfra's own command line, and not by how many there
-    # were before: some are called on the lead of a cluster alone.
+    # It makes pyinfra identify operations by where they are called, as its own command line does,
+    # and not by how many were called before: some are called for a cluster's leader only.
     pyinfra.is_cli = len(hosts) > 1
     for each in hosts:
         journal.of(each.name).is_read = True
@@ -180,7 +182,7 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
 def _require_deploy() -> None:
     if not Path(_DEPLOY).is_file():
         raise FileError(
-            f"there is no {_DEPLOY} in this directory: change to the one of this project, or "
+            f"there is no {_DEPLOY} in this directory: change to the project's directory, or "
             f"restore the file with `git checkout {_DEPLOY}`",
             code="file.deploy",
         )
@@ -190,7 +192,7 @@ def _run_deploy_file() -> None:
     try:
         exec_file(_DEPLOY)
     except UnexpectedExternalError as error:
-        # pyinfra wraps what it does not know, and would print a traceback for a sentence.
+        # pyinfra wraps errors that it does not know, and would print a traceback.
         raise error.exception from None
 
 
@@ -204,14 +206,14 @@ def _prepare_hosts(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
             said.setdefault(error[0], []).append(host.name)
             codes.add(error[1])
     if said:
-        # What is wrong for all of a cluster, such as a setting, is no one host's.
+        # An error of all hosts, such as a wrong setting, is reported without their names.
         sentences = with_names(said, of=len(hosts))
         code = codes.pop() if len(codes) == 1 else RunFailed.code
         raise RunFailed("; ".join(sentences), code=code)
 
 
 def _prepare_one(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
-    """Let the operations look at one host; what is wrong with it, with its code, or None."""
+    """Have the operations inspect one host; return an error's sentence and code, or None."""
     try:
         steps()
     except (Refusal, UserError) as error:

@@ -1,4 +1,4 @@
-"""The end of a run, in the audit log."""
+"""Record the end of a run in the audit log."""
 
 from pyinfra.api.deploy import deploy
 from pyinfra.context import state
@@ -11,7 +11,11 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 
 @telling_operation
 def closing_entry() -> Commands:
-    """Write what the run has changed, if it has changed anything; fail where a part is blocked."""
+    """Record the changes of the run, if there are any, and fail if a part is blocked.
+
+    Example:
+        closing_entry(name="Record what the run changed")
+    """
     run = journal.current()
     has_changes = (
         run.has_changed if state.is_executing else bool(run.planned_changes or run.unknown)
@@ -21,7 +25,13 @@ def closing_entry() -> Commands:
 
 
 def decide(blocked: str, *, has_changes: bool, is_read: bool) -> Commands:
-    """Decide what is to be written, by the run's changes and what of it is `blocked`."""
+    """Decide whether to write an entry, and whether to fail.
+
+    Args:
+        blocked: the blocked parts, as a sentence; empty for none.
+        has_changes: whether the run changes something.
+        is_read: whether a command of this project reports the blocked parts itself.
+    """
     if has_changes:
         yield step(audit.end, reason=blocked)
     elif not blocked:
@@ -36,5 +46,5 @@ def _fail(sentence: str) -> None:
 
 @deploy("Audit")
 def record() -> None:
-    """Write what the run has changed into the audit log."""
+    """Record the changes of the run in the audit log."""
     closing_entry(name="Record what the run changed")

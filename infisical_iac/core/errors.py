@@ -1,28 +1,27 @@
-"""The one tree of errors that are meant for people.
+"""The errors that are reported to the user.
 
-* UserError: what a user can cause or cure
+* UserError: an error that a user can cause or correct
   * SettingsError: a setting, an option or an answer can't be used
-  * FileError: a file on this machine, or a text like one, can't be read, used or written
-  * Refused: the hosts as they are don't allow it; nothing was changed
-  * Unreachable: no answer came from a host, or from Infisical
-  * ApiError: Infisical answered, and it is no success
-  * NotBootstrapped: nobody of this project can log in to Infisical
-  * CommandFailed: a command on the host ended with an error
-  * CheckFailed: what runs does not do what it must
-  * RunFailed: a run did not come to its end; the sentence says what is so now
+  * FileError: a file on this machine can't be read, used or written
+  * Refused: the state of the hosts does not allow it; nothing was changed
+  * Unreachable: a host, or Infisical, did not answer
+  * ApiError: Infisical answered with an error
+  * NotBootstrapped: this project has no login to Infisical
+  * CommandFailed: a command on the host failed
+  * CheckFailed: an instance or an identity did not pass its checks
+  * RunFailed: a run, or a change in it, failed
 
-`core.operation.Refusal` takes one through pyinfra's command line. What the parser of a `.env` file
-refuses is a finding about that file, and no error of a run: `dotenv.text.FileRefused`.
+`core.operation.Refusal` carries one through pyinfra's command line. A `.env` file that can't be
+parsed is a finding about that file and no error of a run: `dotenv.text.FileRefused`.
 """
 
 import re
 
-# Control characters that lay text out.
+# Control characters of the layout, which terminals may see.
 LAYOUT = "\n\t"
 
-# How a sentence goes on where it says what to do: "what: do this", "what; if so, do this",
-# "what, so do this", "what: `command` does it". A path after the word is a system call's, as in
-# "open /run/x: …".
+# The beginnings of the remedy in a sentence: "what: do this", "what; if so, do this", "what, so do
+# this", "what: `command` does it". Before a path the word is a system call, as in "open /run/x: …".
 _VERBS = (
     "add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|cure|delete|"
     "deploy|detach|end|free|get|give|go|have|install|keep|leave|let|log in|look|make|name|open it|"
@@ -36,9 +35,9 @@ _REMEDY = re.compile(
     rf"|, so (?=(?:{_VERBS})\b)|, and (?=`infisical-iac )"
 )
 
-# What logs in by an address, before its host: whatever stands there after "//", blanks too where
-# the address is quoted, and elsewhere what has a colon in it. The user of SSH or SFTP alone is no
-# secret, and a digest comes after an image.
+# The credentials in an address, before its host: everything after "//", with blanks if the address
+# is quoted; without "//", everything that has a colon. A user of SSH or SFTP without a password is
+# no secret, and neither is the digest of an image.
 _ONLY_A_USER = r"(?:(?<=ssh://)|(?<=sftp://))[^\s:/@'\"]+@(?![^'\"\n]*@)"
 _LOGIN = re.compile(
     rf"""
@@ -51,15 +50,14 @@ _LOGIN = re.compile(
 
 
 def mask_logins(text: str) -> str:
-    """Return the text with what logs in by each address in it masked."""
+    """Return the text with the credentials in addresses masked."""
     return _LOGIN.sub(lambda found: f"{found['begin'] or ''}***@", text) if "@" in text else text
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return the text on one line, with control characters escaped but for those to `keep`.
+    """Return the text with control characters escaped, except those to `keep`.
 
-    Names of files and keys, and what a server answers, are others' words: a terminal must not obey
-    them.
+    Names of files and keys and a server's answers are untrusted: a terminal must not obey them.
     """
     if text.isprintable():
         return text
@@ -69,19 +67,19 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 class UserError(Exception):
-    """Say what went wrong, where, and what to do, in one sentence and without any secret.
+    """An error that a user can cause or correct.
 
-    Everything that a user can cause or cure is raised as one; the operations and the command line
-    print it as it is, never as a traceback.
+    Its sentence says what went wrong, where, and what to do. It holds no secret. Operations and the
+    command line print it as it is, never as a traceback.
 
     Attributes:
-        code: names the reason for programs, and stays: the one of the class, or a more specific one
-            that begins with it and a dot. A run that ended before it began has its reason's.
-        ends_run: whether nothing else of a deploy may be done where an operation raises it; else
-            all that does not need that operation is.
-        blocks_others: whether what needs an operation that raises it waits; else that operation
-            alone is blocked, as where a change is refused and what runs stays as it is.
-        part: the part of a deploy that can't go on for what is so on the host; empty for all of it.
+        code: the reason for programs, which is stable: the code of the class, or a more specific
+            one that begins with it and a dot. A run that is refused has the code of its reason.
+        ends_run: whether the error ends the whole deploy if an operation raises it; else the deploy
+            does everything that does not need that operation.
+        blocks_others: whether operations that need the one that raises it are blocked too. They are
+            not where a change is refused, and what runs stays as it is.
+        part: the part of the deploy that the error blocks; empty for all of it.
     """
 
     code = "error"
@@ -100,16 +98,16 @@ class UserError(Exception):
         self.ends_run, self.blocks_others, self.part = ends_run, blocks_others, part
 
     def split(self) -> tuple[str, str]:
-        """Return what went wrong, and what to do; the latter is empty if the sentence has none."""
+        """Return the error and its remedy; the remedy is empty if the sentence has none."""
         sentence = str(self)
         for found in _REMEDY.finditer(sentence):
-            # What is in brackets is of another error, which this one tells of.
+            # A remedy in brackets belongs to another error, which this one reports.
             if sentence.count("(", 0, found.start()) == sentence.count(")", 0, found.start()):
                 return sentence[: found.start()], sentence[found.end() :]
         return sentence, ""
 
     def __str__(self) -> str:
-        # It may hold what a host or a server answered, and pyinfra's log prints it too.
+        # It may hold the answer of a host or a server, and pyinfra's log prints it too.
         return printable(mask_logins(super().__str__()), keep=LAYOUT)
 
 
@@ -120,32 +118,32 @@ class SettingsError(UserError):
 
 
 class FileError(UserError):
-    """A file or repository on this machine, or a text like one, can't be read, used or written."""
+    """A file or repository on this machine, or a text in its place, can't be read or written."""
 
     code = "file"
 
 
 class Refused(UserError):
-    """The hosts, or what is on them, don't allow what was asked for."""
+    """The state of the hosts does not allow what was asked for; nothing was changed."""
 
     code = "refused"
 
 
 class Unreachable(UserError):
-    """No answer came: refused, broken off or timed out."""
+    """A host or a server did not answer: the connection was refused, broke or timed out."""
 
     code = "unreachable"
 
 
 class ApiError(UserError):
-    """An answer of Infisical that is no success.
+    """Infisical answered with an error.
 
     Attributes:
         status: the HTTP status.
         error: Infisical's name for the kind of error, such as `TokenError`.
-        message: Infisical's words, in one line, without anything secret that was sent.
-        method, path: what was asked.
-        retry_after: the seconds to wait that the server names, at most thirty; None without.
+        message: Infisical's message, in one line, without the secrets that were sent.
+        method, path: the method and the path of the request.
+        retry_after: the seconds to wait, as the server asks, at most 30; None if it does not.
     """
 
     code = "api"
@@ -168,24 +166,24 @@ class ApiError(UserError):
 
 
 class NotBootstrapped(UserError):
-    """There is no deployer or administrator on the host, or the server does not know it."""
+    """The host has no login as deployer or administrator, or Infisical does not know it."""
 
     code = "not_bootstrapped"
 
 
 class CommandFailed(UserError):
-    """A command on the host ended with an error; the sentence holds its last lines."""
+    """A command on the host failed; the sentence holds the last lines of its error output."""
 
     code = "command"
 
 
 class CheckFailed(UserError):
-    """An instance or an identity is not as it must be, such as before a new version is kept."""
+    """An instance or an identity did not pass its checks, such as those after an upgrade."""
 
     code = "checks"
 
 
 class RunFailed(UserError):
-    """A run, or a change in it, did not come to its end; the sentence says what is so now."""
+    """A run, or a change in it, failed; the sentence describes the present state."""
 
     code = "run"

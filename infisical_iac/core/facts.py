@@ -1,4 +1,4 @@
-"""Read a host in one command, as a value: the base of all facts."""
+"""The base of all facts: each reads a host in one command, and returns a typed value."""
 
 from collections.abc import Iterable
 from typing import TypeVar, get_args
@@ -11,9 +11,9 @@ _NEXT = "next:"
 
 
 class Fact(FactBase[T]):
-    """A fact whose value, where the host tells nothing, is the one made without arguments.
+    """A fact with a typed value, which is the argument of the base: `class Keys(Fact[KeysState])`.
 
-    The value's type is the argument of the base: `class Keys(Fact[KeysState])`.
+    If the host reports nothing, the value is the type's own default: `KeysState()`.
     """
 
     @classmethod
@@ -24,15 +24,15 @@ class Fact(FactBase[T]):
 
 
 def join_commands(*commands: str) -> str:
-    """Return the command whose output `split_output` splits again.
+    """Return one command that runs several; `split_output` separates their output.
 
-    It fails where one of them does: the others' output could tell that there is nothing.
+    It fails if one of them fails: a missing output could be mistaken for an empty state.
     """
     return f" && echo {_NEXT} && ".join(commands)
 
 
 def split_output(output: Iterable[str]) -> list[list[str]]:
-    """Return what each of the commands has printed that `join_commands` joined."""
+    """Return the output of each command that `join_commands` joined."""
     parts: list[list[str]] = [[]]
     for line in output:
         if line == _NEXT:

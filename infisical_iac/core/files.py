@@ -1,4 +1,4 @@
-"""Configuration files, owned whole: read together, written one by one, each atomically."""
+"""Manage whole configuration files: compare them in one command, and write each atomically."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from infisical_iac.core.rendering import script
 
 @dataclass(frozen=True)
 class PathState:
-    """Hold what stands at a path. `sha256` is None for what is no readable regular file."""
+    """The state of a path. `sha256` is None unless it is a readable regular file."""
 
     kind: str
     mode: str
@@ -49,7 +49,7 @@ class Paths(Fact[dict[str, PathState]]):
 
 
 def read_command(paths: str) -> str:
-    """The command whose output `Paths` understands; `paths` are words of the shell."""
+    """Return the command whose output `Paths` parses; `paths` are quoted for the shell."""
     return (
         f"stat --format='%a %U:%G %n|%F' -- {paths} 2>/dev/null; "
         f"sha256sum -- {paths} 2>/dev/null; true"
@@ -58,7 +58,7 @@ def read_command(paths: str) -> str:
 
 _MASK = "***"
 _WORD = re.compile(r"[^\s\"'=:,;{}\[\]()<>]+")
-# What can stand alone without giving anything away: words of configuration, sizes, small numbers.
+# Values that reveal nothing: common words of configuration, sizes, small numbers.
 _HARMLESS = re.compile(
     r"true|false|null|none|yes|no|on|off|\d{1,3}|\d{1,6}(k|m|g|kb|mb|gb|s|ms|min)"
 )
@@ -67,10 +67,10 @@ _NAME = re.compile(r"[A-Za-z_][\w./-]{0,63}")
 # Padding of base64 at the end of a line is no sign that a value follows.
 _AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
 _PRIVATE_WORD = r"pass|secret|token|key|credential|auth|private|pin"
-# A value of these is masked whatever it is.
+# The values of these names are always masked.
 _PRIVATE = re.compile(rf"(?i)([\w-]*(?:{_PRIVATE_WORD})[\w-]*[\"']?\s*[:=]\s*)(\S.*)")
-# The names whose value is no secret if it is all of the line and has the form that belongs to the
-# name. Elsewhere a text of such a form, such as a version, may be somebody's password.
+# Names whose value is no secret if the line holds nothing else, and the value has the form given
+# here. Elsewhere a text of this form may be a password.
 _PUBLIC = {
     r"(?i:(?:[a-z_-]+[_-])?port|published|target)": r"\d{1,5}",
     r"(?i:(?:[a-z_-]+[_-])?version)": r"v?\d{1,5}(?:\.\d{1,5}){0,3}",
@@ -84,8 +84,8 @@ def _line_of(name: str, value: str) -> str:
 
 
 _PUBLIC_LINE = re.compile("|".join(_line_of(*each) for each in _PUBLIC.items()))
-# An image of a registry, with its version, its digest or both. A tag that is no version, such as a
-# random one, stays masked but for a few words.
+# An image of a registry, with its version, its digest or both. Other tags are masked, except a few
+# common words.
 _TAG = (
     r"(?:v?\d{1,8}(?:\.\d{1,8}){0,3}(?:[._-](?:[a-z]{1,10}\d{0,3}|\d{1,3})){0,3}"
     "|latest|stable|edge|main|nightly|alpine|bookworm|trixie)"
@@ -99,21 +99,20 @@ _IMAGE_LINE = re.compile(
     )
 )
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
-# A port of the host as compose publishes it.
+# A port of the host, as compose publishes it.
 _PUBLISHED = re.compile(rf"\s*- [\"']?{_ADDRESS.pattern}:\d{{1,5}}:\d{{1,5}}[\"']?")
 
 
-def diff(there: str, wanted: str) -> str:
-    """The unified diff from the text that is there to the one that is wanted.
+def diff(actual: str, desired: str) -> str:
+    """Return the unified diff from the actual to the desired text.
 
-    In lines that would be taken away, whatever the wanted text does not hold is masked, but for
-    the names that values have and what is harmless: somebody else wrote it, who may have written
-    a secret. An image with its version is harmless, and so are ports, addresses of networks, the
-    site's address and e-mail addresses where a name says that they are such. Lines that would be
-    added hold no secret.
+    In lines that would be removed, words that the desired text lacks are masked: somebody else may
+    have written a secret there. Names of values are shown, and so are harmless values: images with
+    their versions, addresses of networks, and ports, the site's address and e-mail addresses after
+    a name that says so. Lines that would be added hold no secret.
     """
-    known = set(_WORD.findall(wanted))
-    lines = unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=1)
+    known = set(_WORD.findall(desired))
+    lines = unified_diff(actual.splitlines(), desired.splitlines(), lineterm="", n=1)
     return "\n".join(
         f"-{_mask_line(line[1:], known)}" if line[:1] == "-" else line
         for line in lines
@@ -145,9 +144,14 @@ def _mask_line(line: str, known: Set[str]) -> str:
 
 @dataclass(frozen=True)
 class File:
-    """A file as it should be: `content` holds no secret, for it may be shown.
+    """A desired file.
 
-    `check` is a command in which `{}` stands for the new file, run before it takes its place.
+    Attributes:
+        path: its absolute path on the host.
+        content: its text, without secrets, as plans show it.
+        mode: its permissions, such as "644"; it is owned by root.
+        check: a command that validates the new file before it replaces the old one; `{}` stands for
+            the new file's path.
     """
 
     path: str
@@ -157,37 +161,39 @@ class File:
 
     @property
     def state(self) -> PathState:
-        """Return what `Paths` reads of this very file, owned by root."""
+        """The state that `Paths` reads if the file is as desired."""
         digest = sha256(self.content.encode()).hexdigest()
         return PathState("regular file", self.mode, "root:root", digest)
 
     def matches(self, state: PathState | None) -> bool:
-        """Return whether `state` is that of this very file."""
+        """Return whether `state` is the desired one."""
         return state == self.state
 
 
 @telling_operation
 def contents(files: Sequence[File]) -> Commands:
-    """Make `files` what they should be."""
-    there = host.get_fact(Paths, paths=[file.path for file in files])
-    yield from decide(files, there)
+    """Write the files that are not as desired.
+
+    Example:
+        contents(files=[File("/etc/motd", "Managed host.\n")], name="Write the message")
+    """
+    states = host.get_fact(Paths, paths=[file.path for file in files])
+    yield from decide(files, states)
 
 
-def decide(files: Sequence[File], there: Mapping[str, PathState]) -> Commands:
-    """Decide which files are to be written, by what is `there` at their paths."""
+def decide(files: Sequence[File], states: Mapping[str, PathState]) -> Commands:
+    """Decide which files to write, given the `states` of their paths."""
     paths = ", ".join(file.path for file in files)
-    yield from or_up_to_date(
-        rewrite(find_differing(files, there), there), f"{paths} as they should be"
-    )
+    yield from or_up_to_date(rewrite(find_differing(files, states), states), f"{paths} as desired")
 
 
 def find_differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[File]:
-    """Those of `files` that are not as they should be, by what is at their paths."""
+    """Return the files that are not as desired, given the states of their paths."""
     return [file for file in files if not file.matches(states.get(file.path))]
 
 
 def rewrite(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
-    """Tell how each file that is `wrong` differs, and write it."""
+    """Report how each `wrong` file differs, and write it."""
     for file in wrong:
         yield difference(file, states.get(file.path))
         yield step(write, file.path, file.content, mode=file.mode, check=file.check)
@@ -195,7 +201,7 @@ def rewrite(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
 
 @dataclass(frozen=True)
 class Rewritten(Item):
-    """A file with another text than `content`, whose diff shows no secret."""
+    """A change of a file's text to `content`; its diff shows no secret."""
 
     content: str = field(default="", kw_only=True, repr=False)
 
@@ -207,13 +213,13 @@ class Rewritten(Item):
 _OF_PATH = ("kind", "mode", "owner")
 
 
-def difference(file: File, there: PathState | None) -> Item:
-    """Return how `file` differs from what is there."""
-    if there is None:
+def difference(file: File, actual: PathState | None) -> Item:
+    """Return the change from the actual state of a path, or from no file, to `file`."""
+    if actual is None:
         return Item("+", file.path)
-    wanted = file.state
-    pairs = ((each, getattr(there, each), getattr(wanted, each)) for each in _OF_PATH)
+    desired = file.state
+    pairs = ((each, getattr(actual, each), getattr(desired, each)) for each in _OF_PATH)
     detail = ", ".join(f"{what} {is_} → {then}" for what, is_, then in pairs if is_ != then)
-    if there.sha256 and there.sha256 != wanted.sha256:
+    if actual.sha256 and actual.sha256 != desired.sha256:
         return Rewritten("~", file.path, detail, content=file.content)
     return Item("~", file.path, detail)

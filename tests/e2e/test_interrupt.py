@@ -107,7 +107,7 @@ def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) ->
     shown = _until(terminal, f"{STACK} …")
     time.sleep(1)
     os.write(terminal, b"\x03")
-    shown += _until(terminal, "what is missing is completed")
+    shown += _until(terminal, "run again to complete it")
     assert run.wait(timeout=30) == 1
     os.close(terminal)
     assert f"interrupted in '{STACK}'" in shown

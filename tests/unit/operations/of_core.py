@@ -15,7 +15,7 @@ OPERATIONS = {
     "core.files.contents": Cases(
         settled(
             lambda: files.decide([_FILE], {"/etc/some.conf": _FILE.state}),
-            "/etc/some.conf as they should be",
+            "/etc/some.conf as desired",
         ),
         due(
             lambda: files.decide([_FILE], {"/etc/some.conf": replace(_FILE.state, mode="666")}),
