@@ -1,4 +1,4 @@
-"""References of images, and what their tags say."""
+"""Parse references of images and their versions."""
 
 import re
 from typing import NamedTuple
@@ -7,7 +7,7 @@ Numbers = tuple[int, ...]
 
 
 class Images(NamedTuple):
-    """The references of the images that data are used with."""
+    """The references of the two images that determine the format of the data."""
 
     infisical: str
     postgres: str
@@ -19,7 +19,7 @@ class Images(NamedTuple):
 
     @property
     def major(self) -> int:
-        """PostgreSQL's major version; Spilo, an image for clusters, has it in its name."""
+        """PostgreSQL's major version; the cluster's image, Spilo, has it in its name."""
         spilo = re.search(r"spilo-(\d+)", self.postgres)
         return int(spilo[1]) if spilo else numbers_of(tag_of(self.postgres))[0]
 

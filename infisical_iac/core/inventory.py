@@ -1,6 +1,6 @@
-"""The hosts of an inventory, connected as pyinfra's own command line connects them."""
+"""Connect to the hosts of an inventory, as pyinfra's own command line does."""
 
-# It gives the process to gevent and must do so before anything else is imported by it.
+# It patches the process with gevent, and must do so before anything else is imported.
 import pyinfra_cli  # noqa: F401, I001
 
 import logging
@@ -28,7 +28,7 @@ from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
 
 class _Errors(logging.Handler):
-    """Keeps the errors that were logged, as plain text."""
+    """Collect the errors that were logged, as plain text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,11 +40,11 @@ class _Errors(logging.Handler):
 
     @property
     def last(self) -> str:
-        """The last one, empty if there is none."""
+        """The last error; empty if there is none."""
         return self.all[-1] if self.all else ""
 
     def of(self, host: Host) -> str:
-        """The last one about a host, without its name."""
+        """Return the last error about a host, without the host's name."""
         prefix = click.unstyle(host.print_prefix).strip()
         found = [each for each in self.all if each.startswith(prefix)]
         return found[-1].removeprefix(prefix).strip() if found else "no reason given"
@@ -52,26 +52,28 @@ class _Errors(logging.Handler):
 
 @contextmanager
 def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
-    """The host of an inventory, connected and current for facts and commands.
+    """Connect to the hosts of an inventory, and make one of them current in this context.
 
-    Of a cluster it is the lead; the others are connected too, and what a command that took the
-    lock has made of the state that they share is given to them at its end. Those that can't be
-    reached are told.
-
-    pyinfra's own log is kept quiet; what it says of an error is in the error that is raised.
-    Raises SettingsError if there is none, if there are several that are no cluster, or if none
-    can be reached, and Refused for a cluster that nothing should be done to.
+    That is the single host or, of a cluster, the leader. Unreachable hosts of a cluster are
+    reported.
 
     Args:
-        quorum: whether a cluster must be able to work; else it is only looked at.
-        shares: whether to give the others what has been changed; a deploy does so by itself.
+        inventory: an inventory file, or a host as pyinfra's connectors name it, such as `@local`.
+        quorum: whether a cluster must have a quorum; without one it can only be inspected.
+        shares: whether to copy the leader's keys and records to the other hosts at the end, if the
+            lock was taken. A deploy has a step for that.
+
+    pyinfra's log is not printed; its errors are in the error that is raised. Raises SettingsError
+    for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
+    cluster on which nothing should be done.
     """
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     if not Path("group_data/all.py").is_file():
         raise SettingsError(
-            "this is not the directory of this project: change to it", code="settings.inventory"
+            "this is not the directory of this project: change to that directory",
+            code="settings.inventory",
         )
     if "@" not in inventory and not Path(inventory).is_file():
         raise SettingsError(
@@ -85,7 +87,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
             state.init(hosts, config)
         except (PyinfraError, SystemExit) as error:
             raise SettingsError(str(error), code="settings.inventory") from None
-        except Exception as error:  # it is a program, which may fail in any way
+        except Exception as error:  # An inventory is a program, which can raise anything.
             raise SettingsError(
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
@@ -95,7 +97,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt the work itself, not whatever greenlet happens to run."""
+    """Have Ctrl-C interrupt the main greenlet, and not the one that happens to run."""
     main = gevent.getcurrent()
     watcher = gevent.signal_handler(signal.SIGINT, main.throw, KeyboardInterrupt)
     try:
@@ -132,9 +134,7 @@ def _connect_hosts(
                 if shares and lock.is_held(host):
                     answering.share()
     except PyinfraError as error:
-        named = hosts[0].name if len(hosts) == 1 else "no host"
-        raise Unreachable(
-            errors.last or f"{named} can't be connected to: {error}", code="unreachable.host"
-        ) from None
+        failure = f"{hosts[0].name} can't be reached" if len(hosts) == 1 else "no host answers"
+        raise Unreachable(errors.last or f"{failure}: {error}", code="unreachable.host") from None
     finally:
         disconnect_all(state)

@@ -1,4 +1,4 @@
-"""Differences between what is and what should be, and lines of a status, for people to read."""
+"""Differences between the actual and the desired state, and rows of a status."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,15 +9,15 @@ Kind = Literal["+", "~", "-", "!", "*"]
 
 @dataclass(frozen=True)
 class Item:
-    """One difference between what is and what should be.
+    """One difference between the actual and the desired state, or one change that was made.
 
     Attributes:
-        kind: `+` makes, `~` sets right, `-` takes away; `!` can't be looked at or set right; `*`
-            is access that nothing in the file gives, which stays.
-        what: what it is about, such as `/etc/docker/daemon.json`.
-        detail: from what to what, where that says more.
-        diff: the lines of a file that differ, without any secret.
-        host: on which one, where there are several; or on which ones, divided by commas.
+        kind: `+` creates, `~` changes, `-` removes; `!` can't be inspected or changed; `*` is
+            access that the project file does not grant, which stays.
+        what: the object, such as `/etc/docker/daemon.json`.
+        detail: the old and the new value, or another explanation; may be empty.
+        diff: the lines of a file that differ, without secrets.
+        host: the names of the hosts, with commas between them; empty for a single host.
     """
 
     kind: Kind
@@ -27,7 +27,7 @@ class Item:
     host: str = field(default="", kw_only=True)
 
     def read(self) -> "Item":
-        """Return the item, with what only the host can tell of it."""
+        """Return the change with the details that must be read on the host, such as a diff."""
         return self
 
     def __str__(self) -> str:
@@ -36,15 +36,15 @@ class Item:
 
 
 class Unknown(str):
-    """A sentence on what an operation can't see before earlier ones have done their work."""
+    """A sentence on what an operation can't see before earlier operations have run."""
 
 
 class UpToDate(str):
-    """A sentence on why an operation has nothing to do."""
+    """A sentence on why an operation has nothing to change."""
 
 
 def together(items: Iterable[Item]) -> list[Item]:
-    """The same items; those that are the same on several hosts are one, where the first is."""
+    """Merge changes that are the same on several hosts, in the place of the first one."""
     merged: list[Item] = []
     places: dict[tuple[str, ...], int] = {}
     for item in items:
@@ -59,7 +59,12 @@ def together(items: Iterable[Item]) -> list[Item]:
 
 
 def with_names(sentences: Mapping[str, Collection[str]], *, of: int) -> list[str]:
-    """Return sentences with the names of their hosts, unless they are those of all hosts."""
+    """Return sentences with the names of their hosts; sentences on all hosts get no names.
+
+    Args:
+        sentences: the names of the hosts, by the sentence.
+        of: the number of all hosts.
+    """
     return [
         sentence if len(names) == of else f"{', '.join(names)}: {sentence}"
         for sentence, names in sentences.items()
@@ -68,14 +73,14 @@ def with_names(sentences: Mapping[str, Collection[str]], *, of: int) -> list[str
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a status.
+    """One row of a status.
 
     Attributes:
-        name: what it is about.
-        text: what is to be said of it.
-        ok: whether nothing is wrong with it.
-        is_note: whether it only informs, as where nothing of the kind has happened yet: nothing is
-            wrong then, and nothing is proven either.
+        name: the subject, such as "Last backup".
+        text: the state of the subject.
+        ok: whether the subject is healthy.
+        is_note: whether the row only informs, such as before the first backup. Then nothing is
+            wrong, and no health is proven either.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""One run at a time on a host.
+"""Allow one run at a time on a host.
 
-The lock is held by a process on the host that ends with the connection it was started over: a
-run that dies, however it dies, leaves no lock behind.
+A process on the host holds the lock. It ends with the connection that started it, so a run that
+dies leaves no lock behind.
 """
 
 import atexit
@@ -30,19 +30,23 @@ _spared: set[str] = set()
 
 
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
-    """Take the locks of `host` and, on a cluster, of all others that are connected.
+    """Take the locks of all connected hosts, for the rest of this process.
 
-    They are held for the rest of this process; one that this process has is not taken again.
-    Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
-    though it is not stopped; the host's own maintenance keeps it. Raises Refused with who holds it,
-    and Refused for a server that has to be adopted first.
+    A lock that this process holds is not taken again.
+
+    Args:
+        wait: the longest wait for another run to end, in seconds.
+        by_force: whether to take the lock from another run at once. That run is not stopped. The
+            host's own maintenance keeps the lock.
+
+    Raises Refused with the holder of the lock, and Refused for a server that must be adopted first.
     """
     hosts = with_others(host)
     for each in hosts:
         if each.name not in _held | _spared:
             if sentence := each.data.get(HOST_REFUSES):
                 raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
-            # At once: on a cluster, the deploy prepares all hosts at a time, and each comes here.
+            # Before it is taken: a deploy prepares all hosts in parallel, and each calls this.
             _held.add(each.name)
             try:
                 _take(each, wait, by_force, named=each.name if len(hosts) > 1 else "")
@@ -52,7 +56,7 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
 
 
 def spare(host: Host) -> None:
-    """Let `take` pass for these hosts in this process, which is only going to look."""
+    """Have `take` skip all connected hosts from now on, as this process only inspects them."""
     _spared.update(each.name for each in with_others(host))
 
 
@@ -73,20 +77,20 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
     atexit.register(let_go)
     if answer.startswith("busy"):
         holder = answer.removeprefix("busy").strip()
-        gone = (
+        remedy = (
             "; if it can't be running any more, `infisical-iac apply --break-lock`, or "
-            f"`pkill -f {FILE}` on the host, lets go"
+            f"`pkill -f {FILE}` on the host, releases the lock"
         )
-        # Work of the host's own ends by itself, and may be installing packages.
+        # The host's own jobs end by themselves, and must not be interrupted in an installation.
         of_host = holder.startswith("by the ")
         raise Refused(
             f"{'the host itself' if of_host else 'another run'} is at work on "
-            f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else gone}",
+            f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else remedy}",
             code="refused.locked",
         )
     if answer != "held":
         raise Refused(
-            f"the lock {FILE} can't be taken on {named or 'the host'}: see whether its user may "
+            f"the lock {FILE} can't be taken on {named or 'the host'}: check that its user may "
             "use sudo"
         )
 

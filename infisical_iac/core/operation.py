@@ -1,4 +1,7 @@
-"""Define how operations work: they look once, tell what differs, and fail with a sentence."""
+"""The base of all operations: each inspects the host, reports differences, and removes them.
+
+A failure is reported as one sentence.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial, wraps
@@ -25,23 +28,23 @@ T = TypeVar("T")
 
 
 class Refusal(PyinfraError):
-    """A UserError on its way through pyinfra's command line, before anything has changed."""
+    """A UserError that passes through pyinfra's command line, before anything has changed."""
 
     def __init__(self, sentence: str, code: str = Refused.code) -> None:
         super().__init__(sentence)
         self.code = code
 
-    # pyinfra prints where an error was raised, which says nothing to whoever can cure it.
-    # gevent sets the attribute anew, so that a plain one would not stay empty.
+    # pyinfra prints the traceback of an error, which does not help a user. It must be a property,
+    # as gevent sets a plain attribute again.
     __traceback__ = property(lambda self: None, lambda self, value: None)
 
 
-# What an operation decides, by what it was told of the host: see journal.py.
+# What an operation decides, given the state of the host: see journal.py.
 Commands = Iterator[Decided]
 
 
 def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> FunctionCommand:
-    """The command that calls `function` on the host; a UserError fails the operation."""
+    """Return a command that calls `function` for the host; a UserError fails the operation."""
 
     def call(state: State, host: Host) -> bool:
         try:
@@ -49,7 +52,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
         except UserError as error:
             failure = str(error)
         except LOST as error:
-            failure = explain_loss(host, error, "run again, and what is missing is completed")
+            failure = explain_loss(host, error, "run again to complete it")
         else:
             return True
         journal.current().failure = failure
@@ -61,7 +64,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
 
 
 def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
-    """Return what was decided, or the sentence where that is nothing."""
+    """Yield what was decided; if that is nothing, the sentence on why."""
     found = [*decided]
     yield from found or [UpToDate(sentence)]
 
@@ -69,9 +72,13 @@ def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
 def settle(
     items: Sequence[Item], command: FunctionCommand, up_to_date: str, unseen: str = ""
 ) -> Commands:
-    """Return the items and the command that settles them; a sentence where there are none.
+    """Yield the changes and the command that makes them; for none, why there is nothing to do.
 
-    `unseen` tells why nobody can know the items; the command is due then all the same.
+    Args:
+        items: the changes.
+        command: makes all of them.
+        up_to_date: the sentence for no changes.
+        unseen: why the changes can't be seen yet; the command runs nevertheless. Empty if they can.
     """
     if not unseen and not items:
         yield UpToDate(up_to_date)
@@ -81,7 +88,10 @@ def settle(
 
 
 def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
-    """A fact that several operations look at: read once until the run makes its first change."""
+    """Return a fact that several operations read, without reading it again.
+
+    Once the run has made a change, it is read each time.
+    """
     run, key = journal.current(), f"{fact.__name__} {arguments}"
     if journal.has_changed_any_host() or key not in run.facts:
         run.facts[key] = host.get_fact(fact, **arguments)
@@ -90,14 +100,15 @@ def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
 
 
 def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
-    """pyinfra's `@operation()` for a function that looks and yields what is to be done.
+    """Make an operation of a generator that inspects the host and yields what is to be done.
 
-    What it found while pyinfra prepared is not read again while the run has changed nothing.
+    It is pyinfra's `@operation()`, with these differences:
 
-    A UserError that it raises while it looks blocks the operation, and those that need it
-    (journal.py); the run does all the rest, and fails at its end. Where the
-    journal has the run not go on, as on a host with nothing on it yet or in a restore, it ends the
-    run: before anything has changed while pyinfra prepares, at this point while it executes.
+    * The plan that was made while pyinfra prepared stays valid until the run changes something.
+    * A UserError of the generator blocks the operation, and the operations that need it
+      (journal.py). The run does all the rest, and fails at its end.
+    * If the journal's `goes_on` is False, as on a new host or in a restore, a UserError ends the
+      run: while pyinfra prepares, before anything has changed; while it executes, at this point.
     """
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Commands on the host whose output nobody may see, and files that are written whole."""
+"""Run commands without printing their output, and write and remove files atomically."""
 
 import posixpath
 import shlex
@@ -12,12 +12,16 @@ from infisical_iac.core.errors import CommandFailed
 
 
 def run(command: str, *, doing: str, stdin: str | None = None) -> str:
-    """Run `command` on the current host and return its standard output.
+    """Run a command on the current host, and return its standard output.
 
-    Neither the output nor `stdin` is printed, at any verbosity. `doing` completes the
-    sentence "could not …" should the command fail: CommandFailed is raised then.
+    Args:
+        command: a command of the shell, without secrets.
+        doing: what the command does, which completes the sentence "could not …".
+        stdin: its standard input, which may hold secrets.
+
+    Neither the output nor `stdin` is printed, at any verbosity. Raises CommandFailed.
     """
-    # Outside of operations, such as in a plain command, the host's own data tell about sudo.
+    # Outside of operations, the settings of sudo are in the host's own data.
     given: Any = host.current_op_global_arguments or host.data.dict()  # type: ignore[no-untyped-call]
     arguments = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
     if stdin is not None:
@@ -32,12 +36,16 @@ def run(command: str, *, doing: str, stdin: str | None = None) -> str:
 
 
 def write(path: str, content: str, *, mode: str = "600", check: str = "") -> None:
-    """Put `content` at `path` in one atomic step; a reader sees the old file or the new one.
+    """Write a file atomically: a reader sees the old file or the new one.
 
-    The new file is made with umask 077 beside the old one and flushed to the disk before it
-    takes its place, and so is the place: no power cut brings the old one back. Folders that are
-    missing are made, private for a private file. `check` is a command in which `{}` stands for the
-    new file; where it fails, the old file stays. Raises CommandFailed.
+    Args:
+        mode: the file's permissions. For "600", missing folders are private too.
+        check: a command that validates the new file; `{}` stands for its path. If it fails, the old
+            file stays.
+
+    The new file is created with umask 077 next to the old one. It is flushed to the disk before it
+    replaces the old one, and its folder is flushed afterwards, so that a power cut does not bring
+    the old file back. Raises CommandFailed.
     """
     new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
     steps = [
@@ -54,7 +62,7 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
 
 
 def remove(*paths: str, doing: str) -> None:
-    """Remove files of the current host, so that no power cut brings one back.
+    """Remove files of the current host, so that a power cut does not bring them back.
 
     `doing` is as for `run`. Raises CommandFailed.
     """

@@ -1,4 +1,4 @@
-"""The shell scripts that run on the host, and the templates that become files there."""
+"""Load the shell scripts that run on the host, and render the templates of its files."""
 
 import re
 import shlex
@@ -9,24 +9,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 _TEMPLATES = Path(__file__).parents[2] / "templates"
-# A folder a slice; no name is in two of them.
+# One folder for each slice; a template's name is unique across them.
 _FOLDERS = sorted(each for each in _TEMPLATES.iterdir() if each.is_dir())
 
 
 def script(name: str, *arguments: str) -> str:
-    """The command that runs the script `<name>.sh` with `arguments`, none of them a secret."""
+    """Return the command that runs the script `<name>.sh`; no argument may be a secret."""
     return shlex.join(["sh", "-c", _text(name), f"{name}.sh", *arguments])
 
 
 @cache
 def script_file(name: str) -> str:
-    """The text of `scripts/<slice>/<name>.sh`, with that of each script that it reads.
+    """Return the text of `scripts/<slice>/<name>.sh`, with the scripts that it includes inlined.
 
-    On the host there may be none beside it, for it comes as an argument, or alone.
+    On the host, the included scripts are not next to it: it is passed as an argument, or is the
+    only file.
     """
     (file,) = _SCRIPTS.glob(f"*/{name}.sh")
     text = file.read_text()
-    return re.sub(r"(?m)^\. \./([a-z-]+)\.sh\n", lambda beside: script_file(beside[1]), text)
+    return re.sub(r"(?m)^\. \./([a-z-]+)\.sh\n", lambda included: script_file(included[1]), text)
 
 
 @cache
@@ -36,7 +37,7 @@ def _text(name: str) -> str:
 
 
 def template(name: str, **values: object) -> str:
-    """`templates/<slice>/<name>.j2` rendered with `values`; a name it lacks is an error."""
+    """Return `templates/<slice>/<name>.j2` rendered with `values`; a missing value is an error."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDERS),
         undefined=StrictUndefined,
