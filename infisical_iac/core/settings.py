@@ -1,8 +1,8 @@
-"""The settings: every key of `group_data/`, typed and checked, in a section for each slice.
+"""The settings: the keys of `group_data/`, typed and validated, in a section for each slice.
 
 `group_data/all.py` holds each setting with its default, in one flat namespace. The loader sorts
-them into sections. The `settings.py` of each slice defines its section: what a setting means, in a
-docstring below the field, which values are accepted, and the words of a refusal. `make docs`
+them into sections. The `settings.py` of each slice defines its section: the accepted values, the
+error messages, and the meaning of each setting in a docstring below its field. `make docs`
 generates `docs/reference/settings.md` from these.
 """
 
@@ -25,12 +25,12 @@ from infisical_iac.host.settings import HostSettings
 from infisical_iac.stack.settings import StackSettings, with_known_digests
 from infisical_iac.workspace.settings import WorkspaceSettings
 
-# What pyinfra and its connectors read from the same data: not ours to check.
+# Keys of pyinfra and its connectors in the same data, which are not validated here.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
 
 
 class Settings(SettingsModel):
-    """The checked settings of one host, immutable, and what follows from several sections."""
+    """The validated settings of one host, and values that follow from several sections."""
 
     schema_version: int
     """Version of the settings that `group_data/hetzner.py` was written for.
@@ -51,7 +51,7 @@ class Settings(SettingsModel):
         return getattr(getattr(self, SECTION_OF[key]), key)
 
     def with_values(self, **values: Any) -> Self:
-        """Return the settings with other values of keys of `group_data/`, which are not checked."""
+        """Return the settings with other values for keys of `group_data/`, without validation."""
         sections = {
             name: getattr(self, name).model_copy(update=changed)
             for name, changed in _split(values).items()
@@ -59,7 +59,7 @@ class Settings(SettingsModel):
         return self.model_copy(update=sections)
 
     def with_infisical(self, reference: str) -> Self:
-        """Return the settings with another image of Infisical, by its whole reference."""
+        """Return the settings with another image of Infisical, given its full reference."""
         name, _, digest = reference.partition("@")
         image, _, version = name.rpartition(":")
         return self.with_values(
@@ -67,7 +67,12 @@ class Settings(SettingsModel):
         )
 
     def keeping(self, was: Images) -> Self:
-        """Return the settings without the change of version from the images that run."""
+        """Return the settings without a change of version.
+
+        Args:
+            was: the images that run. PostgreSQL's image stays the desired one if its major version
+                is the same.
+        """
         kept = self.with_infisical(was.infisical)
         key = "patroni_image" if self.cluster.topology == "swarm" else "postgres_image"
         if Images("", self.value_of(key)).major == was.major:
@@ -76,16 +81,16 @@ class Settings(SettingsModel):
 
     @property
     def balancer_address(self) -> str:
-        """The balancer's address in the private network, empty where there is no balancer."""
+        """The load balancer's address in the private network; empty if there is none."""
         if self.cluster.topology != "swarm" or self.hetzner.edge != "load-balancer":
             return ""
         return str(IPv4Network(self.hetzner.server_network)[-2])
 
     @property
     def services(self) -> dict[str, str]:
-        """The services of the stack, each with the reference of its image.
+        """The reference of each service's image, by the service's name.
 
-        Of a cluster, those of the same name but for a number go by the name alone.
+        A cluster's numbered services, such as `postgres-1`, have one entry without the number.
         """
         stack, cluster = self.stack, self.cluster
         databases = {"postgres": stack.postgres_image, "redis": stack.redis_image}
@@ -100,7 +105,7 @@ class Settings(SettingsModel):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The references of all images that the stack and drills run, Infisical's the first."""
+        """The references of all images of the stack and of drills, beginning with Infisical's."""
         return tuple(dict.fromkeys((*self.services.values(), self.stack.postgres_image)))
 
 
@@ -114,14 +119,14 @@ SECTION_OF = {key: name for name, section in _SECTIONS.items() for key in sectio
 
 
 def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
-    """Check a host's data and return its settings.
+    """Validate a host's data, and return its settings.
 
     Args:
-        data: what pyinfra merged from inventory, `group_data/` and `--data`; keys of pyinfra
-            itself are passed over.
-        schema: which version is read, and which keys of earlier ones are told by their new names.
+        data: the values that pyinfra merged from the inventory, `group_data/` and `--data`. Keys of
+            pyinfra itself are ignored.
+        schema: the version that is read, and the keys that earlier versions had.
 
-    Raises SettingsError: a sentence for one thing that is wrong, a list for several.
+    Raises SettingsError with a sentence for one error, or a list of several.
     """
     keys = {"schema_version", *SECTION_OF}
     values = {key: data[key] for key in data if key in keys or not _PYINFRA_KEY.match(key)}
@@ -157,12 +162,12 @@ def _split(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _report(errors: Sequence[str], missing: Sequence[str]) -> str:
-    """Return one sentence, or a list with a line for each, on what is wrong with the settings.
+    """Return one error as a sentence, or several as a list with one line each.
 
     Args:
-        errors: a sentence on each thing that is wrong, but for what is missing.
-        missing: the keys that are not set. `group_data/all.py` sets each, so it is from another
-            release then.
+        errors: the sentences on all errors, except missing keys.
+        missing: the keys that are not set. As `group_data/all.py` sets all of them, the file is
+            from another release then.
     """
     count = len(errors) + len(missing)
     if count == 1:
@@ -192,6 +197,6 @@ def _sentences(error: ValidationError) -> Iterable[str]:
         place = problem["loc"][1:] if problem["loc"][0] in _SECTIONS else problem["loc"]
         name = ".".join(str(part) for part in place)
         if problem["type"] == "missing" and len(place) == 1:
-            continue  # `_report` lists these
+            continue  # `_report` lists missing keys.
         message = explain(problem, Settings)
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

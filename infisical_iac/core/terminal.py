@@ -1,4 +1,4 @@
-"""Text for people at a terminal, which must not obey what others wrote."""
+"""Print text and JSON, with control characters escaped: a terminal must not obey untrusted text."""
 
 import json
 import re
@@ -12,55 +12,55 @@ from rich.segment import Segment
 
 from infisical_iac.core.errors import LAYOUT, printable
 
-# Of tables that go into a file or a CI job's log.
+# The width of tables in a file or in the log of a CI job.
 _WIDTH = 120
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Print a text for people as `click.echo` does, with control characters escaped."""
+    """Print a text as `click.echo` does, with control characters escaped."""
     click.echo(printable(str(text), keep=LAYOUT), err=err)  # noqa: TID251
 
 
 class _Console(Console):
-    """A console that escapes control characters in the text of whatever it prints."""
+    """A console that escapes control characters in all that it prints."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            # Control segments are rich's own: they move the cursor of a progress bar.
+            # Control segments come from rich, which moves the cursor of a progress bar.
             if not segment.control:
                 segment = segment._replace(text=printable(segment.text, keep=LAYOUT))
             yield segment
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return the console for people's text; long lines are not wrapped."""
+    """Return a console for text; long lines are not wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH
     return _Console(file=stream, width=width, highlight=False, soft_wrap=True)
 
 
-# Where click keeps, for one run of the program, that a command's answer has been printed.
+# The key of click's context, which lasts for one run of the program, for a printed answer.
 _ANSWERED = f"{__name__}.answered"
 
 
 def print_data(data: Any, *, indent: int | None = 2) -> None:
-    """Print a command's answer as JSON, with the characters escaped that a terminal would obey."""
+    """Print the answer of a command as JSON."""
     click.echo(as_json(data, indent=indent))  # noqa: TID251
     if context := click.get_current_context(silent=True):
         context.meta[_ANSWERED] = True
 
 
 def print_failure(code: str, message: str, remedy: str = "") -> None:
-    """Print a failure as one line of JSON: on standard error if the answer is there already."""
+    """Print a failure as one line of JSON; on standard error if the answer was printed before."""
     answered = _ANSWERED in click.get_current_context().meta
     failure = {"code": code, "message": message, "remedy": remedy}
     click.echo(as_json(failure), err=answered)  # noqa: TID251
 
 
 def as_json(data: Any, *, indent: int | None = None) -> str:
-    """Return data as JSON in which each character that is not printable is escaped."""
+    """Return data as JSON, with all characters escaped that are not printable."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     return re.sub(r"[^\n -~]", lambda match: _escape(match[0]), text)
 

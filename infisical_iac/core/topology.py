@@ -1,8 +1,8 @@
-"""Choose what answers for a topology: a single host's classes, or those of a package for several.
+"""Choose the classes of a topology.
 
-Where topologies differ, a slice asks a class of its own. That class answers for a single host;
-another topology has a subclass of it, which stands in the HOOKS of its module. So a topology is
-added by a package and a line here.
+Where topologies differ, a slice uses a class for a single host. Another topology replaces it by a
+subclass, which is registered in the HOOKS of its package. So a new topology takes a package and a
+line here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,27 +16,27 @@ from infisical_iac.core.errors import Refused
 T = TypeVar("T")
 
 SINGLE = "single"
-# By name, so that a run on a single host loads nothing of it.
+# Names of modules, so that a run on a single host does not import them.
 _HOOKS = {"swarm": "infisical_iac.cluster.hooks"}
 
 
-def hook(asked: type[T], topology: str) -> type[T]:
-    """Return the class that answers for a topology: the one that is asked, or a subclass of it."""
+def hook(base: type[T], topology: str) -> type[T]:
+    """Return the topology's subclass of a class; the class itself if there is none."""
     if topology not in _HOOKS:
-        return asked
+        return base
     hooks: Mapping[type, type[T]] = import_module(_HOOKS[topology]).HOOKS
-    return hooks.get(asked, asked)
+    return hooks.get(base, base)
 
 
 def topology_of(hosts: Iterable[Host]) -> str:
-    """Return the topology of the hosts of an inventory. Raises Refused if they differ in it."""
+    """Return the topology of an inventory's hosts. Raises Refused if it is not the same for all."""
     found = [str(each.data.get("topology") or SINGLE) for each in hosts]
     refuse_mixed(found)
     return found[0] if found else SINGLE
 
 
 def refuse_mixed(topologies: Iterable[str]) -> None:
-    """Raise Refused if the hosts of an inventory don't all have one topology."""
+    """Raise Refused if the topologies of an inventory's hosts differ."""
     if len(set(topologies)) > 1:
         raise Refused(
             "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
@@ -45,17 +45,21 @@ def refuse_mixed(topologies: Iterable[str]) -> None:
 
 
 class InventoryHosts:
-    """The hosts of an inventory, to a command that works on them; of a single host, that one.
+    """The hosts of an inventory, for a command that works on them. This class is for a single host.
 
     Attributes:
-        several: whether there may be more than one.
+        several: whether the topology allows more than one host.
     """
 
     several: ClassVar[bool] = False
 
     def leader(self, hosts: Sequence[Host], *, quorum: bool) -> Host:
-        """Return the host to work on, or to look at without a `quorum`. Raises a UserError."""
+        """Return the host to work on. Raises a UserError.
+
+        Args:
+            quorum: whether a cluster must have a quorum; without one it can only be inspected.
+        """
         return hosts[0]
 
     def share(self) -> None:
-        """Give the others what a command has changed, at its end; the leader is current."""
+        """Copy the changes of a command from the leader, which is current, to the other hosts."""

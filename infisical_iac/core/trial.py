@@ -1,7 +1,7 @@
-"""A change to how the host is reached, which undoes itself unless a new connection proves alive.
+"""Change SSH or the firewall, with a rollback if no new connection can be made.
 
-The host itself is told first how to bring back what was: it does so after a while, or at its next
-boot, whatever becomes of this process, of the connection and of the change.
+The host gets the commands of the rollback first. It runs them after a while, or at its next boot,
+unless a new connection succeeds before. This does not depend on this process or its connection.
 """
 
 import time
@@ -28,24 +28,25 @@ def try_change(
 ) -> None:
     """Make a change on the current host, and keep it only if a new connection works afterwards.
 
-    The connection that is open is used until then; it is no proof, for it was let in before. An
-    earlier trial of the same `what` that has not ended is taken back first.
+    The open connection is no proof, as it was accepted before the change. An unfinished earlier
+    trial of the same `what` is rolled back first.
 
     Args:
-        what: a word for it, such as `firewall`; names of files and units on the host have it.
-        change: makes the change, by `remote.run` and `remote.write`.
-        back: commands of the shell, run as root with `sh -e`, that bring back what was. They may be
-            run when only half of the change was made, and again when they were interrupted. They
-            are kept in a file that only root can read.
-        seconds: after which the host brings it back by itself. `change` and the proof, which may
-            take 35 seconds, must have ended by then.
+        what: a word for the changed object, such as `firewall`. Names of files and units on the
+            host contain it.
+        change: makes the change with `remote.run` and `remote.write`.
+        back: the rollback: commands of the shell that root runs with `sh -e`. They must also work
+            after half of the change, or after an interrupted rollback. A file that only root can
+            read holds them.
+        seconds: the host runs the rollback by itself after this time. `change` and the proof, which
+            may take 35 seconds, must have ended before.
 
-    Raises RunFailed if the change fails or no new connection can be made; what was is back then.
-    Where the connection itself is lost, it is back after `seconds`.
+    Raises RunFailed, after the rollback, if the change fails or no new connection can be made. If
+    the connection itself breaks, the host rolls back after `seconds`.
     """
     run(
         script("trial", "arm", what, str(seconds)),
-        doing=f"prepare the way back from a change of the {what}",
+        doing=f"prepare the rollback of a change of the {what}",
         stdin=back,
     )
     try:
@@ -55,22 +56,22 @@ def try_change(
         if is_lost(error):
             raise RunFailed(
                 f"the connection was lost while the {what} was changed ({type(error).__name__}): "
-                f"the host brings back what was within {seconds} s; run again then"
+                f"the host rolls it back within {seconds} s; run again then"
             ) from None
-        run(script("trial", "back", what), doing=f"bring back the {what} of before")
+        run(script("trial", "back", what), doing=f"roll back the {what}")
         raise RunFailed(f"{error}; the {what} is as it was before") from None
     run(script("trial", "keep", what), doing=f"keep the change of the {what}")
 
 
 def mark(what: str) -> str:
-    """The file on the host that is there from the beginning of a trial of `what` to its end."""
+    """Return the path of the file that exists on the host during a trial of `what`."""
     return f"{DIRECTORY}/{what}"
 
 
 def check_connection(host: Host) -> None:
-    """Prove that `host` lets a new connection in, made and verified as its first one was.
+    """Raise RunFailed unless `host` accepts a new connection, made and verified as the first one.
 
-    There is nothing to prove on the machine that this runs on. Raises RunFailed.
+    For a connection that is not by SSH, such as `@local`, nothing is checked.
     """
     if not isinstance(host.connector, SSHConnector):
         return None
@@ -80,7 +81,7 @@ def check_connection(host: Host) -> None:
         except (ConnectError, *LOST) as error:
             reason = str(error) or type(error).__name__
             if attempt < _ATTEMPTS:
-                # A server that is told to read its configuration again is away for a moment.
+                # A server that reloads its configuration is unreachable for a moment.
                 time.sleep(1)
     raise RunFailed(f"no new connection can be made to {host.name}: {reason}")
 
@@ -92,6 +93,6 @@ def _connect(host: Host) -> None:
     try:
         _, output, _ = second.client.exec_command("echo alive", timeout=_ANSWER_SECONDS)
         if output.read().strip() != b"alive":
-            raise ConnectError("it lets one log in, but runs no command")
+            raise ConnectError("the login works, but no command can be run")
     finally:
         second.client.close()

@@ -1,4 +1,4 @@
-"""systemd units: enabled, running, and with the configuration that is on disk."""
+"""Manage systemd units: enable and start them, and restart those with an older configuration."""
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,13 +18,14 @@ from infisical_iac.core.rendering import script_file, template
 
 @dataclass(frozen=True)
 class UnitState:
-    """A unit as systemd sees it.
+    """The state of a unit.
 
-    `started` is when its main process started and `configured` when the newest of its
-    configuration files was written, both in seconds since the epoch, 0.0 if never.
-    `condition` is False where systemd itself skips the unit, as it does for time
-    synchronization in a container. `outdated` tells that its files were changed since systemd read
-    them.
+    Attributes:
+        condition: False if systemd skips the unit because of its own conditions, such as time
+            synchronization in a container.
+        outdated: whether its unit files were changed since systemd read them.
+        started: the time when its main process started, in seconds since the epoch; 0.0 for never.
+        configured: the time when the newest of its configuration files was written, likewise.
     """
 
     loaded: bool
@@ -37,12 +38,12 @@ class UnitState:
 
     @property
     def stale(self) -> bool:
-        """Return whether it runs with an older configuration than the one on disk."""
+        """Whether it runs with an older configuration than the one on disk."""
         return self.active and self.configured > self.started
 
 
 class Units(Fact[dict[str, UnitState]]):
-    """The state of each of `units`; `config` maps a unit to the files it reads at start."""
+    """The state of each of `units`; `config` maps a unit to the files that it reads at its start."""
 
     def command(self, units: list[str], config: dict[str, list[str]]) -> str:
         properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
@@ -80,7 +81,7 @@ def _unit(block: dict[str, str], configured: float) -> UnitState:
         loaded=block.get("LoadState") == "loaded",
         active=block.get("ActiveState") == "active",
         enabled=block.get("UnitFileState") in ("enabled", "static"),
-        # A unit that was never started has not met its condition either.
+        # systemd reports "no" also for a unit that was never started.
         condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
         outdated=block.get("NeedDaemonReload") == "yes",
         started=_seconds(block.get("ExecMainStartTimestamp", "")),
@@ -95,7 +96,7 @@ def _seconds(timestamp: str) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-# Where programs of this project are on a host.
+# The directory of this project's programs on a host.
 SCRIPTS = "/usr/local/lib/infisical-iac"
 DIRECTORY = "/etc/systemd/system"
 
@@ -103,26 +104,32 @@ _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with i
 
 
 def unit_file(name: str, **values: object) -> File:
-    """Return the file of a unit, of the template with its name."""
+    """Return the file of a unit, rendered from the template with the unit's name."""
     return File(f"{DIRECTORY}/{name}", template(name, **values))
 
 
 def program(name: str) -> File:
-    """Return the script `<name>.sh` as a file that the host keeps for its units."""
+    """Return the script `<name>.sh` as a file on the host, for units that run it."""
     return File(f"{SCRIPTS}/{name}.sh", script_file(name))
 
 
 def is_unit(file: File) -> bool:
-    """Return whether a file is one that systemd reads as a unit."""
+    """Return whether systemd reads the file as a unit."""
     return file.path.startswith(f"{DIRECTORY}/")
 
 
 def install(
-    wanted: Sequence[File], there: Mapping[str, PathState], units: Mapping[str, UnitState]
+    desired: Sequence[File], states: Mapping[str, PathState], units: Mapping[str, UnitState]
 ) -> Commands:
-    """Write those of the `wanted` files that differ, and let systemd read units that changed."""
-    wrong = files.find_differing(wanted, there)
-    yield from files.rewrite(wrong, there)
+    """Write the files that differ, and have systemd read units that changed.
+
+    Args:
+        desired: the files of units, and of programs that they run.
+        states: the actual state of each file, by its path.
+        units: the actual state of each unit.
+    """
+    wrong = files.find_differing(desired, states)
+    yield from files.rewrite(wrong, states)
     if any(map(is_unit, wrong)) or any(each.outdated for each in units.values()):
         yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
@@ -134,11 +141,19 @@ def running(
     config: Mapping[str, Sequence[str]] = {},
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Enable and start `units`; restart those whose files in `config` are newer than they.
+    """Enable and start units, and restart those that run with an older configuration.
 
-    A unit whose own condition is not met, such as a clock service in a container, counts as
-    settled: systemd would skip it again. `act` does it, called with what systemctl is to do, such
-    as `restart`, and the unit; None for systemctl itself.
+    A unit that systemd skips because of its own conditions counts as running: systemd would skip it
+    again.
+
+    Args:
+        config: the files that a unit reads at its start, by the unit.
+        act: called with a command of systemctl, such as `restart`, and the unit; None for
+            systemctl itself.
+
+    Example:
+        running(units=["docker.service"], config={"docker.service": ["/etc/docker/daemon.json"]},
+                name="Keep Docker running")
     """
     states = host.get_fact(
         Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
@@ -154,7 +169,7 @@ def decide(
     changing: Collection[str] = (),
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Decide what is to be done to units, by their states, as `bring_up` does."""
+    """Decide what to do about units, as `bring_up` does; report if there is nothing to do."""
     decided = bring_up(units, states, changing=changing, act=act)
     yield from or_up_to_date(decided, f"{', '.join(units)} enabled and running")
 
@@ -166,9 +181,10 @@ def bring_up(
     changing: Collection[str] = (),
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Tell and do what `running` does, by the `states` of the units.
+    """Yield the changes that `running` makes, given the states of the units.
 
-    Those that are `changing` are to read what the run writes.
+    Args:
+        changing: the units whose configuration the run changes before.
     """
     for unit in units:
         verbs = _due(states.get(unit), will_be_stale=unit in changing)
@@ -179,7 +195,7 @@ def bring_up(
 
 
 def systemctl(verb: str, unit: str) -> None:
-    """Have systemd do something to a unit of the current host."""
+    """Run a command of systemctl, such as `restart`, for a unit of the current host."""
     run(f"systemctl {verb} {shlex.quote(unit)}", doing=f"{verb} {unit}")
 
 

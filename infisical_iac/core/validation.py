@@ -1,4 +1,4 @@
-"""Forms of values that several slices' settings have, and plain sentences for those refused."""
+"""Validators that several sections of the settings use, and the sentences for refused values."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _BOUNDS = {
     "less_than": ("lt", "must be below"),
 }
 _MOST_CHARACTERS = 60
-# The types of what a comma made a tuple, by the kind of problem.
+# By the kind of problem, the types of the value that a trailing comma turned into a tuple.
 _SCALARS: dict[str, list[list[type]]] = {
     "string": [[str]],
     "int": [[int]],
@@ -33,10 +33,11 @@ _SCALARS: dict[str, list[list[type]]] = {
 
 
 class SettingsModel(BaseModel):
-    """A part of the settings: immutable, and without keys that it does not know.
+    """A part of the settings: immutable, and with known keys only.
 
     Attributes:
-        example: of an entry, what must be in it; the last is what a bare value is taken for.
+        example: for an entry of a list, its required keys with example values. A value without a
+            key is suggested as that of the last one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,19 +46,19 @@ class SettingsModel(BaseModel):
 
 
 def explain(problem: Mapping[str, Any], annotation: Any) -> str:
-    """Return what is wrong with a value of Python, and what to write.
+    """Return a sentence on a refused value, with what to write instead.
 
     Args:
-        problem: one of `ValidationError.errors()`. The value is shown, unless its field has
-            `repr=False`.
+        problem: one of `ValidationError.errors()`. The sentence shows the value unless its field
+            has `repr=False`.
         annotation: the type that was validated.
     """
     place, value, (kind, _, _) = problem["loc"], problem["input"], problem["type"].partition("_")
     parent, model = _model_at(annotation, place[:-1]), _model_at(annotation, place)
     field = parent.model_fields.get(str(place[-1])) if parent and place else None
-    # Before it is cut: what is left of an address may not look like one.
+    # Masked before it is cut: the rest of an address may not look like one.
     whole = mask_logins(repr(value)) if field is None or field.repr else ""
-    shown = whole or "what is given"
+    shown = whole or "the value"
     if len(shown) > _MOST_CHARACTERS:
         shown = f"{shown[:_MOST_CHARACTERS]}…"
     if problem["type"] in _BOUNDS:
@@ -84,16 +85,16 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "float" | "finite":
             return f"{shown} is no number; write one such as 0.5"
         case "bool":
-            return f"{shown} is neither; write True or False"
+            return f"{shown} is no boolean; write True or False"
         case "literal":
-            return f"{shown} is none of them; write {problem['ctx']['expected']}"
+            return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
             return f"{shown} is no dictionary; write {_as_entry(value, model)}"
-    return f"{shown} can't stand here; docs/reference/settings.md shows what can"
+    return f"{shown} is not accepted; docs/reference/settings.md lists what is"
 
 
 def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:
-    """Return the model of what is at a place, or of its items; None for what has none."""
+    """Return the model of the value at a place, or of its entries; None if it has none."""
     for part in place:
         if isinstance(part, str):
             model = _model_in(annotation)
@@ -133,13 +134,18 @@ def _in_quotes(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Rule(AfterValidator):
-    """A validator that describes the values that it accepts, for the reference of settings."""
+    """A validator with a description of the accepted values, for the reference of settings."""
 
     accepts: str = ""
 
 
 def fitting(fits: Callable[[Any], object], words: str, *, accepts: str = "") -> Rule:
-    """Return a validator that refuses a value which does not fit, shown before the words."""
+    """Return a validator that refuses values for which `fits` is false.
+
+    Args:
+        words: the rest of the error, after the value.
+        accepts: the accepted values, for the reference of settings.
+    """
 
     def check(value: Any) -> Any:
         if not fits(value):
@@ -150,24 +156,24 @@ def fitting(fits: Callable[[Any], object], words: str, *, accepts: str = "") -> 
 
 
 def matching(pattern: str, words: str, *, accepts: str = "") -> Rule:
-    """Return a validator that refuses a text which is not whole as the pattern has it."""
+    """Return a validator that refuses texts that the pattern does not match as a whole."""
     return fitting(lambda value: re.fullmatch(pattern, value), words, accepts=accepts)
 
 
 def within(low: float, high: float, remedy: str) -> Rule:
-    """Return a validator that refuses a number below `low` or above `high`."""
+    """Return a validator that refuses numbers below `low` or above `high`."""
     words = f"is out of range; {remedy}"
     return fitting(lambda value: low <= value <= high, words, accepts=f"{low} to {high}")
 
 
 def at_least(low: float, words: str) -> Rule:
-    """Return a validator that refuses a number below `low`."""
+    """Return a validator that refuses numbers below `low`."""
     return fitting(lambda value: value >= low, words, accepts=f"{low} or more")
 
 
 @dataclass(frozen=True)
 class Size(BeforeValidator):
-    """A validator of sizes, which describes what it accepts as a Rule does."""
+    """A validator of sizes in memory, with a description as a Rule has it."""
 
     accepts: str = "megabytes or gigabytes, such as `1536m` or `2g`"
 
@@ -199,11 +205,11 @@ _IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
 _NO_CALENDAR = "is no OnCalendar; write one such as *-*-* 02:30:00"
 _CALENDARS = "a time as systemd's OnCalendar, such as `*-*-* 02:30:00`"
-# What settings of networks accept.
+# The description of settings that are networks.
 NETWORKS = "networks such as `203.0.113.0/24` or `2001:db8::/32`"
 
 OnOff = Literal["on", "off"]
-# What may stand after `OnCalendar=`; whether systemd understands it, it must say itself.
+# A value of `OnCalendar=`. Only systemd can validate it completely.
 Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR, accepts=_CALENDARS)]
 CalendarOrEmpty = Annotated[
     str, matching(f"({_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, or nothing")
@@ -214,15 +220,15 @@ Memory = Annotated[str, Size(_check_size)]
 
 
 def image_with_version(example: str) -> Rule:
-    """Return a validator that refuses an image's reference without a version."""
+    """Return a validator that refuses references of images without a version."""
     words = f"names no version; write one such as {example}"
     return matching(_IMAGE, words, accepts="`name:version`, or `name:version@sha256:…`")
 
 
 def network(text: str) -> str:
-    """The IPv4 or IPv6 network that `text` names in CIDR notation, in its canonical form.
+    """Return an IPv4 or IPv6 network in CIDR notation in its canonical form.
 
-    Raises ValueError, a sentence, for anything else.
+    Raises ValueError with a sentence if `text` is no network.
     """
     try:
         return str(ip_network(text))
@@ -231,23 +237,23 @@ def network(text: str) -> str:
 
 
 def mebibytes(size: str) -> int:
-    """Return the mebibytes of a checked size such as `1536m` or `2g`."""
+    """Return the mebibytes of a validated size such as `1536m` or `2g`."""
     return int(size[:-1]) * _MEBIBYTES[size[-1]]
 
 
 def is_confidential(url: str) -> bool:
-    """Return whether credentials sent to a URL are encrypted, or stay on this machine."""
+    """Return whether credentials in a request to a URL are encrypted, or stay on this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        at_home = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # a name, or no URL at all
-        at_home = False
-    return url.startswith("https://") or (url.startswith("http://") and at_home)
+        is_local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # The host is a name, or the text is no URL.
+        is_local = False
+    return url.startswith("https://") or (url.startswith("http://") and is_local)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """The known word that is closest, or all of them, as the end of a sentence."""
+    """Return the known word that is closest, or all known words, as the end of a sentence."""
     known = list(known)
     close = get_close_matches(word, known, n=1)
     if close:

@@ -46,7 +46,7 @@ def test_an_address_is_taken_in_its_shortest_form() -> None:
     [
         (
             {"topology": "kubernetes"},
-            "'kubernetes' is none of them; write 'single' or 'swarm'",
+            "'kubernetes' is not accepted; write 'single' or 'swarm'",
         ),
         ({"cluster_address": "node-1"}, "'node-1' is no address; write where the other hosts"),
         ({"cluster_address": "10.0.0.0/24"}, "'10.0.0.0/24' is no address"),

@@ -221,8 +221,8 @@ def test_other_values_leave_the_settings_as_they_were(values: dict[str, Any]) ->
         ({"http_port": "abc"}, "'http_port': 'abc' is no whole number; write one such as 10"),
         ({"infisical_cpus": "abc"}, "'infisical_cpus': 'abc' is no number; write one such as 0.5"),
         ({"acme_email": 5}, "'acme_email': 5 is no text; write it in quotes: '5'"),
-        ({"server_ipv4": "maybe"}, "'server_ipv4': 'maybe' is neither; write True or False"),
-        ({"swap": "on"}, "'swap': 'on' is none of them; write 'off' or 'keep'"),
+        ({"server_ipv4": "maybe"}, "'server_ipv4': 'maybe' is no boolean; write True or False"),
+        ({"swap": "on"}, "'swap': 'on' is not accepted; write 'off' or 'keep'"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(

@@ -115,7 +115,7 @@ def test_a_change_that_fails_is_rolled_back_at_once(asked: list[str]) -> None:
 
     with pytest.raises(RunFailed, match="no reason given; the door is as it was before"):
         try_change("door", change, back="true\n")
-    assert asked == ["prepare", "bring"]
+    assert asked == ["prepare", "roll"]
 
 
 def test_a_change_without_a_new_connection_is_rolled_back_at_once(
@@ -127,7 +127,7 @@ def test_a_change_without_a_new_connection_is_rolled_back_at_once(
     monkeypatch.setattr(trial, "check_connection", refuse)
     with pytest.raises(RunFailed, match="to staging; the door is as it was before"):
         try_change("door", lambda: None, back="true\n")
-    assert asked == ["prepare", "bring"]
+    assert asked == ["prepare", "roll"]
 
 
 @pytest.mark.parametrize("error", [EOFError(), OSError(), paramiko.SSHException()])
@@ -137,7 +137,7 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     def change() -> None:
         raise error
 
-    with pytest.raises(RunFailed, match="the host brings back what was within 60 s"):
+    with pytest.raises(RunFailed, match="the host rolls it back within 60 s"):
         try_change("door", change, back="true\n")
     assert asked == ["prepare"]
 

@@ -15,7 +15,7 @@ from infisical_iac.core.settings import load
         ({"access_log_keep_days": 0}, "'access_log_keep_days': 0 is out of range"),
         ({"access_log_keep_days": 4000}, "choose 1 to 3650 days"),
         ({"access_log_max_mb": 10}, "'access_log_max_mb': 10 leaves no trail"),
-        ({"fail2ban": "maybe"}, "'fail2ban': 'maybe' is none of them; write 'on' or 'off'"),
+        ({"fail2ban": "maybe"}, "'fail2ban': 'maybe' is not accepted; write 'on' or 'off'"),
         ({"login_attempts": 2}, "'login_attempts': 2 bans people who mistype a password"),
         ({"login_calls": 19}, "'login_calls': 19 bans services that start together"),
         ({"login_window": 59}, "'login_window': 59 is out of range; choose 60 to 604800"),

@@ -13,7 +13,7 @@ from tests.unit.settings_of import settings_of
     [
         (
             {"ingress": "nginx"},
-            "'ingress': 'nginx' is none of them; write 'caddy', 'traefik'",
+            "'ingress': 'nginx' is not accepted; write 'caddy', 'traefik'",
         ),
         ({"caddy_image": "caddy"}, "'caddy_image': 'caddy' names no version; write one such as"),
         ({"caddy_image": "caddy:latest"}, "'caddy:latest' names no version"),
