@@ -43,7 +43,7 @@ class UnitState:
 
 
 class Units(Fact[dict[str, UnitState]]):
-    """The state of each of `units`; `config` maps a unit to the files that it reads at its start."""
+    """The state of each of `units`; `config` maps a unit to the files that it reads at start."""
 
     def command(self, units: list[str], config: dict[str, list[str]]) -> str:
         properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
