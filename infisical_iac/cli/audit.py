@@ -1,4 +1,4 @@
-"""`infisical-iac audit`: who has changed the host, and `access`: who has asked Infisical."""
+"""`infisical-iac audit`: list changes of the host, and with `access` the requests to Infisical."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -55,12 +55,12 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
         for each in done:
             _show(each)
         if not done:
-            echo("Nothing has been done yet.")
+            echo("The audit log is empty.")
     for host, read in logs.items():
         if read.broken_at is not None:
             on = f" on {host}" if len(logs) > 1 else ""
             raise CheckFailed(
-                f"line {read.broken_at} of {audit.FILE}{on} does not follow from the one before: "
+                f"line {read.broken_at} of {audit.FILE}{on} lacks the hash of the previous line: "
                 "somebody changed the log; look for a copy in the host's backups",
                 code="checks.audit_log",
             )
@@ -121,14 +121,14 @@ def access(
 ) -> None:
     """Show who sent which requests to Infisical, and when: who read which environment.
 
-    A name with a question mark is what the caller claims: Infisical did not check it, or did not
-    believe it. Environment and folder are known of reads only: a write names them in its body,
-    which is not logged. A read by a secret's id or by a service token may name no environment: it
-    has a question mark in that column, and `--environment` does not filter it out.
+    A name with a question mark is a claim of the caller that Infisical did not check, or refused.
+    Environment and folder are known for reads only: a write has them in its body, which is not
+    logged. A read by a secret's id or by a service token may have no environment: it has a question
+    mark in that column, and `--environment` does not filter it out.
 
     Exit status: 0, or 1 for an error.
     """
-    begin, wanted = parse_since(since, datetime.now(UTC)), statuses(status)
+    begin, chosen = parse_since(since, datetime.now(UTC)), statuses(status)
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.watch import read_requests
@@ -136,14 +136,14 @@ def access(
         if not settings.stack.runs_caddy:
             raise Refused(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
-                "only Caddy writes one here; look into the log of your own proxy"
+                "only Caddy writes one here; read the log of your own proxy"
             )
         known = _read_known_names(settings.stack, is_needed=bool(identity or person))
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
             raise UserError(f"Infisical knows no {identity or person}: check the spelling")
-        asked = (begin, last, ids, environment, wanted)
-        logs = each_of(with_others(host), lambda _: read_requests(*asked))
+        query = (begin, last, ids, environment, chosen)
+        logs = each_of(with_others(host), lambda _: read_requests(*query))
         lines = latest(logs, last) if len(logs) > 1 else logs[0]
     found = parse(lines, known)
     if as_json:
@@ -153,7 +153,7 @@ def access(
     if UNFINISHED in lines:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     if len(found) == last:
-        print_notes([f"only the latest {last} are shown: --last takes more."])
+        print_notes([f"only the latest {last} requests are shown: --last shows more."])
 
 
 def _read_known_names(settings: StackSettings, *, is_needed: bool) -> KnownNames:
@@ -165,14 +165,14 @@ def _read_known_names(settings: StackSettings, *, is_needed: bool) -> KnownNames
     except UserError as error:
         if is_needed:
             raise
-        print_notes([f"ids are shown without names, for {error}"])
+        print_notes([f"identities are shown by their ids, as their names can't be read: {error}"])
         return KnownNames()
 
 
 def show(found: Sequence[LoggedRequest]) -> None:
-    """Print a line for each request."""
+    """Print one line for each request."""
     if not found:
-        echo("Nobody has asked.")
+        echo("No requests found.")
         return
     rows = []
     for each in found:
@@ -180,5 +180,5 @@ def show(found: Sequence[LoggedRequest]) -> None:
         environment = "?" if each.is_unplaced else each.environment
         place = (each.project, environment, each.folder)
         rows.append((each.at, who, each.method, each.path, *place, each.status, each.address))
-    # A line is as long as it is: a name that is cut off answers no question.
+    # Lines are not cut to the terminal's width, as the audit needs complete names.
     print_table(_COLUMNS, rows, width=_WIDEST)

@@ -1,4 +1,4 @@
-"""`infisical-iac backup`: a backup at once, and what there is."""
+"""`infisical-iac backup`: make a backup now, and list the snapshots."""
 
 from dataclasses import asdict
 
@@ -53,12 +53,12 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
             changes += [
                 f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved_targets
             ]
-            _tell(found, as_json=as_json)
+            _report(found, as_json=as_json)
             if found.failure:
                 raise RunFailed(f"the backup failed: {found.failure}")
 
 
-def _tell(found: Record, *, as_json: bool) -> None:
+def _report(found: Record, *, as_json: bool) -> None:
     if as_json:
         keys = ("name", "snapshot", "added", "snapshots")
         saved = [{key: getattr(each, key) for key in keys} for each in found.saved_targets]
@@ -67,7 +67,7 @@ def _tell(found: Record, *, as_json: bool) -> None:
     for each in found.saved_targets:
         echo(
             f"{each.name}: snapshot {each.snapshot} of {size(found.bytes)}, "
-            f"{size(each.added)} of it new; {pluralize(each.snapshots, 'snapshot')} there"
+            f"{size(each.added)} of it new; {pluralize(each.snapshots, 'snapshot')} in total"
         )
 
 
@@ -92,7 +92,7 @@ def list_command(inventory: str, as_json: bool) -> None:
             if not each.error:
                 _show(each)
         if key:
-            echo(f"The host logs in at SFTP targets with {key}")
+            echo(f"The host's public key for SFTP targets: {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
     if failed:
         raise UserError(f"not every target can be read: {'; '.join(failed)}")

@@ -1,4 +1,4 @@
-"""`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
+"""`infisical-iac check`: check a repository of services for secrets and missing keys."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -25,15 +25,19 @@ from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
 
-_NAMED = 3  # of the files that one line is about
+_NAMED = 3  # The most files that one line names.
 _OFFLINE = "Keys were not compared with Infisical: leave out --offline to do so."
 
 
-def print_json(looked: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print it for machines; `is_compared`: whether keys were, with Infisical."""
+def print_json(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
+    """Print the findings as JSON.
+
+    Args:
+        is_compared: whether the keys were compared with Infisical.
+    """
     print_data(
         {
-            "services": looked.services,
+            "services": repository.services,
             "compared_with_infisical": is_compared,
             "findings": [_data(each) for each in judged.findings if not each.is_note],
             "notes": [_data(each) for each in judged.findings if each.is_note],
@@ -46,10 +50,10 @@ def _data(finding: CheckFinding) -> dict[str, Any]:
     return {key: value for key, value in asdict(finding).items() if key != "is_note"}
 
 
-def print_text(looked: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print it for people: the services, the findings, and then the notes."""
+def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
+    """Print the services, the findings, and then the notes."""
     to = console()
-    to.print(_table(looked))
+    to.print(_table(repository))
     to.print()
     findings = _merge_migrated(judged.findings)
     for each in sorted(findings, key=lambda each: each.is_note):
@@ -64,7 +68,7 @@ def print_text(looked: Repository, judged: Judged, *, is_compared: bool) -> None
 
 
 def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
-    """Return the findings; those on files that one `migrate clean` deletes are one."""
+    """Return the findings, with those on migrated files merged into one."""
     migrated = [each for each in found if each.kind == MIGRATED]
     rest = [each for each in found if each.kind != MIGRATED]
     if len(migrated) < 2:
@@ -78,16 +82,16 @@ def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     return [CheckFinding(MIGRATED, f"{named}{more}", "", message), *rest]
 
 
-def _table(looked: Repository) -> Table:
+def _table(repository: Repository) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("service", "directory", "folder"):
         table.add_column(name, overflow="fold")
     for name in ("keys needed", "optional"):
         table.add_column(name, justify="right")
-    for name, (reads, _) in looked.code_by_service.items():
-        homes = ", ".join(each or "." for each in looked.services[name])
+    for name, (reads, _) in repository.code_by_service.items():
+        homes = ", ".join(each or "." for each in repository.services[name])
         counts = (str(len(reads.needed)), str(len(reads.optional)))
-        table.add_row(name, printable(homes), looked.workspace.services[name].folder, *counts)
+        table.add_row(name, printable(homes), repository.workspace.services[name].folder, *counts)
     return table
 
 
@@ -136,7 +140,7 @@ def check(
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
     project, seen = "", None
     if offline:
-        looked = Repository(repository, load(workspace_file or declared_file(inventory)))
+        inspected = Repository(repository, load(workspace_file or declared_file(inventory)))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
             workspace = reached.desired
@@ -144,25 +148,24 @@ def check(
             names, refused = _names(reached, project)
             if fix and (written := complete(repository, workspace, project, reached.address)):
                 echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
-            looked = Repository(repository, workspace)
-            seen = _Readable(names, _find_unseen(reached, project, looked, names, refused))
-    judged = model.judge(_findings(looked, project, seen), looked.exceptions(), model.NAME)
+            inspected = Repository(repository, workspace)
+            seen = _Readable(names, _find_unseen(reached, project, inspected, names, refused))
+    judged = model.judge(_findings(inspected, project, seen), inspected.exceptions(), model.NAME)
     show = print_json if as_json else print_text
-    show(looked, judged, is_compared=seen is not None)
+    show(inspected, judged, is_compared=seen is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
 class _Readable(NamedTuple):
-    """The names of secrets, and the folders that may not be seen."""
+    """The names of secrets, and the folders that this login may not read."""
 
     names: Names
     unseen: Collection[usage.Place]
 
 
 def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
-    """Return the names of secrets by environment and folder, and the environments that refuse them.
-
-    Raises UserError.
+    """Return the names of secrets by environment and folder, and the environments that this login
+    may not read. Raises UserError.
     """
     refused: set[str] = set()
 
@@ -181,33 +184,34 @@ def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
 
 
 def _find_unseen(
-    reached: Reached, project: str, looked: Repository, names: Names, refused: Collection[str]
+    reached: Reached, project: str, repository: Repository, names: Names, refused: Collection[str]
 ) -> set[usage.Place]:
-    """Return the folders that may not be seen, of those that services should find keys in."""
+    """Return the folders with keys of services that this login may not read."""
 
-    def is_hidden(asked: tuple[usage.Place, str]) -> bool:
-        (slug, folder), key = asked
+    def is_hidden(doubt: tuple[usage.Place, str]) -> bool:
+        (slug, folder), key = doubt
         return slug in refused or not is_visible(reached.client, project, slug, folder, key)
 
-    asked = [*usage.doubtful(looked.code_by_service, names, looked.workspace)]
-    return {place for (place, _), found in gather_by(asked, is_hidden).items() if found}
+    doubts = [*usage.doubtful(repository.code_by_service, names, repository.workspace)]
+    return {place for (place, _), hidden in gather_by(doubts, is_hidden).items() if hidden}
 
 
-def _findings(looked: Repository, project: str, seen: _Readable | None) -> list[CheckFinding]:
-    found = [*looked.files(), *looked.starts(project)]
-    held = looked.code_by_service
+def _findings(repository: Repository, project: str, seen: _Readable | None) -> list[CheckFinding]:
+    found = [*repository.files(), *repository.starts(project)]
+    held = repository.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys whose names are only known when it runs: not checked."
         found += (CheckFinding("dynamic-read", each, "", dynamic, True) for each in reads.dynamic)
         found += (
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
-    absent = (name for name in looked.workspace.services if name not in held)
+    absent = (name for name in repository.workspace.services if name not in held)
     found += (
-        CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
+        CheckFinding("not-checked", name, "", "The service is not in this repository.", True)
+        for name in absent
     )
     if seen is not None:
         found += usage.find_unseen(seen.unseen)
-        found += usage.missing(held, seen.names, looked.workspace, seen.unseen)
-        found += usage.left_over(held, looked.elsewhere(), seen.names, looked.workspace)
+        found += usage.missing(held, seen.names, repository.workspace, seen.unseen)
+        found += usage.left_over(held, repository.elsewhere(), seen.names, repository.workspace)
     return found

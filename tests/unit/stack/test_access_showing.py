@@ -48,4 +48,4 @@ def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
 
 def test_nobody_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     show([])
-    assert capsys.readouterr().out == "Nobody has asked.\n"
+    assert capsys.readouterr().out == "No requests found.\n"
