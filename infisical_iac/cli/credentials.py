@@ -1,4 +1,4 @@
-"""`infisical-iac credentials`: what services log in with."""
+"""`infisical-iac credentials`: list, show, deliver, rotate and revoke service credentials."""
 
 import os
 import re
@@ -51,7 +51,9 @@ def credentials() -> None:
 def _span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     match = re.fullmatch(r"(0)|([0-9]{1,4})([mhd])", value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is no span of time: write such as 90m, 24h, 7d, or 0")
+        raise click.BadParameter(
+            f"{value!r} is no span of time: write one such as 90m or 24h, or 0"
+        )
     return timedelta() if match[1] else timedelta(**{_UNITS[match[3]]: int(match[2])})
 
 
@@ -75,12 +77,12 @@ overlap_option = click.option(
 )
 
 
-# The credentials of the Infisical that the options of a command name, as `keep` gives them.
+# Opens the credentials of the Infisical that a command's options name, as `keep` does.
 Keeping = Callable[..., AbstractContextManager[Kept]]
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options on where credentials are, as one argument: `keeping`."""
+    """Add the options on the place of the credentials to a command, as one argument: `keeping`."""
 
     @inventory_option
     @workspace_file_option
@@ -99,18 +101,19 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_keeping
 
 
-def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
-    """Return if credentials may be shown, and warn where standard output keeps or shows them.
+def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
+    """Raise UserError for credentials of the environment `production` without `yes`.
 
-    Raises UserError for those of the environment `production` without `yes`.
+    Prints a warning if standard output is a terminal, or a file that others can read.
 
     Args:
-        into: the file that they are written to instead.
+        name: the credentials, such as `backend.production`.
+        into: the file that they are written to, instead of standard output.
     """
     if environment == _PRODUCTION and not yes:
         raise UserError(
-            f"{name} are credentials of production, which belong on no other machine: give --yes "
-            "if you mean it"
+            f"{name} are credentials of production, which no other machine should have: give --yes "
+            "to show them nevertheless"
         )
     if into is not None:
         return
@@ -131,7 +134,7 @@ def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None
 def _others_can_read_output() -> bool:
     try:
         status = os.fstat(sys.stdout.fileno())
-    except (OSError, ValueError):  # such as a stream of a test
+    except (OSError, ValueError):  # A stream without a file, as in tests.
         return False
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o077)
 
@@ -142,7 +145,7 @@ def _others_can_read_output() -> bool:
 def list_command(keeping: Keeping, as_json: bool) -> None:
     """List the credentials of all services: age, last use, number of uses, expiry, and files.
 
-    Notes say what should be done. No secret is shown, and nothing is changed.
+    Notes list what needs attention. No secret is shown, and nothing is changed.
 
     Exit status: 0, or 1 for an error.
     """
@@ -155,13 +158,13 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
             )
             for step in kept.steps
         ]
-        told = notes(kept.steps, kept.now)
+        remarks = notes(kept.steps, kept.now)
     if as_json:
-        print_data({"credentials": [row.data for row in rows], "notes": told})
+        print_data({"credentials": [row.data for row in rows], "notes": remarks})
         return
     columns = ("Credentials", "Made", "Last used", "Uses", "Ends", "File", "Others")
     print_table(columns, (_cells(row, kept.now) for row in rows))
-    print_notes(told)
+    print_notes(remarks)
 
 
 def _cells(row: Overview, now: datetime) -> tuple[object, ...]:
@@ -195,7 +198,8 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
     """Print the three variables that SERVICE starts with in an environment.
 
     Write them into the service's .env.local with --output; git must ignore that file. The
-    environment `production` needs --yes. The host's audit log records who was shown what.
+    environment `production` needs --yes. The host's audit log records the operator and the
+    credentials.
 
     Exit status: 0 when they are printed or written; 1 for an error.
     """
@@ -203,7 +207,7 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
         _refuse_foreign(output)
     with keeping() as kept:
         step = kept.one(service, environment)
-        may_show(step.account.credentials, environment, yes=yes, into=output)
+        check_disclosure(step.account.credentials, environment, yes=yes, into=output)
         text = render(kept.credential_of(step).without_rotation)
         with kept.record_disclosure([step]):
             if output:
@@ -214,7 +218,7 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise UserError if a file holds anything but credentials that were shown before."""
+    """Raise FileError if a file exists and holds anything but credentials."""
     try:
         there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
     except OSError as error:
@@ -225,11 +229,11 @@ def _refuse_foreign(file: Path) -> None:
 
 @dataclass(frozen=True)
 class Delivery:
-    """The way to where the credentials of one service in one environment go.
+    """The delivery of the credentials of one service in one environment.
 
     Attributes:
-        courier: None if they go nowhere beside their file.
-        deploys: whether to let the service start anew with what it did not have before.
+        courier: delivers to the service's target; None if the service has no target.
+        deploys: whether to have the target deploy the service with new credentials.
         tell: called with each change once it is made.
     """
 
@@ -239,31 +243,36 @@ class Delivery:
     tell: Callable[[str], None]
 
     def check(self) -> None:
-        """Return if the way is free. Raises UserError."""
+        """Raise UserError if the target can't be reached or used."""
         if self.courier:
             self.courier.check()
 
     def is_due(self, credential: Credential) -> bool:
-        """Return whether something else is there. Raises UserError."""
+        """Return whether the target has other credentials. Raises UserError."""
         return self.courier is not None and self.courier.differs(credential)
 
     def deliver(self, credential: Credential) -> None:
-        """Deliver it if something else is there. Raises UserError."""
+        """Deliver a credential if the target has another one. Raises UserError."""
         if self.courier is None:
             return
         is_new = self.courier.deliver(credential)
         if is_new:
             self.tell(f"~ {self.account.target}: credentials {self.account.credentials}")
-        # A run that died in between may have delivered and not deployed.
+        # An interrupted run may have delivered the credentials without a deploy.
         if self.deploys and self.courier.deploys and (is_new or credential.is_undelivered):
             self.courier.deploy()
             self.tell(f"~ {self.account.target}: is being deployed")
 
 
-def delivery(account: ServiceAccount, *, deploys: bool, tell: Callable[[str], None]) -> Delivery:
-    """The way for an account. Raises UserError if the environment lacks what it takes."""
-    way = courier(account.target, os.environ) if account.target else None
-    return Delivery(account, way, deploys, tell)
+def open_delivery(
+    account: ServiceAccount, *, deploys: bool, tell: Callable[[str], None]
+) -> Delivery:
+    """Return the delivery for an account.
+
+    Raises UserError if the environment lacks a variable that the target needs, such as an API key.
+    """
+    found = courier(account.target, os.environ) if account.target else None
+    return Delivery(account, found, deploys, tell)
 
 
 @credentials.command(short_help="Deliver credentials to the platforms of the services.")
@@ -315,28 +324,38 @@ def push(
 
 def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
     for step in steps:
-        may_show(step.account.credentials, step.account.environment, yes=yes)
+        check_disclosure(step.account.credentials, step.account.environment, yes=yes)
     data = {each.account.credentials: variables(kept.credential_of(each)) for each in steps}
     with kept.record_disclosure(steps):
         print_data(data)
 
 
 def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
-    ways = [
-        (step, kept.credential_of(step), delivery(step.account, deploys=deploy, tell=kept.tell))
+    deliveries = [
+        (
+            step,
+            kept.credential_of(step),
+            open_delivery(step.account, deploys=deploy, tell=kept.tell),
+        )
         for step in steps
         if step.account.target
     ]
-    if not ways:
+    if not deliveries:
         raise UserError(
-            "none of these has a target: say in the project file, under `deliver` of the "
-            "service, where they go"
+            "none of these has a target: name it in the project file, under `deliver` of the "
+            "service"
         )
-    due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]
+    due = [
+        (step, held, delivery)
+        for step, held, delivery in deliveries
+        if delivery.is_due(held) or held.is_undelivered
+    ]
     with kept.record() if due else nullcontext():
-        for step, held, way in due:
-            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell)
-            way.deliver(held)
+        for step, held, delivery in due:
+            rotation = Rotation(
+                kept.reached.client, kept.store, delivery.deliver, overlap, kept.tell
+            )
+            delivery.deliver(held)
             if held.is_undelivered:
                 rotation.end(step, held)
     if not kept.told:
@@ -364,12 +383,14 @@ def rotate(
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
-        way = delivery(step.account, deploys=deploy, tell=kept.tell)
-        way.check()
+        delivery = open_delivery(step.account, deploys=deploy, tell=kept.tell)
+        delivery.check()
         if step.held and step.held.is_undelivered:
-            echo("Completing the rotation that was begun.")
+            echo("Completing the interrupted rotation.")
         with kept.record():
-            Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
+            Rotation(kept.reached.client, kept.store, delivery.deliver, overlap, kept.tell).run(
+                step
+            )
 
 
 @credentials.command(short_help="Revoke all client secrets of a service at once.")
@@ -397,7 +418,7 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
             return
         count = pluralize(len(secrets), "client secret")
         if not yes:
-            question = f"Type {name} to revoke its {count}, which stops what runs with them"
+            question = f"Type {name} to revoke its {count}: what runs with them loses its access"
             if click.prompt(question, default="", show_default=False, err=True) != name:
                 raise UserError(f"that is not {name}: nothing was changed")
         with kept.record():
@@ -408,6 +429,6 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
             kept.told.append(f"- client secrets of {name}: {len(secrets)}")
             kept.store.remove(name)
             kept.told.append(f"- credentials {name}")
-    echo(f"{count} of {name} revoked; the next apply makes a new one.")
+    echo(f"Revoked {count} of {name}; the next apply makes a new one.")
     if step.account.target:
-        echo(f"{step.account.target} keeps one that no longer works.")
+        echo(f"{step.account.target} still has a client secret, which no longer works.")

@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from infisical_iac.cli.credentials import may_show
+from infisical_iac.cli.credentials import check_disclosure
 from infisical_iac.workspace.credentials import ago
 
 
@@ -17,10 +17,10 @@ class _Terminal(StringIO):
 def test_a_terminal_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    may_show("backend.development", "development", yes=False)
+    check_disclosure("backend.development", "development", yes=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stdout", _Terminal())
-    may_show("backend.development", "development", yes=False)
+    check_disclosure("backend.development", "development", yes=False)
     assert "client secret" in capsys.readouterr().err
 
 
