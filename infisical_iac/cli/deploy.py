@@ -1,4 +1,4 @@
-"""`infisical-iac plan` and `apply`: the plan, the question, the run; and a run with a way back."""
+"""`infisical-iac plan` and `apply`: plan a deploy, confirm and run it; run one with a rollback."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show what `apply` would change on the host and inside Infisical, and change nothing.
 
-    `+` is created, `~` changed, `-` removed. `?` can't be seen before the rest has been done. `!`
-    can't be read or changed, with what to do. `*` is access to the project that the project file
-    does not grant: it stays. Credentials that expire soon, or were not delivered everywhere, are
-    reported as notes.
+    `+` is created, `~` changed, `-` removed. `?` can't be seen before other changes are made. `!`
+    is blocked: it can't be read or changed, for the reason given. `*` is access to the project that
+    the project file does not grant: it stays. Notes list containers that restart, and credentials
+    that expire soon or were not delivered everywhere.
 
     Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
     (`!`).
     """
-    # Importing it gives the process to gevent, which other commands have no need of.
+    # Its import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
     from infisical_iac.workspace.credentials_issue import warnings
 
@@ -80,8 +80,8 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
 def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     """Show the plan, ask, and bring the host and Infisical to the declared state.
 
-    Only differences are changed. The next run completes an interrupted one. A blocked part does not
-    keep the rest from being done.
+    Only differences are changed. The next run completes an interrupted one. If a part is blocked,
+    the rest is done nevertheless.
 
     Exit status: 0 when everything is as declared; 1 for an error, if something is blocked, or for
     no to the question.
@@ -101,7 +101,7 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         if deployment.has_work:
             asked = time.monotonic()
             confirm("Make these changes?", yes=yes)
-            started += time.monotonic() - asked  # the time to think is not the run's
+            started += time.monotonic() - asked  # The wait for the answer is not part of the run.
         steps = run(deployment) if deployment.has_work else []
     seconds = time.monotonic() - started
     if as_json:
@@ -118,12 +118,12 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     deployment.refuse_blocked()
 
 
-# Without one of these, nobody reaches Infisical; it needs 15 to 40 seconds to start.
+# Infisical is unreachable while one of these restarts; it needs 15 to 40 seconds to start.
 _SERVING = {"infisical", "postgres", "redis", "caddy"}
 
 
 def restarts(planned: Iterable["Item"]) -> list[str]:
-    """Return a note on the containers that a run restarts or re-creates; none for none."""
+    """Return a note on the containers that a run restarts or re-creates, if there are any."""
     prefix = "container "
     changed = (item.what for item in planned if item.kind == "~")
     names = sorted({what.removeprefix(prefix) for what in changed if what.startswith(prefix)})
@@ -138,7 +138,7 @@ def _is_first(made: "list[Item]") -> bool:
 
 
 def next_steps(settings: "Settings") -> str:
-    """Return what is left to do by hand after the first deploy, as a paragraph of the terminal."""
+    """Return the manual steps that remain after the first deploy, as text for the terminal."""
     stack = settings.stack
     address = stack.site_url
     if address.startswith("http://"):
@@ -147,11 +147,13 @@ def next_steps(settings: "Settings") -> str:
         f"Log in at {address} as {settings.workspace.admin_email};",
         "  the password is in /etc/infisical/admin.env on the host.",
         "Check the host: infisical-iac verify",
-        "Make a recovery kit, without which a lost host is lost for good:",
+        "Make a recovery kit: without it, the backups of a lost host can't be read:",
         "  infisical-iac recovery-kit --recipient age1… --output kit.txt",
     ]
     if all(each.repository.startswith("/") for each in settings.backup.backup_targets):
-        lines.append("Name a second place for backups in backup_targets: all are on the host.")
+        lines.append(
+            "Add a backup target on another machine to backup_targets: all are on the host."
+        )
     return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -169,10 +171,10 @@ def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
-    """Run the steps, tell each that has changed something, and return those.
+    """Run the steps, and print and return those that changed something.
 
     Args:
-        remedy: what helps if one fails; None for another run.
+        remedy: what to do about a failed step; None for another run.
 
     Raises RunFailed as the deployment does.
     """
@@ -184,13 +186,13 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
                 to.print(f"[green]✓[/] {step.name}: {count(step.changes)}, {step.seconds:.1f} s")
                 steps.append(step)
     finally:
-        # Also of a run that fails: nobody can ask for them again.
+        # After a failed run too, as these are printed only once.
         for sentence in deployment.journal.operator_notes:
             to.print(Text(sentence))
     return steps
 
 
-def run_or_back(
+def run_or_roll_back(
     host: "Host",
     steps: Callable[[], object],
     back: Callable[[], str],
@@ -202,36 +204,38 @@ def run_or_back(
     done: str,
     yes: bool,
 ) -> None:
-    """Show what is to be done, ask, and do it; go back if it fails. Raises RunFailed.
+    """Show a plan, ask, and run it; roll back if it fails. Raises RunFailed after the rollback.
 
     Args:
-        steps: those of the deploy.
-        back: brings back what was before if need be, and returns sentences on what is so then.
-        name: what it is, such as "restore".
-        what: comes back, such as "The old data".
-        remedy: what helps where it can't, for the end of a sentence.
-        done: how it is called once it is made, such as "Restored".
+        steps: calls the operations of the deploy.
+        back: rolls back if necessary, and returns sentences on the present state.
+        name: the name of the run, such as "restore".
+        what: the object of the rollback, such as "The old data".
+        remedy: what to do about a failed rollback, as the end of a sentence.
+        question: asked before the run.
+        done: the word for a successful run, such as "Restored".
+        yes: whether to skip the question.
     """
     from infisical_iac.core.connection import LOST
     from infisical_iac.core.deployment import prepare
 
-    def go_back() -> str:
+    def roll_back() -> str:
         try:
             return back()
         except (UserError, *LOST) as error:
             return f"{what} could not be brought back ({error}): {remedy}"
 
     deployment = prepare(host, steps)
-    # What comes first may be of what comes later too.
+    # A step may plan the same change as a later one.
     show(dict.fromkeys(deployment.journal.planned_changes), deployment.journal.unknown)
     confirm(question, yes=yes)
     started = time.monotonic()
     try:
         run(deployment, remedy=f"the {name} ends here")
     except RunFailed as error:
-        raise RunFailed(f"{error}. {go_back()}") from None
-    except Exception:  # whatever it is, what was before comes back
-        echo(go_back(), err=True)
+        raise RunFailed(f"{error}. {roll_back()}") from None
+    except Exception:  # A defect must not prevent the rollback.
+        echo(roll_back(), err=True)
         raise
     made = count(deployment.journal.made_changes)
     echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")

@@ -1,4 +1,4 @@
-"""`infisical-iac destroy`: the stack taken away, after a backup."""
+"""`infisical-iac destroy`: remove the stack, after a backup."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _BACKUPS = "/var/backups/infisical-iac"
 _GONE = (
-    "Data, keys, certificates, credentials, the firewall and fail2ban's jails are gone; Docker, "
-    "its images, the logs of audit and access, and backups, which hold the keys, are still there."
+    "Data, keys, certificates, credentials, the firewall and fail2ban's jails were deleted. "
+    "Docker, its images, the audit and access logs, and the backups, which hold the keys, were kept."
 )
 
 
@@ -36,10 +36,10 @@ def destroy(
 ) -> None:
     """Remove Infisical, PostgreSQL and Redis from the inventory's host, or from a cluster.
 
-    First a backup of database and keys is made on the host. Without --volumes the data and the keys
-    stay, and `apply` brings everything back. The command asks for the host's name; for a server
-    found at Hetzner Cloud, for the server's name; for a cluster, for the setting server_name, or
-    for the inventory's name if its hosts are named by hand.
+    First a backup of the database and the keys is made on the host. Without --volumes the data and
+    the keys stay, and `apply` deploys Infisical with them again. The command asks for a name: the
+    host's; for a server found at Hetzner Cloud, the server's; for a cluster, the setting
+    server_name, or the inventory's name if its hosts are named by hand.
 
     Exit status: 0 when nothing is left to remove; 1 for an error, with the reason, or for another
     name.
@@ -47,7 +47,7 @@ def destroy(
     from infisical_iac.core import audit
     from infisical_iac.core.inventory import connect
 
-    # An earlier run may have ended as the hosts left their Swarm.
+    # An earlier run may have been interrupted after hosts left the swarm, without a quorum now.
     with connect(inventory, quorum=not volumes) as host:
         lock(host)
         target = _target(host, inventory)
@@ -79,7 +79,7 @@ def _target(host: "Host", inventory: str) -> "HostRemoval":
 def _confirm(target: "HostRemoval", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
     at = f" from {target.name} at {target.address}" if target.address else ""
-    confirm_name(f"This takes {what} away{at}.", target.called, target.name, given)
+    confirm_name(f"This removes {what}{at}.", target.called, target.name, given)
 
 
 def _back_up(target: "HostRemoval") -> str:
@@ -88,8 +88,8 @@ def _back_up(target: "HostRemoval") -> str:
         on = target.back_up(directory)
     except UserError as error:
         raise Refused(
-            f"{error}; nothing was taken away: let the database run, or do without a backup by "
-            "--no-backup"
+            f"{error}; nothing was removed: start the database, or give --no-backup to destroy "
+            "without a backup"
         ) from None
     echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
     return directory

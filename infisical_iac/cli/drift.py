@@ -1,4 +1,4 @@
-"""`infisical-iac drift`: the plan for machines, told to a webhook and to Prometheus."""
+"""`infisical-iac drift`: report the plan to a webhook and to Prometheus."""
 
 import os
 import subprocess
@@ -51,7 +51,8 @@ def drift(
     watch: bool,
     every: int,
 ) -> None:
-    """Report to a webhook and to Prometheus whether host and Infisical are as declared.
+    """Compare the host and Infisical with the declared state, and report differences to a webhook
+    and to Prometheus.
 
     Nothing is changed. Run a single check from a systemd timer or a CI job, as in examples/drift;
     --watch repeats it. Access that the project file does not grant (`*`) is drift too.
@@ -61,8 +62,8 @@ def drift(
     """
     if webhook:
         note = (
-            "--webhook URL is seen by everybody who can list this machine's processes, and goes "
-            "away: set INFISICAL_IAC_WEBHOOK, or give --webhook-file"
+            "everybody who can list this machine's processes sees --webhook URL, and a later "
+            "release removes it: set INFISICAL_IAC_WEBHOOK, or give --webhook-file"
         )
         print_notes([note])
     webhook = webhook or _webhook(webhook_file)
@@ -94,8 +95,8 @@ def _webhook(file: Path | None) -> str:
 
 
 def _watch(every: int) -> None:
-    # Each check in a process of its own: connections, logins and what was read end with it. And
-    # in a session of its own: Ctrl-C is for this process, which ends the check.
+    # Each check has its own process, which ends its connections and logins, and its own session, as
+    # Ctrl-C is for this process, which ends the check.
     command = [sys.executable, *(each for each in sys.argv if each != "--watch")]
     while True:
         subprocess.run(command, check=False, start_new_session=True)

@@ -1,4 +1,4 @@
-"""`infisical-iac init`: the questions of a first deploy, and the files made of the answers."""
+"""`infisical-iac init`: ask the questions of a first deploy, and write its settings."""
 
 import runpy
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from infisical_iac.workspace.local_file import LocalFile
 _T = TypeVar("_T")
 
 
-# By the option that answers it, what is asked, and its default; without one, an answer is needed.
+# By option, the question and its default. A question without a default requires an answer.
 _QUESTIONS: dict[str, tuple[str, str | None]] = {
     "host": (f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)", None),
     "ssh_public_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
@@ -35,10 +35,13 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
 def ask_question(
     given: Mapping[str, str | None], yes: bool, name: str, check: Callable[[str], _T]
 ) -> _T:
-    """Return what `check` makes of the option, with `yes` of the default, else of a person's
-    answer.
+    """Return the checked value of an option, of its default if `yes`, or of a person's answer.
 
-    Raises a UserError for an option that can't be used, or that is needed and missing.
+    Args:
+        given: the values of the options.
+        check: converts an answer, and raises SettingsError for one that can't be used.
+
+    Raises SettingsError for an option that can't be used, or is required and missing.
     """
     answer, (text, default) = given[name], _QUESTIONS[name]
     if answer is None and not yes:
@@ -46,7 +49,7 @@ def ask_question(
     option = "--" + name.replace("_", "-")
     answer = default if answer is None else answer
     if answer is None:
-        raise SettingsError(f"{option} is not given: with --yes nothing is asked, so give it")
+        raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
     try:
         return check(answer.strip())
     except SettingsError as error:
@@ -54,7 +57,7 @@ def ask_question(
 
 
 def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
-    """Return what `check` makes of a person's answer; a bad one is told why and asked again."""
+    """Ask until `check` accepts the answer, and return the checked value."""
 
     def check_answer(answer: str) -> _T:
         try:
@@ -111,7 +114,7 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     help="The clone of this project to write to.",
 )
 def init(directory: Path, group: str, yes: bool, force: bool, **given: str | None) -> None:
-    """Ask what a first deploy needs, and write its settings.
+    """Ask the questions of a first deploy, and write its settings.
 
     Writes group_data/hetzner.py (the server and the address), group_data/chainalign.yaml (the
     project file: what should be inside Infisical), and .infisical.json into each service's
@@ -140,7 +143,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             "leave --group out for a server at Hetzner Cloud"
         )
     setting = partial(answers.setting, defaults)
-    told = Answers(
+    given_answers = Answers(
         host="" if is_new else host,
         ssh_public_key=ask("ssh_public_key", answers.public_key) if is_new else "",
         ssh_user="" if is_new else ask("ssh_user", answers.ssh_user),
@@ -151,10 +154,12 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
     )
     services = ask("services", partial(_existing, directory))
     homes = _choose(services, directory, yes)
-    files = answers.files(replace(told, services=list(homes)))
-    # The project's id is not known before a deploy.
+    files = answers.files(replace(given_answers, services=list(homes)))
+    # The project's id is unknown before the first deploy.
     local = {
-        home / local_file.NAME: local_file.text(home, LocalFile("", told.site_url, service.folder))
+        home / local_file.NAME: local_file.text(
+            home, LocalFile("", given_answers.site_url, service.folder)
+        )
         for service, home in homes.items()
     }
     _write({directory / path: text for path, text in files.items()} | local)
@@ -163,7 +168,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
-    if not told.site_url:
+    if not given_answers.site_url:
         echo(
             "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
             f"ingress in {answers.settings_file(group)}."
@@ -191,20 +196,20 @@ def _refuse_edited(directory: Path, group: str) -> None:
     }
     if edited := answers.edited(texts, group):
         raise Refused(
-            f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
-            "keep a copy and give --force"
+            f"{' and '.join(edited)} would lose your changes: edit by hand, or keep a copy and "
+            "give --force"
         )
 
 
 def _existing(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
-        raise SettingsError(f"there is no directory {value!r}; write the one that services are in")
+        raise SettingsError(f"there is no directory {value!r}; name the one of your services")
     return path.resolve()
 
 
 def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Path]:
-    """The services below `path` that are wanted, each with its directory."""
+    """Return the chosen services below `path`, each with its directory."""
     found = look(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
@@ -226,15 +231,15 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
 
 
 def _write(files: Mapping[Path, str]) -> None:
-    """Write all files or, when one can't be written, none of them."""
-    beside = {file: file.with_name(f".{file.name}.new") for file in files}
+    """Write all files; if one of them can't be written, write none."""
+    new_files = {file: file.with_name(f".{file.name}.new") for file in files}
     try:
         for file, text in files.items():
-            beside[file].write_text(text, "utf-8")
-        for file, new in beside.items():
+            new_files[file].write_text(text, "utf-8")
+        for file, new in new_files.items():
             new.replace(file)
     except OSError as error:
         raise FileError(f"{error.filename} can't be written: {error.strerror}") from None
     finally:
-        for new in beside.values():
+        for new in new_files.values():
             new.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`infisical-iac keys`: the keys of the host, and new ones for old."""
+"""`infisical-iac keys`: list the keys of the host, and rotate them."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -36,13 +36,12 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     """Make a new KEY on the host, put it into use everywhere, and retire the old one.
 
     If Infisical does not work with the new key, the old one is put back. An interrupted rotation is
-    finished first. Only `auth-secret` asks for confirmation, after saying what ends with the old
-    one.
+    completed first. Only `auth-secret` asks for confirmation, after it printed the consequences.
 
-    Exit status: 0 when the new key is in use and the old one is not; 1 for an error, with the key
-    that is in use.
+    Exit status: 0 when the new key is in use and the old one is retired; 1 for an error, with the
+    key that is in use.
     """
-    wanted = find_key(key)
+    chosen = find_key(key)
     with open_host(inventory, lock) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
@@ -53,26 +52,26 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
 
         machine = host.get_fact(Machine)
         _refuse(machine)
-        if wanted.name == "encryption-key":
+        if chosen.name == "encryption-key":
             raise rotation.refuse_encryption_key(settings.stack)
         project = load_declared(settings.workspace).project.slug
         found = parse_unfinished(machine.rotating)
         if found:
             rotation.end_unfinished(found, settings, project)
-        if not (found and found.ends_new and found.key == wanted):
-            if wanted.ends and not yes:
-                echo(wanted.ends, err=True)
+        if not (found and found.ends_new and found.key == chosen):
+            if chosen.ends and not yes:
+                echo(chosen.ends, err=True)
                 confirm("Make a new one?", yes=yes)
-            with audit.record("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-                told = rotation.rotate(wanted, settings, project, site_of(settings))
-            for sentence in told:
+            with audit.record("keys", [f"~ key {chosen.name}: replaced by a new one"]):
+                sentences = rotation.rotate(chosen, settings, project, site_of(settings))
+            for sentence in sentences:
                 echo(sentence)
-            echo(f"The new {wanted.name} key is in use, and the old one is no more.")
+            echo(f"The new {chosen.name} key is in use, and the old one is retired.")
         row = kit_host.row()
         if row and not row.ok:
             echo(f"{row.name}: {row.text}.")
-            if wanted.name == "restic":
-                echo("Until then nothing that is kept off the host opens the backups.")
+            if chosen.name == "restic":
+                echo("Until then only the host's own key opens the backups.")
 
 
 def _refuse(machine: "MachineState") -> None:
@@ -89,7 +88,7 @@ def _refuse(machine: "MachineState") -> None:
 @inventory_option
 @json_option
 def list_command(inventory: str, as_json: bool) -> None:
-    """List the keys of the host: when each was made, and what it is for. No value is read.
+    """List the keys of the host, with age and purpose. No value is read.
 
     Exit status: 0, or 1 for an error.
     """
@@ -115,7 +114,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         print_data(rows)
     else:
         print_table(
-            ("Key", "Made", "Days", "What it does"),
+            ("Key", "Made", "Days", "Purpose"),
             ([row["name"], str(row["made"])[:10], row["days"], row["purpose"]] for row in rows),
             numbers=("Days",),
         )

@@ -12,7 +12,7 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.recipients import identities
 from infisical_iac.backup.signing import KnownFingerprints
-from infisical_iac.cli.deploy import run_or_back
+from infisical_iac.cli.deploy import run_or_roll_back
 from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
@@ -156,7 +156,7 @@ def _refuse_others(
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:
     from infisical_iac.backup import restore_deploy
 
-    run_or_back(
+    run_or_roll_back(
         host,
         lambda: restore_deploy.restoring(source),
         lambda: restore_deploy.go_back(settings),

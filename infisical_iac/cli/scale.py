@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.deploy import run_or_back
+from infisical_iac.cli.deploy import run_or_roll_back
 from infisical_iac.cli.options import Lock, inventory_option, lock_options, yes_option
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infisical_iac.core.settings import Settings
 
 _move = partial(
-    run_or_back,
+    run_or_roll_back,
     name="move",
     what="What served before",
     remedy="the same command with --undo tries again",

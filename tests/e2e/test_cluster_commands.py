@@ -209,7 +209,7 @@ def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
     if key in commanding.OPENED:
         assert opens(cluster, key, file) == [True] * 3
     done = ok(cluster, "keys", "rotate", key, "--yes")
-    assert f"The new {key} key is in use, and the old one is no more." in done.stdout
+    assert f"The new {key} key is in use, and the old one is retired." in done.stdout
     (new,) = set(digests(cluster, file))
     assert new != old
     if key in commanding.OPENED:

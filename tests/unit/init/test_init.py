@@ -231,7 +231,7 @@ def test_services_are_listed_by_names_and_no_value_is_read(init: Init, clone: Pa
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--email", "ada@example.com"), "--host is not given: with --yes nothing is asked"),
+        (("--email", "ada@example.com"), "--host is missing: with --yes nothing is asked"),
         ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is no host"),
         ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is no host"),
         ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is no user"),
