@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _BACKUPS = "/var/backups/infisical-iac"
 _GONE = (
     "Data, keys, certificates, credentials, the firewall and fail2ban's jails were deleted. "
-    "Docker, its images, the audit and access logs, and the backups, which hold the keys, were kept."
+    "Docker, its images, the audit log, the access log and the backups, which hold the keys, were "
+    "kept."
 )
 
 

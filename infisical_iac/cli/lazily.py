@@ -1,4 +1,4 @@
-"""Groups of commands that are imported when they are run."""
+"""Groups of commands that import a command only when it runs."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -8,18 +8,18 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are functions in modules of this package, by default one in each.
+    """A group whose commands are functions in modules of this package.
 
-    The list of commands is printed without any of them, since loading them all takes longer than
-    most commands do.
+    The list of commands is printed without importing them, as that would take longer than most
+    commands do.
 
     Args:
-        summaries: the line of each command in the list, by its name.
-        sections: the names of the commands below each heading of the list, in their order; none
-            for one list of all commands.
-        module: the name of the module of a command, with {} for the name of its function: the
-            command's with underscores, or `<name>_command` where that would hide one of Python's.
-        modules: the module of a command's function where it is another one, by the command's name.
+        summaries: the line on each command in the list, by the command's name.
+        sections: the commands below each heading of the list, in their order; empty for one list of
+            all commands.
+        module: the module of a command, with {} for the name of its function. That is the command's
+            name with underscores, or `<name>_command` if Python has a built-in of this name.
+        modules: the module of a command that is in another one, by the command's name.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands, below their headings and aligned across them."""
+        """Write the list of commands below their headings, with aligned summaries."""
         width = max(map(len, self.summaries))
         for heading, names in self.sections.items():
             with formatter.section(heading):

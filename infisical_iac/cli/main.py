@@ -1,4 +1,4 @@
-"""`infisical-iac`: the commands, and how they fail."""
+"""`infisical-iac`: the list of all commands, and the report of their failures."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import click
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.core.errors import UserError
 
-# What click gives wrong options is what a plan gives for changes.
+# click's own status for wrong options, 2, means changes here.
 click.UsageError.exit_code = 1
 
 _COMMANDS = {
@@ -44,10 +44,10 @@ _COMMANDS = {
 }
 
 
-class _Telling(LazyGroup):
-    """A group whose commands fail with a sentence and exit status 1 for a UserError.
+class _ReportingGroup(LazyGroup):
+    """A group that reports a UserError of its commands as one sentence, with exit status 1.
 
-    With --json they print the failure as JSON too.
+    With --json, the failure is printed as JSON too.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -63,7 +63,7 @@ class _Telling(LazyGroup):
 
 
 def _print(error: UserError | click.ClickException | click.Abort) -> None:
-    # It loads what a list of commands does without.
+    # The import is slow, and the list of commands does not need it.
     from infisical_iac.core.terminal import print_failure
 
     if isinstance(error, UserError):
@@ -71,11 +71,11 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
     elif isinstance(error, click.ClickException):
         print_failure("usage", *UserError(error.format_message()).split())
     else:
-        print_failure("aborted", "it was interrupted, or not agreed to")
+        print_failure("aborted", "the command was interrupted, or the question answered with no")
 
 
 @click.group(
-    cls=_Telling,
+    cls=_ReportingGroup,
     summaries={name: text for each in _COMMANDS.values() for name, text in each.items()},
     sections={heading: [*commands] for heading, commands in _COMMANDS.items()},
     modules={"plan": "deploy", "apply": "deploy", "scale-out": "scale", "scale-in": "scale"},

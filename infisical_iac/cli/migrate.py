@@ -1,4 +1,4 @@
-"""`infisical-iac migrate`: from .env files into Infisical, and proof of it."""
+"""`infisical-iac migrate`: move secrets from .env files into Infisical, with proof."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -39,10 +39,10 @@ from infisical_iac.workspace.load import declared_file, load
 def migrate() -> None:
     """Move the .env files of a repository into Infisical, byte for byte, with proof.
 
-    In this order: `scan` shows what is there. `plan` writes migration.yaml for review. `apply`
-    writes the secrets and reads them back. `verify` checks them at any later time. `clean` deletes
-    the files. `history` lists what was ever committed and has to be rotated. No value is ever
-    shown.
+    In this order: `scan` lists the files and their problems. `plan` writes migration.yaml for
+    review. `apply` writes the secrets and reads them back. `verify` checks them at any later time.
+    `clean` deletes the files. `history` lists the values that were ever committed and must be
+    rotated. No value is ever shown.
     """
 
 
@@ -66,20 +66,20 @@ _STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "
 
 
 def show(lines: Iterable[str], *, stderr: bool = False) -> None:
-    """Print lines, each in the color of the sign that it begins with."""
+    """Print lines, each in the color of its first sign."""
     to = console(stderr=stderr)
     for line in lines:
         to.print(Text(printable(line), style=_STYLES.get(line[:1], "")))
 
 
 def note_exposed(key: Path) -> None:
-    """Tell if git would take the key of the hashes in: whoever has it can try values out."""
+    """Print a note if git would add the key of the hashes, which allows guessing the values."""
     try:
         is_exposed = git.top(key.parent) is not None and not git.is_ignored(key)
     except FileError:
         return
     if is_exposed:
-        echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)
+        echo(f"Note: git would add {key.name}: add it to .gitignore", err=True)
 
 
 @click.command()
@@ -97,11 +97,11 @@ def scan(
     keys: bool,
     as_json: bool,
 ) -> None:
-    """Find the .env files of each PATH: where they belong, and what a migration would do to them.
+    """Find the .env files of each PATH, with their service, environment and problems.
 
     A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
     come first. Keys that look like plain configuration, or that the sample lacks, are listed once
-    a file; --json has all findings one by one. Nothing is changed, and no value is ever shown. With
+    for each file; --json lists every finding. Nothing is changed, and no value is ever shown. With
     --keys or --json, values are identified by length and by a hash; the key of the hash is written
     to ./migration.key.
 
@@ -196,10 +196,11 @@ def _print_notes(sources: Sequence[Source]) -> None:
     for line in lines:
         console().print(_line("· ", "dim", line))
     count = sum(len(summary.decisions(each.findings)) for each in sources)
-    told = "Nothing has to be decided before the migration."
+    summary_line = "Nothing has to be decided before the migration."
     if count:
-        told = f"{pluralize(count, 'decision')} (✗, at the top) to make before the migration."
-    console().print(f"\n{pluralize(len(sources), 'file')}. {told}")
+        decisions = pluralize(count, "decision")
+        summary_line = f"{decisions} (✗, at the top) to make before the migration."
+    console().print(f"\n{pluralize(len(sources), 'file')}. {summary_line}")
 
 
 def _line(sign: str, style: str, line: SummaryLine) -> Text:

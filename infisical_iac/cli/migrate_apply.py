@@ -1,4 +1,4 @@
-"""`infisical-iac migrate apply`: write what was planned, read it back, and report."""
+"""`infisical-iac migrate apply`: write the planned secrets, read them back, and report."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -46,15 +46,16 @@ def apply(
     as_json: bool,
     lock: Lock,
 ) -> None:
-    """Write into Infisical what the plan says, read it back, and prove that it is the same.
+    """Write the plan's secrets into Infisical, read them back, and prove that they are the same.
 
     PLAN is the file that `migrate plan` wrote, by default migration.yaml.
 
-    Values are read from the files again, which must not have changed since the plan. What Infisical
-    has already is not written again, so the next run completes an interrupted one. What waits for
-    an approval is not written again either: migration-pending.json next to the plan remembers it.
-    The proof is written to migration-report.html and migration-report.json there, without any
-    value. Once all is proven, the .infisical.json of each service gets what it lacks.
+    The values are read from the files again, which must not have changed since the plan. Secrets
+    that Infisical has already are not written again, so the next run completes an interrupted one.
+    Secrets that wait for an approval are not written again either: migration-pending.json next to
+    the plan lists them. The proof is written to migration-report.html and migration-report.json
+    there, without any value. Once everything is proven, missing entries are added to the
+    .infisical.json of each service.
 
     Values that programs read differently are listed with the reading that you decided on.
 
@@ -66,13 +67,13 @@ def apply(
     with reach(inventory, workspace_file, None, lock=lock, needs_admin=False) as reached:
         if plan.project != reached.desired.project.slug:
             raise UserError(
-                f"{file} was made for the project {plan.project}, and the project file is of "
+                f"{file} is a plan for the project {plan.project}, but the project file is for "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again",
                 code="error.other_project",
             )
         secrets = planning.read_values(plan, root, key, reached.desired)
         project = verify.project_id(reached.client, plan.project)
-        moved = _move(reached, project, secrets, on_conflict, pending, quiet=as_json)
+        moved = _transfer(reached, project, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
@@ -89,7 +90,7 @@ def apply(
     ctx.exit(0 if proven else FOUND)
 
 
-def _move(
+def _transfer(
     reached: Reached,
     project: str,
     secrets: Sequence[Secret],
@@ -107,10 +108,10 @@ def _move(
 
         def begin(work: Work) -> None:
             progress.update(task, total=sum(len(each.items) for each in work.batches))
-            if work.batches:  # a run that writes nothing is none for the audit log
+            if work.batches:  # The audit log has only runs that write.
                 stack.enter_context(reached.recorded("workspace", made))
 
-        def tell(what: str, count: int) -> None:
+        def report_batch(what: str, count: int) -> None:
             made.append(what)
             progress.advance(task, count)
 
@@ -122,7 +123,7 @@ def _move(
             today=datetime.now(UTC).date(),
             pending=pending,
             begin=begin,
-            tell=tell,
+            tell=report_batch,
         )
 
 
@@ -143,8 +144,8 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
         yield f"{sign} {held} of {total} read back byte for byte from {plan.project}"
         return
     rest = len(data["secrets"]) - len(chosen)
-    told = f"{rest} byte for byte, {len(chosen)} as decided"
-    yield f"{sign} {held} of {total} read back from {plan.project}: {told}"
+    readings = f"{rest} byte for byte, {len(chosen)} as decided"
+    yield f"{sign} {held} of {total} read back from {plan.project}: {readings}"
     for each in chosen:
         yield (
             f"  {each['file']}:{each['line']} {each['key']}: {each['length']} bytes, as "

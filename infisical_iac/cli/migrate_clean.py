@@ -1,4 +1,4 @@
-"""`infisical-iac migrate clean`: the old files go, once all that was in them is in Infisical."""
+"""`infisical-iac migrate clean`: delete .env files whose secrets were verified in Infisical."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-# What the archive is written for, and proved with; none of the first: there is to be no archive.
+# The keys that the archive is encrypted for, and those that prove that it opens. Without the former
+# no archive is written.
 _Keys = tuple[Sequence[Recipient], Sequence[Identity]]
 
 
@@ -77,13 +78,13 @@ def clean(
     PLAN_FILE is the plan that was migrated, by default migration.yaml.
 
     A file is deleted, and removed from git's index, only if it is byte for byte the one that was
-    read back from Infisical. Ignore rules and examples with the three variables are added, and
-    places that still mention the old files are listed.
+    read back from Infisical. Ignore rules and examples with the three variables of the login are
+    added, and places that still mention the old files are listed.
 
-    Files with only the variables that a service logs in with stay.
+    Files that hold only a service's variables of the login are kept.
 
-    Exit status: 0 when every other file is gone; 2 when some are kept; 1 for an error, or for no to
-    the question.
+    Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
+    to the question.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, report = read_report(plan_file)
@@ -96,13 +97,13 @@ def clean(
     plan.examined.kept.extend(changed)
     _show(root, plan)
     for path in left:
-        echo(printable(f"{path} stays: it has only variables that a service logs in with."))
+        echo(printable(f"{path} is kept: it holds only a service's variables of the login."))
     if report.verified:
         _show_references(root, plan_file, [each.path for each in report.verified])
     if plan.archive and not keys[0]:
         raise UserError(
-            "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
-            "public key that age-keygen prints, or --no-archive",
+            "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
+            "the public key that age-keygen prints, or --no-archive",
             code="error.no_recipient",
         )
     if no_archive and plan.examined.ready:
@@ -121,7 +122,7 @@ def _keys(
 ) -> _Keys:
     lines = [*texts, *(_lines(file) if file else [])]
     if no_archive and (lines or identity):
-        raise UserError("--no-archive needs no keys: leave it out, or the keys")
+        raise UserError("--no-archive takes no keys: leave out the keys, or --no-archive")
     known = archive.identities(_lines(identity)) if identity else []
     return archive.recipients(lines), known
 
@@ -166,7 +167,7 @@ def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
     found = cleaning.search(root, paths, own)
     to = console()
     if found.references:
-        to.print("\nThese places still speak of the files, or load one:")
+        to.print("\nThese places still mention or load the files:")
     for each in found.references:
         to.print(Text(printable(f"  {each}")))
     if found.more:
@@ -177,7 +178,7 @@ def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
 
 
 def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
-    """Make the changes, the deletions last; returns what was kept after all."""
+    """Make the changes, with the deletions last; return the files that were kept nevertheless."""
     archive.remove_unfinished(root)
     for addition in plan.additions:
         ignores.write(addition)
@@ -186,8 +187,8 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
     if plan.archive:
         if git.top(root) and not git.is_ignored(plan.archive):
             raise FileError(
-                f"git would not ignore {plan.archive}, so nothing was deleted: see what "
-                f"git check-ignore -v {plan.archive.name} says"
+                f"git would not ignore {plan.archive}, so nothing was deleted: see the output of "
+                f"git check-ignore -v {plan.archive.name}"
             )
         contents = {each.file.path: each.data for each in plan.examined.ready}
         archive.write(plan.archive, contents, *keys)

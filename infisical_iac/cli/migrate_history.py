@@ -1,4 +1,4 @@
-"""`infisical-iac migrate history`: values that git repositories still hold."""
+"""`infisical-iac migrate history`: search git repositories for values of secrets."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -35,7 +35,7 @@ from infisical_iac.workspace.reach import reach
 
 
 def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Iterator[str]:
-    """All that was found, what was not looked for, and what to do, in lines for people."""
+    """Yield the result as lines: what was found, what was skipped, and what to do."""
     for each in searched:
         yield f"{each.repository}: {each.objects:,} objects, {each.size / 1e6:,.1f} MB"
         for label, hits in groupby(each.hits, key=lambda hit: hit.label):
@@ -46,17 +46,17 @@ def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Ite
     found = rotations(searched)
     yield f"{len(found)} of {pluralize(len(terms.searched), 'value')} found."
     if found:
-        yield "To be rotated, before anything else:"
+        yield "Rotate these first:"
     for rotation in found:
         since = f"in history since {rotation.since}" if rotation.since else "in no commit"
         yield f"  {rotation.label}: {since}, {', '.join(rotation.repositories)}"
     if command:
-        yield "Then, if the history has to be rewritten, in a fresh clone of each repository:"
+        yield "Then, to rewrite the history, run in a fresh clone of each repository:"
         yield f"  {command}"
 
 
 def as_data(searched: Sequence[Searched], terms: SearchTerms, command: str) -> dict[str, Any]:
-    """The same for machines."""
+    """Return the result as data for JSON."""
     return {
         "repositories": [
             {
@@ -165,15 +165,15 @@ def history(
 ) -> None:
     """Search all objects of each git repository REPO for the values, and list what must be rotated.
 
-    It searches every branch, tag, stash, reflog and unreferenced object, for each value as it is,
-    in base64, URL-encoded and JSON-escaped. Short and common values are skipped and named. No value
-    is ever shown. The values are those of the plan: from the files, or from Infisical once the
-    files are gone.
+    It searches every branch, tag, stash, reflog and unreferenced object, for each value in plain
+    text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped, and their
+    keys listed. No value is ever shown. The values are those of the plan: from the files, or from
+    Infisical once the files are deleted.
 
     Exit status: 0 if nothing is found; 2 if something is; 1 for an error.
     """
     if plan and env_files:
-        raise UserError("--plan and --env-file are two ways to name values: give one of them")
+        raise UserError("--plan and --env-file exclude each other: give one of them")
     if env_files:
         known = KnownValues(in_env_files(env_files, grammar))
     else:
@@ -204,7 +204,7 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
 
 
 def _read_plan_values(file: Path, inventory: str, workspace_file: Path | None) -> KnownValues:
-    """The plan's values; Infisical is asked only for those that no file has."""
+    """Return the values of a plan; those that no file has any more are read from Infisical."""
     plan, key = plan_file.load(file), plan_file.load_key(file)
     known = in_files(plan, file.parent / plan.root, key)
     if not known.moved:

@@ -73,7 +73,7 @@ def recovery_kit(
             }
         )
     else:
-        _tell(kit, text, signer, output, opened=bool(known))
+        _report(kit, text, signer, output, opened=bool(known))
 
 
 def _recipients(given: str) -> list[Recipient]:
@@ -82,7 +82,7 @@ def _recipients(given: str) -> list[Recipient]:
     return parse_lines(read(Path(given[1:])).splitlines())
 
 
-def _tell(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> None:
+def _report(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if opened else ""
     echo(f"{output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")

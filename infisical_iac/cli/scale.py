@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from infisical_iac.core.settings import Settings
 
-_move = partial(
+_migrate = partial(
     run_or_roll_back,
     name="move",
     what="What served before",
@@ -48,12 +48,12 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
     Exit status: 0 when the cluster serves; 1 for an error.
     """
-    with _moving(inventory, lock) as (host, settings):
+    with _open_cluster(inventory, lock) as (host, settings):
         from infisical_iac.cluster import scaling
 
         switched = scaling.undo(settings, asked=undo)
         if not undo:
-            _move(
+            _migrate(
                 host,
                 partial(scaling.scaling_out, switched=switched),
                 lambda: scaling.recover(
@@ -82,7 +82,7 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
     Exit status: 0 when the host serves; 1 for an error.
     """
-    with _moving(inventory, lock) as (host, settings):
+    with _open_cluster(inventory, lock) as (host, settings):
         from infisical_iac.cluster import scaling
 
         if undo:
@@ -90,7 +90,7 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
             return
         if not scaling.end_proven():
             switched = scaling.undo(settings, asked=False)
-            _move(
+            _migrate(
                 host,
                 partial(scaling.scaling_in, switched=switched),
                 lambda: scaling.recover(
@@ -109,7 +109,7 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
 
 @contextmanager
-def _moving(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
+def _open_cluster(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
     """Lock all hosts, and make the one current that a move is of; yield it, and its settings.
 
     It is the one where a move has not ended, else the one that leads.

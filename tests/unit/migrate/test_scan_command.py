@@ -92,7 +92,7 @@ def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) 
 def test_a_key_that_git_would_add_is_told(run: Scan, tmp_path: Path) -> None:
     git(Path.cwd(), "init", "-q")
     plant(tmp_path / "tree", {"backend/.env": "A=obviously-fake-secret\n"})
-    note = "Note: git would add migration.key: name it in .gitignore"
+    note = "Note: git would add migration.key: add it to .gitignore"
     assert note in run(tmp_path / "tree", "--keys").stderr
     Path(".gitignore").write_text("migration.key\n")
     assert note not in run(tmp_path / "tree", "--keys").stderr
