@@ -97,7 +97,7 @@ def clean(
     plan.examined.kept.extend(changed)
     _show(root, plan)
     for path in left:
-        echo(printable(f"{path} is kept: it holds only a service's variables of the login."))
+        echo(printable(f"{path} stays: it holds only a service's variables of the login."))
     if report.verified:
         _show_references(root, plan_file, [each.path for each in report.verified])
     if plan.archive and not keys[0]:

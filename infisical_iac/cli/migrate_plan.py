@@ -1,4 +1,4 @@
-"""`infisical-iac migrate plan`: what would go where, in a file for people to review."""
+"""`infisical-iac migrate plan`: write a plan of each key's place in Infisical, for review."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import explain
 from infisical_iac.workspace.reach import Reached, reach
 
-_NAMED = 20  # of a file's new keys; the plan has all
+_NAMED = 20  # The most new keys of a file that are listed; the plan has all.
 
 
 @click.command()
@@ -56,12 +56,12 @@ def plan(
     allow_literal: bool,
     as_json: bool,
 ) -> None:
-    """Write a plan of what goes from the .env files of each PATH to which place in Infisical.
+    """Write a plan of the place in Infisical for each key in the .env files of each PATH.
 
     The plan has a decision for each key: change those that you don't agree with, and make those
-    that are undecided. They are printed first, each with the edit for each outcome. When you plan
-    again, your decisions on unchanged keys are kept, and a file is read by the grammar that you
-    wrote. No value is in the plan, nor shown. Nothing is changed in Infisical.
+    that are undecided. They are printed first, with the edit for each choice. When you plan again,
+    your decisions on unchanged keys are kept, and each file is read with the grammar that you
+    wrote. The plan holds no values, and no value is shown. Nothing is changed in Infisical.
 
     Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
     1 for an error.
@@ -83,20 +83,21 @@ def plan(
         )
         compared = _compare(reached, sources, made)
     with atomic.explain_failure(output):
-        atomic.write(output, plan_file.dump(made))  # people's decisions are in the one before
+        # Atomically, as the earlier file holds people's decisions.
+        atomic.write(output, plan_file.dump(made))
     undecided = any(_list_undecided(made))
     if as_json:
         print_data(_data(made, compared))
     else:
         show(_lines(made, compared))
-        told = "decide what is marked with ? at the top" if undecided else "review it"
-        echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
+        task = "decide the lines with ? at the top" if undecided else "review it"
+        echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
 
 def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
-    """The sources with paths that begin in the one directory that all are in."""
+    """Return the sources with paths relative to their common directory, `root`."""
     start = roots[0] if len(roots) == 1 else Path()
     return [
         replace(each, path=Path(os.path.abspath(start / each.path)).relative_to(root).as_posix())
@@ -136,8 +137,8 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
         skipped = sum(each.decision == "skip" for each in source.keys.values())
         left = f", {skipped} skipped" if skipped and source.decision != "skip" else ""
-        told = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
-        yield f"{source.path} → {place}: {told}, as {source.grammar} ({source.why})"
+        keys = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
+        yield f"{source.path} → {place}: {keys}, as {source.grammar} ({source.why})"
     yield from _new(compared.new)
     yield from (
         f"~ {each.name} ({each.file}:{each.line}) has another value in Infisical"
@@ -151,7 +152,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
 
 
 def _new(secrets: Sequence[Secret]) -> Iterator[str]:
-    """Yield the names of new secrets, a line for each file and place."""
+    """Yield the names of new secrets, with one line for each file and place."""
     for (environment, folder, file), group in groupby(
         secrets, key=lambda each: (*each.name[:2], each.file)
     ):

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate verify`: whether all that was moved is there, and for whom."""
+"""`infisical-iac migrate verify`: verify the migrated secrets and the access to them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,30 +40,32 @@ def verify(
 
     PLAN is the file that `migrate plan` wrote, by default migration.yaml.
 
-    Values are compared by their hashes, so the files may be gone. Each service logs in with its own
-    credentials and is asked what it sees. With INFISICAL_API_URL and without --credentials, a
-    service is judged by its roles and privileges. Other identities and people in the project are
-    always judged so. Nothing is changed in Infisical, and no value is shown. The time of a success
-    is written to migration-report.json, for `migrate clean`.
+    Values are compared by their hashes, so the files are not needed. Each service's access is
+    tested by a login with its own credentials; with INFISICAL_API_URL and without --credentials, it
+    is derived from the service's roles and privileges. The access of other identities and people in
+    the project is always derived so. Nothing is changed in Infisical, and no value is shown. The
+    time of a success is written to migration-report.json, for `migrate clean`.
 
-    Exit status: 0 if all is as planned; 2 if something is not; 1 for an error, or if the members of
-    the project can't be read.
+    Exit status: 0 if everything is as planned; 2 if something is not; 1 for an error, or if the
+    members of the project can't be read.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
-    wanted = planned_values(plan)
+    expected = planned_values(plan)
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         project = project_id(reached.client, plan.project)
-        there = read(reached.client, project, {each.environment for each in wanted})
-        access = look(reached, project, wanted, directory)
-    problems = [*find_changes(wanted, there, key), *access.problems]
+        actual = read(reached.client, project, {each.environment for each in expected})
+        access = look(reached, project, expected, directory)
+    problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems
-    mark_verified(file.parent, wanted, datetime.now(UTC) if is_verified else None)
+    mark_verified(file.parent, expected, datetime.now(UTC) if is_verified else None)
     if as_json:
-        told = {"secrets": len(wanted), "problems": problems, "access_checked": access.is_checked}
-        print_data({**told, "readers": access.readers, "notes": access.notes})
+        checks = {"secrets": len(expected), "problems": problems}
+        checks |= {"access_checked": access.is_checked}
+        print_data({**checks, "readers": access.readers, "notes": access.notes})
     else:
         show(f"✗ {each}" for each in problems)
         sign = "✓" if is_verified else "✗"
-        show([f"{sign} {pluralize(len(wanted), 'secret')}, {pluralize(len(problems), 'problem')}"])
+        secrets = pluralize(len(expected), "secret")
+        show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
         print_notes(access.notes)
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)

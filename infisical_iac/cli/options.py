@@ -1,4 +1,4 @@
-"""Options that several commands have, and the host that they name."""
+"""Options of several commands, and the connection to the host that they name."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
     from infisical_iac.core.settings import Settings
 
-# The exit status of a command that did its work and found something for people to look at.
+# The exit status of a command that succeeded and found something that needs attention.
 FOUND = 2
 
-# It takes the lock of a connected host, and raises Locked.
+# Takes the lock of a connected host. Raises Refused if another run holds it.
 Lock = Callable[["Host"], None]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def name_inventory(*names: str, help: str) -> Decorator:
-    """Return the option for the inventory, with other names and a text of its own."""
+    """Return the option for the inventory, with additional names and its own help text."""
     return click.option(
         *("-i", "--inventory", *names, "inventory"),
         type=click.Path(),
@@ -45,7 +45,7 @@ yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation que
 
 
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--lock-timeout` and `--break-lock`, as one argument: a Lock named `lock`."""
+    """Add `--lock-timeout` and `--break-lock` to a command, as one argument: a Lock named `lock`."""
 
     @click.option(
         "--lock-timeout",
@@ -71,8 +71,13 @@ def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_host(
     inventory: str, lock: Lock | None = None, **options: bool
 ) -> "Iterator[tuple[Host, Settings]]":
-    """The host of an inventory as `core.inventory` connects it, locked if need be; its settings."""
-    # It gives the process to gevent, which commands that need no host do without.
+    """Connect to the host of an inventory, and yield it with its settings.
+
+    Args:
+        lock: takes the host's lock; None for a command that only reads.
+        options: those of `core.inventory.connect`.
+    """
+    # The import patches the process with gevent, which commands without a host do not need.
     from infisical_iac.core import inventory as hosts
     from infisical_iac.core.settings import load
 

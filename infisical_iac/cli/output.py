@@ -1,4 +1,4 @@
-"""Plans, tables, notes and questions, as several commands print them."""
+"""Print plans, tables, notes and questions."""
 
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from infisical_iac.core.terminal import console, echo
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
 _SCREEN = 30
 _FOREIGN = (
-    "access that the file does not give (*) stays: `infisical-iac workspace apply --prune` takes "
-    "it away; what is wanted goes into `accepted` of the file"
+    "access that the project file does not grant (*) stays: `infisical-iac workspace apply "
+    "--prune` removes it; to keep it, add it to `accepted` in the file"
 )
 
 
 def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
-    """The items as JSON holds them."""
+    """Return the changes as data for JSON."""
     return [
         {"kind": each.kind, "what": each.what, "detail": each.detail, "diff": each.diff}
         | ({"host": each.host} if each.host else {})
@@ -29,7 +29,7 @@ def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def show(items: Iterable[Item], unknown: Iterable[str] = (), *, stderr: bool = False) -> None:
-    """Print each item in a line, its diff below it, and then what can't be seen yet."""
+    """Print each change on a line with its diff below, and then what can't be seen yet."""
     to = console(stderr=stderr)
     for item in together(items):
         to.print(Text(printable(str(item)), style=_COLORS[item.kind]))
@@ -46,10 +46,12 @@ def show_plan(
     *,
     stderr: bool = False,
 ) -> None:
-    """Print a plan as `show` does; one that fills a screen has a heading a step.
+    """Print a plan as `show` does; a plan that is longer than a screen has a heading for each step.
 
     Args:
-        steps: the names of the steps that would change something, each with its changes.
+        steps: the name of each step that would change something, with its changes.
+        blocked: the blocked parts.
+        unknown: the sentences on what can't be seen yet.
     """
     to = console(stderr=stderr)
     is_long = sum(len(items) for _, items in steps) > _SCREEN
@@ -61,7 +63,7 @@ def show_plan(
 
 
 def print_foreign(found: Iterable[Item]) -> None:
-    """Print each access that the file does not give in a line, and what to do about them."""
+    """Print access that the project file does not grant, and what to do about it."""
     items = list(found)
     show(items)
     if items:
@@ -69,7 +71,7 @@ def print_foreign(found: Iterable[Item]) -> None:
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print sentences that are no changes, beside the output proper."""
+    """Print notes on standard error, next to the output of the command."""
     for note in notes:
         echo(f"Note: {note}", err=True)
 
@@ -82,7 +84,12 @@ def print_table(
     width: int | None = None,
     title: str | None = None,
 ) -> None:
-    """Print rows below the names of their columns; those of `numbers` stand at the right."""
+    """Print a table.
+
+    Args:
+        numbers: the names of the columns that are aligned to the right.
+        width: the width of the table in characters; None for that of the terminal.
+    """
     table = Table(title=title, title_justify="left", pad_edge=False, box=None)
     for column in columns:
         if column in numbers:
@@ -97,16 +104,19 @@ def print_table(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless `yes` is the answer already; raises Abort for no."""
+    """Ask a question, unless `yes` is set. Raises click.Abort for no."""
     if not yes:
         click.confirm(question, abort=True, err=True)
 
 
 def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
-    """Tell what is to be done, and have a name typed unless it is given; Refused for another.
+    """Have the user type a name before something is done. Raises Refused for another name.
 
     Args:
-        whose: name it is, such as "the host's".
+        what: a sentence on what is going to be done.
+        whose: the owner of the name, such as "the host's".
+        name: the name to type.
+        given: the name that was given as an option; None to ask for it.
     """
     question = f"{what} Type {whose} name, {name}"
     typed = given or click.prompt(question, err=True, default="", show_default=False)
@@ -115,10 +125,10 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
 
 
 def pluralize(number: int, what: str) -> str:
-    """A number with a noun, such as `2 secrets`."""
+    """Return a number with a noun, such as `2 secrets`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def count(items: Sequence[object]) -> str:
-    """Return how many items, such as `1 change`."""
+    """Return the number of changes, such as `1 change`."""
     return pluralize(len(items), "change")
