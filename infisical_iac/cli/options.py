@@ -45,7 +45,7 @@ yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation que
 
 
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--lock-timeout` and `--break-lock` to a command, as one argument: a Lock named `lock`."""
+    """Add `--lock-timeout` and `--break-lock` to a command, as one argument `lock` of type Lock."""
 
     @click.option(
         "--lock-timeout",

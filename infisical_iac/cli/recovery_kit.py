@@ -1,4 +1,4 @@
-"""`infisical-iac recovery-kit`: a host's keys in one encrypted file, for the day it is gone."""
+"""`infisical-iac recovery-kit`: write a host's keys into one encrypted file."""
 
 from pathlib import Path
 
@@ -44,11 +44,12 @@ def recovery_kit(
     force: bool,
     identity: Path | None,
 ) -> None:
-    """Write what a new host needs to read the backups into one file: keys, passwords, credentials.
+    """Write the keys, passwords and credentials that a new host needs to restore a backup into one
+    file.
 
-    The kit is encrypted for its recipients, and can be printed. Keep it away from the host and its
-    backups. Keep the printed fingerprint of the key that signs it in another place than the kit:
-    `restore` asks for it.
+    The kit is encrypted for its recipients, and can be printed. Keep it apart from the host and its
+    backups. The command prints the fingerprint of the key that signs the kit, which `restore` asks
+    for: keep it apart from the kit.
 
     Exit status: 0 when the kit is written and was read back; 1 for an error.
     """
@@ -86,11 +87,11 @@ def _report(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> 
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if opened else ""
     echo(f"{output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
-    echo(f"It was read back{proven}; its sum begins with {kit_sheet.fingerprint(text)}.")
+    echo(f"It was read back{proven}; its checksum begins with {kit_sheet.fingerprint(text)}.")
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
-    echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
+    echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Note that apart from the kit, best as `{signing.SETTING}` in your settings: a "
-        "restore takes no kit of another key."
+        f"Keep this fingerprint apart from the kit, best as `{signing.SETTING}` in your settings: a "
+        "restore refuses a kit that another key signed."
     )

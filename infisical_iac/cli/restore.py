@@ -1,4 +1,4 @@
-"""`infisical-iac restore`: a snapshot onto the same host or a bare one."""
+"""`infisical-iac restore`: restore a snapshot onto the same host or a bare one."""
 
 import re
 from dataclasses import replace
@@ -67,35 +67,35 @@ def restore(
 ) -> None:
     """Restore Infisical from a snapshot, with the keys on the host or in a recovery kit.
 
-    The snapshot is loaded next to the old data and compared with its manifest. Then they change
-    places, and logins of people and machines are checked. If anything fails, the old data are put
-    back. After a success the old data stay, moved aside.
+    The snapshot is loaded next to the old data and compared with its manifest. Then it replaces
+    them, and logins of people and machines are checked. If anything fails, the old data are put
+    back. After a success the old data are kept, moved aside.
 
     A kit is used only if the deployment's own key signed it: the host's key, the one with the
     fingerprint in --fingerprint or in the setting recovery_fingerprint, or one that you confirm
     when asked.
 
-    With --drill the host does what its timer does each month: it loads the snapshot next to the
-    running data, starts Infisical on it without network access, reads what is inside, and removes
-    it all.
+    With --drill the host runs the drill of its monthly timer now: it loads the snapshot next to the
+    running data, starts Infisical on it without network access, reads its content, and removes all
+    of it.
 
     Exit status: 0 when the restored state is proven; 1 for an error, with the state of the host.
     """
     if drill:
         if kit or identity or fingerprint or accept_unsigned_kit or replace_keys or undo:
             raise click.UsageError(
-                "--drill uses the host's keys and changes nothing: it goes with "
-                "--snapshot and --from alone"
+                "--drill uses the host's keys and changes nothing: combine it with --snapshot and "
+                "--from only"
             )
         _drill(inventory, snapshot, target)
         return
     if kit is None and (fingerprint or accept_unsigned_kit):
         raise click.UsageError(
-            "--fingerprint and --accept-unsigned-kit are of a kit: give --kit too"
+            "--fingerprint and --accept-unsigned-kit are for a kit: give --kit too"
         )
     if fingerprint and not re.fullmatch(signing.FINGERPRINT, fingerprint):
         raise click.UsageError(
-            "--fingerprint takes SHA256: and 43 signs after it, as `recovery-kit` prints them"
+            "--fingerprint takes SHA256: with 43 characters after it, as `recovery-kit` prints it"
         )
     known = KnownFingerprints(fingerprint, unsigned=accept_unsigned_kit)
     opened = _open_kit(kit, identity)
@@ -109,15 +109,15 @@ def restore(
         _refuse_others(opened, known, settings.backup, ask=not yes)
         source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
         _restore(host, source, settings, yes=yes)
-        if kit and opened:  # the host, which has it now, asks for none
+        if kit and opened:  # So that `status` reports the kit on the new host too.
             printed = kit_sheet.fingerprint(kit_sheet.read(kit))
             kit_host.remember(kit_host.record_of(opened.kit, printed, opened.signer))
 
 
 def _drill(inventory: str, snapshot: str, target: str | None) -> None:
-    """Prove a snapshot. The host's lock is left alone, for nothing is changed that a run needs."""
+    """Prove a snapshot. It takes no lock, as it changes nothing that a run uses."""
     if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
-        raise UserError(f"{snapshot!r} is no snapshot: `infisical-iac backup list` tells them")
+        raise UserError(f"{snapshot!r} is no snapshot: `infisical-iac backup list` lists them")
     with open_host(inventory) as (_, settings):
         from infisical_iac.backup import timed
 
@@ -130,14 +130,19 @@ def _open_kit(kit: Path | None, identity: Path | None) -> Opened | None:
     if kit is None:
         return None
     if identity is None:
-        raise FileError("a kit is opened with a private key: give its file with --identity")
+        raise FileError("a private key opens the kit: give its file with --identity")
     return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
 
 
 def _refuse_others(
     opened: Opened | None, known: KnownFingerprints, settings: "BackupSettings", *, ask: bool
 ) -> None:
-    """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises FileError."""
+    """Raise FileError for a kit that the deployment did not sign.
+
+    Args:
+        known: the fingerprint given as an option. The setting and the host's own key are added.
+        ask: whether to ask the operator if no fingerprint is known; else the kit is refused then.
+    """
     from infisical_iac.backup import kit_host
 
     if opened is None:
@@ -148,7 +153,7 @@ def _refuse_others(
     try:
         if ask and click.confirm(signing.trust_question(opened.signer), err=True):
             return
-    except click.Abort:  # nobody is there to answer
+    except click.Abort:  # There is no terminal for the question.
         pass
     raise signing.refuse_unasked(opened.signer)
 
@@ -163,7 +168,7 @@ def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, ye
         name="restore",
         what="The old data",
         remedy="`infisical-iac restore --undo` brings the old data back",
-        question="Restore, and move aside what is there?",
+        question="Restore, and move the present data aside?",
         done="Restored",
         yes=yes,
     )

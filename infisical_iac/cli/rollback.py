@@ -1,4 +1,4 @@
-"""`infisical-iac rollback`: back to a release that was kept."""
+"""`infisical-iac rollback`: go back to a release that an upgrade kept."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,10 +14,10 @@ from infisical_iac.stack.given_up import HELP, GivenUp
 
 
 def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:
-    """Print the releases that are whole, as a table or as JSON.
+    """Print the complete releases, as a table or as JSON.
 
     Args:
-        kept: the data that changes were given up with, told below the table.
+        kept: the data of changes that were given up, which are listed below the table.
     """
     found: list[dict[str, Any]] = [
         {
@@ -42,7 +42,7 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
             numbers=("Migrations", "Size"),
         )
     else:
-        echo("No release is kept on the host: the first upgrade makes one.")
+        echo("There is no release on the host yet: the first upgrade keeps one.")
     for each in kept:
         echo(f"Given up: {each.describe()}; {HELP}.", err=True)
 
@@ -68,13 +68,12 @@ def rollback(
     keep_data: bool,
     confirm: str | None,
 ) -> None:
-    """Go back to RELEASE, or to the newest one: its version of Infisical, with its data of that
-    time.
+    """Go back to RELEASE, or to the newest one: to its version of Infisical and its data.
 
     The running version is first kept as a release, and is put back if the checks fail. The data of
     RELEASE lack everything written since, so you must type its name.
 
-    Exit status: 0 when the release serves; 1 for an error, with what serves now.
+    Exit status: 0 when the release serves; 1 for an error, with the version that serves now.
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
@@ -92,13 +91,13 @@ def rollback(
         project = load_declared(settings.workspace).project.slug
         machine = host.get_fact(Machine)
         rotating = keys.parse_unfinished(machine.rotating)
-        if rotating and rotating.key.name != "restic":  # that of the backups' password goes on
+        if rotating and rotating.key.name != "restic":  # The backups' password can change later.
             rotation.end_unfinished(rotating, settings, project)
         machine.refuse_restoring()
         if begun := parse_unfinished(machine.upgrading):
             with audit.record("rollback", [f"~ {begun.release}: ended"]):
                 how = at(site_of(settings), VersionChanges).recover(begun, project)
-            echo(f"A change of version had not ended. {how}", err=True)
+            echo(f"An interrupted change of version was ended first. {how}", err=True)
         chosen = choose(changeover.read_releases(), release)
         was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         assert chosen.manifest
@@ -106,6 +105,6 @@ def rollback(
         what = f"This goes back to Infisical {chosen.manifest.infisical}{lost}."
         confirm_name(what, "the release's", chosen.name, confirm)
         data = None if keep_data else chosen
-        told = at(site_of(settings), VersionChanges).go_to(chosen, was, data, project)
-    for sentence in told:
+        sentences = at(site_of(settings), VersionChanges).go_to(chosen, was, data, project)
+    for sentence in sentences:
         echo(sentence)

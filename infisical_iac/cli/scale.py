@@ -1,4 +1,4 @@
-"""`infisical-iac scale-out` and `scale-in`: from a single host into a cluster, and back."""
+"""`infisical-iac scale-out` and `scale-in`: migrate from a single host to a cluster, and back."""
 
 from contextlib import contextmanager
 from functools import partial
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 _migrate = partial(
     run_or_roll_back,
-    name="move",
-    what="What served before",
+    name="migration",
+    what="The old deployment",
     remedy="the same command with --undo tries again",
-    done="Moved",
+    done="Migrated",
 )
 
 
@@ -58,11 +58,11 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
                 partial(scaling.scaling_out, switched=switched),
                 lambda: scaling.recover(
                     settings.stack,
-                    again="The same command tries again, and with --undo takes the swarm away.",
+                    again="The same command tries again, and with --undo removes the swarm.",
                     rest="`infisical-iac apply`",
                     switched=switched,
                 ),
-                question="Move Infisical into the cluster? It pauses meanwhile",
+                question="Move Infisical to the cluster? It is unreachable meanwhile",
                 yes=yes,
             )
 
@@ -99,26 +99,26 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
                     rest="the same command",
                     switched=switched,
                 ),
-                question=f"Move Infisical to {host.name}? It pauses meanwhile",
+                question=f"Move Infisical to {host.name}? It is unreachable meanwhile",
                 yes=yes,
             )
         echo(
-            f'Set topology = "single", keep {host.name} alone in the inventory, and run '
+            f'Set topology = "single", keep only {host.name} in the inventory, and run '
             "`infisical-iac apply`."
         )
 
 
 @contextmanager
 def _open_cluster(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
-    """Lock all hosts, and make the one current that a move is of; yield it, and its settings.
+    """Connect to all hosts of a cluster and lock them, and yield one host with its settings.
 
-    It is the one where a move has not ended, else the one that leads.
+    It is the host with the record of an unfinished migration, else the leader; it is current.
     """
     from infisical_iac.core.connection import current, with_others
     from infisical_iac.core.inventory import connect
     from infisical_iac.core.settings import load
 
-    # A cluster that is half ended has no majority, and its end is to go on.
+    # An interrupted scale-in may leave a swarm without a quorum, and must be completed.
     with connect(inventory, quorum=False, shares=False) as found:
         from infisical_iac.cluster.scaling import read_unfinished
 

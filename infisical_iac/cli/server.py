@@ -1,7 +1,7 @@
-"""`infisical-iac server`: the server at Hetzner Cloud, and what belongs to it.
+"""`infisical-iac server`: manage the server at Hetzner Cloud.
 
-The commands stand in a module of their own: they load the library of Hetzner's API and paramiko,
-which takes longer than the list of commands.
+The commands are in another module, as they import the library of Hetzner's API and paramiko, which
+the list of commands does not need.
 """
 
 import click
@@ -12,11 +12,11 @@ from infisical_iac.cli.lazily import LazyGroup
 @click.group(
     cls=LazyGroup,
     summaries={
-        "plan": "Show what would be created, and what it costs.",
+        "plan": "Show the resources to create, with prices.",
         "create": "Create the server and everything that belongs to it.",
-        "list": "List what there is at Hetzner Cloud.",
-        "adopt": "Take over what an earlier version made.",
-        "replace": "Move to a new server, with volume and addresses.",
+        "list": "List the resources at Hetzner Cloud.",
+        "adopt": "Take over resources of an earlier version.",
+        "replace": "Replace the server, and keep its volume and addresses.",
         "destroy": "Delete the server; the volume stays.",
     },
     module="server_commands",
