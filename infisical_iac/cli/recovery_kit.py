@@ -92,6 +92,6 @@ def _report(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> 
     echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Keep this fingerprint apart from the kit, best as `{signing.SETTING}` in your settings: a "
-        "restore refuses a kit that another key signed."
+        f"Keep this fingerprint apart from the kit, best as `{signing.SETTING}` in your settings: "
+        "a restore refuses a kit that another key signed."
     )

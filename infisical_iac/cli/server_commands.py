@@ -68,12 +68,12 @@ def plan(ctx: click.Context, as_json: bool) -> None:
 @_timeout_option
 @yes_option
 def create(timeout: int, yes: bool) -> None:
-    """Create what the settings say at Hetzner Cloud: SSH keys, firewall, addresses, volume, server,
-    reverse DNS and DNS records. Each is shown with its price first.
+    """Create the resources of the settings at Hetzner Cloud: SSH keys, firewall, addresses, volume,
+    server, reverse DNS and DNS records. Each is shown with its price first.
 
     The command ends once the server accepts SSH, verified by the host key that it was given, has
-    finished its first boot, and has made itself a host key that never left it. What exists already
-    stays, and the next run completes one that failed.
+    finished its first boot, and has replaced that key by one that never left the server. Resources
+    that exist are kept, and the next run completes one that failed.
 
     Exit status: 0 when everything is there; 1 for an error, or for no to the question.
     """
@@ -92,7 +92,7 @@ def create(timeout: int, yes: bool) -> None:
     if balancer.found:
         echo(f"The Load Balancer is up at {', '.join(balancer.addresses.values())}.")
     elif volume and not deployment.desired.first.role:
-        echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
+        echo("Add to group_data/hetzner.py, so that the data are on the volume:\n")
         echo(f'    data_volume = "{volume.linux_device}"\n')
     echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")
 
@@ -100,13 +100,13 @@ def create(timeout: int, yes: bool) -> None:
 @click.command()
 @yes_option
 def adopt(yes: bool) -> None:
-    """Label resources that an earlier version of this project made at Hetzner Cloud as this
-    deployment's.
+    """Label resources at Hetzner Cloud, which an earlier version of this project created, with the
+    name of this deployment.
 
     They carry the label managed-by=infisical-iac only, and are not changed until they are adopted.
     Those of the setting `server_name` are listed with their new label, and labelled after a
-    question; nothing else is changed. What belongs, or may belong, to another deployment is left
-    alone.
+    question; nothing else is changed. Resources that belong, or may belong, to another deployment
+    are not changed.
 
     Exit status: 0 when nothing is left to adopt; 1 for an error, or for no to the question.
     """
@@ -116,10 +116,10 @@ def adopt(yes: bool) -> None:
         echo(f"Nothing is left to adopt for the deployment {name}.")
         return
     _show(changes)
-    question = f"Label these as the deployment {name}'s, which may then change and delete them?"
+    question = f"Label these for the deployment {name}, which can then change and delete them?"
     confirm(question, yes=yes)
     _make_all(changes)
-    echo(f"{count(changes)} made: they are the deployment {name}'s from now on.")
+    echo(f"{count(changes)} made: the resources belong to the deployment {name} now.")
 
 
 @click.command()
@@ -128,20 +128,20 @@ def adopt(yes: bool) -> None:
     "--undo", is_flag=True, help="Go back to the old server, as long as it has its addresses."
 )
 @click.option(
-    "--fresh", is_flag=True, help="Replace the server even if it is as the settings say already."
+    "--fresh", is_flag=True, help="Replace the server even if it matches the settings already."
 )
 @_timeout_option
 @yes_option
 def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) -> None:
-    """Create a server as the settings say now, such as a bigger one, and let it take over.
+    """Replace the server by a new one that matches the settings, such as a bigger one.
 
-    The old server is stopped. Its volume moves to the new one, which is deployed to and proven at
-    an address of its own. Then the addresses move, and once Infisical is healthy there, the old
-    server is deleted. The next run completes one that failed; until the addresses have moved,
-    --undo goes back.
+    The old server is stopped. Its volume moves to the new one, and Infisical is deployed and
+    checked there, at a temporary address. Then the addresses move, and once Infisical is healthy at
+    them, the old server is deleted. The next run completes one that failed; until the addresses
+    have moved, --undo goes back.
 
-    In a cluster, name the NODE to replace. The others have its data: the new server gets its name
-    and addresses and an empty volume, and `apply` brings it into the cluster. The old volume is
+    In a cluster, name the NODE to replace. The other nodes have its data: the new server gets its
+    name and addresses and an empty volume, and `apply` adds it to the cluster. The old volume is
     kept.
 
     Exit status: 0 when the new server has taken over; 1 for an error, or for no to the question.
@@ -150,7 +150,7 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
     first = deployment.desired.first
     if first.role:
         if undo:
-            raise click.UsageError("of a cluster's node, --undo has nothing to go back to.")
+            raise click.UsageError("--undo is for a single server, not for a cluster's node.")
         found = replacement.find_node(deployment, node)
         _replace_node(found, fresh=fresh, timeout=timeout, yes=yes)
     elif node not in (None, first.name):
@@ -172,35 +172,37 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
         replacement.undo_replacement(executor, report, timeout=timeout)
         return
     if not fresh and now.is_pointless:
-        echo(f"The server {name} is as the settings say; --fresh replaces it all the same.")
+        echo(f"The server {name} matches the settings; --fresh replaces it nevertheless.")
         return
     for title in replacement.TITLES.values():
         to.print(f"  {title}", markup=False)
     to.print(f"The new server: {now.node[CloudServer].summary}, net.")
-    to.print("Infisical is away from when the old one is stopped until the new one has started.")
+    to.print(
+        "Infisical is unreachable from the stop of the old server to the start of the new one."
+    )
     confirm(f"Replace {name}?", yes=yes)
     after = replacement.replace_server(executor, report, timeout=timeout)
     _make_all(plan_changes(after))
     address = after.nodes[0][PrimaryIps].login_address
-    echo(f"The server {name} is a new one, at {address}.")
+    echo(f"The server {name} was replaced; the new one is at {address}.")
 
 
 def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> None:
     executor, name = remote.RemoteExecutor("", timeout=timeout), node.desired.name
     if not fresh and replacement.is_pointless(node):
-        echo(f"The server {name} is as the settings say; --fresh replaces it all the same.")
+        echo(f"The server {name} matches the settings; --fresh replaces it nevertheless.")
         return
     removals = []
     if fresh or not replacement.is_unfinished(node):
         replacement.check_others(node, executor)
         removals = [*replacement.plan_node_removal(node, executor)]
     _show(removals)
-    echo(f"Then a new one is made in its place: {node[CloudServer].summary}, net.", err=True)
+    echo(f"Then a new one is created in its place: {node[CloudServer].summary}, net.", err=True)
     confirm(f"Replace {name}?", yes=yes)
     _make_all(removals)
     _make_all(plan_changes(observe(timeout=timeout)))
-    echo(f"The server {name} is a new one, at {node[PrimaryIps].login_address}.")
-    echo("Run next, to bring it into the cluster:\n\n    infisical-iac apply")
+    echo(f"The server {name} was replaced; the new one is at {node[PrimaryIps].login_address}.")
+    echo("Run next, to add it to the cluster:\n\n    infisical-iac apply")
 
 
 @click.command()
@@ -209,8 +211,8 @@ def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> N
 def destroy(with_data: bool, confirm: str | None) -> None:
     """Delete the server with its addresses, firewall, keys and records, after you typed its name.
 
-    The volume stays, protected as it is, and the next `server create` attaches it again. With
-    --with-data its protection is lifted and it is deleted.
+    The volume is kept with its protection, and the next `server create` attaches it again. With
+    --with-data its protection is removed and it is deleted.
 
     Exit status: 0 when nothing is left to delete; 1 for an error, or for another name.
     """
@@ -229,7 +231,7 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     confirm_name(deletes, f"the {kind}'s", name, confirm)
     _make_all(changes)
     forget_host_keys(deployment)
-    echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
+    echo(f"The {kind} {name} was deleted{'' if with_data else kept}.")
 
 
 def _describe_kept(volumes: Sequence[str]) -> str:
@@ -240,9 +242,9 @@ def _describe_kept(volumes: Sequence[str]) -> str:
 
 def _describe_data(volumes: Sequence[str], *, with_data: bool, many: bool) -> str:
     if not volumes and many:
-        return "and what is on their own disks, for they have no volumes"
+        return "and the data on their own disks, as they have no volumes"
     if not volumes:
-        return "and what is on its own disk, for it has no volume"
+        return "and the data on its own disk, as it has no volume"
     if with_data:
         return "with ALL THEIR DATA" if many else "with ALL ITS DATA"
     return "but not their volumes" if many else "but not its volume"
@@ -251,10 +253,11 @@ def _describe_data(volumes: Sequence[str], *, with_data: bool, many: bool) -> st
 @click.command()
 @json_option
 def list(as_json: bool) -> None:
-    """List the servers, volumes and Load Balancers that this project made, also unattached volumes.
+    """List the servers, volumes and Load Balancers that this project created, also unattached
+    volumes.
 
-    All deployments are listed, each with its name; then what an earlier version made, which has no
-    deployment until `server adopt`.
+    All deployments are listed with their names; then the resources of an earlier version, which
+    belong to no deployment until `server adopt`.
 
     Exit status: 0, also if there are none; 1 for an error.
     """
@@ -268,8 +271,8 @@ def list(as_json: bool) -> None:
         print_table(map(str.capitalize, ListedResource._fields), rows)
     if unadopted:
         echo(
-            f"Note: of no deployment yet, as an earlier version made them: {', '.join(unadopted)}; "
-            f"`{ADOPT}` takes over those of this deployment.",
+            f"Note: an earlier version created these, so they are of no deployment yet: "
+            f"{', '.join(unadopted)}; `{ADOPT}` takes over those of this deployment.",
             err=True,
         )
 
@@ -281,16 +284,16 @@ def _show(changes: Sequence[PlannedChange], *, stderr: bool = True) -> None:
 def _show_plan(
     deployment: CloudDeployment, changes: Sequence[PlannedChange], *, stderr: bool = False
 ) -> None:
-    """Print each change, what differs without being changed, and what everything costs."""
+    """Print each change, the notes, and the price of all resources."""
     _show(changes, stderr=stderr)
     to = console(stderr=stderr)
     for note in collect_notes(deployment):
         to.print(f"! {note}", markup=False)
-    to.print(f"All of it: {sum_prices(deployment)}, net, traffic beyond it apart.")
+    to.print(f"In total: {sum_prices(deployment)}, net, without additional traffic.")
 
 
 def _make_all(changes: Sequence[PlannedChange]) -> None:
-    """Make the changes in their order, printing each that is made."""
+    """Make the changes in their order, and print each that was made."""
     to = console(stderr=True)
     for change in changes:
         with to.status(f"{change.item.what} …"):

@@ -26,7 +26,7 @@ def test_a_plan_names_each_server_and_the_balancer_with_prices(cluster: World) -
         "~ Load Balancer infisical: sends to infisical-3",
         "+ record secrets AAAA in example.com",
         # Three times 7.97, and the balancer.
-        "All of it: 28.90 EUR a month",
+        "In total: 28.90 EUR a month",
     ):
         assert line in done.output
     assert cluster.api.changes == []

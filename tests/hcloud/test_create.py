@@ -24,7 +24,7 @@ def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) 
         "~ reverse DNS of the ipv4 address: secrets.example.com",
         "+ record secrets A in example.com",
         "~ server infisical: waited for, then known by a host key of its own",
-        "All of it: 7.97 EUR a month",
+        "In total: 7.97 EUR a month",
         "11 changes to make.",
     ):
         assert line.replace("tcp 22", f"tcp {world.port}") in done.output
