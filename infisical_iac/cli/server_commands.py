@@ -177,9 +177,7 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
     for title in replacement.TITLES.values():
         to.print(f"  {title}", markup=False)
     to.print(f"The new server: {now.node[CloudServer].summary}, net.")
-    to.print(
-        "Infisical is unreachable from the stop of the old server to the start of the new one."
-    )
+    to.print("Infisical is unreachable from the stop of the old server until the new one started.")
     confirm(f"Replace {name}?", yes=yes)
     after = replacement.replace_server(executor, report, timeout=timeout)
     _make_all(plan_changes(after))

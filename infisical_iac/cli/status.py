@@ -1,4 +1,4 @@
-"""`infisical-iac status`: how the host is, on one screen."""
+"""`infisical-iac status`: show the health of the deployment on one screen."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 
 def _mark(row: Row) -> str:
-    """Return the mark before a line; what only informs has no tick, for nothing is proven."""
+    """Return the mark of a row; a note has no tick, as it proves no health."""
     if not row.ok:
         return "[red]✗[/]"
     return "[dim]·[/]" if row.is_note else "[green]✓[/]"
@@ -59,22 +59,24 @@ def _look(inventory: str) -> list[Row]:
         hosts, topology = with_others(host), settings.cluster.topology
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
-        away = [each.name for each in host.state.inventory if each.name not in named]
-        if sentence := absence(named, topology=topology, away=bool(away)):
+        unreachable = [each.name for each in host.state.inventory if each.name not in named]
+        if sentence := absence(named, topology=topology, away=bool(unreachable)):
             return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
+        arguments = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
         if topology == "swarm":
             from infisical_iac.cluster import status as cluster_status
             from infisical_iac.cluster.stack_state import NodeCondition
 
-            looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
-            nodes, now = dict(zip(named, looks, strict=True)), datetime.now(UTC)
+            states = each_of(hosts, lambda each: each.get_fact(NodeCondition, **arguments))
+            nodes, now = dict(zip(named, states, strict=True)), datetime.now(UTC)
             drifted, inside = _assess_drift(host, settings)
-            found = cluster_status.rows(nodes, away, settings, host.name, drifted, now, inside)
+            found = cluster_status.rows(
+                nodes, unreachable, settings, host.name, drifted, now, inside
+            )
         else:
-            state = host.get_fact(Condition, **asked)
+            state = host.get_fact(Condition, **arguments)
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
@@ -82,7 +84,7 @@ def _look(inventory: str) -> list[Row]:
 
 
 def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
-    """Return the row on drift, and those on access and on what else the instance has."""
+    """Return the row on drift, and the rows on access and on unexpected content of the instance."""
     from infisical_iac.core.deployment import prepare
     from infisical_iac.workspace.reconcile import beyond
 
@@ -94,8 +96,8 @@ def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     if not deployment.journal.sees_access:
         return drifted, []
     try:
-        there = instance(beyond(settings.stack.http_port))
+        content = instance(beyond(settings.stack.http_port))
     except UserError as error:
-        there = instance(None, error=str(error))
-    told = access(deployment.journal.foreign, deployment.journal.access_notes)
-    return drifted, [*told, *there]
+        content = instance(None, error=str(error))
+    granted = access(deployment.journal.foreign, deployment.journal.access_notes)
+    return drifted, [*granted, *content]

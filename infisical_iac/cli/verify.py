@@ -1,4 +1,4 @@
-"""`infisical-iac verify`: the host tests, told as sentences."""
+"""`infisical-iac verify`: run the host tests, and report them as sentences."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -19,11 +19,13 @@ _SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
 # Pytest keeps its plugins in sets.
 @dataclass(eq=False)
 class Outcome:
-    """Hold what the host tests found, as pytest reports it.
+    """The results of the host tests, collected as a plugin of pytest.
 
-    `passed`, `skipped` and `failed` hold, by topic, the checks as sentences; a skipped and a failed
-    one with the line that says why. `ended` is the sentence with which the suite ended itself;
-    empty if it did not.
+    Attributes:
+        ended: the sentence with which the suite ended itself; empty if it did not.
+        passed: the passed checks, as sentences, by topic.
+        skipped: the skipped checks, each with its reason, by topic.
+        failed: the failed checks, each with its reason, by topic.
     """
 
     ended: str = ""
@@ -32,7 +34,7 @@ class Outcome:
     failed: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in one phase of one check; pytest calls this."""
+        """Collect the result of one phase of a check; pytest calls this."""
         topic = Path(report.location[0]).stem.removeprefix("test_")
         sentence = report.location[2].removeprefix("test_").replace("_", " ")
         if report.failed:
@@ -43,13 +45,13 @@ class Outcome:
             self.passed[topic].append(sentence)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Take in why the suite ended before its time; pytest calls this."""
+        """Collect the reason why the suite ended itself; pytest calls this."""
         if isinstance(excinfo.value, pytest.exit.Exception):
             self.ended = excinfo.value.msg
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how many checks passed, were skipped and failed."""
+        """The numbers of passed, skipped and failed checks."""
         return {
             "passed": sum(map(len, self.passed.values())),
             "skipped": sum(map(len, self.skipped.values())),
@@ -76,7 +78,7 @@ def _reason(report: pytest.TestReport) -> str:
 )
 @click.pass_context
 def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None) -> None:
-    """Verify the inventory's host: its effective state, the API, and who can read what.
+    """Verify the inventory's host: its effective state, the API, and the access to secrets.
 
     Nothing is changed. A check that does not apply to a host with these settings is skipped, with
     the reason.
@@ -94,7 +96,7 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
     counts = outcome.counts
     ran = counts["passed"] + counts["failed"]
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not ran:
-        raise RunFailed(f"the host of {inventory} could not be verified: see what is printed above")
+        raise RunFailed(f"the host of {inventory} could not be verified: see the output above")
     if as_json:
         _print_json(outcome)
     else:

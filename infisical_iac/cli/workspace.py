@@ -1,4 +1,4 @@
-"""`infisical-iac workspace`: the inside of Infisical alone."""
+"""`infisical-iac workspace`: plan and apply the project inside Infisical only."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -38,21 +38,19 @@ from infisical_iac.workspace.reach import Reached, reach
 
 
 def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
-    """Return once every name that is needed was given.
+    """Raise Refused unless each removal of secrets is confirmed by its name.
 
     Args:
-        names: those given as options.
-        ask: whether to ask for the others.
-
-    Raises Refused for a name that is missing or wrong.
+        names: the names that were given as options.
+        ask: whether to ask for the missing names; else they are refused.
     """
     missing = [each for each in removals if each.name and each.name not in names]
     if missing and not ask:
         whats = ", ".join(f"{each.change.what} with {each.holds}" for each in missing)
         options = " ".join(f"--confirm {each.name}" for each in missing)
-        raise Refused(f"nothing was changed, for it would delete {whats}: add {options}")
+        raise Refused(f"nothing was changed, as it would delete {whats}: add {options}")
     for name in sorted(set(names) - {each.name for each in removals}):
-        raise Refused(f"nothing was changed, for nothing named {name} is to be deleted")
+        raise Refused(f"nothing was changed, as nothing named {name} is to be deleted")
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         typed = click.prompt(question, default="", show_default=False, err=True)
@@ -60,24 +58,24 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
             raise Refused(f"that is not {each.name}: nothing was changed")
 
 
-# In the order in which a sentence counts them.
+# In the order of the sentence that counts them.
 _COUNTED = ("credentials", "import", "folder", "environment")
 _NO_MEMORY = (
-    "at a URL only access is pruned: which environments, folders and imports this project made is "
-    "known on its host alone"
+    "with INFISICAL_API_URL only access is pruned: only the host has the record of the "
+    "environments, folders and imports that this project created"
 )
 
 
 @click.group()
 def workspace() -> None:
-    """Compare the project inside Infisical with the project file, and converge it: environments,
-    folders, identities, people.
+    """Compare the project inside Infisical with the project file, and apply the differences:
+    environments, folders, identities, people.
 
     The commands reach the inventory's host by SSH. With INFISICAL_API_URL set, they work on the
-    Infisical there, wherever it runs. INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are then the
-    credentials of a machine identity that is an admin of the organization. INFISICAL_ADMIN_EMAIL
-    names the person who gets to see the project; if the file names people, that person's
-    INFISICAL_ADMIN_PASSWORD is needed too.
+    Infisical at that URL. INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are then the credentials
+    of a machine identity that is an admin of the organization. INFISICAL_ADMIN_EMAIL is the person
+    who gets access to the project; if the file names people, that person's INFISICAL_ADMIN_PASSWORD
+    is needed too.
     """
 
 
@@ -87,13 +85,13 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--prune",
             is_flag=True,
-            help="Remove what this project made and the file no longer names; with "
+            help="Remove objects that this project created and the file no longer names; with "
             "INFISICAL_API_URL, access only.",
         ),
         click.option(
             "--isolation",
             type=click.Choice(["privilege", "viewer"]),
-            help="How identities are kept to their folders. [default: the setting isolation]",
+            help="How identities are restricted to their folders. [default: the setting isolation]",
         ),
         workspace_file_option,
         inventory_option,
@@ -115,8 +113,8 @@ def plan(
 ) -> None:
     """Show what `workspace apply` would change, and change nothing.
 
-    What this project made and the file no longer names is reported separately; with --prune it is
-    among the changes.
+    Objects that this project created and the file no longer names are reported separately; with
+    --prune they are among the changes.
 
     Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
     (`!`).
@@ -160,34 +158,34 @@ def apply(
 ) -> None:
     """Show the plan, ask, and make the changes inside Infisical.
 
-    Nothing that this project did not make is deleted, and what it made only with --prune. A blocked
-    part does not keep the rest from being done.
+    Only objects that this project created are ever deleted, and only with --prune. If a part is
+    blocked, the rest is done nevertheless.
 
     Exit status: 0 when everything is as the file says; 1 for an error, if something is blocked, or
     for no to the question.
     """
     made: list[Change] = []
-    told: list[str] = []
+    lines: list[str] = []
 
-    def tell(change: Change) -> None:
+    def report(change: Change) -> None:
         if not as_json:
             show([change])
-        if change.shown:  # once, and to nobody but the operator
+        if change.shown:  # For the operator only: it is printed once, and not logged.
             echo(change.shown, err=as_json)
         made.append(change)
-        told.append(str(change))
+        lines.append(str(change))
 
     with reach(inventory, file, isolation, lock=lock) as reached:
         planned = look(reached, prune=prune)
-        if not as_json:  # before, since afterwards it is of no use any more
+        if not as_json:  # Before the changes, as these notes are about them.
             _print_rotations(planned)
             print_notes(planned.left)
         if planned.due and not yes:
             show([*planned.due, *planned.blocked], stderr=True)
             confirm("Make these changes?", yes=yes)
         _confirm_removals(planned.removals, names, ask=not yes)
-        with reached.recorded("workspace", told) if planned.due else nullcontext():
-            make(reached, planned, tell)
+        with reached.recorded("workspace", lines) if planned.due else nullcontext():
+            make(reached, planned, report)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
         _print_json(made, planned, notes)
@@ -226,9 +224,7 @@ def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str
 
 
 def _print_json(changes: Iterable[Change], planned: WorkspacePlan, notes: Sequence[str]) -> None:
-    """Print the changes, and apart from them what is blocked, and what stays though the file does
-    not name it.
-    """
+    """Print the changes, the blocked parts, and the objects and access that the file lacks."""
     print_data(
         {
             "changes": as_data(changes),
@@ -242,7 +238,7 @@ def _print_json(changes: Iterable[Change], planned: WorkspacePlan, notes: Sequen
 
 
 def _print_rotations(planned: WorkspacePlan) -> None:
-    """Print which secrets people who lose access could read."""
+    """Print the secrets that people who lose their access could read."""
     for email, secrets in planned.rotate.items():
         echo(f"Rotate what {email} could read:" if secrets else f"{email} could read nothing.")
         for secret in secrets:
@@ -250,7 +246,7 @@ def _print_rotations(planned: WorkspacePlan) -> None:
 
 
 def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
-    """Return sentences on what `--prune` would take away besides access, if there is anything."""
+    """Return sentences on the objects that `--prune` would remove, except access; may be empty."""
     kinds = Counter(each.change.what.split()[0] for each in unnamed)
     words = [
         f"{kinds[kind]} credentials" if kind == "credentials" else pluralize(kinds[kind], kind)
