@@ -124,7 +124,7 @@ def test_a_file_of_no_service_is_undecided_and_can_be_left_out(case: Case) -> No
 
 def test_a_plan_for_another_project_is_refused(planned: Case) -> None:
     planned.decide(f"project: {planned.name}", "project: another-one")
-    assert f"made for the project another-one, and the project file is of {planned.name}" in (
+    assert f"a plan for the project another-one, but the project file is for {planned.name}" in (
         planned.run("apply").error
     )
 

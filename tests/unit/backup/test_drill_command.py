@@ -11,7 +11,7 @@ from infisical_iac.cli.main import main
     [
         (("--kit", "kit.txt"), "--drill uses the host's keys and changes nothing"),
         (("--undo",), "--drill uses the host's keys and changes nothing"),
-        (("--snapshot", "newest"), "'newest' is no snapshot: `infisical-iac backup list` tells"),
+        (("--snapshot", "newest"), "'newest' is no snapshot: `infisical-iac backup list` lists"),
         (("--snapshot", "1a2b; reboot"), "'1a2b; reboot' is no snapshot"),
     ],
 )
