@@ -234,13 +234,13 @@ class Delivery:
     Attributes:
         courier: delivers to the service's target; None if the service has no target.
         deploys: whether to have the target deploy the service with new credentials.
-        tell: called with each change once it is made.
+        report: called with each change once it is made.
     """
 
     account: ServiceAccount
     courier: Courier | None
     deploys: bool
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     def check(self) -> None:
         """Raise UserError if the target can't be reached or used."""
@@ -257,22 +257,22 @@ class Delivery:
             return
         is_new = self.courier.deliver(credential)
         if is_new:
-            self.tell(f"~ {self.account.target}: credentials {self.account.credentials}")
+            self.report(f"~ {self.account.target}: credentials {self.account.credentials}")
         # An interrupted run may have delivered the credentials without a deploy.
         if self.deploys and self.courier.deploys and (is_new or credential.is_undelivered):
             self.courier.deploy()
-            self.tell(f"~ {self.account.target}: is being deployed")
+            self.report(f"~ {self.account.target}: is being deployed")
 
 
 def open_delivery(
-    account: ServiceAccount, *, deploys: bool, tell: Callable[[str], None]
+    account: ServiceAccount, *, deploys: bool, report: Callable[[str], None]
 ) -> Delivery:
     """Return the delivery for an account.
 
     Raises UserError if the environment lacks a variable that the target needs, such as an API key.
     """
     found = courier(account.target, os.environ) if account.target else None
-    return Delivery(account, found, deploys, tell)
+    return Delivery(account, found, deploys, report)
 
 
 @credentials.command(short_help="Deliver credentials to the platforms of the services.")
@@ -335,7 +335,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
         (
             step,
             kept.credential_of(step),
-            open_delivery(step.account, deploys=deploy, tell=kept.tell),
+            open_delivery(step.account, deploys=deploy, report=kept.tell),
         )
         for step in steps
         if step.account.target
@@ -383,7 +383,7 @@ def rotate(
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
-        delivery = open_delivery(step.account, deploys=deploy, tell=kept.tell)
+        delivery = open_delivery(step.account, deploys=deploy, report=kept.tell)
         delivery.check()
         if step.held and step.held.is_undelivered:
             echo("Completing the interrupted rotation.")

@@ -84,8 +84,8 @@ def restore(
     if drill:
         if kit or identity or fingerprint or accept_unsigned_kit or replace_keys or undo:
             raise click.UsageError(
-                "--drill uses the host's keys and changes nothing: combine it with --snapshot and "
-                "--from only"
+                "--drill uses the host's keys and changes nothing: give only --snapshot and --from "
+                "with it"
             )
         _drill(inventory, snapshot, target)
         return

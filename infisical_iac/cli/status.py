@@ -32,7 +32,7 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if everything is healthy; 1 if something is not, or for an error.
     """
-    found = _look(inventory)
+    found = _collect_rows(inventory)
     if as_json:
         print_data([{"name": row.name, "text": row.text, "ok": row.ok} for row in found])
     else:
@@ -48,7 +48,7 @@ def _mark(row: Row) -> str:
     return "[dim]·[/]" if row.is_note else "[green]✓[/]"
 
 
-def _look(inventory: str) -> list[Row]:
+def _collect_rows(inventory: str) -> list[Row]:
     with open_host(inventory, quorum=False) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.core import audit, lock

@@ -203,7 +203,7 @@ class Project:
         with self.observed(monkeypatch):
             settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
             drifted, inside = status._assess_drift(None, settings)  # type: ignore[arg-type]
-            monkeypatch.setattr(status, "_look", lambda _: [drifted, *inside])
+            monkeypatch.setattr(status, "_collect_rows", lambda _: [drifted, *inside])
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
         return {
             **{name: (each.exit_code, each.output) for name, each in ran.items()},

@@ -13,7 +13,7 @@ def _plan(name: str, *what: str) -> OperationPlan:
     return OperationPlan(name, changes=[Item("+", each) for each in what])
 
 
-def _printed(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str]:
+def _print(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str]:
     show_plan(journals.planned_steps, [Item("!", "sshd", "blocked: a file")], ["credentials"])
     return capsys.readouterr().out.splitlines()
 
@@ -28,14 +28,14 @@ def _of_one_host(changes: int) -> Journals:
 def test_a_plan_that_fills_a_screen_has_a_heading_for_each_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = _printed(capsys, _of_one_host(31))
+    lines = _print(capsys, _of_one_host(31))
     assert lines[:2] == ["Stack | Write files: 30 changes", "+ file 0"]
     assert lines[31:33] == ["Ingress | Open: 1 change", "+ edge"]
     assert [line[0] for line in lines[33:]] == ["!", "?"]
 
 
 def test_a_short_plan_is_flat(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = _printed(capsys, _of_one_host(3))
+    lines = _print(capsys, _of_one_host(3))
     assert [line[:2] for line in lines] == ["+ ", "+ ", "+ ", "! ", "? "]
 
 
@@ -50,17 +50,17 @@ def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
 
 
 def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -> None:
-    told = next_steps(settings_of())
+    steps = next_steps(settings_of())
     for fact in ("https://secrets.example.com", "admin@example.com", "/etc/infisical/admin.env"):
-        assert fact in told
-    assert "infisical-iac recovery-kit" in told
-    assert "backup_targets" in told
-    assert "ssh -N -L" not in told
+        assert fact in steps
+    assert "infisical-iac recovery-kit" in steps
+    assert "backup_targets" in steps
+    assert "ssh -N -L" not in steps
 
 
 def test_next_steps_name_the_tunnel_where_there_is_no_domain() -> None:
-    told = next_steps(settings_of(site_url="http://127.0.0.1:8080", ingress="none"))
-    assert "ssh -N -L 8080:127.0.0.1:8080" in told
+    steps = next_steps(settings_of(site_url="http://127.0.0.1:8080", ingress="none"))
+    assert "ssh -N -L 8080:127.0.0.1:8080" in steps
 
 
 def test_next_steps_name_no_second_place_where_there_is_one() -> None:

@@ -65,7 +65,7 @@ def test_what_is_proven_gets_a_tick() -> None:
 
 def test_json_has_the_fields_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("Last backup", "none yet", is_note=True)
-    monkeypatch.setattr(status, "_look", lambda _: [row])
+    monkeypatch.setattr(status, "_collect_rows", lambda _: [row])
     found = CliRunner().invoke(main, ["status", "--json"])
     assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
     shown = CliRunner().invoke(main, ["status"])

@@ -1,4 +1,4 @@
-"""Sentences beside a plan."""
+"""Test the notes below a plan."""
 
 import pytest
 

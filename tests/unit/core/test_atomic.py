@@ -16,12 +16,12 @@ def test_a_text_is_on_the_disk_before_it_takes_its_place_and_so_is_the_place(
     file.write_text("old")
     sync = os.fsync
 
-    def watched(opened: int) -> None:
+    def note_sync(opened: int) -> None:
         kind = "directory" if stat.S_ISDIR(os.fstat(opened).st_mode) else "file"
         done.append(f"{kind}, {file.read_text()} in place")
         sync(opened)
 
-    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(os, "fsync", note_sync)
     atomic.write(file, "new", mode=0o600)
     assert done == ["file, old in place", "directory, new in place"]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o600)
@@ -46,12 +46,12 @@ def test_nobody_else_can_read_a_private_text_at_any_moment(
     modes, before = list[int](), os.umask(0)
     create = os.open
 
-    def watched(path: str | Path, flags: int, mode: int = 0o777) -> int:
+    def note_mode(path: str | Path, flags: int, mode: int = 0o777) -> int:
         opened = create(path, flags, mode)
         modes.append(os.fstat(opened).st_mode & 0o777)
         return opened
 
-    monkeypatch.setattr(os, "open", watched)
+    monkeypatch.setattr(os, "open", note_mode)
     try:
         atomic.write(tmp_path / "kit.txt", "fake secret", mode=0o600)
     finally:

@@ -27,7 +27,7 @@ def _done(found: dict[str, Any], host: str) -> list[str]:
     return [each.removesuffix(f" on {host}") for each in found["done"] if each.endswith(host)]
 
 
-def _blocked(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _list_blocked(found: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return what is blocked: its hosts (none named for a single one), its name and the cause.
 
     The cause is the operation that it needs, or what the operation itself was refused for.
@@ -43,7 +43,7 @@ def test_a_blocked_operation_is_in_the_plan_with_its_reason_and_all_others_run()
     found = _run("one", "Harden SSH")
     others = [each for each in _ALL if each != "Harden SSH"]
     assert found["planned"][:-1] == [f"~ {each}" for each in others]
-    assert _blocked(found) == [("", "Harden SSH", "/a/file")]
+    assert _list_blocked(found) == [("", "Harden SSH", "/a/file")]
     assert _done(found, "one") == others
     assert found["code"] == "run.blocked"
 
@@ -80,7 +80,7 @@ def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> N
         *("Configure the ingress", "Make the deployer", "Converge Infisical"),
         *("Store client secrets", "Configure backups"),
     ]
-    assert _blocked(found) == [
+    assert _list_blocked(found) == [
         ("", "Make keys", "/a/file"),
         ("", "Stack", "Make keys"),
         ("", "Ingress", "Make keys"),
@@ -93,7 +93,7 @@ def test_an_unobserved_infisical_is_blocked_with_its_containers() -> None:
         *("Drop", "Install Docker", "Harden the kernel", "Harden SSH", "Configure backups"),
     ]
     waiting = ("Stack", "Bootstrap", "Workspace", "Credentials", "Ingress")
-    assert {each for each in _blocked(found) if each[2] != "/a/file"} == {
+    assert {each for each in _list_blocked(found) if each[2] != "/a/file"} == {
         ("", part, "Keep Docker running") for part in waiting
     }
 
@@ -102,12 +102,15 @@ def test_a_refused_change_that_blocks_no_others_blocks_only_itself() -> None:
     found = _run("one,two", "Change the version alone")
     for host in ("one", "two"):
         assert _done(found, host) == [each for each in _ALL if each != "Change the version"]
-    assert _blocked(found) == [("one, two", "Change the version", "a setting")]
+    assert _list_blocked(found) == [("one, two", "Change the version", "a setting")]
 
 
 def test_all_blocked_operations_are_reported_at_once() -> None:
     found = _run("one", "Harden SSH,Configure backups")
-    assert _blocked(found) == [("", "Harden SSH", "/a/file"), ("", "Configure backups", "/a/file")]
+    assert _list_blocked(found) == [
+        ("", "Harden SSH", "/a/file"),
+        ("", "Configure backups", "/a/file"),
+    ]
     assert found["code"] == "run.blocked"
 
 
@@ -127,8 +130,8 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         *("Drop", "Harden the kernel", "Harden SSH", "Make the deployer"),
         *("Converge Infisical", "Store client secrets", "Configure backups"),
     ]
-    assert ("two", "Install Docker", "/a/file") in _blocked(found)
-    assert ("one, two", "Stack", "Install Docker") in _blocked(found)
+    assert ("two", "Install Docker", "/a/file") in _list_blocked(found)
+    assert ("one, two", "Stack", "Install Docker") in _list_blocked(found)
 
 
 @pytest.mark.parametrize(

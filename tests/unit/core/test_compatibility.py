@@ -31,7 +31,7 @@ def _values(**changed: object) -> dict[str, Any]:
 _UNKNOWN, _VERSION = "settings.unknown_key", "settings.schema_version"
 
 
-def _refused(code: str, **changed: object) -> str:
+def _load_refused(code: str, **changed: object) -> str:
     """Return the sentence with which settings are refused, by an error with this code."""
     with pytest.raises(SettingsError) as refused:
         settings.load(_values(**changed), _SCHEMA)
@@ -48,11 +48,11 @@ def test_wording_of_renamed_and_removed_keys() -> None:
 
 
 def test_a_renamed_setting_is_refused_with_its_new_name_and_the_release() -> None:
-    assert _refused(_UNKNOWN, domain="x") == f"setting 'domain' {_SCHEMA.moved[0]}"
+    assert _load_refused(_UNKNOWN, domain="x") == f"setting 'domain' {_SCHEMA.moved[0]}"
 
 
 def test_a_removed_setting_is_refused_with_its_remedy_and_without_its_value() -> None:
-    sentence = _refused(_UNKNOWN, admin_password="obviously-fake-password")
+    sentence = _load_refused(_UNKNOWN, admin_password="obviously-fake-password")
     assert sentence == f"setting 'admin_password' {_SCHEMA.moved[1]}"
 
 
@@ -66,17 +66,17 @@ def test_a_renamed_key_of_the_project_file_is_found_by_its_place() -> None:
 
 
 def test_a_newer_file_is_refused() -> None:
-    assert re.search(r"\b4 .* newer .*\b3\b", _refused(_VERSION, schema_version=4))
+    assert re.search(r"\b4 .* newer .*\b3\b", _load_refused(_VERSION, schema_version=4))
     with pytest.raises(UserError, match="line 3, schema_version: 2 was written for a newer"):
         load(_HEAD + "schema_version: 2\n")
 
 
 def test_an_older_file_is_refused_with_all_that_changed_since() -> None:
     moved_in_2 = [f"  {each.old!r} {each}" for each in _SCHEMA.moved[1:]]
-    first, *lines = _refused(_VERSION, schema_version=2).splitlines()
+    first, *lines = _load_refused(_VERSION, schema_version=2).splitlines()
     assert re.search(r"\b2 .* older .*\b3\b", first)
     assert lines == moved_in_2
-    lines = _refused(_VERSION, schema_version=1).splitlines()[1:]
+    lines = _load_refused(_VERSION, schema_version=1).splitlines()[1:]
     assert lines == [f"  'domain' {_SCHEMA.moved[0]}", *moved_in_2]
 
 

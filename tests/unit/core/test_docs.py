@@ -61,7 +61,7 @@ def _anchors(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def _broken(source: Path, target: str) -> bool:
+def _is_broken(source: Path, target: str) -> bool:
     """Return whether a link of `source` leads to no file, or to no anchor of it."""
     place, _, anchor = target.partition("#")
     path = (source.parent / place).resolve() if place else source
@@ -81,7 +81,7 @@ def test_the_index_links_every_page() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_every_relative_link_and_anchor_resolves(document: Path) -> None:
-    assert [target for target in _links(document) if _broken(document, target)] == []
+    assert [target for target in _links(document) if _is_broken(document, target)] == []
 
 
 def test_every_page_that_code_names_exists() -> None:
@@ -95,7 +95,7 @@ def test_every_page_that_code_names_exists() -> None:
         f"{_name(path)}: {target}"
         for path in sorted(files)
         for target in _NAMED_PAGE.findall(path.read_text())
-        if _broken(ROOT / "README.md", target)
+        if _is_broken(ROOT / "README.md", target)
     ]
     assert broken == []
 

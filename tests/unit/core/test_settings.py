@@ -254,7 +254,7 @@ _LIBRARY = re.compile(
 # What a refusal says to do.
 _REMEDY = re.compile(
     r"\b(write|choose|give|allow|keep|pin|turn|set|put|must be|must keep|did you mean|"
-    r"there are|use|shows what can|remove|upgrade|have one)\b"
+    r"there are|use|lists what is|remove|upgrade|have one)\b"
 )
 
 
@@ -262,7 +262,7 @@ _REMEDY = re.compile(
 def test_no_value_is_refused_in_the_words_of_a_library(
     values: dict[str, Any], key: str, field: str | None
 ) -> None:
-    refusals = list(filter(None, (_refusal(values | _given(key, field, odd)) for odd in _ODD)))
+    refusals = list(filter(None, (_refusal(values | _wrap(key, field, odd)) for odd in _ODD)))
     assert refusals
     found = [line for refusal in refusals for line in refusal.splitlines()]
     for sentence in [line for line in found if not line.startswith("the settings have ")]:
@@ -271,7 +271,7 @@ def test_no_value_is_refused_in_the_words_of_a_library(
         assert "\n" not in sentence
 
 
-def _given(key: str, field: str | None, value: Any) -> dict[str, Any]:
+def _wrap(key: str, field: str | None, value: Any) -> dict[str, Any]:
     if field is None:
         return {key: value}
     entry = {**_ENTRIES[key].example, field: value}
