@@ -196,8 +196,8 @@ def _refuse_edited(directory: Path, group: str) -> None:
     }
     if edited := answers.edited(texts, group):
         raise Refused(
-            f"{' and '.join(edited)} would lose your changes: change them by hand, or keep a copy and "
-            "give --force"
+            f"{' and '.join(edited)} would lose your changes: change the settings by hand, or keep "
+            "a copy and give --force"
         )
 
 
