@@ -78,10 +78,10 @@ def clean(
     PLAN_FILE is the plan that was migrated, by default migration.yaml.
 
     A file is deleted, and removed from git's index, only if it is byte for byte the one that was
-    read back from Infisical. Ignore rules and examples with the three variables of the login are
+    read back from Infisical. Ignore rules and examples with a service's three login variables are
     added, and places that still mention the old files are listed.
 
-    Files that hold only a service's variables of the login are kept.
+    Files that hold only login variables are kept.
 
     Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
     to the question.
@@ -97,7 +97,7 @@ def clean(
     plan.examined.kept.extend(changed)
     _show(root, plan)
     for path in left:
-        echo(printable(f"{path} stays: it holds only a service's variables of the login."))
+        echo(printable(f"{path} stays: it holds only login variables."))
     if report.verified:
         _show_references(root, plan_file, [each.path for each in report.verified])
     if plan.archive and not keys[0]:
