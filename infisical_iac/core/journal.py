@@ -83,6 +83,8 @@ class OperationPlan:
     Attributes:
         name: the operation, with its part of the deploy: "Hardening | Harden SSH".
         changes: the differences that it removes.
+        made_before: the differences of its first plan that earlier operations of the run have
+            removed, as the installation of a package does that starts its unit.
         stuck: the differences that only a person can remove; the operation does all the rest.
         unknown: sentences on what it can't see yet.
         commands: the commands that make the changes.
@@ -96,6 +98,7 @@ class OperationPlan:
 
     name: str = ""
     changes: list[Item] = field(default_factory=list)
+    made_before: list[Item] = field(default_factory=list)
     stuck: list[Item] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
@@ -138,7 +141,8 @@ class Journal:
     Attributes:
         plans: the plan of each operation, by the operation's id.
         facts: facts that several operations read, as read last.
-        made_changes: the changes of the operations that have succeeded.
+        made_changes: the changes of the operations that have succeeded. All planned ones are among
+            them, also those that an earlier operation made without having planned them itself.
         has_changed: whether a command that changes something has been sent.
         failure: the sentence that the run failed with.
         remedy: what to do about the failure; empty for another run.
@@ -257,6 +261,9 @@ class Journal:
             plan.blocks_others = error.blocks_others
         if missing := missing_for(plan):
             plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        if not plan.blocked:
+            left = {change.what for change in plan.changes}
+            plan.made_before = [change for change in before.changes if change.what not in left]
         return plan
 
 

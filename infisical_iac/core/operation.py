@@ -134,7 +134,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             yield step(audit.begin)
         yield from found.commands
         if state.is_executing:
-            run.made_changes += found.changes
+            run.made_changes += [*found.made_before, *found.changes]
 
     return operation()(commands)
 

@@ -14,7 +14,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.item import Item, Unknown, together
+from infisical_iac.core.item import Item, Unknown, UpToDate, together
 from infisical_iac.core.operation import Commands, step, telling_operation
 from tests.unit.cluster.played_run import _hosts
 
@@ -33,6 +33,7 @@ _INSIDE = ("Bootstrap", "Workspace", "Credentials")
 
 _blocked: list[str] = []
 _silent: list[str] = []
+_starts: list[str] = []
 _done: list[str] = []
 _audits: list[tuple[str, str, Sequence[str], str]] = []
 
@@ -46,6 +47,9 @@ def look_and_do(what: str, part: str) -> Commands:
         raise UserError(f"no {what} because of /a/file", code="error.file")
     if part in _INSIDE and _silent and not state.is_executing:
         yield Unknown("the inside can be looked at once Infisical runs")
+    elif what == "Keep Docker running" and _starts and f"Install Docker on {host.name}" in _done:
+        yield UpToDate("Docker runs")
+        return
     else:
         yield Item("~", what)
     yield step(_do, what)
@@ -93,12 +97,14 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
 
     `names` are the hosts, and `blocks` names operations, divided by commas, of one host or of all:
     "two:Harden SSH"; "Change the version alone" has nothing wait for it. With "new" there is
-    nothing on the hosts yet; with "plain" it is pyinfra's own command line.
+    nothing on the hosts yet; with "plain" it is pyinfra's own command line; with "starts" Docker
+    runs as soon as it is installed.
     """
     blocked, goes_on = blocks.split(","), "new" not in how
     audit._append = _append
     _blocked.extend(each for each in blocked if each != "silent")
     _silent.extend(each for each in blocked if each == "silent")
+    _starts.extend(each for each in how if each == "starts")
     found: dict[str, Any] = {"error": "", "code": "", "planned": [], "blocked": []}
     with _hosts(names.split(",")) as first:
         try:

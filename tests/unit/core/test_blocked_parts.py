@@ -67,6 +67,15 @@ def test_audit_log_records_a_run_with_a_blocked_part_as_failed() -> None:
     assert "/a/file" in reason
 
 
+def test_a_change_that_an_earlier_step_made_is_counted_once_it_is_its_turn() -> None:
+    """The number of changes that `plan` prints is the number that `apply` prints."""
+    found = _run("one", "nothing", "starts")
+    assert "Keep Docker running on one" not in found["done"]
+    assert found["planned"] == [f"~ {each}" for each in _ALL]
+    _, (_, outcome, changes, _) = found["audits"]
+    assert (outcome, sorted(changes)) == ("done", sorted(found["planned"]))
+
+
 def test_pyinfras_own_command_runs_all_others_and_fails_at_the_end() -> None:
     found = _run("one", "Harden SSH", "plain")
     assert _done(found, "one") == [each for each in _ALL if each != "Harden SSH"]
