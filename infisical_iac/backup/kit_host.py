@@ -67,6 +67,12 @@ def parse_record(text: str) -> KitRecord | None:
         return None
 
 
+def exists() -> bool:
+    """Return whether a kit of the current host was ever made. Raises CommandFailed."""
+    asked = f"test ! -e {FILE} || echo yes"
+    return bool(run(asked, doing="see whether there is a recovery kit").strip())
+
+
 def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: str = "") -> Row:
     """Return the status of the last kit.
 

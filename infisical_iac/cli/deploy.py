@@ -87,6 +87,9 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     no to the question.
     """
     from infisical_iac.core.deployment import open_deployment
+
+    # isort: split
+    from infisical_iac.backup import kit_host
     from infisical_iac.core.settings import load
 
     started = time.monotonic()
@@ -103,6 +106,7 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
             confirm("Make these changes?", yes=yes)
             started += time.monotonic() - asked  # The wait for the answer is not part of the run.
         steps = run(deployment) if deployment.has_work else []
+        has_kit = not steps or kit_host.exists()
     seconds = time.monotonic() - started
     if as_json:
         blocked = as_data(journal.blocked_parts)
@@ -111,10 +115,9 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         print_data({**found, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
-        if _is_first(journal.made_changes):
+        if not has_kit:
             echo(next_steps(load(deployment.host.data.dict())))  # type: ignore[no-untyped-call]
-            for sentence in journal.operator_notes:
-                echo(sentence, err=True)
+    _print_operator_notes(deployment)
     deployment.refuse_blocked()
 
 
@@ -123,22 +126,29 @@ _SERVING = {"infisical", "postgres", "redis", "caddy"}
 
 
 def restarts(planned: Iterable["Item"]) -> list[str]:
-    """Return a note on the containers that a run restarts or re-creates, if there are any."""
-    prefix = "container "
-    changed = (item.what for item in planned if item.kind == "~")
-    names = sorted({what.removeprefix(prefix) for what in changed if what.startswith(prefix)})
-    if not names:
-        return []
-    outage = "; nobody can log in for about a minute" if _SERVING & {*names} else ""
-    return [f"containers that restart: {', '.join(names)}{outage}"]
+    """Return notes on what a run restarts, and on how long nobody can log in meanwhile.
 
-
-def _is_first(made: "list[Item]") -> bool:
-    return any(item.kind == "+" and item.what.startswith("administrator ") for item in made)
+    A container of a single host is re-created. A service of a cluster changes one replica after the
+    other; only a PostgreSQL that was the primary interrupts writes, until another one is.
+    """
+    changed = {item.what for item in planned if item.kind == "~"}
+    containers, services = (
+        sorted(what.removeprefix(prefix) for what in changed if what.startswith(prefix))
+        for prefix in ("container ", "service ")
+    )
+    notes = []
+    if containers:
+        outage = "; nobody can log in for about a minute" if _SERVING & {*containers} else ""
+        notes.append(f"containers that restart: {', '.join(containers)}{outage}")
+    if services:
+        writes = any(each.startswith("postgres") for each in services)
+        outage = "; writes pause for some seconds" if writes else "; logins go on"
+        notes.append(f"services that change replica by replica: {', '.join(services)}{outage}")
+    return notes
 
 
 def next_steps(settings: "Settings") -> str:
-    """Return the manual steps that remain after the first deploy, as text for the terminal."""
+    """Return the manual steps that remain until a recovery kit is made, as text to print."""
     stack = settings.stack
     address = stack.site_url
     if address.startswith("http://"):
@@ -173,6 +183,8 @@ def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
     """Run the steps, and print and return those that changed something.
 
+    The operator's notes are printed if the run fails; else the caller prints them at its end.
+
     Args:
         remedy: what to do about a failed step; None for another run.
 
@@ -185,11 +197,16 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
             for step in deployment.run(lambda name: status.update(f"{name} …"), remedy):
                 to.print(f"[green]✓[/] {step.name}: {count(step.changes)}, {step.seconds:.1f} s")
                 steps.append(step)
-    finally:
-        # After a failed run too, as these are printed only once.
-        for sentence in deployment.journal.operator_notes:
-            to.print(Text(sentence))
+    except BaseException:
+        _print_operator_notes(deployment)
+        raise
     return steps
+
+
+def _print_operator_notes(deployment: "Deployment") -> None:
+    """Print the sentences that no later command repeats, such as one with an invitation's link."""
+    for sentence in deployment.journal.operator_notes:
+        console(stderr=True).print(Text(sentence))
 
 
 def run_or_roll_back(
@@ -239,3 +256,4 @@ def run_or_roll_back(
         raise
     made = count(deployment.journal.made_changes)
     echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")
+    _print_operator_notes(deployment)

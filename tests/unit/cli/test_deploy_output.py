@@ -76,6 +76,15 @@ def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in
     assert "a minute" in note
 
 
+def test_a_plan_of_a_cluster_names_the_services_that_change_and_whether_writes_pause() -> None:
+    (note,) = restarts([Item("~", "service infisical", "another image"), Item("-", "service old")])
+    assert "infisical" in note
+    assert "old" not in note
+    assert "pause" not in note
+    (note,) = restarts([Item("~", "service postgres-1", "another image")])
+    assert "pause" in note
+
+
 def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
     (note,) = restarts([Item("~", "container exporter", "is exited")])
     assert "log in" not in note
