@@ -1,5 +1,5 @@
 # Shared by changes of version on a single host and on a cluster: their state, and their releases.
-# $main is the place of the data, and the beginning of the name for the old ones.
+# $main is the place of the data, and the prefix of the old data's name.
 releases=/var/backups/infisical-iac/upgrades
 
 current() {

@@ -14,12 +14,12 @@ forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begu
 # Prints the first transaction that may end from now on.
 next_transaction='SELECT pg_snapshot_xmin(pg_current_snapshot())::xid'
 
-# The questions for psql, each of which is answered with a number of what is newer than the time $1: of
-# all tables but those that are written to by reading, such as logins and the log of it, and those that
-# follow from a write that is counted: a secret has a version for each time that it was written, but
-# none for its end, and so has a folder. Of tables in which a login notes its time, new rows count
-# alone, and those that were revoked. What is deleted counts where the server deletes nothing of itself.
-# A second number is of what the transaction $2 or a later one wrote, whatever the clocks said then.
+# Prints queries for psql, each of which counts rows that are newer than the time $1. Left out are
+# tables that reading writes to, such as logins and their log, and tables that follow from a counted
+# write: each write of a secret makes a version, but its removal makes none, and so for folders. In
+# tables in which a login notes its time, only new rows and revoked ones count. Deletions count in
+# tables from which the server itself deletes nothing. A second number counts what the transaction
+# $2 or a later one wrote, whatever the clocks said then.
 questions() {
     sed "s/SINCE/$1/g; s/LOADED/${2-}/g" <<'SQL'
 SELECT format('SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE %s) FROM %I',
@@ -48,6 +48,6 @@ WHERE relname ~ '^(secrets_v2|secret_(folders|imports)|projects|project_environm
 SQL
 }
 
-# Prints the total of the answers. If the clock was set back, each write looks older than the data: where
-# no time shows any write, the transactions do.
+# Prints the total of the answers. If the clock was set back, each write looks older than the data:
+# then the transactions are counted.
 total() { awk -F '|' '{ all += $1; newer += $2 } END { print (all ? all : newer) + 0 }'; }

@@ -1,19 +1,19 @@
-# The certificates by which the services of a cluster know each other, and the authority of this
-# deployment that signs them. Nothing secret is printed.
+# Manages the certificates by which the services of a cluster authenticate to each other, and this
+# deployment's authority, which signs them. Prints nothing secret.
 #
-#   certificates.sh check   "<missing|stale|ends> <file> <seconds>" of each that `make` makes again;
-#                           the last word is when it ends, since the epoch, or 0
-#   certificates.sh make    makes these
+#   certificates.sh check   prints "<missing|stale|ends> <file> <seconds>" for each file that `make`
+#                           would make; the last word is its end, since the epoch, or 0
+#   certificates.sh make    makes these files
 #
-# In /etc/infisical are keys/cluster_ca_key, the authority's key in base64, tls/ca.crt, its
-# certificate, and tls/<service>.pem, a service's certificate with its key.
+# In /etc/infisical, keys/cluster_ca_key is the authority's key in base64, tls/ca.crt its
+# certificate, and tls/<service>.pem the certificate of a service with its key.
 . ./basics.sh
 key=$root/keys/cluster_ca_key
 here=$root/tls
 ca=$here/ca.crt
 services="etcd postgres redis sentinel"
-# A certificate is made again so long before its end; the authority's has the same key then, so that
-# what it has signed stays good.
+# Seconds before its end at which a certificate is renewed. The authority keeps its key then, so
+# that the certificates that it has signed stay valid.
 soon=5184000
 soon_ca=157680000
 
@@ -24,7 +24,7 @@ each() {
     done
 }
 
-# By which names a service is reached. HAProxy passes on what is under TLS without opening it.
+# Prints the names by which a service is reached. HAProxy passes TLS on without decrypting it.
 names() {
     echo "DNS:$1-$2"
     case $1 in
@@ -34,7 +34,7 @@ names() {
     echo "IP:127.0.0.1"
 }
 
-# Who is taken by etcd for a member of it or for its client: nobody else logs in with a certificate.
+# Only members of etcd and its clients log in with a certificate, so only theirs allow client use.
 usage() {
     case $1 in
     etcd | postgres) echo "serverAuth, clientAuth" ;;
@@ -42,7 +42,7 @@ usage() {
     esac
 }
 
-# What openssl says of a certificate and its key, and what it has to.
+# Prints the desired extensions and public key of a certificate; `says` prints the actual ones.
 said() {
     usage "$1" | sed 's/serverAuth/TLS Web Server Authentication/; s/clientAuth/TLS Web Client Authentication/'
     names "$1" "$2" | sed 's/^IP:/IP Address:/' | paste -sd , | sed 's/,/, /g'
@@ -54,8 +54,8 @@ says() {
         sed '/^X509v3 /d; s/^    \(.*[^ ]\) *$/\1/'
 }
 
-# The authority may sign for the cluster's own names alone: Infisical believes it for whatever it
-# reaches.
+# The authority can sign only for the cluster's own names: Infisical trusts it for every address
+# that it connects to.
 permitted() {
     each names | sort -u | sed 's,^IP:.*,&/255.255.255.255,; s/^/permitted;/' | paste -sd ,
 }
@@ -98,7 +98,7 @@ check_leaf() { # check_leaf <service> <number>
     if ! test -s "$leaf"; then
         echo "missing $file 0"
     elif [ "$(says "$leaf")" != "$(said "$1" "$2" "$leaf")" ] || {
-        # One of the same key is made where it is missing.
+        # If the authority's certificate is missing, `make` makes one with the same key.
         test -s "$ca" && ! openssl verify -no_check_time -CAfile "$ca" "$leaf" >/dev/null 2>&1
     }; then
         echo "stale $file $(ends "$leaf")"
@@ -112,7 +112,7 @@ check() {
     each check_leaf
 }
 
-# A clock that is behind by less than a day does no harm.
+# Certificates begin a day early, for hosts whose clock is behind.
 sign() { # sign <days> <subject> <request> <argument>…
     days=$1 subject=$2 request=$3
     shift 3

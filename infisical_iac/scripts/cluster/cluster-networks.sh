@@ -1,9 +1,8 @@
-# Takes away networks of the stack, on the lead, so that they can be made anew.
+# Removes networks of the stack on the leader, so that a roll-out can re-create them.
 #
-#   cluster-networks.sh settle <seconds>   waits until a Redis here or elsewhere is the master
-#
+#   cluster-networks.sh settle <seconds>   waits until one of the Redis servers is the master
 #   cluster-networks.sh remove "<service>…" "<network>…"   stops and removes the services that use
-#                        them, which keeps their volumes, then the networks
+#                                          the networks, then the networks; volumes stay
 . ./basics.sh
 . ./containers.sh
 . ./tasks.sh
@@ -32,7 +31,7 @@ remove() {
             sleep 1
         done
     done
-    # A node may know it for a moment longer, and would take the new one for it.
+    # Nodes know a removed network for a moment longer, and would use it instead of the new one.
     sleep 5
 }
 

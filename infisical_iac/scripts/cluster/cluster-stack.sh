@@ -1,42 +1,44 @@
-# The stack `infisical` of the Swarm, as far as the deploy has to ask and to do on the lead.
+# Inspects and changes the stack `infisical` of the Swarm, on the leader.
 #
-#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, networks, secrets,
-#                                     configs, the names that the keys give secrets, how images
-#                                     start, the record of the last good roll-out, and Patroni
-#   cluster-stack.sh check <file>     fails if Docker can't read the file
-#   cluster-stack.sh secrets <secrets>   makes those that are not there yet
+#   cluster-stack.sh state <secrets> <image>…   prints the nodes, the services with their health,
+#                                     the networks, secrets, configs, the names of the desired
+#                                     secrets, the commands of the images, the record of the last
+#                                     good roll-out, and Patroni's answers
+#   cluster-stack.sh check <file>     fails if Docker can't parse the file
+#   cluster-stack.sh secrets <secrets>   makes those that are missing
 #   cluster-stack.sh part             rolls out the services of the file on standard input, and
-#                                     prints the hash of each service as it was asked for
-#   cluster-stack.sh up               brings the services to what stack.yaml says, and prints the
-#                                     same
-#   cluster-stack.sh wait <seconds> [<service>…]   returns once all of them run, or the named;
-#                                     else prints what does not, with the reason and the last log
-#                                     lines without any secret; at once where a task ends again and
-#                                     again
-#   cluster-stack.sh data             "<members of etcd> <PostgreSQLs>" that are well, as they say
-#   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for as many; fails, and prints
-#                                     how many there are, if it takes longer
-#   cluster-stack.sh anew             has Swarm try again what waits for a node
-#   cluster-stack.sh why <service>    what its last tasks ended with, with such lines
-#   cluster-stack.sh hashes           the hash of each service's specification
-#   cluster-stack.sh clean <name>…    removes our secrets and configs, and their files, but the named ones
-#   cluster-stack.sh patroni          what the Patroni here answers to /config and to /cluster, each
-#                                     as "patroni <JSON>"
+#                                     prints the hash of each service's specification
+#   cluster-stack.sh up               rolls out stack.yaml, and prints the same
+#   cluster-stack.sh wait <seconds> [<service>…]   returns once all services, or the named ones,
+#                                     run; else prints those that don't, with the reason and their
+#                                     last log lines without any secret. Doesn't wait for a task
+#                                     that ends again and again
+#   cluster-stack.sh data             prints "<members of etcd> <PostgreSQLs>": how many report that
+#                                     they are healthy
+#   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for so many healthy ones;
+#                                     fails, and prints how many there are, if it takes longer
+#   cluster-stack.sh anew             has Swarm try again to place tasks that wait for a node
+#   cluster-stack.sh why <service>    prints the errors of its last tasks, with such log lines
+#   cluster-stack.sh hashes           prints the hash of each service's specification
+#   cluster-stack.sh clean <name>…    removes this project's secrets and configs, and their files,
+#                                     except for the named ones
+#   cluster-stack.sh patroni          prints the answers of this host's Patroni to /config and to
+#                                     /cluster, each as "patroni <JSON>"
 #   cluster-stack.sh configure <JSON>   merges it into Patroni's dynamic configuration
-#   cluster-stack.sh restart <name>   restarts the PostgreSQL of a member of Patroni, if it says
-#                                     that a parameter waits for that
+#   cluster-stack.sh restart <name>   restarts the PostgreSQL of a member of Patroni, if a parameter
+#                                     of it waits for a restart
 #
-# <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:<file>"; a secret's name ends in the
-# hash of what it holds. A file has its path in /etc/infisical, with a slash in it.
+# <secrets> is one word: "<purpose>:<key>,<key>,… <purpose>:<file>". A secret's name ends in the
+# hash of its content. A file is a path in /etc/infisical, with a slash in it.
 . ./basics.sh
 . ./members.sh
 . ./patroni.sh
 . ./services.sh
-# No secret and no config of somebody else's has such a name and the stack's label.
+# Only secrets and configs of this project have such a name and the stack's label.
 hashed='_[0-9a-f]{12}$'
 
-# What a secret holds: variables for the containers' shells to read, which must mean nothing to them,
-# or a file as it is.
+# Prints the content of a secret: a file as it is, or variables, which the containers' shells read.
+# Characters that a shell would interpret are refused.
 text_of() {
     case ${1#*:} in
     */*)
@@ -77,9 +79,9 @@ state() {
     manages || exit 0
     echo manager
     nodes
-    # A task that has just been started, with a node or by Docker, has a while to get well before
-    # it counts as a difference: longer than its health check's longest interval, which stack_file.py
-    # sets.
+    # A task that was just started, by its node's boot or by Docker, has time to become healthy
+    # before it counts as a difference: longer than the longest interval of a health check in
+    # stack_file.py.
     for attempt in $(seq 90); do
         tasks | grep -qE '^[^ ]+ [^ ]+ (New|Allocated|Assigned|Accepted|Preparing|Ready|Starting) ' ||
             break
@@ -142,9 +144,9 @@ wait() {
         if found=$(unwell "$@"); then
             test -n "$found" || exit 0
         fi
-        # An update that Swarm has given up does not go on by waiting.
+        # Swarm has given up such an update; waiting does not continue it.
         echo "$found" | grep -qE ' (rollback_)?paused ' && break
-        # Nor does what stops again and again get well, as on a single host.
+        # A task that ends again and again does not become healthy either.
         count_ended "$@"
         looping=$(echo "$ended" | sort | uniq -c | awk '$1 >= 5 && NF == 2 { print $2 }')
         test -z "$looping" || break
@@ -162,7 +164,8 @@ wait() {
     done
 }
 
-# "<task> <service>.<slot>" of each task that has ended by itself, of the named services or of all.
+# Prints "<task> <service>.<slot>" for each task that ended by itself, of the named services or of
+# all.
 ended() {
     docker stack ps "$stack" --no-trunc --filter desired-state=shutdown \
         --format '{{ .ID }} {{ .Name }} {{ .CurrentState }}' 2>/dev/null |
@@ -172,8 +175,8 @@ ended() {
             if (only ~ /^ *$/ || index(only, " " name " ")) print $1, $2 }'
 }
 
-# Adds the slots of those that are not $known yet to $ended. Infisical ends where it starts without
-# a database, for which it can do nothing.
+# Adds the slots of tasks that are not in $known yet to $ended. Infisical ends when it starts
+# without a database, so its ends count only while two of etcd and two of PostgreSQL are healthy.
 count_ended() {
     new=$(ended "$@" | while read -r task slot; do
         case $known in *" $task "*) ;; *) echo "$task $slot" ;; esac
@@ -195,9 +198,9 @@ again() {
     done
 }
 
-# Swarm tries a task that no node takes again and again, but not once its service has been updated,
-# as each roll-out does it with all of them: it would go on waiting when its node is back. The
-# specification is in the end what it was.
+# Swarm retries a task that no node can run, but no longer once its service was updated, as each
+# roll-out does: the task would still wait after its node is back. Scaling down and up again makes
+# Swarm retry, and ends with the same specification.
 anew() {
     conditions | while read -r _ name running desired _ waiting; do
         test "$waiting" -gt 0 || continue
@@ -217,7 +220,7 @@ clean() {
             while read -r name; do
                 case $kept in
                 *" $name "*) ;;
-                # What a service still uses, Docker keeps.
+                # Docker keeps those that a service still uses.
                 *) docker $kind rm "$name" >/dev/null 2>&1 || true ;;
                 esac
             done

@@ -1,5 +1,5 @@
-# What the scripts share that let another database take the place of Infisical's on a cluster, where
-# PostgreSQL replicates whatever is done at its primary.
+# Shared by the scripts that replace Infisical's database on a cluster. PostgreSQL replicates each
+# change from its primary.
 . ./alone.sh
 . ./database.sh
 . ./room.sh
@@ -9,24 +9,23 @@
 main=infisical
 new=infisical_restoring
 
-# A change waits for a standby that has it too, and may do so for ever.
+# Limited, since a change waits for a standby to confirm it, maybe for ever.
 at_server() { within="timeout 600" sql postgres; }
 
-# A server that does not answer is no database that is not there.
+# Fails the script if the server does not answer: the database may exist then.
 there() {
     found=$(echo "SELECT 1 FROM pg_database WHERE datname = '$1'" | at_server) ||
         fail "PostgreSQL does not answer"
     test -n "$found"
 }
 
-# Each node keeps a copy of all.
+# Each node keeps a copy of the data.
 check_room() {
     has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')" ||
         fail "the snapshot $takes beside the data, and Docker's disk $has on each node"
 }
 
-# Without a standby that has it too, PostgreSQL ends no change; one that is about to be it is waited
-# for.
+# PostgreSQL completes no change without a synchronous standby. Waits for one that is catching up.
 check_standby() {
     for attempt in $(seq 60); do
         standbys=$(echo "SELECT 1 FROM pg_stat_replication
@@ -38,7 +37,7 @@ check_standby() {
 bring another data node back first"
 }
 
-# What was fetched, into a database of its own; prints "<table> <rows>".
+# Loads the fetched dump into a database of its own, and prints "<table> <rows>".
 load() {
     find_database
     check_standby
@@ -61,7 +60,7 @@ drop() {
     echo "SET client_min_messages = warning; DROP DATABASE IF EXISTS $1 WITH (FORCE)" | at_server
 }
 
-# Nobody gets in any more, not even who would come back at once.
+# Ends all sessions of a database. New ones are refused, as Infisical would reconnect at once.
 close() {
     echo "ALTER DATABASE $1 ALLOW_CONNECTIONS false;
         SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$1'" |
@@ -70,8 +69,8 @@ close() {
 
 open() { echo "ALTER DATABASE $main ALLOW_CONNECTIONS true" | at_server; }
 
-# The new database takes the place of the old one, which becomes $1: both or none. Of the old one $2
-# is noted, or stays noted what was.
+# Renames the old database to $1 and puts the new one in its place, both or neither. $2 becomes the
+# comment of the old one; without it, a comment that is there stays.
 exchange() {
     find_database
     there "$new" || fail "no dump has been loaded"
@@ -88,8 +87,8 @@ COMMIT;
 SQL
 }
 
-# The old one comes back from $1, if it is there. What took its place may have been written to: it is
-# never dropped, but given up, as of the change $2. Both or none; it can be repeated.
+# Moves the old database back from $1, if it is there. The one in its place may have been written
+# to: it is never dropped, but given up, as that of the change $2. Both or neither; can be repeated.
 take_back() {
     find_database
     if there "$1"; then
@@ -101,7 +100,7 @@ take_back() {
     drop "$new"
 }
 
-# $1 becomes $2, and $2, where there is one, is given up as $3, of which $4 is noted.
+# Renames $1 to $2. If $2 exists, it is given up as $3, with the comment $4.
 change_places() {
     giving_up=
     ! there "$2" || giving_up="ALTER DATABASE $2 RENAME TO $3;
@@ -116,8 +115,8 @@ COMMIT;
 SQL
 }
 
-# A name for what is given up as of the change $1. A way back of which nothing can be left, for
-# somebody has written to the old data meanwhile, gives up a second one.
+# Prints a free name for data that the change $1 gives up. A repeated rollback gives up a second
+# database if somebody has written to the old data meanwhile.
 free_name() {
     name=${main}_given_up_$(echo "$1" | tr TZ tz) number=1
     free=$name
@@ -128,9 +127,9 @@ free_name() {
     echo "$free"
 }
 
-# Notes in $here/writes "<since> <writes> <images>" of the data in place, before the first step of a
-# way back from them. They took their place at the time $1, as seconds since the epoch; $loaded names
-# the note of their transaction where it is another one than `loaded`.
+# Notes "<since> <writes> <images>" of the data in place in $here/writes, before the first step of
+# their rollback. They were put in place at the time $1, in seconds since the epoch. $loaded names
+# the note of their first transaction, `loaded` by default.
 count_writes() {
     find_database
     since=$(date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ)
@@ -145,8 +144,8 @@ noted() { cat "$here/writes" 2>/dev/null || echo unknown unknown; }
 
 given_up() { databases_given_up "$@"; }
 
-# After a proven change: what was given up before goes, unless somebody has written to it, which only
-# people can decide on. Prints "removed <database>", or what is kept.
+# Removes data that were given up before a proven change, unless somebody has written to them: only
+# the operator can decide on those. Prints "removed <database>", or what is kept.
 forget_given_up() {
     given_up | while read -r kind name since writes images; do
         if [ "$writes" = 0 ]; then
@@ -158,7 +157,7 @@ forget_given_up() {
     done
 }
 
-# Redis holds queues and caches: of another state they are worth nothing.
+# Redis holds queues and caches, which are worthless for other data.
 empty_redis() {
     redis=$(container redis)
     REDISCLI_AUTH=$(cat "$keys/redis_password") docker exec --env REDISCLI_AUTH "$redis" sh -c '
@@ -170,7 +169,7 @@ empty_redis() {
         exit 1' || fail "Redis has no master that answers: \`infisical-iac apply\` brings it back"
 }
 
-# The last lines of Infisical, into the file $1, without any secret.
+# Writes the last log lines of Infisical to the file $1, without any secret.
 keep_logs() {
     timeout 30 docker service logs --raw --tail 200 infisical_infisical 2>&1 |
         without_secrets | store "$1"

@@ -1,14 +1,15 @@
-# Takes a cluster's stack away; what a single host has too is destroy.sh's.
+# Removes a cluster's stack; destroy.sh removes what a single host has as well.
 #
-#   destroy-cluster.sh look    prints what there is of it on this node, nothing if there is nothing
-#   destroy-cluster.sh primary prints "primary" where this node's database is it
-#   destroy-cluster.sh backup <directory>   the database, and the files of /etc/infisical, into a new
-#                              directory that only root can read; on the primary's node
-#   destroy-cluster.sh remove  the services, secrets, configs and networks, and prints `removed`; on a
-#                              manager that works, else nothing
-#   destroy-cluster.sh gone    waits for this node's containers to end, and removes the stack's files
-#   destroy-cluster.sh volumes once the host has left the Swarm: removes the volumes; all data are gone
-#                              then
+#   destroy-cluster.sh look    prints the parts of the stack on this node; nothing if there are none
+#   destroy-cluster.sh primary prints "primary" if this node's PostgreSQL is the primary
+#   destroy-cluster.sh backup <directory>   saves the database and the files of /etc/infisical in a
+#                              new directory that only root can read; on the primary's node
+#   destroy-cluster.sh remove  removes the services, secrets, configs and networks, and prints
+#                              `removed`; does nothing unless this node is a manager that works
+#   destroy-cluster.sh gone    waits for this node's containers to end, and removes the stack's
+#                              files
+#   destroy-cluster.sh volumes removes the volumes, and with them all data; to be called once the
+#                              host has left the Swarm
 . ./basics.sh
 . ./containers.sh
 . ./nodes.sh
@@ -24,7 +25,7 @@ look() {
     docker volume ls --format 'volume {{.Name}}' --filter "$stack"
 }
 
-# What is sent goes to the database of this node, over its own socket.
+# Runs a command in the database's container of this node, whose socket needs no password.
 database() { docker exec --interactive "$id" "$@"; }
 
 primary() {
@@ -53,7 +54,7 @@ gone() {
         sleep 1
     done
     test -z "$left" || fail "containers of the stack still run after two minutes: run it again"
-    # Those of tasks that ended before; they hold the volumes.
+    # Containers of tasks that ended earlier still hold the volumes.
     ended=$(docker ps --all --quiet --filter "$stack")
     test -z "$ended" || docker rm --force $ended >/dev/null
     rm -rf "$root/stack.yaml" "$root/stack.json" "$root/stack"

@@ -1,14 +1,15 @@
-# The end of a cluster, on each of its hosts; each step can be repeated:
+# Ends a cluster, on each of its hosts. Each step can be repeated:
 #
-#   dissolve.sh services          removes the services; on a manager that works, else nothing
-#   dissolve.sh containers        waits for this host's containers of theirs to end
-#   dissolve.sh data [<stamp>]    once the host has left: with a stamp, the database's data are kept
-#                                 in a volume with it in its name, which is printed; the rest of
-#                                 what the cluster kept is worth nothing without it, and goes
-#   dissolve.sh names             on the host that has Infisical for itself: lets its containers find
-#                                 each other, which go on running
-#   dissolve.sh forget            on a host that has no Infisical any more: its timers, and the
-#                                 keys and records that it shared with the others
+#   dissolve.sh services          removes the services; does nothing unless this node is a manager
+#                                 that works
+#   dissolve.sh containers        waits for this host's containers of the services to end
+#   dissolve.sh data [<stamp>]    removes the cluster's data once the host has left the Swarm; with
+#                                 a stamp, PostgreSQL's are kept in a volume with the stamp in its
+#                                 name, which is printed
+#   dissolve.sh names             on the host that keeps Infisical: lets its containers, which go on
+#                                 running, find each other by name
+#   dissolve.sh forget            on a host that has no Infisical any more: removes its timers, and
+#                                 the keys and records that it shared with the others
 . ./data.sh
 . ./nodes.sh
 . ./state.sh
@@ -21,7 +22,7 @@ services() {
     docker stack rm "$stack" >/dev/null 2>&1
 }
 
-# What is left is of tasks that ended long ago, or of a node without managers, which it leaves next.
+# A node that can't reach its managers leaves the Swarm next, which ends its containers.
 containers_end() {
     manages || return 0
     for attempt in $(seq 240); do
@@ -48,8 +49,8 @@ data() {
         echo "volume ${stack}_patroni_before_$1"
 }
 
-# A Docker that leaves a swarm forgets the names of all containers, and learns them anew only when it
-# starts; with live-restore, nothing ends for that.
+# When Docker leaves a swarm, it forgets the names of all containers until it is restarted. With
+# live-restore, containers go on running meanwhile.
 names() {
     sed -i 's/"live-restore": false/"live-restore": true/' /etc/docker/daemon.json
     systemctl reload docker.service
@@ -65,7 +66,7 @@ forget() {
         systemctl disable --quiet --now "infisical-$name.timer" 2>/dev/null || true
     done
     paths | while IFS= read -r path; do rm -f "$root/$path"; done
-    # A host that has led made it of the keys.
+    # A host that has led made this file from the keys.
     rm -f "$root/.env"
     rm -rf /var/lib/infisical-share
 }

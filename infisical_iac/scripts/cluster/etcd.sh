@@ -1,21 +1,22 @@
-# The members of the cluster's etcd, in which is nothing but who is the primary of PostgreSQL.
+# Manages the members of the cluster's etcd, which holds only Patroni's state: which PostgreSQL is
+# the primary.
 #
-#   etcd.sh abandon            notes beside its data that this node's etcd is to begin anew, for the
-#                              next run if this one is killed: they go together
-#   etcd.sh stop <service>…    ends them until the stack is rolled out; on a manager
-#   etcd.sh ended              ends this node's PostgreSQL, of which the service was ended: the node
-#                              may not have heard of it
-#   etcd.sh forget             removes what this node has of an earlier etcd
-#   etcd.sh member <number>    makes room for a new member in the place of that one; on a node whose
-#                              etcd is well
-#   etcd.sh secure             has the members reach each other by TLS, which all of them offer; on a node
-#                              whose etcd is well
-#   etcd.sh led <seconds>      waits until there is a primary
+#   etcd.sh abandon            marks the data of this node's etcd for removal; the mark is for the
+#                              next run, if this one is killed, and is removed with the data
+#   etcd.sh stop <service>…    removes the services until the stack is rolled out; on a manager
+#   etcd.sh ended              removes this node's PostgreSQL container, whose service was removed:
+#                              a node without managers does not learn of that
+#   etcd.sh forget             removes the data of this node's earlier etcd
+#   etcd.sh member <number>    replaces the registration of that member by a new one; on a node with
+#                              a healthy etcd
+#   etcd.sh secure             changes the addresses of all members to TLS, which all of them offer
+#                              already; on a node with a healthy etcd
+#   etcd.sh led <seconds>      waits until PostgreSQL has a primary
 . ./basics.sh
 . ./containers.sh
 . ./forgetting.sh
 stack=infisical
-# What a single host has left here is not the cluster's to end.
+# Containers of a former single host on this node are not the cluster's to end.
 TOPOLOGY=swarm
 
 abandon() {
@@ -23,13 +24,13 @@ abandon() {
     test ! -d $volume || touch $volume/abandoned
 }
 
-# A service scaled to none goes on where its task was just being started again.
+# Removes the services: one that is scaled to 0 keeps running if its task is just being restarted.
 stop() {
     there=$(docker service ls --format '{{ .Name }}')
     for service; do
         ! echo "$there" | grep -qx "${stack}_$service" || docker service rm "${stack}_$service" >/dev/null
     done
-    # Until the nodes have heard of it.
+    # The nodes learn of the removal a moment later.
     sleep 3
 }
 
@@ -39,17 +40,17 @@ ended() {
     test -z "$(containers postgres)" || fail "Docker does not end the PostgreSQL of this node"
 }
 
-# An etcd that starts with the data of a member that was removed is told so by the others, and ends.
+# An etcd that starts with the data of a removed member is refused by the others, and ends.
 forget() { without etcd; }
 
-# Before the new node is told its number: an etcd that starts there must not meet the old member,
-# whose votes it would break, and starts when the stack is rolled out. A member is removed only
-# while the others are most of etcd.
+# To be called before the new node gets its number, with which a roll-out starts its etcd: an empty
+# etcd in the place of a member that is still registered would break that member's votes. etcd
+# removes a member only while the others have a majority.
 member() {
     number=$1
     etcd=$(container etcd)
     test -n "$etcd" || fail "this node runs no etcd, by which etcd-$number could be given its place"
-    # One that was added just now may not have started yet.
+    # A member that was just added may not have started yet.
     for attempt in $(seq 12); do
         ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
         test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
@@ -57,7 +58,7 @@ replaced: see docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
     done
     members=$(docker exec "$etcd" etcdctl member list)
     peer=http://etcd-$number:2380
-    # Whoever knows one by this address knows all so, but where a run ended between two of them.
+    # The members have all changed to TLS if one has, unless a run was interrupted in between.
     case $members in *https://etcd-*:2382*) peer=https://etcd-$number:2382 ;; esac
     echo "$members" |
         awk -F ', *' -v name="etcd-$number" -v peer="//etcd-$number:" '$3 == name || index($4, peer) { print $1 }' |
@@ -68,8 +69,8 @@ replaced: see docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
         fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
 }
 
-# One after the other, each while most of the members hear of it. Whoever goes on to have them listen to
-# TLS alone has to be sure of all.
+# Updates one member after the other, each of which takes a majority. Succeeds only if all of them
+# have changed, since the caller turns off plain connections next.
 secure() {
     etcd=$(container etcd)
     for attempt in $(seq 12); do

@@ -1,4 +1,4 @@
-# What this node keeps of the stack that is worth nothing where the others know nothing of it.
+# Removes what this node keeps of the stack and what is worthless without the other nodes.
 namespace=com.docker.stack.namespace=infisical
 
 remove_containers() { docker ps --all --quiet --filter "$1" | xargs --no-run-if-empty docker rm --force >/dev/null; }
@@ -13,8 +13,8 @@ without() {
     done
 }
 
-# Of a stack in a swarm that is no more: its containers, which nothing starts again, and what etcd,
-# Redis and the sentinels knew of each other. The data of PostgreSQL stay.
+# Removes the rest of a stack whose swarm is gone: its containers, which nothing starts again, and
+# the data of etcd, Redis and the sentinels about each other. PostgreSQL's data stay.
 forget_stack() {
     remove_containers "label=$namespace"
     without etcd redis-replica sentinel

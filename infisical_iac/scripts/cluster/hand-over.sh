@@ -1,13 +1,12 @@
-# Lets another node have the primary of PostgreSQL and the master of Redis, where they are here: that
-# takes two seconds each, where their end would be noticed after twenty and five. Run by systemd's
-# infisical-unlock.service before Docker stops, whatever for. Where no other node can take over, Docker
-# stops all the same.
+# Moves PostgreSQL's primary and Redis's master to another node, if they are on this one. That takes
+# two seconds each; a failover would take twenty and five. systemd's infisical-unlock.service runs
+# it before Docker stops for any reason. Docker stops even if no other node can take over.
 set -eu
 . ./patroni.sh
 TOPOLOGY=swarm
 
-# Of one that is no primary, Patroni says so and does nothing. A standby that has just come back is
-# made the synchronous one, which alone can take over, within some seconds.
+# On a standby, Patroni refuses the switchover and changes nothing. Only the synchronous standby can
+# take over; a standby that has just come back becomes it within seconds.
 primary() {
     patience=15
     id=$(container postgres)
@@ -20,7 +19,7 @@ primary() {
     case $told in '' | "leader name does not match") ;; *) echo "Patroni: $told" ;; esac
 }
 
-# The sentinels tell of the new one before they bring the old one to follow it, which nobody waits for.
+# The sentinels report the new master before the old one follows it, which needs no waiting.
 master() {
     id=$(container sentinel)
     test -n "$id" || return 0
@@ -35,7 +34,8 @@ master() {
         done' >/dev/null 2>&1 || true
 }
 
-# Nothing is to be had from an engine that has crashed, or hangs; its next start would wait for this.
+# An engine that has crashed or hangs answers nothing, and its next start would wait for this
+# script.
 test "$(systemctl show --property=MainPID --value docker.service)" != 0 || exit 0
 timeout 5 docker version >/dev/null 2>&1 || exit 0
 primary

@@ -1,9 +1,10 @@
-# Who keeps the data of a cluster, by his own word: a task that runs is not yet back among them.
-# Asked by a data node; another host knows of none.
+# Counts the healthy members of etcd and PostgreSQL by their own answers: a task that runs may not
+# have rejoined them yet. Only a data node can ask them; elsewhere both are 0.
 #
-#   data                            "<members of etcd> <PostgreSQLs>" that are well: a primary that
-#                                   runs, and the standbys that stream from it
-#   as_many <members> <PostgreSQLs> whether as many are; if not, tells how many as an error
+#   data                            prints "<members of etcd> <PostgreSQLs>"; counted are a primary
+#                                   that runs, and the standbys that stream from it
+#   as_many <members> <PostgreSQLs> succeeds if at least so many are healthy; else prints the
+#                                   numbers as an error
 . ./containers.sh
 
 data() {

@@ -1,12 +1,13 @@
-# The containers of the Swarm's tasks on this node, which no manager of the Swarm sees.
+# Inspects and repairs the containers of the Swarm's tasks on this node, which no manager sees.
 #
-#   node-tasks.sh look   "task <service> <id> <status>" and "in <id> <network>" of each that should
-#                        run, or can't be taken away; a replica of Infisical is `unready` that has
-#                        lost its database or Redis, while another one has both
-#   node-tasks.sh attached   "service <name>" and "attached <name> <network>" of the stack's services,
-#                        as a manager knows them; nothing on a worker
-#   node-tasks.sh free <id>…   lets those go on that are paused, and takes the others away, which
-#                        Swarm then makes anew
+#   node-tasks.sh look   prints "task <service> <id> <status>" and "in <id> <network>" for each
+#                        container that should run, or can't be removed. The status of a replica of
+#                        Infisical is `unready` if it has lost its database or Redis while another
+#                        replica has both
+#   node-tasks.sh attached   prints "service <name>" and "attached <name> <network>" of the stack's
+#                        services, as a manager knows them; nothing on a worker
+#   node-tasks.sh free <id>…   resumes those that are paused, and removes the others, which Swarm
+#                        then re-creates
 set -u
 . ./readiness.sh
 
@@ -26,7 +27,7 @@ look() {
         done
 }
 
-# Whether a restart may mend a replica: HAProxy finds one that has what this one has lost.
+# Succeeds if a restart may repair a replica: through HAProxy, another one answers as ready.
 lost() {
     unready "$2" && timeout 20 docker exec "$1" curl --noproxy '*' --silent --fail --output /dev/null \
         --max-time 10 http://haproxy:8080/api/status 2>/dev/null </dev/null

@@ -1,9 +1,9 @@
-# The nodes of the swarm, as one of its managers sees them while they have a leader.
+# Lists the nodes of the swarm, as one of its managers sees them while the swarm has a leader.
 
 manages() { docker node ls --quiet >/dev/null 2>&1; }
 
-# A line for each, by a Go template; none where this host does not manage, nor where only some can be
-# told of: who is left out would be taken for one that is gone.
+# Prints a line for each node, by a Go template; nothing on a host that is no manager. Fails if one
+# of them can't be inspected: a missing line would mean that the node is gone.
 inspect_nodes() {
     all=$(docker node ls --quiet 2>/dev/null | sort -u)
     test -n "$all" || return 0

@@ -1,9 +1,10 @@
-# What a node knows of its cluster, for whoever wants to take another node away.
+# Prints what a node knows of its cluster, for a command that wants to remove another node.
 #
-# Prints a line for each node, `node <host name> <number or -> <state> <reachability or ->`, one with
-# how many databases there are to be, `databases <number>`, and one with what Patroni says,
-# `patroni <JSON>`, if a member of it runs here. Prints nothing where Docker is not in a Swarm that
-# it manages.
+#   node <host name> <number or -> <state> <reachability or ->   a line for each node
+#   databases <number>                                           how many databases are desired
+#   patroni <JSON>                                               Patroni's answer, if it runs here
+#
+# Prints nothing if Docker is not a manager of a Swarm.
 set -eu
 . ./nodes.sh
 manages || exit 0

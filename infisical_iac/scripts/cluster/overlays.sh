@@ -1,6 +1,6 @@
-# The interfaces of overlay networks. One that is in use is in its network's own namespace; Docker, as
-# it ends or leaves a swarm, now and then leaves one behind on the host itself, and while that is there
-# no network of the same number can be made ("error creating vxlan interface: file exists").
+# Removes leaked interfaces of overlay networks. An interface in use is in its network's own
+# namespace. When Docker stops or leaves a swarm, it sometimes leaves one on the host itself, and
+# then can't make a network with the same number ("error creating vxlan interface: file exists").
 forget_interfaces() {
     for path in /sys/class/net/vx-*; do
         case ${path##*/} in

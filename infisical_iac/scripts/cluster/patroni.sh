@@ -1,8 +1,8 @@
-# Patroni, asked and told through the PostgreSQL of this host.
+# Talks to Patroni through the PostgreSQL container of this host.
 #
-#   patroni           what it answers to /config and to /cluster, each as "patroni <JSON>"
+#   patroni           prints its answers to /config and to /cluster, each as "patroni <JSON>"
 #   configure <JSON>  merges it into the dynamic configuration
-#   restart <name>    restarts the PostgreSQL of a member, if it says that a parameter waits for that
+#   restart <name>    restarts the PostgreSQL of a member, if a parameter of it waits for a restart
 . ./containers.sh
 
 patroni() {
@@ -11,9 +11,8 @@ patroni() {
         sed -n 's/^{/patroni {/p' || true
 }
 
-# Has Patroni do something, by the password that it was started with, which curl reads from standard
-# input: to_patroni <method> <host> <path> <JSON>, which may take $patience seconds. Prints what
-# it answers.
+# Sends Patroni a request and prints the answer: to_patroni <method> <host> <path> <JSON>. It may
+# take $patience seconds. curl reads the password that Patroni was started with from standard input.
 to_patroni() {
     docker exec "$(container postgres)" sh -c '. /run/secrets/env
         echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --noproxy "*" --config - --silent --show-error --fail-with-body \

@@ -1,8 +1,8 @@
-# Whether a replica of Infisical that was ready once still is, by the file that its health check
-# touches each time; Swarm itself only tells whether it answers. The minute is as long as two
-# intervals and checks, which stack_file.py sets.
+# Detects a replica of Infisical that was ready and no longer is. Its health check touches a file
+# each time that it is ready; Swarm itself only knows whether the replica answers. A minute is as
+# long as two intervals and checks, which stack_file.py sets.
 #
-#   unready <pid>   true of one that has not been ready for a minute
+#   unready <pid>   succeeds if the replica has not been ready for a minute
 unready() {
     ready=/proc/$1/root/dev/shm/ready
     test -e "$ready" && test $(($(date +%s) - $(stat --format %Y "$ready"))) -gt 60

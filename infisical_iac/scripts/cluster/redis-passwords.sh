@@ -1,11 +1,12 @@
-# Which passwords this host's Redis and its sentinel of a cluster take, at once and without a start.
+# Sets the passwords that this host's Redis and sentinel of a cluster accept, without a restart.
 #
-#   redis-passwords.sh hashes            those of the key that is in its place and of those beside it
-#   redis-passwords.sh admit <hash>…     they take the passwords with these hashes, after a start too
-#   redis-passwords.sh alone <hash>      they take that one alone
+#   redis-passwords.sh hashes            prints the hashes of the key in use and of those next to it
+#   redis-passwords.sh admit <hash>…     accepts the passwords with these hashes, after a restart
+#                                        too
+#   redis-passwords.sh alone <hash>      accepts only the password with this hash
 #
-# A hash is what Redis itself keeps of a password, its SHA-256, which lets nobody in; the file
-# `admitted` in their volumes has those that a start takes besides, see templates/cluster/redis.sh.j2.
+# Redis itself keeps only the SHA-256 of a password, which lets nobody log in. The file `admitted`
+# in both volumes has the hashes to accept after a restart, see templates/cluster/redis.sh.j2.
 . ./basics.sh
 . ./containers.sh
 
@@ -20,7 +21,7 @@ volume() {
     docker volume inspect --format '{{ .Mountpoint }}' "infisical_$1" 2>/dev/null || true
 }
 
-# One that does not run has its file for when it starts; one that starts just now is waited for.
+# A server that does not run reads the file when it starts. One that is just starting is waited for.
 tell() {
     for attempt in $(seq 30); do
         running=$(docker ps --quiet --no-trunc) || fail "Docker does not answer"
@@ -43,7 +44,7 @@ admit() {
     for name in redis-replica sentinel; do
         directory=$(volume "$name")
         test -n "$directory" || continue
-        # The container's user reads it.
+        # The container's user must be able to read it.
         (umask 022 && echo "$*" | store "$directory/admitted")
     done
     both "$(printf '#%s ' "$@")"

@@ -1,8 +1,8 @@
-# What a lead that died meanwhile may have left of the cluster's database, set right by the next one
-# before it rolls the stack out: it may let nobody in, for a restore was about to put another in its
-# place, or know another password than the key in its place, for a rotation was about to change it.
-# Where none answers, the roll-out is what brings it. Prints `known` once the key in its place is the
-# only one that is needed still.
+# Repairs the access to the cluster's database after a leader died during a change. The new leader
+# runs it before it rolls the stack out. The database may refuse connections, if a restore was about
+# to replace it, or have another password than the key in use, if a rotation was about to change it.
+# Does nothing if no database answers: the roll-out starts it. Prints `known` once only the key in
+# use is needed.
 TOPOLOGY=swarm
 . ./databases.sh
 (find_database) 2>/dev/null || exit 0
@@ -15,5 +15,5 @@ if [ "$password_file" != "$keys/postgres_password" ]; then
 fi
 closed=$(echo "SELECT 1 FROM pg_database WHERE datname = '$main' AND NOT datallowconn" | at_server)
 test -z "$closed" || open
-# One that is under way here needs its other key.
+# A rotation that is under way here still needs its other key.
 test -e /var/lib/infisical-rotation/state || echo known

@@ -1,29 +1,29 @@
-# restore.sh on a cluster: a loaded snapshot in the place of the database, in steps of which each
-# can be killed and undone.
+# Replaces the database of a cluster by a loaded snapshot, as restore.sh does on a single host. Each
+# step can be killed and undone:
 #
-#   restore-cluster.sh state           "<stamp> <phase>" of a restore that has not ended
-#   restore-cluster.sh begin <stamp>   nothing is touched yet; phase begun
-#   restore-cluster.sh aside <path>…   moves these of /etc/infisical aside; phase keys
-#   restore-cluster.sh put <path>      writes standard input, in base64, to a file of /etc/infisical,
-#                                      if a recovery kit can have such a one
-#   restore-cluster.sh load            what snapshot.sh fetched, into a database of its own; prints
-#                                      "<table> <rows>"
-#   restore-cluster.sh swap            it takes the place of the one that is there, which moves aside;
-#                                      Infisical is stopped then; phase data
-#   restore-cluster.sh back            undoes all since `begin`; Infisical stays stopped; phase backing
-#                                      where the data were swapped, then back; prints what
-#                                      databases.sh calls given up
-#   restore-cluster.sh forget          ends what has been undone
-#   restore-cluster.sh end             leaves aside what is there, and prints where; what an earlier
-#                                      restore left goes, and of what was given up, what nobody has
-#                                      written to
+#   restore-cluster.sh state           prints "<stamp> <phase>" of an unfinished restore
+#   restore-cluster.sh begin <stamp>   changes nothing yet; phase begun
+#   restore-cluster.sh aside <path>…   moves these files of /etc/infisical aside; phase keys
+#   restore-cluster.sh put <path>      writes standard input, in base64, to a file of
+#                                      /etc/infisical, if a recovery kit can have such a file
+#   restore-cluster.sh load            loads what snapshot.sh fetched into a database of its own;
+#                                      prints "<table> <rows>"
+#   restore-cluster.sh swap            replaces the database by the loaded one, and moves the old
+#                                      one aside; Infisical is stopped then; phase data
+#   restore-cluster.sh back            undoes all since `begin`, and leaves Infisical stopped; phase
+#                                      backing if the data were swapped, then back; prints the data
+#                                      that were given up, as databases.sh does
+#   restore-cluster.sh forget          ends a restore that was undone
+#   restore-cluster.sh end             ends a proven restore; prints where the old data are, and
+#                                      removes those of an earlier restore, and data given up
+#                                      earlier that nobody has written to
 #
-# What is in the directory of restore.sh is the same here, but for `volume`; the old database becomes
+# The directory is that of restore.sh, without `volume`. The old database is renamed to
 # infisical_before_<stamp>.
 . ./databases.sh
 . ./restoring.sh
 
-# No name of a database that SQL would have to quote.
+# Lower case, so that SQL needs no quotes around the name.
 aside_name() { echo "${main}_before_$stamp" | tr TZ tz; }
 
 swap() {
@@ -45,7 +45,8 @@ data_back() {
     take_back "$(aside_name)" "$stamp"
 }
 
-# What other changes have left under such a name may be nowhere else.
+# Only databases of proven restores are removed: one that another change left under such a name may
+# be the only copy.
 of_a_restore='replaced by a restore that was proven'
 earlier() {
     echo "SELECT datname, shobj_description(oid, 'pg_database') = '$of_a_restore'

@@ -1,17 +1,18 @@
-# Infisical's data moved out of the cluster, to the host that leads it, in steps of which each can
-# be killed and undone:
+# Moves Infisical's data from the cluster to the host that leads it. Each step can be killed and
+# undone:
 #
-#   scale-in.sh state           "<stamp> in <phase>" of a move that has not ended
-#   scale-in.sh begin <stamp> in   nothing is touched yet; phase begun
+#   scale-in.sh state           prints "<stamp> in <phase>" of an unfinished migration
+#   scale-in.sh begin <stamp> in   changes nothing yet; phase begun
 #   scale-in.sh pause           stops the cluster's Infisical, so that nobody writes; phase paused
-#   scale-in.sh take            the dump that was made is the one to load; prints its manifest
-#   scale-in.sh switch <volume> the cluster's way in goes, the data of this Docker volume are the
-#                               single host's, and the compose.yaml in the directory below is in
-#                               place; phase switched
-#   scale-in.sh back            undoes all since `begin`; the cluster's services are to be rolled
-#                               out then; phase back
-#   scale-in.sh proven          what was moved is right, and the cluster ends next; phase proven
-#   scale-in.sh end             ends a move after that, or one that is undone; prints what is kept
+#   scale-in.sh take            selects the new dump for the load; prints its manifest
+#   scale-in.sh switch <volume> removes the cluster's ingress, and gives the single host the data of
+#                               this Docker volume and the compose.yaml in the directory below;
+#                               phase switched
+#   scale-in.sh back            undoes all since `begin`; the caller rolls the cluster's services
+#                               out next; phase back
+#   scale-in.sh proven          notes that the migrated data are right, before the cluster is
+#                               removed; phase proven
+#   scale-in.sh end             ends a migration that is proven or undone; prints what is kept
 . ./data.sh
 . ./scaling.sh
 . ./tasks.sh

@@ -1,28 +1,31 @@
-# Infisical's data moved from a single host into the cluster that it leads, in steps of which each
-# can be killed and undone:
+# Moves Infisical's data from a single host to the cluster that it leads. Each step can be killed
+# and undone:
 #
-#   scale-out.sh state          "<stamp> out <phase>" of a move that has not ended
-#   scale-out.sh begin <stamp> out   nothing is touched yet; phase begun
-#   scale-out.sh way_in         waits a while for the cluster's HAProxy, which has no port yet on the
-#                               host that serves: Infisical starts sooner where it is there
-#   scale-out.sh pause          stops the single host's Infisical, so that nobody writes; phase paused
-#   scale-out.sh take           the dump that was made is the one to load; prints its manifest
-#   scale-out.sh load           that dump, into a database of its own on the cluster; prints
+#   scale-out.sh state          prints "<stamp> out <phase>" of an unfinished migration
+#   scale-out.sh begin <stamp> out   changes nothing yet; phase begun
+#   scale-out.sh way_in         waits a while for the cluster's HAProxy on the other hosts, since
+#                               Infisical then starts sooner; on this host, the single host's
+#                               containers still have its ports
+#   scale-out.sh pause          stops the single host's Infisical, so that nobody writes; phase
+#                               paused
+#   scale-out.sh take           selects the new dump for the load; prints its manifest
+#   scale-out.sh load           loads that dump into a database of its own on the cluster; prints
 #                               "<table> <rows>"
-#   scale-out.sh switch         it is the cluster's database then, and what holds the single host's
-#                               ports goes; the volumes and compose.yaml stay; phase switched
-#   scale-out.sh back           undoes all since `begin`; the single host's containers are to be
-#                               started then; phase back; prints of the data that the cluster had
-#                               what databases.sh calls given up
-#   scale-out.sh end            ends a move that is proven, with the single host's last containers,
-#                               or one that is undone; prints what is kept
+#   scale-out.sh switch         makes it the cluster's database, and removes the single host's
+#                               containers that hold ports; volumes and compose.yaml are kept; phase
+#                               switched
+#   scale-out.sh back           undoes all since `begin`; the caller starts the single host's
+#                               containers next; phase back; prints the data that the cluster had,
+#                               as databases.sh prints data that were given up
+#   scale-out.sh end            ends a migration that is proven, and removes the single host's other
+#                               containers, or one that is undone; prints what is kept
 . ./databases.sh
 . ./scaling.sh
-# This host has containers of both.
+# This host has containers of both topologies.
 TOPOLOGY=swarm
 
 aside_name() { echo "${main}_given_up_$stamp" | tr TZ tz; }
-# As the versions before named it.
+# Earlier versions used this name.
 older_name() { echo "${main}_before_$stamp" | tr TZ tz; }
 
 may_begin() {
@@ -30,7 +33,7 @@ may_begin() {
     test ! -e "$root/stack.yaml" || fail "Infisical serves from the cluster already"
 }
 
-# The single host's containers but those of the named services go.
+# Stops and removes the single host's containers, except those of the named services.
 without_containers() {
     found=$(docker ps --all --filter "label=$project" \
         --format '{{ .ID }} {{ .Label "com.docker.compose.service" }}' |
@@ -57,10 +60,10 @@ pause() {
 switch() {
     current
     enter switching
-    # What is in the cluster from here on is not to go with it.
+    # The mark keeps the cluster's data when the cluster is dissolved.
     echo "$stamp" | store "$here/served"
     exchange "$(aside_name)"
-    # It takes a while to end these, and nobody has to wait for that.
+    # Ending these takes a while, and the switch need not wait for it.
     without_containers postgres redis
     if [ -e "$root/compose.yaml" ]; then
         store "$here/compose.yaml" <"$root/compose.yaml"
@@ -69,7 +72,7 @@ switch() {
     enter switched
 }
 
-# The database that was in the way of a move has nothing in it, unless an earlier one had taken over.
+# The database that a migration replaced is empty, unless an earlier migration had filled it.
 drop_empty() {
     there "$1" || return 0
     tables=$(echo "SELECT count(*) FROM pg_class
@@ -77,8 +80,8 @@ drop_empty() {
     if [ "$tables" = 0 ]; then drop "$1" >/dev/null; else echo "database $1"; fi
 }
 
-# The cluster's data keep their place, where nobody asks for them; what was written to them is noted
-# with them. Where the database does not tell, nobody waits for it.
+# Notes how much was written to the cluster's data as a comment of the database. The data stay in
+# place, where nothing uses them. Gives up if the database does not answer.
 note_writes() {
     find_database
     test -z "$(echo "SELECT 1 FROM pg_database WHERE datname = '$new'" | within="timeout 60" sql postgres)" ||
@@ -111,7 +114,7 @@ end() {
     switched)
         without_containers
         find_database
-        # That of a move that was undone too.
+        # This includes databases of migrations that were undone.
         given_up | while read -r kind name rest; do drop_empty "$name" </dev/null >/dev/null; done
         drop_empty "$(older_name)"
         forget_given_up

@@ -1,8 +1,8 @@
-# What the moves of Infisical into a cluster and out of it share: their state in $here, which is
-# "<stamp> <out|in> <phase>", and the cluster's way in. `may_begin` fails where nothing is to be
-# moved: going back, from where nothing was, would end what serves.
+# Shared by the migrations of Infisical into a cluster and out of it: their state in $here, which is
+# "<stamp> <out|in> <phase>", and the removal of the cluster's ingress. `may_begin` fails if there
+# is nothing to migrate: the rollback of such a migration would end what serves.
 stack=infisical
-# What holds the ports and asks the databases; the databases themselves go on.
+# The services that hold the ports and query the databases; the databases themselves keep running.
 ways_in="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
 
 state() { cat "$here/state" 2>/dev/null || true; }
@@ -26,14 +26,14 @@ begin() {
     enter begun
 }
 
-# The dump that backup-dump.sh has made here is the one to load; prints its manifest.
+# Selects the dump that backup-dump.sh has made here; prints its manifest.
 take() {
     rm -rf "$here/fetched"
     ln -s "$here/dump/snapshot" "$here/fetched"
     cat "$here/fetched/manifest.json"
 }
 
-# A service that is gone may have a container for a while, which holds its port.
+# A container holds its port for a while after its service was removed.
 without_ways_in() {
     for service in $ways_in; do
         ! docker service inspect "$service" >/dev/null 2>&1 || docker service rm "$service" >/dev/null

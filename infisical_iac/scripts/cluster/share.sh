@@ -1,11 +1,11 @@
-# The state that the hosts of a cluster share, from one to another.
+# Copies the state that the hosts of a cluster share from one host to another.
 #
-#   share.sh give             prints it, in base64; nobody sees the output
-#   share.sh take <serial>    has what is on standard input in its place, and its serial; what it
-#                             replaces, and what is no part of it any more, is kept in
-#                             /var/lib/infisical-share/before/<serial>, of the last five times that
-#                             there was something
-#   share.sh lead <serial>    notes that this host leads, by this serial
+#   share.sh give             prints it, in base64; the output is secret
+#   share.sh take <serial>    replaces the shared state by standard input, and notes its serial.
+#                             Replaced and removed files are kept in
+#                             /var/lib/infisical-share/before/<serial>, for the last five serials
+#                             that replaced any
+#   share.sh lead <serial>    notes that this host leads, with this serial
 . ./basics.sh
 . ./state.sh
 work=/var/lib/infisical-share
@@ -18,16 +18,17 @@ give() {
 take() {
     before=$work/before/$1
     rm -rf "$work/new"
-    # They are keys in clear.
+    # It has keys in clear text.
     trap 'rm -rf "$work/new"' EXIT
     mkdir -p "$work/new" "$root"
     base64 --decode | tar --extract --gzip --directory "$work/new"
-    # What the other host sends is its state, and nothing else: no configuration that is run here.
+    # Only files of the shared state are accepted: another host must not write configuration that
+    # runs here.
     (cd "$work/new" && find . ! -type d) | sed 's,^\./,,' | while IFS= read -r path; do
         is_state "$path" && test ! -L "$work/new/$path" ||
             fail "another host sent $path, which is no part of what all share: nothing was taken"
     done
-    # Until all is in its place, the host has none of the serials.
+    # The host has no serial until all files are in place.
     discard "$root/serial" "$root/led"
     (cd "$work/new" && find . -type f) | sed 's,^\./,,' | while IFS= read -r path; do
         cmp -s "$work/new/$path" "$root/$path" || put "$path"
@@ -49,7 +50,7 @@ put() {
 
 aside() {
     mkdir -p "$(dirname "$before/$1")"
-    # An earlier taking of this serial, or another cluster's, may have put one there.
+    # The file may exist from an interrupted copy of this serial, or from another cluster.
     mv -f --backup=numbered "$root/$1" "$before/$1"
     sync "$(dirname "$before/$1")" "$(dirname "$root/$1")"
 }

@@ -1,22 +1,25 @@
-# How a node of a cluster is: what status.sh tells of any host, and of what the Swarm runs there
+# Prints the health of a cluster's node: the lines of status.sh, and those of the Swarm's tasks
+# there.
 #
 #   status-cluster.sh <lock file> <name> <port>
 #
-#   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by the
-#                          inventory's name; the fourth word is leader, reachable, unreachable or -,
-#                          the last one is the number of its data, 0 for none
-#   task <service> <image> <status> <health>          a container that runs here; a replica of
-#                          Infisical is `unready` that answers and has lost its database or Redis
-#   postgres <primary|standby>                        what the database here is
-#   replica <name> <state> <sync> <bytes>             who copies from it, and how far behind
-#   given-up <database> <since> <writes> <images>     as databases.sh has it, by the primary alone
-#   etcd <healthy|unhealthy>                          what the member here says of itself
-#   redis <master|slave>                              what the Redis here is
-#   sentinel <name>                                   which is the master, as the sentinel here sees it
-#   tls <level>                                       of the service that is the least far on its way to
-#                                                     TLS, as a manager sees it; 3 is all of it
-#   leaf <seconds>                                    when the first certificate ends, since the epoch
-#   overlay <encrypted|plain>                         the network that requests take to Infisical
+#   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by its
+#                          name in the inventory; the fourth word is leader, reachable, unreachable
+#                          or -, the last one is the number of its data, 0 for none
+#   task <service> <image> <status> <health>          a container that runs here; the health of a
+#                          replica of Infisical is `unready` if it answers, but has lost its
+#                          database or Redis
+#   postgres <primary|standby>                        the role of this node's PostgreSQL
+#   replica <name> <state> <sync> <bytes>             a standby of it, with its lag
+#   given-up <database> <since> <writes> <images>     as databases.sh prints it; only by the primary
+#   etcd <healthy|unhealthy>                          the answer of this node's member
+#   redis <master|slave>                              the role of this node's Redis
+#   sentinel <name>                                   the master, as this node's sentinel sees it
+#   tls <level>                                       the lowest level of TLS among the services, as
+#                                                     a manager sees it; 3 is complete
+#   leaf <seconds>                                    the end of the first certificate that ends,
+#                                                     since the epoch
+#   overlay <encrypted|plain>                         the network that carries requests to Infisical
 #   log <JSON>                                        a line of the audit log
 . ./status.sh
 . ./containers.sh

@@ -1,23 +1,24 @@
-# What a host has of the swarm, and of the state that the hosts share. Nothing secret is printed.
+# Prints the host's state in the swarm, and that of the files that the hosts share. Prints nothing
+# secret.
 . ./nodes.sh
 . ./state.sh
 . ./containers.sh
 TOPOLOGY=swarm
 data=/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data
 
-# The source of what leaves by the default route; nothing is sent to ask for it.
+# Prints the host's address on the default route; the kernel is asked without sending a packet.
 address() {
     {
         ip -o route get 192.0.2.1 || ip -o -6 route get 2001:db8::1
     } 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p' | head -n 1
 }
 
-# Balancing in the kernel, by which a service has an address of its own.
+# Succeeds if the kernel can balance connections, which a service's own address needs.
 ipvs() { test -e /proc/net/ip_vs || modprobe --dry-run --quiet ip_vs 2>/dev/null; }
 
-# Encryption of an overlay, tried where nothing feels it: ESP with the cipher that Docker asks for, and
-# that it is for marked packets alone. The rule that marks them is Docker's own, with one match or
-# another by its version: iptables may not be there yet, so only what the kernel has of it is asked.
+# Succeeds if the kernel can encrypt an overlay network. ESP with Docker's cipher, for marked
+# packets only, is tried in a namespace of its own. Docker's version decides which match marks the
+# packets; only the kernel's modules are checked, since iptables may not be installed yet.
 esp() {
     matches || return 1
     key=0x$(printf %040d 1)
@@ -37,9 +38,9 @@ matches() {
     return 1
 }
 
-# Whether the etcd here is `well`, with most of the others behind it; one that has just started gets
-# another try. It is `lost` without a volume, or where it has ended by itself three times and more,
-# or where a run has abandoned it.
+# Prints `well` if this node's etcd is healthy, which needs a majority; an etcd that has just
+# started gets a second try. Prints `lost` if it has no volume, has ended by itself three times or
+# more, or was abandoned by a run. Prints nothing in between.
 etcd() {
     id=$(container etcd)
     for attempt in 1 2; do
@@ -57,11 +58,11 @@ primary() {
         --command 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f
 }
 
-# Of a copy that was being made, this file comes last.
+# A copy of the data writes this file last, so an incomplete copy lacks it.
 has_data() { test -s "$data/global/pg_control"; }
 
-# "<timeline> <position>" of the last record that the server here has written, whether it runs or not:
-# its service may be gone. The newest segments may hold none yet, only what was there before.
+# Prints "<timeline> <position>" of the last record in the WAL, even if PostgreSQL does not run. The
+# newest segments may have no record yet: PostgreSQL recycles old segments.
 written() {
     image=$(awk '/^  postgres-/ { its = 1 } its && $1 == "image:" { print $2; exit }' "$root/stack.yaml")
     docker run --rm --pull never --network none --user 0:0 --entrypoint sh \
@@ -89,7 +90,7 @@ test ! -s "$root/keys/encryption_key" ||
 echo "state $(digest)"
 docker info --format 'info {{ json .Swarm }}{{ if .LiveRestoreEnabled }}
 live-restore{{ end }}' 2>/dev/null
-# An engine that is a manager knows the key and all nodes.
+# Only the engine of a manager can tell the key and the nodes.
 if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
     [ "$key" = "$(cat "$root/keys/swarm_unlock_key" 2>/dev/null)" ]; then echo unlocks; fi
 if [ -e "$root/stack.yaml" ]; then

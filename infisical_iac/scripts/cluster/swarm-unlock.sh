@@ -1,9 +1,9 @@
-# Opens the host's part in the swarm, which is locked whenever Docker starts; run by systemd's
-# infisical-unlock.service. The key goes to Docker on standard input.
+# Unlocks the host's swarm node, which is locked whenever Docker starts; run by systemd's
+# infisical-unlock.service. Docker reads the key from standard input.
 set -eu
 . ./overlays.sh
 key=/etc/infisical/keys/swarm_unlock_key
-# Before it is open, no task runs on a manager; on a worker, one that is just starting is tried again.
+# No task runs on a locked manager yet. A worker's task that is just starting is tried again.
 forget_interfaces
 for attempts in $(seq 30); do
     case $(docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null) in

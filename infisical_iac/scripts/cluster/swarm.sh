@@ -1,22 +1,23 @@
-# A host's part in the swarm. Nothing secret is printed but by `token` and `key`, whose output
-# nobody sees, and none is among arguments.
+# Manages the host's membership in the swarm. Only `token` and `key` print secrets, and no output of
+# theirs is shown. No secret is an argument of a program.
 #
-#   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host its first manager; what
-#                                             it keeps of a stack in another one goes, but for
-#                                             PostgreSQL's data
-#   swarm.sh settle <hours>                   has it locked, and certificates end after so long
-#   swarm.sh token worker|manager             prints what a host joins with
-#   swarm.sh join <address> <other's> [anew]  joins that of another host; its id and the token on
-#                                             standard input, a line each; with `anew`, also where
-#                                             it believes that it is in there
-#   swarm.sh unlock                           opens the host's part with its key
+#   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host as its first manager;
+#                                             removes what the host keeps of a stack in another
+#                                             swarm, except for PostgreSQL's data
+#   swarm.sh settle <hours>                   turns autolock on, and sets the certificates' lifetime
+#   swarm.sh token worker|manager             prints the token to join with
+#   swarm.sh join <address> <other's> [anew]  joins the swarm of another host; standard input has
+#                                             the swarm's id and the token, a line each. With
+#                                             `anew`, joins even if the host believes that it is a
+#                                             member
+#   swarm.sh unlock                           unlocks the host's node with its key
 #   swarm.sh key                              prints the key
-#   swarm.sh keep                             keeps the key on standard input, or, if that is empty,
-#                                             asks for it
-#   swarm.sh id                               prints the swarm's id and the node's
-#   swarm.sh rotate                           makes tokens and key anew
-#   swarm.sh leave                            takes the host out of the swarm, and forgets it
-#   swarm.sh ready <seconds>                  waits until the host's part works
+#   swarm.sh keep                             keeps the key on standard input; if that is empty,
+#                                             asks Docker for it
+#   swarm.sh id                               prints the ids of the swarm and of the node
+#   swarm.sh rotate                           makes new tokens and a new key
+#   swarm.sh leave                            leaves the swarm, and forgets it
+#   swarm.sh ready <seconds>                  waits until the host's node is active
 . ./basics.sh
 . ./forgetting.sh
 . ./overlays.sh
@@ -24,26 +25,25 @@ file=$root/keys/swarm_unlock_key
 
 state() { docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null; }
 
-# What is left of another swarm, if the host was in one that this project made, goes before it comes
-# into one.
+# Leaves another swarm, if this project made it, and removes what the host keeps of it.
 afresh() {
     abandon
     forget_interfaces
-    # Until it is known which swarm it is, the host has come into one by this project's doing.
+    # Marks the swarm as this project's before its id is known.
     mkdir -p "$root/keys"
     echo new | store "$root/swarm"
     forget_stack
 }
 
 begin() {
-    # Managers that don't answer for a moment are no reason to leave them.
+    # The host must not leave managers that don't answer for a moment.
     known=
     test ! -e "$root/swarm" || known=$(cat "$root/swarm")
     case $known in
     '' | new) ;;
     *) fail "the managers of the host's swarm don't answer just now: run again" ;;
     esac
-    # One that was begun here before, and whose key was not kept, keeps nothing either.
+    # A swarm that was begun here, but whose key was not kept, has no data.
     afresh
     rm -f "$root/stack.yaml" "$root/stack.json"
     docker swarm init --advertise-addr "$1" --default-addr-pool "$2" \
@@ -60,7 +60,8 @@ settle() {
 
 token() { docker swarm join-token --quiet "$1"; }
 
-# The command line of Docker takes a token as an argument alone, which all on the host could read.
+# Docker's command line takes a token only as an argument, which everybody on the host can read. Its
+# API takes it on the socket.
 join() {
     IFS= read -r id
     IFS= read -r token
@@ -104,8 +105,8 @@ rotate() {
     docker swarm unlock-key --rotate --quiet | keep
 }
 
-# A part that waits for managers which have given it up neither opens nor leaves: its engine then
-# forgets it.
+# A node whose managers have removed it can neither unlock nor leave. Then its engine's own state of
+# the swarm is removed.
 abandon() {
     case $(state) in inactive) return 0 ;; esac
     ! timeout 30 docker swarm leave --force >/dev/null 2>&1 || return 0

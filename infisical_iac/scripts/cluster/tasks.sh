@@ -1,7 +1,7 @@
-# The tasks of the Swarm's services, as long as their containers are there.
+# Follows tasks of the Swarm's services until their containers are gone.
 #
-#   left <service>…   those whose containers are not gone, on nodes that can say so, and a sentence
-#                     where the Swarm tells nothing: rather one too many than none
+#   left <service>…   prints the tasks whose containers are not gone yet, on nodes that are up; a
+#                     phrase if the Swarm does not answer, so that the caller goes on waiting
 #   without_replicas  stops Infisical everywhere, so that nobody writes
 left() {
     listed=$(docker node ls --format '{{ .Status }} {{ .Hostname }}') &&
@@ -15,7 +15,7 @@ left() {
         grep -vE "^($(echo $down | tr ' ' '|')) " || true
 }
 
-# What runs on a node that the others have lost reaches no database.
+# A replica on a node that the others have lost can't reach the database either.
 without_replicas() {
     found=$(docker service ls --quiet --filter name=infisical_infisical) ||
         fail "the Swarm does not answer: most of its managers have to be up"

@@ -1,8 +1,8 @@
-# Whether the cluster is there; what is not is told as an error.
+# Checks that the cluster is complete. Prints what is missing as an error.
 #
-#   whole <part>…   of its nodes, its services and its data
+#   whole <part>…   of `nodes`, `services` and `data`
 #
-# Of a host of its own nothing is to be said, and a worker sees no more than that it is in there.
+# Succeeds on a host outside a swarm, and on a worker, which can't see the others.
 . ./members.sh
 
 whole() {
@@ -15,20 +15,20 @@ whole() {
 }
 
 nodes_there() {
-    # Without a leader nothing is listed, which is not the same as that nothing is missing.
+    # Without a leader nothing is listed, which does not mean that nothing is missing.
     listed=$(docker node ls --format '{{ .Status }} {{ .Availability }} {{ .ManagerStatus }}') ||
         return 1
     ! echo "$listed" | grep -vE '^Ready Active (Leader|Reachable)?$' >&2
 }
 
-# Each service with all its tasks.
+# Succeeds if each service has all its tasks.
 services_there() {
     listed=$(docker service ls --format '{{ .Name }} {{ .Replicas }}') || return 1
     echo "$listed" |
         awk '{ split($2, n, "/"); if (n[1] != n[2]) { print; short = 1 } } END { exit short }' >&2
 }
 
-# Each member of etcd and each PostgreSQL that is a service.
+# Succeeds if each service of etcd and of PostgreSQL has a healthy member.
 data_there() {
     listed=$(docker service ls --format '{{ .Name }}') || return 1
     as_many "$(echo "$listed" | grep -c '^infisical_etcd-')" \

@@ -1,32 +1,32 @@
-# A change of version on a cluster, in steps of which each can be killed and undone:
+# Changes the version on a cluster. Each step can be killed and undone:
 #
-#   upgrade-cluster.sh begin <release> <image>   what runs has been made a release; <image> is what it
-#                                       is to be changed to; phase begun
+#   upgrade-cluster.sh begin <release> <image>   begins a change from the release, which what runs
+#                                       was kept as, to the image; phase begun
 #   upgrade-cluster.sh pause            stops Infisical, so that nobody writes; phase paused
-#   upgrade-cluster.sh take <release>   the dump that `load` reads is this release's; prints its
-#                                       manifest
-#   upgrade-cluster.sh load             that dump, into a database of its own; prints "<table> <rows>"
-#   upgrade-cluster.sh swap             it takes the place of the one that is there, which moves
-#                                       aside; phase swapped
-#   upgrade-cluster.sh roll             from here on the new version may run on the data that are
-#                                       there; phase swapped
-#   upgrade-cluster.sh exchanged        prints "yes" where other data may have taken their place
-#   upgrade-cluster.sh back             the old data are in their place, as far as they were moved;
-#                                       phase backing, then back; prints what databases.sh calls
-#                                       given up
-#   upgrade-cluster.sh keep             the dump of the release stays though the old data are back, for
-#                                       secrets are gone that are in it
-#   upgrade-cluster.sh revert           the old version can't use the data that are there any more:
-#                                       those of the release take their place, which are given up
-#   upgrade-cluster.sh end              drops the old data if the new ones have been proven, and prints
-#                                       what goes and what stays of what was given up before; drops
-#                                       the dump if the old ones are back
+#   upgrade-cluster.sh take <release>   selects this release's dump for `load`; prints its manifest
+#   upgrade-cluster.sh load             loads that dump into a database of its own; prints
+#                                       "<table> <rows>"
+#   upgrade-cluster.sh swap             replaces the database by the loaded one, and moves the old
+#                                       one aside; phase swapped
+#   upgrade-cluster.sh roll             notes that the new version may run on the data in place from
+#                                       now on; phase swapped
+#   upgrade-cluster.sh exchanged        prints "yes" if other data may have taken their place
+#   upgrade-cluster.sh back             moves the old data back, if they were moved; phase backing,
+#                                       then back; prints data that were given up, as databases.sh
+#   upgrade-cluster.sh keep             keeps the release's dump though the old data are back, since
+#                                       it has secrets that are gone from them
+#   upgrade-cluster.sh revert           replaces the data in place, which the old version can't use
+#                                       any more, by those of the release; the former are given up
+#   upgrade-cluster.sh end              removes the old data of a proven change, and prints which
+#                                       data given up earlier were removed and which are kept;
+#                                       removes the dump after a rollback
 . ./databases.sh
 . ./changing.sh
 
 aside_name() { echo "$old" | tr TZ tz; }
 
-# Where nothing is loaded into the place of the data, they may be given up as of here.
+# If no other data are loaded, those in place may be given up, with the writes since this
+# transaction.
 began() {
     begin "$@"
     echo "$next_transaction" | within="timeout 60" sql "$main" | store "$here/begun"
@@ -65,7 +65,7 @@ back() {
     *)
         keep_logs "$of_release/failed.log" || true
         if [ "$phase" != backing ] && [ "$phase" != back ] && [ -e "$here/exchanged" ]; then
-            # What runs on a node that does not stop it is kept out by the database.
+            # The database refuses replicas on a node that does not stop them.
             (without_replicas) || true
             count_writes "$(stat --format %Y "$here/state")"
         fi
@@ -89,7 +89,7 @@ revert() {
     current
     find_database
     without_replicas
-    # All that was written since the change began is in them alone.
+    # Writes since the beginning of the change are only in these data.
     loaded=begun
     count_writes "$(date --date "$(echo "$stamp" |
         sed 's/\(....\)\(..\)\(..\)T\(..\)\(..\)/\1-\2-\3T\4:\5:/')" +%s)"
@@ -118,7 +118,7 @@ end() {
 
 alone /var/lib/infisical-upgrade
 case $1 in
-# Before anything is begun, or paused.
+# Checked before anything begins or pauses.
 begin)
     find_database
     check_standby

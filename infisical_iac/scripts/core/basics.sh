@@ -1,4 +1,4 @@
-# What the scripts share that change what is in /etc/infisical.
+# Shared by the scripts that change files in /etc/infisical.
 set -eu
 umask 077
 root=/etc/infisical
@@ -9,20 +9,20 @@ fail() {
     exit 1
 }
 
-# Writes standard input to a file, whole or not at all.
+# Writes standard input to a file, completely or not at all.
 store() {
     cat >"$1.new"
     replace "$1.new" "$1"
 }
 
-# Moves the file $1 to $2, where no power cut brings an older one back.
+# Moves the file $1 to $2. After a power cut, the old file can't be back.
 replace() {
     sync "$1"
     mv -f "$1" "$2"
     sync "$(dirname "$2")"
 }
 
-# Removes files, none of which a power cut brings back.
+# Removes files. After a power cut, they can't be back.
 discard() {
     rm -f -- "$@"
     for gone; do
@@ -31,7 +31,7 @@ discard() {
     done
 }
 
-# What tells the encryption key from all others, and nothing of it.
+# Prints a value that identifies the encryption key and reveals nothing of it.
 key_fingerprint() {
     {
         printf 'infisical-iac encryption key '

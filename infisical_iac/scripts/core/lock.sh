@@ -1,14 +1,14 @@
 # Holds the host's lock for as long as standard input stays open: lock.sh <file> <seconds> [break]
 #
-# The first line of the input says who holds it. The answer is "held", or, if the lock is not
-# to be had within the seconds, "busy" and who holds it. With `break`, its holder is ended first, if
-# that is a run: the host's maintenance, which may be installing packages, holds it in another way.
+# The first line of the input names the holder. Prints "held", or "busy" and the holder's name if
+# the lock is not free within the seconds. With `break`, ends the holder first, if it is a run. The
+# host's maintenance, which may be installing packages, is never ended.
 set -u
 umask 077
 exec 9>>"$1"
 IFS= read -r holder
-# Tells whether process $2 is a run that holds the lock $1: another one may have its number by now,
-# and the host's maintenance, which has the file open too, was not started with its name.
+# Succeeds if process $2 is a run that holds the lock $1. Another process may have the number by
+# now; and the host's maintenance has the file open too, but not in its command line.
 is_run() {
     tr '\0' '\n' 2>/dev/null <"/proc/$2/cmdline" | grep -qxF "$1" &&
         find "/proc/$2/fd" -lname "$1" 2>/dev/null | grep -q .

@@ -1,7 +1,8 @@
-# The state that all hosts of a cluster share, which is no host's own configuration.
+# The files in /etc/infisical that all hosts of a cluster share. A host's own configuration is not
+# among them.
 root=/etc/infisical
 
-# Tells of a path in there whether it is a part of it.
+# Succeeds if a path in /etc/infisical is one of the shared files.
 is_state() {
     case $1 in
     */*/* | *.new | *.next | *.old) return 1 ;;
@@ -12,7 +13,7 @@ is_state() {
     esac
 }
 
-# The files of it, by paths in there.
+# Prints the paths of the shared files that exist.
 paths() {
     cd "$root" 2>/dev/null || return 0
     for path in * */*; do
@@ -20,7 +21,7 @@ paths() {
     done
 }
 
-# What two hosts with the same files have in common; empty without any.
+# Prints a digest that two hosts with the same files have in common; nothing without any file.
 digest() {
     (
         cd "$root" 2>/dev/null && test -n "$(paths)" || exit 0

@@ -1,7 +1,7 @@
-# Files of NAME=value lines, which are data: they are read, and never run.
+# Reads files of NAME=value lines as data: they are never run.
 
-# Sets those of the variables that a file has, of which other lines mean nothing: take_variables
-# <file> <name>… A value may stand in quotes, and means what it says, whatever signs are in it.
+# Sets the named variables from a file: take_variables <file> <name>… Other lines are ignored. A
+# value may be in quotes, and is taken literally.
 take_variables() {
     file=$1
     shift

@@ -1,11 +1,12 @@
-# Keeps the access log within what the settings allow, whoever asks for whatever, run by systemd's
-# units:
+# Keeps the access log within the limits of the settings, however many requests there are; run by
+# systemd's units:
 #
-#   access-log.sh mount <size> <days> <most>    mounts a file system of a fixed size for the log that
-#                                               Caddy writes, made if it is missing: it takes no more
-#   access-log.sh rotate <size> <days> <most>   compresses what Caddy has written since, once a day and
-#                                               once it takes a quarter of that; lets logs go that are
-#                                               older, and the oldest until all take no more than most
+#   access-log.sh mount <size> <days> <most>    mounts a file system of a fixed size, which bounds
+#                                               the log that Caddy writes; makes it if it is missing
+#   access-log.sh rotate <size> <days> <most>   compresses the log once a day, and when it fills a
+#                                               quarter of the file system; removes logs older than
+#                                               <days>, and the oldest ones until all take at most
+#                                               <most>
 #
 # Sizes are in MiB.
 set -eu
@@ -16,15 +17,15 @@ live=$directory/live
 log=$live/access.log
 image=$directory/live.img
 state=/var/lib/infisical-access-log
-# So much of the disk is left alone, as the database may be on it.
+# Bytes of the disk that must stay free, since the database may be on it.
 least_free=536870912
 
 told() { echo "<3>The access log: $1" >&2; }
 size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
 is_mounted() { mountpoint --quiet "$live"; }
 
-# In a container, /dev may lack the device that the kernel names. Somebody else may take that device
-# first: a sound file system is not to be given up for that.
+# In a container, /dev may lack the device that the kernel names. Another process may take that
+# device first, which is no reason to give up a sound file system.
 attach() {
     for pause in 1 1 2 0; do
         device=$(losetup --find)
@@ -37,15 +38,15 @@ attach() {
 
 make() {
     rm -f "$image" "$image.new"
-    # All of it is for one file, which may be full, and stays taken: what is left to be made empty when
-    # it is mounted would be given back to the disk.
+    # The one file in it may fill the file system. Its blocks are allocated for good: those that
+    # mkfs leaves to be zeroed after the mount would be given back to the disk.
     now=nodiscard,lazy_itable_init=0,lazy_journal_init=0
     fallocate --length "$size" "$image.new" && mkfs.ext4 -q -F -m 0 -E "$now" "$image.new" &&
         fallocate --length "$size" "$image.new" &&
         sync "$image.new" && mv "$image.new" "$image"
 }
 
-# A container may have it mounted still; 1 and 2 are of what was repaired.
+# A container may still have it mounted. Statuses 1 and 2 mean that it was repaired.
 is_sound() {
     test -z "$(losetup --noheadings --associated "$image")" || return 0
     e2fsck -p "$image" >/dev/null && checked=0 || checked=$?
@@ -54,7 +55,7 @@ is_sound() {
 
 have() {
     if [ -e "$image" ] && [ "$(size_of "$image")" != "$size" ]; then
-        # What is in it goes where all that is older is.
+        # Its log is compressed and kept with the older ones.
         if attach; then
             compress && umount "$live" || return 1
         fi
@@ -76,16 +77,16 @@ mount_live() {
         told "it can't have a file system of its own, and is in memory until it is rotated"
     fi
     chmod 750 "$directory" "$live"
-    # fail2ban does not start for one that is missing.
+    # fail2ban does not start if the log is missing.
     test -e "$log" || : >"$log"
 }
 
-# The older logs, the oldest first, those of versions before among them.
+# Lists the older logs, the oldest first, including those of earlier versions.
 history() { find "$directory" -maxdepth 1 -name 'access.log*' -type f -printf '%T@ %s %p\n' | sort -n; }
 
 free() { echo $(($(stat --file-system --format='%a * %S' "$directory"))); }
 
-# Lets the oldest go until there is room for so many bytes more.
+# Removes the oldest logs until there is room for so many bytes more.
 make_room() {
     history | awk -v sum="$(history | awk '{ sum += $2 } END { printf "%.0f", sum }')" \
         -v allowed=$((most - $(size_of "$image") - $1)) -v missing=$((least_free + $1 - $(free))) \
@@ -93,8 +94,8 @@ make_room() {
         xargs --no-run-if-empty rm -f --
 }
 
-# Caddy keeps the file open and can't be told to open another one: what it writes meanwhile is taken
-# too, but for what it writes in the instant before the file is emptied.
+# Caddy keeps the file open and can't be told to reopen it. Lines that it writes meanwhile are
+# copied too; only those of the moment before the file is truncated are lost.
 compress() {
     name=$directory/access.log-$(date +%Y%m%d-%H%M%S)
     test ! -e "$name.gz" || name=$name-$$
@@ -126,7 +127,7 @@ is_due() {
     test "$written" -ge $(($(stat --file-system --format='%b * %S / 4' "$live")))
 }
 
-# What strangers make other programs log, as they fail to log in, is rotated by days alone.
+# The logs of other programs, which strangers fill by failed logins, are rotated by days only.
 bound_others() {
     for name in fail2ban rsyslog btmp; do
         configuration=/etc/logrotate.d/$name
@@ -141,7 +142,7 @@ bound_others() {
 
 rotate() {
     mkdir -p "$state"
-    # Without Caddy there is none.
+    # Without Caddy there is no access log.
     if [ -d "$directory" ]; then
         rm -f "$directory"/access.log-*.new
         if is_due; then

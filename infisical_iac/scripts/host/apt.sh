@@ -11,7 +11,7 @@ shift
 
 failures=0
 until said=$(apt-get $options --error-on=any update 2>&1); do
-    # The timeout above is dpkg's; the lock of the lists has none.
+    # The timeout above is for dpkg's lock; apt has none for the lock of the lists.
     if echo "$said" | grep -q "/var/lib/apt/lists/lock"; then
         test "$(date +%s)" -lt "$limit" || failures=3
     else

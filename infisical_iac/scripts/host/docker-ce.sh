@@ -1,6 +1,6 @@
-# Docker's own apt repository: docker-ce.sh <URL of the key> <fingerprint> <sources line>
+# Adds Docker's own apt repository: docker-ce.sh <URL of the key> <fingerprint> <sources line>
 #
-# The key takes its place only if it is the one key with that fingerprint.
+# The downloaded file is installed only if it has exactly one key, with that fingerprint.
 set -eu
 umask 022
 key=$(mktemp)

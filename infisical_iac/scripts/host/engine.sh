@@ -1,13 +1,12 @@
-# The engine of a cluster's host.
+# Reloads the Docker engine of a cluster's host, and checks that the cluster bears its restart.
 #
-#   engine.sh reload <file>    lets it read its configuration <file> without a restart
-#   engine.sh ready            fails with why if the cluster can't do without the host for a while;
-#                              else prints "<members of etcd> <PostgreSQLs>" that are well
-#   engine.sh settle <seconds> <members> <PostgreSQLs>   waits until the host's part in the swarm
-#                              works, and, as a manager sees it, all nodes are there, each service
-#                              has all its tasks, and as many as that keep the data again
-#   engine.sh seen <node> <seconds>   waits until the swarm has the node; on a manager that works, or
-#                              will again
+#   engine.sh reload <file>    has the engine read its configuration <file> without a restart
+#   engine.sh ready            fails with the reason if the cluster can't do without the host for a
+#                              while; else prints "<members of etcd> <PostgreSQLs>" that are healthy
+#   engine.sh settle <seconds> <members> <PostgreSQLs>   waits until the host's node is active, all
+#                              nodes are there, each service has all its tasks, and so many members
+#                              and PostgreSQLs are healthy
+#   engine.sh seen <node> <seconds>   waits until the swarm reports the node as ready; on a manager
 . ./basics.sh
 . ./together.sh
 
@@ -17,7 +16,7 @@ reload() {
     systemctl reload docker.service
     for attempts in $(seq 30); do
         if ! on; then
-            # A file that is newer than the engine's start would ask for a restart.
+            # A file newer than the engine's start means that a restart is due.
             touch --date="$(systemctl show --property=ExecMainStartTimestamp --value docker.service)" "$1"
             return 0
         fi

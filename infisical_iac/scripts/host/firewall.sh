@@ -1,7 +1,7 @@
-# What the host does when the rules of its firewall can't be loaded, run by systemd's units:
+# Handles a firewall whose rules can't be loaded; run by systemd's units:
 #
-#   firewall.sh fallback <file>   loads rules that let in SSH alone, where no rules are loaded
-#   firewall.sh failed            tells the webhook what the fallback has told the journal
+#   firewall.sh fallback <file>   loads rules that allow only SSH, unless some rules are loaded
+#   firewall.sh failed            reports to the webhook what the fallback reported to the journal
 set -eu
 state=/run/infisical-firewall
 table="inet infisical"

@@ -1,8 +1,10 @@
-# Whether an address, or one of its network of IPv6, has logged in over SSH with a key within a day:
+# Succeeds if an address, or one of its IPv6 network, has logged in over SSH with a key within a
+# day:
 #
 #   has-logged-in.sh <address, or a network of IPv6>
 #
-# For fail2ban, which bans such networks as a whole: it must not ban who deploys.
+# fail2ban asks it before a ban, which covers the whole network of an IPv6 address: the operators
+# must not be banned.
 logins() { # logins <regular expression of addresses> <option>
     journalctl --quiet --since=-1d "$2" --output=cat \
         --grep="^Accepted publickey for [^ ]+ from $1 port " \

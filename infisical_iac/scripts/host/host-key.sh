@@ -1,9 +1,9 @@
-# The SSH host key that a server was made with, replaced by one that never left it.
+# Replaces the SSH host key that a server was created with by one that never left the host.
 #
-#   host-key.sh new      prints the public half of a key that is made and not yet used
-#   host-key.sh use      lets sshd use it, and no other
+#   host-key.sh new      makes a key, which is not used yet, and prints its public half
+#   host-key.sh use      has sshd use this key only
 #
-# Each can be run again. A key that came with the server's user data is known to whoever reads those.
+# Each can be repeated. The first key was in the server's user data, which others can read.
 set -eu
 umask 077
 ours=/etc/ssh/ssh_host_ed25519_key
@@ -26,16 +26,16 @@ use() {
     test -e "$made" || test -e "$mark"
     touch "$mark"
     sync "$mark"
-    # The public half last: as long as it is there, this is not done.
+    # The public half is moved last: as long as it is there, `use` is not complete.
     test ! -e "$made" || mv -f "$made" "$ours"
-    # Whoever connects next knows the new one alone, after a power cut too.
+    # The next connection accepts only the new key, which must survive a power cut.
     sync "$(dirname "$ours")"
     test ! -e "$made.pub" || {
         cat "$made.pub" >"$ours.pub"
         chmod 644 "$ours.pub"
         rm -f "$made.pub"
     }
-    # Connections that are there go on.
+    # Established connections stay.
     systemctl try-reload-or-restart ssh.service
 }
 

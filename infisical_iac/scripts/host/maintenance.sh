@@ -1,12 +1,12 @@
-# The maintenance window, run by systemd's infisical-maintenance.service:
+# Runs the maintenance window for systemd's infisical-maintenance.service:
 #
 #   maintenance.sh run [reboot]   upgrades Docker's packages, then, with `reboot`, reboots the host
-#                                 if an update asked for it; waits two hours for what it must not
-#                                 disturb
+#                                 if an update asked for it; waits up to two hours for work that it
+#                                 must not interrupt
 #   maintenance.sh turn <number>  on a host of a cluster, before `run`: waits half an hour for each
-#                                 host before this one, then for all nodes to be there, for each
-#                                 service to have all its tasks, and for all who keep data
-#   maintenance.sh failed         tells the journal and the webhook what failed
+#                                 host before this one, then until all nodes are there, each service
+#                                 has all its tasks, and etcd and PostgreSQL are complete
+#   maintenance.sh failed         reports a failure to the journal and the webhook
 set -eu
 here=$(dirname "$0")
 state=/var/lib/infisical-maintenance
@@ -16,9 +16,9 @@ project=label=com.docker.compose.project=infisical
 . "$here/reporting.sh"
 . "$here/together.sh"
 
-# Nothing begins any more while the two locks are held: no run of infisical-iac, whose lock names
-# its holder as lock.sh does, but no process that may be ended, and neither a backup nor the part of
-# a drill that reads one.
+# Takes the locks of runs of infisical-iac and of backups, so that neither begins. The holder's name
+# in the first has no process number, since the maintenance must not be ended. The part of a drill
+# that reads a repository holds the second lock too.
 hold() {
     exec 8>>/run/infisical-iac.lock 9>>/var/lib/infisical-backup/lock
     reason="a run of infisical-iac has been at work for 2 hours"
@@ -45,7 +45,7 @@ under_way() {
     return 1
 }
 
-# What is held back by hand stays as it is.
+# Packages that the operator holds back are not upgraded.
 packages() {
     dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' \
         'docker*' containerd containerd.io runc 2>/dev/null | sed -n 's/^ii  *//p'

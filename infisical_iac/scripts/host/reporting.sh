@@ -1,15 +1,15 @@
-# How a run of a timer is told; backup.sh and drill.sh read it in, and set before
+# Reports the runs of a timer. backup.sh and drill.sh read it in, and set before
 #
-#   $here      where the scripts are
+#   $here      the directory of the scripts
 #   $state     the directory of last.json and metrics.prom, each written whole, and of `running`,
-#              which is there while a run is
-#   $work      a directory for what a run needs
-#   $metrics   what the names of the metrics begin with
+#              which exists during a run
+#   $work      a directory for temporary files of a run
+#   $metrics   the prefix of the metrics' names
 
-# Where node_exporter, as Debian and Ubuntu package it, looks for files with metrics.
+# node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.
 collector=/var/lib/prometheus/node-exporter
 
-# Text that can stand in JSON and in a line of the journal.
+# Removes characters that would need escapes in JSON or in a line of the journal.
 plain() {
     LC_ALL=C tr '\n\t"\\' "  '/" | LC_ALL=C tr -cd '[:print:]' | sed 's/ *$//' | cut -c 1-400
 }
@@ -22,8 +22,8 @@ store() {
     mv -f "$1.new" "$1"
 }
 
-# Runs a script; what it prints is in $work/said then, and the reason of its failure in $reason.
-# Its errors are kept in memory, for the disk may be full.
+# Runs a script. Its output is in $work/said then, and the reason of a failure in $reason. Its
+# errors are kept in memory, since the disk may be full.
 attempt() {
     script=$1
     shift
@@ -36,13 +36,13 @@ attempt() {
     test -z "$errors" || echo "$errors" >&2
 }
 
-# One of the metrics, with its description and, if it has just one, its value.
+# Prints a metric's description and, if given, its value.
 metric() {
     printf '# HELP %s_%s %s\n# TYPE %s_%s gauge\n' "$metrics" "$1" "$2" "$metrics" "$1"
     test -z "${3-}" || echo "${metrics}_$1 $3"
 }
 
-# Takes the metrics on standard input to where they are looked for.
+# Writes the metrics on standard input to the directories that monitoring reads.
 publish() {
     store "$state/metrics.prom"
     if [ -d "$collector" ]; then
@@ -51,7 +51,7 @@ publish() {
     fi
 }
 
-# Tells the journal and the webhook that what $1 names has failed.
+# Reports to the journal and the webhook that $1 has failed.
 alarm() {
     reason="the run did not come to its end"
     test -e "$state/running" ||

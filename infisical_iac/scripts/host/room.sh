@@ -1,11 +1,11 @@
-# Room on a disk.
+# Checks the free space of a disk.
 
 free_kib() { df -Pk "$1" | awk 'NR == 2 { print $4 }'; }
 
-# What the dump that was fetched may take beside the data once it is loaded, in KiB.
+# Prints the KiB that the fetched dump may take once it is loaded.
 to_load() { echo "$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))"; }
 
-# Whether more than $1 KiB are free where $2 is; $takes and $has tell of both.
+# Succeeds if more than $1 KiB are free on the disk of $2. Sets $takes and $has for a message.
 has_room() {
     free=$(free_kib "$2")
     takes="may take $(($1 / 1024)) MB"

@@ -1,9 +1,9 @@
-# A change that the host takes back by itself unless it is told to keep it.
+# Makes a change that the host undoes by itself unless it is told to keep it.
 #
-#   trial.sh arm <what> <seconds>   standard input has the commands that bring back what was; the
-#                                   host runs them after so many seconds, and at its next boot
-#   trial.sh keep <what>            the change stays; an error if it was taken back already
-#   trial.sh back <what>            takes it back now, if that hasn't been done
+#   trial.sh arm <what> <seconds>   standard input has the commands that undo the change; the host
+#                                   runs them after so many seconds, and at its next boot
+#   trial.sh keep <what>            keeps the change; fails if it was undone already
+#   trial.sh back <what>            undoes it now, if that has not been done
 set -eu
 umask 077
 state=/var/lib/infisical-trial
@@ -12,7 +12,8 @@ commands=$state/$2
 service=/etc/systemd/system/$name.service
 wanted=/etc/systemd/system/multi-user.target.wants/$name.service
 
-# The first to move the commands away has decided: they are run then, or never.
+# Prints the unit that undoes the change. Either the unit or `keep` moves the commands away first,
+# which decides: then they are run, or never.
 unit() {
     cat <<END
 [Unit]

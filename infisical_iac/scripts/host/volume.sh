@@ -1,14 +1,16 @@
-# The block device that holds what must outlive the host: data, keys, backups, logs.
+# Manages the block device for the data that outlive the host: database, keys, backups, logs.
 #
-#   volume.sh look <device>     what the device is, what of the host lies on it, and what is in the way
-#   volume.sh format <device>   makes a file system, if there is nothing at all on the device
-#   volume.sh grow <device>     lets a mounted file system have all of a device that became larger
-#   volume.sh mount <uuid>      mounts it and binds each directory to its place; what is there
-#                               already and not on the volume yet moves onto it first
+#   volume.sh look <device>     prints the device's content, what of the host is on it, and what
+#                               prevents its use
+#   volume.sh format <device>   makes a file system, if the device is entirely empty
+#   volume.sh grow <device>     extends a mounted file system to a device that became larger
+#   volume.sh mount <uuid>      mounts it and binds each directory to its place; content of the
+#                               place that is not on the volume yet moves onto it first
 #   volume.sh ours              fails if the host has an Infisical that is not on a volume
-#   volume.sh release           the reverse of mount, with Docker stopped, so that it can be detached
+#   volume.sh release           the reverse of mount, with Docker stopped, so that the volume can be
+#                               detached
 #
-# On the host it is a file, run by infisical-data.service before Docker starts.
+# The deploy installs it on the host, where infisical-data.service runs it before Docker starts.
 set -eu
 umask 077
 mount=/mnt/infisical-data
@@ -23,7 +25,7 @@ fail() {
     exit 1
 }
 
-# "<directory on the volume> <its place on the host>"
+# Prints "<directory on the volume> <its place on the host>" for each.
 places() {
     echo "etc /etc/infisical
 volumes $docker_volumes
@@ -39,17 +41,18 @@ access /var/log/infisical-access"
 uuid_of() { blkid -p -s UUID -o value "$1" 2>/dev/null || true; }
 source_of() { findmnt --noheadings --first-only --output SOURCE --mountpoint "$1" 2>/dev/null || true; }
 
-# A place that can't be read is not an empty one.
+# Fails the script for a place that can't be read: it may not be empty.
 is_empty() {
     test -e "$1" || test -L "$1" || return 0
     held=$(ls -A "$1") || fail "$1 can't be read: see what \`dmesg\` says of its disk"
     test -z "$held"
 }
 
-# Whether a place has what the volume has for it, and not the host's own disk.
+# Succeeds if the volume's directory is mounted at its place, rather than one of the host's own
+# disk.
 is_bound() { test -d "$2" && test -d "$mount/$1" && test "$2" -ef "$mount/$1"; }
 
-# Tells of a device that has at least a group of blocks more than its file system takes.
+# Reports a device that has at least one group of blocks more than its file system uses.
 larger() {
     taken=$(dumpe2fs -h "$1" 2>/dev/null |
         awk -F : '/^Block count/ { count = $2 } /^Block size/ { printf "%.0f", count * $2 }')
@@ -70,8 +73,7 @@ look() {
             echo "holds $(blkid -p -s TYPE -o value "$1" || echo partitions)"
             echo "uuid $(uuid_of "$1")"
             larger "$1"
-        # blkid says 2 of what it does not know, and else that it can't tell: only nothing but zeros
-        # is nothing.
+        # Status 2 of blkid means that it knows nothing of the content. Only zeros count as empty.
         elif [ $known = 2 ] && cmp -s -n 1048576 "$1" /dev/zero; then
             echo blank
         else
@@ -95,8 +97,8 @@ format() {
     mkfs.ext4 -q -m 1 -L "$label" "$1"
 }
 
-# Tells whether the volume has not all of what the host's own disk has for a place. What can't be
-# compared is not the same.
+# Succeeds if the host's own disk has something for a place that the volume lacks. Fails the script
+# if that can't be compared.
 differs() {
     compared=0
     found=$(LC_ALL=C diff -rq --no-dereference "$2" "$mount/$1" 2>&1) || compared=$?
@@ -117,7 +119,7 @@ FOUND
     return 1
 }
 
-# What a place of the host has moves to the volume, which then has it alone.
+# Moves the content of the host's place to the volume, and removes it from the host's own disk.
 move() {
     is_empty "$2" && return 0
     if is_empty "$mount/$1"; then
@@ -128,16 +130,16 @@ move() {
         mv "$mount/$1.new" "$mount/$1"
     elif differs "$1" "$2"; then
         case $1 in
-        # Each host begins a log, timers that ran without the volume tell how it went, and Docker
-        # begins a list of volumes: those of the volume go on.
+        # A new host begins its own log, records of its timers and list of Docker's volumes. The
+        # volume's own ones are continued instead.
         log | access | state-*) return 0 ;;
         volumes) ! ls -d "$2"/*/ >/dev/null 2>&1 && return 0 ;;
         esac
         fail "both the volume and the host's own disk have something for $2: look which is right, \
 and move the other away"
     fi
-    # What was copied, now or by a run that died then, is on the volume for good; then no key stays
-    # where nobody sees it.
+    # Content copied now, or by an interrupted run, must be on the volume for good before it is
+    # removed here, where a mount would hide the keys that stay.
     sync -f "$mount/$1"
     find "$2" -mindepth 1 -delete
 }
@@ -150,7 +152,7 @@ adopt() {
     touch $mark
 }
 
-# The access log's own file system, which is a file in one of the places.
+# Unmounts the access log's own file system, which is a file in one of the places.
 without_access_log() {
     systemctl stop infisical-access-disk.service 2>/dev/null || true
     for attempt in 1 2 3 4 5; do
@@ -165,7 +167,7 @@ mount_all() {
     if test -z "$from"; then
         mkdir -p $mount
         is_empty $mount || fail "$mount has files in it: move them away"
-        # After a boot the device may come late.
+        # The device may appear late after a boot.
         for attempt in $(seq 90); do
             device=$(blkid -U "$1" 2>/dev/null || true)
             test -z "$device" || break
@@ -178,7 +180,7 @@ mount_all() {
     fi
     chmod 700 $mount
     adopt
-    # It is within one of the places; its unit mounts it again after this.
+    # The access log's mount is within one of the places. Its unit mounts it again later.
     is_bound access ${access%/*} || without_access_log
     places | while read -r name place; do
         ! is_bound "$name" "$place" || continue
@@ -196,7 +198,7 @@ make a recovery kit and a backup, and restore to a server with a volume"
 
 release() {
     ours
-    # Neither a run of infisical-iac nor the host's maintenance may be at work.
+    # No run of infisical-iac and no maintenance may be under way.
     exec 8>>$lock
     flock --nonblock 8 || fail "the host is busy ($(head -n 1 $lock)): run again when that has ended"
     echo "by the release of the data volume since $(date)" >$lock
@@ -204,7 +206,7 @@ release() {
         systemctl stop "infisical-$what.timer" "infisical-$what.service" 2>/dev/null || true
     done
     if systemctl --quiet is-active docker.service; then
-        # With live-restore, they would outlive the engine.
+        # With live-restore, containers go on running without the engine.
         containers=$(docker ps --quiet)
         test -z "$containers" || docker stop $containers >/dev/null
     fi
@@ -212,7 +214,7 @@ release() {
     without_access_log
     places | while read -r name place; do
         while is_bound "$name" "$place"; do
-            # fail2ban has the log open for a moment now and then.
+            # fail2ban opens the log for a moment now and then.
             umount "$place" 2>/dev/null || { sleep 1 && umount "$place"; }
         done
     done

@@ -1,20 +1,22 @@
-# How the host is, a line for each thing: status.sh <lock file> <name> <port>
+# Prints the host's health, a line for each fact: status.sh <lock file> <name> <port>
 #
 #   engine                         Docker answers
-#   busy <who>                     who holds the lock
+#   busy <name>                    the holder of the lock
 #   container <service> <image> <status> <health>
 #   disk <free> <size>             of Docker's file system, or of the data volume's if that has less
-#                                  free, in kibibytes
-#   credentials <name> <made> <ends>   of a client secret that ends
-#   certificate <seconds>          when the one served for <name> at <port> ends, since the epoch
-#   backups <seconds> <JSON>       since when there should be any; how the last run went, if one did
-#   saved <target> <seconds>       when this host last saved there, if it ever did
-#   drills <seconds> <JSON>        the same of drills
-#   closed <seconds>               since when the edge is closed for a change, if it is
+#                                  free space, in kibibytes
+#   credentials <name> <made> <ends>   a client secret that expires
+#   certificate <seconds>          the end of the one served for <name> at <port>, since the epoch
+#   backups <seconds> <JSON>       the time when they were set up; the result of the last run, if
+#                                  any
+#   saved <target> <seconds>       the time when this host last saved there, if ever
+#   drills <seconds> <JSON>        as for backups
+#   closed <seconds>               the time since when the edge is closed for a change, if it is
 #   unfinished <what> <state>      a restore, upgrade or scale that has not ended
-#   given-up …                     as given-up.sh has it
-#   firewall <loaded|failed|ssh-only|none>   whether its rules are loaded: those of before where they
-#                                  can't be, those of SSH alone, or none; nothing where there is none
+#   given-up …                     as given-up.sh prints it
+#   firewall <loaded|failed|ssh-only|none>   the rules in force: the desired ones, earlier ones
+#                                  because the desired ones can't be loaded, only SSH's, or none; no
+#                                  line on a host without a firewall
 set -u
 . ./given-up.sh
 main=infisical_postgres

@@ -1,11 +1,12 @@
-# Prints what the access log says of the requests that are asked for, the latest, as JSON:
+# Prints the latest requests of the access log that match, as JSON:
 #
 #   access.sh <directory> <since> <at most> <text> <ids> <environment> <statuses>
 #
-# since in seconds of the epoch; a text that a line has to hold, ids of identities and persons
-# divided by commas, an environment, and statuses as a regular expression: each may be empty. Of an
-# environment, reads that name none come too, for they may be of it: by a secret's id, or by a service
-# token. The last line is "unfinished" where that takes more than four minutes.
+# <since> is in seconds of the epoch. The others may be empty: a text that a line must contain, ids
+# of identities and persons, divided by commas, an environment, and a regular expression for
+# statuses. With an environment, reads that name none are printed too, since they may be of it: by a
+# secret's id, or by a service token. The last line is "unfinished" if it takes more than four
+# minutes.
 set -eu
 test -d "$1" || exit 0
 cd "$1"
@@ -17,7 +18,7 @@ lines() {
     done
 }
 
-# Those with the text, and reads that name no environment.
+# Selects lines with the text, and reads that name no environment.
 chosen() {
     text=$4 environment=$6 LC_ALL=C awk 'index($0, ENVIRON["text"]) || ENVIRON["environment"] != "" &&
         /"uri":"(\/api\/v[0-9]+\/(secrets|dashboard)[^A-Za-z0-9_-]|[^?&"]*%[3-7])/ &&
@@ -26,16 +27,16 @@ chosen() {
 
 lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     --argjson since "$since" --arg ids "$5" --arg environment "$6" --arg statuses "$7" '
-    # Of claims that were cut, the beginning: the server writes these first.
+    # Truncated claims are read from their beginning, where the server writes these two.
     def named($name): [match("\"\($name)\":\"([^\"\\\\]*)\"").captures[0].string][0];
     def cut: {identityId: named("identityId"), userId: named("userId")};
     def claims: gsub("-"; "+") | gsub("_"; "/") | (try @base64d catch "")
         | . as $text | try fromjson catch (if ($text | length) > 700 then $text | cut else {} end)
         | if type == "object" then . else {} end;
-    # A service token is logged by the id before its secret.
-    # Behind another proxy, the address of the caller comes before that.
+    # A service token is logged by the id before its secret. Behind another proxy, the
+    # address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
-    # Of what has a secret in its answer, or may have: a path may be written with escapes.
+    # Reads whose answer has a secret, or may have one: a path may be written with escapes.
     def unnamed($query): .method == "GET" and ($query | has("environment") | not)
         and (.uri | test("^(/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"));
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;

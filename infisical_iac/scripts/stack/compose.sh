@@ -1,6 +1,7 @@
-# Compose, as the scripts call it that bring containers up: which program it is differs.
+# Runs Compose for the scripts that start containers, by whichever program the host has.
 compose() {
-    # Debian 13's docker-compose is what `docker compose` would start, in half the time.
+    # Debian 13's docker-compose is the program that `docker compose` starts, and takes half the
+    # time.
     case $(readlink -f "$(command -v docker-compose)") in
     */cli-plugins/docker-compose) docker-compose "$@" ;;
     *)

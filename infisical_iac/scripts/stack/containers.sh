@@ -1,10 +1,10 @@
-# This host's containers of a service, whether Compose runs the stack or a Swarm does.
+# Finds this host's containers of a service, of Compose or of a Swarm.
 #
-#   containers <service>   the ids of those there are, the running first, then the newest
-#   container <service>    the first of these; nothing where there is none
+#   containers <service>   prints their ids, the running ones first, then the newest
+#   container <service>    prints the first of these; nothing if there is none
 #
-# `postgres` is Compose's postgres, or a cluster node's own of postgres-1, postgres-2, postgres-3.
-# Where both are, while data move from one to the other, TOPOLOGY says which: single or swarm.
+# `postgres` is Compose's postgres, or a cluster node's own one of postgres-1, postgres-2,
+# postgres-3. During a migration there are both, and TOPOLOGY selects one: single or swarm.
 containers() {
     docker ps --all --no-trunc --format '{{ .ID }} {{
         .Label "com.docker.compose.project" }}/{{ .Label "com.docker.compose.service" }} {{

@@ -1,14 +1,15 @@
-# Infisical's database, spoken to from this host's container of PostgreSQL: on one host the one in
-# it, on a cluster the primary, wherever it is.
+# Reaches Infisical's database through this host's PostgreSQL container: on a single host the
+# database in it, on a cluster the primary, on whichever node.
 #
 #   find_database              sets $database, the container; fails if it does not run
-#   in_database <command>…     runs it there; $as is what the sessions of it are called, and
-#                              $within may be a command that ends it after a while
-#   sql [<database>]           the SQL on standard input, in `infisical` if not in another one
-#   clustered                  whether the container is a Swarm's
-#   find_password              sets $password_file, of the files of the password the one whose a
-#                              cluster's database knows; else fails, and $said is why
-#   change_password            has the database know the one in its place
+#   in_database <command>…     runs the command there; $as names its sessions, and $within may be a
+#                              command that limits its time
+#   sql [<database>]           runs the SQL on standard input, in `infisical` by default
+#   clustered                  succeeds if the container is a Swarm's
+#   find_password              sets $password_file to the one, of the password's files, that a
+#                              cluster's database accepts; fails if there is none, with the reason
+#                              in $said
+#   change_password            sets the database's password to the one in use
 . ./containers.sh
 keys=/etc/infisical/keys
 servers='postgres-1 postgres-2 postgres-3'
@@ -26,8 +27,8 @@ find_database() {
 
 clustered() { test -n "$swarm"; }
 
-# The one that Patroni holds for the primary, before all: a standby may not know yet of a database or
-# a password that was just made, and who is refused there is not sent on to the next.
+# Prints the servers, the primary as Patroni knows it first: a standby may not have a new database
+# or password yet, and a session that it refuses does not go on to the next server.
 hosts() {
     first=$(timeout 20 docker exec "$database" sh -c 'for server; do
         curl --noproxy "*" --silent --fail --output /dev/null --max-time 4 "${REST:-http}://$server:8008/primary" &&
@@ -36,9 +37,8 @@ hosts() {
     echo $first $servers | tr ' ' ','
 }
 
-# Past HAProxy, which would end a session that waits for long. A primary that is none any more
-# takes no write, for it has no synchronous standby. The password is in the environment, never an
-# argument.
+# Bypasses HAProxy, which would end a session that waits for long. A former primary accepts no
+# write, since it has no synchronous standby. The password is in the environment, never an argument.
 in_database() {
     if clustered; then
         PGPASSWORD=$(cat "${password_file:-$keys/postgres_password}") \
@@ -55,7 +55,8 @@ sql() {
         --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
 }
 
-# "given-up <database> <since> <writes> <images>" of each that was given up, or of the change $1.
+# Prints "given-up <database> <since> <writes> <images>" for each database that was given up, or for
+# those of the change $1.
 databases_given_up() {
     found=$(echo "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), 'unknown unknown')
         FROM pg_database WHERE datname LIKE 'infisical\_given\_up\_$(echo "${1-}" | tr TZ tz)%'
@@ -73,8 +74,8 @@ find_password() {
     return 1
 }
 
-# The password goes by standard input, and what psql makes of it is no more than its verifier, so
-# that neither arguments nor PostgreSQL's log and its list of sessions ever have it.
+# psql reads the password from standard input and sends only its verifier, so that it is neither in
+# arguments nor in PostgreSQL's log and list of sessions.
 change_password() {
     new_password=$(cat "$keys/postgres_password")
     printf '%s\n%s\n' "$new_password" "$new_password" |

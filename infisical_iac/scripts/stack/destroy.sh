@@ -1,10 +1,10 @@
-# Takes the stack away.
+# Removes the stack.
 #
-#   destroy.sh look                 prints what there is of it, nothing if there is nothing
-#   destroy.sh backup <directory>   the database and the files of /etc/infisical, into a new
+#   destroy.sh look                 prints the parts of the stack that there are; nothing if none
+#   destroy.sh backup <directory>   saves the database and the files of /etc/infisical in a new
 #                                   directory that only root can read
-#   destroy.sh stack                containers and networks; data and keys stay
-#   destroy.sh everything           and the data, the keys, the credentials and the firewall
+#   destroy.sh stack                removes containers and networks; data and keys stay
+#   destroy.sh everything           removes the data, keys, credentials and firewall as well
 . ./basics.sh
 . ./database.sh
 . ./saving.sh
@@ -12,7 +12,7 @@ firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
 
 look() {
-    # On a data volume it is a mount point, which stays.
+    # On a data volume the directory is a mount point, which stays.
     test -z "$(ls -A "$root" 2>/dev/null)" || echo "files $root"
     test ! -e "$firewall" || echo "files $firewall"
     command -v docker >/dev/null || return 0
@@ -28,7 +28,7 @@ backup() {
 }
 
 stack() {
-    # There is nothing to back up until the next deploy, which starts it again.
+    # The next deploy enables the timers again; until then there is nothing to back up.
     systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
     systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
     containers=$(docker ps --all --quiet --filter "$project")
@@ -39,11 +39,11 @@ stack() {
     rm -f "$root/compose.yaml"
 }
 
-# Its own table alone; until now the data were behind it.
+# Removes only this project's table, and last: it protects the data until they are gone.
 without_firewall() {
     test -e "$firewall" || return 0
     units=/etc/systemd/system
-    # Docker requires it, and would be stopped along with it.
+    # Docker requires the firewall's unit, and would be stopped with it.
     rm -f $units/docker.service.d/infisical-firewall.conf
     systemctl daemon-reload
     systemctl disable --quiet --now infisical-firewall.service
@@ -56,7 +56,7 @@ without_firewall() {
 
 everything() {
     stack
-    # A restore, a change of version, a move or a drill that was killed has a copy of the data.
+    # A killed restore, change of version, migration or drill has left a copy of the data.
     for name in infisical infisical-restore infisical-upgrade infisical-scale infisical-drill; do
         of=label=com.docker.compose.project=$name
         containers=$(docker ps --all --quiet --filter "$of")
@@ -74,7 +74,7 @@ everything() {
             /etc/fail2ban/action.d/infisical_networks.py
         systemctl try-restart fail2ban.service 2>/dev/null || true
     fi
-    # What it remembers of the repositories goes with their password.
+    # The records of the repositories are worthless without their password.
     for place in "$root" /var/lib/infisical-backup /var/lib/infisical-drill \
         /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation \
         /var/lib/infisical-scale /var/lib/infisical-share; do

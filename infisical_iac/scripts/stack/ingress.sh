@@ -1,14 +1,15 @@
-# The way in, as far as the deploy has to ask and to do on the host.
+# Inspects and changes the ingress on the host.
 #
-#   ingress.sh holders              who but our Caddy holds the ports 80 and 443, and Docker's
-#                                   networks: "web<port> <who>", "networks <name>…"
-#   ingress.sh look <name> <port>   the revision that Caddy runs with, "none" where it tells none,
-#                                   "stopped" where it does not run; and the certificate that is
-#                                   served for the name at the port of the loopback address
-#   ingress.sh take <image>         checks the files of ingress.new with Caddy's image, puts them
-#                                   in the place of the old ones, and has Caddy use them
-#   ingress.sh await <name> <port> <seconds>   returns once a certificate is served; else prints
-#                                   what Caddy says of it
+#   ingress.sh holders              prints the programs and containers, other than this project's
+#                                   Caddy, that hold the ports 80 and 443, and Docker's networks, as
+#                                   "web<port> <holder>" and "networks <name>…"
+#   ingress.sh look <name> <port>   prints the revision that Caddy runs with, "none" if it does not
+#                                   answer, "stopped" if it does not run; then the certificate that
+#                                   is served for the name at the port of the loopback address
+#   ingress.sh take <image>         validates the files of ingress.new with Caddy's image, replaces
+#                                   the old ones by them, and has Caddy load them
+#   ingress.sh await <name> <port> <seconds>   waits until a certificate is served; else prints
+#                                   Caddy's last error
 set -u
 . ./containers.sh
 umask 077
@@ -20,7 +21,7 @@ fail() {
     exit 1
 }
 
-# Behind another proxy it is not in the host's network, but in one where wget of its image asks it.
+# Behind another proxy, Caddy is not in the host's network; wget in its own container asks it there.
 ask() {
     behind=$(running | xargs --no-run-if-empty docker inspect --format '{{
         if index .NetworkSettings.Networks "host" }}{{ else }}{{ .Id }}{{ end }}' | grep . | head -n 1)
@@ -43,7 +44,7 @@ running() {
 holders() {
     listening=$(ss --no-header --listening --tcp --numeric --processes \
         "sport = :80 or sport = :443" 2>/dev/null)
-    # Ours is known by its process; with Docker stopped, by telling its revision.
+    # This project's Caddy is recognized by its process, or, if Docker is stopped, by its revision.
     ours=
     if [ -n "$listening" ]; then
         ours=$(running | xargs --no-run-if-empty docker inspect --format 'pid={{ .State.Pid }},')
@@ -63,7 +64,7 @@ holders() {
 publishers() { docker ps --format 'container {{ .Names }}' "$@" 2>/dev/null; }
 
 look() {
-    # One that has just been started needs a moment.
+    # A Caddy that was just started needs a moment.
     for attempt in $(seq 10); do
         told=$(ask)
         test -z "$told" || break
@@ -94,7 +95,7 @@ take() {
     cp -a "$here" "$old"
     move "$new" "$here"
     if ! tells_revision; then
-        # With an old file that it can't use, it starts again and again.
+        # Caddy restarts again and again if its old file was invalid.
         caddy | xargs --no-run-if-empty docker restart >/dev/null
     elif ! said=$(docker exec "$(caddy)" caddy reload --config /etc/caddy/Caddyfile \
         --adapter caddyfile --address unix//run/caddy/admin.sock 2>&1); then
@@ -104,14 +105,14 @@ take() {
     rm -rf "$old"
 }
 
-# The files of one directory take the place of those of another.
+# Replaces the files of the directory $2 by those of $1.
 move() {
     sync "$1"/*
     mv -f "$1"/* "$2/"
     test -e "$2/Caddyfile" || fail "$2/Caddyfile is not there"
     uses=0
     grep -q /etc/caddy/tls "$2/Caddyfile" || uses=$?
-    # A file that can't be read tells nothing.
+    # Only status 1 of grep means that the file does not name the certificate.
     test $uses != 1 || rm -f "$2/tls.crt" "$2/tls.key"
     rm -rf "$1"
 }

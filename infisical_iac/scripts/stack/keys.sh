@@ -1,23 +1,24 @@
-# Keys and passwords, made on the host once and kept. Nothing secret is printed.
+# Makes keys and passwords on the host, once. Prints nothing secret.
 #
-#   keys.sh check [<more>]            names what is missing, wrong or stale, and the administrator,
-#                                     a line each
-#   keys.sh make <e-mail> [<more>]    makes what is missing and repairs modes and the derived file;
-#                                     the administrator's password is read from standard input,
-#                                     and made here if that is empty
+#   keys.sh check [<more>]            prints the missing, malformed and stale files, those with
+#                                     wrong modes, and the administrator, a line each
+#   keys.sh make <e-mail> [<more>]    makes missing keys, repairs modes, and writes the derived
+#                                     file; reads the administrator's password from standard input,
+#                                     and makes one if that is empty
 #   keys.sh derive                    writes the derived file
 #
-# <more> are keys, in one word, that not every host has: those of a cluster, or of a kind of ingress.
-# Compose reads the latter too, whose names begin with edge_.
+# <more> is one word: keys that only some hosts have, those of a cluster or of a kind of ingress.
+# Compose reads the latter too; their names begin with edge_.
 #
-# A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
-# reads it beside compose.yaml, so that no secret stands in there.
+# Only rotation.sh replaces a key that exists. The derived file .env has the stack's keys for
+# Compose, so that compose.yaml needs no secret.
 . ./basics.sh
 . ./forms.sh
 stack_keys="encryption_key auth_secret postgres_password redis_password"
 keys="$stack_keys restic_password kit_signing_key"
 
-# Of each, in random bytes, of which two hexadecimal digits are written; rotation.sh makes new ones of 32.
+# Prints the length of a new key in random bytes, each written as two hexadecimal digits.
+# rotation.sh makes new keys of 32 bytes.
 bytes() {
     case $1 in
     encryption_key) echo 16 ;;
@@ -33,7 +34,7 @@ env_file() {
     done
 }
 
-# What has to be private: the directories, then the files.
+# Prints the paths that only root may read: the directories, then the files.
 private() {
     echo "$root $root/keys $root/credentials $root/backup $root/.env"
     for name in $keys; do echo "$root/keys/$name"; done

@@ -1,14 +1,14 @@
-# The database and the files of /etc/infisical, saved before they are taken away: save <directory>
+# Saves the database and the files of /etc/infisical before they are removed: save <directory>
 #
-# The directory is new, only root can read it, and it is whole or not there. Whoever reads this in
-# has `database`, which runs a command in the database's container, and `fail`.
+# The directory is new, only root can read it, and it is complete or missing. The script that reads
+# this in defines `database`, which runs a command in the database's container, and `fail`.
 
-# In a trap, $1 would be what the script was called with.
+# In a trap, $1 would be the script's own argument, so $saved keeps the directory.
 save() {
     saved=$1
     trap 'rm -rf "$saved.new"' EXIT
     trap 'exit 1' HUP INT TERM
-    # What a run that was killed has left is in clear.
+    # A killed run leaves its files unencrypted.
     rm -rf "$(dirname "$saved")"/*.new
     mkdir -p "$saved.new"
     database pg_dump --username infisical --format custom infisical </dev/null \

@@ -1,9 +1,10 @@
-# The services of the stack `infisical`, as a manager of the Swarm sees them.
+# Inspects the services of the stack `infisical`, as a manager of the Swarm sees them.
 #
-#   hashes               "hash <service> <hash>" of each; what runs is compared with what was rolled out
-#   conditions           how each runs, and how its update is
-#   unwell [<service>…]  the conditions of those that don't run as they should
-#   why <service>        what its last tasks ended with, with log lines without any secret
+#   hashes               prints "hash <service> <hash>" of each one's specification, to be compared
+#                        with those that were rolled out
+#   conditions           prints each one's tasks, and the state of its update
+#   unwell [<service>…]  prints the conditions of unhealthy ones
+#   why <service>        prints the errors of its last tasks, and log lines without any secret
 . ./nodes.sh
 . ./secrecy.sh
 stack=infisical
@@ -25,10 +26,10 @@ tasks() {
 
 nodes() { inspect_nodes 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'; }
 
-# "service <name> <running> <desired> <state of its update> <tasks that have no node>"
+# Prints "service <name> <running> <desired> <state of its update> <tasks that have no node>".
 #
-# The list of services has the number that run as well, but goes on counting what ran on a node
-# that is down.
+# Running tasks are counted from the list of tasks: the list of services still counts those of a
+# node that is down.
 conditions() {
     all=$(tasks | sed -E 's/^([^ ]*)\.[^. ]* /\1 /')
     updates=$(services | xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} {{
@@ -41,9 +42,9 @@ conditions() {
         done
 }
 
-# The conditions of the services that don't run as they should, or are being changed, of the named
-# ones or of all. What has no node to run on while one is away waits for that one, and so does the
-# update of what has no task elsewhere. Fails where the Swarm tells nothing.
+# Prints the conditions of services that lack tasks or are being updated, of the named ones or of
+# all. While a node is unreachable, tasks that only it can run, and the updates that wait for them,
+# don't count. Fails if the Swarm does not answer.
 unwell() {
     only=" $* "
     away=$(nodes | grep -vc ' ready active$' || true)
@@ -56,7 +57,7 @@ unwell() {
         if ($3 + 0 < $4 + 0 && !(away > 0 && $3 + $6 == $4)) print }'
 }
 
-# What the last tasks of a service ended with, or wait for, and the last lines of the newest one.
+# Prints the errors of a service's last tasks, and the last log lines of the newest one.
 why() {
     tasks=$(docker service ps --no-trunc \
         --format '{{ .ID }} {{ .Node }} {{ .CurrentState }} {{ .Error }}' "$1" 2>/dev/null |

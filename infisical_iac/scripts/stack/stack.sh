@@ -1,17 +1,17 @@
-# The Compose project `infisical`, as far as the deploy has to ask and to do on the host.
+# Inspects and changes the Compose project `infisical`.
 #
-#   stack.sh state <image>…        the hashes of the Compose file on standard input, whether the
-#                                  engine answers, the containers, what they are connected to, their
-#                                  limits, Docker's networks, the images present
-#   stack.sh connections           "compose " and a line of compose.yaml each; what the containers
-#                                  are connected to, their limits, and Docker's networks
-#   stack.sh check <file>          fails if Compose can't read the file
-#   stack.sh up [-<service>…] [+<network>…] [<service>…]   brings the containers to what compose.yaml
-#                                  says, but for those with a hyphen; those of the other services are
-#                                  made anew, and so are the networks
-#   stack.sh wait <seconds> [<service>…]   returns once every container is healthy, but for those of
-#                                  the services; else prints which is not, and its last log lines
-#                                  without any secret
+#   stack.sh state <image>…        prints the hashes of the Compose file on standard input, whether
+#                                  the engine answers, the containers with their networks and
+#                                  limits, Docker's networks, and the images that are present
+#   stack.sh connections           prints each line of compose.yaml after "compose ", the
+#                                  containers' networks and limits, and Docker's networks
+#   stack.sh check <file>          fails if Compose can't parse the file
+#   stack.sh up [-<service>…] [+<network>…] [<service>…]   brings the containers to the state of
+#                                  compose.yaml, except for those with a hyphen; re-creates the
+#                                  other named services and the networks
+#   stack.sh wait <seconds> [<service>…]   waits until every container is healthy, except for those
+#                                  of the services; else prints the unhealthy ones and their last
+#                                  log lines without any secret
 set -u
 root=/etc/infisical
 . ./compose.sh
@@ -25,7 +25,7 @@ containers() {
 
 state() {
     command -v docker >/dev/null || exit 0
-    # Compose 1.29 can't hash what it reads from its standard input.
+    # Compose 1.29 prints no hashes of a file on its standard input.
     wanted=$(mktemp)
     cat >"$wanted"
     ours --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
@@ -33,9 +33,9 @@ state() {
     rm -f "$wanted"
     ids=$(containers 2>/dev/null) || exit 0
     echo engine
-    # A container that has just been started, with the host or with Docker, has a while to get
-    # well before it counts as a difference: longer than its health check's longest interval, which
-    # compose_file.py sets.
+    # A container that was just started, by the host's boot or by Docker, has time to become healthy
+    # before it counts as a difference: longer than the longest interval of a health check in
+    # compose_file.py.
     for attempt in $(seq 90); do
         found=$(echo "$ids" | xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{
@@ -50,9 +50,9 @@ state() {
     present "$@"
 }
 
-# "connected <service> <network> <its id> <aliases>" of each container, with what else it is called, and
-# "limits <service> <restarted> <memory> <processors> <processes>"; and "network <name> <id> <internal>
-# <project>" of each that there is. Of one that was stopped, what it was.
+# Prints "network <name> <id> <internal> <project>" for each network, and for each container
+# "connected <service> <network> <its id> <aliases>" and "limits <service> <restart policy> <memory>
+# <processors> <processes>". A stopped container has those of its last run.
 connected() {
     docker network ls --no-trunc --format 'network {{ .Name }} {{ .ID }} {{ .Internal }} {{
         .Label "com.docker.compose.project" }}'
@@ -70,7 +70,7 @@ connections() {
     connected
 }
 
-# "image <image>" of each that is there; most often all are, and one question is enough.
+# Prints "image <image>" for each that is present. Most often all are, and one request is enough.
 present() {
     if docker image inspect "$@" >/dev/null 2>&1; then
         printf 'image %s\n' "$@"
@@ -94,7 +94,7 @@ up() {
         esac
     done
     startable "$@"
-    # Compose leaves a network as it is, or refuses one that somebody else has made.
+    # Compose does not change a network that exists, and refuses one that it did not make.
     test -z "$networks" || docker network rm $networks >/dev/null
     said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans $(but_for $left) 2>&1)
     status=$?
@@ -102,14 +102,15 @@ up() {
     exit $status
 }
 
-# The services but for the named ones; nothing, which means all of them, where none is named.
+# Prints the services except for the named ones; nothing, which means all, if none is named.
 but_for() {
     test $# = 0 || ours --file "$root/compose.yaml" config --services |
         grep -vxF "$(printf '%s\n' "$@")"
 }
 
-# Lets a paused container go on. Its checks have failed meanwhile, and Compose starts nothing that
-# depends on an unhealthy one: the next check is waited for, which compose_file.py sets the interval of.
+# Resumes a paused container. Its health checks failed meanwhile, and Compose starts nothing that
+# depends on an unhealthy container, so the next check is waited for; compose_file.py sets its
+# interval.
 resume() {
     docker unpause "$1" >/dev/null
     for attempt in $(seq 60); do
@@ -119,9 +120,9 @@ resume() {
     done
 }
 
-# Lets Compose start what it can't: it starts no paused container, none that is half made or half
-# removed, and does not count anew how often one was started. Those of the services $@ go too; what
-# is $left is left.
+# Removes containers that Compose can't bring up: half-made, half-removed, and those that restart
+# again and again, whose count Compose does not reset. Paused ones are resumed. Those of the
+# services $@ are removed as well; those of $left are left alone.
 startable() {
     anew=" $* "
     containers | xargs --no-run-if-empty docker inspect --format '{{ .Id }} {{
@@ -142,7 +143,8 @@ startable() {
         done
 }
 
-# "<service> <status> <health> <restarts>" of each container, and of each of $services without one.
+# Prints "<service> <status> <health> <restarts>" for each container, and for each of $services
+# without one.
 conditions() {
     found=$(containers | xargs --no-run-if-empty docker inspect --format '{{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
@@ -162,7 +164,7 @@ wait() {
         unwell=$(conditions | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
             grep -v ' running healthy ' || true)
         test -n "$unwell" || exit 0
-        # A container that stops again and again will not get well by waiting.
+        # Waiting does not help a container that stops again and again.
         echo "$unwell" | grep -qE ' ([5-9]|[0-9]{2,})$' && break
         test "$(date +%s)" -lt "$limit" || break
         sleep 0.5

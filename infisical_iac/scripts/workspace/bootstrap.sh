@@ -1,9 +1,8 @@
 # Makes the first administrator and organization: bootstrap.sh <port> <organization as JSON>
 #
-# The server accepts several bootstraps at one moment, so they take turns under a lock, and
-# each asks first whether it is still needed. The body is put together here, from the file
-# that holds the administrator's password, and reaches curl on its standard input. The answer
-# holds a token that nobody needs: it is dropped.
+# The server would accept several bootstraps at once, so runs take turns under a lock, and each asks
+# first whether one is needed. The body has the administrator's password from a file, and curl reads
+# it from standard input. The answer's token is dropped, since nobody needs it.
 set -eu
 umask 077
 api=http://127.0.0.1:$1/api/v1/admin
