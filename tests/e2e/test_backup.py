@@ -196,7 +196,7 @@ def _a_target_that_is_away_keeps_the_others_from_nothing(
     assert done.returncode == 1
     assert [each["name"] for each in made["saved"]] == ["local"]
     assert "bucket: the repository s3:" in done.stderr
-    assert "is not to be had: no answer within 15 s" in done.stderr
+    assert "can't be reached: no answer within 15 s" in done.stderr
     text, ok = last_backup(host, "-i", own)
     assert not ok
     assert "bucket: the repository s3:" in text

@@ -115,7 +115,7 @@ def test_a_missing_repository_is_reported_and_not_created_again(host: StagingHos
     place = backing.LOCAL["repository"]
     host.run(f"mv {place} {place}-away")
     try:
-        _fails(host, f"the repository {place}, which has backups, is not to be had")
+        _fails(host, f"the repository {place}, which has backups, can't be reached")
         assert host.run(f"ls {place}", check=False).returncode != 0
     finally:
         host.run(f"rm -rf {place}; mv {place}-away {place}")

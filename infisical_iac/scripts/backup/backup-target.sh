@@ -82,7 +82,7 @@ opened() {
         case $reason in
         *"wrong password"*) fail "$REPOSITORY has another password than /etc/infisical/keys/restic_password: restore that file, or move the repository away" ;;
         esac
-        test -z "$known" || fail "the repository $REPOSITORY, which has backups, is not to be had: $reason"
+        test -z "$known" || fail "the repository $REPOSITORY, which has backups, can't be reached: $reason"
         first=$reason
         restic_within "$ANSWER_SECONDS" init || fail "$first"
         restic_within "$ANSWER_SECONDS" --no-lock cat config || fail "$reason"
@@ -132,7 +132,7 @@ identify() {
     id=
     if restic_within 60 --no-lock --json --password-file "$1" key list; then
         id=$(tr '{' '\n' <"$answer" | sed -n '/"current": *true/s/.*"id": *"\([0-9a-f]*\)".*/\1/p')
-        test -n "$id" || fail "restic does not tell by which key it opens $REPOSITORY"
+        test -n "$id" || fail "restic does not report which key opens $REPOSITORY"
         return
     fi
     case $reason in

@@ -64,7 +64,7 @@ read_canary() {
     alive) echo "canary alive" ;;
     "error 404 "*) echo "canary none" ;;
     error*) fail "the canary can't be read: ${said#error }" ;;
-    *) fail "the canary was altered: it does not say what every deploy has it say" ;;
+    *) fail "the canary was altered: its text is not the one that every deploy writes" ;;
     esac
 }
 

@@ -6,7 +6,7 @@ here=/var/lib/infisical-restore
 state() { cat "$here/state" 2>/dev/null || true; }
 
 current() {
-    read -r stamp phase <"$here/state" || fail "no restore is at work"
+    read -r stamp phase <"$here/state" || fail "no restore is under way"
     kept="$here/aside/$stamp"
 }
 
@@ -54,10 +54,10 @@ aside() {
 put() {
     is_of_a_kit "$1"
     # Kept in memory until it was checked.
-    given=$(base64 --decode && echo .) || fail "what was given for $1 is damaged: nothing was written"
+    given=$(base64 --decode && echo .) || fail "the content for $1 is damaged: nothing was written"
     given=${given%.}
     printf '%s' "$given" | has_form "$1" ||
-        fail "what was given for $1 has not the form of such a file: nothing was written"
+        fail "the content for $1 does not have the form of such a file: nothing was written"
     mkdir -p "$(dirname "$root/$1")"
     printf '%s' "$given" | store "$root/$1"
 }

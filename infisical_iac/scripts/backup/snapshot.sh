@@ -23,7 +23,7 @@ fetch() {
     sh /usr/local/lib/infisical-iac/backup-target.sh fetch "$1" "$2" "$here/fetched"
     cd "$here/fetched"
     test -s manifest.json && test -s database.dump ||
-        fail "the snapshot has no manifest.json or database.dump: it is none of this project"
+        fail "the snapshot has no manifest.json or database.dump: it was not made by this project"
     of_dump() { sed -n "s/.*\"$1\": \"\\{0,1\\}\\([0-9a-f]*\\).*/\\1/p" manifest.json | tail -n 1; }
     bytes=$(stat --format %s database.dump)
     test "$bytes" = "$(of_dump bytes)" ||

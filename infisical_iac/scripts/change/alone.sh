@@ -7,7 +7,7 @@ alone() {
     here=$1
     mkdir -p "$here"
     exec 9>>"$here/lock"
-    flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
+    flock --wait 600 9 || fail "another run is using $here on this host: wait for its end"
 }
 
 # Prevents backups for the rest of the script: a running one would lose its database, and a new one

@@ -3,7 +3,7 @@
 releases=/var/backups/infisical-iac/upgrades
 
 current() {
-    read -r release phase target <"$here/state" || fail "no change of version is at work"
+    read -r release phase target <"$here/state" || fail "no change of version is under way"
     of_release="$releases/$release"
     stamp=${release%%-*}
     old="${main}_before_$stamp"

@@ -24,7 +24,7 @@ place() { docker volume inspect --format '{{ .Mountpoint }}' "$1"; }
 # Succeeds if the volume has content. An unreadable one fails the script: an empty one is removed.
 holds() {
     there "$1" || return 1
-    where=$(place "$1") || fail "Docker does not tell where the volume $1 is"
+    where=$(place "$1") || fail "Docker does not report where the volume $1 is"
     test -d "$where" || return 1
     held=$(ls -A "$where") || fail "the volume $1 can't be read"
     test -n "$held"

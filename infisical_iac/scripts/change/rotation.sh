@@ -58,7 +58,7 @@ replaces() {
 }
 
 current() {
-    read -r key phase <"$here/state" || fail "no rotation is at work"
+    read -r key phase <"$here/state" || fail "no rotation is under way"
     place="$root/keys/$key"
 }
 
@@ -137,7 +137,7 @@ end() {
     switched)
         enter proven
         ;;
-    *) fail "the rotation is $phase, and has no end yet" ;;
+    *) fail "the rotation is in phase $phase, and can't end yet" ;;
     esac
     discard "$place".next* "$place".old*
     discard "$here/state"

@@ -46,7 +46,7 @@ back() {
     # The disk may be full of the dump.
     begun | paused) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     back) ;;
-    proven) fail "what was changed is proven: there is no way back but to change it again" ;;
+    proven) fail "the change of version is proven and can't be undone: change the version again" ;;
     *)
         keep_logs "$of_release/failed.log" || true
         if [ "$phase" != backing ]; then
@@ -77,7 +77,7 @@ end() {
         forget_given_up
         ;;
     back) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
-    *) fail "the change of version is $phase, and has no end yet" ;;
+    *) fail "the change of version is in phase $phase, and can't end yet" ;;
     esac
     rm -rf "$here/fetched" "$here/compose.yaml" "$of_release/listed" "$of_release/tags"
     forget_notes

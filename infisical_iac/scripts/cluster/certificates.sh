@@ -119,7 +119,7 @@ sign() { # sign <days> <subject> <request> <argument>…
     openssl ca -batch -notext -config config -subj "$subject" -in "$request" \
         -startdate "$(date --utc --date '1 day ago' +%Y%m%d%H%M%SZ)" \
         -enddate "$(date --utc --date "$days days" +%Y%m%d%H%M%SZ)" "$@" 2>said ||
-        fail "openssl signs no certificate: $(tail -n 1 said)"
+        fail "openssl could not sign a certificate: $(tail -n 1 said)"
 }
 
 new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }

@@ -51,7 +51,7 @@ text_of() {
         test -s "$root/keys/$name" || fail "$root/keys/$name is missing"
         key=$(cat "$root/keys/$name")
         case $key in
-        *[!A-Za-z0-9+/=._-]*) fail "$root/keys/$name has signs that no key has" ;;
+        *[!A-Za-z0-9+/=._-]*) fail "$root/keys/$name has characters that no key has" ;;
         esac
         echo "$(echo "$name" | tr a-z A-Z)=$key"
     done

@@ -33,7 +33,7 @@ check_standby() {
         test -z "$standbys" || return 0
         sleep 2
     done
-    fail "PostgreSQL has no standby that keeps what is written, without which no change would end: \
+    fail "PostgreSQL has no synchronous standby, without which no change completes: \
 bring another data node back first"
 }
 
@@ -76,7 +76,7 @@ exchange() {
     there "$new" || fail "no dump has been loaded"
     note=${2:+"COMMENT ON DATABASE $1 IS '$2';"}
     close "$main"
-    at_server <<SQL || { open && fail "the databases could not change places"; }
+    at_server <<SQL || { open && fail "the databases could not be swapped"; }
 SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$new' \\g /dev/null
 BEGIN;
 ALTER DATABASE $main RENAME TO $1;
@@ -94,7 +94,7 @@ take_back() {
     if there "$1"; then
         ! there "$main" || close "$main"
         change_places "$1" "$main" "$(free_name "$2")" "$(noted)" ||
-            { open && fail "the old database could not take its place again"; }
+            { open && fail "the old database could not be moved back"; }
     fi
     open
     drop "$new"

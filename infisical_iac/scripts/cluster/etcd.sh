@@ -49,7 +49,7 @@ forget() { without etcd; }
 member() {
     number=$1
     etcd=$(container etcd)
-    test -n "$etcd" || fail "this node runs no etcd, by which etcd-$number could be given its place"
+    test -n "$etcd" || fail "this node runs no etcd that could add etcd-$number"
     # A member that was just added may not have started yet.
     for attempt in $(seq 12); do
         ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
@@ -66,7 +66,7 @@ replaced: see docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
             docker exec "$etcd" etcdctl member remove "$old" >/dev/null </dev/null
         done
     said=$(docker exec "$etcd" etcdctl member add "etcd-$number" --peer-urls="$peer" 2>&1) ||
-        fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
+        fail "etcd does not add etcd-$number: $(echo "$said" | tail -n 1)"
 }
 
 # Updates one member after the other, each of which takes a majority. Succeeds only if all of them

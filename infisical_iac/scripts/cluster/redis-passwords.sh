@@ -32,7 +32,7 @@ tell() {
         test "$said" != OK || return 0
         sleep 1
     done
-    fail "$1 does not say which passwords it takes: $(echo "$said" | tail -n 1)"
+    fail "$1 does not confirm its passwords: $(echo "$said" | tail -n 1)"
 }
 
 both() {

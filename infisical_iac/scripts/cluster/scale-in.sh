@@ -49,7 +49,7 @@ switch() {
 back() {
     current
     case $phase in
-    proven) fail "what was moved is proven: there is no way back but to move again" ;;
+    proven) fail "the migration is proven and can't be undone: scale out again to reverse it" ;;
     begun | paused | back) ;;
     *)
         keep_logs "$here/failed-$stamp.log" || true
@@ -75,7 +75,7 @@ back() {
 
 proven() {
     current
-    test "$phase" = switched || test "$phase" = proven || fail "the move is only $phase"
+    test "$phase" = switched || test "$phase" = proven || fail "the migration is only in phase $phase"
     enter proven
 }
 
@@ -87,7 +87,7 @@ end() {
         forget_given_up
         ;;
     back) given_up "$stamp" ;;
-    *) fail "the move is $phase, and has no end yet" ;;
+    *) fail "the migration is in phase $phase, and can't end yet" ;;
     esac
     forget
 }

@@ -29,7 +29,7 @@ aside_name() { echo "${main}_given_up_$stamp" | tr TZ tz; }
 older_name() { echo "${main}_before_$stamp" | tr TZ tz; }
 
 may_begin() {
-    test -e "$root/compose.yaml" || fail "this host has no Infisical for itself that could be moved"
+    test -e "$root/compose.yaml" || fail "this host has no Infisical of its own to migrate"
     test ! -e "$root/stack.yaml" || fail "Infisical serves from the cluster already"
 }
 
@@ -123,7 +123,7 @@ end() {
         echo "$here/compose.yaml"
         ;;
     back) ;;
-    *) fail "the move is $phase, and has no end yet" ;;
+    *) fail "the migration is in phase $phase, and can't end yet" ;;
     esac
     forget
 }

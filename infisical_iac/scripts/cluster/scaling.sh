@@ -8,7 +8,7 @@ ways_in="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
 state() { cat "$here/state" 2>/dev/null || true; }
 
 current() {
-    read -r stamp direction phase <"$here/state" || fail "no move is at work"
+    read -r stamp direction phase <"$here/state" || fail "no migration is under way"
 }
 
 enter() {
@@ -17,7 +17,7 @@ enter() {
 }
 
 begin() {
-    test ! -e "$here/state" || fail "another move has not ended"
+    test ! -e "$here/state" || fail "another migration has not ended"
     may_begin
     without_backups
     stamp=$1 direction=$2

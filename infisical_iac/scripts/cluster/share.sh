@@ -26,7 +26,7 @@ take() {
     # runs here.
     (cd "$work/new" && find . ! -type d) | sed 's,^\./,,' | while IFS= read -r path; do
         is_state "$path" && test ! -L "$work/new/$path" ||
-            fail "another host sent $path, which is no part of what all share: nothing was taken"
+            fail "another host sent $path, which is not part of the shared state: nothing was copied"
     done
     # The host has no serial until all files are in place.
     discard "$root/serial" "$root/led"

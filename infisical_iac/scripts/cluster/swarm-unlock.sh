@@ -12,5 +12,5 @@ for attempts in $(seq 30); do
     esac
     sleep 1
 done
-echo "<3>The host's part in the swarm is still locked after a minute" >&2
+echo "<3>The host's swarm node is still locked after a minute" >&2
 exit 1

@@ -128,7 +128,7 @@ ready() {
         test "$(state)" != active || return 0
         sleep 1
     done
-    fail "the host's part in the swarm is $(state) after $1 s"
+    fail "the host's swarm node is $(state) after $1 s"
 }
 
 "$@"

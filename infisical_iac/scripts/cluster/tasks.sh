@@ -6,7 +6,7 @@
 left() {
     listed=$(docker node ls --format '{{ .Status }} {{ .Hostname }}') &&
         tasks=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@") || {
-        echo "what the Swarm does not tell of"
+        echo "unknown nodes (the Swarm does not answer)"
         return 0
     }
     down=$(echo "$listed" | sed -n 's/^Down //p')

@@ -61,7 +61,7 @@ back() {
     was=$phase
     case $phase in
     begun | paused) ;;
-    proven) fail "what was changed is proven: there is no way back but to change it again" ;;
+    proven) fail "the change of version is proven and can't be undone: change the version again" ;;
     *)
         keep_logs "$of_release/failed.log" || true
         if [ "$phase" != backing ] && [ "$phase" != back ] && [ -e "$here/exchanged" ]; then
@@ -108,7 +108,7 @@ end() {
         forget_given_up
         ;;
     back) test -e "$of_release/kept" || rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
-    *) fail "the change of version is $phase, and has no end yet" ;;
+    *) fail "the change of version is in phase $phase, and can't end yet" ;;
     esac
     drop "$new"
     rm -rf "$here/fetched" "$here/exchanged" "$of_release/listed" "$of_release/tags"

@@ -63,7 +63,7 @@ have() {
     fi
     if [ -e "$image" ]; then
         ! is_sound || ! attach 2>/dev/null || return 0
-        told "its file system is damaged, and is made again without what was logged since it was rotated"
+        told "its file system is damaged and made again; lines since the last rotation are lost"
     fi
     make && attach
 }

@@ -22,22 +22,22 @@ reload() {
         fi
         sleep 1
     done
-    fail "Docker still has live-restore on after it read $1 anew"
+    fail "Docker still has live-restore on after it reloaded $1"
 }
 
 ready() {
-    whole nodes || fail "another node is not there, and with both away there would be no majority: \
+    whole nodes || fail "another node is unreachable, and without both there would be no majority: \
 bring that one back first"
     now=$(data)
-    test -z "$(container etcd)" || test "${now% *}" -ge 3 || fail "of etcd ${now% *} members are well, \
-and without this host's there would be no majority: see docs/operate/cluster/runbooks.md"
+    test -z "$(container etcd)" || test "${now% *}" -ge 3 || fail "only ${now% *} members of etcd are \
+healthy, and without this host's there would be no majority: see docs/operate/cluster/runbooks.md"
     echo "$now"
 }
 
 seen() {
     limit=$(($(date +%s) + $2))
     until docker node inspect --format '{{ .Status.State }}' "$1" 2>/dev/null | grep -qx ready; do
-        test "$(date +%s)" -lt "$limit" || fail "the swarm still takes it for down: see \
+        test "$(date +%s)" -lt "$limit" || fail "the swarm still reports it as down: see \
 \`journalctl -u docker\` there"
         sleep 1
     done

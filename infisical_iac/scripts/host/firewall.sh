@@ -24,11 +24,11 @@ run \`infisical-iac apply\`"
         exit 0
     fi
     if ! nft -f "$1"; then
-        record 2 "neither its rules nor those that let in SSH alone can be loaded, so nothing is \
+        record 2 "neither its rules nor those that allow only SSH can be loaded, so nothing is \
 filtered, and $then"
         exit 1
     fi
-    record 3 "its rules can't be loaded, so SSH alone is let in, and $then"
+    record 3 "its rules can't be loaded, so only SSH is allowed, and $then"
 }
 
 failed() {

@@ -35,7 +35,7 @@ hold() {
 
 under_way() {
     for each in restore upgrade rotation scale; do
-        reason="a change of what serves, $each, has not ended: run \`infisical-iac apply\`"
+        reason="an unfinished $each has to end first: run \`infisical-iac apply\`"
         test ! -e "/var/lib/infisical-$each/state" || return 0
     done
     reason="a drill has been at work for 2 hours"
@@ -68,7 +68,7 @@ turn() {
         if whole nodes services data; then return 0; fi
         sleep 30
     done
-    reason="another node of the cluster is not there, a service lacks tasks, or etcd or PostgreSQL \
+    reason="another node of the cluster is unreachable, a service lacks tasks, or etcd or PostgreSQL \
 lacks members, so this host waits"
     conclude
     exit 1
@@ -83,7 +83,7 @@ conclude() {
 upgraded() {
     attempt apt.sh 600 $(packages)
     test -z "$reason" || return
-    reason="the containers are not well 5 minutes after Docker's upgrade"
+    reason="the containers are not healthy 5 minutes after Docker's upgrade"
     for attempts in $(seq 60); do
         ! well || return 0
         sleep 5

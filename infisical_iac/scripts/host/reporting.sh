@@ -53,7 +53,7 @@ publish() {
 
 # Reports to the journal and the webhook that $1 has failed.
 alarm() {
-    reason="the run did not come to its end"
+    reason="the run was interrupted"
     test -e "$state/running" ||
         reason=$(sed -n 's/.*"failure": *"\([^"]*\)".*/\1/p' "$state/last.json" 2>/dev/null || true)
     text="$1 on $(hostname) failed: $reason"

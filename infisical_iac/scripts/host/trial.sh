@@ -48,7 +48,7 @@ arm() {
 
 keep() {
     if ! mv "$commands" "$commands.kept" 2>/dev/null; then
-        echo "the host has taken it back already" >&2
+        echo "the host has undone it already" >&2
         exit 1
     fi
     sync "$state"

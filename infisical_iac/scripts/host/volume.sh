@@ -93,7 +93,7 @@ look() {
 
 format() {
     test -b "$1" || fail "there is no device $1"
-    test "$(look "$1" | head -n 1)" = blank || fail "there is something on $1: it is not formatted"
+    test "$(look "$1" | head -n 1)" = blank || fail "$1 is not empty: it was not formatted"
     mkfs.ext4 -q -m 1 -L "$label" "$1"
 }
 
@@ -135,8 +135,8 @@ move() {
         log | access | state-*) return 0 ;;
         volumes) ! ls -d "$2"/*/ >/dev/null 2>&1 && return 0 ;;
         esac
-        fail "both the volume and the host's own disk have something for $2: look which is right, \
-and move the other away"
+        fail "both the volume and the host's own disk have files for $2: find out which \
+are right, and move the others away"
     fi
     # Content copied now, or by an interrupted run, must be on the volume for good before it is
     # removed here, where a mount would hide the keys that stay.

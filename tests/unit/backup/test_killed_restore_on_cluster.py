@@ -133,7 +133,7 @@ def test_nothing_is_loaded_or_begun_without_a_standby(node: PlayedNode, tmp_path
     for step in (_LOAD, ("upgrade-cluster", "begin", "20261125T101112Z-v1", "image")):
         done = node.run(*step)
         assert done.returncode == 1
-        assert "no standby" in done.stderr
+        assert "no synchronous standby" in done.stderr
     assert node.databases() == {"infisical": "old"}
     assert node.read("/var/lib/infisical-upgrade/state") is None
     _undo(node)

@@ -77,9 +77,12 @@ def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({"nodes": "Ready Active Leader\nDown Active Unreachable\n"}, "another node is not there"),
-        ({"etcd": "etcd-1 etcd-2"}, "of etcd 2 members are well"),
-        ({"etcd": ""}, "of etcd 0 members are well"),
+        (
+            {"nodes": "Ready Active Leader\nDown Active Unreachable\n"},
+            "another node is unreachable",
+        ),
+        ({"etcd": "etcd-1 etcd-2"}, "only 2 members of etcd are healthy"),
+        ({"etcd": ""}, "only 0 members of etcd are healthy"),
     ],
 )
 def test_a_restart_that_would_end_a_majority_is_none(
@@ -116,7 +119,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     def run(command: str, *, doing: str) -> str:
         steps.append(command)
         if command.startswith("settle"):
-            raise CommandFailed(f"could not {doing}: of etcd 2 are well")
+            raise CommandFailed(f"could not {doing}: 2 members of etcd and 3")
         return "3 3\n"
 
     monkeypatch.setattr(docker, "run", run)
@@ -124,7 +127,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     monkeypatch.setattr(docker, "_apart", [])
-    with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* of etcd 2 are well"):
+    with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* 2 members of etcd and 3"):
         docker.in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
@@ -139,12 +142,12 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     restarted: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
-        raise CommandFailed(f"could not {doing}: another node is not there")
+        raise CommandFailed(f"could not {doing}: another node is unreachable")
 
     monkeypatch.setattr(docker, "run", run)
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
-    with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is not there"):
+    with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is unreachable"):
         docker.in_turn("restart", "docker.service")
     assert restarted == []
     docker.in_turn("start", "docker.service")
@@ -173,7 +176,7 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
     def run(command: str, *, doing: str) -> str:
         steps.append(command)
         if len(steps) <= missed:
-            raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
+            raise CommandFailed(f"could not {doing}: the swarm still reports it as down")
         return ""
 
     monkeypatch.setattr(docker, "run", run)
@@ -193,7 +196,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     restarted: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
-        raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
+        raise CommandFailed(f"could not {doing}: the swarm still reports it as down")
 
     monkeypatch.setattr(docker, "run", run)
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))

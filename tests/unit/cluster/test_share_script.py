@@ -158,6 +158,6 @@ def _refuses(host: PlayedHost, sent: Path, path: str) -> None:
     done = host.run("share", "take", "3", stdin=given.stdout)
     assert (
         done.stderr
-        == f"another host sent {path}, which is no part of what all share: nothing was taken\n"
+        == f"another host sent {path}, which is not part of the shared state: nothing was copied\n"
     )
     assert (done.returncode, _files(host)) == (1, before)

@@ -37,7 +37,7 @@ def test_what_is_on_a_device_is_never_formatted(host: VolumeHost) -> None:
         before = host.ok(f"sha256sum {host.device}")
         assert host.ok(host.command("look", host.device)).startswith("holds ")
         refused = host.run(host.command("format", host.device))
-        assert "it is not formatted" in refused.stderr
+        assert "it was not formatted" in refused.stderr
         assert host.ok(f"sha256sum {host.device}") == before
 
 
@@ -63,7 +63,7 @@ def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
     host.ok(host.mount, "echo volume > $H/etc/infisical/key")
     refused = host.run("mkdir -p $H/etc/infisical; echo disk > $H/etc/infisical/key", host.mount)
     assert refused.returncode == 1
-    assert f"something for {host.directory}/etc/infisical:" in refused.stderr
+    assert f"files for {host.directory}/etc/infisical:" in refused.stderr
     assert (host.directory / "etc/infisical/key").read_text() == "disk\n"
 
 
