@@ -2,12 +2,12 @@
 
 schema_version = 1
 
-# Where to log in; INFISICAL_HOST and INFISICAL_SSH_USER win over them.
+# The server and the user to log in as; INFISICAL_HOST and INFISICAL_SSH_USER override both.
 # ssh_hostname = "203.0.113.7"
 # ssh_user = "root"
 
 # site_url = "https://secrets.example.com"
 # ingress = "caddy"
 # admin_email = "you@example.com"
-# organization = "ChainAlign"
+# organization = "Acme"
 # infisical_version = "v0.165.16"

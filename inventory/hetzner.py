@@ -1,6 +1,6 @@
-"""The production host or hosts, named in `group_data/hetzner.py` or by the environment, which wins.
+"""The production hosts, named by `group_data/hetzner.py` or by the environment, which overrides it.
 
-Where neither names any, it is what `infisical-iac server create` made at Hetzner Cloud, found by
+If neither names any, they are what `infisical-iac server create` made at Hetzner Cloud, found by
 label with the token in HCLOUD_TOKEN: one server, or with `topology = "swarm"` those of the cluster.
 
 INFISICAL_HOST         ssh_hostname  Name or address of the host.
