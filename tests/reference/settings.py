@@ -28,8 +28,16 @@ Write what differs from the defaults into `group_data/hetzner.py`, as Python:
 refused with the closest known one, a value that can't work with the reason; nothing is changed
 then. pyinfra takes a setting for one run: `--data apt_timeout=600`.
 """
+# pyinfra's SSH connector reads these itself: only their defaults are this project's.
+_CONNECTOR = {
+    "ssh_connect_retries": "Number of further attempts after a connection that failed.",
+    "ssh_connect_retry_min_delay": "Shortest pause before a further attempt, in seconds; its "
+    "length is random.",
+    "ssh_connect_retry_max_delay": "Longest pause before a further attempt, in seconds.",
+}
 _TYPES = {str: "text", int: "whole number", float: "number", bool: "`True` or `False`"}
 _CHANGE = "Change: "
+_CONNECTION_CHANGE = "- Change: counts from the next command on.\n"
 
 
 def write(defaults: Mapping[str, Any] | None = None) -> str:
@@ -48,7 +56,7 @@ def write(defaults: Mapping[str, Any] | None = None) -> str:
             *_index(),
             *_general(defaults),
             *(line for name in _sections() for line in _section(name, defaults, variables)),
-            *_connection(inventory),
+            *_connection(inventory, defaults),
             *_environment(inventory),
         ]
     )
@@ -88,8 +96,8 @@ def _index() -> Iterator[str]:
         title = _title(name, section)
         links = ", ".join(f"[`{key}`](#{key})" for key in section.model_fields)
         yield f"- [{title}](#{_anchor(title)}): {links}"
-    keys = (each.key for each in read_inventory() if each.key not in SECTION_OF)
-    links = ", ".join(f"[`{key}`](#{key})" for key in keys)
+    of_inventory = (each.key for each in read_inventory() if each.key not in SECTION_OF)
+    links = ", ".join(f"[`{key}`](#{key})" for key in (*of_inventory, *_CONNECTOR))
     yield f"- [Connection](#connection): {links}"
     yield "- [Environment variables](#environment-variables)"
     yield ""
@@ -193,18 +201,24 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def _connection(inventory: list[InventoryVariable]) -> Iterator[str]:
+def _connection(inventory: list[InventoryVariable], defaults: Mapping[str, Any]) -> Iterator[str]:
     yield "## Connection\n"
     yield (
-        "`inventory/hetzner.py` reads these from `group_data/hetzner.py`, or from the environment, "
-        "which wins.\n"
+        "`inventory/hetzner.py` reads these from `group_data/hetzner.py`. A variable of the "
+        "environment wins over its setting.\n"
     )
     for each in inventory:
         if each.key not in SECTION_OF:
             yield f"### `{each.key}`\n"
             yield f"{each.meaning}\n"
             yield f"- Environment: `{each.name}` wins"
-            yield "- Change: counts from the next command on.\n"
+            yield _CONNECTION_CHANGE
+    for key, meaning in _CONNECTOR.items():
+        yield f"### `{key}`\n"
+        yield f"{meaning}\n"
+        yield f"- Type: {_TYPES[type(defaults[key])]}"
+        yield f"- Default: `{literal(defaults[key])}`"
+        yield _CONNECTION_CHANGE
 
 
 def _environment(inventory: list[InventoryVariable]) -> Iterator[str]:

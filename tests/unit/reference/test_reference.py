@@ -71,7 +71,17 @@ def test_docstrings_of_attributes_are_read() -> None:
 def test_each_setting_has_a_heading_of_its_own() -> None:
     headings = re.findall(r"^### `(\w+)`$", settings.write(), re.MULTILINE)
     connection = ["ssh_hostname", "ssh_user", "ssh_port", "ssh_key"]
-    assert sorted(headings) == sorted(["schema_version", *SECTION_OF, *connection])
+    retries = [f"ssh_connect_{name}" for name in ("retries", "retry_min_delay", "retry_max_delay")]
+    expected = ["schema_version", *SECTION_OF, *connection, *retries]
+    assert sorted(headings) == sorted(expected)
+
+
+def test_each_default_is_on_the_page() -> None:
+    """A name in `group_data/all.py` without a heading would be a setting that nobody finds."""
+    page = settings.write()
+    for name, value in settings.read_defaults().items():
+        section = page.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+        assert f"- Default: `{settings.literal(value)}`" in section, name
 
 
 def test_each_variable_that_is_read_is_in_the_reference() -> None:
