@@ -94,10 +94,10 @@ class Repository:
         yield from env_files.in_git(self.root, self.paths, homes)
         yield from env_files.in_images(self.paths, self.text, homes)
 
-    def starts(self, project_id: str) -> Iterator[CheckFinding]:
-        """Yield what a service lacks that is to start from Infisical.
+    def starts(self, project_id: str, address: str) -> Iterator[CheckFinding]:
+        """Yield what services lack to start from Infisical.
 
-        The id of the project is "" if Infisical was not asked.
+        The project's id and Infisical's address are "" if Infisical was not asked.
         """
         if not self.services:
             message = (
@@ -114,7 +114,7 @@ class Repository:
                 )
                 yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
-            yield from startup.local_file(homes, self.paths, self.text, folder, project_id)
+            yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
 
     @cached_property
     def code_by_service(self) -> Mapping[str, ServiceCode]:
@@ -161,20 +161,22 @@ def _text(root: Path, path: str) -> str:
     return "" if "\0" in text[:8192] else text
 
 
-def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> list[Path]:
-    """Write into each service's file below `root` what it lacks; returns those that changed.
+def complete(root: Path, workspace: Workspace, project_id: str, address: str) -> list[Path]:
+    """Write into each service's file below `root` what it lacks; return those that changed.
 
-    A file that has a domain keeps it. Raises FileError for a file that can't be read or written,
-    and for a directory that can't be listed.
+    A file keeps its domain, unless that is a tunnel's and Infisical's address is not. Raises
+    FileError for a file that can't be read or written, and for a directory that can't be listed.
     """
     looked = Repository(root, workspace)
     written = []
     for name, homes in looked.services.items():
         folder = workspace.services[name].folder
-        if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id)):
-            there = ""
+        if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id, address)):
+            domain = ""
             with suppress(FileError):
-                there = parse(looked.text(posixpath.join(homes[0], NAME))).domain
-            if local_file.write(root / homes[0], LocalFile(project_id, there or domain, folder)):
+                domain = parse(looked.text(posixpath.join(homes[0], NAME))).domain
+            if not domain or startup.is_outdated(domain, address):
+                domain = address
+            if local_file.write(root / homes[0], LocalFile(project_id, domain, folder)):
                 written.append(root / homes[0] / NAME)
     return written

@@ -75,7 +75,7 @@ def _set_variables(environment: Any) -> Iterator[str]:
             yield str(name)
 
 
-_REMEDY = "`infisical-iac check --fix` sets it right."
+_REMEDY = "`infisical-iac check --fix` corrects it."
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
 _PYTHON = re.compile(r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])")
 _STARTING = re.compile(
@@ -121,15 +121,28 @@ def _in_package(text: str) -> bool:
         return False  # what npm can't read either depends on nothing
 
 
+def is_outdated(domain: str, address: str) -> bool:
+    """Return whether a file has the address of an SSH tunnel although Infisical has a domain."""
+    is_tunnel = domain.startswith("http://") and is_confidential(domain)
+    return is_tunnel and address.startswith("https://")
+
+
 def local_file(
-    homes: Sequence[str], paths: Iterable[str], text: Text, folder: str, project_id: str
+    homes: Sequence[str],
+    paths: Iterable[str],
+    text: Text,
+    folder: str,
+    project_id: str,
+    address: str,
 ) -> Iterator[CheckFinding]:
-    """Yield what is wrong with a service's `.infisical.json`, which may stand in a directory above.
+    """Yield the faults of a service's `.infisical.json`, which may be in a directory above.
 
     Args:
-        homes: the directories of the service; what is said is about the first.
+        homes: the directories of the service; a missing file is reported in the first.
         folder: of the service in Infisical.
         project_id: the project's id; "" if it isn't known, and then it is not compared.
+        address: of Infisical; "" if it isn't known. The address of an SSH tunnel to it is good
+            while Infisical has no domain.
     """
     there = [posixpath.join(up, NAME) for home in homes for up in upwards(home)]
     found = next((path for path in there if path in paths), "")
@@ -145,13 +158,22 @@ def local_file(
     if (file.folder or "/") != folder:
         message = f"Its defaultSecretPath is {file.folder or '/'}, not {folder}. {_REMEDY}"
         yield CheckFinding("local-file", found, "", message)
-    if not file.domain.startswith(("http://", "https://")):
+    if not file.domain:
+        message = f"It has no domain: a service finds Infisical by it. {_REMEDY}"
+        yield CheckFinding("local-file", found, "", message)
+    elif not file.domain.startswith(("http://", "https://")):
         message = "It has no domain that begins with https://. Write Infisical's address into it."
         yield CheckFinding("local-file", found, "", message)
     elif not is_confidential(file.domain):
         message = (
             f"Its domain is {file.domain}, where credentials would go unencrypted: the loaders "
             "refuse it without INFISICAL_ALLOW_HTTP=1. Write https://."
+        )
+        yield CheckFinding("local-file", found, "", message)
+    elif is_outdated(file.domain, address):
+        message = (
+            f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. "
+            f"{_REMEDY}"
         )
         yield CheckFinding("local-file", found, "", message)
     if not file.project_id or (project_id and file.project_id != project_id):

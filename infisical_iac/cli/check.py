@@ -138,19 +138,20 @@ def check(
     """
     if offline and fix:
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
-    project, seen = "", None
+    project, address, seen = "", "", None
     if offline:
         inspected = Repository(repository, load(workspace_file or declared_file(inventory)))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
-            workspace = reached.desired
+            workspace, address = reached.desired, reached.address
             project = verify.project_id(reached.client, workspace.project.slug)
             names, refused = _names(reached, project)
-            if fix and (written := complete(repository, workspace, project, reached.address)):
+            if fix and (written := complete(repository, workspace, project, address)):
                 echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
             inspected = Repository(repository, workspace)
             seen = _Readable(names, _find_unseen(reached, project, inspected, names, refused))
-    judged = model.judge(_findings(inspected, project, seen), inspected.exceptions(), model.NAME)
+    found = _findings(inspected, project, address, seen)
+    judged = model.judge(found, inspected.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(inspected, judged, is_compared=seen is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
@@ -196,8 +197,10 @@ def _find_unseen(
     return {place for (place, _), hidden in gather_by(doubts, is_hidden).items() if hidden}
 
 
-def _findings(repository: Repository, project: str, seen: _Readable | None) -> list[CheckFinding]:
-    found = [*repository.files(), *repository.starts(project)]
+def _findings(
+    repository: Repository, project: str, address: str, seen: _Readable | None
+) -> list[CheckFinding]:
+    found = [*repository.files(), *repository.starts(project, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys whose names are only known when it runs: not checked."

@@ -2,7 +2,6 @@
 
 import runpy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,33 +26,39 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
     "ssh_user": ("The user to log in as there", "root"),
     "domain": ("The domain of Infisical (`none` or nothing: by an SSH tunnel only)", ""),
     "email": ("The first administrator's e-mail address", None),
-    "organization": ("The organization, and its project", "ChainAlign"),
     "services": ("The directory that your services are in, from here", ".."),
+    "organization": ("The organization, and its project", None),
 }
 
 
 def ask_question(
-    given: Mapping[str, str | None], yes: bool, name: str, check: Callable[[str], _T]
+    given: Mapping[str, str | None],
+    yes: bool,
+    name: str,
+    check: Callable[[str], _T],
+    default: str = "",
 ) -> _T:
     """Return the checked value of an option, of its default if `yes`, or of a person's answer.
 
     Args:
         given: the values of the options.
         check: converts an answer, and raises SettingsError for one that can't be used.
+        default: used instead of the question's own; "" for that one.
 
     Raises SettingsError for an option that can't be used, or is required and missing.
     """
-    answer, (text, default) = given[name], _QUESTIONS[name]
+    answer, (text, own_default) = given[name], _QUESTIONS[name]
+    default_answer = default or own_default
     if answer is None and not yes:
-        return prompt(text, default, check)
+        return prompt(text, default_answer, check)
     option = "--" + name.replace("_", "-")
-    answer = default if answer is None else answer
+    answer = default_answer if answer is None else answer
     if answer is None:
         raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
     try:
         return check(answer.strip())
     except SettingsError as error:
-        raise SettingsError(f"{option}: {error}") from None
+        raise SettingsError(f"{option}: {error}", code=error.code) from None
 
 
 def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
@@ -90,7 +95,8 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
 @click.option("--email", help="E-mail address of the first administrator.")
 @click.option(
     "--organization",
-    help="Name of the organization in Infisical, and of its project. [default: ChainAlign]",
+    help="Name of the organization in Infisical, and of its project. "
+    "[default: that of the services' directory, capitalized]",
 )
 @click.option(
     "--services",
@@ -143,6 +149,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             "leave --group out for a server at Hetzner Cloud"
         )
     setting = partial(answers.setting, defaults)
+<<<<<<< HEAD
     given_answers = Answers(
         host="" if is_new else host,
         ssh_public_key=ask("ssh_public_key", answers.public_key) if is_new else "",
@@ -152,14 +159,40 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
         organization=ask("organization", partial(setting, "organization")),
         group=group,
     )
+=======
+    ssh_public_key = ask("ssh_public_key", answers.public_key) if is_new else ""
+    ssh_user = "" if is_new else ask("ssh_user", answers.ssh_user)
+    site_url = ask("domain", partial(answers.site_url, defaults))
+    email = ask("email", partial(setting, "admin_email"))
+>>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
     services = ask("services", partial(_existing, directory))
+    name = answers.project_name(services)
+    organization = ask("organization", partial(setting, "organization"), name)
     homes = _choose(services, directory, yes)
+<<<<<<< HEAD
     files = answers.files(replace(given_answers, services=list(homes)))
     # The project's id is unknown before the first deploy.
     local = {
         home / local_file.NAME: local_file.text(
             home, LocalFile("", given_answers.site_url, service.folder)
         )
+=======
+    files = answers.files(
+        Answers(
+            host="" if is_new else host,
+            ssh_public_key=ssh_public_key,
+            ssh_user=ssh_user,
+            site_url=site_url,
+            email=email,
+            organization=organization,
+            services=list(homes),
+            group=group,
+        )
+    )
+    tunnel = str(defaults["site_url"])
+    local = {
+        home / local_file.NAME: _local_text(home, service.folder, site_url, tunnel)
+>>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
         for service, home in homes.items()
     }
     _write({directory / path: text for path, text in files.items()} | local)
@@ -168,7 +201,11 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
+<<<<<<< HEAD
     if not given_answers.site_url:
+=======
+    if not site_url:
+>>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
         echo(
             "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
             f"ingress in {answers.settings_file(group)}."
@@ -179,6 +216,17 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
     if group != answers.GROUP:
         echo(f"    export INFISICAL_IAC_INVENTORY={answers.inventory_file(group)}")
     echo("    infisical-iac plan\n    infisical-iac apply")
+
+
+def _local_text(home: Path, folder: str, site_url: str, tunnel: str) -> str:
+    """Return the text of a service's `.infisical.json` in its directory.
+
+    The project's id is not known before a deploy. Without a domain, the file keeps an address that
+    it has, and else gets that of an SSH tunnel.
+    """
+    known = LocalFile("", site_url, folder)
+    has_address = local_file.parse(local_file.text(home, known)).domain
+    return local_file.text(home, known if has_address else known._replace(domain=tunnel))
 
 
 def _defaults(directory: Path) -> Mapping[str, Any]:

@@ -164,12 +164,24 @@ def site_url(defaults: Mapping[str, Any], domain: str) -> str:
     """Return the address of a domain, given with or without https://.
 
     Nothing and the word `none` mean that there is no domain: the address is empty then. Raises
-    SettingsError if it is no domain.
+    SettingsError if it is no domain, or a name without a dot.
     """
     bare = domain.removeprefix("https://")
-    if bare.lower() == "none":
+    if bare.lower() in ("", "none"):
         return ""
-    return setting(defaults, "site_url", f"https://{bare}") if bare else ""
+    if not re.fullmatch(r".*[^.]\.[^.].*", bare.partition(":")[0]):
+        raise SettingsError(
+            f"{domain!r} has no dot, as a domain in the DNS does: write one such as "
+            "secrets.example.com, or `none`",
+            code="settings.domain",
+        )
+    return setting(defaults, "site_url", f"https://{bare}")
+
+
+def project_name(directory: Path) -> str:
+    """Return the name of a directory as a project's: `acme-shop` becomes `Acme Shop`."""
+    words = re.split(r"[-_.\s]+", directory.name)
+    return " ".join(word[0].upper() + word[1:] for word in words if word)
 
 
 def select(answer: str, count: int) -> list[int]:

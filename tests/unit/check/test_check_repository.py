@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_iac.check.model import Judged
-from infisical_iac.check.repository import Repository
+from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.check import check, print_text
 from infisical_iac.core.errors import FileError
 from tests.unit.check.checked import (
@@ -21,6 +21,8 @@ from tests.unit.check.checked import (
     told,
 )
 from tests.unit.migrate.cleanable import report, verified
+
+_TUNNELED = LOCAL_FILE.replace("https://secrets.example.com", "http://127.0.0.1:8080")
 
 
 def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
@@ -184,6 +186,7 @@ def test_a_service_that_starts_without_a_loader_is_told(
         (LOCAL_FILE.replace("fake-id", "other-id"), "Its workspaceId is not the project's."),
         (LOCAL_FILE.replace("fake-id", ""), "Its workspaceId is missing."),
         (LOCAL_FILE.replace("https://", ""), "It has no domain that begins with https://."),
+        (LOCAL_FILE.replace("https://secrets.example.com", ""), "It has no domain: "),
         (
             LOCAL_FILE.replace("https://", "http://"),
             "Its domain is http://secrets.example.com, where credentials would go unencrypted",
@@ -197,6 +200,28 @@ def test_a_local_file_that_leads_elsewhere_is_told(tmp_path: Path, text: str, me
     [finding] = found(repository, "fake-id")
     assert finding.place == "backend/.infisical.json"
     assert finding.message.startswith(message)
+
+
+def test_the_tunnels_address_is_accepted_while_infisical_has_no_domain(tmp_path: Path) -> None:
+    """`infisical-iac init` writes it where no domain is given."""
+    repository = plant(tmp_path, GOOD | {"backend/.infisical.json": _TUNNELED})
+    for address in ("", "http://127.0.0.1:8080"):
+        assert found(repository, "fake-id", address) == []
+
+
+def test_the_tunnels_address_is_replaced_once_infisical_has_a_domain(tmp_path: Path) -> None:
+    address = "https://secrets.example.com"
+    repository = plant(tmp_path, GOOD | {"backend/.infisical.json": _TUNNELED})
+    [finding] = found(repository, "fake-id", address)
+    assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
+    assert "http://127.0.0.1:8080" in finding.message
+    assert address in finding.message
+    assert complete(tmp_path, WORKSPACE, "fake-id", address) == [
+        tmp_path / "backend" / ".infisical.json"
+    ]
+    assert found(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
+    other = "https://other.example.com"
+    assert complete(tmp_path, WORKSPACE, "fake-id", other) == []
 
 
 def test_a_service_without_a_local_file_is_told(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.cli.init import ask_question
 from infisical_iac.cli.main import main
 from infisical_iac.core import settings
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import load
@@ -26,13 +28,13 @@ Init = Callable[..., Result]
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Return a clone of the project as it is shipped, next to two services."""
-    directory = tmp_path / "infisical"
+    directory = tmp_path / "acme-shop" / "infisical"
     (directory / "group_data").mkdir(parents=True)
     shutil.copy(_REPOSITORY / "group_data" / "all.py", directory / "group_data")
     for path, text in answers.files(Answers()).items():
         (directory / path).write_text(text)
     paths = ("infisical/pyproject.toml", "backend/package.json", "frontend/.env.local")
-    plant(tmp_path, dict.fromkeys(paths, "TOKEN=obviously-fake-secret\n"))
+    plant(directory.parent, dict.fromkeys(paths, "TOKEN=obviously-fake-secret\n"))
     return directory
 
 
@@ -94,9 +96,61 @@ def test_yes_takes_the_default_of_each_option_that_is_not_given(init: Init, clon
     assert ran.exit_code == 0, ran.output
     checked = settings.load(_data(clone))
     assert (checked.stack.site_url, checked.stack.ingress) == ("http://127.0.0.1:8080", "none")
-    assert checked.workspace.organization == "ChainAlign"
-    assert load(clone / "group_data" / "chainalign.yaml").project.slug == "chainalign"
+    assert checked.workspace.organization == "Acme Shop"
+    project = load(clone / "group_data" / "chainalign.yaml").project
+    assert (project.name, project.slug) == ("Acme Shop", "acme-shop")
     assert _commands(ran)[-2:] == ["infisical-iac plan", "infisical-iac apply"]
+
+
+def test_the_organization_is_named_as_the_directory_of_the_services(
+    init: Init, clone: Path, tmp_path: Path
+) -> None:
+    plant(tmp_path, {"big_river.ltd/api/package.json": "{}"})
+    services = str(tmp_path / "big_river.ltd")
+    by_option = init(*_NEEDED, "--services", services, "--yes")
+    assert by_option.exit_code == 0, by_option.output
+    assert settings.load(_data(clone)).workspace.organization == "Big River Ltd"
+    asked = init(*_NEEDED, "--force", answers=("", "", services, "", "all"))
+    assert asked.exit_code == 0, asked.output
+    assert "[Big River Ltd]" in asked.output
+    assert settings.load(_data(clone)).workspace.organization == "Big River Ltd"
+
+
+def test_a_directory_without_a_name_gives_no_organization(init: Init) -> None:
+    ran = init(*_NEEDED, "--services", "/", "--yes")
+    assert (ran.exit_code, ran.output.startswith("Error: --organization ")) == (1, True)
+
+
+def test_a_domain_needs_a_dot(init: Init, clone: Path) -> None:
+    """No public authority signs a certificate for a name without one."""
+    defaults = _data(clone)
+    for domain in (
+        "secrets",
+        "https://secrets",
+        "secrets:8443",
+        "localhost",
+        "secrets.",
+        ".secrets",
+    ):
+        with pytest.raises(SettingsError) as refused:
+            answers.site_url(defaults, domain)
+        what, remedy = refused.value.split()
+        assert refused.value.code == "settings.domain"
+        assert domain in what
+        assert "secrets.example.com" in remedy
+    address = "https://secrets.example.com:8443"
+    assert answers.site_url(defaults, "secrets.example.com:8443") == address
+    ran = init(*_NEEDED, "--domain", "secrets", "--yes")
+    assert (ran.exit_code, ran.output.startswith("Error: --domain: 'secrets' ")) == (1, True)
+
+
+def test_the_code_of_a_refused_option_is_kept() -> None:
+    def refuse(_: str) -> str:
+        raise SettingsError("it is wrong", code="settings.domain")
+
+    with pytest.raises(SettingsError) as refused:
+        ask_question({"domain": "secrets"}, True, "domain", refuse)
+    assert refused.value.code == "settings.domain"
 
 
 def test_a_server_to_be_created_needs_a_public_key(init: Init, clone: Path, tmp_path: Path) -> None:
@@ -202,11 +256,12 @@ def test_the_old_name_of_the_public_keys_option_works_and_warns(
 
 
 def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
-    answers = ("my server", "203.0.113.7", "", "https://", "nobody", "ada@example.com", "")
-    ran = init(answers=(*answers, "nowhere", "", "3", "2"))
+    answers = ("my server", "203.0.113.7", "", "secrets", "https://", "nobody", "ada@example.com")
+    ran = init(answers=(*answers, "nowhere", "", "", "3", "2"))
     assert ran.exit_code == 0, ran.output
     for told in (
         "Error: 'my server' is no host; write its name or address",
+        "'secrets' has no dot",
         "'nobody' is no e-mail address",
         "there is no directory 'nowhere'",
         "'3' is no choice; write numbers such as 1, all or none",

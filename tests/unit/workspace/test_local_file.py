@@ -71,6 +71,17 @@ def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
     assert "`infisical-iac check /" in ran.output
 
 
+def test_without_a_domain_init_writes_the_tunnels_address_where_there_is_none(
+    tmp_path: Path,
+) -> None:
+    assert _init(tmp_path).exit_code == 0
+    file = tmp_path / "backend" / NAME
+    assert parse(file.read_text()) == LocalFile("", "http://127.0.0.1:8080", "/backend")
+    file.write_text(complete("", _KNOWN))
+    assert _init(tmp_path, "--force").exit_code == 0
+    assert parse(file.read_text()) == _KNOWN
+
+
 def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
     _init(tmp_path)
     (tmp_path / "backend" / NAME).write_text("{")
