@@ -158,7 +158,7 @@ def next_steps(settings: "Settings") -> str:
         "  the password is in /etc/infisical/admin.env on the host.",
         "Check the host: infisical-iac verify",
         "Make a recovery kit: without it, the backups of a lost host can't be read:",
-        "  infisical-iac recovery-kit --recipient age1… --output kit.txt",
+        "  infisical-iac recovery-kit --recipient age1… --output ../kit.txt",
     ]
     if all(each.repository.startswith("/") for each in settings.backup.backup_targets):
         lines.append(

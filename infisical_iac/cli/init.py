@@ -149,34 +149,14 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             "leave --group out for a server at Hetzner Cloud"
         )
     setting = partial(answers.setting, defaults)
-<<<<<<< HEAD
-    given_answers = Answers(
-        host="" if is_new else host,
-        ssh_public_key=ask("ssh_public_key", answers.public_key) if is_new else "",
-        ssh_user="" if is_new else ask("ssh_user", answers.ssh_user),
-        site_url=ask("domain", partial(answers.site_url, defaults)),
-        email=ask("email", partial(setting, "admin_email")),
-        organization=ask("organization", partial(setting, "organization")),
-        group=group,
-    )
-=======
     ssh_public_key = ask("ssh_public_key", answers.public_key) if is_new else ""
     ssh_user = "" if is_new else ask("ssh_user", answers.ssh_user)
     site_url = ask("domain", partial(answers.site_url, defaults))
     email = ask("email", partial(setting, "admin_email"))
->>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
     services = ask("services", partial(_existing, directory))
     name = answers.project_name(services)
     organization = ask("organization", partial(setting, "organization"), name)
     homes = _choose(services, directory, yes)
-<<<<<<< HEAD
-    files = answers.files(replace(given_answers, services=list(homes)))
-    # The project's id is unknown before the first deploy.
-    local = {
-        home / local_file.NAME: local_file.text(
-            home, LocalFile("", given_answers.site_url, service.folder)
-        )
-=======
     files = answers.files(
         Answers(
             host="" if is_new else host,
@@ -192,7 +172,6 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
     tunnel = str(defaults["site_url"])
     local = {
         home / local_file.NAME: _local_text(home, service.folder, site_url, tunnel)
->>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
         for service, home in homes.items()
     }
     _write({directory / path: text for path, text in files.items()} | local)
@@ -201,11 +180,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
-<<<<<<< HEAD
-    if not given_answers.site_url:
-=======
     if not site_url:
->>>>>>> a89c8a31 (Refuse domains without a dot, name no company in init)
         echo(
             "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
             f"ingress in {answers.settings_file(group)}."

@@ -27,7 +27,10 @@ _LINES_ON_A_PAGE = 66
     "[default: the setting recovery_recipients]",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="File to write the kit to."
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write the kit to, outside of the clone, such as ../kit.txt.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option(

@@ -54,6 +54,7 @@ def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -
     for fact in ("https://secrets.example.com", "admin@example.com", "/etc/infisical/admin.env"):
         assert fact in steps
     assert "infisical-iac recovery-kit" in steps
+    assert "--output ../kit.txt" in steps
     assert "backup_targets" in steps
     assert "ssh -N -L" not in steps
 
