@@ -1,4 +1,4 @@
-"""Forecasts over HTTP, for whoever has a token of the backend."""
+"""Forecasts over HTTP, for callers with a token of the backend."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ app = FastAPI(title="Forecasts")
 
 
 def member(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
-    """The name in the token that was sent; 401 if the backend did not sign it."""
+    """Return the name in the token that was sent; answer 401 if the backend did not sign it."""
     try:
         claims = jwt.decode(sent.credentials, settings.JWT_SECRET, algorithms=["HS256"])
     except jwt.InvalidTokenError:
@@ -24,7 +24,7 @@ def member(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())])
 
 @app.get("/ready")
 def ready() -> dict[str, bool]:
-    """Whether the database answers."""
+    """Answer once the database does."""
     with psycopg.connect(settings.DATABASE_URL, connect_timeout=3) as connection:
         connection.execute("SELECT 1")
     return {"ready": True}
@@ -32,7 +32,7 @@ def ready() -> dict[str, bool]:
 
 @app.get("/forecast")
 def forecast(name: Annotated[str, Depends(member)]) -> dict[str, object]:
-    """The options that a forecast for this member would be made with."""
+    """Return the options of a forecast for this member."""
     return {"for": name, "options": settings.FORECAST_OPTIONS}
 
 

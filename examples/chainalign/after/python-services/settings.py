@@ -1,23 +1,23 @@
-"""Everything that differs from one place to the next; what is wrong is told at the start."""
+"""Configuration that differs between environments, validated when the service starts."""
 
 from pathlib import Path
 
 from infisical_config import Cache, exit_on_error, load
 from pydantic import BaseModel, Json
 
-# From this file, which is encrypted and ignored by git, the service starts while Infisical is down.
+# The service starts from this file while Infisical is down. It is encrypted and ignored by git.
 _CACHE = Path(__file__).parent / "cache" / "config"
 
 
 class ForecastOptions(BaseModel):
-    """How forecasts are made."""
+    """Options of a forecast."""
 
     model: str
     horizon: int
 
 
 class Settings(BaseModel):
-    """What the service needs, by the names that Infisical has."""
+    """Secrets of the service, by their names in Infisical."""
 
     PORT: int
     DATABASE_URL: str

@@ -1,4 +1,4 @@
-"""Everything that differs from one machine to the next, from .env or .env.production."""
+"""Configuration that differs between machines, from .env or .env.production."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-// Everything that differs from one place to the next; what is missing is told at the start.
+// Configuration that differs between environments. A missing key fails the start.
 import { exitOnError, load } from "infisical-config";
 
 export const config = await load({

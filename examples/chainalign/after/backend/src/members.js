@@ -1,4 +1,4 @@
-// Who has joined, in PostgreSQL.
+// The members, stored in PostgreSQL.
 import pg from "pg";
 
 import { config } from "./config.js";

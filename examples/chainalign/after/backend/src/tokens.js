@@ -8,7 +8,7 @@ const key = new TextEncoder().encode(config.JWT_SECRET);
 export const sign = (name) =>
   new SignJWT({}).setProtectedHeader({ alg: "HS256" }).setSubject(name).setExpirationTime("1h").sign(key);
 
-// The name in the token of an Authorization header; undefined if it isn't one of ours.
+// Returns the name in an Authorization header's token; undefined if this backend did not sign it.
 export async function name(authorization = "") {
   try {
     const { payload } = await jwtVerify(authorization.replace(/^Bearer /, ""), key);
