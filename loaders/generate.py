@@ -1,7 +1,7 @@
 """`python loaders/generate.py`: write the families of withheld names to where they are used.
 
-Their one source is `withheld` in vectors.json, which `infisical-iac` reads itself. Services have no
-such file, so that both loaders hold the families as code.
+Their only source is `withheld` in vectors.json, which `infisical-iac` reads itself. Services have
+no such file, so both loaders have the families as code.
 """
 
 import json

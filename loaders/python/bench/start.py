@@ -1,9 +1,9 @@
-"""One start, measured: through the loader, or the same two requests without it.
+"""Measure one start: through the loader, or the same two requests without it.
 
     INFISICAL_CLIENT_ID=... INFISICAL_CLIENT_SECRET=... NODE_ENV=... python start.py MODE
 
 in a directory with `.infisical.json`. MODE is `loader`, or `bare` (http.client).
-Prints {"ms": ..., "import_ms": ...}: the start, and apart from it what was imported for it.
+Prints {"ms": ..., "import_ms": ...}: the start, and separately the imports for it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LIST = "/api/v3/secrets/raw"
 
 
 def loader() -> Callable[[], int]:
-    """A start as a service makes it."""
-    import infisical_config.fetching  # with the SDK, which is imported when it is needed first
+    """Start as a service does."""
+    import infisical_config.fetching  # imports the SDK, which happens at its first use
 
     return lambda: len(infisical_config.load())
 
 
 def bare() -> Callable[[], int]:
-    """The two requests with the standard library."""
+    """Make the two requests with the standard library."""
     import http.client
 
     def start() -> int:

@@ -1,10 +1,10 @@
-"""A service's configuration, read from Infisical when it starts.
+"""Read a service's configuration from Infisical when it starts.
 
     from infisical_config import config
 
-loads at that moment, and ends the process with one sentence when that fails. `load()` takes
-options and raises a ConfigError, which `exit_on_error()` around it turns into the same end;
-`watch()` goes on reading.
+loads at that moment, and ends the process with one sentence if that fails. `load()` takes
+options and raises a ConfigError, which `exit_on_error()` around it turns into the same end.
+`watch()` continues to read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m infisical_config -- COMMAND`: any program, with the secrets in its environment."""
+"""`python -m infisical_config -- COMMAND`: run any program with the secrets in its environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Become the command, or end with a status that says why not."""
+    """Become the command, or end with the status of the failure."""
     options, command = _asked(arguments)
     _act_on_signals_as_a_command_does()
     with exit_on_error():
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> NoReturn:
 
 
 def child_environment(**options: Unpack[Options]) -> dict[str, str]:
-    """The process's environment with the secrets, without what reads them; raises ConfigError."""
+    """Return the environment with secrets, without the loader's variables; raises ConfigError."""
     options["into"] = child = dict(os.environ)
     load(**options)
     return {name: value for name, value in child.items() if name not in _CREDENTIAL}
@@ -61,7 +61,7 @@ def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
 
 
 def _act_on_signals_as_a_command_does() -> None:
-    """Undo what Python sets up: a command inherits what is ignored, and Ctrl-C just ends it."""
+    """Undo Python's handling of signals: the command would inherit it, and ignore some."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):

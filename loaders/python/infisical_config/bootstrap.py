@@ -1,4 +1,4 @@
-"""Find what a start must know before it can ask: who asks, where, and for which secrets."""
+"""Find the credential, the address and the place of the secrets before a start's first request."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The credential of a service, the place of its secrets, and which of them get through.
+    """The credential of a service, the place of its secrets, and the rules for their names.
 
-    `node_env` is that of `.env.local`, where the environment has none.
+    `node_env` is that of `.env.local` if the environment has none.
     """
 
     client_id: str
@@ -44,7 +44,7 @@ class Bootstrap:
     gate: Gate = field(default_factory=Gate)
 
     def error(self, code: Code, **details: object) -> ConfigError:
-        """The error of that code, in words, at this place."""
+        """Return the error of that code, with this place in its message."""
         words = {
             "client_id": self.client_id,
             "environment": self.environment,
@@ -72,11 +72,11 @@ class _Sources(NamedTuple):
     local: Mapping[str, str]
 
     def first(self, *names: str) -> str:
-        """Return what the process says under any of the names, or else what the file says."""
+        """Return the first value that the process has, or else the file; "" if neither has one."""
         return next((each[name] for each in self for name in names if each.get(name)), "")
 
     def switch(self, name: str) -> bool | None:
-        """Return what a variable that is on or off says; None if it is not set."""
+        """Return the value of a variable that is on or off; None if it is not set."""
         text = self.first(name).lower()
         if text and text not in _SWITCH:
             raise _wrong(f"{name} is neither 1 nor 0: set it to one of them")
@@ -93,19 +93,19 @@ def find(
     strict: bool | None = None,
     allow: Sequence[str] = (),
 ) -> Bootstrap:
-    """Return what the environment, `.env.local` and `.infisical.json` say together.
+    """Combine the environment, `.env.local` and `.infisical.json`.
 
     Args:
         environ: the process's variables; an empty one counts as not set.
-        directory: where to begin to look for `.infisical.json`; its parents follow.
-        environment: wins over the variables that name one.
-        warn: told of what is in `.env.local` and does not belong there, and of files that don't
+        directory: the first to search for `.infisical.json`; its parents follow.
+        environment: overrides the variables that name one.
+        warn: called with names in `.env.local` that don't belong there, and files that don't
             count.
-        allow_http: whether plain http to another machine will do.
-        strict: wins over what the variables and the file say.
-        allow: names that get through, besides those of the file.
+        allow_http: whether plain http to another machine is accepted.
+        strict: overrides the variables and the file.
+        allow: names that get through, in addition to those of the file.
 
-    Raises ConfigError `not_configured` for what is missing or can't be read.
+    Raises ConfigError `not_configured` if something is missing or can't be read.
     """
     project, env_file = files.find(directory, warn)
     said = _file(project) if project else _Said()
@@ -137,7 +137,7 @@ def find(
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether what is sent there in plain http stays on this machine."""
+    """Return whether requests to it in plain http stay on this machine."""
     return bool(_LOOPBACK.fullmatch(address))
 
 
@@ -203,14 +203,14 @@ def _origin(address: str) -> str:
 
 def _is_address(text: str) -> bool:
     try:
-        urlsplit(text).port  # noqa: B018 - raises for brackets and ports that are none
+        urlsplit(text).port  # noqa: B018 - raises for invalid brackets and ports
     except ValueError:
         return False
     return bool(_ORIGIN.fullmatch(text))
 
 
 def _check(found: Bootstrap, in_process: Sequence[str]) -> None:
-    """Refuse what is incomplete; `in_process` are the credentials of the environment."""
+    """Refuse an incomplete place; `in_process` are the credentials of the environment."""
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
     unset = [name for name, value in credential.items() if not value]
     if unset and in_process:
@@ -229,9 +229,9 @@ def _check(found: Bootstrap, in_process: Sequence[str]) -> None:
 
 
 def _check_address(address: str, *, allow_http: bool) -> None:
-    """Refuse what is no address, and one where the client secret could be read on its way."""
+    """Refuse an invalid address, and one where others could read the client secret on its way."""
     if not _is_address(address):
-        shown = address.rpartition("@")[2]  # what stands before it may be a password
+        shown = address.rpartition("@")[2]  # text before the @ may be a password
         raise _wrong(f"the address of Infisical is '{shown}': write https:// and the server's name")
     if not (address.startswith("https:") or allow_http or is_loopback(address)):
         raise _wrong(

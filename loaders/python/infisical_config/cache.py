@@ -1,4 +1,4 @@
-"""The last good values in a file, for starting while Infisical is down."""
+"""Keep the last good values in a file, to start from while Infisical is down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cache:
-    """Where to keep the values, and for how many seconds they may be used.
+    """The file of the values, and the seconds for which they may be used.
 
     The directory must exist. Raises ConfigError without the package's extra `cache`.
     """
@@ -34,7 +34,7 @@ class Cache:
             raise ConfigError("not_configured", message)
 
     def save(self, secrets: Mapping[str, str], place: Bootstrap) -> None:
-        """Replace the file as a whole, readable to its owner alone; raises OSError."""
+        """Replace the file as a whole, readable only by its owner; raises OSError."""
         import tempfile
 
         from .sealing import seal
@@ -46,14 +46,14 @@ class Cache:
             with open(handle, "w", encoding="ascii") as stream:
                 stream.write(text)
                 stream.flush()
-                os.fsync(handle)  # it is needed after a power cut, of all times
+                os.fsync(handle)  # a power cut is when it is needed
             os.replace(new, file)
         except OSError:
             os.unlink(new)
             raise
 
     def read(self, place: Bootstrap) -> Cached:
-        """Return what the file holds; raises OSError or Unreadable."""
+        """Return the content of the file; raises OSError or Unreadable."""
         from .sealing import unseal
 
         return unseal(Path(self.file).read_bytes(), place, now=time.time())

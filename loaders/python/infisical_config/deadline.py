@@ -1,4 +1,4 @@
-"""A call that is waited for only so long."""
+"""Wait for a call for a limited time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def outcome(call: Callable[[], T], seconds: float) -> Callable[[], T] | None:
-    """Return what gives the result of a call, or raises what it raised; None if time is over first.
+    """Return a function that returns or raises as the call did; None if the time was over first.
 
-    The call runs in a thread, which then is left behind: nothing else ends an answer that comes
-    a byte at a time. It does not keep the process alive.
+    The call runs in a thread, which is then left behind: nothing else ends an answer that comes a
+    byte at a time. The thread does not keep the process alive.
     """
     outcomes: list[Callable[[], T]] = []
 

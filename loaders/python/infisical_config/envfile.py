@@ -1,4 +1,4 @@
-"""The grammar of `.env.local`: `NAME=value` lines, and nothing is expanded."""
+"""Parse `.env.local`: lines of `NAME=value`, without expansions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LINE = re.compile(r"(?:export\s+)?([^\s=#][^\s=]*)\s*=\s*(.*)")
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables that a text sets; a later line wins, any other line is passed over."""
+    """Return the variables that a text sets. A later line wins; other lines are ignored."""
     lines = (_LINE.fullmatch(line.strip()) for line in text.removeprefix("\ufeff").split("\n"))
     return {line[1]: _unquoted(line[2]) for line in lines if line}
 
 
 def told(names: Sequence[str]) -> list[str]:
-    """Names as they may be shown: what has not the form of one may be a line amid a key."""
+    """Return names as they may be shown: an invalid name may be a line within a key."""
     shown = [name for name in names if _CONVENTIONAL.fullmatch(name)]
     others = len(names) - len(shown)
     return [*shown, f"{others} of another form"] if others else shown

@@ -1,4 +1,4 @@
-"""The one error of this package, and the words for everything that can go wrong."""
+"""The only error of this package, and the message of each code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TO_BE_PUT_RIGHT: Final = 78
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
 _REFUSALS = {"refused", "refused_before", "locked", "forbidden", "hidden"}
 
-# All but `not_configured`, which has a sentence for each thing that is missing or malformed.
+# `not_configured` is not among them: it has a sentence for each missing or malformed item.
 TEXTS: Final[dict[Code, str]] = {
     "refused": "{address} refused the client id and secret of {client_id}: they are wrong, used up"
     " or revoked; get new ones with `infisical-iac credentials show`",
@@ -61,14 +61,14 @@ TEXTS: Final[dict[Code, str]] = {
 
 
 class ConfigError(Exception):
-    """Say why there is no configuration: one sentence with what, where and what to do.
+    """The configuration could not be loaded; the message has the cause, the place and the remedy.
 
-    It never holds a secret's value.
+    It never contains a secret's value.
 
     Attributes:
-        code: what went wrong, for programs.
-        exit_code: the status to end a process with: 75 to be tried again later, 77 refused,
-            78 to be put right by a person.
+        code: the cause, for programs.
+        exit_code: the status to end a process with: 75 to try again later, 77 refused, 78 if a
+            person has to correct something.
     """
 
     def __init__(self, code: Code, message: str) -> None:

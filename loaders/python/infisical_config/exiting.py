@@ -1,4 +1,4 @@
-"""End a process that can't be given its configuration."""
+"""End a process whose configuration can't be loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """End the process where a start inside fails: one sentence, its exit status, no traceback."""
+    """End the process if a start inside fails: one sentence, its exit status, no traceback."""
     try:
         yield
     except ConfigError as error:

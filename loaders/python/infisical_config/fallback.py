@@ -1,4 +1,4 @@
-"""When the cache is written, when it is used, and what is said about it."""
+"""Write the cache, and start from it while Infisical is down."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 def keep(
     cache: Cache, place: Bootstrap, secrets: Mapping[str, str], warn: Callable[[str], None]
 ) -> None:
-    """Write what was read; a cache that can't be written is a warning only."""
+    """Write the answer into the cache; a failure is only a warning."""
     try:
         cache.save(secrets, place)
     except OSError as error:
         warn(f"the cache {cache.file} can't be written ({error.strerror}): check its directory")
-    except UnicodeError:  # the key is made of it
+    except UnicodeError:  # the cache's key is derived from it
         warn(f"the cache {cache.file} can't be written: the client secret is no text in UTF-8")
 
 
 def instead(
     cache: Cache, place: Bootstrap, error: ConfigError, warn: Callable[[str], None]
 ) -> dict[str, str]:
-    """The values of the last good start, with a loud warning.
+    """Return the values of the last good start, with a warning.
 
-    Raises the error that the server gave when there are none, or too old ones.
+    Raises the given error if there are none, or only too old ones.
     """
     from .sealing import Unreadable
 
@@ -53,7 +53,7 @@ def instead(
 
 
 def words(seconds: float) -> str:
-    """Return a span of time as people say it."""
+    """Return a span of time in words."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"

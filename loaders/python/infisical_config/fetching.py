@@ -1,4 +1,4 @@
-"""Login and list: the official SDK's calls, and what its failures mean."""
+"""Log in and list secrets by the official SDK, and translate its failures."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .errors import Code
 
-# What the SDK does with an answer that has another shape than it expects.
+# The SDK raises these for an answer of an unexpected shape.
 _UNEXPECTED = (InfisicalError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 class TokenEnded(Exception):
-    """The list was refused for the token's sake, so that a new login may help."""
+    """The list was refused because of the token; a new login may help."""
 
 
 class Reader:
-    """Reads the secrets of one place, as often as one likes."""
+    """Reads the secrets of one place, any number of times."""
 
     def __init__(self, place: Bootstrap) -> None:
         self._place = place
@@ -36,30 +36,31 @@ class Reader:
         self._session = _Session(place, self._route)
 
     def read(self, timeout: float) -> dict[str, str]:
-        """The secrets as they are now: the very same mapping if the server says so.
+        """Return the current secrets; the same mapping as before if the server says so.
 
-        Raises ConfigError; after `timeout` seconds at the latest.
+        Raises ConfigError, after at most `timeout` seconds.
         """
         session = self._session
         session.transport.allow(timeout)
         result = outcome(session.read, timeout)
         if result is None:
-            self._session = _Session(self._place, self._route)  # the old one is still at work
+            # The abandoned call still uses the old one.
+            self._session = _Session(self._place, self._route)
             raise session.transport.late()
         return result()
 
     @property
     def is_refused(self) -> bool:
-        """Return whether the server knows the credential no more, or never did."""
+        """Return whether the server refused the credential."""
         return self._session.is_refused
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._session.sdk.api.session.close()
 
 
 class _Session:
-    """A client of the SDK, logged in for as long as the server allows, and what it read last."""
+    """A client of the SDK, logged in for as long as the server allows, and its last answer."""
 
     def __init__(self, place: Bootstrap, route: Route) -> None:
         self.sdk = InfisicalSDKClient(host=place.address, cache_ttl=None)
@@ -68,7 +69,7 @@ class _Session:
         self._logged_in = self.is_refused = False
         self._secrets: dict[str, str] = {}
         http = self.sdk.api.session
-        http.trust_env = False  # nor may a .netrc replace the token
+        http.trust_env = False  # a .netrc must not replace the token
         http.proxies, http.verify = dict(route.proxies), route.verify
         http.mount("http://", self.transport)
         http.mount("https://", self.transport)
@@ -113,7 +114,7 @@ class _Session:
 
 
 def _merged(found: Any, place: Bootstrap) -> dict[str, str]:
-    # The SDK makes objects of the own secrets alone.
+    # The SDK makes objects only of the folder's own secrets.
     own = [vars(each) for each in found.secrets]
     return merge(Answer(own, [each.secrets for each in found.imports]), place)
 
@@ -125,21 +126,21 @@ def _asked(
     *args: Any,
     **options: Any,
 ) -> Any:
-    """Return what a call returns.
+    """Return the result of a call.
 
-    Raises ConfigError, or TokenEnded where the meaning of a failure is None. Neither tells of the
-    SDK's error, which may quote what was sent or answered.
+    Raises ConfigError, or TokenEnded if the meaning of a failure is None. Neither contains the
+    SDK's error, which may quote requests or answers.
     """
     code: Code | None
     try:
         return call(*args, **options)
     except APIError as error:
         code = meaning(error)
-    except OSError:  # of requests, before anything was sent: such as for an address that is none
+    except OSError:  # by requests, before anything was sent, as for an invalid address
         code = "unreachable"
     except _UNEXPECTED:
         code = "not_infisical"
-    # Out here, where the SDK's error is no context of it.
+    # Raised here, so that the SDK's error is not its context.
     raise place.error(code) if code else TokenEnded
 
 

@@ -1,4 +1,4 @@
-"""Find the two files that a start may read; what somebody else may have written is refused."""
+"""Find the two files that a start may read; refuse those that somebody else may have written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def judge(place: Directory, start: Directory, process: Process) -> Verdict:
     """Return what to do with a directory on the way from `start` upwards.
 
     A directory counts if only root, this process's user and the owner of `start` may put a file
-    into it. Of any other the search ends; only in `start` itself a file of theirs is taken.
+    into it. The search ends at any other; only in `start` itself, a file of theirs is accepted.
     """
     owners = {_ROOT, process.uid, start.uid}
     groups = {process.gid} | ({start.gid} if start.mode & stat.S_IWGRP else set())
@@ -53,11 +53,11 @@ def judge(place: Directory, start: Directory, process: Process) -> Verdict:
 
 
 def find(directory: Path, warn: Callable[[str], None]) -> tuple[Path | None, Path]:
-    """Return the `.infisical.json` that counts, if any, and where `.env.local` is beside it.
+    """Return the `.infisical.json` that counts, if any, and the path of `.env.local` next to it.
 
     Args:
-        directory: where the search begins; its parents follow.
-        warn: told of a file that is there and does not count.
+        directory: the first of the search; its parents follow.
+        warn: called with a file that exists and does not count.
     """
     start = _look(directory / PROJECT_FILE)
     for folder in (directory, *directory.parents):
@@ -77,7 +77,7 @@ def find(directory: Path, warn: Callable[[str], None]) -> tuple[Path | None, Pat
 
 
 def read(file: Path) -> bytes:
-    """Return what is in a file; raises ConfigError `not_configured`."""
+    """Return the text of a file; raises ConfigError `not_configured`."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -85,10 +85,10 @@ def read(file: Path) -> bytes:
 
 
 def read_private(file: Path) -> bytes | None:
-    """Return what is in a file that nobody but its owner may open; None if there is no file.
+    """Return the text of a file that only its owner may open; None if there is no file.
 
-    Raises ConfigError `not_configured` for one that is open to others, or is not this user's own
-    where anybody may have put it.
+    Raises ConfigError `not_configured` for one that is open to others, or of another user in a
+    directory where anybody may have put it.
     """
     if not os.path.isfile(file):
         return None
@@ -107,10 +107,10 @@ def _judged(place: Directory, start: Directory | None) -> Verdict:
 
 
 def _look(file: Path) -> Directory | None:
-    """Return how a file's directory is; None if that can't be seen, and so no file in it either."""
+    """Return the attributes of a file's directory; None if they, and so the file, can't be read."""
     try:
         of = file.parent.stat()
-        # The owner of a link itself, for that says which file is read.
+        # The owner of the link itself, who decides which file is read.
         owner = file.lstat().st_uid if os.path.isfile(file) else None
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""One start: find the place, read its secrets, make the configuration of them."""
+"""Start a service: find the place, read its secrets, make the configuration from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(**options: Any) -> Any:
     """Read the configuration of this service from Infisical, with two requests.
 
     Args:
-        schema: a pydantic model; then the model made of the values comes back.
+        schema: a pydantic model; then an instance of it is returned.
         options: see Options.
 
     Raises ConfigError.
@@ -40,15 +40,16 @@ def load(**options: Any) -> Any:
 
 
 def connect(place: Bootstrap) -> Reader:
-    """Return what reads the secrets of a place; nothing is asked yet."""
-    from .fetching import Reader  # with the SDK, whose import takes longer than all the rest
+    """Return a reader of the secrets of a place; makes no request yet."""
+    from .fetching import Reader  # imports the SDK, which takes longer than everything else
 
     return Reader(place)
 
 
 def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
-    """Return what the server says, or the cache if the server can't be asked; raises
-    ConfigError.
+    """Return the server's secrets, or cached ones if it is down.
+
+    Raises ConfigError.
     """
     Refusals(place, start.environ, start.cache).check()
     try:
@@ -63,7 +64,7 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
 
 def read(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
-    """Return what the server says; a credential that it refuses is noted. Raises ConfigError."""
+    """Return the server's secrets; note a credential that it refuses. Raises ConfigError."""
     try:
         return reader.read(start.timeout)
     except ConfigError:

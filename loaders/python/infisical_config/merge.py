@@ -1,4 +1,4 @@
-"""Decisions about values: which of an answer count, and what the environment has to say."""
+"""Decide which values of an answer count, and merge them with the environment."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """Hold what a list of secrets says, each as the server writes it."""
+    """A list of secrets, as the server wrote it."""
 
     own: Sequence[Mapping[str, Any]]
     imports: Sequence[Sequence[Mapping[str, Any]]]
 
 
 def merge(answer: Answer, place: Bootstrap) -> dict[str, str]:
-    """The values of a folder: of its imports a later one wins, over all of them its own.
+    """Return the values of a folder: a later import wins over an earlier, its own over all.
 
-    Raises ConfigError: `hidden` when any value is, `empty` without a secret, `not_infisical`
-    for a value that is no text.
+    Raises ConfigError: `hidden` if any value is, `empty` without a secret, `not_infisical` for a
+    value that is not text.
     """
     imported = list(chain.from_iterable(answer.imports))
     hidden = [
@@ -47,12 +47,12 @@ def resolve(
     wanted: Iterable[str] = (),
     refused: Collection[str] = (),
 ) -> dict[str, str]:
-    """The configuration that secrets make in an environment.
+    """Return the configuration of secrets and an environment.
 
     Args:
         refused: names of secrets that don't get through.
-        override: whether Infisical wins over the environment, not the other way round.
-        wanted: names that are taken from the environment where Infisical lacks them.
+        override: whether Infisical wins over the environment, instead of the reverse.
+        wanted: names that are read from the environment if Infisical lacks them.
     """
     kept = {name: value for name, value in secrets.items() if name not in refused}
     own = {name: environ[name] for name in (*kept, *wanted) if name in environ}
@@ -60,5 +60,5 @@ def resolve(
 
 
 def missing(values: Mapping[str, str], required: Iterable[str]) -> list[str]:
-    """The required names that have no value, or an empty one."""
+    """Return the required names that have no value, or an empty one."""
     return [name for name in required if not values.get(name)]

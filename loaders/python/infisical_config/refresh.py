@@ -23,10 +23,10 @@ _FINAL = {"refused", "locked"}  # another try could lock the identity
 
 
 class Watch(Generic[C]):
-    """Reads the secrets again and again, in a thread that does not keep the process alive.
+    """Reads the secrets regularly, in a thread that does not keep the process alive.
 
     Attributes:
-        config: the configuration as it was last read.
+        config: the configuration of the last read.
     """
 
     config: C
@@ -51,7 +51,7 @@ class Watch(Generic[C]):
         threading.Thread(target=self._run, name="infisical-config", daemon=True).start()
 
     def stop(self) -> None:
-        """Read no more; a request that is under way is not waited for."""
+        """Stop reading, without waiting for a request that is under way."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -60,7 +60,7 @@ class Watch(Generic[C]):
             try:
                 self._poll()
                 failures = 0
-            except Exception as error:  # also one of the callback: it must not end the watch
+            except Exception as error:  # including the callback's: it must not end the watch
                 failures += 1
                 self._tell(error)
         self._reader.close()
@@ -69,7 +69,7 @@ class Watch(Generic[C]):
         secrets = read(self._reader, self._start, self._place)
         if self._stopped.is_set():
             return
-        if self._start.cache:  # also what has not changed is as new as this answer
+        if self._start.cache:  # unchanged values are as new as this answer too
             fallback.keep(self._start.cache, self._place, secrets, self._start.warn)
         if secrets == self._secrets:
             return
@@ -112,17 +112,17 @@ def watch(
 def watch(
     *, every: float = 60, on_change: Any = None, on_error: Any = None, **options: Any
 ) -> Watch[Any]:
-    """Load like `load`, then ask every so many seconds whether anything has changed.
+    """Load like `load`, then check for changes at each interval.
 
     A server that forks its workers calls it in each of them: no thread outlives a fork.
 
     Args:
         on_change: called in the watch's thread with the new configuration and the names whose
-            values differ, also those that are gone.
-        on_error: called with what went wrong, such as a ConfigError; a warning by default. The
-            configuration stays as it is and the next try comes later, up to ten times; after a
-            refused login there is none.
-        options: see Options and `load`. `into` gets what changes too, but nothing is removed
+            values differ, including removed ones.
+        on_error: called with the failure, such as a ConfigError; a warning by default. The
+            configuration stays as it is, and the next attempt is delayed up to tenfold; a refused
+            login ends the watch.
+        options: see Options and `load`. `into` gets changed values too, but nothing is removed
             from it.
 
     Raises ConfigError.

@@ -1,4 +1,4 @@
-"""A note of a credential that Infisical refused, so that restarts don't try it again and again."""
+"""Note a credential that Infisical refused, so that restarts don't try it again."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from .cache import Cache
 
 _VERSION = 1
-# For how many seconds a refused credential is not tried again.
+# Seconds for which a refused credential is not tried again.
 _PAUSE: Final = 600
 
 
 class Refusals:
-    """The note of a refused credential in a file, as a start heeds it.
+    """The note of a refused credential in a file.
 
-    It is kept beside the cache, or in a directory of this user's among the temporary files.
+    It is next to the cache, or in this user's own directory among the temporary files.
     """
 
     def __init__(self, place: Bootstrap, environ: Mapping[str, str], cache: Cache | None) -> None:
@@ -41,7 +41,7 @@ class Refusals:
         self._file = self._directory / f"{_digest(place)[:16]}.refused"
 
     def check(self) -> None:
-        """Raise ConfigError `refused_before` for a credential refused a short while ago."""
+        """Raise ConfigError `refused_before` for a credential that was refused recently."""
         try:
             text = self._file.read_bytes()
         except OSError:
@@ -52,7 +52,7 @@ class Refusals:
             raise self._place.error("refused_before", ago=ago, left=left, file=self._file)
 
     def add(self) -> None:
-        """Note that the credential is refused; without a place for it, a restart asks again."""
+        """Note that the credential was refused. Without a place for it, a restart asks again."""
         import tempfile
 
         with suppress(OSError):
@@ -69,7 +69,7 @@ class Refusals:
 
 
 def note(place: Bootstrap, now: float) -> str:
-    """Return the text of a note made at that second of the epoch."""
+    """Return the text of a note made at `now`, in seconds of the epoch."""
     return (
         f"{json.dumps({'version': _VERSION, 'refused': int(now), 'credential': _digest(place)})}\n"
     )
@@ -102,7 +102,7 @@ def _temporary() -> str:
 
 
 def _is_own(directory: Path) -> bool:
-    """Return whether a directory is this user's alone; it is made if it isn't there."""
+    """Return whether only this user can use a directory; make it if it is missing."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()
     if not hasattr(os, "geteuid"):

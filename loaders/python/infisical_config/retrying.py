@@ -1,4 +1,4 @@
-"""Send the SDK's requests with patience, before a deadline, and to nobody else."""
+"""Send the SDK's requests with retries, within a deadline, and without redirects."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5
-_TOO_LITTLE = 0.05  # seconds in which no request could be made
+_TOO_LITTLE = 0.05  # too few seconds for a request
 
 
 class Unchanged(Exception):
-    """The list is the one that was read last."""
+    """The list has not changed since the last read."""
 
 
 class PatientAdapter(HTTPAdapter):
     """Repeats a request on network errors, 429 and 5xx, at most four times altogether.
 
-    What it raises are errors that the SDK lets through: the SDK's own repetition, which knows
-    neither a deadline nor a status, never sees a failure that it would repeat.
+    It raises errors that the SDK passes on: the SDK's own retries, which know neither a deadline
+    nor a status, never see a failure that they would repeat.
 
     Attributes:
-        known: the ETag of the list that is known; None asks for the list as a whole.
-        seen: the ETag of the list that came last.
+        known: the ETag of the known list; None requests the whole list.
+        seen: the ETag of the last list received.
     """
 
     def __init__(self, place: Bootstrap, route: Route) -> None:
@@ -65,15 +65,15 @@ class PatientAdapter(HTTPAdapter):
         self._timeout, self._deadline = timeout, time.monotonic() + timeout
 
     def late(self) -> ConfigError:
-        """The error for what did not end in time, unless its status said enough."""
+        """Return the error for a request out of time, unless its status was final."""
         if self._refused:
             return self._place.error(self._refused)
         return self._place.error("deadline", timeout=f"{self._timeout:g}")
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """The answer to a request, with its body.
+        """Return the answer to a request, with its body.
 
-        Raises ConfigError when there is none that can be used, and Unchanged for a 304.
+        Raises ConfigError if there is no usable one, and Unchanged for a 304.
         """
         if self.known and request.method == "GET":
             request.headers["If-None-Match"] = self.known
@@ -88,19 +88,19 @@ class PatientAdapter(HTTPAdapter):
         raise self._failure(answer)
 
     def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
-        """Return what came back; None if nothing did."""
+        """Return the answer; None if there was none."""
         self._refused = None
         if self._left() < _TOO_LITTLE:
             raise self.late()
         try:
             answer = super().send(request, *args, **{**options, "timeout": self._left()})
-        except OSError as error:  # as all of requests' are; certificates may be missing, too
+        except OSError as error:  # as all of requests' errors are; so are missing certificates
             if _is_no_http(error):
                 raise self._place.error("not_infisical") from None
             return None
         self._refused = _refusal(answer)
         try:
-            answer.content  # noqa: B018 - read here, where its failure is one of the request
+            answer.content  # noqa: B018 - read here, where a failure counts as the request's
         except OSError:
             if self._refused is None:
                 return None
@@ -110,7 +110,7 @@ class PatientAdapter(HTTPAdapter):
     def _accepted(self, answer: Response) -> Response:
         if answer.status_code == 304:
             raise Unchanged
-        if 300 <= answer.status_code < 400:  # whoever that leads to must not get the secret
+        if 300 <= answer.status_code < 400:  # the redirect's target must not get the secret
             raise self._place.error("not_infisical")
         if answer.request.method == "GET":
             self.seen = answer.headers.get("ETag")
@@ -129,7 +129,7 @@ class PatientAdapter(HTTPAdapter):
 
 
 def _refusal(answer: Response) -> Code | None:
-    """Return what an answer means that is final by its status alone, whatever becomes of its body.
+    """Return the meaning of an answer whose status is final, even if its body is cut off.
 
     Trying a wrong secret again would lock the identity.
     """
@@ -139,18 +139,16 @@ def _refusal(answer: Response) -> Code | None:
 
 
 def _is_no_http(error: BaseException) -> bool:
-    """Return whether a server answered in another protocol, which it will do the next time as
-    well.
-    """
+    """Return whether a server answered in another protocol, so that a retry is useless."""
     reasons = [each for each in error.args if isinstance(each, BaseException)]
     is_other = isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected)
     return is_other or any(map(_is_no_http, reasons))
 
 
 def pause(attempt: int, retry_after: str | None) -> float:
-    """The seconds to wait after an attempt, counted from 0: what the server asks for, if it does.
+    """Return the seconds to wait after an attempt, counted from 0; a server may ask for its own.
 
-    Without its word 0.5, 1, 2... give or take a fifth, so that a fleet does not come back at once.
+    By default 0.5, 1, 2... plus or minus a fifth, so that a fleet does not come back at once.
     """
     asked = _seconds(retry_after or "")
     return _FIRST_PAUSE * 2**attempt * random.uniform(0.8, 1.2) if asked is None else asked

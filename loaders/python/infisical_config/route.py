@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Route:
-    """The proxies of connections, and the authorities that they trust.
+    """The proxies of connections, and their trusted authorities.
 
-    Of the environment, requests and urllib3 would read all this again for each connection, after
+    requests and urllib3 would read all this from the environment again for each connection, after
     `into=os.environ` has put secrets there.
 
     Attributes:
         proxies: by scheme.
-        verify: a file or directory of authorities; True for those of certifi.
-        tls: what connections begin with; None for plain http.
+        verify: a file or directory of authorities; True for certifi's.
+        tls: the TLS settings of connections; None for plain http.
     """
 
     proxies: Mapping[str, str]
@@ -35,9 +35,9 @@ class Route:
 
     @classmethod
     def to(cls, address: str) -> Route:
-        """Return the route to an address by the environment as it is now.
+        """Return the route to an address by the current environment.
 
-        To this machine there is no proxy: it would be told the client secret in plain http.
+        To this machine there is no proxy: it would see the client secret in plain http.
         """
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         return cls(

@@ -1,4 +1,4 @@
-"""Typed configurations: what a pydantic model asks for, and what it makes of the values."""
+"""Typed configurations by a pydantic model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ M = TypeVar("M", bound="BaseModel")
 
 
 def names(schema: type[BaseModel]) -> Iterator[str]:
-    """The names that a model takes its fields from."""
+    """Return the names of the values that a model reads its fields from."""
     for name, field in schema.model_fields.items():
         alias = field.validation_alias
         for each in getattr(alias, "choices", [alias or name]):
@@ -24,9 +24,9 @@ def names(schema: type[BaseModel]) -> Iterator[str]:
 
 
 def parse(schema: type[M], values: Mapping[str, str], place: Bootstrap) -> M:
-    """The model made of the values.
+    """Return the model of the values.
 
-    Raises ConfigError `invalid` with fields and kinds; pydantic's own words quote the values.
+    Raises ConfigError `invalid` with fields and kinds; pydantic's own messages quote the values.
     """
     from pydantic import ValidationError
 

@@ -1,7 +1,7 @@
 """The text of a cache file: AES-256-GCM under a key derived from the client secret.
 
 It opens only for the credential, server, project, environment and folder that it was sealed for,
-and any change of it is noticed.
+and any change of it is detected.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _INFO = b"infisical-config cache 1"
 
 
 class Unreadable(Exception):
-    """The text is not what was sealed at this place."""
+    """The text was not sealed for this place, or was changed."""
 
 
 class Cached(NamedTuple):
-    """Hold what a text held, and its age in seconds."""
+    """The secrets of a text, and its age in seconds."""
 
     secrets: dict[str, str]
     age: float
 
 
 def seal(secrets: Mapping[str, str], place: Bootstrap, *, saved: int, nonce: bytes) -> str:
-    """The text of a file with these secrets, saved at that second of the epoch."""
+    """Return the text of a file with these secrets, saved at `now` in seconds of the epoch."""
     plain = json.dumps(dict(secrets)).encode()
     sealed = _cipher(place).encrypt(nonce, plain, _bound(place, saved))
     return json.dumps(
@@ -45,7 +45,7 @@ def seal(secrets: Mapping[str, str], place: Bootstrap, *, saved: int, nonce: byt
 
 
 def unseal(text: bytes, place: Bootstrap, *, now: float) -> Cached:
-    """Return what `seal` sealed at this place, before `now`; raises Unreadable."""
+    """Return the secrets that `seal` sealed for this place before `now`; raises Unreadable."""
     try:
         parts = json.loads(text)
         saved = parts["saved"]

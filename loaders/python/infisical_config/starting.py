@@ -1,4 +1,4 @@
-"""The options of a start, and what it makes of secrets."""
+"""The options of a start, and the configuration that it makes from secrets."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _WITHHELD = "withheld unless `allow` names them, for they could take over a proc
 
 
 class Options(TypedDict, total=False):
-    """Hold what a start can be asked for, besides a schema.
+    """The options of a start, except for the schema.
 
     Attributes:
-        environment: the environment, whatever the variables say.
-        directory: where `.infisical.json` is looked for, with its parents; the working directory
-            by default.
+        environment: the environment, instead of the variables'.
+        directory: the first to search for `.infisical.json`, before its parents; the working
+            directory by default.
         timeout: the seconds that reading may take, 20 by default.
-        override: whether Infisical wins over the process's environment, not the other way round.
+        override: whether Infisical wins over the process's environment, instead of the reverse.
         required: names that must have a value.
-        into: where to set the values as well, such as `os.environ`; and the NODE_ENV of
-            `.env.local`, where the environment has none.
-        cache: what to start from while Infisical is down.
-        allow_http: whether plain http to another machine will do, as INFISICAL_ALLOW_HTTP=1 says.
+        into: gets the values too, such as `os.environ`; and the NODE_ENV of `.env.local` if the
+            environment has none.
+        cache: the file to start from while Infisical is down.
+        allow_http: whether plain http to another machine is accepted, as INFISICAL_ALLOW_HTTP=1.
         strict: whether only names in `required`, the schema and `allow` get through.
         allow: names that get through although they could take over the process, such as
-            GIT_SSH_COMMAND; in strict mode, further names that do.
+            GIT_SSH_COMMAND; in strict mode, further names that get through.
         warn: gets the warnings instead of standard error.
     """
 
@@ -58,7 +58,7 @@ class Options(TypedDict, total=False):
 
 
 def tell(message: str) -> None:
-    """Say something to the people who read standard error."""
+    """Print a warning to standard error."""
     print(f"infisical-config: {message}", file=sys.stderr, flush=True)
 
 
@@ -81,7 +81,7 @@ class Start:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
 
     def place(self) -> Bootstrap:
-        """Where the secrets are; raises ConfigError."""
+        """Return the place of the secrets; raises ConfigError."""
         directory = Path(self.directory).absolute()
         place = bootstrap.find(
             self.environ,
@@ -97,7 +97,7 @@ class Start:
         return place
 
     def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
-        """The configuration's values; raises ConfigError `missing`."""
+        """Return the configuration's values; raises ConfigError `missing`."""
         asked = self._asked()
         withheld = place.gate.withheld(secrets)
         left_out = place.gate.left_out(secrets, asked)
@@ -117,11 +117,11 @@ class Start:
         return (*self.required, *(schema.names(self.schema) if self.schema else ()))
 
     def finish(self, values: Mapping[str, str], place: Bootstrap) -> Any:
-        """Return what the caller gets; sets the values where it wants them too."""
+        """Return the result for the caller; set the values in `into` too."""
         result = schema.parse(self.schema, values, place) if self.schema else Config(values)
         if self.into is not None:
             self.into.update({name: value for name, value in values.items() if fits(name, value)})
-            if place.node_env:  # libraries ask for it too, and in production the platform sets it
+            if place.node_env:  # libraries read it too, and in production the platform sets it
                 self.into["NODE_ENV"] = place.node_env
         return result
 

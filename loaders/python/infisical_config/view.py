@@ -1,4 +1,4 @@
-"""The configuration as a program sees it."""
+"""The configuration that a program gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 class Config(Mapping[str, str]):
     """Names and values, read-only: `config["DATABASE_URL"]`, or `config.DATABASE_URL`.
 
-    Printing it shows the names only. A name that is also a method's, such as `keys`, needs the
+    Printing it shows only the names. A name that is also a method, such as `keys`, needs the
     brackets.
     """
 

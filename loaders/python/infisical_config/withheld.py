@@ -1,4 +1,4 @@
-"""Names that get through to a service, and values that its environment can hold."""
+"""Decide which names get through to a service, and which values an environment can hold."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Gate(NamedTuple):
     """The rules by which names get through.
 
     Attributes:
-        allowed: names that get through although they are of a withheld family; none of the
-            loader's own does.
+        allowed: names that get through although they are of a withheld family; the loader's own
+            names never do.
         strict: whether only names that are allowed or asked for get through.
     """
 
@@ -30,7 +30,7 @@ class Gate(NamedTuple):
         return sorted(name for name in names if self._is_withheld(name))
 
     def left_out(self, names: Iterable[str], asked: Iterable[str]) -> list[str]:
-        """Return the names, sorted, that nobody asked for in strict mode."""
+        """Return the names, sorted, that strict mode leaves out."""
         wanted = {*self.allowed, *asked}
         unwanted = (name for name in names if self.strict and name not in wanted)
         return sorted(name for name in unwanted if not self._is_withheld(name))
@@ -41,7 +41,7 @@ class Gate(NamedTuple):
 
 
 def fits(name: str, value: str) -> bool:
-    """Return whether the variables of a process can hold this at all."""
+    """Return whether a variable of a process can have this name and value."""
     if not name or "=" in name or "\0" in name + value:
         return False
     try:
