@@ -1,5 +1,5 @@
 // @ts-check
-/** The secrets, loaded by the import; a process that can't have them ends with a line of why. */
+/** Load the secrets at import; a failure ends the process with one line that has the reason. */
 
 import { exitOnError, load } from "./index.js";
 

@@ -1,4 +1,4 @@
-/** Values by name. Read-only; printed, it shows the names alone. */
+/** Values by name. Read-only; printing it shows only the names. */
 export type Config<Names extends string = never> = Readonly<Record<Names, string>> &
   Readonly<Record<string, string | undefined>>;
 
@@ -19,10 +19,10 @@ export type ErrorCode =
   | "missing"
   | "invalid";
 
-/** A start that failed. The message is one sentence and never holds a value. */
+/** A failed start. The message is one sentence and never contains a value. */
 export declare class ConfigError extends Error {
   readonly code: ErrorCode;
-  /** 75: try again later. 77: refused. 78: something has to be put right first. */
+  /** 75: try again later. 77: refused. 78: something has to be corrected first. */
   readonly exitCode: 75 | 77 | 78;
   constructor(code: ErrorCode, message: string, options?: ErrorOptions);
 }
@@ -32,7 +32,7 @@ export interface SchemaIssue {
   readonly path: readonly PropertyKey[];
 }
 
-/** The shape of zod's schemas; `shape` names the keys to take from the environment too. */
+/** The shape of zod's schemas; `shape` names keys that are read from the environment too. */
 export interface Schema<T> {
   readonly shape?: object;
   safeParse(
@@ -45,42 +45,42 @@ export interface Schema<T> {
 export interface CacheOptions {
   /** In a directory that exists. */
   file: string;
-  /** In seconds; a day if it isn't given. */
+  /** In seconds; a day by default. */
   maxAge?: number;
 }
 
 export interface LoadOptions {
   /** Instead of INFISICAL_ENVIRONMENT and NODE_ENV. */
   environment?: string | undefined;
-  /** Where the search for .infisical.json begins; the working directory if it isn't given. */
+  /** First directory of the search for .infisical.json; the working directory by default. */
   directory?: string;
-  /** Names that must be there, and not empty. */
+  /** Names that must exist and not be empty. */
   required?: readonly string[];
   /** Infisical wins over the process's own environment. */
   override?: boolean;
   /**
-   * Where the values are set as well, such as process.env; and the NODE_ENV of `.env.local`, where
-   * the environment has none.
+   * Gets the values too, such as process.env; and the NODE_ENV of `.env.local` if the environment
+   * has none.
    */
   into?: Record<string, string | undefined>;
-  /** Seconds for the whole start; 20 if it isn't given. */
+  /** Seconds for the whole start; 20 by default. */
   timeout?: number;
   /** A file to start from while Infisical is down. */
   cache?: CacheOptions;
-  /** Plain http to another machine will do, as INFISICAL_ALLOW_HTTP=1 says. */
+  /** Accept plain http to another machine, as INFISICAL_ALLOW_HTTP=1 does. */
   allowHttp?: boolean;
   /** Only names in `required`, `schema` and `allow` get through. */
   strict?: boolean | undefined;
   /**
    * Names that get through although they could take over the process, such as GIT_SSH_COMMAND; in
-   * strict mode, further names that do.
+   * strict mode, further names that get through.
    */
   allow?: readonly string[] | undefined;
-  /** Called with a warning; it goes to standard error if this isn't given. */
+  /** Called with a warning; printed to standard error by default. */
   warn?: (text: string) => void;
 }
 
-/** Load, and parse: the result is what the schema makes of the values. */
+/** Load and parse: the result is the schema's. */
 export declare function load<T>(options: LoadOptions & { schema: Schema<T> }): Promise<Readonly<T>>;
 /** Load the values of the service's folder. @throws {ConfigError} */
 export declare function load<const Names extends readonly string[] = []>(
@@ -88,21 +88,21 @@ export declare function load<const Names extends readonly string[] = []>(
 ): Promise<Config<Names[number]>>;
 
 export interface WatchOptions<C> {
-  /** Seconds between two looks; 60 if it isn't given. */
+  /** Seconds between two checks; 60 by default. */
   every?: number;
-  /** Called after a value has changed, with all values and the names of those that did. */
+  /** Called after values have changed, with all values and the changed names. */
   onChange?: (config: C, changedNames: string[]) => unknown;
-  /** Called when a look failed, or `onChange` did; else it is a line on standard error. */
+  /** Called if a check or `onChange` failed; prints to standard error by default. */
   onError?: (error: unknown) => void;
 }
 
 export interface Watch<C> {
-  /** The values as they are by now. */
+  /** The current values. */
   readonly config: C;
   stop(): void;
 }
 
-/** Load as `load` does, then look for changes in the background. @throws {ConfigError} */
+/** Load as `load` does, then check for changes in the background. @throws {ConfigError} */
 export declare function watch<T>(
   options: LoadOptions & WatchOptions<Readonly<T>> & { schema: Schema<T> },
 ): Promise<Watch<Readonly<T>>>;

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * One start, timed from within: `node bench/start.js loader` or `bare`, two requests by `fetch`.
- * Takes the three variables, in a directory with `.infisical.json`; prints {"ms", "import_ms"}: the
- * start, and the import of loader and SDK.
+ * Measure one start: `node bench/start.js loader`, or `bare` for two requests by `fetch`. Needs the
+ * three variables, in a directory with `.infisical.json`. Prints {"ms", "import_ms"}: the start,
+ * and the import of loader and SDK.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 // @ts-check
-/** Where a service's secrets are, and with what it logs in: the rules, without any effect. */
+/** Find the place of a service's secrets and its credential. Pure. */
 
 import { notConfigured } from "./errors.js";
 import { jsonObject } from "./json.js";
@@ -45,7 +45,7 @@ class Sources {
   }
 
   /**
-   * Return what the process says under any of the names, or else what the file says.
+   * Return the first value that the process has under these names, or else the file.
    * @param {string[]} names
    */
   first(...names) {
@@ -53,7 +53,7 @@ class Sources {
   }
 
   /**
-   * Return what a variable that is on or off says; undefined if it is not set.
+   * Return the value of a variable that is on or off; undefined if it is not set.
    * @param {string} name
    */
   flag(name) {
@@ -65,17 +65,17 @@ class Sources {
 }
 
 /**
- * Return the credentials that the process's environment has. With one of them, `.env.local` doesn't count:
- * what it says of the address would decide where they are sent.
+ * Return the credentials in the process's environment. With one of them, `.env.local` doesn't
+ * count: its address would decide where they are sent.
  * @param {Environ} environ
  */
 export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[name]);
 
 /**
- * Decide from `.infisical.json`, what `.env.local` sets, the process's environment and the options
- * where to go. An empty variable counts as not set.
+ * Combine `.infisical.json`, `.env.local`, the process's environment and the options into a place.
+ * An empty variable counts as not set.
  * @param {import("./files.js").TextFile} file
- * @param {Record<string, string>} local nothing where it doesn't count
+ * @param {Record<string, string>} local empty if it doesn't count
  * @param {Environ} environ
  * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined,
  *     strict?: boolean | undefined, allow?: readonly string[] | undefined }} [options]
@@ -116,7 +116,7 @@ export function bootstrap(file, local, environ, options = {}) {
 }
 
 /**
- * Return whether this is production, by any of the ways to say so.
+ * Return whether any of the sources names production.
  * @param {Environ} environ
  * @param {Record<string, string>} local
  * @param {string} [environment]
@@ -158,7 +158,7 @@ function fileSettings({ path, text }) {
  */
 function origin(address, allowHttp) {
   if (!ADDRESS.test(address) || !URL.canParse(address)) {
-    const shown = address.replace(/^.*@/s, ""); // What stands before it may be a password.
+    const shown = address.replace(/^.*@/s, ""); // Text before the @ may be a password.
     throw notConfigured(
       `the address of Infisical is '${shown}': write https:// and the server's name`,
     );

@@ -1,5 +1,5 @@
 // @ts-check
-/** The encrypted copy of the last good start. Both languages read and write the same format. */
+/** Seal and open the cache of the last good start, in a format that both languages share. */
 
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 
 /**
- * The text of a cache file, sealed for this place and this client secret.
+ * Return the text of a cache file, sealed for this place and this client secret.
  * @param {Secrets} secrets
  * @param {Place} place
  * @param {number} now seconds since 1970
@@ -32,7 +32,7 @@ export function seal(secrets, place, now) {
 }
 
 /**
- * Open what `seal` made.
+ * Open a text that `seal` made.
  * @param {string} text
  * @param {Place} place
  * @param {number} now seconds since 1970
@@ -77,7 +77,7 @@ const contextOf = ({ address, project, environment, folder }, saved) =>
   Buffer.from([VERSION, saved, address, project, environment, folder].join("\n"));
 
 /**
- * Put the secrets into the file, at once or not at all; nobody else may read it.
+ * Write the secrets into the file, completely or not at all; only its owner may read it.
  * @param {string} file in a directory that exists
  * @param {Secrets} secrets
  * @param {Place} place
@@ -94,7 +94,7 @@ export function save(file, secrets, place) {
 }
 
 /**
- * Return what the file holds for this place.
+ * Return the secrets of the file for this place.
  * @param {string} file
  * @param {Place} place
  * @returns {{ secrets: Secrets, age: number } | null | undefined} undefined if there is no file,

@@ -1,5 +1,5 @@
 // @ts-check
-/** The requests of one start: one deadline for all of them, one connection, bounded retries. */
+/** Make the requests of one start: one deadline for all, one connection, bounded retries. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -21,7 +21,7 @@ export class Conversation {
    * @param {string} address
    * @param {number} timeout seconds for everything
    * @param {{ background?: boolean, isVerified?: boolean }} [options] in the background, it keeps
-   *     no process alive; `isVerified`: the server has to prove who it is
+   *     no process alive; `isVerified`: the server's certificate is verified
    */
   constructor(address, timeout, { background = false, isVerified = true } = {}) {
     this.#address = address;
@@ -34,10 +34,10 @@ export class Conversation {
   }
 
   /**
-   * Make a request, again where that is worth it: at most four times.
+   * Make a request, at most four times if a retry may help.
    * @param {string} path with a `/` at its beginning
    * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
-   * @returns {Promise<Answer>} whatever its status is
+   * @returns {Promise<Answer>} of any status
    * @throws {ConfigError} deadline, unreachable, not_infisical
    */
   async send(path, request) {
@@ -65,14 +65,14 @@ export class Conversation {
       if (this.#controller.signal.aborted)
         throw failure("deadline", { address: this.#address, timeout: this.#timeout });
       const cause = /** @type {NodeJS.ErrnoException} */ (error);
-      // No HTTP, and it won't be the next time. Without its cause: that holds what was received.
+      // The server speaks no HTTP, so a retry is useless. The cause is left out: it has the answer.
       if (cause.code?.startsWith("HPE_"))
         throw failure("not_infisical", { address: this.#address });
       return cause;
     }
   }
 
-  /** Let go of the timer and the connection, so that nothing keeps the process. */
+  /** Close the timer and the connection, so that nothing keeps the process alive. */
   close() {
     clearTimeout(this.#timer);
     this.#connection.agent.destroy();

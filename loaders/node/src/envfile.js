@@ -1,5 +1,5 @@
 // @ts-check
-/** The grammar of `.env.local`: lines of NAME=value, nothing expanded. */
+/** Parse `.env.local`: lines of NAME=value, without expansions. */
 
 const LINE = /^\s*(?:export\s+)?([^\s=#][^\s=]*)\s*=\s*(.*?)\s*$/;
 const QUOTED = /^(["'])(.*)\1$/;
@@ -8,12 +8,12 @@ const OURS = /^(INFISICAL_.*|NODE_ENV)$/;
 
 /**
  * @typedef {object} LocalFile
- * @property {Record<string, string>} settings the names that a loader takes from the file
- * @property {string[]} ignored the other names in it, as `told` tells them
+ * @property {Record<string, string>} settings the names that a loader reads from the file
+ * @property {string[]} ignored the other names in it, as `told` returns them
  */
 
 /**
- * Read the text of a `.env.local`; quotes around a whole value are taken off.
+ * Parse the text of a `.env.local`; quotes around a whole value are removed.
  * @param {string} text
  * @returns {LocalFile}
  */
@@ -31,7 +31,7 @@ export function parseLocal(text) {
 }
 
 /**
- * Names as they may be shown: what has not the form of one may be a line in the middle of a key.
+ * Return names as they may be shown: an invalid name may be a line within a key.
  * @param {string[]} names
  */
 function told(names) {

@@ -1,9 +1,9 @@
 // @ts-check
-/** Say what goes wrong at a start, in words: one sentence with what, where, and what to do. */
+/** The errors of a start: one sentence with the cause, the place and the remedy. */
 
 import { writeSync } from "node:fs";
 
-/** The messages; `{names}` in braces are filled in. None of them ever holds a value. */
+/** The messages; `{names}` in braces are filled in. None ever contains a value. */
 export const MESSAGES = Object.freeze({
   not_configured: "{what} is not set: {remedy}",
   refused:
@@ -39,7 +39,7 @@ export const MESSAGES = Object.freeze({
   invalid: "{problems} in {environment} {folder} of {address}: put the values right",
 });
 
-/** 75: try again later. 77: refused. 78: something has to be put right first. */
+/** 75: try again later. 77: refused. 78: something has to be corrected first. */
 export const EXIT_STATUS = Object.freeze({
   unreachable: 75,
   deadline: 75,
@@ -60,7 +60,7 @@ export const EXIT_STATUS = Object.freeze({
 
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 
-/** A start that failed, with the exit status that a process should end with. */
+/** A failed start, with the exit status that the process should end with. */
 export class ConfigError extends Error {
   /**
    * @param {ErrorCode} code
@@ -76,7 +76,7 @@ export class ConfigError extends Error {
 }
 
 /**
- * The error of a code, its message filled in.
+ * Return the error of a code, with its message filled in.
  * @param {ErrorCode} code
  * @param {Record<string, unknown>} values
  * @param {ErrorOptions} [options]
@@ -87,7 +87,7 @@ export function failure(code, values, options) {
 }
 
 /**
- * Something that has to be set or put right before Infisical can be asked.
+ * Return the error for a setting that is missing or wrong before the first request.
  * @param {string} message
  */
 export const notConfigured = (message) => new ConfigError("not_configured", message);

@@ -1,5 +1,5 @@
 // @ts-check
-/** When the cache is written, and when a start may use it. */
+/** Write the cache, and start from it while Infisical is down. */
 
 import { ConfigError } from "./errors.js";
 
@@ -15,7 +15,7 @@ const DAY = 86400;
  */
 
 /**
- * Remember secrets for a later start; a file that can't be written is a warning.
+ * Write secrets into the cache; a failure is only a warning.
  * @param {Secrets} secrets
  * @param {Use} use
  */
@@ -30,11 +30,11 @@ export async function remember(secrets, { cache: { file }, place, warn }) {
 }
 
 /**
- * The cached secrets, where the error says that Infisical is down, and the cache is young enough.
- * @param {unknown} error what a start without a cache ends with
+ * Return the cached secrets, if the error means that Infisical is down and they are not too old.
+ * @param {unknown} error the failure of a start without a cache
  * @param {Use} use
  * @returns {Promise<Secrets>}
- * @throws the error, if there is nothing to fall back on
+ * @throws the error, if there is no usable cache
  */
 export async function fallBack(error, { cache: { file, maxAge = DAY }, place, warn }) {
   if (!(error instanceof ConfigError) || error.exitCode !== TRY_LATER) throw error;
@@ -54,7 +54,7 @@ export async function fallBack(error, { cache: { file, maxAge = DAY }, place, wa
 }
 
 /**
- * Return a span of time as people say it.
+ * Return a span of time in words.
  * @param {number} seconds
  */
 export function inWords(seconds) {

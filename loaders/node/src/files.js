@@ -1,5 +1,5 @@
 // @ts-check
-/** The two files that a start may read; what somebody else may have written is refused. */
+/** Find the two files that a start may read; refuse those that somebody else may have written. */
 
 import { lstatSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -15,7 +15,7 @@ const OPEN = 0o077;
 /**
  * @typedef {object} TextFile
  * @property {string} path
- * @property {string | null} text null where there is no such file
+ * @property {string | null} text null if there is no such file
  */
 /** @typedef {{ uid: number, gid: number }} Process the user and group that this process runs as */
 /**
@@ -23,13 +23,13 @@ const OPEN = 0o077;
  * @property {number} uid
  * @property {number} gid
  * @property {number} mode
- * @property {number | null} file the owner of the file in it, null where there is none
+ * @property {number | null} file the owner of the file in it, null if there is none
  */
 
 /**
  * Decide what to do with a directory on the way from `start` upwards. It counts if only root, this
- * process's user and the owner of `start` may put a file into it. Of any other the search ends;
- * only in `start` itself a file of theirs is taken.
+ * process's user and the owner of `start` may put a file into it. The search ends at any other;
+ * only in `start` itself, a file of theirs is accepted.
  * @param {Directory} place
  * @param {Directory} start
  * @param {Process} user
@@ -46,10 +46,10 @@ export function judge(place, start, user) {
 }
 
 /**
- * Look for the `.infisical.json` that counts, in a directory and its parents, and tell where
- * `.env.local` is: beside it, or in the directory itself where none counts.
+ * Find the `.infisical.json` that counts, in a directory and its parents, and the path of
+ * `.env.local`: next to it, or in the directory itself if none counts.
  * @param {string} directory
- * @param {(text: string) => void} warn told of a file that is there and does not count
+ * @param {(text: string) => void} warn called with a file that exists and does not count
  * @returns {{ project: TextFile, localPath: string }}
  * @throws {ConfigError} not_configured, if it can't be read
  */
@@ -75,11 +75,11 @@ export function findFiles(directory, warn) {
 }
 
 /**
- * Read a file that nobody but its owner may open.
+ * Read a file that only its owner may open.
  * @param {string} path
  * @returns {TextFile}
- * @throws {ConfigError} not_configured, if it is open to others, or another user's where anybody
- *     may have put it
+ * @throws {ConfigError} not_configured, if it is open to others, or another user's in a directory
+ *     where anybody may have put it
  */
 export function readPrivate(path) {
   const place = look(path);
@@ -91,12 +91,12 @@ export function readPrivate(path) {
 }
 
 /**
- * Return whether there is anything at a path, if only a link.
+ * Return whether anything exists at a path, even a broken link.
  * @param {string} path
  */
 export const exists = (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
-/** @returns {Process | null} null on Windows, where modes say nothing */
+/** @returns {Process | null} null on Windows, where modes have no meaning */
 function self() {
   const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
   return uid === undefined || gid === undefined ? null : { uid, gid };
@@ -113,14 +113,14 @@ function judged(place, start) {
 }
 
 /**
- * Return how a file's directory is; null if that can't be seen, and so no file in it either.
+ * Return the attributes of a file's directory; null if they, and so the file, can't be read.
  * @param {string} path
  * @returns {Directory | null}
  */
 function look(path) {
   try {
     const { uid, gid, mode } = statSync(dirname(path));
-    // The owner of a link itself, for that says which file is read.
+    // The owner of the link itself, who decides which file is read.
     return {
       uid,
       gid,

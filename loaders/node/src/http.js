@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One HTTP request. By `node:http` and not by `fetch`: that takes three times as long for the first
- * request of a process, follows redirects, and its sockets keep a process alive.
+ * Make HTTP requests by `node:http`. `fetch` takes three times as long for the first request of a
+ * process, follows redirects, and its sockets keep a process alive.
  */
 
 import { once } from "node:events";
@@ -18,14 +18,14 @@ import { text } from "node:stream/consumers";
 /**
  * @typedef {object} Connection
  * @property {http.Agent} agent
- * @property {AbortSignal} signal ends the request, in its body too
+ * @property {AbortSignal} signal ends the request, even within its body
  * @property {boolean} background whether the process may end while the request is under way
  */
 
 /**
- * A pool that keeps one connection for the requests to come.
+ * Return a pool that keeps one connection for later requests.
  * @param {string} address
- * @param {boolean} isVerified whether the server has to prove who it is
+ * @param {boolean} isVerified whether the server's certificate is verified
  */
 export function agentFor(address, isVerified) {
   const options = { keepAlive: true, maxSockets: 1 };
@@ -39,19 +39,19 @@ export function agentFor(address, isVerified) {
  * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
  * @param {Connection} connection
  * @returns {Promise<Answer>}
- * @throws {Error} whatever befalls the connection
+ * @throws {Error} for any failure of the connection
  */
 export async function exchange(url, { method, headers, body }, { agent, signal, background }) {
   const { request } = url.protocol === "https:" ? https : http;
   const sent = request(url, { method, headers, agent, signal });
   if (background) sent.on("socket", (socket) => socket.unref());
   sent.end(body);
-  // Without a response, as after "101 Switching Protocols", it may close and tell nobody.
+  // Without a response, as after "101 Switching Protocols", it may close without an error.
   const closed = once(sent, "close").then(() => Promise.reject(new Error("no response")));
   const [response] = /** @type {[http.IncomingMessage]} */ (
     await Promise.race([once(sent, "response"), closed])
   );
-  sent.on("error", () => {}); // What happens from here on shows in the body.
+  sent.on("error", () => {}); // Later failures show in the body.
   const status = response.statusCode ?? 0;
   return { status, headers: response.headers, body: await bodyOf(response, status) };
 }

@@ -1,8 +1,8 @@
 // @ts-check
-/** JSON from elsewhere. */
+/** Parse JSON of others. */
 
 /**
- * The object that a text holds as JSON, or null.
+ * Return the object of a text in JSON, or null.
  * @param {string} text
  * @returns {any}
  */

@@ -1,5 +1,5 @@
 // @ts-check
-/** A start: where to go, fetch, settle with the environment, hand out. */
+/** Start a service: find the place, read its secrets, merge them with the environment. */
 
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
@@ -31,7 +31,7 @@ export class Loader {
   #use;
   /** @type {Secrets} */
   #secrets = new Map();
-  /** The names that were warned of already, for a refresh settles again. */
+  /** Names with an earlier warning, since each refresh merges again. */
   #warned = "";
 
   /**
@@ -59,13 +59,13 @@ export class Loader {
     this.#use = cache && { cache, place: this.#place, warn: this.#warn };
   }
 
-  /** Where the secrets are, and with what to log in. */
+  /** The place of the secrets, with the credential. */
   get place() {
     return this.#place;
   }
 
   /**
-   * Take nothing of an `.env.local` that doesn't count, and warn if there is one.
+   * Ignore an `.env.local` that doesn't count, and warn if there is one.
    * @param {string} path
    * @returns {Record<string, string>}
    */
@@ -79,7 +79,7 @@ export class Loader {
   }
 
   /**
-   * Return what an `.env.local` says, and warn where that has no place.
+   * Return the settings of an `.env.local`. Warn of other names in it, and in production.
    * @param {string} path
    */
   #read(path) {
@@ -99,7 +99,7 @@ export class Loader {
   }
 
   /**
-   * The secrets as Infisical has them, or as the cache has them while Infisical is down.
+   * Return Infisical's secrets, or those of the cache while Infisical is down.
    * @returns {Promise<Secrets>}
    * @throws {ConfigError}
    */
@@ -116,14 +116,14 @@ export class Loader {
   }
 
   /**
-   * The secrets if they changed since the last time, else null; nothing keeps the process alive.
+   * Return the secrets if they changed since the last time, else null; keeps no process alive.
    * @returns {Promise<Secrets | null>}
    * @throws {ConfigError}
    */
   async poll() {
     const changed = await this.#fetch(true);
     if (changed) this.#secrets = changed;
-    // Also what has not changed is as new as this answer.
+    // Unchanged values are as new as this answer too.
     if (this.#use) await remember(this.#secrets, this.#use);
     return changed;
   }
@@ -133,7 +133,7 @@ export class Loader {
     const { address } = this.#place;
     const conversation = new Conversation(address, this.#options.timeout ?? TIMEOUT, {
       background,
-      // Node would look at process.env again, where secrets may be by then.
+      // Node would read process.env again, which may have secrets by then.
       isVerified: this.#environ["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0",
     });
     try {
@@ -147,7 +147,7 @@ export class Loader {
   }
 
   /**
-   * Return what a service gets of these secrets: `values` by name, `config` as it is handed out.
+   * Return the service's configuration of these secrets: `values` by name, `config` to return.
    * @param {Secrets} secrets
    * @returns {{ config: any, values: Secrets }}
    * @throws {ConfigError} missing, invalid
@@ -170,7 +170,7 @@ export class Loader {
    */
   #export(values, notExported, into) {
     for (const [name, value] of values) if (!notExported.includes(name)) into[name] = value;
-    // Libraries ask for it as well, and in production it is the platform's.
+    // Libraries read it too, and in production the platform sets it.
     const { NODE_ENV } = this.#local;
     if (NODE_ENV && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
   }

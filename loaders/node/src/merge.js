@@ -1,5 +1,5 @@
 // @ts-check
-/** From the server's answer to a service's values. Pure: environments come in as arguments. */
+/** Turn the server's answer into a service's values. Pure: environments are arguments. */
 
 import { failure } from "./errors.js";
 import { isExportable, refused } from "./withheld.js";
@@ -12,7 +12,7 @@ import { isExportable, refused } from "./withheld.js";
 const OPEN = { strict: false, allow: [] };
 
 /**
- * Merge an answer as the server means it: a later import wins, own secrets win over all imports.
+ * Merge an answer by the server's rules: a later import wins, own secrets win over all imports.
  * @param {Answer} answer
  * @param {Place} place
  * @returns {Secrets}
@@ -34,15 +34,15 @@ export function merged(answer, place) {
 
 /**
  * @typedef {object} Settled
- * @property {Secrets} values what the service gets
+ * @property {Secrets} values the service's values
  * @property {string[]} withheld names that could take over a process
- * @property {string[]} leftOut names that nobody asks for in strict mode
+ * @property {string[]} leftOut names that strict mode leaves out
  * @property {string[]} notExported names in `values` that no environment can hold
  */
 
 /**
- * Settle secrets with an environment: it wins, unless `override`; names that are asked for and that
- * Infisical lacks are taken from it.
+ * Merge secrets with an environment: it wins, unless `override`. Requested names that Infisical
+ * lacks are read from it.
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
  * @param {{ override?: boolean | undefined, asked?: readonly string[],
@@ -73,7 +73,7 @@ export function settled(secrets, environ, { override = false, asked = [], gate =
 }
 
 /**
- * Insist on names that have to be there, and not empty.
+ * Check that names exist and are not empty.
  * @param {readonly string[]} required
  * @param {Secrets} values
  * @param {Place} place

@@ -1,11 +1,11 @@
 // @ts-check
-/** Decide what an answer of Infisical's means, if it isn't the one that was hoped for. Pure. */
+/** Translate a failed answer of Infisical into an error code. Pure. */
 
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
 
 /**
- * Return why a login failed, or null if it didn't.
+ * Return the code of a failed login, or null if it succeeded.
  * @param {Answer} answer
  * @returns {ErrorCode | null}
  */
@@ -17,7 +17,7 @@ export function loginRefusal({ status, data }) {
 }
 
 /**
- * Return why a list failed, or null if it didn't.
+ * Return the code of a failed list, or null if it succeeded.
  * @param {Answer} answer
  * @returns {ErrorCode | null}
  */
@@ -29,7 +29,7 @@ export function listRefusal({ status, data }) {
 }
 
 /**
- * Return whether a list was refused for the token's sake, so that a new login may help.
+ * Return whether a list was refused because of the token, so that a new login may help.
  * @param {Answer} answer
  */
 export const tokenEnded = ({ status, data }) =>

@@ -1,5 +1,5 @@
 // @ts-check
-/** A note of a credential that Infisical refused, so that restarts don't try it again and again. */
+/** Note a credential that Infisical refused, so that restarts don't try it again. */
 
 import { createHash, randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -14,18 +14,18 @@ import { jsonObject } from "./json.js";
 /** @typedef {import("./bootstrap.js").Environ} Environ */
 
 const VERSION = 1;
-/** For how many seconds a refused credential is not tried again. */
+/** Seconds for which a refused credential is not tried again. */
 const PAUSE = 600;
 const OPEN = 0o077;
 
-/** Where a note is, and how a start heeds it. */
+/** The note of a refused credential. */
 export class Refusals {
   #place;
   #file;
   #directory;
 
   /**
-   * Keep the note beside the cache, or in a directory of this user's among the temporary files.
+   * Keep the note next to the cache, or in this user's own directory among the temporary files.
    * @param {Place} place
    * @param {Environ} environ
    * @param {string} [cache] the cache's file
@@ -41,7 +41,7 @@ export class Refusals {
   }
 
   /**
-   * Refuse to log in with a credential that was refused a short while ago.
+   * Refuse a login with a credential that was refused recently.
    * @throws {ConfigError} refused_before
    */
   check() {
@@ -58,7 +58,7 @@ export class Refusals {
     throw failure("refused_before", { address, client_id: clientId, ago, left, file: this.#file });
   }
 
-  /** Note that the credential is refused; without a place for it, a restart asks again. */
+  /** Note that the credential was refused. Without a place for it, a restart asks again. */
   add() {
     const beside = `${this.#file}.${process.pid}.${randomBytes(4).toString("hex")}`;
     try {
@@ -73,7 +73,7 @@ export class Refusals {
 }
 
 /**
- * The text of a note.
+ * Return the text of a note.
  * @param {Place} place
  * @param {number} now seconds since 1970
  */
@@ -100,7 +100,7 @@ const digest = ({ address, clientId, clientSecret }) =>
     .digest("hex");
 
 /**
- * Return whether a directory is this user's alone; it is made if it isn't there.
+ * Return whether only this user can use a directory; make it if it is missing.
  * @param {string} path
  */
 function isOwn(path) {
@@ -121,6 +121,6 @@ function remove(file) {
   try {
     rmSync(file, { force: true });
   } catch {
-    // Its directory is none.
+    // Its parent is not a directory.
   }
 }

@@ -1,11 +1,11 @@
 // @ts-check
-/** Decide which outcomes are worth another attempt, and after how long. Pure. */
+/** Decide which failures to retry, and after what pause. Pure. */
 
 const PAUSES = [0.5, 1, 2];
 const SPREAD = 0.2;
 
 /**
- * The seconds to wait before the next attempt, or null if there shall be none.
+ * Return the seconds to wait before the next attempt, or null if there is none.
  * @param {number} attempts made so far
  * @param {{ status: number, headers: { "retry-after"?: string | undefined } } | null} answer
  *     null after a network error
@@ -21,7 +21,7 @@ export function pauseAfter(attempts, answer, random = Math.random) {
 }
 
 /**
- * Return what a Retry-After header says, in seconds; null if it says nothing.
+ * Return the seconds of a Retry-After header; null if it has none.
  * @param {string | undefined} header a number of seconds, or a date
  */
 function retryAfter(header) {

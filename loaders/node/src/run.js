@@ -1,5 +1,5 @@
 // @ts-check
-/** The runner: a program with the secrets in its environment, and nowhere else. */
+/** The runner: start a program with the secrets in its environment, and nowhere else. */
 
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -19,7 +19,7 @@ const FORWARDED = /** @type {NodeJS.Signals[]} */ ([
 ]);
 
 /**
- * Run the command after `--`, and end as it ends.
+ * Run the command after `--`, and end with its status or signal.
  * @param {string[]} argv without the program's own name
  */
 export async function run(argv) {
@@ -65,7 +65,7 @@ function asked(argv) {
 function start([program = "", ...args], environ) {
   /** @type {import("node:child_process").ChildProcess} */
   let child;
-  // Listened for before there is a child, so that none is lost; they are told later, in a turn.
+  // Registered before the child exists, so that no signal is lost; they arrive in a later turn.
   for (const signal of forwarded()) process.on(signal, () => child.kill(signal));
   try {
     child = spawn(program, args, { env: environ, stdio: "inherit" });
@@ -86,7 +86,7 @@ function giveUp(program, { code }) {
   process.exit(missing ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
-/** At a terminal, Ctrl-C and Ctrl-\ reach the child without us; twice would mean "at once" to many. */
+/** At a terminal, the child gets Ctrl-C and Ctrl-\ itself; for many, a second one means "at once". */
 function forwarded() {
   const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   const fromKeys = ["SIGINT", "SIGQUIT"];
@@ -95,14 +95,14 @@ function forwarded() {
 }
 
 /**
- * End as the child did: with its exit code, or of the same signal.
+ * End as the child did: with its exit code, or by the same signal.
  * @param {number | null} code
  * @param {NodeJS.Signals | null} signal
  */
 function end(code, signal) {
   if (signal === null) process.exit(code ?? 1);
   process.removeAllListeners(signal);
-  // Node takes SIGUSR1 as a call for its debugger. As process 1, a signal may do nothing at all.
+  // SIGUSR1 would start Node's debugger, and process 1 may ignore a signal.
   if (signal !== "SIGUSR1") process.kill(process.pid, signal);
   setTimeout(() => process.exit(128 + constants.signals[signal]), 50);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Values through a schema such as zod's. */
+/** Parse values by a schema such as zod's. */
 
 import { failure } from "./errors.js";
 import { view } from "./view.js";
@@ -8,13 +8,13 @@ import { view } from "./view.js";
 /** @typedef {import("../index.js").SchemaIssue} Issue */
 
 /**
- * The names that a schema speaks of, as far as it tells.
+ * Return the names of a schema, if it lists them.
  * @param {Schema | undefined} schema
  */
 export const namesIn = (schema) => Object.keys(schema?.shape ?? {});
 
 /**
- * Return what the schema makes of the values; a plain object comes back as one that hides its values.
+ * Return the schema's result for the values; a plain object becomes one that hides its values.
  * @param {Schema} schema
  * @param {import("./merge.js").Secrets} values
  * @param {import("./bootstrap.js").Place} place
@@ -32,7 +32,7 @@ export function parsed(schema, values, place) {
  * @param {import("./merge.js").Secrets} values
  */
 function problem({ path, code }, values) {
-  // The rest of the path is inside the value, and may be of it.
+  // The rest of the path is inside the value, and may be part of the secret.
   const name = path.length > 0 ? String(path[0]) : "the whole";
   const absent = path.length === 1 && !values.has(String(path[0]));
   return `${name} (${absent ? "missing" : code})`;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Infisical through its official SDK: a folder's secrets, with a login where one is needed. */
+/** Read a folder's secrets by Infisical's official SDK, with a login if one is needed. */
 
 import { createRequire } from "node:module";
 
@@ -8,7 +8,7 @@ import { jsonObject } from "./json.js";
 import { merged } from "./merge.js";
 import { listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
 
-// The SDK's CommonJS build loads in three quarters of the time that the other takes.
+// The SDK's CommonJS build loads in three quarters of the other one's time.
 /** @type {typeof import("@infisical/sdk")} */
 const { InfisicalSDK } = createRequire(import.meta.url)("@infisical/sdk");
 
@@ -21,7 +21,7 @@ export class Session {
   /** @type {string | undefined} */
   #etag;
   #loggedIn = false;
-  /** True where Infisical knows the credential no more, or never did. */
+  /** Whether Infisical refused the credential. */
   isRefused = false;
 
   /** @param {import("./bootstrap.js").Place} place */
@@ -31,8 +31,8 @@ export class Session {
   }
 
   /**
-   * The folder's secrets, unexpanded and with imports; null if they are those of the last time.
-   * Logs in at first, and once again when the token has ended.
+   * Return the folder's secrets, unexpanded and with imports; null if they have not changed. Logs
+   * in at first, and once again when the token has expired.
    * @param {Conversation} conversation
    * @returns {Promise<import("./merge.js").Secrets | null>}
    * @throws {ConfigError}
@@ -84,9 +84,9 @@ export class Session {
   }
 
   /**
-   * Let the SDK make a request, over the conversation. Its own way retries without knowing of the
-   * deadline, waits forever for a body, follows redirects with the client secret in hand, and has
-   * no setting for any of that.
+   * Let the SDK make a request, over the conversation. Its own transport retries past the deadline,
+   * waits forever for a body, follows redirects with the client secret, and has no setting for any
+   * of that.
    * @param {Conversation} conversation
    * @param {() => Promise<unknown>} call
    * @returns {Promise<Answer>}
@@ -105,7 +105,7 @@ export class Session {
       return (await answer).data ?? {};
     };
     await call().catch((error) => {
-      if (!answer) throw error; // Else the answer says more than what the SDK makes of it.
+      if (!answer) throw error; // The answer says more than the SDK's error.
     });
     return /** @type {Promise<Answer>} */ (/** @type {unknown} */ (answer));
   }

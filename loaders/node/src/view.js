@@ -1,11 +1,11 @@
 // @ts-check
-/** Values that can be read one by one, and don't show when the whole is printed. */
+/** Make an object whose values can be read one by one, and don't show when it is printed. */
 
 import { inspect } from "node:util";
 
 /**
- * A read-only object of these values that prints as their names: getters show as such even where
- * a printer passes over `inspect.custom`, as `console.dir` does.
+ * Return a read-only object of these values that prints as their names: getters hide values even
+ * from a printer that ignores `inspect.custom`, as `console.dir` does.
  * @param {Iterable<[string, unknown]>} values
  * @returns {any}
  */
@@ -19,7 +19,7 @@ export function view(values) {
     [Symbol.toPrimitive]: { value: text },
   });
   const shown = Object.create(printed);
-  // A secret called toJSON would otherwise switch the hiding off.
+  // Otherwise, a secret called toJSON would turn the hiding off.
   const enumerable = !held.has("toJSON");
   for (const name of names)
     Object.defineProperty(shown, name, { get: () => held.get(name), enumerable });

@@ -1,5 +1,5 @@
 // @ts-check
-/** The refresh in the background: ask again from time to time, tell what changed. */
+/** Refresh in the background: read again regularly, and report changes. */
 
 import { ConfigError, say } from "./errors.js";
 import { Loader } from "./loader.js";
@@ -11,13 +11,13 @@ const EVERY = 60;
 const SLOWEST = 10;
 
 /**
- * Load once, then look for changes.
+ * Load once, then check for changes.
  * @param {import("./bootstrap.js").Environ} environ
  * @param {Options} options
  * @returns {Promise<import("../index.js").Watch<any>>}
  */
 export async function watchFrom(environ, options) {
-  // As it is now: with `into` it will hold values of Infisical's, which would win over later ones.
+  // A copy: with `into`, the environment gets Infisical's values, which would win over later ones.
   const loader = new Loader({ ...environ }, options);
   return new Watcher(loader, loader.settle(await loader.start()), options);
 }
@@ -45,12 +45,12 @@ class Watcher {
     this.#schedule();
   }
 
-  /** The values as they are by now. */
+  /** The current values. */
   get config() {
     return this.#settled.config;
   }
 
-  /** Ask no more. */
+  /** Stop. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -69,7 +69,7 @@ class Watcher {
       this.#failures = 0;
     } catch (error) {
       this.#failures += 1;
-      // A second wrong login is one step towards locking the identity.
+      // A second wrong login is one step towards a locked identity.
       if (isRefusedLogin(error)) this.stop();
       (this.#options.onError ?? tell)(error);
     } finally {

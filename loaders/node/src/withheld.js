@@ -1,5 +1,5 @@
 // @ts-check
-/** Names that get through to a service, and values that its environment can hold. */
+/** Decide which names get through to a service, and which values an environment can hold. */
 
 import { CREDENTIALS, FAMILIES } from "./families.js";
 
@@ -10,11 +10,11 @@ const OWN = /^INFISICAL_/i;
  * @typedef {object} Gate
  * @property {boolean} strict whether only names that are allowed or asked for get through
  * @property {readonly string[]} allow names that get through although they are of a withheld
- *     family; none of the loader's own does
+ *     family; the loader's own names never do
  */
 
 /**
- * Return whether a name is one that changes how programs run, or where they connect to.
+ * Return whether a name changes how programs run, or where they connect to.
  * @param {string} name
  * @param {boolean} [windows] whether names are the same in any case
  */
@@ -38,8 +38,7 @@ function has(family, name, anyCase) {
 }
 
 /**
- * Return the names, sorted, that could take over the process, and in strict mode those that nobody asks
- * for.
+ * Return the names, sorted, that could take over the process, and those that strict mode omits.
  * @param {readonly string[]} names of secrets
  * @param {readonly string[]} asked
  * @param {Gate} gate

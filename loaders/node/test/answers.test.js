@@ -82,7 +82,7 @@ test("a certificate is not believed because of a variable that is set later", as
 });
 
 /**
- * Return what a start ends with whose server says this to whoever connects.
+ * Return the error of a start whose server writes this to each connection.
  * @param {(socket: import("node:net").Socket) => void} say
  * @param {import("../src/loader.js").Options} options
  */

@@ -27,7 +27,7 @@ test("what was sealed opens again, names of prototypes too", () => {
 });
 
 /**
- * One start with a cache.
+ * Start once, with a cache.
  * @param {string} file
  * @param {{ list?: import("./server.js").Step, login?: import("./server.js").Step,
  *     maxAge?: number, address?: string }} options

@@ -73,7 +73,7 @@ describe("with-secrets", { concurrency: true }, () => {
   });
 
   test("takes plain http to another machine with --allow-http", async () => {
-    // Not one of the loopback's by its form, but nothing leaves this machine.
+    // The name does not look like loopback, but nothing leaves this machine.
     const elsewhere = { INFISICAL_DOMAIN: "http://0.0.0.0:1" };
     const refused = await run(["--", "true"], elsewhere);
     assert.equal(refused.status, 78);
@@ -166,7 +166,7 @@ describe("with-secrets", { concurrency: true }, () => {
   test("leaves Ctrl-C to the terminal, so that the child gets it once", async () => {
     const child = "trap 'echo caught' INT; echo ready; for _ in {1..20}; do sleep 0.1; done";
     const command = `node bin/with-secrets.js -- bash -c "${child}"`;
-    // util-linux's script(1) gives a terminal to what it runs.
+    // util-linux's script(1) runs a command in a terminal.
     const terminal = spawn("script", ["-qec", command, "/dev/null"], {
       cwd: PACKAGE,
       env: { PATH: process.env["PATH"], SHELL: "/bin/sh", ...environFor(server.address) },

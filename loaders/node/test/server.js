@@ -1,5 +1,5 @@
 // @ts-check
-/** A server on loopback that answers as it is told, and counts what it is asked. */
+/** A server on loopback with scripted answers, which counts its requests. */
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -23,7 +23,7 @@ export const REFUSED = { status: 401, json: { message: "Invalid credentials" } }
 export const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
 /**
- * A list of own secrets.
+ * Return a list of own secrets.
  * @param {Record<string, string>} values
  * @param {Record<string, string>} [headers]
  * @returns {Step}
@@ -38,7 +38,7 @@ export const listOf = (values, headers = {}) => ({
 });
 
 /**
- * Serve; the answers of an array are given in turn, and its last one again and again.
+ * Serve: the answers of an array in turn, then its last one repeatedly.
  * @param {{ login?: Script, list?: Script }} scripts
  */
 export async function serve({ login = [LOGIN], list = [] }) {

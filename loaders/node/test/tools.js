@@ -1,5 +1,5 @@
 // @ts-check
-/** Share what several tests need. */
+/** Helpers of several tests. */
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,12 +17,12 @@ export const vectors = JSON.parse(
   readFileSync(new URL("../../vectors.json", import.meta.url), "utf8"),
 );
 
-/** An empty directory. */
+/** Make an empty directory. */
 export const directory = () => mkdtempSync(join(tmpdir(), "infisical-config-"));
 
 /**
- * A directory with files in it; what begins with a dot and `env` is its owner's alone.
- * @param {Record<string, string | null>} files null: not there
+ * Make a directory with files; only the owner can read those that begin with `.env`.
+ * @param {Record<string, string | null>} files null: missing
  */
 export function directoryWith(files) {
   const made = directory();
@@ -33,7 +33,7 @@ export function directoryWith(files) {
 }
 
 /**
- * The environment of a service whose Infisical is at this address.
+ * Return the environment of a service whose Infisical is at this address.
  * @param {string} address
  * @returns {Record<string, string>}
  */
@@ -44,7 +44,7 @@ export const environFor = (address) => ({
   INFISICAL_DOMAIN: address,
   INFISICAL_PROJECT_ID: PROJECT,
   INFISICAL_SECRET_PATH: "/backend",
-  // Where a refused credential is noted, which concerns no other test.
+  // The note of a refused credential must not affect another test.
   TMPDIR: directory(),
 });
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Check what a service's editor knows; `tsc` runs this file, node doesn't. */
+/** Check the types that a service's editor sees; `tsc` reads this file, node doesn't. */
 
 import { load, watch } from "infisical-config";
 import { config } from "infisical-config/config.js";
@@ -11,7 +11,7 @@ export const perhaps = config["A"];
 const named = await load({ required: ["DATABASE_URL"] });
 /** @type {string} */
 export const certain = named.DATABASE_URL;
-// @ts-expect-error: not required, so it may not be there
+// @ts-expect-error: not required, so it may be missing
 /** @type {string} */ export const uncertain = named["OTHER"];
 // @ts-expect-error: read-only
 named.DATABASE_URL = "x";

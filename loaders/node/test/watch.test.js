@@ -13,7 +13,7 @@ const ENDED = { status: 403, json: { error: "TokenError", message: "Token expire
 const EVERY = 0.05;
 
 /**
- * Watch a server that answers so, until that was asked or told often enough.
+ * Watch a server with these answers, until enough requests were made or changes were reported.
  * @param {{ login?: import("./server.js").Script, list: import("./server.js").Script }} scripts
  * @param {{ asked?: number, told?: number }} until
  * @param {Partial<import("../src/watcher.js").Options>} options
@@ -35,7 +35,7 @@ async function watching(scripts, until, options = {}) {
     if (server.requests.list >= lists && told.length >= times) break;
     await sleep(20);
   }
-  await sleep(4 * EVERY * 1000); // Time for what should not happen.
+  await sleep(4 * EVERY * 1000); // Time for a request or call that must not happen.
   watch.stop();
   return { told, watch, ...server };
 }
