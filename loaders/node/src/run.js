@@ -86,7 +86,7 @@ function giveUp(program, { code }) {
   process.exit(missing ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
-/** At a terminal, the child gets Ctrl-C and Ctrl-\ itself; for many, a second one means "at once". */
+/** At a terminal, the child gets Ctrl-C and Ctrl-\ itself; a second one may mean "at once" to it. */
 function forwarded() {
   const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   const fromKeys = ["SIGINT", "SIGQUIT"];

@@ -1,4 +1,4 @@
-"""Share between the tests: a clean environment, and a service beside a server that does well."""
+"""Fixtures of all tests: a clean environment, and a service with a server that works."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tests import service
 from tests.scripted import ScriptedServer, listing
 
-# What is started in the background of a script ignores it, and so would the services here.
+# A process started in the background of a script ignores it, and the services would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -17,7 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _variables(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name, value in service.VARIABLES.items():
         monkeypatch.setenv(name, value)
-    # Where a refused credential is noted, which concerns no other test.
+    # The note of a refused credential must not affect another test.
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
 
 
@@ -29,13 +29,13 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def home(tmp_path: Path, server: ScriptedServer) -> Path:
-    """The directory of a service whose secrets `server` has."""
+    """Return the directory of a service whose secrets `server` has."""
     return service.directory(tmp_path / "service", server.address)
 
 
 @pytest.fixture
 def without_credential(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that leaves the credential to `.env.local`, and is a developer's."""
+    """Return a developer's environment, which leaves the credential to `.env.local`."""
     for name in service.CREDENTIAL:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NODE_ENV", "development")

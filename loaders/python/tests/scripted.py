@@ -1,4 +1,4 @@
-"""A server on loopback that answers as it is told to, well or badly, and counts."""
+"""A server on loopback with scripted answers, which counts its requests."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ REFUSED: Script = {"status": 401, "json": {"message": "Invalid credentials"}}
 DOWN: Script = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
 _LONGEST_STALL = 20.0
 
-# What the real server says of a secret besides, and the SDK insists on.
+# Further fields of the real server, which the SDK requires.
 _REST = {
     "id": "00000000-0000-4000-8000-000000000002",
     "_id": "00000000-0000-4000-8000-000000000002",
@@ -41,7 +41,7 @@ _REST = {
 
 
 class Seen(NamedTuple):
-    """A request as it came in."""
+    """A received request."""
 
     kind: Kind
     path: str
@@ -50,7 +50,7 @@ class Seen(NamedTuple):
 
 
 def listing(**values: str) -> Script:
-    """The answer that shows these secrets."""
+    """Return the answer that lists these secrets."""
     secrets = [
         {"secretKey": name, "secretValue": value, "secretValueHidden": False}
         for name, value in values.items()
@@ -62,7 +62,7 @@ class ScriptedServer:
     """Answers each kind of request with the next of its scripts; the last one is repeated.
 
     Attributes:
-        scripts: what to answer; a function gets the request first.
+        scripts: the answers; a function gets the request first.
         seen: the requests so far.
     """
 
@@ -94,7 +94,7 @@ class ScriptedServer:
         return sum(each.kind == kind for each in self.seen)
 
     def next(self, seen: Seen) -> Script:
-        """Note a request, and say how to answer it."""
+        """Record a request, and return its answer."""
         with self._lock:
             self.seen.append(seen)
             scripts = self.scripts[seen.kind]
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _serve  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def _play(self, script: Script) -> None:
         if script.get("reset"):

@@ -1,4 +1,4 @@
-"""A service that starts: its directory, its variables, and its process."""
+"""The directory, the variables and the process of a service that starts."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def directory(path: Path, address: str) -> Path:
-    """A service's directory, with the one file that it needs."""
+    """Make a service's directory, with the only file that it needs."""
     path.mkdir(parents=True, exist_ok=True)
     settings = {"workspaceId": PROJECT, "domain": address, "defaultSecretPath": "/backend"}
     (path / ".infisical.json").write_text(json.dumps(settings))
@@ -24,7 +24,7 @@ def directory(path: Path, address: str) -> Path:
 
 
 def env_local(home: Path, text: str, encoding: str = "utf-8") -> Path:
-    """A developer's `.env.local` with the credential in it, which nobody else can read."""
+    """Make a developer's `.env.local` with the credential, which nobody else can read."""
     lines = [f"{name}={value}\n" for name, value in CREDENTIAL.items()]
     file = home / ".env.local"
     file.touch(mode=0o600)
@@ -33,7 +33,7 @@ def env_local(home: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The variables of a service's process."""
+    """Return the variables of a service's process."""
     keep = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
     }
@@ -41,12 +41,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """A Python of the tests' own."""
+    """Return the command of the tests' own Python."""
     return [sys.executable, *arguments]
 
 
 def run(cwd: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A process of the service, to its end."""
+    """Run a process of the service to its end."""
     return subprocess.run(
         command(*arguments),
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""Test what a start makes of every answer, how often it asks, and how long it takes."""
+"""Test the outcome of a start for every answer, the number of its requests, and its duration."""
 
 import importlib
 import socket
@@ -52,7 +52,7 @@ CASES = [*VECTORS["answers"], _CUT, _CUT_REFUSAL, _STALLED_REFUSAL, _NESTED]
 
 
 class Outcome(NamedTuple):
-    """Hold how a start ended."""
+    """The result of a start."""
 
     address: str
     values: dict[str, str]
@@ -77,9 +77,11 @@ def _started(case: dict[str, Any], path: Path) -> Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
-    """All cases at the same time, as most of them only wait."""
+    """Run all cases at the same time, as most of them only wait."""
     path = tmp_path_factory.mktemp("answers")
-    importlib.import_module("infisical_config.fetching")  # the SDK, which no deadline can hurry
+    importlib.import_module(
+        "infisical_config.fetching"
+    )  # imports the SDK, which no deadline can speed up
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(32) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Starting while Infisical is down."""
+"""Test starts from the cache while Infisical is down."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ VALUES = {"A": "value-of-a", "B": "value-of-b"}
 
 @pytest.fixture
 def cache(tmp_path: Path, home: Path) -> Cache:
-    """A cache that a good start has written."""
+    """Return a cache that a good start has written."""
     cache = Cache(tmp_path / "cache.json")
     load(directory=home, cache=cache)
     return cache

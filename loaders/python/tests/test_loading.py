@@ -1,4 +1,4 @@
-"""Test what `load` does with its options, and with files that are odd."""
+"""Test the options of `load`, and unusual files."""
 
 import os
 import threading
@@ -138,7 +138,7 @@ def test_a_file_in_a_parent_that_anybody_may_write_to_is_not_read(
 def test_an_env_local_that_somebody_else_put_there_is_not_read(
     home: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root reads whatever there is, also what a user has put into /tmp."""
+    """Root can read every file, including one that a user has put into /tmp."""
     file = service.env_local(home, "")
     home.chmod(0o1777)
     look = files._look

@@ -1,4 +1,4 @@
-"""`from infisical_config import config` in a process, and how such a process ends."""
+"""Test `from infisical_config import config` in a process, and the end of such a process."""
 
 import json
 import re

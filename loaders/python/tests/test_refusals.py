@@ -1,4 +1,4 @@
-"""A credential that was refused is not tried again by each restart."""
+"""Test that restarts don't try a refused credential again."""
 
 import os
 import stat

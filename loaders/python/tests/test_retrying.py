@@ -1,4 +1,4 @@
-"""Test how long a failed request is waited for."""
+"""Test the pauses after failed requests."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

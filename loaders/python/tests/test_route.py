@@ -1,4 +1,4 @@
-"""The route of requests to Infisical, and what could lead them elsewhere."""
+"""Test the route of requests to Infisical, and variables that could lead them elsewhere."""
 
 import os
 import socket
@@ -54,16 +54,16 @@ def test_a_key_log_is_that_of_the_environment_at_the_start(
 def test_a_watch_logs_in_again_by_the_route_of_its_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Secrets that are allowed to be proxies are none for the loader's own next login."""
+    """Secrets that are allowed to set proxies set none for the loader's own next login."""
     proxies = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "REQUESTS_CA_BUNDLE")
     for each in ("A", *proxies):
         monkeypatch.delenv(each, raising=False)
-        monkeypatch.setenv(each, "")  # is taken away again when the test ends
+        monkeypatch.setenv(each, "")  # is removed again when the test ends
         monkeypatch.delenv(each)
     vault = Vault(A="1", **dict.fromkeys(proxies, ELSEWHERE))
     name = "infisical.example.com"
     with ScriptedServer(listed=[vault]) as server:
-        # By another name than a loopback's, which no proxy would be asked for.
+        # The name does not look like loopback, to which no proxy would be used.
         port = server.address.rpartition(":")[2]
         home = service.directory(tmp_path / "service", f"http://{name}:{port}")
         _resolve(name, monkeypatch)

@@ -1,4 +1,4 @@
-"""`python -m infisical_config -- COMMAND`."""
+"""Test `python -m infisical_config -- COMMAND`."""
 
 import os
 import signal
@@ -138,7 +138,7 @@ def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_no
 
 
 def test_a_secret_makes_git_run_nothing(server: ScriptedServer, home: Path) -> None:
-    """Git takes its configuration from the environment too, and a command from that."""
+    """Git reads configuration from the environment too, which can name commands."""
     subprocess.run(["git", "init", "--quiet", home], check=True)
     server.scripts["list"] = [
         listing(

@@ -1,4 +1,4 @@
-"""Typed configurations with pydantic."""
+"""Test typed configurations with pydantic."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.scripted import ScriptedServer, listing
 
 
 class Settings(BaseModel):
-    """Hold what a service wants."""
+    """The settings of a service."""
 
     database_url: str = Field(alias="DATABASE_URL")
     port: int = Field(8000, validation_alias=AliasChoices("APP_PORT", "PORT"))
@@ -46,7 +46,7 @@ def test_strict_mode_lets_through_what_the_schema_asks_for(
 
 
 class Strict(BaseModel):
-    """Fields whose validators quote what they were given."""
+    """Fields whose validators quote the value."""
 
     PORT: int
     A: str
@@ -74,7 +74,7 @@ def test_an_error_names_fields_and_kinds_and_no_value(server: ScriptedServer, ho
 
 
 class Whole(BaseModel):
-    """Values that no field is to blame for."""
+    """A model whose values are wrong as a whole, not in one field."""
 
     A: str
 

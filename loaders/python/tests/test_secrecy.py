@@ -1,4 +1,4 @@
-"""Nothing that is said, logged or raised holds a secret's value."""
+"""Test that nothing printed, logged or raised contains a secret's value."""
 
 import logging
 import traceback
@@ -16,7 +16,7 @@ from tests.scripted import LOGIN, ScriptedServer, listing
 VALUE = "value-that-must-not-leak"
 SECRETS = (VALUE, service.CREDENTIAL["INFISICAL_CLIENT_SECRET"], "token-example")
 
-# Answers whose own words quote what must not be repeated.
+# Answers that quote values, which must not be repeated.
 BAD: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
     ("refused", [{"status": 401, "json": {"message": " ".join(SECRETS)}}], []),
     ("refused", [{"status": 422, "json": {"message": [{"got": SECRETS}]}}], []),
@@ -30,7 +30,7 @@ BAD: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
 
 
 def _everything(error: BaseException | None) -> str:
-    """All that an error and those behind it say."""
+    """Return the messages of an error and its causes."""
     words = []
     while error:
         words += [repr(error), str(error), *traceback.format_exception(error)]
@@ -65,7 +65,7 @@ def test_a_good_start_logs_no_value(
     with caplog.at_level(logging.DEBUG):
         config = load(directory=home, into={})
     assert config.TOKEN == VALUE
-    assert "urllib3" in caplog.text  # what is logged was seen
+    assert "urllib3" in caplog.text  # the log was captured
     said = caplog.text + "".join(capfd.readouterr())
     assert "PATH" in said
     assert [secret for secret in SECRETS if secret in said] == []

@@ -1,4 +1,4 @@
-"""Test what both loaders decide alike, without a server."""
+"""Test the decisions that both loaders share, without a server."""
 
 import runpy
 from dataclasses import replace
@@ -29,7 +29,7 @@ PLACE = Bootstrap(
 
 def test_the_words_of_every_error_are_the_shared_ones() -> None:
     shared = dict(VECTORS["errors"])
-    del shared["not_configured"]  # whose sentences the cases below compare
+    del shared["not_configured"]  # whose messages the cases below compare
     assert shared == TEXTS
 
 
@@ -171,7 +171,7 @@ def test_the_families_are_the_shared_ones() -> None:
 
 
 def test_what_is_generated_of_the_families_is_up_to_date() -> None:
-    """Else run `python loaders/generate.py`, which makes the page too."""
+    """`python loaders/generate.py` writes the families and the page again."""
     made = runpy.run_path(str(Path(__file__).parents[2] / "generate.py"))["files"]()
     assert [file for file, text in made.items() if file.read_text("utf-8") != text] == []
 

@@ -1,4 +1,4 @@
-"""A configuration can be read, and neither changed nor seen."""
+"""Test that a configuration can be read, but neither changed nor printed."""
 
 import copy
 import json

@@ -6,12 +6,12 @@ from tests.scripted import Script, Seen, listing
 
 
 class Vault:
-    """To be given to a scripted server.
+    """The script of a server whose secrets change.
 
     Attributes:
         values: the secrets now.
-        broken: what is answered first, each once.
-        statuses: those of the answers so far.
+        broken: the first answers, each given once.
+        statuses: of the answers so far.
     """
 
     def __init__(self, **values: str) -> None:

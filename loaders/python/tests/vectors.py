@@ -12,7 +12,7 @@ VECTORS: dict[str, Any] = json.loads(
 
 
 def cases(group: str) -> pytest.MarkDecorator:
-    """A test for each case of a group, named as the case is."""
+    """Return a test parameter for each case of a group, named as the case is."""
     return pytest.mark.parametrize(
         "case", [pytest.param(case, id=case["name"]) for case in VECTORS[group]]
     )

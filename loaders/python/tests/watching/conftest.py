@@ -1,4 +1,4 @@
-"""A service whose configuration is watched, beside a server whose list of secrets changes."""
+"""Fixtures: a service whose configuration is watched, and a server whose secrets change."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A configuration that follows Infisical while the process runs."""
+"""Test a configuration that follows Infisical while the process runs."""
 
 import os
 from pathlib import Path

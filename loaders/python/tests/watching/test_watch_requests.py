@@ -1,4 +1,4 @@
-"""Test what is asked of Infisical while a configuration is watched, and how often."""
+"""Test the requests of a watch, and their number."""
 
 import time
 from pathlib import Path
@@ -83,6 +83,6 @@ def test_a_list_that_comes_too_slowly_is_given_up_and_asked_for_anew(
 
 def test_nothing_is_asked_once_it_is_stopped(watched: Watched, server: ScriptedServer) -> None:
     watched.watch.stop()
-    eventually(lambda: False, 0.1)  # for a request that was under way
+    eventually(lambda: False, 0.1)  # lets a request that was under way end
     requests = len(server.seen)
     assert not eventually(lambda: len(server.seen) > requests, 0.2)

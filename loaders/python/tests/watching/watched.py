@@ -9,7 +9,7 @@ NOT_FOUND = {"status": 404, "json": {"message": "no such folder"}}
 
 
 class Watched:
-    """A watch with what it has told so far."""
+    """A watch with its reports so far."""
 
     def __init__(self, home: Path, **options: Any) -> None:
         self.changes: list[tuple[dict[str, str], list[str]]] = []
