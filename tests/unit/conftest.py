@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-# How long an example takes is for benchmarks to say: here another process may have the processor.
+# No deadline for an example: another process may use the processor, and benchmarks measure times.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -90,7 +90,7 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
         lambda server: server.folders[server.environment("staging")["id"]].remove("/backend"),
         [
             "+ folder /backend in staging",
-            # The folder's imports went with it.
+            # The folder's imports were removed with it.
         ],
     ),
     "import deleted": (

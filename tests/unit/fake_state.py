@@ -23,12 +23,12 @@ class State:
         self.environments: list[Json] = []
         self.deleted: list[Json] = []
         self.folders: dict[str, set[str]] = {}
-        self.kept_ids: dict[tuple[str, str], str] = {}  # of folders that were renamed, by place
+        self.kept_ids: dict[tuple[str, str], str] = {}  # of renamed folders, by place
         self.imports: list[Json] = []
         self.identities: dict[str, Json] = {}
         self.protected: set[str] = set()  # identities that may not be deleted
         self.auths: dict[str, Json] = {}
-        self.methods: dict[str, list[str]] = {}  # further ways to log in, by the identity's id
+        self.methods: dict[str, list[str]] = {}  # further login methods, by the identity's id
         self.secrets: dict[str, list[Json]] = {}
         self.members: dict[str, list[Json]] = {}
         self.privileges: dict[str, Json] = {}

@@ -36,7 +36,7 @@ def run(module: str, *arguments: object) -> Any:
 
 
 def _serve() -> None:
-    # Gevent takes these too, and would have its loop in what is forked.
+    # Imported before the fork: gevent patches these too, and its loop must not be forked.
     from infisical_iac.core import deployment  # noqa: F401
 
     # isort: split

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tests.unit.played_host import PlayedHost, played
 
-# Databases are files, named after them, with what is in them; for one that takes no connections
-# there is a file in `closed`.
+# Each database is a file with its name and its content. A file in `closed` means that it refuses
+# connections.
 _DOCKER = r"""#!/bin/sh
 for last; do :; done
 cd "$HOST/databases" || exit 1

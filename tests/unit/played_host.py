@@ -19,10 +19,10 @@ _PLACES = (
     "/var/lib/docker/",
     "/var/backups/infisical-iac",
 )
-# All by which the scripts have an effect.
+# The only programs by which the scripts have an effect.
 _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 
-# Does what its name says, and waits until what the host is like then is kept, as if it died there.
+# Runs the program, then waits until the test has saved the host's state as that of a death here.
 _TOOL = """#!/bin/sh
 {program} "$@"
 status=$?
@@ -30,8 +30,8 @@ echo >"$MOMENTS/asked"
 read -r _ <"$MOMENTS/told"
 exit $status
 """
-# Most of the time that a script takes is that of starting programs: those that are called most, and
-# change nothing or are played anyway, are functions of the shell that runs it.
+# Starting programs takes most of a script's time. So programs that are called often, and change
+# nothing or are fakes anyway, are functions of the script's shell.
 _FUNCTIONS = """
 dirname() { case $1 in */*) echo "${1%/*}" ;; *) echo . ;; esac; }
 timeout() { shift; "$@"; }
@@ -153,12 +153,12 @@ class PlayedHost:
     ) -> subprocess.CompletedProcess[str]:
         """Run a script with its arguments; what is in `moments` keeps what the host is like."""
         text, *arguments = (self._moved(each) for each in (script_file(step[0]), *step[1:]))
-        # What notes an effect has to be a program.
+        # Effects are recorded by programs, so these can't be functions.
         functions = "" if moments else self._functions()
         seen = f"{self._programs}/seen:" if moments else ""
         return subprocess.run(
             [
-                # A shell can't catch a signal that it was started to ignore, as in the background.
+                # A shell can't catch a signal that it inherited as ignored, as in the background.
                 *("env", "--default-signal=INT,HUP,TERM"),
                 *("sh", "-c", f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
             ],
@@ -208,7 +208,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
     moments.mkdir()
     for name in ("asked", "told"):
         os.mkfifo(moments / name)
-    # Opened for both, so that neither waits for the other end or is told that it is gone.
+    # Opened for reading and writing, so that neither waits for the other end or sees its end.
     asked, told = (os.open(moments / name, os.O_RDWR) for name in ("asked", "told"))
     found: list[Path] = []
 
@@ -238,7 +238,7 @@ def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:
     waiting = [os.fspath(directory)]
     while waiting:
         for each in os.scandir(waiting.pop()):
-            # It may go meanwhile, by what runs beside the one that asks.
+            # Another process may remove it meanwhile.
             with suppress(FileNotFoundError):
                 inside: bytes | str = b""
                 if each.is_symlink():

@@ -84,7 +84,7 @@ def _serve(
             channel = transport.accept(_SECONDS)
             if channel is not None and asked.asked.wait(_SECONDS):
                 _run(channel, asked.command)
-                transport.join(_SECONDS)  # the client goes once it has all
+                transport.join(_SECONDS)  # the client closes once it has everything
 
 
 def _run(channel: paramiko.Channel, command: bytes) -> None:

@@ -7,5 +7,5 @@ environments:
   - {slug: production, name: Production}
 shared_folders: [/shared]
 """
-# To be followed by where the credentials of each environment go.
+# The targets of each environment follow this text.
 DELIVERED = HEAD + "services:\n  a:\n    folder: /a\n    deliver:\n"

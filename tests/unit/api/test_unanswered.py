@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 
-# A Docker that knows its nodes, and answers nothing else.
+# A Docker that lists its nodes, and answers nothing else.
 _DOCKER = """docker() {
     echo "docker $*" >>"$ROOT/called"
     case "$1 $2" in

@@ -20,7 +20,7 @@ FILES = {
 }
 KEY = signing.parse(_KEY)
 SIGNER = signing.fingerprint(KEY.public_key())
-# Of somebody who can replace a kit, and knows whom it is for.
+# The key of a forger, who can replace a kit and knows its recipients.
 FORGER = Ed25519PrivateKey.from_private_bytes(b"obviously fake, and of a forger.")
 
 

@@ -14,7 +14,7 @@ from infisical_iac.core.rendering import script_file
 _REFUSING = "#!/bin/sh\necho 'Fatal: wrong password or no key found' >&2\nexit 12\n"
 
 
-# Writes its environment and arguments to a file of the host, and lists nothing.
+# A restic that writes its environment and arguments to a file, and lists nothing.
 _TELLING = """#!/bin/sh
 { env | grep -E '^(AWS|RESTIC|FORGED)' | sort; for each; do echo "argument $each"; done; } >"$TOLD"
 """

@@ -71,7 +71,7 @@ def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
     """Those that target-login.sh names are read from a target's file, and may be in a kit."""
     [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
     assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
-    # What has other signs is passed over when a file is read.
+    # The script that reads the file ignores names with other characters.
     assert all(re.fullmatch("[A-Z_]+", each) for each in names.split())
     for name in names.split():
         check_forms({"backup/my-bucket.env": f"{name}=obviously-fake\n"}, where="the kit")

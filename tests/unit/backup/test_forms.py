@@ -22,7 +22,7 @@ from tests.unit.played_host import PlayedHost, played
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _AWS = "AWS_ACCESS_KEY_ID=fake\nAWS_SECRET_ACCESS_KEY={}\n"
 _KEY = "x" * 32
-# Each by a name of its own, path and text.
+# By a name for the test, the path and the text.
 _FORGED = {
     "traversal": ("../cron.d/x", "* * * * * root touch /tmp/forged\n"),
     "traversal inside": ("keys/../../cron.d/x", _KEY),

@@ -12,7 +12,7 @@ from infisical_iac.backup.kit import Opened, check, pack, unpack
 from infisical_iac.core.errors import FileError, UserError
 from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
 
-# What may be in a password.
+# The characters that a password may have.
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
 

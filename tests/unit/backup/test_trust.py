@@ -95,7 +95,7 @@ class _Restoring:
         self.settings: dict[str, Any] = {}
         self.begun: list[dict[str, str]] = []
         host = SimpleNamespace(data=SimpleNamespace(dict=dict))
-        # The module itself has pyinfra patch the whole process.
+        # Importing the real module would let pyinfra patch the whole process.
         module = SimpleNamespace(connect=lambda _: _context(host))
         monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
         monkeypatch.setattr(
@@ -177,7 +177,7 @@ def test_an_unsigned_forged_kit_places_nothing(restoring: _Restoring, name: str)
     restoring.write(restoring.unsigned(files={**FILES, **_FORGED_FILES[name]}))
     assert restoring.run("--yes").exit_code == 1
     accepted = restoring.run("--yes", "--accept-unsigned-kit")
-    # The option accepts a kit that only a signature could tell from a good one.
+    # The option accepts a kit whose only fault is that it has no signature.
     assert accepted.exit_code == (0 if name == "planted secret" else 1)
     assert len(restoring.begun) == (1 if name == "planted secret" else 0)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infisical_iac.cluster.site import ClusterSite
     from infisical_iac.core.images import Images
 
-# What the steps print.
+# The output of the steps.
 _SAID = {
     "rotation targets": "target local\ntarget box",
     "redis-passwords hashes": "in-place\nbeside",
@@ -29,7 +29,7 @@ class NotingHost:
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.failing: set[str] = set()
-        # On a cluster: what runs, None for what was never asked; and what was rolled out.
+        # On a cluster: the images in use, None until they are asked for; and the roll-out.
         self.was: Images | None = None
         self.rolled_out: Settings | None = None
 

@@ -56,7 +56,7 @@ def test_a_host_is_inspected_under_the_lock(
     def connect(_: str) -> Iterator[_Host]:
         yield host
 
-    # The module itself has pyinfra patch the whole process.
+    # Importing the real module would let pyinfra patch the whole process.
     module = SimpleNamespace(connect=connect)
     monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
     monkeypatch.setattr(settings, "load", lambda _: None)

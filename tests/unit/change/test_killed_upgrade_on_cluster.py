@@ -102,7 +102,7 @@ def test_data_that_the_old_version_cannot_use_are_given_up(node: PlayedNode) -> 
     node.ok(_ROLL, _BACK, _LOAD)
     said = node.run(*_REVERT).stdout
     assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id\n"
-    # A run that died here asks again.
+    # A run that continues after a death here gets the same answer.
     assert node.run(*_BACK).stdout == said
     node.ok(_END)
     assert node.databases() == {"infisical": "new", _GIVEN_UP: "old"}

@@ -128,7 +128,7 @@ def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> N
     wanted = settings_of(infisical_version="v0.120.0", postgres_image="postgres:17.9")
     kept = wanted.keeping(host.was)
     services = yaml.safe_load(compose_file(kept, MachineState()))["services"]
-    # A minor version of PostgreSQL is no change of version.
+    # A minor version of PostgreSQL does not count as a change of version.
     assert services["postgres"]["image"] == "postgres:17.9"
     assert services["infisical"]["image"] == _RUNS.stack.infisical_reference
 

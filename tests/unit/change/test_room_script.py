@@ -16,7 +16,7 @@ esac
 
 def test_free_space_of_a_data_volume_is_measured_there(tmp_path: Path) -> None:
     host = played(tmp_path)
-    # Another file system than that of the test's directory, as a data volume is.
+    # /dev/shm is another file system than the test's directory, as a data volume would be.
     with TemporaryDirectory(dir="/dev/shm") as data:
         docker = tmp_path / "programs" / "docker"
         docker.write_text(_DOCKER.format(images=tmp_path, data=data))

@@ -50,7 +50,7 @@ class _Host:
         ):
             assert f"\n{name}\n" in text
             text = text.replace(f"\n{name}\n", f"\n{path}\n")
-        # Nothing is to outlive a power cut here.
+        # Nothing has to survive a power cut here, and syncs are slow.
         command = ["sh", "-c", f"sync() {{ :; }}\n{text}", "rotation.sh", *step.split()]
         return subprocess.run(command, capture_output=True).returncode
 

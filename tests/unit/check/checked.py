@@ -22,7 +22,7 @@ LOCAL_FILE = """\
 {"workspaceId": "fake-id", "domain": "https://secrets.example.com", "defaultSecretPath": "/backend"}
 """
 IGNORE = ".env\n.env.*\n!.env.example\n!.env.local.example\n"
-# One service, in which nothing is to be found.
+# One service without any finding.
 GOOD = {
     ".gitignore": IGNORE,
     "backend/.infisical.json": LOCAL_FILE,

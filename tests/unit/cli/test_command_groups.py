@@ -21,7 +21,7 @@ print([name for name in ("httpx", "pydantic", "pyinfra", "rich", "jinja2") if na
 """
 
 
-# None of these imports what gives the process to gevent.
+# Importing these groups must not start gevent in the process.
 @pytest.mark.parametrize("group", [audit, backup, keys, main, migrate, server])
 def test_every_command_of_a_list_exists(group: click.Group) -> None:
     context = click.Context(group)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infisical_iac.core.rendering import script
 
-# Answers with what the host's directory holds, and writes down what it is asked to change.
+# A Docker that answers from the files of the host's directory, and logs requested changes.
 _DOCKER = """#!/bin/sh
 case "$1 $2" in
 "secret inspect") grep -qx "$3" "$HOST/secrets" 2>/dev/null ;;
@@ -103,7 +103,7 @@ case "$1 $2" in
     ;;
 esac
 """
-# What curl is asked for, and what it reads.
+# A curl that logs its arguments and its standard input.
 CURL = """#!/bin/sh
 echo "$*" >>"$HOST/changes"
 cat >>"$HOST/changes"

@@ -48,7 +48,7 @@ def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
     looks["one"] = replace(
         looks["one"],
         members=tuple(
-            # A run that died here had come to the first one.
+            # A run died after it had begun again on the first host.
             replace(each, generation=2 if each.host == "one" else 1)
             for each in looks["one"].members
         ),
@@ -142,7 +142,7 @@ def test_where_nobody_has_data_there_is_nothing_to_decide() -> None:
 
 
 def test_a_run_that_was_killed_before_etcd_began_anew_is_repeated_alike() -> None:
-    # Etcd's volumes and two PostgreSQLs are gone; what was written is read without them.
+    # Etcd's volumes and two PostgreSQLs are gone; the positions of the WAL are read without them.
     looks = _without_primary((2, 100), (2, 300), (2, 200))
     gone = {name: replace(look, etcd="lost") for name, look in looks.items()}
     assert (told(gone).anew, told(gone).first) == (True, told(looks).first)
@@ -172,7 +172,7 @@ def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
     looks = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
     cluster = told(looks, inventory=("one", "two", "four"))
     assert members_to_replace(cluster.nodes) == {3: "four"}
-    # A worker has joined already, without a number.
+    # A worker has joined already, and has no number yet.
     worker = member(4, "four")
     looks |= settled(*(lost["one"].members), worker)
     cluster = told(
@@ -216,7 +216,7 @@ def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
 def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
     looks = {**_survivor(), **settled(member(3, "three", number=0))}
     looks["three"] = replace(looks["three"], data=True, serial=4, key="key", stack=False)
-    # What it knows of the stack before does not count.
+    # A stack.yaml from before does not count.
     looks[other] = replace(looks[other], stack=True)
     assert (told(looks).begun, _joined(told(looks))) == (False, ["new"] * 3)
     looks[other] = replace(looks[other], data=True)

@@ -72,7 +72,8 @@ def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
     assert given == 'user = "patroni:not-a-password"'
 
 
-# A Redis whose sentinel is asked who the master is; once it was told to, it has another one soon.
+# A redis-cli whose sentinel reports the master; after a requested failover, it soon reports
+# another.
 _REDIS_CLI = """#!/bin/sh
 test "$REDISCLI_AUTH" = not-a-password || exit 1
 shift 3
@@ -88,7 +89,7 @@ esac
 """
 
 
-# A Patroni that answers with a line of a file after the other.
+# A Patroni that answers each request with the next line of a file.
 _PATRONI = """#!/bin/sh
 cat >/dev/null
 answer=$(head -n 1 "$HOST/tries"); sed -i 1d "$HOST/tries"

@@ -8,7 +8,7 @@ from tests.unit.played_host import PlayedHost, played
 
 _KEY = "/etc/infisical/keys/encryption_key"
 _BACKUP = "/var/backups/infisical-iac/20261125T101112Z"
-# A node where the stack runs until it is removed: its files say what there is.
+# A node where the stack runs until it is removed; files hold its state.
 _DOCKER = """#!/bin/sh
 echo "$*" >>"$HOST/told"
 case "$*" in

@@ -20,7 +20,7 @@ WANTED = {
     "synchronous_mode": True,
     "postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": 200}},
 }
-# Patroni adds keys of its own, and somebody else has set one.
+# Patroni adds keys of its own, and a person has set one.
 THERE = {
     **WANTED,
     "maximum_lag_on_failover": 1048576,
@@ -173,7 +173,7 @@ def test_members_are_restarted_one_after_another_and_each_is_seen_back(
         "again 180 3 3",
         "restart postgres-1",
         "again 180 3 3",
-        # A standby can't have less than its primary had when it started.
+        # A standby can't start with a lower value than its primary had at its own start.
         "restart postgres-2",
         "again 180 3 3",
     ]

@@ -131,7 +131,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
         docker.in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
-    # Its turn is taken by no other host of the run.
+    # No other host of the run takes its turn.
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
     with pytest.raises(Refused, match="node-2 waits for a restart, and for node-1"):
         docker.in_turn("restart", "docker.service")

@@ -99,7 +99,7 @@ def test_a_node_without_an_earlier_etcd_loses_nothing(lead: Lead) -> None:
 
 
 def test_a_postgres_whose_service_was_ended_is_ended_where_it_still_runs(lead: Lead) -> None:
-    # Of the single host that this one was; it is not the cluster's.
+    # This container is of the former single host, not the cluster's.
     lead.write("single", "")
     for _ in range(2):
         done = lead.run("ended", of="etcd")

@@ -88,7 +88,7 @@ def test_a_move_that_is_undone_before_the_databases_change_places_tells_of_no_wr
 def test_a_move_into_a_cluster_keeps_volume_and_compose_file(alone: PlayedHost) -> None:
     alone.ok(_OUT["pause"], _OUT["switch"])
     done = alone.run(*_OUT["end"])
-    # The played database counts tables, as a cluster's that was written to would.
+    # The fake database reports tables, as a cluster's would that was written to.
     database = "database infisical_before_20261126t101112z"
     kept = [database, f"volume {MAIN}", _host_path(alone, _ASIDE)]
     assert done.stdout.splitlines() == kept

@@ -32,7 +32,7 @@ PLAIN, ENCRYPTED = (
     for esp in (False, True)
 )
 _MTU = {"com.docker.network.driver.mtu": "1350"}
-# Docker adds the number that it has in the envelope of packets.
+# Docker adds the number of the VXLAN.
 _DOCKERS = {"com.docker.network.driver.overlay.vxlanid_list": "4097"}
 FOUND = {
     "infisical-consensus": Network(True, {**_MTU, **_DOCKERS}, ("172.31.241.0/24",)),

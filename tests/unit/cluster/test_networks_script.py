@@ -8,7 +8,7 @@ from infisical_iac.core.rendering import script
 
 _EDGE = "infisical-edge"
 _USERS = "infisical_haproxy infisical_etcd-1 infisical_postgres-1"
-# Services and networks are files; a task that is stopped is seen for a few looks more.
+# Services and networks are files; a stopped task is still listed a few times.
 _DOCKER = """#!/bin/sh
 case "$1 $2" in
 "node ls") cat "$HOST/nodes" ;;

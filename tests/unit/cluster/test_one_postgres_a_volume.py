@@ -19,7 +19,7 @@ def _start(directory: Path) -> str:
     """
     text = cluster_site.wanted_stack(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
-    # It ends all processes that it sees, which are the container's.
+    # The line would kill all visible processes, which in a container are the container's own.
     lines = [line for line in script.splitlines() if "kill" not in line]
     moved = "\n".join(lines).replace("/home/postgres", str(directory))
     return moved.replace("/run/secrets/env", f"{directory}/env")

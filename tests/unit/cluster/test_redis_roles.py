@@ -12,7 +12,7 @@ import pytest
 from infisical_iac.core.rendering import template
 
 _PASSWORD = "fake-redis-password"
-# What a sentinel answers is in a file of its name; one without a file doesn't answer.
+# A sentinel's answer is in a file with its name; one without a file doesn't answer.
 _REDIS_CLI = """#!/bin/sh
 test "$REDISCLI_AUTH" = fake-redis-password || exit 1
 test "$1" = --tls && shift 3
@@ -21,13 +21,13 @@ cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; 
 _REDIS_SERVER = """#!/bin/sh
 echo "$@"
 """
-# What is free, in kB, is a line each time that somebody asks; the last one stays.
+# Each call reads the free space, in kB, from the next line; the last line is repeated.
 _DF = """#!/bin/sh
 echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
 echo "/dev/fake 1000000 1 $(head -n 1 "$FREE") 1% /data"
 test "$(wc -l <"$FREE")" -lt 2 || sed -i 1d "$FREE"
 """
-# Runs until it is told to end; the command line names what told it.
+# Runs until the file of a shutdown exists, and prints it.
 _REDIS_UNTIL_SHUTDOWN = """#!/bin/sh
 for second in $(seq 100); do
     test -s "$FREE.shutdown" && cat "$FREE.shutdown" && exit
@@ -156,7 +156,7 @@ def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
     )
     stale = "requirepass old\nsentinel auth-pass infisical old\nuser default on nopass\n"
     (node.data / "sentinel.conf").write_text(stale + known)
-    # Another sentinel knows less than it does itself.
+    # Another sentinel has an older decision than its own.
     node.answer("sentinel-2", "redis-1", 1)
     text = node.start("sentinel.sh", "sentinel-1")
     assert sorted(known.splitlines()) == sorted(set(text.splitlines()) & set(known.splitlines()))
@@ -182,7 +182,7 @@ def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
         ("redis-1", ("redis-1", "redis-1"), ""),
         ("redis-2", ("redis-1", "redis-2"), ""),
         ("redis-2", ("redis-1", "redis-3"), ""),
-        # Cut off from one of them, or from both: what is right can't be known.
+        # Cut off from one or both of the others, it can't know the right master.
         ("redis-2", ("redis-1",), ""),
         ("redis-2", (), ""),
         (

@@ -39,7 +39,7 @@ def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: lis
     etcd._replace_member(told(looks, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
-    # The lead's own etcd is the one that lost its data.
+    # The leader's own etcd is the one that lost its data.
     etcd._replace_member(told(_looks("lost", "well"), inventory=_INVENTORY), 1, "one")
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 

@@ -27,7 +27,7 @@ def test_a_converged_stack_has_an_empty_plan() -> None:
 
 _ONE_DOWN = (True, True, False)
 _IS_UPDATING = "~ service infisical: its update is updating"
-# The cause of a difference, and the lines of the plan for it.
+# By the cause of a difference, the lines of the plan.
 _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
     "somebody scaled a service": (
         _with("infisical", desired=2, running=2, hash="cc"),
@@ -96,7 +96,7 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
         WANTED,
         [_IS_UPDATING],
     ),
-    # Swarm may have stopped at the task that no node takes, with the old ones still running.
+    # Swarm may have stopped at the task that no node can run, with the old ones still running.
     "an update waits for a node that is down and old tasks run on others": (
         replace(_with("infisical", running=2, waiting=1, update="updating"), nodes=_ONE_DOWN),
         WANTED,

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.unit import forked
 
-# What fails on a host in `played_run`.
+# The error of a failing host in `played_run`.
 _FAILURE = "it does not work"
 
 

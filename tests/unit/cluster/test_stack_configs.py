@@ -53,7 +53,7 @@ def test_postgresql_loses_nothing_that_was_acknowledged() -> None:
     patroni = yaml.safe_load(text)
     dcs = patroni["bootstrap"]["dcs"]
     assert dcs["synchronous_mode"] is dcs["synchronous_mode_strict"] is True
-    # What Patroni asks for, so that the leader gives up before another one takes over.
+    # Patroni requires this, so that a primary gives up before another one takes over.
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
     assert patroni["etcd3"]["hosts"] == ["etcd-1:2381", "etcd-2:2381", "etcd-3:2381"]
     assert "password" not in {

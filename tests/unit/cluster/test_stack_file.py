@@ -141,7 +141,7 @@ def test_a_connection_whose_other_end_vanished_is_given_up_within_half_a_minute(
             sysctls[f"net.ipv4.tcp_keepalive_{each}"] for each in ("time", "intvl", "probes")
         )
         assert idle + interval * probes == 25, name
-    # Of all clients, the real server's of PostgreSQL alone does not ask for it.
+    # Only Infisical's PostgreSQL client does not enable keep-alives by itself.
     infisical = services["infisical"]
     assert infisical["environment"]["NODE_OPTIONS"].endswith(" --require=/keepalive.cjs")
     assert infisical["configs"] == [{"source": "keepalive_cjs", "target": "/keepalive.cjs"}]

@@ -84,7 +84,7 @@ def test_a_task_without_a_node_is_waited_for_unless_a_node_is_away(
     lead: Lead, state: str, waits: bool
 ) -> None:
     lead.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
-    # What ran on a node that is down is still counted there.
+    # The list of services still counts the tasks of a node that is down.
     lead.write("services", "infisical_infisical 2/2 (max 1 per node)\n")
     lead.run_tasks(infisical=1, waiting="infisical_infisical")
     lead.write("log", "")

@@ -90,7 +90,7 @@ def test_infisical_asks_for_tls_once_all_offer_it() -> None:
     before, after = _services(Level.OFFERED)["infisical"], _services(Level.USED)["infisical"]
     assert "REDIS_SENTINEL_HOSTS" in before["environment"]
     assert "sslmode" not in before["entrypoint"][2]
-    # With it, the real server's client of sentinels would speak plain to all of them.
+    # With this variable, Infisical would speak to the sentinels without TLS.
     assert "REDIS_SENTINEL_HOSTS" not in after["environment"]
     assert after["environment"]["NODE_EXTRA_CA_CERTS"] == "/run/secrets/ca.crt"
     assert "sslmode=verify-full" in after["entrypoint"][2]

@@ -96,7 +96,7 @@ def test_it_comes_after_the_data_nodes_that_change() -> None:
         (NODES, 3, "stop-first", (3, "stop-first")),
         (AWAY, 3, "stop-first", (2, "stop-first")),
         (AWAY, 2, "stop-first", (2, "stop-first")),
-        # The next task in the place of one would have nowhere to stand.
+        # With start-first, no node would be free for the next task.
         (AWAY, 2, "start-first", (2, "stop-first")),
         ((NODES[0], *AWAY), 2, "start-first", (2, "start-first")),
         ((), 3, "stop-first", (3, "stop-first")),
@@ -149,7 +149,7 @@ def _leading(
 def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
     assert _leading(ClusterStackState(), 2) == expected
-    # A run that died in between has rolled these out.
+    # A run that died in between had rolled these out.
     begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
     assert _leading(ClusterStackState(services=begun), 2) == expected
 
@@ -157,7 +157,7 @@ def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> 
 def test_where_all_or_none_have_data_none_starts_before_another() -> None:
     assert _leading(ClusterStackState()) == []
     assert _leading(ClusterStackState(), 1, 2, 3) == []
-    # One of them was replaced by a host that has nothing yet.
+    # A replacement host of the third has nothing yet.
     assert _leading(_running(DATA), 1, 2) == []
 
 
@@ -177,7 +177,7 @@ def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_befor
     running = _running(DATA)
     begun = {name: service for name, service in running.services.items() if name in expected}
     found = replace(running, services=begun)
-    # They were removed by somebody else.
+    # Somebody else has removed them.
     assert _leading(found, 1, 2, 3) == []
     old = {name: replace(was, hash="before") for name, was in running.record.items()}
     assert _leading(replace(found, record=old), 1, 2, 3) == expected

@@ -10,8 +10,8 @@ from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running
 
-# Answers as the command line does that the node of a manager has; with a word in $BROKEN, the
-# program of that name fails in its container.
+# A Docker of a manager's node. With a word in $BROKEN, the program of that name fails in its
+# container.
 _DOCKER = """#!/bin/sh
 case "$*" in
 *"$BROKEN"*) test -z "$BROKEN" || exit 1 ;;

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 
-# Each look at the tasks takes the first line of a file away.
+# Each list of the tasks removes the first line of a file.
 _DOCKER = """#!/bin/sh
 case "$1 $2" in
 "service ls") test ! -e "$HOST/silent" && echo id ;;

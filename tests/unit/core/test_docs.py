@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 INDEX = ROOT / "docs" / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-# What others wrote, and what tools cached.
+# Files of others, and caches of tools.
 _LEFT_OUT = {".pytest_cache", ".venv", "node_modules", "vendor"}
 DOCUMENTS = sorted(
     path

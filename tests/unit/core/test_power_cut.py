@@ -14,7 +14,7 @@ from infisical_iac.workspace.delivery import RemoteFile
 from infisical_iac.workspace.targets import FileTarget
 from tests.unit.held import HELD
 
-# Notes what was done, and does it.
+# Logs the call, and runs the program.
 _TOOL = """#!/bin/sh
 echo "{name} $*" >>"$NOTES"
 test {name} = sync || exec /bin/{name} "$@"

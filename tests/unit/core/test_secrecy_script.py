@@ -19,7 +19,7 @@ def _let_through(root: Path) -> str:
 def test_no_line_with_a_key_is_let_through(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir()
-    # The one ends without a newline, the other with an empty line.
+    # One key ends without a newline, the other with an empty line.
     (keys / "auth_secret").write_text("not-a-secret")
     (keys / "encryption_key").write_text("not$(a)key\n\n")
     assert _let_through(tmp_path) == "it starts\nit ends\n"

@@ -238,7 +238,7 @@ _ODD: tuple[Any, ...] = (
     *((), ("odd",), (3,), (None,), [3], {3}, ({},), ({"odd": 1},), {}, {"odd": 1}),
 )
 _KEYS = ["schema_version", *SECTION_OF]
-# A model's name and its example, and the keys that hold such entries.
+# The keys whose values are dictionaries, with the model of one.
 _ENTRIES: dict[str, type[SettingsModel]] = {
     "backup_targets": BackupTarget,
     "backup_keep": Keep,
@@ -251,7 +251,7 @@ _PLACES = [(key, None) for key in _KEYS] + [
 _LIBRARY = re.compile(
     r"[Ii]nput|should be|[Ee]xtra|[Vv]alid |[Ii]nstance|[Uu]nable|permitted|Field required|pydantic"
 )
-# What a refusal says to do.
+# The remedy of a refusal.
 _REMEDY = re.compile(
     r"\b(write|choose|give|allow|keep|pin|turn|set|put|must be|must keep|did you mean|"
     r"there are|use|lists what is|remove|upgrade|have one)\b"
@@ -295,7 +295,7 @@ def test_a_value_with_a_wrong_comma_is_accepted_as_the_error_writes_it(
 
 
 _UNSHOWN = ("backup_webhook",)
-# Of those that are empty by default; and one that is shown whole.
+# Examples for settings that are empty by default, and one that is shown as a whole.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
     "hosts": ({"address": "203.0.113.7"},),

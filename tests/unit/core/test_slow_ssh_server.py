@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.unit.ssh_server import ssh_server
 
-# pyinfra must be loaded before anything else, in a process of its own.
+# pyinfra must be loaded before anything else, so it needs a process of its own.
 _CONNECT = """
 import sys
 from infisical_iac.core.inventory import connect

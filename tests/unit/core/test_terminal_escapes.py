@@ -11,7 +11,7 @@ from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo, print_data
 
-# Sets the title of the window, colors what follows, and begins a line in 8-bit controls.
+# Sets the window's title, colors the rest, and clears the screen by an 8-bit control.
 _NAME = "a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
 _SHOWN = r"a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
 
@@ -27,7 +27,7 @@ def test_text_and_tables_escape_what_a_terminal_obeys(capsys: pytest.CaptureFixt
     echo(_NAME)
     echo(_NAME, err=True)
     printed = capsys.readouterr()
-    # rich takes the bell out by itself, and cuts a cell that got longer.
+    # rich removes the bell itself, and cuts a cell that became longer.
     cell, *lines = printed.out.splitlines()
     assert cell.strip().startswith(r"a\x1b]0;owned")
     assert lines == [*[_SHOWN.replace(r"\x07", "")] * 2, _SHOWN]

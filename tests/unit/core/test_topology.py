@@ -19,7 +19,7 @@ def test_a_single_host_is_answered_for_by_what_is_asked() -> None:
     alone = Site(settings_of())
     assert hook(InventoryHosts, "single") is InventoryHosts
     assert type(at(alone, Asked)) is Asked
-    # A slice in which topologies don't differ needs nothing of theirs.
+    # A slice without a hook of the topology uses its own class.
     assert type(at(site(), Asked)) is Asked
 
 

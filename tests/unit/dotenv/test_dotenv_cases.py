@@ -12,7 +12,7 @@ from infisical_iac.dotenv import GRAMMARS, read
 _CASES = json.loads(Path(__file__).with_name("cases.json").read_text())["cases"]
 _ENVIRON = {"HOME": "/home/u"}
 
-# Bash runs a command or uses what only it knows for these, and yet has no error to report.
+# For these, bash runs a command or uses its own state, without reporting an error.
 _NOT_READ_SAFELY = {"heredoc", "expand_dollar_dollar", "bcrypt", "latin1"}
 
 
@@ -35,7 +35,7 @@ def test_a_file_is_read_as_the_real_parser_reads_it(grammar: str, case: dict[str
         assert reading.values == {}
     else:
         assert reading.error == ""
-        # A name that python-dotenv finds without a value sets nothing.
+        # python-dotenv returns None for a name without a value, which sets nothing.
         there = [(key, value) for key, value in expected.items() if value is not None]
         assert list(reading.values.items()) == there
 

@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.dotenv import GRAMMARS, Finding, Reading, read
 
 _NPM = ("dotenv", "dotenv-expand", "next")
-# What is written in place of a secret, everywhere that it could slip out of.
+# A fake value; no finding may contain it.
 _SECRET = "obviously-fake"
 
 

@@ -8,7 +8,7 @@ from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.dotenv.model import Entry
 from tests.unit.dotenv.writers import EITHER_LINE_END, LINE_ENDS, Style, write
 
-# Of an entry: its value, how it is written, and its first and last line.
+# An entry's value, its text, and its first and last line.
 Expected = tuple[str, str, int, int]
 
 _SIGNS = "\\'\"`$#{}=:~ \t\n\r\f\xa0\ufeff\u2028\0ab1é"
@@ -58,7 +58,7 @@ def test_what_a_grammars_writer_writes_is_read_back_the_same(
 
 
 def _told(entry: Entry) -> Expected:
-    # Whether `export` is a part of it, and what blanks follow, is each grammar's choice.
+    # Each grammar decides whether `export` and trailing blanks are part of the text.
     raw = entry.raw.removeprefix("export ").rstrip()
     return entry.value, raw, entry.first_line, entry.last_line
 

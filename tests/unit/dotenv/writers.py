@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# In a shell a carriage return at the end of a line is a part of the value.
+# In a shell, a carriage return at the end of a line is part of the value.
 LINE_ENDS = {"shell": ["\n"]}
 EITHER_LINE_END = ["\n", "\r\n"]
 
@@ -30,7 +30,7 @@ def write(grammar: str, key: str, value: str, style: Style) -> tuple[str, str] |
     if written is None:
         return None
     export = "export " if style.is_exported else ""
-    # After nothing at all, Compose takes a comment for the value.
+    # After an empty value, Compose reads a comment as the value.
     comment = " # a comment, isn't it" if style.has_comment and written else ""
     return f"{key}={written}", f"{export}{key}={written}{comment}"
 
@@ -44,7 +44,7 @@ def _quoted(value: str, quotes: str) -> str | None:
 
 
 def _npm(value: str) -> str | None:
-    # Nothing escapes a backslash before the closing quote, and line ends become one.
+    # A backslash before the closing quote can't be escaped, and line ends are normalized.
     return None if "\r" in value or value.endswith("\\") else _quoted(value, "'\"`")
 
 
@@ -101,7 +101,7 @@ def _plain_compose(value: str) -> str | None:
 
 
 def _plain_shell(value: str) -> str | None:
-    # A backslash before the end of a line takes both away.
+    # A backslash at the end of a line removes both.
     return None if re.search(r"[\n\0]", value) else re.sub(r"([^\w./:@%+,-])", r"\\\1", value)
 
 

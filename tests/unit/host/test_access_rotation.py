@@ -76,7 +76,7 @@ def test_within_a_day_a_small_log_stays(log: AccessLog) -> None:
 def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
     log = AccessLog(tmp_path, access_log_keep_days=90)
     kept, gone = _old(log, "20260901-000000", b"1\n", 89), _old(log, "20260801-000000", b"2\n", 92)
-    # The one that Caddy wrote to before the log had a file system of its own.
+    # Earlier versions let Caddy write here, before the log had a file system of its own.
     former = log.directory / "access.log"
     former.write_bytes(b"3\n")
     log.rotate()
@@ -88,7 +88,7 @@ def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> N
 
 def test_what_is_written_is_on_a_file_system_that_can_be_full(mounted: AccessLog) -> None:
     assert mounted.image.stat().st_size == 12 * _MIB
-    # Taken at once: a sparse file would grow with the log.
+    # All blocks are allocated at once: a sparse file would grow with the log.
     assert mounted.image.stat().st_blocks * 512 >= 12 * _MIB
     with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
         log.write(bytes(13 * _MIB))
@@ -104,7 +104,7 @@ def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(mounted: Acce
         assert mounted.log.stat().st_size == 0
         assert max(most, mounted.taken()) <= 50 * _MIB
     turns = [gzip.decompress(each.read_bytes())[:1] for each in mounted.rotated()]
-    # The oldest went.
+    # The oldest were removed.
     assert turns == [b"4", b"5", b"6", b"7"]
 
 
@@ -180,7 +180,7 @@ def test_a_host_without_caddy_has_nothing_to_rotate(log: AccessLog) -> None:
 def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
     log: AccessLog,
 ) -> None:
-    # Within /var/log, as the script takes no other path of a configuration.
+    # The script reads only paths in /var/log from a configuration.
     place = Path(f"/var/log/infisical-iac-test-{os.getpid()}")
     place.mkdir()
     try:

@@ -10,7 +10,7 @@ from infisical_iac.host.ban_networks import network
     [
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        # Done before, IPv4's, a link's and no address at all.
+        # A network, an IPv4 address, a link-local address, and no address at all.
         ("2001:db8::/64", "2001:db8::/64"),
         ("203.0.113.9", "203.0.113.9"),
         ("fe80::1", "fe80::1"),

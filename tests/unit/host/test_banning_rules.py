@@ -112,19 +112,19 @@ _OTHER = [
     # A name with a blank has to be escaped.
     _post("/api/v4/secrets/A%20NAME", status=400),
     _post("/login", status=404),
-    # What Caddy answers a page of another site.
+    # Caddy's answer to a request of another site's page.
     _post(_LOGIN, status=412),
     _post("/api/v1/admin/bootstrap", status=412),
-    # What a closed edge answers all, while a change is checked.
+    # The answer of a closed edge, while a change is checked.
     _post(_LOGIN, status=503),
     _post("/api/v1/auth/universal-auth/login", status=503),
-    # What a page makes its visitors' browsers send.
+    # Methods that a page can make its visitors' browsers send.
     *(line(_LOGIN, status=400, method=each) for each in ("GET", "HEAD", "OPTIONS")),
     line("/api/v1/admin/bootstrap", status=404),
     line("/%41.png", status=404),
     line("/api/v1/admin/config", status=200),
 ]
-# Whoever asks can't have somebody else counted.
+# Lines by which a caller tries to have another address counted.
 _FORGED = [
     line(
         '/"},"request":{"remote_ip":"198.51.100.1","proto":"a","method":"POST",'

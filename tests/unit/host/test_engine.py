@@ -153,7 +153,7 @@ def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool)
         assert set(service["ulimits"].items()) == {("core", 0)}
     assert set(DAEMON) == {
         *("log-driver", "log-opts", "no-new-privileges", "default-ulimits"),
-        # Of the engine itself: a Swarm forbids the first; the second saves a process for each port.
+        # The only differences: a Swarm forbids the first; the second saves a process for each port.
         *("live-restore", "userland-proxy"),
     }
 

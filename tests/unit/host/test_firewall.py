@@ -100,7 +100,7 @@ def test_a_host_in_a_swarm_is_refused() -> None:
 def test_nodes_of_a_cluster_let_each_other_in_and_nobody_else() -> None:
     opened = openings(_settings(ingress="none"), 22, peers=("10.0.0.1", "10.0.0.2", "fd00::3"))
     rules = [line.strip() for line in ruleset(opened).splitlines()]
-    # Networks beside each other are one.
+    # Adjacent networks are merged.
     assert [rule for rule in rules if "10.0.0.1" in rule] == [
         "ip saddr { 10.0.0.1/32, 10.0.0.2/32 } tcp dport { 2377, 7946 } accept",
         "ip saddr { 10.0.0.1/32, 10.0.0.2/32 } udp dport { 4789, 7946 } accept",

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core.rendering import script
 
-# Does what `--grep` does; what else it was asked is kept.
+# A journalctl that filters as `--grep` does, and logs its other arguments.
 _JOURNALCTL = """#!/bin/sh
 echo "$@" >"$JOURNAL.asked"
 for each; do

@@ -12,7 +12,7 @@ def test_a_file_of_debian_that_is_read_later_does_not_set_less() -> None:
         "/etc/sysctl.d/99-protect-links.conf",
     )
     assert len(ours.content.splitlines()) == len(values)
-    # Debian 12's sets these four.
+    # Debian 12's own file sets these four.
     names = ("fifos", "hardlinks", "regular", "symlinks")
     assert sorted(last.content.splitlines()) == [
         f"-fs.protected_{name} = {values[f'fs.protected_{name}']}" for name in names

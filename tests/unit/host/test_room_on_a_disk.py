@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 
-# Of a disk with 2 MB and a bit that are free.
+# A df of a disk with a little more than 2 MB free.
 _DF = """#!/bin/sh
 echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'
 echo '/dev/sda1 102400 100300 2100 98% /'

@@ -12,7 +12,7 @@ _KEPT = re.compile(r"/(?:etc|var/lib|var/log|var/backups|var/cache)/infisical[a-
 _DIRECTORY = re.compile(r"^(State|Logs|Cache|Configuration)Directory=(.*)$", re.MULTILINE)
 _BASES = {"State": "/var/lib", "Logs": "/var/log", "Cache": "/var/cache", "Configuration": "/etc"}
 
-# What stays on the host's own disk.
+# Places that stay on the host's own disk.
 _STAYS = {
     "/etc/infisical-iac": "the host's firewall, which is up before anything is mounted",
     "/etc/infisical-access-log.conf": "of versions before, which a run takes away",
@@ -37,7 +37,7 @@ def _named() -> set[str]:
 
 def test_every_place_is_on_the_volume_or_stays_for_a_reason() -> None:
     stays = {path.removesuffix(".conf") for path in _STAYS}
-    # One that ends so is the beginning of several names.
+    # A name with a hyphen at its end is a prefix of several.
     named = {place for place in _named() if not place.endswith("-")}
     assert len(named) > 10
     assert named - {*PLACES} - stays == set()

@@ -70,7 +70,7 @@ def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
 def test_an_interrupted_move_is_completed(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(host.mount, "echo key > $H/etc/infisical/key; echo two > $H/etc/infisical/two")
-    # It was copied, and half of what was copied deleted.
+    # A run died after the copy, with half of the originals deleted.
     said = host.ok("echo key > $H/etc/infisical/key", host.mount, "cat $H/etc/infisical/*")
     assert said == "key\ntwo\n"
     assert not (host.directory / "etc/infisical/key").exists()
@@ -87,7 +87,7 @@ def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: Volum
     host.ok(host.command("format", host.device))
     state, log = "$H/var/lib/infisical-backup", "$H/var/log/infisical-access"
     host.ok(host.mount, f"echo volume > {state}/last.json; touch {log}/old")
-    # A timer went off in between, and told of its failure where nobody looks for it.
+    # A timer ran in between, and wrote its failure to a place that nobody reads.
     host.ok(f"mkdir -p {state}; echo disk > {state}/last.json; touch {log}/new")
     assert host.ok(host.mount, f"cat {state}/last.json; ls {log}") == "volume\nold\n"
 
@@ -99,7 +99,7 @@ def test_a_device_that_became_larger_is_reported_and_used(host: VolumeHost) -> N
         file.truncate(512 * 1024**2)
     host.ok(f"losetup --set-capacity {host.device}")
     assert "larger 64 512\n" in host.ok(host.command("look", host.device))
-    # Not mounted, for a kernel asks for a capability that few containers have.
+    # The device is not mounted, which would need a capability that few containers have.
     host.ok(host.command("grow", host.device))
     assert "larger" not in host.ok(host.mount, host.command("look", host.device))
 

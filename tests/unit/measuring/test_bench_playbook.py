@@ -72,7 +72,7 @@ def _resolve(value: Any, known: dict[str, Any]) -> Any:
         return [_resolve(each, known) for each in value]
     if not isinstance(value, str):
         return value
-    # Ansible gives the value of a variable its last newline back.
+    # Ansible keeps the last newline of a variable's value.
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )

@@ -21,11 +21,11 @@ from tests.unit.migrate.cleanable import (
     snapshot,
 )
 
-# What makes a change, as Python's audit events name it.
+# Python's audit events of changes.
 _CHANGES = {"os.rename", "os.remove", "subprocess.Popen"}
 _MOST_CHANGES = 80
 
-# Whose processes come of one without threads: those of a test's worker are no place to fork in.
+# The processes are forked from a server without threads: a test's worker has threads.
 _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])
 

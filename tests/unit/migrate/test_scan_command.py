@@ -138,7 +138,7 @@ def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
     assert result.exit_code == 2
 
 
-# By the file that tells of it, what tells of a loader.
+# By the file, a text that shows a loader.
 _LOADERS = {
     "package.json": '{"dependencies": {"dotenv": "1"}}',
     "requirements.txt": "python-dotenv",

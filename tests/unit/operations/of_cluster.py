@@ -30,7 +30,7 @@ _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 
 _UNIT = "infisical-unlock.service"
 
-# Three hosts: settled, told to the lead and to another; bare.
+# Three hosts: converged, as the leader and as another one see them; and bare.
 _LOOKS = looks.three()
 _LEAD, _TWO = looks.told(_LOOKS), looks.told(_LOOKS, me="two")
 _BARE, _BARE_TWO = looks.told(looks.three_bare()), looks.told(looks.three_bare(), me="two")
@@ -112,7 +112,7 @@ OPERATIONS = {
             "+ swarm: one is its first manager",
             steps=("make the swarm",),
         ),
-        # An engine that does not answer is brought up before, and says then what it is in.
+        # An earlier step starts an engine that does not answer; then its swarm is known.
         due(
             lambda: swarm.decide_initialization(_BARE, SwarmState()),
             "+ swarm: one is its first manager",
@@ -147,7 +147,7 @@ OPERATIONS = {
             steps=("_arrange",),
         ),
         due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_arrange",)),
-        # A node that is down may come back: it is left in the swarm.
+        # A node that is down may come back, so it stays in the swarm.
         settled(
             lambda: swarm.decide_node_roles(
                 looks.told(
@@ -187,7 +187,7 @@ OPERATIONS = {
                 "systemctl",
             ),
         ),
-        # A key of which nobody can tell what it opens is fetched again.
+        # A key is fetched again if nobody knows what it opens.
         due(
             lambda: swarm.decide_unlock_unit(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
@@ -220,7 +220,7 @@ OPERATIONS = {
             "+ /etc/infisical on three: serial none → 4, from one",
             steps=("spread",),
         ),
-        # What the lead has is made by an earlier step, and is for all.
+        # An earlier step makes the leader's files, which all nodes get.
         due(
             lambda: shared_state.decide(_BARE, looks.three_bare()),
             "+ /etc/infisical on two: serial none → 1, from one",
@@ -268,7 +268,7 @@ OPERATIONS = {
         settled(
             lambda: of(etcd.member_replacement)(_BARE), "no data node takes the place of another"
         ),
-        # An etcd that is slow, or waits for the others, tells nothing, and has lost nothing.
+        # An etcd that is slow, or waits for the others, does not answer, but has lost nothing.
         settled(
             lambda: of(etcd.member_replacement)(
                 looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
@@ -355,7 +355,7 @@ OPERATIONS = {
             _NETWORK,
             steps=("_make_anew",),
         ),
-        # A network that is missing is made by the roll-out.
+        # The roll-out makes a missing network.
         settled(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks={})),
             "the networks are as stack.yaml says",

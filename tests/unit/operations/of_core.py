@@ -23,7 +23,7 @@ OPERATIONS = {
             steps=("write",),
         ),
         due(lambda: files.decide([_FILE], {}), "+ /etc/some.conf", steps=("write",)),
-        # What is no regular file has no text that could be compared.
+        # Only a regular file has text to compare.
         due(
             lambda: files.decide(
                 [_FILE], {"/etc/some.conf": PathState("directory", "755", "root:root")}
@@ -65,7 +65,7 @@ OPERATIONS = {
             "~ a.service: enabled and started",
             steps=("systemctl", "systemctl"),
         ),
-        # systemd itself skips it, so nobody can know whether it would run.
+        # systemd skips the unit by its own condition, so its state means nothing.
         settled(
             lambda: units.decide(
                 ["a.service"], {"a.service": replace(_RUNS, active=False, condition=False)}

@@ -253,7 +253,7 @@ OPERATIONS = {
         settled(
             lambda: firewall.decide_removal(FirewallState()), "there is no firewall of this project"
         ),
-        # Without nft, only the files tell that there was one.
+        # Without nft, only the files show that there was a firewall.
         due(
             lambda: firewall.decide_removal(
                 FirewallState(files={"/etc/infisical-iac/firewall.nft": _OTHER})
@@ -288,7 +288,7 @@ OPERATIONS = {
                 "restart fail2ban.service",
             ),
         ),
-        # It runs and tells nothing.
+        # It runs and does not answer.
         due(
             lambda: _watch(replace(_WATCHED, jails=frozenset())),
             "~ fail2ban.service: restarted, for sshd is not at work",
@@ -334,7 +334,7 @@ OPERATIONS = {
                 "take swap out of /etc/fstab",
             ),
         ),
-        # A parameter that the kernel lacks is not asked of it.
+        # A parameter that the kernel lacks is not desired.
         settled(
             lambda: kernel.decide(_PARAMETERS, KernelState({}, core_limit="0"), swap_off=True),
             "kernel parameters are in effect",
@@ -382,7 +382,7 @@ OPERATIONS = {
             steps=("_change",),
         ),
         due(lambda: _sshd(HardeningState(sshd=_SSHD)), f"+ {_DROP_IN}", steps=("_change",)),
-        # sshd tells nothing of a configuration that it does not understand.
+        # sshd prints no options for a configuration that it can't parse.
         refused(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, options={}))),
             Refused,

@@ -54,7 +54,7 @@ _STACK = StackState(
 )
 _DEPLOYED = DeploymentState(_COMPOSE.state, stack=_STACK)
 
-# The way in.
+# The ingress.
 _CADDY = caddyfile(_SETTINGS)
 _CADDYFILE = File("/etc/infisical/ingress/Caddyfile", _CADDY.text, mode="600")
 _DIRECTORIES = {
@@ -171,7 +171,7 @@ OPERATIONS = {
             "+ /etc/infisical/keys/encryption_key",
             steps=("_make",),
         ),
-        # Nobody can know any more what the data were encrypted with.
+        # The key that encrypted the data is unknown.
         refused(
             lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
             Refused,
@@ -234,7 +234,7 @@ OPERATIONS = {
                 "_take",
             ),
         ),
-        # A Caddy that does not run has read nothing, and takes the file when it starts.
+        # A stopped Caddy reads the file when it starts.
         settled(
             lambda: ingress.decide(_SETTINGS, replace(_SERVING, revision="stopped"), None),
             "Caddy's files are as they should be, and in effect",
@@ -339,7 +339,7 @@ OPERATIONS = {
             "~ edge: closed, and no change is under way: opened",
             steps=("open_",),
         ),
-        # What it came to is not known, and the old data are there.
+        # Its result is unknown, and the old data are still there.
         due(
             lambda: _ended(UnfinishedChange("20261125T101112Z-v0.164.0", "swapping", "")),
             "~ unfinished change of version: 20261125T101112Z-v0.164.0, undone",
@@ -426,7 +426,7 @@ OPERATIONS = {
             ),
             steps=("_place",),
         ),
-        # Without a kit, nobody has the keys that the host lacks.
+        # Only a kit has the keys that the host lacks.
         refused(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
     "backup.proof.restore_proof": Cases(

@@ -27,7 +27,7 @@ _NEW_INSTANCE = (
     "+ identity infisical-iac-deployer",
 )
 _CONVERGE, _STORE, _KEEP = ("_converge",), ("_store",), ("_keep",)
-# What is due where nothing is inside.
+# The changes of an empty Infisical.
 _GOAL = Goal(desired=_WORKSPACE, isolation="privilege", admin_email=ADMIN)
 _ALL = difference(_GOAL, Actual(""))
 _CANARY = canary.due(Canary(), ADMIN)

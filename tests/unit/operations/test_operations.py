@@ -14,7 +14,7 @@ from tests.unit.operations.cases import Case, Cases, decided
 _PACKAGE = Path("infisical_iac")
 _TABLES = tuple(each.OPERATIONS for each in (of_cluster, of_core, of_host, of_stack, of_workspace))
 OPERATIONS: dict[str, Cases] = {name: each for table in _TABLES for name, each in table.items()}
-# A reason is a sentence.
+# A reason has at least as many words as a short sentence.
 _LEAST_WORDS = 5
 
 

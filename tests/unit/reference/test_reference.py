@@ -89,9 +89,9 @@ def test_each_variable_that_is_read_is_in_the_reference() -> None:
     assert sorted(_variables()) == sorted(name for name in known if "<" not in name)
 
 
-# Made of a backup target's name.
+# Continued by a backup target's name.
 _PREFIX = "INFISICAL_BACKUP_"
-# The compose file of a drill takes it.
+# Used by the compose file of a drill.
 _OF_A_DRILL = "INFISICAL_IMAGE"
 
 

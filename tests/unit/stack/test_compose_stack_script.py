@@ -155,8 +155,8 @@ def test_a_stopped_container_is_reported_as_stopped() -> None:
     assert Stack().process(output).differences() == {"redis": "is exited, health none"}
 
 
-# Containers stand in a file, "<id> <service> <status> <restarts> <health>" a line; what Compose
-# would start is noted, and what it is then like.
+# A file has a line "<id> <service> <status> <restarts> <health>" for each container. Compose logs
+# the containers that it starts, and their state.
 _DOCKER = r"""#!/bin/sh
 file=$HOST/containers
 for last; do :; done

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 
-# What is run in the container runs here; a session prints whom it would ask.
+# Commands of the container run here; a session prints the server that it would ask.
 _DOCKER = """#!/bin/sh
 case "$1 $*" in
 ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;

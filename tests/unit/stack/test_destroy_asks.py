@@ -22,7 +22,7 @@ def _host(name: str, **data: Any) -> Host:
             _host("infisical", ssh_hostname="203.0.113.7", **{HOST_DEPLOYMENT: "infisical"}),
             "from infisical at 203.0.113.7. Type the host's name, infisical: ",
         ),
-        # One that INFISICAL_HOST names is called as it was given.
+        # A host that INFISICAL_HOST names has that name.
         (
             _host("203.0.113.7", ssh_hostname="203.0.113.7"),
             "with all its data away. Type the host's name, 203.0.113.7: ",

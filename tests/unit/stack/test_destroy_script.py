@@ -41,7 +41,7 @@ def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -
         file.write_text(told)
         file.chmod(0o755)
     host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
-    # Docker requires the firewall, and would be stopped along with it.
+    # Docker requires the firewall, and would be stopped with it.
     required = "/etc/systemd/system/docker.service.d/infisical-firewall.conf"
     host.write(required, "[Unit]")
     host.ok(("destroy", "everything"))
@@ -82,7 +82,7 @@ def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
     somebodys.parent.mkdir(parents=True)
     somebodys.write_text("somebody's")
     monkeypatch.chdir(tmp_path / "work")
-    # The played database lists no table.
+    # The fake database lists no table.
     done = host.run("destroy", "backup", _SAVED)
     assert done.returncode == 1
     assert "dump of the database" in done.stderr

@@ -69,7 +69,7 @@ def test_where_https_ends_at_the_balancer_infisical_is_for_it_alone() -> None:
     assert opened[2:] == (Opening("tcp", (9000,), ("10.42.0.254/32",), "Load Balancer"),)
     text = ruleset(opened)
     assert "ip saddr { 10.42.0.254/32 } tcp dport { 9000 } accept" in text
-    # And as Docker publishes it.
+    # The same for a port that Docker publishes.
     assert "ip saddr { 10.42.0.254/32 } meta l4proto tcp ct status dnat" in text
 
 

@@ -12,7 +12,7 @@ from infisical_iac.stack.compose_file import compose_file
 from tests.unit import rendered_stack
 from tests.unit.settings_of import settings_of
 
-# Docker of the one knows `start_interval`, that of the other does not.
+# Docker of the first knows `start_interval`, that of the second does not.
 _MACHINES = [MachineState(os="debian", release=release) for release in ("13", "12")]
 each_machine = pytest.mark.parametrize("machine", _MACHINES)
 

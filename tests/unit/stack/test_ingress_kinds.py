@@ -63,7 +63,7 @@ def test_another_kind_behind_a_proxy_needs_no_change_of_the_templates(settings: 
     assert rendered["services"]["infisical"]["networks"]["edge"]["aliases"]
     assert 'respond "Only by way of Another." 403' in caddy
     assert "reverse_proxy infisical-behind-caddy:8080 {" in caddy
-    # The proxy keeps the lists of networks.
+    # The proxy checks the networks.
     assert "remote_ip" not in caddy
     assert keys.more_of(settings) == EDGE_SECRET
 

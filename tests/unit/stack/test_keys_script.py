@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infisical_iac.core.rendering import script_file
 
-# In hexadecimal digits.
+# The lengths of keys, in hexadecimal digits.
 _LENGTHS = {
     "encryption_key": 32,
     "auth_secret": 64,

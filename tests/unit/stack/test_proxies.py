@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[3]
-# What goes out, and may need the host's proxy: Docker's packages, and the address for failures.
+# Requests to the outside, which may need the host's proxy: Docker's packages and the webhook.
 _OUTSIDE = {"docker-ce.sh", "reporting.sh"}
 _CURL = re.compile(r"""\bcurl,? +[-"'][^|]*""")
 

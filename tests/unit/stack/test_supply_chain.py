@@ -31,7 +31,7 @@ def development() -> set[str]:
 def test_an_operator_installs_no_package_of_the_tests(development: set[str]) -> None:
     installed = _pinned("requirements.lock")
     assert {"pyinfra", "httpx", "hatchling"} <= installed.keys()
-    # Packages of an operator need these.
+    # Packages of an operator need these, too.
     assert development & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
 
 
@@ -59,7 +59,7 @@ def test_the_hook_of_pre_commit_runs_what_the_lock_names(tmp_path: Path) -> None
     shutil.copy(_ROOT / program, copy)
     tools = tmp_path / "tools"
     tools.mkdir()
-    # The environment is there once the one target has been made that installs with hashes.
+    # The only target that installs with hashes makes the environment.
     _program(
         tools / "make",
         f"""test "$*" = "--silent -C {tmp_path}/copy install"

@@ -56,7 +56,7 @@ def test_each_way_leads_to_infisical_by_dokploys_entry_point_and_resolver() -> N
         assert labels[f"{_ROUTER}{way}.entrypoints"] == "https"
         assert labels[f"{_ROUTER}{way}.tls.certresolver"] == "le"
         assert labels[f"{_ROUTER}{way}.service"] == "infisical"
-        # By this one, Traefik shows Caddy the secret.
+        # By this middleware, Traefik sends Caddy the secret.
         assert labels[f"{_ROUTER}{way}.middlewares"].split(",")[0] == "infisical-headers"
     assert labels[f"{_ROUTER}http.middlewares"] == "infisical-https"
     assert labels[f"{_ROUTER}http.entrypoints"] == "web"
@@ -115,7 +115,7 @@ def test_only_caddy_joins_dokploys_network_and_shares_another_with_infisical() -
     services = rendered["services"]
     assert sorted(services) == ["caddy", "infisical", "postgres", "redis"]
     infisical, caddy = services["infisical"], services["caddy"]
-    # Docker looks a name up in all networks of a container: this one is nobody else's.
+    # Docker resolves names in all networks of a container, so this alias must be unique.
     assert infisical["networks"] == {
         "edge": {"aliases": ["infisical-behind-caddy"]},
         "databases": {},
@@ -140,7 +140,7 @@ def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendere
     secret = "traefik.http.middlewares.infisical-headers.headers.customrequestheaders"
     labels = dict(caddy["labels"])
     assert labels.pop(f"{secret}.X-Infisical-Edge") == "${EDGE_SECRET:?}"
-    # Compose would take a single dollar sign for a variable.
+    # Compose would read a single dollar sign as a variable.
     assert labels == {
         name: value.replace("$", "$$")
         for name, value in TraefikIngress.labels(settings_of(ingress="traefik")).items()
@@ -154,7 +154,7 @@ def test_caddy_behind_traefik_has_the_rules_and_leaves_the_networks_to_it() -> N
         assert f'not expression `{{http.request.orig_uri}}.matches(r"{paths.TARGET}")`' in text
         credentials = f'{{http.request.header.Authorization}}.matches(r"{paths.CREDENTIALS}")'
         assert f"not expression `{credentials}`" in text
-        # Until 2.11.2 it expands what a caller sends: `{x}` is nothing to it.
+        # Before 2.11.2, this matcher expands a caller's values: `{x}` becomes empty.
         assert "vars_regexp" not in text
         assert f"@closed path_regexp {paths.CLOSED}\n" in text
         assert ("remote_ip" in text) == (kind == "caddy")

@@ -21,7 +21,7 @@ def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        # The first one's last answer, the second one's first: a hand-over may lie between them.
+        # A hand-over may be between the first one's last answer and the second one's first.
         ([*primary(1, 0, 2), *primary(2, 2, 4)], []),
         ([*primary(1, 0, 2), *primary(2, 3, 5)], []),
         ([*primary(1, 0, 2, 4), *primary(2, 2, 4)], ["hosts 1 and 2 for 1.5 s"]),
@@ -137,7 +137,7 @@ ETCD, BOTH, NOTHING = frozenset({"etcd-1"}), frozenset({"etcd-1", "etcd-2"}), fr
         ([BOTH, ETCD, NOTHING], True),
         ([ETCD] * 5, False),
         ([ETCD] * 10, True),
-        # It comes back, and there are fewer that do.
+        # The hosts recover, and fewer are left each time.
         ([*[BOTH] * 5, *[ETCD] * 5], False),
         # One of the two dies again and again.
         ([ETCD, BOTH] * 5, True),

@@ -51,7 +51,7 @@ def test_a_file_goes_on_under_the_new_name_of_its_service(store: Store, tmp_path
     account = ACCOUNT._replace(former="server")
     store.write(account.former_credentials, TEXT_HELD)
     holder = Holder("identity-1", HELD.client_id, ())
-    for _ in range(2):  # also where all is done already
+    for _ in range(2):  # the second time, everything is done already
         carry_over(store, Step(account, holder, creates=False, held=HELD, moves=True))
         assert store.read() == {account.credentials: TEXT_HELD}
     (file,) = (tmp_path / "credentials").iterdir()

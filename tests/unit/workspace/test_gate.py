@@ -27,7 +27,7 @@ class World:
 
     def __init__(self) -> None:
         self.value: str | None = "obviously-fake"
-        # By the environment, the names of further secrets by their ids.
+        # The names of further secrets by their ids, by environment.
         self.further: dict[str, dict[str, str]] = {"production": {}}
         self.closed: list[str] = []
         self.hidden: set[str] = set()
@@ -334,7 +334,7 @@ def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -
     with pytest.raises(CheckFailed, match="the canary was altered"):
         gate.refuse(_PORT)
     world.deployer = False
-    gate.refuse(_PORT)  # what does not work at all may be what is to be cured
+    gate.refuse(_PORT)  # a change may be the cure for an instance that does not work at all
 
 
 def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:

@@ -24,7 +24,7 @@ def _import(id: str, position: int, **more: bool) -> dict[str, Any]:
     return {"id": id, "position": position, **source, **more}
 
 
-# Not in their order, as a server may list them.
+# Out of order, as a server may list them.
 _IMPORTS = [_import("a", 2), _import("theirs", 3, isReserved=True), _import("b", 1)]
 
 

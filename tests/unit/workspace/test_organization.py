@@ -37,7 +37,7 @@ _HOSTILE = (
     "{{ 7 * 7 }} {% raw %}",
 )
 
-# Answers that the instance is new, and keeps the body of the bootstrap.
+# A curl that answers that the instance is new, and saves the body of the bootstrap.
 _CURL = """#!/bin/sh
 for last; do :; done
 case $last in

@@ -23,7 +23,7 @@ def _widen(deployed: PeopleDeployment) -> None:
 def _rename_to_ours(deployed: PeopleDeployment) -> None:
     own = deployed.mark("ben@example.com")
     wide = [{"subject": "secrets", "action": ["readValue"]}]
-    # First among all, as the one that was changed last may be on the server too.
+    # Placed first, as a server may list the one that was changed last.
     grants = {"wide": {**own, "id": "wide", "permissions": wide}, **deployed.server.grants}
     deployed.server.grants = grants
 

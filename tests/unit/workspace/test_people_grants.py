@@ -102,7 +102,7 @@ _ACCESS = _ROLES | st.dictionaries(st.sampled_from(ENVIRONMENTS), _ROLES | _FOLD
 
 @cache
 def _validator() -> Any:
-    # Persons' privileges have the same permissions as identities', which the document knows.
+    # People's privileges have the same permissions as identities', which the document describes.
     document = json.loads(CONTRACT.read_text(encoding="utf-8"))
     route = document["paths"]["/api/v2/identity-project-additional-privilege"]["post"]
     body = route["requestBody"]["content"]["application/json"]["schema"]

@@ -60,7 +60,7 @@ def _person(server: FakeInfisical) -> None:
     server.persons.append({"id": "eve", "user": user, "roles": [{"role": "viewer", **_FOR_EVER}]})
 
 
-# What others made, or what this project made and no file names any more.
+# Objects that others made, or that this project made and no file names any more.
 _STRANGERS: dict[str, Drift] = {
     "identity of a name of ours": lambda server: _identity(server, "theirs", "backend-staging"),
     "identity that somebody else marked": lambda server: _identity(
@@ -126,14 +126,14 @@ def _ours(server: FakeInfisical, desired: Workspace, remembered: Memory) -> set[
 
 def _spoil(server: FakeInfisical, drifts: Iterable[str], strangers: Iterable[str]) -> None:
     for drift in drifts:
-        # There may be nothing that it could spoil.
+        # A drift may find nothing to change.
         with suppress(Refused, StopIteration, LookupError):
             DRIFTS[drift][0](server)
     for stranger in strangers:
         _STRANGERS[stranger](server)
 
 
-# Mostly the default, whose privileges give the drifts more to spoil.
+# Mostly the default, whose privileges give the drifts more to change.
 _ISOLATIONS: st.SearchStrategy[Isolation] = st.sampled_from(["privilege", "privilege", "viewer"])
 
 
@@ -159,7 +159,7 @@ def test_a_plan_that_was_applied_is_empty_and_nothing_of_others_was_touched(
     assert deployment.changes(*before) == []
     _spoil(deployment.server, drifts, strangers)
     if forgets:
-        deployment.remembered = Memory()  # as at a URL, where nothing is kept
+        deployment.remembered = Memory()  # as at a URL, where nothing is stored
     desired, isolation = other or before
     found = _possessions(deployment.server)
     ours = _ours(deployment.server, load(desired), deployment.remembered)
@@ -168,12 +168,12 @@ def test_a_plan_that_was_applied_is_empty_and_nothing_of_others_was_touched(
     assert _possessions(deployment.server) == found
     assert deployment.deploy(desired, isolation) == planned
     if any("restored" in change for change in planned):
-        deployment.deploy(desired, isolation)  # what is missing in it shows only now
+        deployment.deploy(desired, isolation)  # only now, gaps of the memory show
     assert deployment.changes(desired, isolation) == []
 
     left = _possessions(deployment.server)
     assert {key: left.get(key) for key in found.keys() - ours} == {
         key: found[key] for key in found.keys() - ours
     }
-    # Of what is ours, privileges that widen it alone.
+    # Of this project's objects, only privileges that widen access.
     assert {kind for kind, _ in found.keys() - left.keys()} <= {"privilege"}

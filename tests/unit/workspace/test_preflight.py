@@ -158,9 +158,9 @@ def test_a_key_that_no_container_has_keeps_none_from_being_looked_at(state: Keys
         return refusal.value.blocks_others
 
     assert not blocks(state)
-    # What the lead lacks would be taken from all nodes.
+    # All nodes would lose a key that the leader lacks.
     assert blocks(state, shared=True)
-    # Compose starts nothing without these.
+    # Compose needs these to start anything.
     assert blocks(replace(state, missing=state.missing | {"redis_password"}))
     assert blocks(replace(state, stale=frozenset({".env"})))
 

@@ -84,7 +84,7 @@ def test_credentials_are_not_sent_to_another_machine_in_plain_http(
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
         _reach(url, monkeypatch)
-    shown = url.replace("localhost@", "***@")  # a login, for all that an error knows
+    shown = url.replace("localhost@", "***@")  # may be a login, so errors mask it
     assert refusal.value.code == "settings.unencrypted"
     assert repr(shown) in str(refusal.value)
     assert logins == []

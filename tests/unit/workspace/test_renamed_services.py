@@ -93,7 +93,7 @@ def test_a_rename_that_died_anywhere_is_completed_by_the_next_run(remembers: boo
         for _ in range(died_after):
             next(made)
         reached = deployed.reached(after)
-        assert remember(reached, read(deployed.client, reached)) != deployed.memory  # work is left
+        assert remember(reached, read(deployed.client, reached)) != deployed.memory  # not done yet
         deployed.apply(after)
         assert deployed.server.identity("api-staging")["id"] == id
         assert deployed.server.folder_id(_staging(deployed), "/api") == folder_id
@@ -163,7 +163,7 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
     assert not any(each.startswith("~ folder") for each in done)
 
 
-# What a service without `renamed_from` leaves behind.
+# Leftovers of a service that was renamed without `renamed_from`.
 
 
 def test_credentials_of_a_service_that_is_not_named_any_more_are_told_with_the_remedy(
@@ -312,7 +312,7 @@ def test_a_rotation_that_was_begun_goes_on_under_the_new_name(
     assert parse(files["api.staging"]) == replaced
 
 
-# What is refused.
+# Refused files.
 
 _A = HEAD + "services:\n  a: {folder: /a, renamed_from: "
 _REFUSED = {

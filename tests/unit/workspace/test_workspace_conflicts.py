@@ -64,7 +64,7 @@ def test_a_folder_whose_name_was_given_away_is_blocked_and_all_else_is_set_right
     ]
     assert deployed.settle(TEXT) == told[1:]
     assert [str(each) for each in deployed.plan(TEXT)] == [_FOLDER]
-    # Nothing is made in the folder that has the name now.
+    # Nothing is made in the folder that now has the name.
     assert {each for each in _folders(deployed) if "older" in each or "services" in each} == {
         "/older",
         "/services",
@@ -94,7 +94,7 @@ def test_an_environment_whose_slug_was_given_away_is_blocked_and_all_else_is_set
     _folders(deployed, "production").discard("/shared")
     assert deployed.settle(TEXT) == ["+ folder /shared in production"]
     assert [str(each) for each in deployed.plan(TEXT)] == [_ENVIRONMENT]
-    # Nothing is made in the environment that has the slug now.
+    # Nothing is made in the environment that now has the slug.
     assert _folders(deployed) == set()
 
 

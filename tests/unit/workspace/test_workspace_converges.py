@@ -97,7 +97,7 @@ def test_drifts_that_come_together_are_repaired_too(drifts: list[str]) -> None:
     deployment = Deployment()
     deployment.deploy()
     for drift in drifts:
-        # One may have taken away what the next would spoil.
+        # An earlier drift may have removed the object of the next.
         with suppress(Refused, StopIteration, LookupError):
             DRIFTS[drift][0](deployment.server)
     assert deployment.converge()
