@@ -37,7 +37,7 @@ fetch() {
 check_room() {
     # They may be on a data volume.
     has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')/volumes" ||
-        fail "the snapshot $takes beside the data, and Docker's disk $has"
+        fail "the snapshot $takes next to the data, and Docker's disk $has"
 }
 
 of() { docker inspect --format "{{ .State.$1 }}" "$container"; }

@@ -22,7 +22,7 @@ there() {
 # Each node keeps a copy of the data.
 check_room() {
     has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')" ||
-        fail "the snapshot $takes beside the data, and Docker's disk $has on each node"
+        fail "the snapshot $takes next to the data, and Docker's disk $has on each node"
 }
 
 # PostgreSQL completes no change without a synchronous standby. Waits for one that is catching up.

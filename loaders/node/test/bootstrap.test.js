@@ -72,7 +72,7 @@ test("the exit statuses are those of both languages", () => {
   assert.deepEqual({ ...EXIT_STATUS }, vectors.exitStatus);
 });
 
-test("the file is found in a parent, and .env.local beside it", () => {
+test("the file is found in a parent, and .env.local next to it", () => {
   const top = directoryWith({ ".infisical.json": "{}" });
   const deep = join(top, "packages", "web");
   mkdirSync(deep, { recursive: true });
@@ -118,13 +118,13 @@ test("a redirect to plain http is not followed", async () => {
   assert.deepEqual(other.requests, { login: 0, list: 0 });
 });
 
-test("a file that can't be read is told", () => {
+test("a file that can't be read is reported", () => {
   const top = directoryWith({});
   mkdirSync(join(top, ".infisical.json"));
   assert.throws(() => findFiles(top, never), /\.infisical\.json can't be read \(EISDIR\)/);
 });
 
-test("a file that is no UTF-8 is told", async () => {
+test("a file that is no UTF-8 is reported", async () => {
   const directory = directoryWith({ ".env.local": "" });
   writeFileSync(join(directory, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
   await assert.rejects(
@@ -133,7 +133,7 @@ test("a file that is no UTF-8 is told", async () => {
   );
 });
 
-test("other names in .env.local are told once, without their values", async () => {
+test("other names in .env.local are reported once, without their values", async () => {
   const directory = directoryWith({
     ".env.local": "DATABASE_URL=postgres://example\nPORT=1\nPORT=2\n",
   });
@@ -147,7 +147,7 @@ test("other names in .env.local are told once, without their values", async () =
   ]);
 });
 
-test("a line in the middle of a key in .env.local isn't told", () => {
+test("a line within a key in .env.local isn't shown", () => {
   const { ignored } = parseLocal('KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n');
   assert.deepEqual(ignored, ["KEY", "1 of another form"]);
 });

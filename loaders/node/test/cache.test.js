@@ -69,7 +69,7 @@ test("a refusal is never answered from the cache", async () => {
   assert.equal(result.code, "refused");
 });
 
-test("a cache that is too old is told with the error", async () => {
+test("a cache that is too old is reported with the error", async () => {
   const file = join(directory(), "cache");
   const { address } = await start(file, {});
   const { result } = await start(file, { address, maxAge: -1 });
@@ -77,7 +77,7 @@ test("a cache that is too old is told with the error", async () => {
   assert.match(result.message, /the cache .* is [0-3] s old, older than -1 s$/);
 });
 
-test("a damaged cache is a warning beside the error", async () => {
+test("a damaged cache is a warning next to the error", async () => {
   const file = join(directory(), "cache");
   writeFileSync(file, "{");
   const { result, warnings } = await start(file, { login: DOWN });
@@ -85,7 +85,7 @@ test("a damaged cache is a warning beside the error", async () => {
   assert.match(String(warnings), /cache .* can't be used/);
 });
 
-test("without a cache yet the error stands alone", async () => {
+test("without a cache yet, only the error is reported", async () => {
   const { result, warnings } = await start(join(directory(), "cache"), { login: DOWN });
   assert.equal(result.code, "server");
   assert.deepEqual(warnings, []);

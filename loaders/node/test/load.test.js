@@ -81,7 +81,7 @@ describe("a load", () => {
     ]);
   });
 
-  test("lets through what is asked for alone in strict mode", async () => {
+  test("lets only requested names through in strict mode", async () => {
     /** @type {Record<string, string>} */
     const into = {};
     await load({ strict: true, schema: z.object({ PORT: z.string() }), into });
@@ -89,7 +89,7 @@ describe("a load", () => {
     assert.match(String(warnings), /nobody asks: A=B, DATABASE_URL$/);
   });
 
-  test("tells every missing name at once", async () => {
+  test("reports every missing name at once", async () => {
     await assert.rejects(
       load({ required: ["X", "PORT", "Y"] }),
       ({ code, message }) => code === "missing" && message.startsWith("X, Y missing in production"),
@@ -109,7 +109,7 @@ describe("a load", () => {
     assert.deepEqual({ ...config }, { REGION: "eu", PORT: "81" });
   });
 
-  test("tells what a schema refuses by name and kind, never by value", async () => {
+  test("reports refusals of a schema by name and kind, never by value", async () => {
     const schema = z.object({
       DATABASE_URL: z.enum(["postgres://other"]),
       PORT: z.coerce.number().max(10),
@@ -125,7 +125,7 @@ describe("a load", () => {
     assert.doesNotMatch(inspect(error, { depth: 9 }), /value-example/);
   });
 
-  test("tells no name that is inside a value", async () => {
+  test("reports no name that is inside a value", async () => {
     const issue = { code: "custom", path: ["DATABASE_URL", "value-example"] };
     const schema = { safeParse: () => ({ success: false, error: { issues: [issue] } }) };
     await assert.rejects(

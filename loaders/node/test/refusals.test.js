@@ -82,7 +82,7 @@ test("what may pass is tried again by a restart", async () => {
   }
 });
 
-test("the note is beside the cache, where there is one", async () => {
+test("the note is next to the cache, if there is one", async () => {
   const made = directory();
   const { logins } = await starts({ login: [REFUSED], cache: join(made, "cache") });
   assert.deepEqual([readdirSync(made), logins], [["cache.refused"], 1]);

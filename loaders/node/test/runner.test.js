@@ -56,7 +56,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.equal(JSON.parse(given.stdout).NODE_ENV, "production");
   });
 
-  test("gives the child in strict mode what is allowed alone", async () => {
+  test("gives the child only allowed names in strict mode", async () => {
     const child = ["--", process.execPath, "-e", SHOW];
     const { stdout, stderr } = await run(["--strict", "--allow", "B", ...child]);
     const { A, B } = JSON.parse(stdout);
@@ -102,7 +102,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.equal(stdout, "--override -- x\n");
   });
 
-  test("tells a command that isn't there from one that can't be run", async () => {
+  test("distinguishes a missing command from one that can't be run", async () => {
     const missing = await run(["--", "no-such-command-example"]);
     assert.equal(missing.status, 127);
     assert.match(missing.stderr, /no-such-command-example is not found/);
@@ -113,7 +113,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.match(refused.stderr, /can't be run \(EACCES\)/);
   });
 
-  test("tells secrets that are too much for an environment", async () => {
+  test("reports secrets that are too much for an environment", async () => {
     const huge = await serve({ list: [listOf({ A: "x".repeat(200_000) })] });
     const result = await run(["--", "true"], { INFISICAL_DOMAIN: huge.address });
     await huge.close();

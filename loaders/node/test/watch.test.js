@@ -41,7 +41,7 @@ async function watching(scripts, until, options = {}) {
 }
 
 describe("a watch", { concurrency: true }, () => {
-  test("asks by ETag, and tells a change once, with the names", async () => {
+  test("asks by ETag, and reports a change once, with the names", async () => {
     /** @type {(string | undefined)[]} */
     const tags = [];
     const { told, watch, requests } = await watching(

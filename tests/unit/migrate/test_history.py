@@ -1,4 +1,4 @@
-"""Where in a repository a value is found, and that it is found nowhere else."""
+"""Test that a value is found at each of its places in a repository, and nowhere else."""
 
 from base64 import b64encode
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When all was found again in Infisical, as the report says."""
+"""Test the time of the last complete verification, as the report has it."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""When an image is built again, and when a pid file is stale."""
+"""Test the conditions for building an image again, and for a stale pid file."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""When a service gets a new client secret, and which old ones are revoked."""
+"""Test the conditions for a new client secret, and for revoking old ones."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

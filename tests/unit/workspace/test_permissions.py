@@ -1,4 +1,4 @@
-"""When two lists of permissions grant the same."""
+"""Test the comparison of two lists of permissions."""
 
 import copy
 from typing import Any

@@ -14,7 +14,7 @@ from infisical_iac.workspace import reach
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the credentials are, and a host that is this machine."""
+    """Return the directory of the credentials, on a host that is this machine."""
 
     def run(command: str, *, doing: str) -> str:
         return subprocess.run(

@@ -29,7 +29,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the file is to be."""
+    """Return the path of the file to write."""
     where = tmp_path / "service"
     where.mkdir()
     return where / "credentials.env"
