@@ -313,7 +313,7 @@ esac
 def test_a_replica_that_lost_what_another_one_has_is_found(
     tmp_path: Path, age: int | None, another: bool, status: str
 ) -> None:
-    """If no replica has it, a restart repairs nothing. An older version's replica reports nothing."""
+    """If no replica has it, a restart repairs nothing; older versions' replicas report nothing."""
     (tmp_path / "docker").write_text(_TASKS)
     (tmp_path / "docker").chmod(0o755)
     if not another:
