@@ -79,14 +79,7 @@ state() {
     manages || exit 0
     echo manager
     nodes
-    # A task that was just started, by its node's boot or by Docker, has time to become healthy
-    # before it counts as a difference: longer than the longest interval of a health check in
-    # stack_file.py.
-    for attempt in $(seq 90); do
-        tasks | grep -qE '^[^ ]+ [^ ]+ (New|Allocated|Assigned|Accepted|Preparing|Ready|Starting) ' ||
-            break
-        sleep 0.5
-    done
+    await_starting
     conditions
     hashes
     services | xargs --no-run-if-empty docker service inspect --format 'tls {{ .Spec.Name }} {{
@@ -97,6 +90,20 @@ state() {
         xargs --no-run-if-empty docker network inspect --format 'network {{ .Name }} {"internal": {{
             .Internal }}, "options": {{ json .Options }}, "ipam": {{ json .IPAM.Config }}}'
     patroni
+}
+
+# Waits for tasks that were just started, by their node's boot or by Docker, so that they have time to
+# become healthy before they count as a difference: longer than the longest interval of a health
+# check in stack_file.py. A task that ends twice meanwhile would start and end for ever.
+await_starting() {
+    limit=$(($(date +%s) + 45)) ended_before=$(ended)
+    while starting=$(tasks | sed -nE \
+        's/^([^ ]+) [^ ]+ (New|Allocated|Assigned|Accepted|Preparing|Ready|Starting) .*/\1/p') &&
+        test -n "$starting" && test "$(date +%s)" -lt "$limit"; do
+        looping=$(ended | grep -vxF "$ended_before" | cut -d ' ' -f 2 | sort | uniq -d)
+        test -n "$(echo "$starting" | grep -vxF "$looping")" || break
+        sleep 0.5
+    done
 }
 
 check() {
