@@ -19,6 +19,8 @@ QUOTED: dict[Quote, re.Pattern[str]] = {
     '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
 }
 
+_COMMENT = re.compile(r"\s#")
+
 # What follows a backslash in the double quotes of most languages.
 CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -125,6 +127,22 @@ def with_values(entries: Iterable[Entry], values: dict[str, str]) -> list[Entry]
         else entry
         for entry in entries
     ]
+
+
+def note_cut_at_hash(text: Text, position: int, key: str, read: int, rest: str) -> None:
+    """Add the finding that a value ends at a `#` without a space before it, with both lengths.
+
+    Args:
+        read: the number of characters that the parser reads.
+        rest: the line from the value on. Other parsers begin a comment only after a space.
+    """
+    whole = _COMMENT.split(rest, maxsplit=1)[0].strip()
+    message = (
+        "The parser ends the value at the #, which needs no space before it: it reads "
+        f"{read} of {len(whole)} characters."
+    )
+    remedy = "Quote the value if the # is a part of it; otherwise write a space before the #."
+    text.note(position, "cut-at-hash", message, remedy, key)
 
 
 def note_undefined(text: Text, line: int, key: str, count: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from infisical_iac.dotenv.grammar import OPTION, Command, Grammar
 from infisical_iac.dotenv.javascript import as_object
 from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.text import Text, after
+from infisical_iac.dotenv.text import Text, after, note_cut_at_hash
 
 _COMMENTS = re.compile(r"(?:\n|#[^\n]*\n)*+")
 _SPACES = re.compile(r" *+")
@@ -76,10 +76,9 @@ def _assignment(
     end = line_end if line_end >= 0 else len(content)
     comment = content.find("#", begin, end)
     value = content[begin : comment if comment >= 0 else end]
-    if comment >= 0 and not content[comment - 1].isspace():
-        message = "The value is cut at the #, which needs no space before it here."
-        text.note(start, "cut-at-hash", message, "Quote the value.", key)
     value = value.strip(" ")
+    if comment >= 0 and not content[comment - 1].isspace():
+        note_cut_at_hash(text, start, key, len(value), content[begin:end])
     return text.entry(key, value, start, begin + len(value), ""), end + 1
 
 

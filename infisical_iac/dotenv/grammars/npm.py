@@ -7,7 +7,14 @@ from typing import ClassVar
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
 from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replace_first
 from infisical_iac.dotenv.model import Entry, Finding, Quote
-from infisical_iac.dotenv.text import FileRefused, Text, after, note_undefined, with_values
+from infisical_iac.dotenv.text import (
+    FileRefused,
+    Text,
+    after,
+    note_cut_at_hash,
+    note_undefined,
+    with_values,
+)
 
 _SPACE, _INNER = f"[{SPACES}]", f"(?:(?![{ENDS}])[{SPACES}])"
 
@@ -17,6 +24,7 @@ _NAME = re.compile(
 )
 _SPACING = re.compile(f"{_SPACE}*+")
 _PLAIN = re.compile(r"[^#\n]*+")
+_REST_OF_LINE = re.compile(f"[^{ENDS}]*+")
 _LINE_END = re.compile(f"[{ENDS}]")
 # After a value: white space over lines, up to a comment, the end, or the last end of a line.
 _TAIL = re.compile(rf"{_SPACE}*+(?:#[^{ENDS}]*+|\Z)|{_SPACE}*(?=[{ENDS}])")
@@ -173,8 +181,8 @@ def _end_of_plain(text: Text, name: re.Match[str]) -> int:
     end = after(_PLAIN, text.text, name.end())
     value = text.text[name.end() : end].strip(TRIMMED)
     if text.text[end : end + 1] == "#" and text.text[end - 1] not in TRIMMED:
-        message = "The value is cut at the #, which needs no space before it here."
-        text.note(name.start(), "cut-at-hash", message, "Quote the value.", name[1])
+        rest = text.text[name.end() : after(_REST_OF_LINE, text.text, end)]
+        note_cut_at_hash(text, name.start(), name[1], len(value), rest)
     if value[:1] in _CLOSING and not _find_quote(value):
         message = "The value's quote is not closed, or more follows: the quote is a part of it."
         text.note(name.start(), "unclosed-quote", message, "Correct the quotes.", name[1])

@@ -1,5 +1,7 @@
 """Test that what is odd about a file is found, with its line, and without any value."""
 
+import re
+
 import pytest
 
 from infisical_iac.dotenv import GRAMMARS, Finding, Reading, read
@@ -9,9 +11,12 @@ _NPM = ("dotenv", "dotenv-expand", "next")
 _SECRET = "obviously-fake"
 
 
+def _findings(data: str | bytes, grammar: str) -> tuple[Finding, ...]:
+    return read(data if isinstance(data, bytes) else data.encode(), grammar).findings
+
+
 def _kinds(data: str | bytes, grammar: str) -> list[tuple[int, str, str]]:
-    reading = read(data if isinstance(data, bytes) else data.encode(), grammar)
-    return [(finding.line, finding.kind, finding.key) for finding in reading.findings]
+    return [(finding.line, finding.kind, finding.key) for finding in _findings(data, grammar)]
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
@@ -99,6 +104,24 @@ def test_what_a_parser_makes_of_a_broken_line_is_found(
     grammar: str, data: str, found: tuple[int, str, str]
 ) -> None:
     assert _kinds(data, grammar) == [found]
+
+
+@pytest.mark.parametrize("grammar", [*_NPM, "node-env-file"])
+@pytest.mark.parametrize(
+    ("data", "cut", "whole"),
+    [
+        ("A=pa#ss\n", 2, 5),
+        ("A=#ss", 0, 3),
+        ("A= pa#ss # a comment\nB=1\n", 2, 5),
+        ("A=pa#ss#more \n", 2, 10),
+    ],
+)
+def test_a_value_that_is_cut_has_the_lengths_of_both_outcomes(
+    grammar: str, data: str, cut: int, whole: int
+) -> None:
+    (finding,) = _findings(data, grammar)
+    assert finding.kind == "cut-at-hash"
+    assert [int(each) for each in re.findall(r"\d+", finding.message)] == [cut, whole]
 
 
 @pytest.mark.parametrize("grammar", sorted({*GRAMMARS} - {"compose", "shell"}))
