@@ -70,7 +70,7 @@ def plan(
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         roots = [each.root for each in trees(paths)]
         root = planning.common(roots)
-        left_out = planning.left_out(earlier, output.parent) if earlier else ()
+        left_out = planning.find_left_out(earlier, output.parent) if earlier else ()
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
         sources = apply_chosen_grammars(found, earlier, root, reached.desired)
         made = planning.make(

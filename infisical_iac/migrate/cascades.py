@@ -1,7 +1,7 @@
 """Loaders that read several files of a directory by mode, and a file as they read it."""
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,14 +15,21 @@ from infisical_iac.migrate.plan_file import PlannedSource
 CASCADES: Mapping[str, tuple[str, Cascade]] = {
     name: (each.name, cascade) for each in all_grammars() for name, cascade in each.cascades.items()
 }
-"""By name, each with the name of its grammar: a file that is read by another is read alone."""
+"""By name, each with the name of its grammar: a file that is read by another is read by itself."""
 
 LOCAL = ".env.local"
-"""A file in every mode, but of the machine that it is on."""
+"""A file that loaders read in every mode, on one person's machine."""
+
+OVERRIDDEN = "overridden"
+"""The kind of the finding on a key that is left out: a shared file has another value."""
+PERSONAL_OVERRIDE = "personal-override"
+"""The kind of the finding on a key of which only personal files have another value: the decision
+on these files decides which value is stored.
+"""
 
 
 class Spot(NamedTuple):
-    """A file that is to be read; its fields are those of `Source`."""
+    """A file to be read; its fields are those of `Source`."""
 
     path: str
     environment: str
@@ -34,20 +41,20 @@ class Spot(NamedTuple):
 CascadeFile = Spot | Source | PlannedSource
 
 
-def cascade(file: CascadeFile) -> Cascade | None:
-    """Return what reads the file with others, if its loader does."""
+def find_cascade(file: CascadeFile) -> Cascade | None:
+    """Return the loader that reads the file together with others, if its loader does."""
     grammar, found = CASCADES.get(file.loader, ("", None))
     return found if grammar == file.grammar else None
 
 
 def is_read(loader: str, name: str) -> bool:
-    """Return whether a loader reads a file of this name, though others take it for a sample."""
+    """Return whether a loader reads a file of this name, which others take for a sample."""
     return loader in CASCADES and name in CASCADES[loader][1].files
 
 
 def is_of_every_mode(file: CascadeFile) -> bool:
     """Return whether its loader reads the file whatever the mode."""
-    found = cascade(file)
+    found = find_cascade(file)
     return found is not None and posixpath.basename(file.path) in found.files
 
 
@@ -62,9 +69,9 @@ def mode_of(file: CascadeFile) -> str:
 def layers(files: Iterable[CascadeFile]) -> dict[str, tuple[str, ...]]:
     """Return the names of the files that are read with each file, itself among them, by its path.
 
-    The last one wins. They are of one directory, one loader and the file's mode; there are none
-    for a file that is read alone. A `.env.local` counts for its own environment only, as it is
-    not where others run.
+    The last one wins. They have the directory, the loader and the mode in common; a file that is
+    read by itself has none. A `.env.local` counts for its own environment only, because it is on
+    no other machine.
     """
     beside: dict[tuple[str, str], list[CascadeFile]] = {}
     for each in files:
@@ -73,13 +80,13 @@ def layers(files: Iterable[CascadeFile]) -> dict[str, tuple[str, ...]]:
 
 
 def _layers(file: CascadeFile, group: Iterable[CascadeFile]) -> tuple[str, ...]:
-    found = cascade(file)
+    found = find_cascade(file)
     if not found:
         return ()
     there = {
         posixpath.basename(each.path)
         for each in group
-        if cascade(each) == found
+        if find_cascade(each) == found
         if posixpath.basename(each.path) != LOCAL or each.environment == file.environment
     }
     read = tuple(name for name in found.names(mode_of(file)) if name in there)
@@ -87,10 +94,17 @@ def _layers(file: CascadeFile, group: Iterable[CascadeFile]) -> tuple[str, ...]:
 
 
 class Layered(NamedTuple):
-    """A reading, and the keys of which another file's value counts, with the name of that file."""
+    """A reading, and the keys of which another file's value counts.
+
+    Attributes:
+        overridden: the name of that file, by key; of a shared one if there is one.
+        personal: by key, the names of the personal files with another value, if only personal
+            files have one. The last one wins.
+    """
 
     reading: Reading
     overridden: Mapping[str, str]
+    personal: Mapping[str, tuple[str, ...]]
 
 
 def paths(file: CascadeFile) -> list[str]:
@@ -101,9 +115,9 @@ def paths(file: CascadeFile) -> list[str]:
 
 
 def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
-    """Return what a file has in it, with references replaced as its loader does.
+    """Return the content of a file, with references replaced as its loader does.
 
-    A key that another file overrides has the value of this file by itself.
+    A key that another file overrides has the value that this file has by itself.
 
     Args:
         contents: the bytes of the file and of those read with it, by path; some may be missing.
@@ -112,25 +126,28 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     place = list(there).index(file.path)
     above = dict([*there.items()][place + 1 :])
     alone = _read_alone(file, there[file.path])
-    found = cascade(file)
+    found = find_cascade(file)
     if found is None or found.merging == "as-written" or len(there) == 1:
         reading = alone
     elif found.merging == "together":
         reading = read_merged([*there.values()], place, found.parser)
     else:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
-    overridden = _overriding_files(
-        alone, {path: _read_alone(file, each) for path, each in above.items()}
-    )
+    readings = {path: _read_alone(file, each) for path, each in above.items()}
+    overridden = _overriding_files(alone, readings)
+    shared = {path: each for path, each in readings.items() if not _is_personal(path)}
+    in_any_case = _overriding_files(alone, shared)
+    overridden = {key: in_any_case.get(key, name) for key, name in overridden.items()}
     own = {each.first_line: each for each in alone.entries if each.key in overridden}
     if own:
         entries = (own.get(each.first_line, each) for each in reading.entries)
         reading = replace(reading, entries=tuple(entries))
-    return Layered(multiline_keys.drop_pem_pieces(reading, there[file.path]), overridden)
+    personal = _personal_overrides(overridden.keys() - in_any_case.keys(), alone, readings)
+    return Layered(multiline_keys.drop_pem_pieces(reading, there[file.path]), overridden, personal)
 
 
 def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
-    """Return the file as read after those above, of which the one that wins is read first."""
+    """Return the file as read after those above it; the winning one of these is read first."""
     environ: dict[str, str] = {}
     for each in reversed(above):
         environ = read(each, grammar, environ).values | environ
@@ -140,14 +157,14 @@ def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
 
 
 def _read_alone(file: CascadeFile, data: bytes) -> Reading:
-    """Return a file as its loader reads it where no other is beside it."""
-    found = cascade(file)
+    """Return a file as its loader reads it without the others."""
+    found = find_cascade(file)
     together = found is not None and found.merging == "together"
     return read_merged([data], 0, found.parser) if found and together else read(data, file.grammar)
 
 
 def _overriding_files(alone: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
-    """Return the name of the file that counts for each key, if something else is written there."""
+    """Return the name of the file that counts for each key, if it has something else written."""
     own = _written_values(alone)
     found: dict[str, str] = {}
     for path, reading in above.items():
@@ -161,41 +178,110 @@ def _written_values(reading: Reading) -> dict[str, str]:
     return {each.key: each.written for each in reading.entries}
 
 
-def find_overridden(layered: Layered) -> Iterator[Finding]:
-    """Yield the findings on keys of which another file's value counts."""
+def _personal_overrides(
+    keys: Set[str], alone: Reading, above: Mapping[str, Reading]
+) -> dict[str, tuple[str, ...]]:
+    """Return the names of the personal files that override each of these keys.
+
+    No shared file overrides one of them; where one has it with the same value, only the personal
+    files after it count.
+    """
+    own = _written_values(alone)
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(keys, ())
+    for path, reading in above.items():
+        written = _written_values(reading)
+        for key in keys & written.keys():
+            if not _is_personal(path):
+                found[key] = ()
+            elif written[key] != own[key]:
+                found[key] += (posixpath.basename(path),)
+    return found
+
+
+def _is_personal(path: str) -> bool:
+    return find.is_personal(posixpath.basename(path))
+
+
+def find_overridden(
+    file: Spot, layered: Layered, contents: Mapping[str, bytes]
+) -> Iterator[Finding]:
+    """Yield the findings on keys of which another file's value counts, or may count.
+
+    Keys that are not moved anyway have none.
+
+    Args:
+        contents: as of `read_in`.
+    """
     reading = layered.reading
     for key, name in layered.overridden.items():
-        if key in reading.lines:
-            as_shown = safe_name(key, reading.values[key])
-            told = f"Its loader takes the value in {name}, which is another: this one is left out."
+        if key not in reading.lines or is_bootstrap(key):
+            continue
+        line, shown = reading.lines[key], safe_name(key, reading.values[key])
+        if key in layered.personal:
+            message, remedy = _describe_outcomes(file, key, layered.personal[key], contents)
+            yield Finding(line, PERSONAL_OVERRIDE, shown, message, remedy)
+        else:
+            message = f"{name}, which wins over this file, has another value: it is left out."
             remedy = "Delete the line if nothing else reads it."
-            yield Finding(reading.lines[key], "overridden", as_shown, told, remedy)
+            yield Finding(line, OVERRIDDEN, shown, message, remedy)
+
+
+def _describe_outcomes(
+    file: Spot, key: str, personal: Sequence[str], contents: Mapping[str, bytes]
+) -> tuple[str, str]:
+    """Return a message with the length of each value that may count, and a remedy with the edits.
+
+    Args:
+        personal: the names of the personal files with another value; the last one wins.
+    """
+    directory, name = posixpath.split(file.path)
+    candidates = [posixpath.join(directory, each) for each in (name, *personal)]
+    lengths, edits = [], []
+    for number, path in enumerate(candidates, start=1):
+        later = candidates[number:]
+        layers = tuple(e for e in file.layers if posixpath.join(directory, e) not in later)
+        place = file._replace(path=path, layers=layers)
+        value = read_in(place, contents).reading.values.get(key, "")
+        lengths.append(f"{len(value)} characters in {path}")
+        decisions = [f"`decision: skip` on {' and '.join(later)}"] if later else []
+        decisions += [f"`decision: store` on {path}"] if _is_personal(path) else []
+        again = ", then plan again" if later else ""
+        edits.append(f"the value of {path}: {' and '.join(decisions)}{again}")
+    files = " and ".join(candidates[1:])
+    personal_files = f"{files}, {'a personal file' if len(personal) == 1 else 'personal files'}"
+    return (
+        f"Which value is stored depends on the decision on {personal_files}: {', '.join(lengths)}.",
+        f"Store {'; store '.join(edits)}.",
+    )
 
 
 _NAMED = 5  # of the keys
 
 
 def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
-    """Yield the findings on files that are read in every mode, or in none that their loader has."""
+    """Yield the findings on files that are read in every mode, or in none that their loader has.
+
+    What production reads is not looked for in a personal file, which is not there.
+    """
     others: dict[tuple[str, str], list[Source]] = {}  # those that are read in one mode only
     for each in sources:
-        if cascade(each) and each.environment and not is_of_every_mode(each):
+        if find_cascade(each) and each.environment and not is_of_every_mode(each):
             others.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
     for source in sources:
-        found = cascade(source)
-        if found is None:
+        found = find_cascade(source)
+        if found is None or posixpath.basename(source.path) == LOCAL:
             continue
         if not is_of_every_mode(source):
             yield from _unread(source, found)
             continue
         here = others.get((posixpath.dirname(source.path), source.loader), [])
         files = [each for each in here if each.environment != source.environment]
-        if posixpath.basename(source.path) == LOCAL or not files:
+        if not files:
             yield _file_finding(
                 source,
                 "every-mode",
-                f"{found.title} reads it in production too, and here it goes to one environment "
-                "alone.",
+                f"{found.title} reads it in production too, but it goes to "
+                f"{source.environment or 'one environment'} only.",
                 "Add to the production file the keys that it lacks.",
             )
         else:
@@ -218,7 +304,7 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
                 source,
                 "lacking",
                 f"{found.title} reads it in {environment} too, and only here are "
-                f"{', '.join(named)}; it goes to one environment alone.",
+                f"{', '.join(named)}; it goes to {source.environment} only.",
                 f"Add what {environment} needs to {posixpath.basename(there[0].path)} and plan "
                 f"again, or leave {environment} without them: `decision: store` on this file.",
             )

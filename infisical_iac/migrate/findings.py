@@ -1,11 +1,8 @@
-"""Findings on one file's entries, or on several files compared; names shown without a secret."""
+"""Findings on one file's entries; names shown without a secret."""
 
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from infisical_iac.dotenv import Finding, Reading, grammar, read
 from infisical_iac.migrate import multiline_keys
@@ -68,13 +65,19 @@ _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 def of_entries(reading: Reading) -> Iterator[Finding]:
     """Yield the findings on every entry that counts, in the file's order.
 
-    Each tells what would happen and never a value; a grammar's own are in the reading already.
+    Each says what would happen and never a value; a grammar's own are in the reading already, and
+    what those cover is not reported again.
     """
     last = {each.key: each for each in reading.entries}
+    undecided = {
+        (each.line, each.key) for each in reading.findings if each.kind == "undefined-reference"
+    }
     for key, value in reading.values.items():
         if key in last:
+            line = last[key].first_line
             for kind, message, remedy in _of_entry(key, value, last[key].written):
-                yield Finding(last[key].first_line, kind, safe_name(key, value), message, remedy)
+                if kind != "resolved" or (line, key) not in undecided:
+                    yield Finding(line, kind, safe_name(key, value), message, remedy)
 
 
 def safe_name(key: str, value: str) -> str:
@@ -283,121 +286,3 @@ def _length(value: str | None) -> str:
     if value is None:
         return "reads no such key"
     return f"reads {len(value)} character{'' if len(value) == 1 else 's'}"
-
-
-KINDS = frozenset({"same-target", "same-value", "shared-candidate", "differs-across-services"})
-"""Of the findings."""
-
-_SHORTEST = 8  # of values that are the same for a reason
-_NAMED = 3  # of the other places
-
-
-class _Place(NamedTuple):
-    source: Source
-    key: str
-    value: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.source.path}:{self.line}"
-
-    @property
-    def counts(self) -> bool:
-        """Return whether it is the one that the loader takes, of all files that it reads
-        together.
-        """
-        return self.key not in self.source.overridden
-
-    @property
-    def is_telling(self) -> bool:
-        """Return whether its value is hardly the same as another by chance."""
-        return len(self.value) >= _SHORTEST and not is_plain(self.key, self.value)
-
-
-def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
-    """Yield findings on keys and values of several files, each once for every file in it."""
-    places = [
-        _Place(source, key, value, source.line(key))
-        for source in sources
-        if not source.is_left_out
-        for key, value in source.reading.values.items()
-        if not is_bootstrap(key)
-    ]
-    known = [each for each in places if all(each.source.target)]
-    counting = (each for each in known if each.counts)
-    for group in _group_equal(counting, lambda each: (*each.source.target, each.key)):
-        if len({each.source.path for each in group}) > 1 and _differ(group):
-            yield from _tell(
-                group,
-                "same-target",
-                "Has {length} characters here, another value in {others}, and both go to the same "
-                "place.",
-                "Keep the one of this file: `decision: store` here, `decision: skip` there; or the "
-                "other way round.",
-            )
-    given = (each for each in known if each.value)
-    for group in _group_equal(given, lambda each: (each.source.environment, each.key)):
-        if len({each.source.service for each in group}) < 2:
-            continue
-        if not _differ(group):
-            if group[0].is_telling:
-                yield from _tell(
-                    group,
-                    "shared-candidate",
-                    "Has the same value in {others}.",
-                    "Keep it once, in a shared folder that the services import.",
-                )
-        elif not all(is_plain(each.key, each.value) for each in group):
-            yield from _tell(
-                group,
-                "differs-across-services",
-                "Has another value in {others}.",
-                "Leave each service its own, or make it one value in a shared folder.",
-            )
-    telling = (each for each in places if each.is_telling and each.source.environment)
-    for group in _group_equal(telling, lambda each: (each.source.environment, each.value)):
-        if len({each.key for each in group}) > 1:
-            yield from _tell(
-                group,
-                "same-value",
-                "Has the same value as {others}.",
-                "Give each its own, so that one can be rotated without the other.",
-                names=True,
-            )
-
-
-def _group_equal(
-    places: Iterable[_Place], by: Callable[[_Place], Hashable]
-) -> Iterator[Sequence[_Place]]:
-    groups: dict[Hashable, list[_Place]] = {}
-    for each in places:
-        groups.setdefault(by(each), []).append(each)
-    return (group for group in groups.values() if len(group) > 1)
-
-
-def _differ(group: Sequence[_Place]) -> bool:
-    return len({each.value for each in group}) > 1
-
-
-def _tell(
-    group: Sequence[_Place], kind: str, message: str, remedy: str, *, names: bool = False
-) -> Iterator[FileFinding]:
-    """Yield the finding at each place of a group.
-
-    In its message `{others}` are the other places, `{length}` is that of the value.
-    """
-    same_key = Counter(each.key for each in group)
-    for each in group:
-        others = (
-            other for other in group if (other.key != each.key if names else other is not each)
-        )
-        named = [
-            f"{safe_name(other.key, other.value)} in {other}" if names else str(other)
-            for other in islice(others, _NAMED)
-        ]
-        more = len(group) - (same_key[each.key] if names else 1) - len(named)
-        told = " and ".join([*named, *([f"{more} more"] if more else [])])
-        name = safe_name(each.key, each.value)
-        written = message.format(others=told, length=len(each.value))
-        finding = Finding(each.line, kind, name, written, remedy)
-        yield FileFinding.of(each.source.path, finding)

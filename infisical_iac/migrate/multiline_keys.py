@@ -35,7 +35,13 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
         if not inside.issuperset(range(each.first_line, each.last_line + 1))
     )
     inside.difference_update(each.first_line for each in entries)
-    findings = [each for each in reading.findings if each.line not in inside]
+    findings = [
+        each
+        for each in reading.findings
+        if each.line not in inside
+        # The finding on the torn value says it too.
+        if each.kind != "cut-at-line-end" or each.line not in rests
+    ]
     for each in torn:
         if rest := rests.get(each.first_line):
             left_out = f"what is on lines {rest[0]} to {rest[-1]} is left out."

@@ -13,13 +13,12 @@ from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv import GRAMMARS, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
-from infisical_iac.migrate.cascades import paths, read_in
+from infisical_iac.migrate.cascades import OVERRIDDEN, PERSONAL_OVERRIDE, paths, read_in
+from infisical_iac.migrate.comparison import KINDS, compare_files
 from infisical_iac.migrate.evidence import Evidence
 from infisical_iac.migrate.findings import (
-    KINDS,
     LONGEST_NAME,
     REFERENCE,
-    compare_files,
     label,
     safe_name,
     trim,
@@ -39,7 +38,7 @@ from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace
 
-_NOT_MOVED = frozenset({"bootstrap-key", "overridden"})
+_NOT_MOVED = frozenset({"bootstrap-key", OVERRIDDEN, PERSONAL_OVERRIDE})
 _Any = TypeVar("_Any", Decision, FileDecision)
 Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
@@ -343,7 +342,7 @@ def _lost(plan: MigrationPlan) -> Iterator[str]:
         above = [by_path[e] for e in beside[beside.index(source.path) + 1 :] if e in by_path]
         for name, key in source.keys.items():
             others = [each for each in above if name in each.keys]
-            is_left_out = any(each.kind == "overridden" for each in key.findings)
+            is_left_out = any(each.kind in (OVERRIDDEN, PERSONAL_OVERRIDE) for each in key.findings)
             if key.decision != "skip" or not others or not is_left_out:
                 continue
             if all(each.decision == "skip" for each in others):
@@ -353,7 +352,7 @@ def _lost(plan: MigrationPlan) -> Iterator[str]:
                 )
 
 
-def left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
+def find_left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
     """Return the personal files that a plan skips: those read with them are read without them.
 
     Args:

@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import Finding, Reading
-from infisical_iac.migrate import find
+from infisical_iac.migrate import find, multiline_keys
 from infisical_iac.migrate.cascades import (
+    OVERRIDDEN,
     Layered,
     Spot,
     find_overridden,
@@ -21,9 +22,9 @@ from infisical_iac.migrate.cascades import (
     paths,
     read_in,
 )
+from infisical_iac.migrate.comparison import compare_files
 from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import (
-    compare_files,
     disagreements,
     drift,
     is_bootstrap,
@@ -100,12 +101,13 @@ def source(
     if problem:
         remedy = "Correct it."
         found = [Finding(0, "unreadable-file", "", problem, remedy)]
-        layered = Layered(Reading(place.grammar, (), (), problem), {})
+        layered = Layered(Reading(place.grammar, (), (), problem), {}, {})
     else:
         beside = {each: content(each) for each in paths(place) if each != path}
-        readable = {each: there for each, (there, why_not) in beside.items() if not why_not}
-        layered = read_in(place, readable | {path: data})
-        found = _found(layered, data, choice)
+        contents = {each: there for each, (there, why_not) in beside.items() if not why_not}
+        contents[path] = data
+        layered = read_in(place, contents)
+        found = _find_all(place, layered, contents, choice)
     made = Source(
         path,
         service,
@@ -129,30 +131,63 @@ def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
     return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
 
 
-def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
-    reading = layered.reading
-    values = reading.values
-    found = []
+# What is reported of a line that is not moved, whatever is in it.
+_OF_LINES_NOT_MOVED = frozenset(
+    {"bootstrap-key", OVERRIDDEN, "duplicate-key", "cut-at-line-end", multiline_keys.TORN}
+)
+
+
+def _find_all(
+    place: Spot, layered: Layered, contents: Mapping[str, bytes], choice: Choice
+) -> list[Finding]:
+    """Return the findings that a file shows by itself, one for each cause.
+
+    Args:
+        contents: the bytes of the file and of those read with it, by path.
+    """
+    reading, data = layered.reading, contents[place.path]
+    overriding = [*find_overridden(place, layered, contents)]
+    found = [*_of_reading(reading, data, choice), *overriding]
+    left_out = {each.key for each in overriding if each.kind == OVERRIDDEN and each.key}
+    left_out.update(filter(is_bootstrap, reading.values))
+    is_personal = find.is_personal(posixpath.basename(place.path))
+    return [
+        each
+        for each in found
+        if each.key not in left_out or each.kind in _OF_LINES_NOT_MOVED
+        # Nobody moves a person's own configuration into the code.
+        if not (is_personal and each.kind == "plain-configuration")
+    ]
+
+
+def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Finding]:
     if not choice.evidence.exact:
         known = (
             f"What reads it is unknown, or has rules of its own: it is read as {reading.grammar}."
         )
         remedy = "Compare with what the service sees, above all where grammars disagree."
-        found.append(Finding(0, "nearest-grammar", "", known, remedy))
+        yield Finding(0, "nearest-grammar", "", known, remedy)
     disagreeing = [*disagreements(data, reading, choice.others)]
     disputed = {each.line for each in disagreeing}  # the outcomes are in those findings
+    causes: dict[int, str] = {}
+    values = reading.values
     for each in reading.findings:
-        refuses = bool(reading.error) and each.message == reading.error
+        if each.kind == "interpolated":
+            continue  # `resolved` says what is stored
+        if each.kind == "cut-at-hash" and each.line in disputed:
+            causes[each.line] = f"{each.message} "
+            continue
         if each.kind == "undefined-reference" and each.line not in disputed:
             each = with_outcomes(each, data, reading)
-        if each.kind != "interpolated":  # what is stored of it is told with its other findings
-            kind = "unreadable-file" if refuses else each.kind
-            key = safe_name(each.key, values.get(each.key, ""))
-            found.append(each._replace(kind=kind, key=key))
-    found += of_entries(reading)
-    found += find_overridden(layered)
-    found += disagreeing
-    return found
+        refuses = bool(reading.error) and each.message == reading.error
+        kind = "unreadable-file" if refuses else each.kind
+        key = safe_name(each.key, values.get(each.key, ""))
+        yield each._replace(kind=kind, key=key)
+    for each in of_entries(reading):
+        if each.kind != "resolved" or each.line not in disputed:  # it is not decided yet
+            yield each
+    for each in disagreeing:
+        yield each._replace(message=f"{causes.get(each.line, '')}{each.message}")
 
 
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Findings as a person reads them: what must be decided first, and plain ones once a file."""
+"""Group findings into lines for people: decisions first, and what is plain once a file or scan."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -17,7 +17,9 @@ _ONCE_A_FILE = {
         "Add their names there, or remove them here if nothing reads them.",
     ),
 }
+_ONCE_A_SCAN = "differs-across-services"  # most services have databases and keys of their own
 _NAMED = 10  # of the keys on one line
+_NAMED_FILES = 3
 
 
 class SummaryLine(NamedTuple):
@@ -52,15 +54,43 @@ def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:
 
 
 def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
-    """Return the other findings, those of the plain kinds as one line a file at its end."""
+    """Return the other findings of a file, those of the plain kinds as one line each at its end.
+
+    What `differences` returns is left out.
+    """
     alone: list[SummaryLine] = []
     plain: dict[tuple[str, str], list[FileFinding]] = {}
     for each in (one for one in found if not one.blocking):
+        if each.kind == _ONCE_A_SCAN:
+            continue
         if each.kind in _ONCE_A_FILE:
             plain.setdefault((each.file, each.kind), []).append(each)
         else:
             alone.append(_line([each]))
     return [*alone, *(_once(file, kind, group) for (file, kind), group in plain.items())]
+
+
+def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
+    """Return one line on all keys that differ between services, none if no key does."""
+    differing = [each for each in found if each.kind == _ONCE_A_SCAN]
+    if not differing:
+        return []
+    files = dict.fromkeys(each.file for each in differing)
+    keys = dict.fromkeys(each.key or f"line {each.line} of {each.file}" for each in differing)
+    verb = "differs" if len(keys) == 1 else "differ"
+    text = (
+        f"{_list(keys, _NAMED)} {verb} between services. That is right where each service has its "
+        "own; make what they share one value in a shared folder."
+    )
+    return [SummaryLine(_list(files, _NAMED_FILES), _ONCE_A_SCAN, text)]
+
+
+def _list(names: Iterable[str], most: int) -> str:
+    """Return names as an enumeration, the first ones if there are more than `most`."""
+    listed = list(names)
+    if len(listed) > most:
+        listed = [*listed[:most], f"{len(listed) - most} more"]
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
 def _line(group: Sequence[FileFinding]) -> SummaryLine:
@@ -74,7 +104,5 @@ def _once(file: str, kind: str, group: Sequence[FileFinding]) -> SummaryLine:
     if len(group) == 1:
         return _line(group)
     message, remedy = _ONCE_A_FILE[kind]
-    keys = list(dict.fromkeys(each.key or f"line {each.line}" for each in group))
-    named = keys if len(keys) <= _NAMED else [*keys[:_NAMED], f"{len(keys) - _NAMED} more"]
-    listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-    return SummaryLine(file, kind, f"{listed} {message}. {remedy}")
+    keys = dict.fromkeys(each.key or f"line {each.line}" for each in group)
+    return SummaryLine(file, kind, f"{_list(keys, _NAMED)} {message}. {remedy}")

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.sources import scan_all
-from tests.unit.migrate.trees import WORKSPACE, plant
+from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 SECRET = "obviously-fake-secret"
+_SMTP = "SMTP_HOST=mail.example.com\nSMTP_USER=app\n"
 
 
 def found(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
@@ -54,6 +57,66 @@ def test_a_key_with_another_value_in_another_service_is_told(tmp_path: Path) -> 
     findings = found(tmp_path, files, "differs-across-services")
     assert told(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
     assert not any(each.blocking for each in findings)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_reported"),
+    [
+        ("DB=postgres://app:fake-one@db:5432/a", "DB=postgres://app:fake-two@db:5432/b", True),
+        ("DB=postgres://app:fake-one@db/a", "URL=postgresql+asyncpg://app:fake-two@DB/b", True),
+        (f"{_SMTP}SMTP_PASS=fake-one", f"{_SMTP}SMTP_PASS=fake-two", True),
+        ("PGHOST=db\nPGPASSWORD=fake-one", "PGHOST=db\nPGPASSWORD=fake-two", True),
+        ("DB=redis://:fake-one@redis:6379/0", "DB=redis://:fake-two@redis:6379/1", True),
+        # Each service has its own: user, server or database.
+        ("DB=postgres://a:fake-one@db/a", "DB=postgres://b:fake-two@db/b", False),
+        ("DB=postgres://app:fake-one@a.example/x", "DB=postgres://app:fake-two@b.example/x", False),
+        ("DB=postgres://app:fake-one@db:5432/x", "DB=postgres://app:fake-two@db:5433/x", False),
+        ("DB=postgres://app:fake%23@db/a", "DB=postgres://app:fake#@db/b", False),
+        ("SMTP_HOST=a\nSMTP_PASS=fake-1", "SMTP_HOST=b\nSMTP_PASS=fake-2", False),
+        ("DB_PASSWORD=fake-one", "DB_PASSWORD=fake-two", False),
+        ("DB_NAME=one", "DB_NAME=two", False),
+        ("JWT_SECRET=fake-one", "JWT_SECRET=fake-two", False),
+    ],
+)
+def test_another_password_for_the_same_user_and_host_is_reported(
+    tmp_path: Path, one: str, other: str, is_reported: bool
+) -> None:
+    files = {
+        "backend/package.json": node("dotenv"),
+        "backend/.env": one,
+        "python-services/requirements.txt": "python-dotenv",
+        "python-services/.env": other,
+    }
+    last = one.count("\n") + 1
+    findings = found(tmp_path, files, "other-password")
+    assert [(each.file, each.line) for each in findings] == (
+        [("backend/.env", last), ("python-services/.env", last)] if is_reported else []
+    )
+    assert "fake" not in repr(findings)
+    for each in found(tmp_path, files, "differs-across-services"):
+        assert (each.file, each.line) not in [(one.file, one.line) for one in findings]
+
+
+def test_a_key_that_only_a_personal_file_has_otherwise_is_not_compared(tmp_path: Path) -> None:
+    files = {
+        "backend/package.json": node("next"),
+        "backend/.env": "DB=fake-same\n",
+        "backend/.env.local": "DB=fake-mine\n",
+        "python-services/.env": "DB=fake-same\n",
+    }
+    assert found(tmp_path, files, "differs-across-services") == []
+
+
+def test_only_the_places_with_another_value_are_named(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": "DB=fake-same\n",
+        "backend/.env.production": "DB=fake-three\n",
+        "python-services/.env": "DB=fake-two\n",
+        "python-services/.env.production": "DB=fake-three\n",
+    }
+    findings = found(tmp_path, files, "differs-across-services")
+    assert told(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
+    assert "python-services/.env:1" in findings[0].message
 
 
 def test_the_same_value_under_two_keys_is_told_for_both(tmp_path: Path) -> None:

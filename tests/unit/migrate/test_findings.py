@@ -95,6 +95,15 @@ def test_a_reference_within_the_file_is_resolved_and_does_not_block() -> None:
     assert "literal-reference" in BLOCKING
 
 
+@pytest.mark.parametrize("grammar", ["dotenv-expand", "next", "python-dotenv", "compose", "shell"])
+def test_a_reference_to_nothing_is_one_finding(grammar: str) -> None:
+    reading = read(b"A=1\nB=x-${A}\nC=x-${NOWHERE}\n", grammar)
+    assert [each.kind for each in reading.findings if each.line == 3][:1] == ["undefined-reference"]
+    assert [(each.line, each.kind) for each in of_entries(reading) if each.line > 1] == [
+        (2, "resolved")
+    ]
+
+
 def test_the_last_of_two_entries_counts() -> None:
     found = list(of_entries(read(b"A=\nA=${B}\n", "dotenv")))
     assert [(each.line, each.kind) for each in found] == [(2, "literal-reference")]

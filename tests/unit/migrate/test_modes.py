@@ -80,12 +80,12 @@ def test_vite_and_next_differ_on_whether_a_mode_or_local_counts(tmp_path: Path) 
     by_vite = scanned(tmp_path / "vite", "vite", files)
     by_next = scanned(tmp_path / "next", "next", files)
     assert list(found(by_vite, "overridden")) == [".env.local"]
-    assert list(found(by_next, "overridden")) == [".env.development"]
+    assert list(found(by_next, "personal-override")) == [".env.development"]
     assert not found(by_vite, "same-target") | found(by_next, "same-target")
 
 
 def test_what_is_overridden_is_skipped_and_keeps_its_own_value(tmp_path: Path) -> None:
-    files = {".env": "A=fake-one\nB=fake\n", ".env.local": "A=fake-two\nB=fake\n"}
+    files = {".env": "A=fake-one\nB=fake\n", ".env.development": "A=fake-two\nB=fake\n"}
     sources = scanned(tmp_path, "vite", files)
     plan = planned(sources)
     assert {name: key.decision for name, key in plan.sources[0].keys.items()} == {
@@ -94,7 +94,7 @@ def test_what_is_overridden_is_skipped_and_keeps_its_own_value(tmp_path: Path) -
     }
     assert sources[".env"].reading.values == {"A": "fake-one", "B": "fake"}
     (finding,) = found(sources, "overridden")[".env"]
-    assert ".env.local" in finding.message
+    assert ".env.development" in finding.message
 
 
 def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_without_a_personal_file_everybody_gets_what_the_others_say(
     with pytest.raises(UserError, match=r"HOST in \S+env:1 was left out for \S+local, which is"):
         planning.read_values(earlier, tmp_path, KEY, WORKSPACE)
     again = planning.make(
-        scan_all([tmp_path], WORKSPACE, planning.left_out(earlier, tmp_path)),
+        scan_all([tmp_path], WORKSPACE, planning.find_left_out(earlier, tmp_path)),
         project="abcde",
         root=".",
         key=KEY,

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.dotenv import Finding
 from infisical_iac.migrate.model import BLOCKING, FileFinding
-from infisical_iac.migrate.summary import decisions, explain, notes
+from infisical_iac.migrate.summary import decisions, differences, explain, notes
 from tests.unit.migrate.moving import finding
 
 
@@ -33,6 +33,22 @@ def test_many_plain_keys_of_a_file_are_one_line_that_counts_the_rest() -> None:
     (line,) = notes([*found])
     assert line.place == "backend/.env"
     assert line.text.startswith(f"{', '.join(f'K{n}' for n in range(1, 11))} and 4 more ")
+
+
+def test_keys_that_differ_between_services_are_one_line_of_a_scan() -> None:
+    found = [
+        replace(finding("differs-across-services", key=key), file=f"{service}/.env")
+        for service in ("api", "web", "worker", "jobs")
+        for key in ("DATABASE_URL", "DB_NAME")
+    ]
+    (line,) = differences(found)
+    assert (line.place, line.about) == (
+        "api/.env, web/.env, worker/.env and 1 more",
+        "differs-across-services",
+    )
+    assert line.text.startswith("DATABASE_URL and DB_NAME differ ")
+    assert notes(found) == []
+    assert differences([finding("trimmed")]) == []
 
 
 def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:

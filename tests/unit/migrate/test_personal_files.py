@@ -1,0 +1,152 @@
+"""Keys that a personal file such as `.env.local` overrides: undecided, with each outcome."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.migrate import planning
+from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.plan_file import FileDecision, MigrationPlan
+from infisical_iac.migrate.sources import scan_all
+from tests.unit.migrate.modes import KEY, PACKAGES, found, planned, scanned
+from tests.unit.migrate.trees import WORKSPACE, plant
+
+_OF_MODES = {
+    ".env": "A=fake-base\n",
+    ".env.local": "A=fake-of-mine\n",
+    ".env.development.local": "A=fake-of-this-mode\n",
+}
+
+
+def _decide(plan: MigrationPlan, **decisions: FileDecision) -> MigrationPlan:
+    """Return the plan with decisions on whole files, by the end of their names."""
+    sources = [
+        each.model_copy(update={"decision": decision})
+        for each in plan.sources
+        for decision in [decisions.get(each.path.rpartition(".")[2], each.decision)]
+    ]
+    return plan.model_copy(update={"sources": tuple(sources)})
+
+
+def _lengths(finding: FileFinding) -> dict[str, int]:
+    named = re.findall(r"(\d+) characters in ([\w./]+[\w])", finding.message)
+    return {path: int(count) for count, path in named}
+
+
+def _edits(finding: FileFinding) -> list[list[str]]:
+    """Return the decisions of each outcome, in order, and the new plan where it takes one."""
+    return [
+        re.findall(r"`decision: \w+` on [\w./]+\w(?: and [\w./]+\w)*|plan again", outcome)
+        for outcome in finding.remedy.split(";")
+    ]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_key_in_a_personal_file_too_is_undecided_with_both_outcomes(
+    package: str, tmp_path: Path
+) -> None:
+    files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
+    sources = scanned(tmp_path, package, files)
+    (finding,) = found(sources, "personal-override")[".env"]
+    assert (finding.line, finding.key, finding.blocking) == (1, "A", False)
+    assert _lengths(finding) == {"backend/.env": 9, "backend/.env.local": 13}
+    assert _edits(finding) == [
+        ["`decision: skip` on backend/.env.local", "plan again"],
+        ["`decision: store` on backend/.env.local"],
+    ]
+    assert not found(sources, "overridden")
+    assert list(found(sources, "personal-file")) == [".env.local"]  # one decision for both
+
+
+def test_the_edits_lead_to_the_outcomes(tmp_path: Path) -> None:
+    files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
+    plan = planned(scanned(tmp_path, "next", files))
+    given = _decide(plan, local="store")
+    (secret,) = planning.read_values(given, tmp_path, KEY, WORKSPACE)
+    assert len(secret.value) == 13
+    left = _decide(plan, local="skip")
+    with pytest.raises(UserError, match=r"A in backend/\.env:1 was left out"):
+        planning.read_values(left, tmp_path, KEY, WORKSPACE)
+    sources = scan_all([tmp_path], WORKSPACE, planning.find_left_out(left, tmp_path))
+    again = planning.make(sources, project="abcde", root=".", key=KEY, earlier=left)
+    (secret,) = planning.read_values(again, tmp_path, KEY, WORKSPACE)
+    assert len(secret.value) == 9
+
+
+def test_each_of_several_personal_files_has_its_outcome(tmp_path: Path) -> None:
+    sources = scanned(tmp_path, "vite", _OF_MODES)
+    of_all = found(sources, "personal-override")
+    assert list(of_all) == [".env", ".env.local"]
+    (finding,) = of_all[".env"]
+    assert _lengths(finding) == {
+        "backend/.env": 9,
+        "backend/.env.local": 12,
+        "backend/.env.development.local": 17,
+    }
+    assert _edits(finding) == [
+        [
+            "`decision: skip` on backend/.env.local and backend/.env.development.local",
+            "plan again",
+        ],
+        [
+            "`decision: skip` on backend/.env.development.local",
+            "`decision: store` on backend/.env.local",
+            "plan again",
+        ],
+        ["`decision: store` on backend/.env.development.local"],
+    ]
+
+
+def test_the_length_is_that_of_the_value_with_what_takes_the_place_of_references(
+    tmp_path: Path,
+) -> None:
+    files = {".env": "B=base\nA=fake-$B\n", ".env.local": "B=of-mine\nA=$B\n"}
+    sources = scanned(tmp_path, "vite", files)
+    of_env = {each.key: _lengths(each) for each in found(sources, "personal-override")[".env"]}
+    assert of_env["A"] == {"backend/.env": len("fake-base"), "backend/.env.local": len("of-mine")}
+
+
+def test_what_a_shared_file_overrides_in_any_case_is_left_out(tmp_path: Path) -> None:
+    files = {".env": "A=base\n", ".env.development": "A=mode\n", ".env.local": "A=mine\n"}
+    sources = scanned(tmp_path, "next", files)
+    (finding,) = found(sources, "overridden")[".env"]
+    assert ".env.development" in finding.message
+    assert ".env.local" not in finding.message
+    assert list(found(sources, "personal-override")) == [".env.development"]
+
+
+def test_nothing_else_is_reported_of_a_line_that_is_left_out(tmp_path: Path) -> None:
+    files = {".env": "A='  base'\nNODE_ENV=' x'\n", ".env.development": "A=mode\nNODE_ENV=y\n"}
+    sources = scanned(tmp_path, "next", files)
+    kinds = {(each.line, each.kind) for each in sources[".env"].findings if each.line}
+    assert kinds == {(1, "overridden"), (2, "bootstrap-key")}
+    assert not any(each.blocking for each in sources[".env"].findings)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_personal_file_gets_no_advice_for_production_or_for_the_code(
+    package: str, tmp_path: Path
+) -> None:
+    sources = scanned(tmp_path, package, {".env.local": "A=fake-mine\nLOG_LEVEL=debug\n"})
+    kinds = {each.kind for each in sources[".env.local"].findings}
+    assert "personal-file" in kinds
+    assert kinds.isdisjoint({"every-mode", "plain-configuration"})
+
+
+def test_without_a_loader_for_both_the_file_is_decided_before_its_keys(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/package.json": '{"dependencies": {"dotenv": "17"}}'})
+    plant(tmp_path, {"backend/.env": "A=fake-base\n", "backend/.env.local": "A=fake-mine\n"})
+    sources = {each.path: each for each in scan_all([tmp_path], WORKSPACE)}
+    remedies = {
+        path: one.remedy
+        for path, each in sources.items()
+        for one in each.findings
+        if one.kind == "same-target"
+    }
+    for path in ("backend/.env", "backend/.env.local"):
+        leave, give = remedies[path].split(";")
+        assert {"`decision: skip`", "plan again"} <= {*re.findall(r"`[^`]+`|plan again", leave)}
+        assert "backend/.env.local" in leave or path == "backend/.env.local"
+        assert {"`decision: store`", "`decision: skip`"} == {*re.findall(r"`[^`]+`", give)}
