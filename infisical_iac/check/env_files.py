@@ -177,7 +177,7 @@ _DELETE = (
     "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
     "clean`."
 )
-_MOVE = "Move it to Infisical: `infisical-iac migrate plan`."
+_MOVE = "Move it to Infisical: begin with `infisical-iac migrate scan`."
 _REWRITE = "Leave the value empty, and rotate it if it is or was in use."
 _IGNORED = "The loaders ignore it: secrets belong in Infisical."
 

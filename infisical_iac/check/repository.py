@@ -19,6 +19,12 @@ from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
 
+_INIT_FIRST = (
+    "The project file still declares sample services: run `infisical-iac init` first, which "
+    "declares yours."
+)
+_LOADERS = 'the page "Loaders" in the documentation of infisical-iac'
+
 
 class Repository:
     """A tree of files with services in it.
@@ -27,9 +33,16 @@ class Repository:
     is named as the folder or the service; and so is all below it that is no other service's.
     """
 
-    def __init__(self, root: Path, workspace: Workspace) -> None:
-        """List the files below `root`. Raises FileError for a directory that can't be listed."""
-        self.root, self.workspace = root, workspace
+    def __init__(self, root: Path, workspace: Workspace, *, is_sample: bool = False) -> None:
+        """List the files below `root`.
+
+        Args:
+            is_sample: whether the project file is still the shipped one. Then `infisical-iac init`
+                comes first, and the sample services are not reported as absent.
+
+        Raises FileError for a directory that can't be listed.
+        """
+        self.root, self.workspace, self._is_sample = root, workspace, is_sample
         self.paths = find.walk(root)
         self.text = cache(partial(_text, root))
         self._homes = self._services_by_directory()
@@ -104,17 +117,26 @@ class Repository:
                 "No service of the project file is here: name a directory as one of them, or "
                 "write its folder into .infisical.json there."
             )
-            yield CheckFinding("no-service", ".", "", message)
+            yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():
             mine = [*self._by_service.get(name, ()), *self._above(homes)]
             if not startup.has_loader(mine, self.text, self._containers_of(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
-                    "another runner: see docs/develop/loaders.md."
+                    f"another runner: see {_LOADERS}."
                 )
                 yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
             yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
+
+    def find_absent(self) -> Iterator[CheckFinding]:
+        """Yield notes on the services of the project file that are not in this repository."""
+        absent = [name for name in self.workspace.services if name not in self.services]
+        if not self._is_sample:
+            message = "The service is not in this repository."
+            yield from (CheckFinding("not-checked", each, "", message, True) for each in absent)
+        elif absent and self.services:
+            yield CheckFinding("not-checked", ".", "", _INIT_FIRST, True)
 
     @cached_property
     def code_by_service(self) -> Mapping[str, ServiceCode]:

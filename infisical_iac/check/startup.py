@@ -75,7 +75,6 @@ def _set_variables(environment: Any) -> Iterator[str]:
             yield str(name)
 
 
-_REMEDY = "`infisical-iac check --fix` corrects it."
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
 _PYTHON = re.compile(r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])")
 _STARTING = re.compile(
@@ -144,10 +143,18 @@ def local_file(
         address: of Infisical; "" if it isn't known. The address of an SSH tunnel to it is good
             while Infisical has no domain.
     """
+    fix = "`infisical-iac check --fix` corrects it"
+    remedy = f"{fix}." if project_id else f"{fix}, once `infisical-iac apply` has deployed."
     there = [posixpath.join(up, NAME) for home in homes for up in upwards(home)]
     found = next((path for path in there if path in paths), "")
     if not found:
-        message = f"It is missing: a service finds Infisical by it. {_REMEDY}"
+        remedy = (
+            "`infisical-iac check --fix` writes it."
+            if project_id
+            else "Before the first deploy `infisical-iac init` writes it; after `infisical-iac "
+            "apply`, `infisical-iac check --fix` does."
+        )
+        message = f"It is missing: a service finds Infisical by it. {remedy}"
         yield CheckFinding("no-local-file", there[0], "", message)
         return
     try:
@@ -156,10 +163,10 @@ def local_file(
         yield CheckFinding("local-file", found, "", f"It {error}.")
         return
     if (file.folder or "/") != folder:
-        message = f"Its defaultSecretPath is {file.folder or '/'}, not {folder}. {_REMEDY}"
+        message = f"Its defaultSecretPath is {file.folder or '/'}, not {folder}. {remedy}"
         yield CheckFinding("local-file", found, "", message)
     if not file.domain:
-        message = f"It has no domain: a service finds Infisical by it. {_REMEDY}"
+        message = f"It has no domain: a service finds Infisical by it. {remedy}"
         yield CheckFinding("local-file", found, "", message)
     elif not file.domain.startswith(("http://", "https://")):
         message = "It has no domain that begins with https://. Write Infisical's address into it."
@@ -173,9 +180,9 @@ def local_file(
     elif is_outdated(file.domain, address):
         message = (
             f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. "
-            f"{_REMEDY}"
+            f"{remedy}"
         )
         yield CheckFinding("local-file", found, "", message)
     if not file.project_id or (project_id and file.project_id != project_id):
         what = "is not the project's" if file.project_id else "is missing"
-        yield CheckFinding("local-file", found, "", f"Its workspaceId {what}. {_REMEDY}")
+        yield CheckFinding("local-file", found, "", f"Its workspaceId {what}. {remedy}")

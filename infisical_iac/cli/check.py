@@ -26,7 +26,9 @@ from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
 
 _NAMED = 3  # The most files that one line names.
-_OFFLINE = "Keys were not compared with Infisical: leave out --offline to do so."
+_OFFLINE = (
+    "Keys were not compared with Infisical: leave out --offline to do so, once it is deployed."
+)
 
 
 def print_json(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
@@ -140,7 +142,11 @@ def check(
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
     project, address, seen = "", "", None
     if offline:
-        inspected = Repository(repository, load(workspace_file or declared_file(inventory)))
+        # This loads all settings, which the comparison with Infisical does not need.
+        from infisical_iac.init.answers import is_sample
+
+        file = workspace_file or declared_file(inventory)
+        inspected = Repository(repository, load(file), is_sample=is_sample(file))
     else:
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
             workspace, address = reached.desired, reached.address
@@ -208,11 +214,7 @@ def _findings(
         found += (
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
-    absent = (name for name in repository.workspace.services if name not in held)
-    found += (
-        CheckFinding("not-checked", name, "", "The service is not in this repository.", True)
-        for name in absent
-    )
+    found += repository.find_absent()
     if seen is not None:
         found += usage.find_unseen(seen.unseen)
         found += usage.missing(held, seen.names, repository.workspace, seen.unseen)

@@ -108,7 +108,8 @@ def scan(
     Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
     error.
     """
-    sources = scan_all(paths, load(workspace_file or declared_file(inventory)))
+    file = workspace_file or declared_file(inventory)
+    sources = scan_all(paths, load(file))
     if as_json:
         key = _key()
         print_data([_data(each, key) for each in sources])
@@ -118,7 +119,22 @@ def scan(
         if keys:
             _print_keys(sources, _key())
         _print_notes(sources)
+    if not all(each.service for each in sources):
+        _note_sample(file)
     ctx.exit(FOUND if _blocking(sources) else 0)
+
+
+def _note_sample(project_file: Path) -> None:
+    """Report a project file that `init` has not written yet."""
+    # This loads all settings, which a scan has no need of.
+    from infisical_iac.init.answers import is_sample
+
+    if is_sample(project_file):
+        echo(
+            f"Note: {project_file} still declares sample services: run `infisical-iac init` first, "
+            "which declares yours",
+            err=True,
+        )
 
 
 def _key() -> bytes:

@@ -91,6 +91,11 @@ def edited(present: Mapping[str, str], group: str) -> list[str]:
     return [path for path, text in present.items() if text != shipped[path]]
 
 
+def is_sample(project_file: Path) -> bool:
+    """Return whether a project file is still the shipped one, whose services are samples."""
+    return project_file.read_text("utf-8") == files(Answers())[WORKSPACE_FILE]
+
+
 def project_slug(organization: str) -> str:
     """The slug of the organization's project; Infisical wants 5 to 36 characters."""
     made = slug(organization, fallback="project")

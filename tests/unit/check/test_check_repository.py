@@ -1,5 +1,7 @@
 """Test what `infisical-iac check` finds in the files of a repository, without Infisical."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from tests.unit.check.checked import (
     told,
 )
 from tests.unit.migrate.cleanable import report, verified
+from tests.unit.migrate.trees import SHIPPED
+
+_ROOT = Path(__file__).resolve().parents[3]
 
 _TUNNELED = LOCAL_FILE.replace("https://secrets.example.com", "http://127.0.0.1:8080")
 
@@ -39,6 +44,7 @@ def test_a_secret_is_told_by_its_line_and_never_shown(tmp_path: Path) -> None:
         "DB_PASSWORD",
     )
     assert "hunter2" not in str(finding)
+    assert "`infisical-iac migrate scan`" in finding.message
 
 
 def test_a_value_that_looks_real_counts_in_a_sample_too(tmp_path: Path) -> None:
@@ -176,7 +182,12 @@ def test_a_service_that_starts_without_a_loader_is_told(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
-    assert told(found(repository)) == [("no-loader", "backend")]
+    [finding] = found(repository)
+    assert (finding.kind, finding.place) == ("no-loader", "backend")
+    # Whoever runs this is in a repository of their own, which has no such path.
+    [title] = re.findall(r'"(.+)"', finding.message)
+    assert f"# {title}\n" in (_ROOT / "docs/develop/loaders.md").read_text()
+    assert "docs/" not in finding.message
 
 
 @pytest.mark.parametrize(
@@ -200,6 +211,30 @@ def test_a_local_file_that_leads_elsewhere_is_told(tmp_path: Path, text: str, me
     [finding] = found(repository, "fake-id")
     assert finding.place == "backend/.infisical.json"
     assert finding.message.startswith(message)
+    assert "`infisical-iac apply`" not in finding.message
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (LOCAL_FILE.replace("fake-id", ""), "local-file"),
+        (LOCAL_FILE.replace("/backend", "/shared"), "local-file"),
+        ("", "no-local-file"),
+    ],
+)
+@pytest.mark.parametrize("project_id", ["", "fake-id"])
+def test_a_fix_that_takes_infisical_comes_after_the_first_deploy(
+    tmp_path: Path, text: str, kind: str, project_id: str
+) -> None:
+    """Without Infisical nobody knows whether it is deployed: `--fix` needs the project's id."""
+    files = {path: each for path, each in GOOD.items() if "infisical.json" not in path}
+    repository = plant(tmp_path, files | ({"backend/.infisical.json": text} if text else {}))
+    [finding] = found(repository, project_id)
+    assert finding.kind == kind
+    assert "`infisical-iac check --fix`" in finding.message
+    assert ("infisical-iac apply`" in finding.message) is (project_id == "")
+    is_init_named = "`infisical-iac init`" in finding.message
+    assert is_init_named is (kind == "no-local-file" and project_id == "")
 
 
 def test_the_tunnels_address_is_accepted_while_infisical_has_no_domain(tmp_path: Path) -> None:
@@ -237,7 +272,7 @@ def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path
 
 
 def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
-    example = Path(__file__).resolve().parents[3] / "examples" / "chainalign"
+    example = _ROOT / "examples" / "chainalign"
     assert {each.kind for each in found(Repository(example / "before", WORKSPACE))} >= {
         *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
     }
@@ -336,3 +371,29 @@ def test_a_renamed_project_file_is_found_at_a_url(
     result = CliRunner().invoke(check, ["."])
     assert isinstance(result.exception, FileError)
     assert "group_data/acme.yaml" in str(result.exception)
+
+
+@pytest.mark.parametrize("directories", [["api", "web"], ["backend", "web"]])
+def test_before_init_no_sample_service_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directories: list[str]
+) -> None:
+    """The shipped project file declares samples; one of them may be named as a service here."""
+    services = {f"{each}/package.json": GOOD["backend/package.json"] for each in directories}
+    plant(tmp_path / "services", {".gitignore": IGNORE, **services})
+    plant(tmp_path / "clone", {"group_data/chainalign.yaml": SHIPPED.read_text("utf-8")}, git=False)
+    monkeypatch.chdir(tmp_path / "clone")
+    result = CliRunner().invoke(check, ["../services", "--offline", "--json"])
+    data = json.loads(result.stdout)
+    both = [*data["findings"], *data["notes"]]
+    assert "python-service" not in {each["place"] for each in both}
+    [first] = [each for each in both if each["message"].count("`infisical-iac init` first")]
+    is_one_here = "backend" in directories
+    assert first["kind"] == ("not-checked" if is_one_here else "no-service")
+    assert result.exit_code == 2
+
+
+def test_a_project_file_that_is_deployed_has_absent_services(tmp_path: Path) -> None:
+    notes = [*plant(tmp_path, GOOD).find_absent()]
+    assert [(each.kind, each.place, each.is_note) for each in notes] == [
+        ("not-checked", "python-service", True)
+    ]

@@ -72,6 +72,15 @@ def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path
         assert f" {key}" in named
 
 
+def test_before_init_a_scan_says_that_init_comes_first(run: Scan, tmp_path: Path) -> None:
+    plant(tmp_path, {"tree/api/.env": "A=obviously-fake-secret\n"})
+    assert "`infisical-iac init`" not in run(tmp_path / "tree").stderr
+    Path("group_data/chainalign.yaml").write_bytes(SHIPPED.read_bytes())
+    assert "`infisical-iac init`" in run(tmp_path / "tree").stderr
+    plant(tmp_path, {"other/backend/.env": "A=obviously-fake-secret\n"})
+    assert "`infisical-iac init`" not in run(tmp_path / "other").stderr
+
+
 def test_a_missing_workspace_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path, "--workspace-file", "none.yaml")
     assert result.exit_code == 1
