@@ -227,9 +227,9 @@ class _JavaScriptFile:
 
     def _take_call(self, node: "Node", around: Sequence["Node"]) -> None:
         called = node.child_by_field_name("function")
-        name = string_of(javascript.argument(node))
+        name = string_of(javascript.argument_of(node))
         if name and _NAME.fullmatch(name) and (path := path_of(called)):
-            is_optional = javascript.argument(node, 1) is not None or _has_default(node, around)
+            is_optional = javascript.argument_of(node, 1) is not None or _has_default(node, around)
             self._calls.append((path, Read(name, line_of(node), is_optional)))
 
     def _take_pair(self, node: "Node") -> None:

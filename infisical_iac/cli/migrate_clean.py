@@ -20,8 +20,8 @@ from infisical_iac.migrate.cleaning import (
     KeptFile,
     MovedFile,
     delete,
-    examine,
-    examine_left,
+    examine_files,
+    examine_login_files,
     read_report,
 )
 from infisical_iac.migrate.plan_file import load_key
@@ -89,17 +89,17 @@ def clean(
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, report = read_report(plan_file)
     key = load_key(plan_file)
-    plan = _plan(root, report.verified, key, archived=not no_archive)
+    plan = _plan(root, report.verified_files, key, archived=not no_archive)
     plan.examined.kept.extend(
-        KeptFile(path, _UNVERIFIED, "file.not_verified") for path in sorted(report.unverified)
+        KeptFile(path, _UNVERIFIED, "file.not_verified") for path in sorted(report.unverified_paths)
     )
-    left, changed = examine_left(root, report.for_login, key)
+    left, changed = examine_login_files(root, report.login_files, key)
     plan.examined.kept.extend(changed)
     _show(root, plan)
     for path in left:
         echo(printable(f"{path} stays: it holds only login variables."))
-    if report.verified:
-        _show_references(root, plan_file, [each.path for each in report.verified])
+    if report.verified_files:
+        _show_references(root, plan_file, [each.path for each in report.verified_files])
     if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
@@ -133,7 +133,7 @@ def _lines(file: Path) -> list[str]:
 
 def _plan(root: Path, files: Sequence[MovedFile], key: bytes, *, archived: bool) -> _Plan:
     paths = [each.path for each in files]
-    examined = examine(root, files, key, archived=archived)
+    examined = examine_files(root, files, key, archived=archived)
     inside = [path for path in paths if path not in {each.path for each in examined.kept}]
     target = archive.path(root, datetime.now(UTC)) if archived and examined.ready else None
     return _Plan(examined, ignores.plan(root, inside), cleaning.plan(root, inside), target)

@@ -10,7 +10,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize, print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
-from infisical_iac.migrate.access import look
+from infisical_iac.migrate.access import inspect_access
 from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import find_changes, planned_values, project_id, read
 from infisical_iac.workspace.reach import reach
@@ -54,7 +54,7 @@ def verify(
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         project = project_id(reached.client, plan.project)
         actual = read(reached.client, project, {each.environment for each in expected})
-        access = look(reached, project, expected, directory)
+        access = inspect_access(reached, project, expected, directory)
     problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems
     mark_verified(file.parent, expected, datetime.now(UTC) if is_verified else None)

@@ -46,7 +46,7 @@ class MovedAccess:
     is_checked: bool = True
 
 
-def look(
+def inspect_access(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
 ) -> MovedAccess:
     """Tell who reads the secrets of a plan in a project, told by its id.

@@ -95,23 +95,23 @@ class Report(BaseModel):
     verified_at: str = ""
 
     @property
-    def unverified(self) -> set[str]:
+    def unverified_paths(self) -> set[str]:
         """Return the paths of files that were not read back whole, everywhere that they go."""
         return {each.path for each in self.sources if not each.verified} - {
-            each.path for each in self.for_login
+            each.path for each in self.login_files
         }
 
     @property
-    def for_login(self) -> list[MovedFile]:
+    def login_files(self) -> list[MovedFile]:
         """Return the files that have only variables that a service logs in with, each once."""
         others = {each.path for each in self.sources if not each.is_for_login}
         found = {each.path: each for each in self.sources if each.path not in others}
         return [*found.values()]
 
     @property
-    def verified(self) -> list[MovedFile]:
+    def verified_files(self) -> list[MovedFile]:
         """Return the files of which all was read back."""
-        left = self.unverified | {each.path for each in self.for_login}
+        left = self.unverified_paths | {each.path for each in self.login_files}
         return [each for each in self.sources if each.path not in left]
 
     def require_recent(self, now: datetime) -> None:
@@ -146,7 +146,7 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
         raise FileError(f"{root}, which was migrated, is not there: run this where it is")
-    if not report.verified and (report.unverified or not report.for_login):
+    if not report.verified_files and (report.unverified_paths or not report.login_files):
         raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
     return root, report
 
@@ -168,7 +168,7 @@ def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[s
             key = load_key(directory / PLAN_FILE)
         except UserError:
             continue
-        for file in report.verified if report.project == project else ():
+        for file in report.verified_files if report.project == project else ():
             path = (at / file.path).resolve()
             if path.is_relative_to(root.resolve()) and _is_as_moved(path, file, key):
                 found[path.relative_to(root.resolve()).as_posix()] = frozenset(file.keys)
@@ -209,7 +209,9 @@ class Examined(NamedTuple):
     kept: list[KeptFile]
 
 
-def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: bool) -> Examined:
+def examine_files(
+    root: Path, files: Iterable[MovedFile], key: bytes, *, archived: bool
+) -> Examined:
     """Look at each file as it is now; nothing is changed.
 
     Without an archive, a file with skipped keys is kept.
@@ -236,7 +238,7 @@ def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: boo
     return found
 
 
-def examine_left(
+def examine_login_files(
     root: Path, files: Iterable[MovedFile], key: bytes
 ) -> tuple[list[str], list[KeptFile]]:
     """Return which files for the login are there as they were, and those that something is with."""

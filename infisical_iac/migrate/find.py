@@ -116,7 +116,7 @@ def words(name: str) -> list[str]:
     return [part for part in parts if part not in ("", "env", "envrc")]
 
 
-def environment(path: str, slugs: Sequence[str]) -> str:
+def environment_of(path: str, slugs: Sequence[str]) -> str:
     """Return the environment of a file, one of `slugs`, or "" if there is none that fits.
 
     The suffix counts, then the nearest directory that is named after an environment. A name that

@@ -37,7 +37,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ("git", *_NO_HOOK, "-C", directory, *arguments),
-            env=_environment(),
+            env=_build_environment(),
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
@@ -61,7 +61,7 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
         try:
             process = subprocess.Popen(
                 ("git", "-C", repository, *arguments),
-                env=_environment() | _AS_STORED,
+                env=_build_environment() | _AS_STORED,
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -84,7 +84,7 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
             raise FileError(f"{repository} can't be searched: git says {reason}")
 
 
-def _environment() -> dict[str, str]:
+def _build_environment() -> dict[str, str]:
     """Return this program's own, with messages in English and no other repository to look in."""
     kept = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
     return kept | {"LC_ALL": "C"}

@@ -103,7 +103,7 @@ class PlannedSource(_PlanEntry):
         return self.environment, self.folder
 
     @property
-    def stored(self) -> dict[str, PlannedKey]:
+    def stored_keys(self) -> dict[str, PlannedKey]:
         """Return the keys that go into Infisical, by name."""
         if self.decision != "store":
             return {}

@@ -82,7 +82,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
         return ""
     if decision == "undecided":
         return "is undecided; write its decision into the plan"
-    why = impossible(key, value)
+    why = find_obstacle(key, value)
     if why:
         return f"{why}; decide `skip`, or change the file and plan again"
     if REFERENCE.search(value) and decision != "store-literal":
@@ -96,7 +96,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
     return ""
 
 
-def impossible(key: str, value: str) -> str:
+def find_obstacle(key: str, value: str) -> str:
     """Return why Infisical can't hold a value as it is under this name; "" if it can."""
     if not safe_name(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"

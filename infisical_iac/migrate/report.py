@@ -125,7 +125,7 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
 
     A torn value is in the file alone, whatever was decided.
     """
-    keys = [*source.stored]
+    keys = [*source.stored_keys]
     names = {Name(*source.target, each) for each in keys}
     found = (*source.findings, *(one for each in source.keys.values() for one in each.findings))
     is_torn = any(each.kind == TORN for each in found)
@@ -143,7 +143,7 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
 def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
     """Yield the stored values that are another one for another program, with the grammar chosen."""
     for source in plan.sources:
-        for name, key in source.stored.items():
+        for name, key in source.stored_keys.items():
             if not _DISPUTED.isdisjoint(_kinds(key)):
                 place = {"file": source.path, "line": key.line, "key": name}
                 yield {**place, "grammar": source.grammar, "length": key.length}

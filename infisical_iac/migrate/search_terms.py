@@ -238,7 +238,7 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
             label = f"{source.path} {name}"
             if label in known.values:
                 continue
-            if name in source.stored:
+            if name in source.stored_keys:
                 known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
             else:
                 known.unknown[label] = "it was not moved, and its file does not have it any more"

@@ -22,11 +22,10 @@ from infisical_iac.migrate.cascades import (
     paths,
     read_in,
 )
-from infisical_iac.migrate.comparison import compare_files
+from infisical_iac.migrate.comparison import compare_files, compare_with_samples
 from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import (
     disagreements,
-    drift,
     is_bootstrap,
     of_entries,
     safe_name,
@@ -128,7 +127,7 @@ def source(
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
     """Return what must be known of a file to tell which others are read with it."""
     sign = choice.evidence
-    return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
+    return Spot(path, find.environment_of(path, slugs), sign.grammar, sign.loader)
 
 
 # What is reported of a line that is not moved, whatever is in it.
@@ -276,7 +275,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     ]
     sources = [replace(each, is_left_out=each.path in aside) for each in sources]
     contents = {path: content(path)[0] for path in samples}
-    sources = with_findings(sources, [*of_modes(sources), *drift(sources, contents)])
+    sources = with_findings(sources, [*of_modes(sources), *compare_with_samples(sources, contents)])
     return [each for each in sources if only is None or each.path in only]
 
 

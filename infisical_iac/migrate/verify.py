@@ -40,7 +40,7 @@ def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
     return {
         Name(*source.target, key): Expected(source.service, each.digest)
         for source in plan.sources
-        for key, each in source.stored.items()
+        for key, each in source.stored_keys.items()
     }
 
 

@@ -73,7 +73,7 @@ def _expressions(markup: str) -> str:
         code[start - 2 : start] = ";;" if found["statements"] else ";("
         code[end] = ";" if found["statements"] else ")"
     for start, end in _find_braces(markup):
-        code[start : end + 1] = _statement(markup[start : end + 1])
+        code[start : end + 1] = _to_statement(markup[start : end + 1])
     return "".join(code)
 
 
@@ -90,7 +90,7 @@ def _find_braces(markup: str) -> Iterator[tuple[int, int]]:
                 yield start, brace.start()
 
 
-def _statement(braced: str) -> str:
+def _to_statement(braced: str) -> str:
     if braced.startswith("{{") and braced.endswith("}}") and len(braced) > 3:
         return f";({braced[2:-2]});"
     inside = braced[1:-1]

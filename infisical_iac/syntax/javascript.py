@@ -289,12 +289,12 @@ def _root(node: "Node", steps: int) -> Path:
         call = _inner_expression(node)
         called = call.child_by_field_name("function") if call else None
         if call and called and called.type == "import":
-            return _module(string_of(argument(call)))
+            return _module(string_of(argument_of(call)))
         return _result(called, steps)
     if node.type == "call_expression":
         called = node.child_by_field_name("function")
         if called and _is_require(called):
-            return _module(string_of(argument(node)))
+            return _module(string_of(argument_of(node)))
         if called and called.type == "await_expression":  # so is `await load<T>()` read
             return _result(_inner_expression(called), steps)
     return ()
@@ -312,7 +312,7 @@ def _result(called: "Node | None", steps: int) -> Path:
     return (*path, "()") if path else ()
 
 
-def argument(call: "Node", position: int = 0) -> "Node | None":
+def argument_of(call: "Node", position: int = 0) -> "Node | None":
     """Return an argument of a call, if it has so many."""
     given = call.child_by_field_name("arguments")
     found = [each for each in given.named_children if not each.is_extra] if given else []
@@ -367,7 +367,7 @@ class Bindings:
         elif node.type == "call_expression":
             called = node.child_by_field_name("function")
             if called and (called.type == "import" or _is_require(called)):
-                self.modules.add(string_of(argument(node)) or "")
+                self.modules.add(string_of(argument_of(node)) or "")
 
     def _bind(self, target: "Node", source: Path) -> Iterator[PatternMember]:
         waiting = [(target, source)]

@@ -157,7 +157,7 @@ class Compose(Grammar):
             key, position, bare = _name(text, start)
             entry = None
             if not bare:
-                entry, position = _assignment(text, key, start, position, references)
+                entry, position = _read_assignment(text, key, start, position, references)
             else:
                 text.note(start, "no-value", _BARE, "Give it a value or delete the line.")
                 if key in environ:
@@ -201,7 +201,7 @@ def _name(text: Text, start: int) -> tuple[str, int, bool]:
     return key, after(_SPACING, text.text, end + 1), separator == "\n"
 
 
-def _assignment(
+def _read_assignment(
     text: Text, key: str, start: int, begin: int, references: ComposeReferences
 ) -> tuple[Entry, int]:
     for quote, pattern in QUOTED.items():

@@ -43,7 +43,7 @@ class NodeEnvFile(Grammar):
                 text.note(start, "unreadable-line", message, "Delete the line.")
                 break
             key = _key(text, start, content[start:equals])
-            entry, position = _assignment(text, content, key, start, equals + 1)
+            entry, position = _read_assignment(text, content, key, start, equals + 1)
             if entry and key != "__proto__":
                 entries.append(entry)
         return entries
@@ -64,7 +64,7 @@ def _key(text: Text, start: int, written: str) -> str:
     return key
 
 
-def _assignment(
+def _read_assignment(
     text: Text, content: str, key: str, start: int, position: int
 ) -> tuple[Entry | None, int]:
     """Return the assignment whose value begins at a position, and where the next one begins."""

@@ -96,7 +96,7 @@ def _statements(text: Text) -> list[Entry | str]:
         after_export = after(_EXPORT, text.text, start)
         name = _NAME.match(text.text, after_export)
         if name:
-            statement, end = _statement(text, name, start)
+            statement, end = _read_statement(text, name, start)
         else:
             statement, end = None, after_export
         tail = _TAIL.match(text.text, end)
@@ -112,7 +112,7 @@ def _statements(text: Text) -> list[Entry | str]:
     return statements
 
 
-def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str | None, int]:
+def _read_statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str | None, int]:
     """Return what a statement assigns if it can be read, and where reading ended."""
     key = name[1] or name[2]
     equals = _EQUALS.match(text.text, name.end())

@@ -220,7 +220,7 @@ class Shell(Grammar):
         words = Words(text, environ)
         position = 0
         while (start := after(_BETWEEN, text.text, position)) < len(text.text):
-            assigned, position = _statement(text, start, words)
+            assigned, position = _read_statement(text, start, words)
             entries += assigned
             words.values.update((entry.key, entry.value) for entry in assigned)
             end = _END.match(text.text, position)
@@ -238,7 +238,7 @@ def _refuse(text: Text, position: int) -> NoReturn:
     text.refuse(position, "refused", message, "Leave assignments only, with values in quotes.")
 
 
-def _statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
+def _read_statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
     """Return what a statement assigns, and where it ends."""
     allexport = _ALLEXPORT.match(text.text, start)
     if allexport:
@@ -249,7 +249,7 @@ def _statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
     while name := _NAME.match(text.text, begin):
         position = name.end()
         if name[2]:
-            entry, position = _assignment(text, name, words, exported=bool(export))
+            entry, position = _read_assignment(text, name, words, exported=bool(export))
             entries.append(entry)
             if not export:
                 words.values[entry.key] = entry.value
@@ -263,7 +263,7 @@ def _statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
     return entries, position
 
 
-def _assignment(
+def _read_assignment(
     text: Text, name: re.Match[str], words: Words, *, exported: bool
 ) -> tuple[Entry, int]:
     if _MAGIC.fullmatch(name[1]):

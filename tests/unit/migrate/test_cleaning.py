@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.cleaning import MovedFile, delete, examine
+from infisical_iac.migrate.cleaning import MovedFile, delete, examine_files
 from tests.unit.migrate.cleanable import (
     BACKEND,
     HASH_KEY,
@@ -21,13 +21,13 @@ from tests.unit.migrate.cleanable import (
 
 def _code(root: Path, file: MovedFile, *, archived: bool = True) -> str:
     """Return the code of the reason for which the file is kept; there is only one."""
-    ready, [kept] = examine(root, [file], HASH_KEY, archived=archived)
+    ready, [kept] = examine_files(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
     return kept.code
 
 
 def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
-    ready, kept = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
+    ready, kept = examine_files(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     assert kept == []
     assert [(each.file.path, each.is_tracked) for each in ready] == [
         (BACKEND, True),
@@ -40,9 +40,9 @@ def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
     file = verified(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
     (tmp_path / "a" / ".env").unlink()
-    assert examine(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
+    assert examine_files(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
     (tmp_path / "a").rmdir()
-    assert examine(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
+    assert examine_files(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
 
 
 def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
     write(tmp_path, ".env")
     file = verified(tmp_path, ".env", skipped=("PORT",))
     assert _code(tmp_path, file, archived=False) == "file.no_archive"
-    _, (kept,) = examine(tmp_path, [file], HASH_KEY, archived=False)
+    _, (kept,) = examine_files(tmp_path, [file], HASH_KEY, archived=False)
     assert "PORT" in kept.reason
-    assert examine(tmp_path, [file], HASH_KEY, archived=True).kept == []
+    assert examine_files(tmp_path, [file], HASH_KEY, archived=True).kept == []
 
 
 def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> None:
-    ready, _ = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
+    ready, _ = examine_files(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     assert [delete(tmp_path, each, HASH_KEY) for each in ready] == [None, None]
     assert not (tmp_path / BACKEND).exists()
     assert not (tmp_path / PYTHON).exists()
@@ -113,14 +113,14 @@ def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
     write(tmp_path, ".env1")
     git(tmp_path, "add", ".env1")
     write(tmp_path, ".env[1]")
-    [ready], _ = examine(tmp_path, [verified(tmp_path, ".env[1]")], HASH_KEY, archived=True)
+    [ready], _ = examine_files(tmp_path, [verified(tmp_path, ".env[1]")], HASH_KEY, archived=True)
     assert not ready.is_tracked
     assert delete(tmp_path, ready, HASH_KEY) is None
     assert git(tmp_path, "ls-files") == ".env1\n"
 
 
 def test_a_file_that_changes_after_the_question_is_kept(tmp_path: Path) -> None:
-    ready, _ = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
+    ready, _ = examine_files(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     changed = write(tmp_path, BACKEND, "TOKEN=obviously-fake-other\n")
     kept = delete(tmp_path, ready[0], HASH_KEY)
     assert kept is not None
@@ -134,7 +134,9 @@ def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     write(tmp_path, BACKEND, "TOKEN=obviously-fake-staged\n")
     git(tmp_path, "add", BACKEND)
     write(tmp_path, BACKEND, f"TOKEN={SECRET}\nMORE={SECRET}\n")
-    ready, _ = examine(tmp_path, [verified(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True)
+    ready, _ = examine_files(
+        tmp_path, [verified(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True
+    )
     kept = delete(tmp_path, ready[0], HASH_KEY)
     assert kept is not None
     assert (kept.path, kept.code) == (BACKEND, "file.index")
@@ -146,7 +148,7 @@ def test_a_file_that_cant_be_deleted_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, ".env")
-    ready, _ = examine(tmp_path, [verified(tmp_path, ".env")], HASH_KEY, archived=True)
+    ready, _ = examine_files(tmp_path, [verified(tmp_path, ".env")], HASH_KEY, archived=True)
 
     def refuse(path: Path, missing_ok: bool) -> None:
         raise PermissionError(1, "Operation not permitted", str(path))

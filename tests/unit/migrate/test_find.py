@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.migrate.find import environment, is_env, is_sample, service_of, walk
+from infisical_iac.migrate.find import environment_of, is_env, is_sample, service_of, walk
 from infisical_iac.workspace.load import load
 
 SLUGS = ["development", "staging", "production"]
@@ -73,13 +73,13 @@ def test_what_is_named_otherwise_is_no_sample(name: str) -> None:
     ],
 )
 def test_the_environment_follows_from_suffix_then_directory(path: str, slug: str) -> None:
-    assert environment(path, SLUGS) == slug
+    assert environment_of(path, SLUGS) == slug
 
 
 def test_words_mean_the_slug_that_the_workspace_has() -> None:
     slugs = ["dev", "prod", "test", "qa"]
     paths = [".env", ".env.production", ".env.test", ".env.qa", ".env.staging"]
-    assert [environment(path, slugs) for path in paths] == ["dev", "prod", "test", "qa", ""]
+    assert [environment_of(path, slugs) for path in paths] == ["dev", "prod", "test", "qa", ""]
 
 
 @pytest.mark.parametrize(
