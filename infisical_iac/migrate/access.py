@@ -1,4 +1,4 @@
-"""Show who reads what was moved: services are asked, all others are judged by their grants."""
+"""Find the readers of migrated secrets: services log in and read, others are judged by grants."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,13 +31,13 @@ _NO_ADMIN = (
 
 @dataclass(frozen=True)
 class MovedAccess:
-    """Hold who reads what.
+    """The access to migrated secrets.
 
     Attributes:
-        problems: sentences on who reads too much, or too little, or could not be asked.
+        problems: sentences on members that read too much or too little, or could not be checked.
         readers: the members of the project, as JSON holds them.
-        notes: sentences on what could not be told.
-        is_checked: whether it could be told who is in the project.
+        notes: sentences on what could not be checked.
+        is_checked: whether the members of the project could be listed.
     """
 
     problems: list[str]
@@ -49,12 +49,13 @@ class MovedAccess:
 def inspect_access(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
 ) -> MovedAccess:
-    """Tell who reads the secrets of a plan in a project, told by its id.
+    """Return the access to the secrets of a plan.
 
     Args:
+        project: the project's id.
         directory: the services' credentials; None takes those on the host, and at a URL none.
 
-    Raises a UserError, but none for what the deployer may not see.
+    Raises UserError, but not where the deployer may not list the members.
     """
     seen: Seen = {}
     problems: list[str] = []
@@ -69,7 +70,7 @@ def inspect_access(
             raise
         problems += verify.access(wanted, reached.desired, seen)
         return MovedAccess(
-            problems, [], [*notes, f"who else reads could not be told: {error}"], False
+            problems, [], [*notes, f"other readers could not be listed: {error}"], False
         )
     found = readers(present, wanted, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
@@ -79,7 +80,7 @@ def inspect_access(
 
 
 def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
-    """Everybody in the project, and a note on what could not be seen of them."""
+    """Return the members of the project, and a note on those whose privileges are unknown."""
     machines = members.identities(reached.client, reached, project, reached.deployer)
     people = partial(members.people, reached.client, reached, project)
     why = _NO_ADMIN
@@ -90,25 +91,25 @@ def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
     unseen = [
         each.name for each in persons if each.part != "administrator" and each.privileges is None
     ]
-    told = f"{', '.join(sorted(unseen))}: judged by roles, and not by privileges: {why}"
-    return [*machines, *persons], [told] if unseen else []
+    note = f"{', '.join(sorted(unseen))}: judged by roles, and not by privileges: {why}"
+    return [*machines, *persons], [note] if unseen else []
 
 
 def _ask_services(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
-    """Return what each service is shown, and a sentence on each that could not be asked."""
+    """Return the secrets that each service reads, and a sentence on each that could not log in."""
     accounts = reached.desired.accounts()
     texts = [_credentials(each, directory) for each in accounts]
 
     def ask(text: str) -> set[Name] | str:
-        """Return what a service sees, or why that can't be told."""
+        """Return the secrets that a service reads, or a sentence on why that is unknown."""
         credential = credential_file.parse(text)
         if credential is None:
             return "its credentials file is missing, malformed, or can't be read"
-        nobody = reached.client.with_token("")
+        anonymous = reached.client.with_token("")
         try:
-            client = login.universal(nobody, credential.client_id, credential.client_secret)
+            client = login.universal(anonymous, credential.client_id, credential.client_secret)
             return verify.ask(client, project, wanted)
         except UserError as error:
             return str(error)
@@ -129,7 +130,7 @@ def _credentials(account: ServiceAccount, directory: Path | None) -> str:
         from infisical_iac.core.remote import run
 
         command = "".join(f"cat {credentials.DIRECTORY}/{name} 2>/dev/null || " for name in names)
-        # What it returns has lost the end of its last line.
+        # `run` strips the end of the last line.
         return run(f"{command}true", doing=f"read {credentials.path(account)}") + "\n"
     for name in names:
         with suppress(OSError):

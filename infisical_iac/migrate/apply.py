@@ -1,4 +1,4 @@
-"""Compare secrets with those that Infisical has, and write what is missing in batches."""
+"""Compare secrets with those in Infisical, and write the missing ones in batches."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,12 +23,12 @@ from infisical_iac.migrate.verify import Proof, prove
 
 @dataclass(frozen=True)
 class Comparison:
-    """Secrets by what writing them would mean.
+    """Secrets, grouped by the change that writing them would make.
 
     Attributes:
         new: not in Infisical.
-        same: there with this very value.
-        changed: there with another value, or with one that can't be seen.
+        same: in Infisical with the same value.
+        changed: in Infisical with another value, or with one that it does not show.
         only_there: in a folder that is written to, but in none of the files.
     """
 
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def compare(secrets: Iterable[Secret], stored: Mapping[Name, Stored]) -> Comparison:
-    """Sort the secrets out, each group in the given order."""
+    """Return the secrets in groups, each in the given order."""
     new, same, changed = [], [], []
     places, names = set(), set()
     for secret in secrets:
@@ -56,9 +56,9 @@ def compare(secrets: Iterable[Secret], stored: Mapping[Name, Stored]) -> Compari
     return Comparison(tuple(new), tuple(same), tuple(changed), tuple(only))
 
 
-# The server takes 1 MiB and answers a longer body with an error that tells nothing.
+# The server takes 1 MiB and answers a longer body with an error that does not say why.
 MOST_BYTES = 900_000
-# Of one secret: the rest is for its comment, and for what a body has besides secrets.
+# Of one secret: the rest is for its comment and for the other fields of the body.
 LONGEST_ITEM = MOST_BYTES - 10_000
 
 _PATH = "/api/v4/secrets/batch"
@@ -68,12 +68,12 @@ _MARK = "migrated from "
 
 @dataclass(frozen=True)
 class Batch:
-    """One request: secrets of one folder, of which Infisical writes all or none.
+    """One request with secrets of one folder; Infisical writes all of them or none.
 
     Attributes:
-        overwrites: whether it may change what is there; otherwise the server refuses it as a
-            whole should one of the keys have come into being meanwhile.
-        items: what the body holds of each secret.
+        overwrites: whether it may change existing secrets; otherwise the server refuses the whole
+            request if one of the keys exists by then.
+        items: the fields of each secret in the body.
     """
 
     environment: str
@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def request(self) -> tuple[str, str]:
-        """Method and path."""
+        """Return the method and the path."""
         return ("PATCH" if self.overwrites else "POST"), _PATH
 
     def body(self, project: str) -> dict[str, Any]:
@@ -105,14 +105,14 @@ class Batch:
 def pack(
     new: Iterable[Secret], changed: Iterable[Secret], stored: Mapping[Name, Stored], today: date
 ) -> list[Batch]:
-    """Return the requests that write all of them, by environment and folder.
+    """Return the requests that write these secrets, by environment and folder.
 
-    A folder's secrets go in one request unless they are too long for one.
+    A folder's secrets go into one request unless they are too long for one.
 
     Args:
-        new: what is not there yet.
-        changed: what is there with another value, which is overwritten.
-        stored: what is there now; a comment that a person wrote is left.
+        new: secrets that Infisical does not have yet.
+        changed: secrets to overwrite.
+        stored: the secrets in Infisical; comments that a person wrote are kept.
     """
     changed = list(changed)
     overwritten = {each.name for each in changed}
@@ -132,7 +132,7 @@ def pack(
 
 
 def size(item: Mapping[str, str]) -> int:
-    """Return how many bytes an item takes in a body, as the client writes it."""
+    """Return the number of bytes of an item in a body, as the client writes it."""
     return len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()) + 1
 
 
@@ -158,9 +158,7 @@ _MOST_TOLD = 10
 
 @dataclass(frozen=True)
 class Work:
-    """Hold the folders to make, parents first, the requests that write, and what then becomes of
-    each secret.
-    """
+    """The folders to create, parents first, the requests, and each secret's state after them."""
 
     folders: tuple[tuple[str, str], ...]
     batches: tuple[Batch, ...]
@@ -175,9 +173,12 @@ def prepare(
     policy: Policy,
     today: date,
 ) -> Work:
-    """Decide what to write, where these folders are there, by environment.
+    """Decide what to write.
 
-    Raises UserError with the policy `fail`, if Infisical has keys with another value.
+    Args:
+        folders: the paths of the existing folders, by environment.
+
+    Raises Refused with the policy `fail` if Infisical has keys with another value.
     """
     if compared.changed and policy == "fail":
         told = [f"{each.name} ({each.file}:{each.line})" for each in compared.changed]
@@ -211,13 +212,13 @@ def carry_out(
     wait: Callable[[Batch], None],
     tell: Callable[[str, int], None],
 ) -> None:
-    """Make the folders one after the other, then send the requests side by side.
+    """Create the folders one after the other, then send the requests in parallel.
 
     Args:
-        wait: called with what is not in effect, for somebody has to approve it first.
-        tell: called after each step with what was done and how many secrets that were.
+        wait: called with each request that waits for an approval.
+        tell: called after each step with a description and the number of secrets.
 
-    Raises ApiError or Unreachable; what was written until then is, and a next run finds it there.
+    Raises ApiError or Unreachable; what was written by then stays, and the next run finds it.
     """
     for environment, path in work.folders:
         parent, _, name = path.rpartition("/")
@@ -246,9 +247,9 @@ PENDING_FILE = "migration-pending.json"
 
 
 class Pending:
-    """The approvals that were asked for, in `migration-pending.json` in a directory.
+    """The approvals that were requested, in `migration-pending.json` in a directory.
 
-    Raises UserError if the file can't be read, and so do the methods that write it.
+    Raises FileError if the file can't be read; the methods that write it raise it too.
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
@@ -270,16 +271,20 @@ class Pending:
             ) from None
 
     def since(self, project: str, secret: Secret) -> str:
-        """When this very value was asked for in a project, told by its id; "" if it was not."""
+        """Return when the approval of this value was requested; "" if it was not.
+
+        Args:
+            project: the project's id.
+        """
         return self._since.get(self._name_of(project, secret), "")
 
     def note(self, project: str, secrets: Iterable[Secret]) -> None:
-        """Remember, before anything else is done, that these were asked for now."""
+        """Record now that approvals of these secrets were requested."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._write({**self._since, **{self._name_of(project, each): at for each in secrets}})
 
     def forget(self, project: str, secrets: Iterable[Secret]) -> None:
-        """They are there, and wait no more."""
+        """Remove secrets that are in Infisical and wait no longer."""
         gone = {self._name_of(project, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})
@@ -299,10 +304,10 @@ class Pending:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Hold what became of each secret, and what came back for it.
+    """The state of each secret after a migration, and the proof for it.
 
     Attributes:
-        note: what could not be checked, and why; "" if everything was.
+        note: what could not be checked, with the reason; "" if everything was.
     """
 
     states: Mapping[Name, State]
@@ -321,17 +326,17 @@ def move(
     begin: Callable[[Work], None],
     tell: Callable[[str, int], None],
 ) -> Transfer:
-    """Write what Infisical does not have yet, and prove that it has all of it then.
+    """Write the secrets that Infisical does not have yet, then read all of them back.
 
-    What is there already with its very value is not written again, so that a run that died is
-    made up for by the next one. Neither is what waits for an approval since an earlier run.
+    A secret that Infisical has with the same value is not written again, so the next run continues
+    an interrupted one. Neither is one that has waited for an approval since an earlier run.
 
     Args:
         client: with the token of an admin of the project.
-        policy: what becomes of keys that Infisical has with another value.
-        pending: what waits for an approval; what this run has to ask for is added.
-        begin: called before the first write, with everything that is to be done.
-        tell: called after each write with what was done and how many secrets that were.
+        policy: decides on keys that Infisical has with another value.
+        pending: the secrets that wait for an approval; those of this run are added.
+        begin: called with all the work before the first write.
+        tell: called after each write with a description and the number of secrets.
 
     Raises UserError before anything is written, ApiError or Unreachable.
     """
@@ -355,11 +360,11 @@ def move(
     try:
         expanded = verify.read(client, project, environments, expand=True)
     except ApiError as error:
-        # One reference of anybody's that may not be followed spoils the whole list.
+        # The server refuses the whole list for one reference that the deployer may not follow.
         notes.append(f"how values read expanded could not be checked: {error}")
     if len(due) < len(secrets):
         notes.append(
-            "whether an approval was refused can't be told by the deployer: if one was, remove "
+            "the deployer can't see whether an approval was refused: if one was, remove "
             f"{pending.file} and apply again"
         )
     proofs = prove(secrets, verify.read(client, project, environments), expanded)

@@ -1,4 +1,4 @@
-"""The archive of what is about to be deleted: a tar file for age keys, opened before it counts."""
+"""Write the archive of the files to be deleted: a tar file, encrypted with age and read back."""
 
 import errno
 import io
@@ -15,7 +15,7 @@ from pyrage.x25519 import Identity, Recipient
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
-# What matches every archive, and what a run that died left of one.
+# It matches every archive, and the part of one that an interrupted run left.
 PATTERN = ".env-archive-*"
 _UNFINISHED = ".part"
 
@@ -59,7 +59,7 @@ def _entries(lines: Iterable[str]) -> list[str]:
 
 
 def path(directory: Path, at: datetime) -> Path:
-    """Return where an archive of this moment can be: beside those that are there, even in part."""
+    """Return a free path for an archive of this moment, also next to unfinished ones."""
     taken = {each.name.partition(".tar.age")[0] for each in directory.glob(PATTERN)}
     name = f".env-archive-{at:%Y%m%dT%H%M%SZ}"
     numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
@@ -68,7 +68,7 @@ def path(directory: Path, at: datetime) -> Path:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove what runs that died left of their archives, before which they deleted nothing.
+    """Remove the unfinished archives of interrupted runs, which had deleted nothing yet.
 
     Raises FileError if one can't be removed.
     """
@@ -77,7 +77,7 @@ def remove_unfinished(directory: Path) -> None:
             part.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(
-                f"{part}, which a run that died left, can't be removed: {error.strerror}"
+                f"{part}, which an interrupted run left, can't be removed: {error.strerror}"
             ) from None
 
 
@@ -87,28 +87,29 @@ def write(
     to: Sequence[Recipient],
     known: Sequence[Identity] = (),
 ) -> None:
-    """Write the archive; once this returns, it is on disk and was read back.
+    """Write the archive; when this returns, it is on disk and was read back.
 
-    It is proved twice: with a key that was made for this one proof and is then forgotten, and
-    with `known`, the recipients' own private keys, if they are given.
+    It is opened with a key that is made for this one proof and then discarded, and again with
+    `known` if there are any.
 
     Args:
-        contents: what is in each file, by its path in the archive.
+        contents: the bytes of each file, by its path in the archive.
+        known: private keys of the recipients.
 
-    Raises FileError if it can't be written, is there already, or doesn't give back `contents`.
+    Raises FileError if it can't be written, exists already, or does not hold `contents`.
     """
     proof = Identity.generate()
     sealed = encrypt(_tar(contents), [*to, proof.to_public()])
     with atomic.explain_failure(file):
         if file.exists():
-            raise FileExistsError(errno.EEXIST, "it is there already")
+            raise FileExistsError(errno.EEXIST, "it exists already")
         with _temporary_file(file.with_name(file.name + _UNFINISHED), sealed) as part:
             for keys in ([proof], *([known] if known else [])):
                 _prove(part, contents, keys)
             part.rename(file)
         handle = os.open(file.parent, os.O_RDONLY)
         try:
-            os.fsync(handle)  # so that the new name outlives a loss of power
+            os.fsync(handle)  # so that the new name survives a power cut
         finally:
             os.close(handle)
 
@@ -131,7 +132,7 @@ def _untar(data: bytes) -> dict[str, bytes]:
 
 @contextmanager
 def _temporary_file(part: Path, data: bytes) -> Iterator[Path]:
-    """A file of one's own with `data` on disk, which is gone afterwards unless it was renamed."""
+    """Write `data` to a private file on disk; remove it at the end unless it was renamed."""
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         try:
             stream.write(data)

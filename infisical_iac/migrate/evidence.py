@@ -17,13 +17,13 @@ Text = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Evidence:
-    """A loader, as a file of the repository shows it.
+    """A sign in the repository of the loader that reads a file.
 
     Attributes:
-        grammar: how it reads, or the nearest to it.
-        why: the sentence that says so.
-        exact: whether it reads just by that grammar; some loaders have rules of their own.
-        reader: the name that a compose file gives to the container that reads it.
+        grammar: the loader's grammar, or the nearest to it.
+        why: the sign, as a sentence.
+        exact: whether the loader follows that grammar exactly; some have rules of their own.
+        reader: the name of the container in a compose file that reads the file, or "".
         loader: one of `cascades.CASCADES` if it reads several files by mode, or "".
     """
 
@@ -35,7 +35,7 @@ class Evidence:
 
 
 def upwards(directory: str) -> Iterator[str]:
-    """Yield a directory and all that it is in, the nearest first; the root is ""."""
+    """Yield a directory and its parents, the nearest first; the root is ""."""
     while directory:
         yield directory
         directory = posixpath.dirname(directory)
@@ -47,7 +47,7 @@ _COMPOSE_FILE = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
 
 
 class _Loader(yaml.SafeLoader):
-    """Compose has tags of its own, such as `!override`; what they tag is read as it stands."""
+    """Load YAML with compose's own tags, such as `!override`, which are ignored."""
 
 
 def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
@@ -73,10 +73,10 @@ def in_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Ev
 
 
 def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
-    """Yield the `.env` files that stand beside a compose file which has variables."""
+    """Yield the `.env` files next to a compose file that uses variables."""
     for path in compose_files(paths):
         if "${" in text(path):
-            why = f"{path} beside it takes its own variables from it"
+            why = f"{path} next to it takes its own variables from it"
             yield posixpath.join(posixpath.dirname(path), ".env"), Evidence(_COMPOSE, why)
 
 
@@ -86,7 +86,7 @@ def compose_files(paths: Iterable[str]) -> Iterator[str]:
 
 
 def compose_services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the services of a compose file, each with its name; none of what compose can't read."""
+    """Yield the services of a compose file, each with its name; none if compose can't read it."""
     try:
         data = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -130,7 +130,7 @@ def in_scripts(
         lines = dict.fromkeys(text(path).splitlines())
         for line in (each for each in lines if "env" in each.lower()):
             line = line[:_LONGEST]
-            for _ in range(2):  # one may stand in another: $(cd "$(dirname "$0")" && pwd)
+            for _ in range(2):  # they can be nested: $(cd "$(dirname "$0")" && pwd)
                 line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
             for grammar, command in _COMMANDS:
                 for found in command.pattern.finditer(line):
@@ -139,9 +139,9 @@ def in_scripts(
 
 
 def _find_env_file(written: str, directory: str, env_files: Set[str]) -> str | None:
-    """Return the `.env` file that a command line means: seen from its directory, or from one above.
+    """Return the `.env` file that a command line names, relative to its directory or a parent.
 
-    A variable at the path's beginning stands for a directory that isn't known.
+    A variable at the path's beginning stands for an unknown directory.
     """
     path = written.replace("\\", "").strip("\"'")
     path = re.sub(r"^(\$\{[^}]*\}|\$\w+|~|%h)/", "", path)

@@ -1,4 +1,4 @@
-"""Families of names that a store of secrets must not set, as `loaders/vectors.json` has them."""
+"""Families of names that secrets must not set, from `loaders/vectors.json`."""
 
 import json
 from functools import cache
@@ -24,7 +24,8 @@ def _families() -> list[dict[str, Any]]:
 def is_withheld(name: str) -> bool:
     """Return whether a name changes how programs run, or where they connect to.
 
-    The loaders withhold it. On Windows they do so in any case, of which nothing is known here.
+    The loaders withhold it. On Windows they ignore the case of letters; the platform of the service
+    is unknown here.
     """
     for each in _families():
         shown = name.upper() if each["anyCase"] else name

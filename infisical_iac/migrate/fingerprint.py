@@ -1,4 +1,4 @@
-"""Values told apart without being shown: a keyed hash, whose key stays beside the plan."""
+"""Keyed hashes that identify values without showing them; the key stays next to the plan."""
 
 import hmac
 import os
@@ -14,10 +14,10 @@ _SHOWN = 12
 
 
 def load_or_make(path: Path) -> bytes:
-    """Return the key in `path`, 32 bytes that only its owner can read; made if there is none.
+    """Return the key in `path`, 32 bytes that only its owner can read; create it if missing.
 
-    Without the key a hash of a short secret can't be found by trying, so the key goes neither
-    into git nor to whoever reads the plan.
+    With the key, a short secret could be found from its hash by trying. So the key goes neither
+    into git nor to the readers of the plan.
 
     Raises FileError if it can't be read or made, is of another size, or others can read it.
     """
@@ -40,7 +40,7 @@ def _make(path: Path) -> None:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
-        # A link, unlike a rename, leaves the key of another run that was quicker.
+        # A link, unlike a rename, keeps the key that a faster run has made.
         path.hardlink_to(new)
     except FileExistsError:
         pass
@@ -54,7 +54,7 @@ def digest(key: bytes, value: str) -> str:
 
 
 def of_bytes(key: bytes, data: bytes) -> str:
-    """Return the HMAC-SHA-256 of a file's bytes, in hex: a plain hash would tell a short secret."""
+    """Return the HMAC-SHA-256 of a file's bytes, in hex; a plain one would reveal short secrets."""
     return hmac.digest(key, data, "sha256").hex()
 
 

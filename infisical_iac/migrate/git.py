@@ -1,4 +1,4 @@
-"""Run git for a work tree: its top, its tracked files, and what it answers."""
+"""Run git in a work tree: find its top and its tracked files."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from typing import IO
 
 from infisical_iac.core.errors import FileError
 
-# Where git would look instead of in the repository that is named.
+# Variables that make git use another repository than the named one.
 _ELSEWHERE = {
     *("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE"),
@@ -21,7 +21,7 @@ _AS_STORED = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
 }
-# No hook of a repository that is merely looked at may run.
+# Inspecting a repository must not run its hooks.
 _NO_HOOK = ("-c", "core.fsmonitor=false")
 _SECONDS = 60
 
@@ -30,9 +30,9 @@ _NO_GIT = "git is not installed: install it, or put it into PATH"
 
 
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Return a git command that has ended, whatever its exit status; undecodable bytes are kept.
+    """Run a git command to its end, whatever its exit status; undecodable bytes are kept.
 
-    Raises FileError if there is no git, or if it does not answer within a minute.
+    Raises FileError if git is missing, or does not answer within a minute.
     """
     try:
         return subprocess.run(
@@ -51,9 +51,9 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[bytes]]:
-    """The output of a git command, to be read to its end.
+    """Open the output of a git command, to be read to its end.
 
-    Raises FileError if there is no git, or if the command fails.
+    Raises FileError if git is missing, or if the command fails.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin.encode())
@@ -79,28 +79,28 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
         if process.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").split("\n")
-            told = (line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: "))
-            reason = next(told, "nothing more")
+            reasons = (line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: "))
+            reason = next(reasons, "nothing more")
             raise FileError(f"{repository} can't be searched: git says {reason}")
 
 
 def _build_environment() -> dict[str, str]:
-    """Return this program's own, with messages in English and no other repository to look in."""
-    kept = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
-    return kept | {"LC_ALL": "C"}
+    """Return this program's environment, with messages in English and no other repository."""
+    own = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
+    return own | {"LC_ALL": "C"}
 
 
 _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
 
 
 def top(directory: Path) -> Path | None:
-    """Return the top of the working tree that a directory is in; None if it is in none."""
+    """Return the top of the working tree of a directory; None if there is none."""
     done = run(directory, "rev-parse", "--show-toplevel")
     if done.returncode == 0:
         return Path(done.stdout.removesuffix("\n")).resolve()
     if "not a git repository" in done.stderr:
         return None
-    raise FileError(f"git can't tell what is tracked in {directory}: {_last(done.stderr)}")
+    raise FileError(f"git can't list the tracked files in {directory}: {_last(done.stderr)}")
 
 
 def is_tracked(file: Path) -> bool:
@@ -110,14 +110,14 @@ def is_tracked(file: Path) -> bool:
 
 
 def is_ignored(file: Path) -> bool:
-    """Return whether git would leave the file out; it need not be there."""
+    """Return whether git ignores the file, which need not exist."""
     return run(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
 
 
 def untrack(file: Path) -> None:
-    """Take the file out of the index; it stays where it is.
+    """Remove the file from the index; it stays on disk.
 
-    Raises FileError if git refuses, such as for staged changes that are nowhere else.
+    Raises FileError if git refuses, for example for staged changes that exist nowhere else.
     """
     done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
     if done.returncode:
@@ -128,16 +128,16 @@ def untrack(file: Path) -> None:
 
 def _last(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    told = (line for line in lines if line.startswith(("error:", "fatal:")))
-    return next(told, lines[-1] if lines else "nothing")
+    errors_only = (line for line in lines if line.startswith(("error:", "fatal:")))
+    return next(errors_only, lines[-1] if lines else "nothing")
 
 
 def tracked_paths(root: Path, paths: Iterable[str]) -> set[str]:
-    """Return those of `paths`, relative to `root`, that a repository tracks.
+    """Return the paths, relative to `root`, that a repository tracks.
 
-    The root may be inside of a repository, be one, hold several, or have nothing to do with git.
+    The root may be in a repository, be one, hold several, or have nothing to do with git.
 
-    Raises FileError if there is a repository and git can't list it.
+    Raises FileError if git can't list a repository.
     """
     top = root.resolve()
     by_repository: dict[Path, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Search the whole history of a repository for values, and say what must be rotated."""
+"""Search the whole history of a repository for values, and list those to be rotated."""
 
 import shlex
 from collections.abc import Collection, Iterator, Sequence
@@ -18,9 +18,7 @@ _CHUNK = 1 << 17
 
 @dataclass(frozen=True)
 class GitObject:
-    """An object of git: its hash, its kind, the bytes that it has, and these, to be read before
-    the next object.
-    """
+    """An object of git: its hash, kind, size and bytes, which are read before the next object."""
 
     name: str
     kind: str
@@ -29,9 +27,9 @@ class GitObject:
 
 
 def objects(repository: Path) -> Iterator[GitObject]:
-    """Yield every object that is stored, loose or packed, reachable or not, each once.
+    """Yield every stored object once: loose or packed, reachable or not.
 
-    Raises FileError if it is no repository, or if an object can't be read.
+    Raises FileError for a directory without a repository, or an object that can't be read.
     """
     command = ("cat-file", "--batch-all-objects", "--batch", "--unordered", "--buffer")
     with output(repository, *command) as stream:
@@ -66,7 +64,7 @@ _REFERRED_TO = ("--all", "--reflog")
 
 @dataclass(frozen=True, order=True)
 class Commit:
-    """A commit: when it was made, in seconds since 1970, and its hash."""
+    """A commit: its time, in seconds since 1970, and its hash."""
 
     at: int
     name: str
@@ -79,14 +77,14 @@ class Commit:
 
 @dataclass(frozen=True)
 class HistoryPlace:
-    """Hold how many commits hold an object under a path, and the first and the last of them."""
+    """The number of commits that have an object under a path, the first and the last of them."""
 
     commits: int
     first: Commit
     last: Commit
 
     def __or__(self, other: "HistoryPlace") -> "HistoryPlace":
-        """Both together; no commit may be in both."""
+        """Return the union of two places that share no commit."""
         first, last = min(self.first, other.first), max(self.last, other.last)
         return HistoryPlace(self.commits + other.commits, first, last)
 
@@ -107,17 +105,16 @@ class _Step:
 def places(
     repository: Path, wanted: Collection[str], commits: Collection[str]
 ) -> dict[At, HistoryPlace]:
-    """Return where objects are, over the whole history of a repository.
+    """Return the places of objects in the whole history of a repository.
 
     Args:
         wanted: hashes of the objects.
-        commits: hashes of all commits that are stored, also of those that nothing refers to.
+        commits: hashes of all stored commits, also of those that nothing refers to.
 
-    Objects that no commit leads to are not in what is returned. Raises FileError if the history
-    can't be read.
+    Objects that no commit leads to have no place. Raises FileError if the history can't be read.
     """
     held: dict[str, frozenset[At]] = {}
-    # Most commits hold the same as their parent, so sets are counted as one.
+    # Most commits have the same objects as their parent, so equal sets are counted together.
     sets: dict[frozenset[At], HistoryPlace] = {}
 
     def take(step: _Step) -> None:
@@ -133,7 +130,7 @@ def places(
     for step in _steps(repository, wanted, *_REFERRED_TO):
         take(step)
     left = "\n".join(each for each in commits if each not in held)
-    # What nothing refers to may have lost some of its objects already.
+    # Commits that nothing refers to may have lost some of their objects already.
     with suppress(FileError):
         for step in _steps(repository, wanted, "--stdin", "--not", *_REFERRED_TO, stdin=left):
             take(step)
@@ -188,15 +185,15 @@ _KINDS: dict[str, Kind] = {"blob": "file", "tree": "file name", "commit": "commi
 
 @dataclass(frozen=True)
 class Hit:
-    """A value that is in the history, in one form, under one path.
+    """A value that was found in the history, in one form, under one path.
 
     Attributes:
-        label: which value it is.
-        form: how it is written there.
-        kind: where: in a file, in the name of one, in a commit's or a tag's message.
+        label: the label of the value.
+        form: the form in which it is written there.
+        kind: a file, the name of one, or the message of a commit or a tag.
         path: of the file, or of the folder with the file's name; empty if it has none.
-        objects: hashes of the objects that hold it.
-        place: the commits that hold it; None if none leads to it.
+        objects: hashes of the objects that have it.
+        place: the commits that have it; None if no commit does.
     """
 
     label: str
@@ -209,7 +206,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Searched:
-    """A repository that was searched: how many objects and bytes, and what was found."""
+    """A searched repository: the number of objects and bytes, and the hits."""
 
     repository: Path
     objects: int
@@ -220,8 +217,7 @@ class Searched:
 def search(repository: Path, terms: SearchTerms) -> Searched:
     """Search every object of a repository: reachable or not, loose or packed.
 
-    Hits come in the order of labels, then paths. Raises FileError if the repository can't be
-    read whole.
+    Hits are ordered by label, then by path. Raises FileError if an object can't be read.
     """
     count = size = 0
     commits: set[str] = set()
@@ -249,7 +245,7 @@ def _hits(
 
 
 def _join(hits: Iterator[Hit]) -> list[Hit]:
-    """Return the hits, those that differ in their objects only made one."""
+    """Return the hits; those that differ only in their objects are merged."""
     joined: dict[tuple[str, str, str, str, bool], Hit] = {}
     for hit in hits:
         key = (hit.label, hit.path, hit.kind, hit.form, hit.place is None)
@@ -262,7 +258,7 @@ def _join(hits: Iterator[Hit]) -> list[Hit]:
 
 @dataclass(frozen=True)
 class ValueRotation:
-    """A value that others may have read since a day; "" if no commit holds it."""
+    """A value to be rotated, with the day since which it has been in a commit; "" if in none."""
 
     label: str
     since: str
@@ -270,7 +266,7 @@ class ValueRotation:
 
 
 def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
-    """Return the values that were found, each once, by label."""
+    """Return each value that was found once, by label."""
     by_label: dict[str, list[tuple[Path, Hit]]] = {}
     for each in searched:
         for hit in each.hits:
@@ -284,9 +280,9 @@ def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
 
 
 def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
-    """Write the hashes of the versions of files that hold a value; no value is among them.
+    """Write the hashes of the file versions that have a value in them.
 
-    Return the command that takes these versions out of a clone; empty if there are none.
+    Return the command that removes these versions from a clone; "" if there are none.
     """
     hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
     names = sorted({name for hit in hits for name in hit.objects})

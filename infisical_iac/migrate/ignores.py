@@ -1,4 +1,4 @@
-"""The rules that keep `.env` files out of git and out of images."""
+"""Complete the rules that keep `.env` files out of git and out of images."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ _HIDDEN = (".env", ".env.*", archive.PATTERN)
 _SHOWN = tuple(f"!.env*.{word}" for word in sorted(SAMPLES))
 _DOCKERFILE = re.compile(r"^(Docker|Container)file|\.(D|d)ockerfile$")
 _DOCKERIGNORE = ".dockerignore"
-_ANYWHERE = "**/"  # in a .dockerignore, a name alone is the one at the top
+_ANYWHERE = "**/"  # in a .dockerignore, a bare name is a file at the top
 
 
 @dataclass(frozen=True)
 class Addition:
-    """The lines that a file lacks, which may not be there yet itself."""
+    """The lines that an ignore file lacks; the file itself may be missing."""
 
     file: Path
     lines: Sequence[str]
@@ -33,15 +33,15 @@ def rules(names: Iterable[str]) -> list[str]:
 
 
 def for_docker(lines: Iterable[str]) -> list[str]:
-    """Return the same rules as a `.dockerignore` needs them."""
+    """Return the rules in the form of a `.dockerignore`."""
     return [re.sub(r"^(!?)", rf"\1{_ANYWHERE}", line, count=1) for line in lines]
 
 
 def missing(text: str, wanted: Sequence[str]) -> list[str]:
-    """Return those of `wanted` that do not hold at the end of an ignore file.
+    """Return the rules in `wanted` that an ignore file does not enforce.
 
-    The last rule that fits counts. So a rule above an exception which may be stronger, such as
-    `!src` below `*`, is taken as missing, and the exceptions follow whatever is added.
+    The last rule that matches a file counts. So a rule above an exception that may be stronger,
+    such as `!src` below `*`, is treated as missing, and exceptions follow the rules that are added.
     """
     holding: list[str] = []
     for line in map(str.strip, text.splitlines()):
@@ -62,9 +62,9 @@ def missing(text: str, wanted: Sequence[str]) -> list[str]:
 
 
 def tail(text: str, lines: Iterable[str]) -> str:
-    """Return what to append to the text so that it ends in the lines, below a comment.
+    """Return the text to append to an ignore file: the lines below a comment.
 
-    Line ends are those that the text has.
+    Its line ends are those of the file.
     """
     end = "\r\n" if "\r\n" in text else "\n"
     closing = end if text and not text.endswith("\n") else ""
@@ -73,17 +73,17 @@ def tail(text: str, lines: Iterable[str]) -> str:
 
 
 def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
-    """Return what the ignore files around the files at `paths` lack; nothing is changed.
+    """Return the lines that the ignore files around the files at `paths` lack; change nothing.
 
-    Rules belong at the top of a working tree, or at the root if that is further down. For images
-    they belong there too, and wherever a Dockerfile or a `.dockerignore` is on the way down.
+    Rules go to the top of a working tree, or to the root if that is further down. For images they
+    go there too, and to each directory with a Dockerfile or a `.dockerignore` on the way down.
 
-    Raises FileError for a file that can't be read, and if git can't be asked.
+    Raises FileError for a file that can't be read, and if git fails.
     """
     homes: dict[Path, list[Path]] = {root: []}
     for path in paths:
         directory = (root / path).parent
-        while not directory.is_dir():  # deleted with its file
+        while not directory.is_dir():  # it was deleted with its file
             directory = directory.parent
         top = git.top(directory)
         home = top if top is not None and top.is_relative_to(root) else root
@@ -98,7 +98,7 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
 
 
 def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:
-    """Return what docker would heed for each Dockerfile: its own file, or else the common one."""
+    """Return the ignore file that Docker reads for each Dockerfile: its own, or the common one."""
     found = {home / _DOCKERIGNORE}
     for directory in {parent for file in files for parent in file.parents}:
         for entry in directory.glob("*") if directory.is_relative_to(home) else ():
@@ -130,7 +130,7 @@ def _text(file: Path) -> str:
 
 
 def write(addition: Addition) -> None:
-    """Append the lines to the file, which is made if it is not there.
+    """Append the lines to the file; create it if it is missing.
 
     Raises FileError if it can't be written.
     """

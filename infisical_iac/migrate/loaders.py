@@ -1,4 +1,4 @@
-"""Detect which loader reads a file today, and so by which grammar it must be read here."""
+"""Detect the loader that reads a file today, and with it the file's grammar."""
 
 import ast
 import json
@@ -24,18 +24,19 @@ _PYTHON_LOADERS = frozenset(name for each in all_grammars() for name in each.pyt
 
 @dataclass(frozen=True)
 class CodeEvidence:
-    """Hold what code says, by the directory of the package that it is in.
+    """The signs of loaders in code, by the directory of the package around it.
 
     Attributes:
-        loaders: calls of what the language itself brings.
-        interpolation: of python-dotenv, by file: whether all, some or no calls turn it off.
+        loaders: calls of functions that belong to the language itself.
+        interpolation: by file, the ways in which it calls python-dotenv; True turns the
+            interpolation off.
     """
 
     loaders: dict[str, list[Evidence]] = field(default_factory=dict)
     interpolation: dict[str, dict[str, Set[bool]]] = field(default_factory=dict)
 
     def correct(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
-        """Return the evidence of a package, correct by what calls say of interpolation."""
+        """Return the evidence of a package, corrected by the calls that turn interpolation off."""
         off = self.interpolation.get(place, {})
         path = next((path for path, calls in off.items() if True in calls), None)
         if path is None:
@@ -53,7 +54,7 @@ class CodeEvidence:
 
 
 def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> CodeEvidence:
-    """Return what the code below each of `places` says; code elsewhere belongs to the root."""
+    """Return the evidence in the code below each of `places`; other code belongs to the root."""
     found_in_code = CodeEvidence()
     for path in paths:
         place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
@@ -66,7 +67,7 @@ def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> Code
 
 
 def _node_loader(path: str, text: str) -> tuple[str, str] | None:
-    """Return what a file calls of what Node itself brings to read `.env` files."""
+    """Return the function of Node itself with which a file reads `.env` files, if it does."""
     if not any(name in text for _, name in _NODE_LOADERS):
         return None
     names = javascript.Bindings()
@@ -81,13 +82,13 @@ def _node_loader(path: str, text: str) -> tuple[str, str] | None:
 
 
 def _interpolation_off(text: str) -> Set[bool]:
-    """Return whether calls of python-dotenv turn its interpolation off, and whether some don't."""
+    """Return True if a call of python-dotenv turns interpolation off, False if one does not."""
     if not any(name in text for name in _PYTHON_LOADERS):
         return frozenset()
     try:
         nodes = python_nodes(text)
     except SyntaxError:
-        # Of what this Python can't read, nobody can tell.
+        # This Python can't parse it, so both are possible.
         return frozenset({False, "interpolate" in text})
     names = {*_PYTHON_LOADERS}
     for node in nodes:
@@ -102,7 +103,7 @@ def _interpolation_off(text: str) -> Set[bool]:
 
 
 def python_nodes(text: str) -> list[ast.AST]:
-    """Return all parts of a file. Raises SyntaxError for what this Python can't read."""
+    """Return all nodes of a file. Raises SyntaxError if this Python can't parse it."""
     try:
         with catch_warnings(action="ignore"):
             return [*ast.walk(ast.parse(text))]
@@ -118,7 +119,7 @@ def last_word(node: ast.expr) -> str:
 
 
 _Readers = list[tuple[str, Package]]
-"""Packages, each after the name of the grammar that it reads by: the first that is there reads."""
+"""Packages with the names of their grammars; the first one that is installed reads the files."""
 
 
 def _readers(packages: Callable[[Grammar], Iterable[Package]]) -> _Readers:
@@ -129,15 +130,15 @@ def _readers(packages: Callable[[Grammar], Iterable[Package]]) -> _Readers:
 _NODE = _readers(lambda each: each.node_packages)
 _PYTHON = _readers(lambda each: each.python_packages)
 
-# As npm, yarn and pnpm write it, and as all of Python's lock files do.
+# The forms in the lock files of npm, yarn and pnpm, and of Python.
 _LOCKED = r"""(?m)node_modules/NAME"|^[ "'/]*NAME@|"NAME"(?=[:\n])"""
 
 
 def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Evidence]]:
     """Return the evidence of all manifests and lock files, by their directory.
 
-    A lock file counts where the manifests beside it name no loader: then another package brings
-    it. What the code says goes to the directory of the nearest manifest.
+    A lock file counts where the manifests next to it name no loader: then another package brings
+    it. Evidence in code goes to the directory of the nearest manifest.
     """
     paths = list(paths)
     of_node = {path: _node(path, text(path)) for path in paths if NODE.is_manifest(path)}
@@ -180,7 +181,7 @@ def _node(path: str, text: str) -> list[Evidence]:
 
 
 def _adjust_to_release(package: Package, wanted: str) -> Package:
-    """Return a package as the release reads that is wanted, or today's if that isn't told."""
+    """Return a package with the rules of the required release, or of today's if that is unknown."""
     release = re.search(r"\d{1,9}", wanted)
     if package.earlier and release and int(release[0]) <= package.earlier[0]:
         return replace(package, cascade=package.earlier[1], remark="")
@@ -188,14 +189,14 @@ def _adjust_to_release(package: Package, wanted: str) -> Package:
 
 
 def _dependencies(text: str) -> dict[str, str]:
-    """Return the names of packages with the releases that are wanted."""
+    """Return the required packages with their releases, by name."""
     try:
         data: Any = json.loads(text)
         kinds = ("dependencies", "devDependencies", "optionalDependencies")
         found = [each for kind in kinds for each in (data.get(kind) or {}).items()]
         return {name: str(wanted) for name, wanted in found}
     except (ValueError, AttributeError, TypeError, RecursionError):
-        return {}  # what npm can't read either names no loader
+        return {}  # npm can't read it either
 
 
 def _python(path: str, text: str) -> list[Evidence]:
@@ -209,7 +210,7 @@ def _python(path: str, text: str) -> list[Evidence]:
 
 
 def without_comments(text: str) -> str:
-    """Return a manifest of Python without what it says to people."""
+    """Return a manifest of Python without its comments."""
     return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 
@@ -229,18 +230,17 @@ def _sign(path: str, grammar: str, package: Package) -> Evidence:
 
 
 UNKNOWN = Evidence(
-    GRAMMARS[0], "nothing says what reads it, so it is read as npm dotenv does", False
+    GRAMMARS[0], "no sign of its loader, so it is read as npm dotenv reads it", False
 )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The evidence that counts for a file.
+    """The evidence that decides on a file's grammar.
 
     Attributes:
-        others: the grammars that are plausible too; where they read something else than
-            evidence's, a person must decide.
-        readers: the names that compose files give to the containers that read it.
+        others: other plausible grammars; where they read another value, a person must decide.
+        readers: the names of the containers in compose files that read the file.
     """
 
     evidence: Evidence
@@ -249,10 +249,10 @@ class Choice:
 
 
 class LoaderDetection:
-    """Hold what the files of a tree say about who reads its `.env` files."""
+    """The evidence in a tree for the loaders of its `.env` files."""
 
     def __init__(self, paths: Sequence[str], text: Text) -> None:
-        """Look at the files in `paths`, relative to the root, each read by `text`."""
+        """Inspect the files in `paths`, relative to the root, each read by `text`."""
         env_files = {path for path in paths if is_env(posixpath.basename(path))}
         self._packages = evidence_by_directory(paths, text)
         self._named = _group_by_path(
@@ -266,10 +266,14 @@ class LoaderDetection:
     def choose(self, path: str) -> Choice:
         """Return the grammar of one file.
 
-        What names this very file comes first, then the packages of the nearest directory above
-        it that has a loader, then a compose file beside it; without any of these, packages below.
-        The first one counts; the grammars of the others are plausible, and all are if nothing is
-        sure.
+        Evidence is taken in this order, and the first one decides:
+
+        1. what names this very file
+        2. the packages of the nearest directory above it that has a loader
+        3. a compose file next to it
+        4. if there is none of these, packages below
+
+        The grammars of the others are plausible too, and all grammars are if nothing is certain.
         """
         inside = path.removesuffix(posixpath.basename(path))
         below = (found for place, found in self._packages.items() if place.startswith(inside))

@@ -1,4 +1,4 @@
-"""One `.env` file before it is moved, and secrets by their place in the project."""
+"""A `.env` file before its migration, and secrets by their place in the project."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
@@ -19,11 +19,11 @@ class Name(NamedTuple):
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that is to be in Infisical, with where it stands today.
+    """A value to be stored in Infisical, with its place today.
 
     Attributes:
         file: relative to the plan's root.
-        is_literal: whether a person allowed it to hold what Infisical takes for a reference.
+        is_literal: whether a person allowed text that Infisical takes for a reference.
     """
 
     name: Name
@@ -35,15 +35,15 @@ class Secret:
 
 @dataclass(frozen=True)
 class Stored:
-    """Hold what Infisical has under a name; `is_hidden` if it does not show the value."""
+    """A secret as Infisical has it; `is_hidden` if Infisical does not show the value."""
 
     value: str = field(repr=False)
     comment: str = ""
     is_hidden: bool = False
 
 
-# What must be decided before anything is written: as it stands, the value in Infisical would
-# differ from what the service sees today, or nobody can say what that is or where it belongs.
+# The kinds that a person must decide before anything is written: the value in Infisical would
+# differ from the one that the service reads today, or that value or its place is unknown.
 BLOCKING = frozenset(
     {
         *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
@@ -57,7 +57,7 @@ BLOCKING = frozenset(
 
 @dataclass(frozen=True)
 class FileFinding:
-    """Hold what would happen to a line of a file, and the remedy; never a value.
+    """A finding on a line of a file, with the remedy; never a value.
 
     Attributes:
         file: the path, as in `Source`.
@@ -92,7 +92,7 @@ class FileFinding:
 
 @dataclass(frozen=True)
 class Source:
-    """A `.env` file, where it goes, and how the service reads it today.
+    """A `.env` file, its target, and how the service reads it today.
 
     Attributes:
         path: relative to the scanned root, with slashes.
@@ -100,12 +100,12 @@ class Source:
         environment: the slug, or "" if the project file has none that fits.
         folder: the service's folder, or "".
         grammar: one of `infisical_iac.dotenv.GRAMMARS`.
-        why: the sentence that says why this grammar.
+        why: the reason for this grammar, as a sentence.
         data: the file's bytes; none if it can't be read.
-        loader: one of `cascades.CASCADES` if files beside it are read with it, or "".
+        loader: one of `cascades.CASCADES` if it reads several files together, or "".
         layers: the names of those files, itself among them; the last one wins.
-        overridden: the keys that another file has otherwise, which counts.
-        is_left_out: whether other files are read without it, and not compared with it.
+        overridden: the keys of which another file's value counts.
+        is_left_out: whether the other files are read without it, and not compared with it.
     """
 
     path: str
@@ -124,7 +124,7 @@ class Source:
 
     @property
     def target(self) -> tuple[str, str]:
-        """Environment and folder: where its keys go."""
+        """Return the environment and the folder that its keys go to."""
         return self.environment, self.folder
 
     def line(self, key: str) -> int:

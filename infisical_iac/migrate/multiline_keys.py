@@ -1,4 +1,4 @@
-"""Keys and certificates over several lines without quotes: only their first line is read."""
+"""Handle keys and certificates over several lines without quotes: parsers read the first line."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,26 +7,26 @@ from dataclasses import replace
 from infisical_iac.dotenv import Entry, Finding, Reading, grammar
 
 TORN = "torn-value"
-"""The kind of the finding on a key, lines of which are in no entry."""
+"""The kind of the finding on a value whose other lines belong to no entry."""
 
 _BODY = (
     r"(?:[ \t]*+(?:[A-Za-z0-9+/]*+={0,2}+|(?:Proc-Type|DEK-Info):[^\n]*+)[ \t\r]*+\n)*+"
     r"[ \t]*+-----END [^\n]*+(?:\n|\Z)"
 )
-# What is left of a block, and the whole ones of a chain that follow it; anything else ends it.
+# The rest of a block, and the blocks of a chain that follow it; anything else ends it.
 _REST = re.compile(rf"{_BODY}(?:[ \t]*+-----BEGIN [^\n=]*+\n{_BODY})*+")
 
 
 def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
-    """Return the reading without what a parser takes for entries inside of a torn value.
+    """Return the reading without the entries that a parser finds inside a torn value.
 
-    What follows the first line of an unquoted PEM block is a piece of a secret: as the name of
-    an entry it would be shown and stored. The torn value stays, with a finding that blocks.
+    The lines after the first one of an unquoted PEM block are pieces of a secret: as names of
+    entries they would be shown and stored. The torn value stays, with a finding that blocks.
     """
     torn = [each for each in reading.entries if _is_torn(each)]
     if not torn:
         return reading
-    # Lines are counted in the text as its parser got it.
+    # Lines are counted in the text that its parser got.
     rests = _rests(torn, grammar(reading.grammar).decode(data).text)
     inside = {line for rest in rests.values() for line in rest}
     entries = tuple(
@@ -39,13 +39,12 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
         each
         for each in reading.findings
         if each.line not in inside
-        # The finding on the torn value says it too.
+        # The finding on the torn value covers it.
         if each.kind != "cut-at-line-end" or each.line not in rests
     ]
     for each in torn:
         if rest := rests.get(each.first_line):
-            left_out = f"what is on lines {rest[0]} to {rest[-1]} is left out."
-            message = f"Its value ends with its line: {left_out}"
+            message = f"Its value ends with its line: lines {rest[0]} to {rest[-1]} are left out."
             remedy = "Quote the value and plan again; until then `migrate clean` keeps the file."
             findings.append(Finding(each.first_line, TORN, each.key, message, remedy))
     findings.sort(key=lambda each: each.line)
@@ -53,13 +52,13 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
 
 
 def _is_torn(entry: Entry) -> bool:
-    # A quote that is not closed is a part of an unquoted value.
+    # An unclosed quote is a part of an unquoted value.
     written = entry.written.lstrip("\"'`")
     return not entry.quote and written.startswith("-----BEGIN") and "-----END" not in written
 
 
 def _rests(torn: Iterable[Entry], text: str) -> Mapping[int, range]:
-    """Return the lines of each torn value that are not read with it, by its first line."""
+    """Return the lines that the parser cuts off each torn value, by its first line."""
     starts = [0, *(each.end() for each in re.finditer("\n", text))]
     found = {}
     for entry in torn:

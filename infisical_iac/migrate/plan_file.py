@@ -1,4 +1,4 @@
-"""`migration.yaml`: what a migration will do, for people to review and change; no value in it."""
+"""Read and write `migration.yaml`: the plan of a migration, for people to review; no values."""
 
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -20,18 +20,18 @@ Decision = Literal["store", "store-resolved", "store-literal", "skip", "undecide
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCHEMA = Schema(releases=("0.1.0",))
 _HEAD = """\
-# What `infisical-iac migrate apply` will do; review it and decide. No value stands in this file:
-# a value has its length in bytes and a hash, whose key is in migration.key beside it; so has a
-# file.
+# What `infisical-iac migrate apply` will do; review it and decide. No value is in this file: values
+# and files have a hash, values also their length in bytes. The key of the hashes is in the file
+# migration.key next to it.
 #
 #   store           the value goes into Infisical, as the file's grammar reads it
-#   store-resolved  the same of a value that refers to other names, with what takes their place
-#   store-literal   the same of a value with ${NAME} in it as text, which Infisical would replace
-#                   if it is read expanded; the loaders read it unexpanded
-#   skip            it stays where it is
-#   undecided       write one of the others: nothing is written as long as this stands anywhere
+#   store-resolved  the same for a value that refers to other names, with these replaced
+#   store-literal   the same for a value with ${NAME} in it as text, which Infisical replaces for
+#                   clients that read it expanded; the loaders read it unexpanded
+#   skip            the value stays in the file only
+#   undecided       write one of the others: nothing is written while one key or file is undecided
 #
-# `grammar` says how the file is read. For the text as written, with each $ in it, write another
+# `grammar` decides how the file is read. For the text as written, with each $ in it, write another
 # one such as dotenv, then plan again.
 # `decision: skip` on a source leaves the whole file out.
 """
@@ -55,7 +55,7 @@ class _PlanEntry(BaseModel):
 
 
 class PlannedFinding(_PlanEntry):
-    """Hold what is odd about a line, and the remedy."""
+    """A finding on a line, with the remedy."""
 
     line: StrictInt
     kind: StrictStr
@@ -64,7 +64,7 @@ class PlannedFinding(_PlanEntry):
 
 
 class PlannedKey(_PlanEntry):
-    """One key of a file: where it stands, how to tell its value again, and what becomes of it."""
+    """A key of a file: its line, the length and hash of its value, and the decision."""
 
     line: StrictInt
     length: StrictInt
@@ -74,13 +74,13 @@ class PlannedKey(_PlanEntry):
 
 
 class PlannedSource(_PlanEntry):
-    """One file: where it goes, how it is read, and what becomes of each key.
+    """A file: its target, its grammar, and the decision on each key.
 
     Attributes:
         path: relative to the plan's root, with slashes.
         digest: the keyed hash of the file's bytes.
-        loader: what reads files beside it with it, or "".
-        layers: the names of those files, itself among them; the last one wins.
+        loader: the loader that reads other files together with it, or "".
+        layers: the names of these files, itself among them; the last one wins.
         keys: by name, or by a label such as `line 7` for a name that can't be shown.
     """
 
@@ -99,7 +99,7 @@ class PlannedSource(_PlanEntry):
 
     @property
     def target(self) -> tuple[str, str]:
-        """Environment and folder: where its keys go."""
+        """Return the environment and the folder that its keys go to."""
         return self.environment, self.folder
 
     @property
@@ -115,11 +115,11 @@ class PlannedSource(_PlanEntry):
 
 
 class MigrationPlan(_PlanEntry):
-    """The whole file.
+    """The whole plan.
 
     Attributes:
         project: the slug of the project that it was made for.
-        root: the directory that the sources' paths begin in, seen from the plan's own.
+        root: the directory that paths of sources are relative to, relative to the plan's own.
     """
 
     schema_version: StrictInt = _SCHEMA.version
@@ -131,13 +131,13 @@ class MigrationPlan(_PlanEntry):
 def load(file: Path) -> MigrationPlan:
     """Read a plan.
 
-    Raises FileError, with the line and the place of what can't be meant.
+    Raises FileError, with the line and the place of each mistake.
     """
     text = text_of(file, f"there is no {file}: make it with `infisical-iac migrate plan`")
     try:
         data = yaml.load(text, _Strict)
     except (yaml.YAMLError, RecursionError, ValueError):
-        data = parse(text, file.name).data  # slower, but it can say where the mistake is
+        data = parse(text, file.name).data  # slower, but it names the place of the mistake
     if not isinstance(data, dict):
         raise FileError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
     stale = refusal(data.get("schema_version", 1), _SCHEMA)
@@ -157,7 +157,7 @@ def load(file: Path) -> MigrationPlan:
 
 
 def dump(plan: MigrationPlan) -> str:
-    """Return the text of a plan, which `load` reads back the same."""
+    """Return the text of a plan, from which `load` returns an equal plan."""
     data = {"schema_version": plan.schema_version}
     data |= plan.model_dump(mode="json", exclude_defaults=True)
     body = yaml.dump(
@@ -172,7 +172,7 @@ def dump(plan: MigrationPlan) -> str:
 
 
 class _Strict(_Loader):  # type: ignore[misc, valid-type]
-    """Refuses a key that is there twice, of which YAML readers silently take the last."""
+    """Refuse a repeated key; YAML readers silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         made: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -182,9 +182,9 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
 
 
 def load_key(file: Path) -> bytes:
-    """Return the key of the hashes in a plan, which is beside it.
+    """Return the key of the hashes in a plan, from the file next to it.
 
-    Raises a UserError if it is not there any more or can't be used.
+    Raises FileError if it is missing or can't be used.
     """
     path = file.parent / KEY_FILE
     if not path.exists():

@@ -183,6 +183,6 @@ def test_if_nobody_can_tell_who_is_in_the_project_nothing_is_verified(
     verified = case.run("verify")
     assert verified.exit_code == 1
     assert verified.stdout == "✗ 4 secrets, 0 problems\n"
-    assert "Note: who else reads could not be told: GET " in verified.stderr
+    assert "Note: other readers could not be listed: GET " in verified.stderr
     report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
     assert report["verified_at"] == ""

@@ -54,7 +54,7 @@ def test_a_disk_that_gives_back_something_else_is_found(
 def test_an_archive_is_never_replaced(tmp_path: Path) -> None:
     file = archive.path(tmp_path, _AT)
     file.write_bytes(b"of the run before")
-    with pytest.raises(FileError, match="it is there already"):
+    with pytest.raises(FileError, match="it exists already"):
         archive.write(file, _CONTENTS, [Identity.generate().to_public()])
     assert file.read_bytes() == b"of the run before"
 
@@ -80,7 +80,7 @@ def test_what_a_run_that_died_left_of_its_archive_is_removed_and_nothing_else(
 
 def test_what_can_not_be_removed_is_told_in_a_sentence(tmp_path: Path) -> None:
     archive.path(tmp_path, _AT).with_suffix(".age.part").mkdir()
-    with pytest.raises(FileError, match=r"age\.part, which a run that died left, can't be"):
+    with pytest.raises(FileError, match=r"age\.part, which an interrupted run left, can't be"):
         archive.remove_unfinished(tmp_path)
 
 
