@@ -153,7 +153,7 @@ def _parts(items: Iterable[Mapping[str, str]]) -> Iterator[tuple[Mapping[str, st
 Policy = Literal["fail", "skip", "overwrite"]
 State = Literal["written", "overwritten", "there", "kept", "pending"]
 
-_MOST_TOLD = 10
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -181,11 +181,11 @@ def prepare(
     Raises Refused with the policy `fail` if Infisical has keys with another value.
     """
     if compared.changed and policy == "fail":
-        told = [f"{each.name} ({each.file}:{each.line})" for each in compared.changed]
-        count = f"{len(told)} {'keys have' if len(told) > 1 else 'key has'}"
-        more = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+        keys = [f"{each.name} ({each.file}:{each.line})" for each in compared.changed]
+        count = f"{len(keys)} {'keys have' if len(keys) > 1 else 'key has'}"
+        more = f" and {len(keys) - _MOST_SHOWN} more" if len(keys) > _MOST_SHOWN else ""
         raise Refused(
-            f"{count} another value in Infisical: {', '.join(told[:_MOST_TOLD])}{more}; nothing "
+            f"{count} another value in Infisical: {', '.join(keys[:_MOST_SHOWN])}{more}; nothing "
             "was written: give --on-conflict skip to keep those values, or --on-conflict "
             "overwrite",
             code="refused.conflict",
@@ -373,6 +373,6 @@ def move(
         if since := pending.since(project, proof.secret):
             states[proof.secret.name] = "pending"
             if not proof.holds:
-                told = f"waits for approval since {since}"
-                proofs[number] = replace(proof, difference=told)
+                waits = f"has waited for approval since {since}"
+                proofs[number] = replace(proof, difference=waits)
     return Transfer(states, proofs, "; ".join(notes))

@@ -1,4 +1,4 @@
-"""Loaders that read several files of a directory by mode, and a file as they read it."""
+"""Read files as loaders do that merge several files of a directory by mode."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -15,7 +15,7 @@ from infisical_iac.migrate.plan_file import PlannedSource
 CASCADES: Mapping[str, tuple[str, Cascade]] = {
     name: (each.name, cascade) for each in all_grammars() for name, cascade in each.cascades.items()
 }
-"""By name, each with the name of its grammar: a file that is read by another is read by itself."""
+"""By name, each with its grammar; a file with another grammar is read by itself."""
 
 LOCAL = ".env.local"
 """A file that loaders read in every mode, on one person's machine."""
@@ -53,13 +53,13 @@ def is_read(loader: str, name: str) -> bool:
 
 
 def is_of_every_mode(file: CascadeFile) -> bool:
-    """Return whether its loader reads the file whatever the mode."""
+    """Return whether its loader reads the file in every mode."""
     found = find_cascade(file)
     return found is not None and posixpath.basename(file.path) in found.files
 
 
 def mode_of(file: CascadeFile) -> str:
-    """Return the mode in which a file is read: that of its name, or else of its environment."""
+    """Return the mode of a file: that of its name, or else of its environment."""
     name = posixpath.basename(file.path)
     if name.startswith(".env.") and not is_of_every_mode(file):
         return name.removeprefix(".env.").removesuffix(".local")
@@ -207,10 +207,10 @@ def find_overridden(
 ) -> Iterator[Finding]:
     """Yield the findings on keys of which another file's value counts, or may count.
 
-    Keys that are not moved anyway have none.
+    Keys that a service logs in with have none: they are never moved.
 
     Args:
-        contents: as of `read_in`.
+        contents: the argument of `read_in`.
     """
     reading = layered.reading
     for key, name in layered.overridden.items():
@@ -229,7 +229,7 @@ def find_overridden(
 def _describe_outcomes(
     file: Spot, key: str, personal: Sequence[str], contents: Mapping[str, bytes]
 ) -> tuple[str, str]:
-    """Return a message with the length of each value that may count, and a remedy with the edits.
+    """Return a message with the length of each possible value, and a remedy with the edits.
 
     Args:
         personal: the names of the personal files with another value; the last one wins.
@@ -259,11 +259,11 @@ _NAMED = 5  # of the keys
 
 
 def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
-    """Yield the findings on files that are read in every mode, or in none that their loader has.
+    """Yield the findings on files that their loader reads in every mode, or in none.
 
-    What production reads is not looked for in a personal file, which is not there.
+    Production has no personal file, so a personal file has no such finding.
     """
-    others: dict[tuple[str, str], list[Source]] = {}  # those that are read in one mode only
+    others: dict[tuple[str, str], list[Source]] = {}  # the files of one mode
     for each in sources:
         if find_cascade(each) and each.environment and not is_of_every_mode(each):
             others.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
@@ -289,7 +289,7 @@ def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
 
 
 def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterator[FileFinding]:
-    """Yield a finding for each environment of `files` in which keys are from here alone."""
+    """Yield a finding for each environment of `files` that takes keys only from this source."""
     for environment in dict.fromkeys(each.environment for each in files):
         there = [each for each in files if each.environment == environment]
         if posixpath.basename(source.path) not in there[0].layers:
@@ -318,7 +318,7 @@ def _unread(source: Source, found: Cascade) -> Iterator[FileFinding]:
         )
     elif found.modes and mode not in found.modes:
         modes = ", ".join(found.modes)
-        message = f"{found.title} has the modes {modes} only: it doesn't read this."
+        message = f"{found.title} has the modes {modes} only: it doesn't read this file."
         yield _file_finding(source, "unread", message, remedy)
 
 

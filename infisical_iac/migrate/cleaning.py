@@ -1,4 +1,4 @@
-"""Delete `.env` files whose secrets are verified, leave examples, and find what speaks of them."""
+"""Delete `.env` files whose secrets are verified, write examples, and find references to them."""
 
 import os
 import re
@@ -32,7 +32,7 @@ NODE_ENV=development
 
 
 def plan(root: Path, paths: Iterable[str]) -> list[Path]:
-    """Return the examples that are missing, one for each directory of the files at `paths`."""
+    """Return the missing examples, one for each directory of the files at `paths`."""
     directories = {(root / path).parent for path in paths}
     return [
         directory / NAME
@@ -42,9 +42,9 @@ def plan(root: Path, paths: Iterable[str]) -> list[Path]:
 
 
 def write(file: Path) -> None:
-    """Write an example; one that is there is never replaced.
+    """Write an example; never replace an existing one.
 
-    Raises FileError if it is there, even as a broken link, or can't be written.
+    Raises FileError if it exists, even as a broken link, or can't be written.
     """
     try:
         with file.open("x", encoding="utf-8") as stream:
@@ -60,14 +60,14 @@ _RECENT = timedelta(hours=1)
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore", strict=True))
 class MovedFile:
-    """A file as the report of `migrate apply` has it.
+    """A file in the report of `migrate apply`.
 
     Attributes:
         path: relative to the root, with slashes.
         digest: the keyed hash of the file's bytes when it was verified.
         keys: the names that are in Infisical.
-        skipped: the names that the plan left out: with the file goes the last that has them.
-        verified: whether it was read back from Infisical, byte for byte.
+        skipped: the names that the plan left out; only the file has their values.
+        verified: whether its values were read back from Infisical, byte for byte.
     """
 
     path: str
@@ -80,12 +80,12 @@ class MovedFile:
 
     @property
     def is_for_login(self) -> bool:
-        """Return whether it has only variables that a service logs in with: these stay files."""
+        """Return whether it has only variables that a service logs in with, so that it stays."""
         return not self.keys and bool(self.skipped) and all(map(is_bootstrap, self.skipped))
 
 
 class Report(BaseModel):
-    """The report of `migrate apply`; see `read_report`."""
+    """The report of `migrate apply`, as `read_report` returns it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -96,21 +96,21 @@ class Report(BaseModel):
 
     @property
     def unverified_paths(self) -> set[str]:
-        """Return the paths of files that were not read back whole, everywhere that they go."""
+        """Return the paths of files that were not read back in full from all their targets."""
         return {each.path for each in self.sources if not each.verified} - {
             each.path for each in self.login_files
         }
 
     @property
     def login_files(self) -> list[MovedFile]:
-        """Return the files that have only variables that a service logs in with, each once."""
+        """Return the files with only variables that a service logs in with, each once."""
         others = {each.path for each in self.sources if not each.is_for_login}
         found = {each.path: each for each in self.sources if each.path not in others}
         return [*found.values()]
 
     @property
     def verified_files(self) -> list[MovedFile]:
-        """Return the files of which all was read back."""
+        """Return the files that were read back in full."""
         left = self.unverified_paths | {each.path for each in self.login_files}
         return [each for each in self.sources if each.path not in left]
 
@@ -122,14 +122,14 @@ class Report(BaseModel):
             at = datetime.min.replace(tzinfo=UTC)
         if not timedelta() <= now - at <= _RECENT:
             raise FileError(
-                "nothing was deleted, for without an archive Infisical must have been looked at "
-                "within the last hour: run `infisical-iac migrate verify` first",
+                "nothing was deleted: without an archive, the secrets must have been verified within "
+                "the last hour; run `infisical-iac migrate verify` first",
                 code="file.not_verified",
             )
 
 
 def read_report(plan_file: Path) -> tuple[Path, Report]:
-    """Return the report beside a plan, and the directory that paths in it are relative to.
+    """Return the report next to a plan, and the directory that its paths are relative to.
 
     Raises FileError if there is no report, no such directory, or no verified file in it.
     """
@@ -154,12 +154,12 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
 def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[str, frozenset[str]]:
     """Return the keys that are proven to be in a project, by the path of their file below `root`.
 
-    A file counts as it was when `migrate apply` read all that is stored of it back. A report
-    without its key, or that can't be read, proves nothing.
+    A file counts if it is unchanged since `migrate apply` read all of its secrets back. A report
+    without its key, or one that can't be read, proves nothing.
 
     Args:
-        directories: where a plan, with its report and the key of its hashes, may be.
-        project: the slug of the project; what was migrated into another one proves nothing.
+        directories: those that may have a plan, with its report and the key of its hashes.
+        project: the slug of the project; a migration into another one proves nothing.
     """
     found: dict[str, frozenset[str]] = {}
     for directory in {each.resolve() for each in directories}:
@@ -184,7 +184,7 @@ def _is_as_moved(path: Path, file: MovedFile, key: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Ready:
-    """A file that may be deleted, and what is in it."""
+    """A file that may be deleted, with its bytes."""
 
     file: MovedFile
     data: bytes = field(repr=False)
@@ -192,7 +192,7 @@ class Ready:
 
 
 class KeptFile(NamedTuple):
-    """A file that is not deleted, and why, with what to do about it; `code` names the reason."""
+    """A file that is not deleted, the reason with its remedy, and the reason's code."""
 
     path: str
     reason: str
@@ -203,7 +203,7 @@ class KeptFile(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """Hold what is to become of the files; those that are gone already are in neither."""
+    """The files to delete and to keep; files that no longer exist are in neither."""
 
     ready: list[Ready]
     kept: list[KeptFile]
@@ -212,7 +212,7 @@ class Examined(NamedTuple):
 def examine_files(
     root: Path, files: Iterable[MovedFile], key: bytes, *, archived: bool
 ) -> Examined:
-    """Look at each file as it is now; nothing is changed.
+    """Sort the files into those to delete and to keep; change nothing.
 
     Without an archive, a file with skipped keys is kept.
     """
@@ -241,23 +241,23 @@ def examine_files(
 def examine_login_files(
     root: Path, files: Iterable[MovedFile], key: bytes
 ) -> tuple[list[str], list[KeptFile]]:
-    """Return which files for the login are there as they were, and those that something is with."""
-    left, kept = [], []
+    """Return the paths of unchanged login files, and the other ones with their problems."""
+    unchanged, kept = [], []
     for file in files:
         try:
             _read(root, file, key, deletes=False)
-            left.append(file.path)
+            unchanged.append(file.path)
         except FileNotFoundError:
             continue
         except UserError as error:
             kept.append(KeptFile(file.path, str(error), error.code))
-    return left, kept
+    return unchanged, kept
 
 
 def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
-    """Take the file out of git's index and delete it, if it is still the one examined.
+    """Remove the file from git's index and delete it, if it is still the examined one.
 
-    Returns why it is kept, if it is; that it has gone in the meantime is no reason.
+    Return the reason if it is kept. A file that no longer exists is not kept.
     """
     path = root / ready.file.path
     try:
@@ -276,10 +276,10 @@ def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
 
 
 def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> bytes:
-    """Return the bytes of the file, which are those that were verified.
+    """Return the bytes of a file that is unchanged since it was verified.
 
-    Raises FileNotFoundError if it is gone, and FileError if it has changed or, unless nothing
-    `deletes` it, may not be deleted.
+    Raises FileNotFoundError if it is gone, and FileError if it has changed. With `deletes`, a
+    directory that does not allow the deletion raises FileError too.
     """
     relative = PurePosixPath(file.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
@@ -297,7 +297,7 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
                 "it is a symbolic link: delete it and what it points to by hand", code="file.link"
             )
         if not stat.S_ISREG(mode):
-            raise FileError("it is no plain file: see what it is", code="file.not_regular")
+            raise FileError("it is not a regular file: see what it is", code="file.not_regular")
         data = path.read_bytes()
     except FileNotFoundError:
         raise
@@ -319,7 +319,7 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
 LIMIT = 500
 _LARGEST = 2 << 20
 _HEAD = 8192
-# What reads `.env` without naming it.
+# Calls and packages that read `.env` without naming it.
 _LOADERS = (
     r"(?<![\w-])dotenv[/.]config\b",
     r"\b(?:load_dotenv|find_dotenv|dotenv_values|loadEnvFile|loadEnvConfig)\b",
@@ -328,12 +328,12 @@ _LOADERS = (
 )
 # Neither a property such as process.env, nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
-# They name the files in order to leave them out, or repeat what another file says.
+# These name the files to exclude them, or repeat another file.
 _SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+")
 
 
 class Reference(NamedTuple):
-    """A place that names a file or loads one: what was found there, and nothing around it."""
+    """A place that names a file or loads one, with the matched text only."""
 
     path: str
     line: int
@@ -344,7 +344,7 @@ class Reference(NamedTuple):
 
 
 class FoundReferences(NamedTuple):
-    """Hold what a search found.
+    """The result of a search.
 
     Attributes:
         references: at most LIMIT of them, by path and line.
@@ -358,9 +358,7 @@ class FoundReferences(NamedTuple):
 
 
 def pattern(paths: Iterable[str]) -> re.Pattern[bytes]:
-    """Return what matches the files at `paths`, by name or by the end of their path, and
-    loaders.
-    """
+    """Return a pattern for loaders, and for the files at `paths` by name or end of path."""
     split = [path.split("/") for path in paths]
     ends = {"/".join(parts[start:]) for parts in split for start in range(len(parts))}
     names = "|".join(re.escape(end) for end in sorted(ends, key=lambda end: (-len(end), end)))
@@ -368,7 +366,7 @@ def pattern(paths: Iterable[str]) -> re.Pattern[bytes]:
 
 
 def matches(data: bytes, wanted: re.Pattern[bytes]) -> list[tuple[int, str]]:
-    """Line and matched text of each match, the same text once a line."""
+    """Return the line and the text of each match, the same text once a line."""
     found: dict[tuple[int, str], None] = {}
     line, last = 1, 0
     for match in wanted.finditer(data):
@@ -379,10 +377,10 @@ def matches(data: bytes, wanted: re.Pattern[bytes]) -> list[tuple[int, str]]:
 
 
 def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> FoundReferences:
-    """Search the texts under `root` for what speaks of the files at `paths`.
+    """Search the texts under `root` for references to the files at `paths`.
 
-    Not searched are `.env` files and samples themselves, ignore and lock files, binary files, what
-    others made (see `find.walk`), and the paths in `leave_out`.
+    Not searched are `.env` files and samples, ignore and lock files, binary files, the directories
+    that `find.walk` leaves out, and the paths in `leave_out`.
 
     Raises FileError for a directory that can't be listed.
     """

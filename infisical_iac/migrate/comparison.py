@@ -1,4 +1,4 @@
-"""Findings on keys, values and logins of several files."""
+"""Compare the keys, values and logins of several files."""
 
 import posixpath
 import re
@@ -42,7 +42,7 @@ class _Place(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Return whether its loader takes this value, of all files that it reads together."""
+        """Return whether its loader takes this value of all the files that it reads together."""
         return self.key not in self.source.overridden
 
     @property
@@ -60,7 +60,7 @@ _IsOther = Callable[[_Place, _Place], bool]
 
 
 def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
-    """Yield findings on keys and values of several files, each once for every file in it."""
+    """Yield the findings on keys and values of several files, one at each place."""
     sources = [each for each in sources if not each.is_left_out]
     places = [
         _Place(source, key, value, source.line(key))
@@ -118,8 +118,8 @@ def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iter
     keys = {key for each in group for key in each.reading.values}
     lines = sample.lines
     for key in (each for each in lines if each not in keys):
-        message = f"{path}:{lines[key]} names it, and no file beside it has it."
-        remedy = "See whether the service needs it, and add it before the move."
+        message = f"{path}:{lines[key]} names it, and no file next to it has it."
+        remedy = "Check whether the service needs it, and add it before the migration."
         found = Finding(0, "missing", safe_name(key, sample.values[key]), message, remedy)
         yield FileFinding.of(group[0].path, found)
     for each in group:
@@ -197,8 +197,7 @@ def _compare_services(
             )
 
 
-# An address with a password, and the end of a key that has one; what the others of its family
-# end with.
+# An address with a password; and a key of a password, with the ends of the keys that belong to it.
 _ADDRESS = re.compile(
     r"(?P<scheme>[a-z][a-z0-9.-]*)(?:\+[a-z0-9+.-]*)?://(?P<user>[^\s:@/]*):(?P<password>[^\s@/]+)@"
     r"(?P<host>[^\s/?#]+)",
@@ -227,7 +226,7 @@ def _find_other_passwords(shared: Iterable[_Place]) -> Iterator[FileFinding]:
             [each.place for each in group],
             "other-password",
             "Has the user and the host of {others}, but another password.",
-            "If it is the same server, correct the wrong one before the move.",
+            "If it is the same server, correct the wrong one before the migration.",
             is_other=partial(_has_other_password, {each.place.at: each.password for each in group}),
         )
 

@@ -1,4 +1,4 @@
-"""The files of a tree and their texts, and what their names and directories say."""
+"""Find the files of a tree, and derive service and environment from names and directories."""
 
 import os
 import re
@@ -10,27 +10,27 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.workspace.model import Workspace
 
 Content = Callable[[str], tuple[bytes, str]]
-"""The function `content` for paths under one root."""
+"""The function `content`, for paths under one root."""
 
 _LONGEST_TEXT = 8 << 20
 
 
 def content(root: Path, path: str) -> tuple[bytes, str]:
-    """Return the bytes of a file under `root`, or why they can't be read; one of both is empty."""
+    """Return the bytes of a file under `root`, and the reason if they can't be read."""
     file = root / path
     try:
         # Path.resolve raises no OSError for a link that leads to itself, before Python 3.13.
         if not Path(os.path.realpath(file, strict=True)).is_relative_to(root.resolve()):
-            return b"", "It is a link to a place outside of what is scanned."
+            return b"", "It is a link to a place outside of the scanned directory."
         if not stat.S_ISREG(file.stat().st_mode):
-            return b"", "It is no regular file, but a pipe or the like."
+            return b"", "It is not a regular file, but a pipe or the like."
         return file.read_bytes(), ""
     except OSError as error:
         return b"", f"It can't be read: {error.strerror}."
 
 
 def text(root: Path, path: str) -> str:
-    """Return the text of a file, its first 8 MiB; "" for what can't be read."""
+    """Return the text of a file, up to 8 MiB; "" if it can't be read."""
     try:
         with (root / path).open("rb") as opened:
             return opened.read(_LONGEST_TEXT).decode(errors="replace")
@@ -38,7 +38,7 @@ def text(root: Path, path: str) -> str:
         return ""
 
 
-# Parts of a name that say: here is how it looks, without secrets.
+# Parts of a name that mark a sample, which has no secrets.
 SAMPLES = frozenset({"example", "sample", "template", "dist", "defaults"})
 
 _ENV = re.compile(r"\.env(rc)?([^a-z].*)?|[^.].*\.env", re.DOTALL)
@@ -49,7 +49,7 @@ _NOT_OURS = frozenset(
     }
 )
 
-# Words that people write for an environment; within a group they mean the same.
+# Words for an environment; those of a group mean the same.
 _WORDS = (
     ("development", "develop", "dev", "local"),
     ("staging", "stage"),
@@ -61,12 +61,11 @@ _WORDS = (
 def walk(root: Path) -> list[str]:
     """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
-    Left out is what others made: version control, installed packages, virtual environments and
-    caches; and a clone of this project, with its examples. Links to directories are not
-    followed. An `.env` file counts whatever it is, so that a pipe or a broken link is told
-    rather than missed.
+    Left out are version control, installed packages, virtual environments, caches, and a clone of
+    this project with its examples. Links to directories are not followed. A pipe or a broken link
+    with the name of an `.env` file is returned, so that it is reported.
 
-    Raises FileError for a directory that can't be listed: it may hold what is searched for.
+    Raises FileError for a directory that can't be listed: it may have `.env` files in it.
     """
     found, waiting = [], [""]
     while waiting:
@@ -75,7 +74,7 @@ def walk(root: Path) -> list[str]:
             entries = list(os.scandir(root / directory))
         except OSError as error:
             raise FileError(
-                f"{root / directory} can't be listed ({error.strerror}): scan as somebody who may, "
+                f"{root / directory} can't be listed ({error.strerror}): scan as a user who may, "
                 "or name the directories of the services instead"
             ) from None
         for entry in entries:
@@ -101,7 +100,7 @@ def is_env(name: str) -> bool:
 
 
 def is_sample(name: str) -> bool:
-    """Return whether the name says that there are no secrets in it, such as `.env.example`."""
+    """Return whether a file of this name is a sample without secrets, such as `.env.example`."""
     return is_env(name) and not SAMPLES.isdisjoint(words(name))
 
 
@@ -111,52 +110,50 @@ def is_personal(name: str) -> bool:
 
 
 def words(name: str) -> list[str]:
-    """Return what a name says beside `env`: `production` and `local` of `.env.production.local`."""
+    """Return the words of a name but `env`: `production` and `local` of `.env.production.local`."""
     parts = (part.lower() for part in re.split(r"[._-]", name))
     return [part for part in parts if part not in ("", "env", "envrc")]
 
 
 def environment_of(path: str, slugs: Sequence[str]) -> str:
-    """Return the environment of a file, one of `slugs`, or "" if there is none that fits.
+    """Return the environment of a file, one of `slugs`, or "" if none fits.
 
-    The suffix counts, then the nearest directory that is named after an environment. A name that
-    says nothing is the developer's own file: `.env` and `.env.local` are of development. A suffix
-    such as `test` or `bak` is of no environment unless there is one of that name: to guess would
-    bring the wrong values into one that is in use.
+    The suffix decides, then the nearest directory with the name of an environment. A name without
+    either belongs to a developer: `.env` and `.env.local` are of development. A suffix such as
+    `test` or `bak` fits only an environment of that name: a guess would bring wrong values into
+    another one.
     """
     *directories, name = path.split("/")
-    said = words(name)
+    suffixes = words(name)
     around = map(str.lower, reversed(directories))
-    for word in (*(each for each in said if each != "local"), *around):
+    for word in (*(each for each in suffixes if each != "local"), *around):
         group = _group(word)
         if word in slugs or group:
             return next((each for each in (word, *group) if each in slugs), "")
-    unknown = name.startswith(".env") and set(said) - {"local", "defaults"}
+    unknown = name.startswith(".env") and set(suffixes) - {"local", "defaults"}
     return "" if unknown else next((each for each in _group("development") if each in slugs), "")
 
 
 def mode(environment: str) -> str:
-    """Return what loaders call an environment: `production` for `prod`; its own slug if that says
-    more.
-    """
+    """Return the name of an environment in loaders: `production` for `prod`, or else its slug."""
     return (*_group(environment), environment)[0]
 
 
 def _group(word: str) -> tuple[str, ...]:
-    """Return the words that mean the same environment as one, if it means any."""
+    """Return the words for the same environment; none if the word stands for no environment."""
     return next((group for group in _WORDS if word in group), ())
 
 
 def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspace) -> str:
-    """Return the service whose file this is, or "".
+    """Return the service that a file belongs to, or "".
 
     Args:
         path: of the file, relative to the scanned directory.
         root: the name of the scanned directory, which may be the service's own.
-        readers: names that a compose file gives to the containers that read it.
+        readers: the names of the containers in compose files that read it.
 
-    The nearest directory counts that is a service's folder, or else is named as the service;
-    then the readers, if they are one service.
+    The nearest directory with a service's folder or name decides; then the readers, if they are one
+    service.
     """
     here = [_plain(each) for each in (root, *path.split("/")[:-1])]
     folders = {

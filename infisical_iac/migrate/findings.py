@@ -1,4 +1,4 @@
-"""Findings on one file's entries; names shown without a secret."""
+"""Find what a person should know of a file's entries; names are shown, values never."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,9 +33,9 @@ _LONGEST = 200
 
 
 def is_plain(key: str, value: str) -> bool:
-    """Return whether it looks like configuration, such as `PORT=3000`, rather than a secret.
+    """Return whether an entry looks like configuration, such as `PORT=3000`, and not like a secret.
 
-    A name that speaks of a secret wins over a value that looks harmless.
+    A name that suggests a secret wins over a value that looks harmless.
     """
     words = set(re.split(r"[^A-Z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", key).upper()))
     if words & _SECRET_WORDS or len(value) > _LONGEST:
@@ -43,19 +43,19 @@ def is_plain(key: str, value: str) -> bool:
     return all(bool(_PLAIN.fullmatch(each.strip())) for each in value.split(","))
 
 
-# As the server writes it: `@` and `.` too, no spaces, no defaults.
+# The server's own pattern: with `@` and `.`, without spaces and defaults.
 REFERENCE = re.compile(r"\$\{[a-zA-Z0-9\-_.@]+\}")
 
-# What JavaScript's trim takes away, which is not what Python's strip does.
+# The characters that JavaScript's trim removes; Python's strip removes others.
 _BLANKS = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
-LONGEST_NAME = 500  # in bytes, which Infisical takes
+LONGEST_NAME = 500  # in bytes, for Infisical
 _LONGEST_ENTRY = 131_072  # of `NAME=value` and a NUL, as Linux passes it to a process
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_NAME = re.compile(r"[\w.:/-]{1,500}")
-# Base64 over several lines: of a name and a value its last line has the padding alone.
+# Base64 over several lines: its last line looks like a name with only the padding as value.
 _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 
 
@@ -78,23 +78,23 @@ def of_entries(reading: Reading) -> Iterator[Finding]:
 
 
 def safe_name(key: str, value: str) -> str:
-    """Return the name of a value as it may be printed; "" if it may be a piece of a value."""
+    """Return the name of a value if it may be printed; "" if it may be a piece of a value."""
     is_piece = _PIECE.fullmatch(f"{key}={value.strip(_BLANKS)}")
     return key if _SHOWN_NAME.fullmatch(key) and not is_piece else ""
 
 
 def label(reading: Reading, key: str) -> str:
-    """Return a key as a plan names it: by its line if it may be a piece of a value."""
+    """Return the name of a key in a plan: its line if the name may be a piece of a value."""
     return safe_name(key, reading.values[key]) or f"line {reading.lines[key]}"
 
 
 def is_bootstrap(key: str) -> bool:
-    """Return whether a service needs it to reach Infisical, so that it stays where it is."""
+    """Return whether a service needs this variable to reach Infisical, so that it is not moved."""
     return key == "NODE_ENV" or key.startswith("INFISICAL_")
 
 
 def trim(value: str) -> str:
-    """Return what Infisical makes of a value when it is written."""
+    """Return a value as Infisical stores it."""
     return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
 
 
@@ -109,45 +109,49 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
     elif ":" in key or "/" in key or not safe_name(key, value):
         yield (
             "refused-name",
-            "Its name has what none of a secret may, or it is a piece of the value before it.",
+            "Infisical takes no such name, or it is a piece of the value before it.",
             "Quote that value; if it is a name, rename it, in the code too.",
         )
     elif not _SHELL_NAME.fullmatch(key):
         yield (
             "odd-name",
-            "No shell takes the name; Infisical and the loaders do.",
+            "Infisical and the loaders take the name, but no shell does.",
             "Rename it to letters, digits and underscores if scripts need it.",
         )
-    kept = trim(value)
-    if kept != value:
+    trimmed = trim(value)
+    if trimmed != value:
         yield (
             "trimmed",
-            f"Infisical trims values: of {len(value)} characters, blanks at its ends too, "
-            f"{len(kept)} would be stored.",
+            f"It begins or ends with blanks, which Infisical trims: of {len(value)} characters it "
+            f"would store {len(trimmed)}.",
             "Write it without the blanks, or as base64 that the code decodes.",
         )
     if REFERENCE.search(value):
         yield (
             "literal-reference",
-            f"Its {len(value)} characters hold ${{…}} as text, which Infisical replaces whenever "
-            "it is read expanded.",
+            f"Its {len(value)} characters hold ${{…}} as text, which Infisical replaces for "
+            "clients that read it expanded.",
             "Keep the text, which the loaders read unexpanded: `decision: store-literal`, or "
             "--allow-literal-references for all of them; leave it out: `decision: skip`.",
         )
     if "\0" in value:
-        yield "nul", "It has a NUL, which no process can be given.", "Store it as base64."
+        yield "nul", "It has a NUL, which no environment can hold.", "Store it as base64."
     if not value:
-        yield "empty", "It is empty, and is stored so.", "Leave it out if the code has a default."
+        yield (
+            "empty",
+            "It is empty, and is stored as an empty value.",
+            "Leave it out if the code has a default.",
+        )
     if is_bootstrap(key):
         yield (
             "bootstrap-key",
-            "A service reaches Infisical with it, so it can't come from there: it is not moved.",
+            "A service reaches Infisical with it, so it is not moved there.",
             "Leave it in the process's environment, or in .env.local.",
         )
     elif is_withheld(key):
         yield (
             "reserved-name",
-            "It changes how programs run, or where they connect to, so the loaders withhold it.",
+            "It changes how programs run or where they connect to, so the loaders withhold it.",
             "Set it where the process is started: `decision: skip`; or name it in `allow` of "
             ".infisical.json: `decision: store`.",
         )
@@ -160,51 +164,51 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
     if value != written:
         yield (
             "resolved",
-            "It refers to other names; stored is the resolved value, which the service sees today.",
-            "Change it too when one of the names that it refers to changes.",
+            "It refers to other names; the resolved value is stored, as the service reads it now.",
+            "Change it too when one of these names changes.",
         )
     if len(encode(key)) + len(encode(value)) + 2 > _LONGEST_ENTRY:
         yield (
             "long-value",
-            "It is longer than 128 KiB: no process could be started with it.",
-            "Keep it in a file, and the file's place here.",
+            "It is longer than 128 KiB: no process can start with it.",
+            "Keep it in a file, and the file's path here.",
         )
 
 
 def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding for each key that one of `others` reads otherwise than `reading`."""
+    """Yield a finding for each key that one of the grammars in `others` reads differently."""
     if reading.error:
-        return  # that is told already, and no key could agree
+        return  # the error is reported, and no key could agree
     readings = [multiline_keys.drop_pem_pieces(read(data, each), data) for each in others]
-    able = [each for each in readings if not each.error]
-    lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
+    successful = [each for each in readings if not each.error]
+    lines = {key: line for each in (*successful, reading) for key, line in each.lines.items()}
     for key, line in lines.items():
         own, own_length = reading.values.get(key), _length(reading.values.get(key))
-        told, differing = [], []
-        for each in able:
+        lengths, differing = [], []
+        for each in successful:
             other = each.values.get(key)
             if other != own:
                 length = _length(other)
                 is_as_long = own is not None and length == own_length
-                told.append(f"{each.grammar} {'other ones' if is_as_long else length}")
+                lengths.append(f"{each.grammar} {'other ones' if is_as_long else length}")
                 differing.append(each)
-        if told:
-            # It may be printed whichever of the readings is right.
-            values = [each.values[key] for each in (reading, *able) if key in each.values]
+        if lengths:
+            # The name must be safe to print whichever reading is right.
+            values = [each.values[key] for each in (reading, *successful) if key in each.values]
             name = key if all(safe_name(key, each) for each in values) else ""
-            message = f"{reading.grammar} {own_length}, {', '.join(told)}."
+            message = f"{reading.grammar} {own_length}, {', '.join(lengths)}."
             edits = _edits(key, reading, differing)
             remedy = f"{edits} Or quote it so that all read the same."
             yield Finding(line, "grammars-disagree", name, message, remedy)
     for each in readings:
         if each.error:
             message = f"{each.grammar}, which may read it too, refuses the file: {each.error}"
-            remedy = "Set it right if the service reads it so."
+            remedy = "Correct it if the service reads it so."
             yield Finding(0, "refused-by-another", "", message, remedy)
 
 
 def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
-    """Return a finding on an undefined reference, with the outcomes by length and their edits."""
+    """Return a finding on an undefined reference with the length and the edit of each outcome."""
     plain = read(data, grammar(reading.grammar).uninterpolated or "dotenv")
     plain = multiline_keys.drop_pem_pieces(plain, data)
     own, other = reading.values.get(found.key), plain.values.get(found.key)
@@ -216,7 +220,7 @@ def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
 
 
 def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
-    """Return the edit of the plan that keeps each reading of a value, a sentence for all."""
+    """Return the edit of the plan for each reading of a value, as one sentence."""
     value, edits = own.values.get(key), []
     if value is None:
         edits.append(f"leave it out, as {own.grammar} does: `decision: store` on this file")
@@ -226,7 +230,7 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
         is_text = is_replaced and _is_as_written(key, own)
         named = "the text as written" if is_text else f"{own.grammar}'s"
         edits.append(f"keep {named}: `decision: {decision}`")
-    # Of readings that are the same, one is enough.
+    # Equal readings need only one edit.
     for each in {other.values.get(key): other for other in reversed(others)}.values():
         if key not in each.values:
             edits.append(f"leave it out, as {each.grammar} does: `decision: skip`")
@@ -234,8 +238,8 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
         is_as_written = _is_as_written(key, each) and not _is_as_written(key, own)
         named = "the text as written" if is_as_written else f"{each.grammar}'s"
         edits.append(f"keep {named}: `grammar: {each.grammar}` on this file, then plan again")
-    told = "; ".join(edits)
-    return f"{told[:1].upper()}{told[1:]}."
+    sentence = "; ".join(edits)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def _is_as_written(key: str, reading: Reading) -> bool:

@@ -230,7 +230,7 @@ def _sign(path: str, grammar: str, package: Package) -> Evidence:
 
 
 UNKNOWN = Evidence(
-    GRAMMARS[0], "no sign of its loader, so it is read as npm dotenv reads it", False
+    GRAMMARS[0], "nothing says what reads it, so it is read as npm dotenv reads it", False
 )
 
 

@@ -1,4 +1,4 @@
-"""Make a plan: the decision for each key, and what a person changed in an earlier plan."""
+"""Make a plan: decide on each key, and keep the decisions of an earlier plan."""
 
 import os
 import posixpath
@@ -44,7 +44,7 @@ Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
 
 def default_decision(findings: Collection[FileFinding], *, allow_literal: bool) -> Decision:
-    """Return what a plan says of a key with these findings, unless a person decides."""
+    """Return the decision on a key with these findings, unless a person decides."""
     kinds = {each.kind for each in findings}
     blocking = {each.kind for each in findings if each.blocking}
     if not kinds.isdisjoint(_NOT_MOVED):
@@ -57,16 +57,19 @@ def default_decision(findings: Collection[FileFinding], *, allow_literal: bool) 
 
 
 def decide_file(findings: Collection[FileFinding]) -> FileDecision:
-    """Return what a plan says of a file about the whole of which these are the findings."""
+    """Return the decision on a file with these findings on the whole of it."""
     return "undecided" if any(each.blocking for each in findings) else "store"
 
 
 def keep_decision(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _Any:
-    """Return what a new plan says of what has not changed since an earlier plan.
+    """Return a new plan's decision on a key or file that has not changed since an earlier plan.
 
-    What a person decided then stays, also against a default to skip, unless something was found
-    since of which they knew nothing; what was a default, to skip among them, may have become
-    another.
+    A person's decision is kept, also against a default to skip, unless there are findings that the
+    person did not know. A decision that was a default is made again.
+
+    Args:
+        fresh: the default of the new plan.
+        found: the findings of the new plan; `found_then` are those of the earlier one.
     """
     if earlier == "skip":
         was_default = not _NOT_MOVED.isdisjoint(each.kind for each in found_then)
@@ -77,7 +80,7 @@ def keep_decision(fresh: _Any, earlier: _Any, found: Findings, found_then: Findi
 
 
 def refusal(decision: Decision, key: str, value: str) -> str:
-    """Return why a decision can't be carried out, with the remedy; "" if it can."""
+    """Return the reason why a decision can't be carried out, with the remedy; "" if it can."""
     if decision == "skip":
         return ""
     if decision == "undecided":
@@ -88,7 +91,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
     if REFERENCE.search(value) and decision != "store-literal":
         return "has ${…}, which Infisical would replace; decide `store-literal` or `skip`"
     if decision == "store-literal" and not REFERENCE.search(value):
-        # It would pass for the text as written, which is for the file's grammar to give.
+        # It would look like the text as written, which only another grammar gives.
         return (
             "has no ${…} that `store-literal` could keep; decide `store` for the value as the "
             "file's grammar reads it, or write another `grammar` on the file and plan again"
@@ -97,7 +100,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
 
 
 def find_obstacle(key: str, value: str) -> str:
-    """Return why Infisical can't hold a value as it is under this name; "" if it can."""
+    """Return the reason why Infisical can't store a value unchanged; "" if it can."""
     if not safe_name(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"
     if len(encode(key)) > LONGEST_NAME:
@@ -113,7 +116,7 @@ def find_obstacle(key: str, value: str) -> str:
 
 CHOSEN = "the plan says so"
 
-# Findings on where a file is, whatever its grammar.
+# Findings on a file's place, which do not depend on its grammar.
 _AROUND = frozenset(
     {"no-service", "no-environment", "personal-file", "tracked", "missing", "not-in-sample"}
 )
@@ -122,26 +125,26 @@ _AROUND = frozenset(
 def apply_chosen_grammars(
     sources: Sequence[Source], earlier: MigrationPlan | None, root: Path, workspace: Workspace
 ) -> list[Source]:
-    """Return the sources; those whose grammar was changed in an earlier plan are read again.
+    """Return the sources; read again those whose grammar a person changed in an earlier plan.
 
-    It was changed by a person if what was found then is what is found now.
+    A person changed it if the earlier plan has another grammar for the same reason.
     """
     before = {each.path: each for each in earlier.sources} if earlier else {}
     made = []
     for source in sources:
         chosen = before.get(source.path)
         if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
-            source = _anew(source, chosen.grammar, root, workspace)
+            source = _read_again(source, chosen.grammar, root, workspace)
         made.append(source)
     if made == list(sources):
         return made
-    # What is found across all of them is found once more.
+    # Findings on several files depend on the readings of all of them.
     own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in made)
-    alone = [replace(each, findings=found) for each, found in zip(made, own, strict=True)]
-    return with_findings(alone, compare_files(alone))
+    fresh = [replace(each, findings=found) for each, found in zip(made, own, strict=True)]
+    return with_findings(fresh, compare_files(fresh))
 
 
-def _anew(source: Source, grammar: str, root: Path, workspace: Workspace) -> Source:
+def _read_again(source: Source, grammar: str, root: Path, workspace: Workspace) -> Source:
     if grammar not in GRAMMARS:
         return source
     choice = Choice(Evidence(grammar, CHOSEN), others=(), readers=())
@@ -171,15 +174,15 @@ def make(
     allow_literal: bool = False,
     earlier: MigrationPlan | None = None,
 ) -> MigrationPlan:
-    """Return the plan for what was scanned.
+    """Return the plan for the scanned sources.
 
     Args:
-        root: the directory that the sources' paths begin in, seen from the plan's own.
-        allow_literal: whether values with what Infisical takes for a reference are stored.
-        earlier: a plan whose decisions stay, for files and values that have not changed, and
-            where it has its files go, which a person may have written.
+        root: the directory that the sources' paths are relative to, relative to the plan's own.
+        allow_literal: whether values with text that Infisical takes for a reference are stored.
+        earlier: a plan whose decisions are kept for unchanged files and values. Its targets are
+            kept too: a person may have written them.
 
-    Raises UserError for a path that no text can hold.
+    Raises FileError for a path that is not UTF-8.
     """
     sources = list(sources)
     for each in sources:
@@ -191,14 +194,14 @@ def make(
 
 
 def common(roots: Iterable[Path]) -> Path:
-    """Return the directory that all of several directories are in."""
+    """Return the nearest directory that has all of these directories in it."""
     return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
 
 
 def secrets(sources: Iterable[Source], plan: MigrationPlan) -> list[Secret]:
-    """Return the values that may go into Infisical, for comparing.
+    """Return the values that may go into Infisical, to be compared with it.
 
-    Those that somebody decided to skip may not, nor those whose name may be a piece of a value.
+    Left out are skipped values, and those with a name that may be a piece of a value.
     """
     return [
         Secret(Name(*planned.target, key), value, source.path, source.line(key))
@@ -239,7 +242,7 @@ def _source(
     return PlannedSource(
         path=source.path,
         digest=file_digest,
-        # What a person has written there counts for more than what the scan makes of the path.
+        # A target that a person has written wins over the one that the scan derives from the path.
         service=(before.service if before else "") or source.service,
         environment=(before.environment if before else "") or source.environment,
         folder=(before.folder if before else "") or source.folder,
@@ -274,14 +277,14 @@ def _planned_findings(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...
     )
 
 
-_MOST_TOLD = 10
+_MOST_SHOWN = 10
 
 
 def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
     """Return every value that goes into Infisical, each name once.
 
-    Raises UserError, with a sentence on each, if a file has changed or can't be read as
-    planned, something is undecided, or a decision can't be carried out.
+    Raises UserError with a sentence on each file that has changed or can't be read as planned, and
+    on each decision that is missing or can't be carried out.
     """
     sources = [each for each in plan.sources if each.decision != "skip"]
     contents = {}
@@ -335,11 +338,11 @@ def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> 
 
 
 def _lost(plan: MigrationPlan) -> Iterator[str]:
-    """Yield the keys left out for the value in another file, which is skipped as a whole."""
+    """Yield a sentence on each key that was left out for another file which is skipped."""
     by_path = {each.path: each for each in plan.sources}
     for source in (each for each in plan.sources if each.decision != "skip"):
-        beside = paths(source)
-        above = [by_path[e] for e in beside[beside.index(source.path) + 1 :] if e in by_path]
+        together = paths(source)
+        above = [by_path[e] for e in together[together.index(source.path) + 1 :] if e in by_path]
         for name, key in source.keys.items():
             others = [each for each in above if name in each.keys]
             is_left_out = any(each.kind in (OVERRIDDEN, PERSONAL_OVERRIDE) for each in key.findings)
@@ -353,10 +356,10 @@ def _lost(plan: MigrationPlan) -> Iterator[str]:
 
 
 def find_left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
-    """Return the personal files that a plan skips: those read with them are read without them.
+    """Return the personal files that a plan skips; the other files are read without them.
 
     Args:
-        directory: the plan's own, from which its root is seen.
+        directory: the plan's own, which its root is relative to.
     """
     return frozenset(
         Path(os.path.abspath(directory / plan.root / each.path))
@@ -366,7 +369,7 @@ def find_left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
 
 
 def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[Secret | None, str]]:
-    """Yield each value that is stored, or why it can't be."""
+    """Yield each value to be stored, or a sentence on why it can't be."""
     if reading.error:
         yield None, f"{source.path} is refused by its grammar: {reading.error}"
         return
@@ -393,8 +396,8 @@ def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[S
 
 def _refuse(problems: Iterable[str], remedy: str, code: str) -> None:
     """Raise a UserError with the first of the problems, if there are any."""
-    told = list(problems)
-    if told:
-        more = len(told) - _MOST_TOLD
-        shown_ones = "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
-        raise UserError(f"{shown_ones}: {remedy}", code=code)
+    found = list(problems)
+    if found:
+        more = len(found) - _MOST_SHOWN
+        shown = "; ".join(found[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        raise UserError(f"{shown}: {remedy}", code=code)

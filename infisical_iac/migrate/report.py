@@ -1,4 +1,4 @@
-"""The report of a migration, and the mark in it that all of it was verified."""
+"""Write the report of a migration, and mark it as verified."""
 
 import json
 from collections import Counter
@@ -26,18 +26,16 @@ STATES: Mapping[State, str] = {
     "kept": "kept as Infisical has it",
     "pending": "waiting for approval",
 }
-"""The meaning of each state, in words that follow a number."""
+"""The meaning of each state, as words that follow a number."""
 
-# Of findings on a value that is one of several readings of its line, as a person decided.
+# The kinds of findings on a value of which a person has chosen one reading.
 _DISPUTED = frozenset({"grammars-disagree", "undefined-reference"})
 
 Outcome = Literal["proven", "pending", "differs"]
 
 
 def outcome(proofs: Sequence[Proof], states: Mapping[Name, State]) -> Outcome:
-    """Return what the whole comes to: `differs` if anything does, or else `pending` if anything
-    is.
-    """
+    """Return `differs` if a secret differs, or else `pending` if one waits, or else `proven`."""
     waiting = {name for name, state in states.items() if state == "pending"}
     if any(not each.holds for each in proofs if each.secret.name not in waiting):
         return "differs"
@@ -56,8 +54,8 @@ def build(
     """Return the report's data.
 
     Args:
-        at: when the values were read back.
-        note: what could not be checked, and why.
+        at: the time at which the values were read back.
+        note: what could not be checked, with the reason.
     """
     secrets = [_secret(each, states[each.secret.name], key) for each in proofs]
     waiting = {name for name, state in states.items() if state == "pending"}
@@ -79,9 +77,9 @@ def build(
 
 
 def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Write the report as JSON, and as a page that needs nothing beside itself.
+    """Write the report as JSON and as a self-contained page.
 
-    Raises UserError if that can't be done.
+    Raises FileError if it can't be written.
     """
     texts = {
         f"{REPORT}.json": text_of(data),
@@ -121,9 +119,9 @@ def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:
 
 
 def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
-    """Return a file, and whether it has nothing more to give: all that is stored of it is proven.
+    """Return a file, and whether all that is stored of it is proven.
 
-    A torn value is in the file alone, whatever was decided.
+    A torn value is not stored in full, so its file is never verified.
     """
     keys = [*source.stored_keys]
     names = {Name(*source.target, each) for each in keys}
@@ -141,7 +139,7 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
 
 
 def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
-    """Yield the stored values that are another one for another program, with the grammar chosen."""
+    """Yield the stored values that other programs read differently, with the chosen grammar."""
     for source in plan.sources:
         for name, key in source.stored_keys.items():
             if not _DISPUTED.isdisjoint(_kinds(key)):
@@ -165,18 +163,18 @@ def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
 
 
 VERIFIED_AT = "%Y-%m-%dT%H:%M:%SZ"
-"""The form in which the time is written."""
+"""The format of the time."""
 
 
 def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:
-    """Write into the report that is in a directory, if one is, when its secrets were verified.
+    """Write the time of the verification into the report in a directory, if there is one.
 
     Args:
-        wanted: what was looked for; if the report has a secret that isn't in there, such as one
-            of an earlier plan, it is not verified by that.
-        at: None if they are not as they should be, which takes an earlier mark away.
+        wanted: the secrets that were verified. If the report has another one, such as one of an
+            earlier plan, it is not verified.
+        at: None if the secrets differ, which removes an earlier time.
 
-    Raises UserError if it can't be read or written.
+    Raises FileError if the report can't be read or written.
     """
     file = directory / f"{REPORT}.json"
     try:

@@ -1,4 +1,4 @@
-"""Known values as the bytes that are searched for: in all forms, and in one pass."""
+"""Turn known values into search terms: all their forms, searched for in one pass."""
 
 import json
 import re
@@ -33,9 +33,9 @@ _MAIL = re.compile(rf"[a-z0-9._+-]{{1,30}}@{_PATH}")
 
 
 def why_skipped(value: str) -> str:
-    """Return why a value is not searched for; empty if it is.
+    """Return the reason why a value is not searched for; "" if it is.
 
-    In any repository, such a value would be found in places that have nothing to do with it.
+    Such a value would be found in unrelated places of any repository.
     """
     text = value.strip()
     if len(text.encode("utf-8", "surrogatepass")) < _SHORTEST:
@@ -48,8 +48,8 @@ def why_skipped(value: str) -> str:
     return ""
 
 
-# What encoders leave as it is, beside letters, digits and `_.-~`: by the strictest rule, in a
-# path, as in JavaScript's encodeURIComponent and encodeURI.
+# Characters that encoders do not encode, besides letters, digits and `_.-~`: by the strictest rule,
+# in a path, and in JavaScript's encodeURIComponent and encodeURI.
 _UNQUOTED = ("", "/", "!*'()", "!*'();/?:@&=+$,#")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNICODE = re.compile(r"\\u[0-9a-f]{4}")
@@ -57,11 +57,11 @@ _HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
 def written_forms(value: str) -> dict[bytes, str]:
-    """Return what to look for to find a value in any of its forms, and what each form is called.
+    """Return the bytes of a value in each of its forms, with the name of the form.
 
-    White space around the value is left out of it, so that it is found with and without. A
-    value of several lines is looked for with both line ends, in each form. A sequence of bytes
-    that belongs to several forms has the name of the simplest.
+    White space around the value is stripped, so that it is found with and without. A value of
+    several lines is searched for with both line ends, in each form. Bytes that belong to several
+    forms have the name of the simplest.
     """
     text = value.strip()
     lines = text.replace("\r\n", "\n")
@@ -74,7 +74,7 @@ def written_forms(value: str) -> dict[bytes, str]:
 
 
 def _bytes(text: str) -> bytes:
-    # JavaScript knows strings that have no UTF-8.
+    # JavaScript's strings may have no UTF-8.
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -108,38 +108,38 @@ def _url_encoded(data: bytes) -> Iterator[str]:
 
 
 def _base64(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:
-    # A sign stands for six bits, three bytes are four signs: in a longer text, the value begins
-    # at one of three places. Signs that depend on what is before or after are left out.
+    # A character stands for six bits, and three bytes are four characters: in a longer text, the
+    # value begins at one of three offsets. Characters that depend on its surroundings are left out.
     for before in range(3):
         first = -(-before * 8 // 6)
         end = (before + len(data)) * 8 // 6
         yield encode(bytes(before) + data)[first:end]
 
 
-# Of longer forms, this much is looked for, so that little of a large object is held at a time.
+# Longer forms are searched for by their first bytes, so that little of an object is in memory.
 _LONGEST = 4096
 _Letter = Literal["Q", "I"]
-# Sizes of machine words, and what memoryview calls them.
+# Sizes of machine words, with their letters in memoryview.
 _WORDS: tuple[tuple[int, _Letter], ...] = ((8, "Q"), (4, "I"))
 
 
 @dataclass(frozen=True, order=True)
 class Match:
-    """That a value is there: what it is called, and the form in which it is written."""
+    """A value that was found: its label, and the form in which it is written."""
 
     label: str
     form: str
 
 
 class SearchTerms:
-    """Values to look for; none of them is told to anybody.
+    """Values to search for; none of them is shown.
 
     Args:
-        values: by label, which says which value it is, such as `backend production API_KEY`.
+        values: by label, such as `backend production API_KEY`.
 
     Attributes:
-        searched: labels of the values that are looked for.
-        skipped: by label, why a value is not looked for.
+        searched: labels of the values that are searched for.
+        skipped: by label, the reason why a value is not searched for.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -158,7 +158,7 @@ class SearchTerms:
         self._filters = _filters(meanings)
 
     def search(self, chunks: Iterable[bytes]) -> set[Match]:
-        """Return the values that are in the bytes which the chunks make together."""
+        """Return the values in the bytes of the chunks joined."""
         found: set[Match] = set()
         end = b""
         for chunk in chunks:
@@ -175,13 +175,13 @@ class SearchTerms:
         return found
 
 
-# The automaton takes its time for each byte, the more the more values there are. So only blocks
-# in which a value may be get that far: whatever is at least 2n - 1 bytes long covers, wherever
-# it begins, a whole machine word of n bytes, and a set knows quickly whether it has that word.
+# The automaton takes time for each byte, and more of it with more values. So it only searches
+# blocks that may have a value in them: at least 2n - 1 bytes cover a whole machine word of n bytes,
+# wherever they begin, and a set is quickly asked for that word.
 
 
 def _filters(terms: Iterable[bytes]) -> list[tuple[int, _Letter, frozenset[int]]]:
-    """For each size of words, its letter, and the words of which a block has one if it matches."""
+    """Return for each size of words its letter, and the words; a matching block has one of them."""
     words: dict[int, set[int]] = defaultdict(set)
     for term in terms:
         size = next(size for size, _ in _WORDS if len(term) >= 2 * size - 1)
@@ -191,13 +191,13 @@ def _filters(terms: Iterable[bytes]) -> list[tuple[int, _Letter, frozenset[int]]
 
 
 def _rarest(term: bytes, length: int) -> bytes:
-    # Text is mostly lower-case words: the part with the most different other signs is the rarest.
+    # Text is mostly lower-case words: the part with the most different other bytes is the rarest.
     parts = [term[at : at + length] for at in range(len(term) - length + 1)]
     return max(parts, key=lambda part: len({sign for sign in part if not 97 <= sign <= 122}))
 
 
 class MovedValue(NamedTuple):
-    """The place of a value that its file does not have any more, and the digest to tell it by."""
+    """The place in Infisical of a value that its file no longer has, and the value's digest."""
 
     name: Name
     digest: str
@@ -205,12 +205,12 @@ class MovedValue(NamedTuple):
 
 @dataclass(frozen=True)
 class KnownValues:
-    """Hold what is known of a plan's values, by labels such as `backend/.env DATABASE_URL`.
+    """The values of a plan, by labels such as `backend/.env DATABASE_URL`.
 
     Attributes:
         values: those that were read.
-        moved: those that Infisical alone may have.
-        unknown: those that are nowhere any more, or can't be read, and why.
+        moved: those that only Infisical may have.
+        unknown: those that are gone or can't be read, with the reason.
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)
@@ -219,9 +219,9 @@ class KnownValues:
 
 
 def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
-    """Return what the files tell, each read by the grammar that the plan has for it.
+    """Return the values in the files, each read by the grammar in the plan.
 
-    Of a value that has changed there, the new one is known, and the planned one is looked for
+    For a value that has changed in its file, the new one is known, and the planned one is treated
     as if the file were gone.
     """
     known = KnownValues()
@@ -241,26 +241,26 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
             if name in source.stored_keys:
                 known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
             else:
-                known.unknown[label] = "it was not moved, and its file does not have it any more"
+                known.unknown[label] = "it was not moved, and its file no longer has it"
     return known
 
 
 def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -> KnownValues:
-    """Return the same with what Infisical has of the values that were moved.
+    """Return the known values together with the moved ones that Infisical has.
 
-    One that was changed there is known, and the planned one is unknown.
+    For a value that was changed in Infisical, the new one is known, and the planned one is unknown.
     """
     values, unknown = dict(known.values), dict(known.unknown)
     for label, (name, planned) in known.moved.items():
         there = stored.get(name)
         if there is None or there.is_hidden:
-            told = "is not there" if there is None else "does not show its value"
-            unknown[label] = f"its file does not have it any more, and {name} in Infisical {told}"
+            state = "is missing" if there is None else "does not show its value"
+            unknown[label] = f"its file no longer has it, and {name} in Infisical {state}"
         elif digest(key, there.value) == planned:
             values[label] = there.value
         else:
             values[f"{label} (in Infisical now)"] = there.value
-            unknown[label] = f"its file does not have it any more, and {name} has another value"
+            unknown[label] = f"its file no longer has it, and {name} has another value"
     return KnownValues(values, unknown=unknown)
 
 
@@ -283,16 +283,16 @@ def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
 
 
 def _values_by_label(reading: Reading) -> tuple[dict[str, str], str]:
-    """Return a file's values by name, or by line where that may be a piece of a value.
+    """Return a file's values by name, or by line where the name may be a piece of a value.
 
-    Returns also why the grammar refuses the whole file; "" if it doesn't.
+    Return also the reason why the grammar refuses the whole file; "" if it doesn't.
     """
     values = {findings.label(reading, name): value for name, value in reading.values.items()}
     return values, reading.error
 
 
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
-    """Return the values by the names that the plan has for them, or why there are none."""
+    """Return the values by their names in the plan, or the reason why there are none."""
     if source.grammar not in GRAMMARS:
         return {}, f"{source.grammar} is no grammar"
     contents = {}

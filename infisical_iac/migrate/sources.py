@@ -1,4 +1,4 @@
-"""The `.env` files of one or several trees, each with its grammar, target and findings."""
+"""Find the `.env` files of trees, each with its grammar, target and findings."""
 
 import os
 import posixpath
@@ -38,19 +38,19 @@ from infisical_iac.workspace.model import Workspace
 
 
 class Tree(NamedTuple):
-    """A directory, and the paths below it that are meant; None for all of its `.env` files."""
+    """A directory, and the chosen paths below it; None chooses all of its `.env` files."""
 
     root: Path
     only: frozenset[str] | None = None
 
 
 def trees(paths: Sequence[Path]) -> list[Tree]:
-    """Return the trees of directories and files, those of files together that are in one.
+    """Return the trees of directories and files; files of one tree are together.
 
-    A file's tree is the working tree of git that it is in, or else its directory: what is around
-    a file tells its service and its loader.
+    A file's tree is the git working tree around it, or else its directory: the files around it show
+    its service and its loader.
 
-    Raises FileError for a path that is within another, which would be there twice.
+    Raises FileError for a path within another one, which would be scanned twice.
     """
     _refuse_nested(paths)
     found: dict[Path, Tree] = {}
@@ -83,15 +83,15 @@ def source(
     is_tracked: bool,
     layers: tuple[str, ...] = (),
 ) -> Source:
-    """Return a file with where it goes, how it reads, and the findings that it shows by itself.
+    """Return a file with its target, its reading, and the findings that depend on no other service.
 
     Args:
         choice: the loader that reads it today.
-        content: gives the bytes of files under `root`.
+        content: returns the bytes of files under `root`.
         is_tracked: whether git tracks it.
         layers: the names of the files that its loader reads with it, as in `cascades.layers`.
 
-    A file that can't be read is a source without entries, and with a finding that blocks.
+    A file that can't be read is a source without entries and with a finding that blocks.
     """
     data, problem = content(path)
     slugs = [each.slug for each in workspace.environments]
@@ -102,8 +102,8 @@ def source(
         found = [Finding(0, "unreadable-file", "", problem, remedy)]
         layered = Layered(Reading(place.grammar, (), (), problem), {}, {})
     else:
-        beside = {each: content(each) for each in paths(place) if each != path}
-        contents = {each: there for each, (there, why_not) in beside.items() if not why_not}
+        others = {each: content(each) for each in paths(place) if each != path}
+        contents = {each: there for each, (there, why_not) in others.items() if not why_not}
         contents[path] = data
         layered = read_in(place, contents)
         found = _find_all(place, layered, contents, choice)
@@ -125,12 +125,12 @@ def source(
 
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
-    """Return what must be known of a file to tell which others are read with it."""
+    """Return the facts of a file that decide which others are read with it."""
     sign = choice.evidence
     return Spot(path, find.environment_of(path, slugs), sign.grammar, sign.loader)
 
 
-# What is reported of a line that is not moved, whatever is in it.
+# The kinds of findings on lines that are not migrated; others would report what never happens.
 _OF_LINES_NOT_MOVED = frozenset(
     {"bootstrap-key", OVERRIDDEN, "duplicate-key", "cut-at-line-end", multiline_keys.TORN}
 )
@@ -154,7 +154,7 @@ def _find_all(
         each
         for each in found
         if each.key not in left_out or each.kind in _OF_LINES_NOT_MOVED
-        # Nobody moves a person's own configuration into the code.
+        # A person's own configuration does not belong in the code.
         if not (is_personal and each.kind == "plain-configuration")
     ]
 
@@ -172,7 +172,7 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
     values = reading.values
     for each in reading.findings:
         if each.kind == "interpolated":
-            continue  # `resolved` says what is stored
+            continue  # `resolved` describes the stored value
         if each.kind == "cut-at-hash" and each.line in disputed:
             causes[each.line] = f"{each.message} "
             continue
@@ -191,14 +191,14 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
 
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
     if not made.service:
-        message = "No service of the project file has the name or the folder of its directory."
+        message = "Its directory has the name or the folder of no service in the project file."
         remedy = (
             "Add the service there and plan again; or write `service`, `folder` and "
             "`decision: store` on this file; or leave it out: `decision: skip`."
         )
         yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:
-        message = f"Its name is of none of the environments {', '.join(slugs)}."
+        message = f"Its name fits none of the environments {', '.join(slugs)}."
         remedy = (
             "Write one as `environment`, and `decision: store`, on this file; or leave it out: "
             "`decision: skip`."
@@ -224,16 +224,16 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
 def scan_all(
     paths: Sequence[Path], workspace: Workspace, left_out: Container[Path] = ()
 ) -> list[Source]:
-    """Return the `.env` files of directories, but samples, and single files, with all findings.
+    """Return the `.env` files of directories, except samples, and single files, with all findings.
 
-    They are sorted by path; if they are of several trees, paths begin with their tree's.
+    They are sorted by path; with several trees, each path begins with that of its tree.
 
     Args:
-        left_out: absolute paths of files that others are read without, though their loader reads
-            them together.
+        left_out: absolute paths of files without which the others are read, although their loader
+            reads them together.
 
     Raises FileError for a directory that can't be listed, a repository that git can't read, and a
-    path that is within another.
+    path within another one.
     """
     found = trees(paths)
     sources: list[Source] = []
@@ -241,14 +241,14 @@ def scan_all(
         for each in _sources(tree, workspace, left_out):
             if len(found) > 1:
                 place = f"{tree.root.as_posix()}/"
-                told = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
-                each = replace(each, path=f"{place}{each.path}", findings=told)
+                findings = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
+                each = replace(each, path=f"{place}{each.path}", findings=findings)
             sources.append(each)
     return with_findings(sources, compare_files(sources))
 
 
 def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> list[Source]:
-    """Return the sources of a tree, each with what the files beside it say of it."""
+    """Return the sources of a tree, with the findings that depend on the files next to them."""
     root, only = tree
     paths = find.walk(root)
     detection = LoaderDetection(paths, partial(find.text, root))
@@ -258,8 +258,8 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     slugs = [each.slug for each in workspace.environments]
     spots = [spot(path, chosen[path], slugs) for path in chosen if path not in samples]
     aside = {e.path for e in spots if Path(os.path.abspath(root / e.path)) in left_out}
-    beside = layers(spots) | layers(each for each in spots if each.path not in aside)
-    in_git = tracked_paths(root, beside)
+    layers_by_path = layers(spots) | layers(each for each in spots if each.path not in aside)
+    in_git = tracked_paths(root, layers_by_path)
     content = cache(partial(find.content, root))
     sources = [
         source(
@@ -269,9 +269,9 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
             workspace,
             content=content,
             is_tracked=path in in_git,
-            layers=beside[path],
+            layers=layers_by_path[path],
         )
-        for path in sorted(beside)
+        for path in sorted(layers_by_path)
     ]
     sources = [replace(each, is_left_out=each.path in aside) for each in sources]
     contents = {path: content(path)[0] for path in samples}
@@ -286,13 +286,13 @@ def _is_sample(path: str, choice: Choice, meant: Container[str]) -> bool:
 
 
 def with_findings(sources: Sequence[Source], found: Iterable[FileFinding]) -> list[Source]:
-    """Return the sources with more findings, each with its own in the order of lines."""
+    """Return the sources with further findings added, in the order of lines."""
     more: dict[str, list[FileFinding]] = {}
     for one in found:
         more.setdefault(one.file, []).append(one)
     made = []
     for each in sources:
-        told = [*each.findings, *more.get(each.path, ())]
-        told.sort(key=lambda one: (one.line, not one.blocking))
-        made.append(replace(each, findings=tuple(told)))
+        findings = [*each.findings, *more.get(each.path, ())]
+        findings.sort(key=lambda one: (one.line, not one.blocking))
+        made.append(replace(each, findings=tuple(findings)))
     return made

@@ -1,4 +1,4 @@
-"""Group findings into lines for people: decisions first, and what is plain once a file or scan."""
+"""Group findings into lines for people: decisions first, repetitive ones once a file or scan."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -27,8 +27,8 @@ class SummaryLine(NamedTuple):
 
     Attributes:
         place: the file, with a line unless it is about the whole file or several lines.
-        about: the kinds of finding, and the key that they are about.
-        text: what is found, and the remedies.
+        about: the kinds of the findings, and their key.
+        text: the messages, then the remedies.
     """
 
     place: str
@@ -37,9 +37,9 @@ class SummaryLine(NamedTuple):
 
 
 def explain(found: Sequence[FileFinding] | Sequence[PlannedFinding]) -> str:
-    """Return what findings on one key say, and then each remedy once."""
+    """Return the messages of findings on one key, then their remedies, each sentence once."""
     kinds = {each.kind for each in found}
-    # With the choice between grammars, that of defining a name is made too.
+    # The choice between grammars includes that of defining the name.
     covered = {"undefined-reference"} if "grammars-disagree" in kinds else set()
     messages = dict.fromkeys(each.message for each in found)
     remedies = dict.fromkeys(each.remedy for each in found if each.kind not in covered)
@@ -47,27 +47,27 @@ def explain(found: Sequence[FileFinding] | Sequence[PlannedFinding]) -> str:
 
 
 def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:
-    """Return what must be decided before the migration, a line for each key or file."""
+    """Return the decisions to make before the migration, a line for each key or file."""
     blocking = (each for each in found if each.blocking)
     groups = groupby(blocking, key=lambda each: (each.file, each.line, each.key))
     return [_line(list(group)) for _, group in groups]
 
 
 def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
-    """Return the other findings of a file, those of the plain kinds as one line each at its end.
+    """Return the other findings of a file; some kinds are one line each, at its end.
 
-    What `differences` returns is left out.
+    Those in `differences` are left out.
     """
-    alone: list[SummaryLine] = []
-    plain: dict[tuple[str, str], list[FileFinding]] = {}
+    single: list[SummaryLine] = []
+    grouped: dict[tuple[str, str], list[FileFinding]] = {}
     for each in (one for one in found if not one.blocking):
         if each.kind == _ONCE_A_SCAN:
             continue
         if each.kind in _ONCE_A_FILE:
-            plain.setdefault((each.file, each.kind), []).append(each)
+            grouped.setdefault((each.file, each.kind), []).append(each)
         else:
-            alone.append(_line([each]))
-    return [*alone, *(_once(file, kind, group) for (file, kind), group in plain.items())]
+            single.append(_line([each]))
+    return [*single, *(_once(file, kind, group) for (file, kind), group in grouped.items())]
 
 
 def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:

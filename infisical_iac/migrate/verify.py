@@ -1,4 +1,4 @@
-"""Verify secrets by reading them back, and find who reads them."""
+"""Verify secrets by reading them back, and find their readers."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
@@ -25,18 +25,18 @@ from infisical_iac.workspace.state import Privilege
 
 
 class Expected(NamedTuple):
-    """Hold what a plan says of one name in Infisical: whose it is, and how to tell its value."""
+    """The service and the value's digest that a plan has for a name in Infisical."""
 
     service: str
     digest: str
 
 
 Seen = Mapping[str, Collection[Name]]
-"""The secrets that each identity, by name, was shown the value of."""
+"""The secrets whose values Infisical shows to each identity, by the identity's name."""
 
 
 def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
-    """Everything that the plan stores."""
+    """Return the secrets that the plan stores, by name."""
     return {
         Name(*source.target, key): Expected(source.service, each.digest)
         for source in plan.sources
@@ -47,7 +47,7 @@ def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
 def find_changes(
     wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[str]:
-    """Yield a sentence on what is missing, or has another value than it was planned with."""
+    """Yield a sentence on each secret that is missing or has another value than in the plan."""
     for name, each in wanted.items():
         there = stored.get(name)
         if there is None:
@@ -59,7 +59,7 @@ def find_changes(
 
 
 def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[str]:
-    """Yield a sentence on who does not read what is theirs, and who reads what isn't.
+    """Yield a sentence on each service that can't read its secrets, or can read others.
 
     A service reads its own folder and the shared ones that it imports, in its environment.
 
@@ -78,7 +78,7 @@ def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) ->
 
 
 def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
-    """Return which of some secrets a client is shown the value of.
+    """Return the secrets among `names` whose values Infisical shows to a client.
 
     Raises ApiError or Unreachable.
     """
@@ -98,7 +98,7 @@ def _visible_names(client: Client, project: str, environment: str, folder: str) 
     try:
         listed = contents.secrets(client, project, environment, folder=folder)
     except ApiError as error:
-        if error.status not in (403, 404):  # may see none in the project, or there is no folder
+        if error.status not in (403, 404):  # no access to the project, or no such folder
             raise
         return []
     return [
@@ -113,12 +113,12 @@ Expanded = Literal["same", "differs", "unknown"]
 
 @dataclass(frozen=True)
 class Proof:
-    """Hold what came back for one secret.
+    """The result of reading one secret back.
 
     Attributes:
-        plain: whether the value as it is stored is the very one.
-        expanded: whether it is the same for whoever reads it with references replaced.
-        difference: how it differs, without anything of the value.
+        plain: the comparison of the stored value.
+        expanded: the comparison of the value that is read with references replaced.
+        difference: the difference in words, without any part of the value.
     """
 
     secret: Secret
@@ -128,8 +128,9 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Return whether the service gets the value that it had; a literal one is read
-        unexpanded.
+        """Return whether the service gets the same value as before.
+
+        Services read literal values unexpanded.
         """
         return self.plain == "same" and (self.expanded != "differs" or self.secret.is_literal)
 
@@ -139,7 +140,7 @@ def prove(
     plain: Mapping[Name, Stored],
     expanded: Mapping[Name, Stored] | None,
 ) -> list[Proof]:
-    """Compare each secret with what is stored, and read expanded, if that could be read."""
+    """Compare each secret with its stored value, and with its expanded one if that was read."""
     expanded = expanded or {}
     return [_prove(each, plain.get(each.name), expanded.get(each.name)) for each in secrets]
 
@@ -154,12 +155,12 @@ def _prove(secret: Secret, there: Stored | None, expanded: Stored | None) -> Pro
         how = "same" if expanded.value == secret.value else "differs"
     if there.value != secret.value:
         return Proof(secret, "differs", how, _difference(secret.value, there.value))
-    told = "a part of it is replaced for who reads it expanded" if how == "differs" else ""
-    return Proof(secret, "same", how, told)
+    note = "a part of it is replaced for clients that read it expanded" if how == "differs" else ""
+    return Proof(secret, "same", how, note)
 
 
 def _difference(sent: str, back: str) -> str:
-    """Return how two values differ, without showing anything of them."""
+    """Describe the difference of two values without showing any part of them."""
     lengths = f"{len(encode(back))} bytes instead of {len(encode(sent))}"
     if back == trim(sent):
         return f"blanks at its ends were trimmed: {lengths}"
@@ -174,13 +175,12 @@ def _difference(sent: str, back: str) -> str:
 
 @dataclass(frozen=True)
 class Reader:
-    """A member of the project with what they read of the plan.
+    """A member of the project, with the secrets of the plan that it reads.
 
     Attributes:
-        may: what they are meant to read; of a service, what it reads, for
-            `verify.access` judges that.
-        checked: how that was told: from what it is shown once logged in, or from its roles and
-            privileges.
+        may: the secrets that it should be able to read; for a service those that it reads, because
+            `verify.access` judges services.
+        checked: by a login, or from roles and privileges.
     """
 
     member: Member
@@ -206,11 +206,11 @@ class Reader:
 def readers(
     members: Iterable[Member], wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen
 ) -> list[Reader]:
-    """Return what each member reads of the plan.
+    """Return the secrets of the plan that each member reads.
 
     Args:
-        seen: what services were shown, by identity; a service that isn't in it is judged by its
-            roles and privileges, as all others are.
+        seen: the secrets that services read, by identity; a service that is missing is judged by
+            its roles and privileges, as all other members are.
     """
     names: dict[tuple[str, str], list[str]] = {}
     for name in wanted:
@@ -229,19 +229,19 @@ def readers(
 
 
 def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
-    """Return what each service reads, by identity; nothing for one that is not in the project."""
+    """Return the secrets that each service reads, by identity; none if it is not in the project."""
     services = {each.member.name: each.reads for each in found if each.member.part == "service"}
     return {each.identity: services.get(each.identity, set()) for each in workspace.accounts()}
 
 
 def unintended_reads(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
-    """Yield a sentence on what somebody reads but should not, for each environment and folder."""
+    """Yield a sentence on each member, environment and folder with secrets it should not read."""
     services = {each.identity for each in workspace.accounts()}
     for each in found:
-        who = f"the {each.member.kind} {each.member.name}, {_why(each.member, services)}"
+        reader = f"the {each.member.kind} {each.member.name}, {_why(each.member, services)}"
         for (environment, folder), count in _places(each.reads - each.may):
             secrets = f"{count} secret{'' if count == 1 else 's'}"
-            yield f"{environment}{folder}, {secrets}, can be read by {who}"
+            yield f"{environment}{folder}, {secrets}, can be read by {reader}"
 
 
 def _why(member: Member, services: Set[str]) -> str:
@@ -289,9 +289,9 @@ def project_id(client: Client, slug: str) -> str:
 def read(
     client: Client, project: str, environments: Iterable[str], *, expand: bool = False
 ) -> dict[Name, Stored]:
-    """Return every secret of some environments, in one request each.
+    """Return every secret of some environments, with one request each.
 
-    Raises ApiError or Unreachable, and UserError for an environment that isn't there.
+    Raises ApiError or Unreachable, and UserError for an unknown environment.
     """
     slugs = sorted(set(environments))
 
@@ -311,7 +311,7 @@ def read(
 
 @contextmanager
 def asking(environment: str) -> Iterator[None]:
-    """Raises UserError where a request within is told that the environment isn't there."""
+    """Raise UserError if Infisical answers a request within with 404 for the environment."""
     try:
         yield
     except ApiError as error:

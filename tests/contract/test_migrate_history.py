@@ -100,7 +100,7 @@ def test_only_what_verify_has_just_seen_is_deleted_without_an_archive(case: Case
 def test_a_value_that_was_rotated_in_infisical_is_told_and_not_taken_for_absent(case: Case) -> None:
     case.put("production", "/backend", DATABASE_URL="postgres://fake:rotated-fake@db:5432/app")
     found = _history(case)
-    assert f"Skipped {_FILE} DATABASE_URL: its file does not have it any more" in found.output
+    assert f"Skipped {_FILE} DATABASE_URL: its file no longer has it" in found.output
     assert "rotated-fake" not in found.output
 
 

@@ -70,7 +70,9 @@ def test_what_waits_for_an_approval_is_pending_and_never_done(
     applied = case.run("apply")
     assert applied.exit_code == 2
     assert len(_pending(applied)) == 2
-    begin = "? production/backend/FAKE_0 (backend/.env.production:1): waits for approval since 20"
+    begin = (
+        "? production/backend/FAKE_0 (backend/.env.production:1): has waited for approval since 20"
+    )
     assert _pending(applied)[0].startswith(begin)
     report = _report(case)
     assert report["outcome"] == "pending"
