@@ -1,4 +1,4 @@
-"""`.env` files of a repository: secrets in them, and rules that keep them out of git and images."""
+"""Find secrets in the `.env` files of a repository, and gaps in the rules that exclude them."""
 
 import json
 import posixpath
@@ -18,9 +18,9 @@ from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
 
-_REFERENCE = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b")  # not $2b$ and what follows it
+_REFERENCE = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b")  # not the $2b$ of a hash
 _PUBLIC = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)
-# What stands in samples, such as change-me, <the token> and your-api-key-here, to be filled in.
+# Values of samples that are to be filled in, such as change-me, <the token>, your-api-key-here.
 _WORDS = (
     r"change[-_ ]?(?:me|it|this)|replace[-_ ]?(?:me|this)?|placeholder|example|sample|dummy|todo|"
     r"password|passwd|pass|secret|token|key|user|username|none|null|empty|unset|tbd|x{3,}|\*+|\.+"
@@ -37,14 +37,14 @@ _NAME = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,}){0,4}")
 
 
 def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
-    """Return whether a value looks like one that nobody but its service should see.
+    """Return whether a value looks like a secret.
 
-    A name that speaks of a secret counts more than a value that looks harmless; without such a
-    name it takes a value that looks random, or an address with a password in it. Of JSON each
-    part is judged by its own name.
+    A name that suggests a secret wins over a value that looks harmless. Without such a name, the
+    value has to look random, or be an address with a password. Each part of JSON is judged by its
+    own name.
 
     Args:
-        in_sample: whether it is there to be filled in, so that `changeme` is no password.
+        in_sample: whether the value is to be filled in, so that `changeme` is no password.
     """
     if is_bootstrap(key) and key != "INFISICAL_CLIENT_SECRET":
         return False
@@ -61,10 +61,10 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
         bare = "" if _PLACEHOLDER.fullmatch(bare) else bare
     if not bare or is_plain(key, bare):
         return False
-    if _speaks(key) and not _PUBLIC.fullmatch(key):
+    if _suggests_secret(key) and not _PUBLIC.fullmatch(key):
         # PASSWORD_MIN_LENGTH=12 sets something about a secret; DB_PASSWORD=12 is one.
         last = re.split(r"[^A-Za-z0-9]+", key)[-1]
-        return _speaks(last) or not _SETTING.fullmatch(bare)
+        return _suggests_secret(last) or not _SETTING.fullmatch(bare)
     words = re.split(r"[\s!?;,<>()\"']+", bare)
     return any(not (_NAME.fullmatch(word) or why_skipped(word)) for word in words)
 
@@ -85,8 +85,8 @@ def _without_placeholders(found: re.Match[str]) -> str:
     return "" if not found[2] or _PLACEHOLDER.fullmatch(found[2]) else found[0]
 
 
-def _speaks(key: str) -> bool:
-    """Return whether the name speaks of a secret: a harmless value is not plain under it."""
+def _suggests_secret(key: str) -> bool:
+    """Return whether the name suggests a secret: a harmless value is not plain under it."""
     return not is_plain(key, "1")
 
 
@@ -97,12 +97,12 @@ _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
 
 def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[CheckFinding]:
-    """Yield the `.env` files that git tracks, and the names of some that it would take in.
+    """Yield findings on the `.env` files that git tracks, and on names that it would add.
 
     Args:
-        homes: the directories of the services; each must be covered, and the root.
+        homes: the directories of the services; the rules must cover each of them, and the root.
 
-    Raises FileError if git can't be asked.
+    Raises FileError if git fails.
     """
     env_files = [path for path in paths if _is_secret(path)]
     for path in sorted(tracked_paths(root, env_files)):
@@ -115,10 +115,10 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
 
 
 def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
-    """Return those of `paths`, there or not, that the repository's own rules keep out of git.
+    """Return the paths, existing or not, that the repository's own rules keep out of git.
 
-    What one person has told git to ignore, on this machine alone, doesn't count. Without a
-    repository the `.gitignore` at the root is taken for all.
+    Rules of one person or one machine do not count. Without a repository, the `.gitignore` at the
+    root decides for all paths.
     """
     asked = sorted(set(paths))
     if git.top(root) is None:
@@ -127,7 +127,7 @@ def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
     query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
     found = run(root, *query, *asked) if asked else None
     if found and found.returncode not in (0, 1):
-        raise FileError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
+        raise FileError(f"git can't list what it ignores in {root}: {found.stderr.strip()}")
     ignored = set()
     for path, line in zip(asked, found.stdout.split("\n") if found else (), strict=False):
         source, rule = decided.groups() if (decided := _RULE.match(line)) else ("", "")
@@ -137,12 +137,12 @@ def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
 
 
 def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterator[CheckFinding]:
-    """Yield the ignore files of Docker that would let an `.env` file into an image of a service.
+    """Yield findings on images of services that would contain an `.env` file.
 
-    A `.dockerignore` in a directory above does too, where the image is built from there.
+    A `.dockerignore` in a parent directory counts too, because the image may be built from there.
 
     Args:
-        homes: the directories of the services; what is built beside them is left out.
+        homes: the directories of the services; other images are left out.
     """
     homes = set(homes)
     for path in paths:
@@ -189,20 +189,20 @@ def findings(
     ignored: Set[str],
     proven: Mapping[str, Set[str]],
 ) -> Iterator[CheckFinding]:
-    """Yield the values in the `.env` files among `paths` that should be nowhere but in Infisical.
+    """Yield findings on the values in `.env` files that should be only in Infisical.
 
     Args:
-        ignored: those of the paths that git ignores. Such a `.env.local` may hold what a
-            service reaches Infisical with, and nothing else.
-        proven: the keys that are proven to be in Infisical, by path. For all of a file there is
-            one finding.
+        ignored: the paths that git ignores. Such a `.env.local` may hold the variables that a
+            service logs in with, and nothing else.
+        proven: the keys that are proven to be in Infisical, by path. Those of one file are one
+            finding.
     """
     detection = LoaderDetection(paths, text)
     for path in paths:
         if is_env(posixpath.basename(path)):
             data, problem = find.content(root, path)
             if problem:
-                message = f"{problem} Delete it, or set it right."
+                message = f"{problem} Delete or correct it."
                 yield CheckFinding("unreadable-file", path, "", message)
             else:
                 grammar = detection.choose(path).evidence.grammar
@@ -221,7 +221,7 @@ def is_local(path: str) -> bool:
 def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Iterator[CheckFinding]:
     reading = read(data, grammar)
     if reading.error:
-        yield CheckFinding("unreadable-file", path, "", f"{reading.error} Set it right.")
+        yield CheckFinding("unreadable-file", path, "", f"{reading.error} Correct it.")
     written = {entry.key: entry.written for entry in reading.entries}
     in_sample, local = is_sample(posixpath.basename(path)), is_local(path) and is_ignored
     what = f"a value that looks like a secret. {_MOVE}"

@@ -1,4 +1,4 @@
-"""JavaScript and TypeScript by their grammars: the keys that code reads."""
+"""Find the keys that JavaScript and TypeScript read, in their syntax trees."""
 
 import posixpath
 import re
@@ -31,23 +31,23 @@ _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _OPTIONAL = frozenset({"default", "optional", "nullish", "catch", "prefault"})
 _VITE = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR"})
 _CHAINS = ("identifier", "member_expression", "subscript_expression")
-_ARITHMETIC = ("*", "-", "/", "%", "**")  # of undefined that is NaN, which `||` replaces
+_ARITHMETIC = ("*", "-", "/", "%", "**")  # with undefined they give NaN, which `||` replaces
 _COMPARISONS = ("===", "!==", "==", "!=", "<", ">", "<=", ">=")
-# Of a type, "undefined" says the same.
+# `typeof` compares with the string "undefined".
 _NOTHING = ("undefined", "null", "void 0", '""', "''", '"undefined"', "'undefined'")
 _ASSERTS = re.compile(
     r"assert|invariant|expect|throw|fail|require|ensure|must|check|equal|^ok$", re.IGNORECASE
 )
-_DEEPEST = 50  # expressions around a read that are asked for its default
-_FARTHEST = 1000  # nodes around a read among which a function is searched for
+_DEEPEST = 50  # expressions around a read that may have its default
+_FARTHEST = 1000  # nodes around a read that may be the function around it
 
 
 class _Access(NamedTuple):
-    """A member that is read: of what, and how.
+    """A read of a member.
 
     Attributes:
         key: None if its name is only known when the code runs.
-        helper: then the function around that has the name as its first parameter, or "".
+        helper: in that case the enclosing function with the name as its first parameter, or "".
     """
 
     source: Path
@@ -58,10 +58,10 @@ class _Access(NamedTuple):
 
 
 def read(texts: Mapping[str, str]) -> dict[str, Reads]:
-    """Return what each file of a service reads, by its path.
+    """Return the reads of each file of a service, by its path.
 
-    A function such as `needed(name)` that looks `name` up in the environment reads what it is
-    called with, in the files that have it.
+    A function such as `needed(name)` that looks `name` up in the environment reads the keys that it
+    is called with.
     """
     files = {path: _JavaScriptFile(path, text) for path, text in texts.items()}
     loading = {path for path, file in files.items() if file.uses_loader}
@@ -72,18 +72,18 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
 
 
 def words(texts: Mapping[str, str]) -> set[str]:
-    """Return the words in quotes that may be the names of keys, which code puts together."""
+    """Return the strings that may be names of keys; code may assemble names from them."""
     scripts = (javascript.parse(path, text) for path, text in texts.items())
     return {each for script in scripts for each in script.strings() if _KEY.fullmatch(each)}
 
 
 def uses_loader(path: str, text: str) -> bool:
-    """Return whether a file takes something from the loader."""
+    """Return whether a file imports the loader."""
     return PACKAGE in text and _JavaScriptFile(path, text).uses_loader
 
 
 class _JavaScriptFile:
-    """One file: what it takes from where, and what it does with the members of that."""
+    """One file: its imports, and the members that it reads."""
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class _JavaScriptFile:
         self._accesses: list[_Access] = []
         self._calls: list[tuple[Path, Read]] = []  # with a name in quotes as first argument
         self._passed_on: list[tuple[Path, int]] = []
-        self._spoken_of: set[Path] = set()  # what may be the environment itself
+        self._mentioned: set[Path] = set()  # some may be the environment itself
         self._schemas: list[tuple[Path, Read]] = []
         self._required: list[Read] = []
         self._loading: Collection[str] = ()
@@ -107,9 +107,10 @@ class _JavaScriptFile:
         return any(map(_is_loader, self._bindings.modules))
 
     def look_up(self, loading: Collection[str]) -> None:
-        """Find the helpers, and where keys are read by names that the code doesn't show.
+        """Find the helpers, and the reads by names that the code does not show.
 
-        The files in `loading` use the loader, and may export what it gives.
+        Args:
+            loading: the files that use the loader; they may export its `config`.
         """
         self._loading = loading
         for each in self._accesses:
@@ -121,7 +122,11 @@ class _JavaScriptFile:
         self._dynamic += (line for source, line in self._passed_on if self._is_env(source))
 
     def reads(self, helpers: Collection[str]) -> Reads:
-        """Return what it reads, where these functions of all files look up what they are given."""
+        """Return the reads of the file.
+
+        Args:
+            helpers: functions of all files that look up the keys that they are called with.
+        """
         found = [*self._members(), *self._declarations()]
         found += (read for called, read in self._calls if self._asks(called, helpers))
         return Reads(
@@ -141,10 +146,10 @@ class _JavaScriptFile:
                 yield Read(key, line, is_optional)
 
     def _declarations(self) -> Iterator[Read]:
-        """Yield what `load({ required, schema })` names, and schemas for the environment itself."""
+        """Yield the keys of `load({ required, schema })`, and of schemas for the environment."""
         if self.uses_loader:
             yield from self._required
-        if self.uses_loader or any(map(self._is_env, self._spoken_of)):
+        if self.uses_loader or any(map(self._is_env, self._mentioned)):
             for root, each in self._schemas:
                 if root == ("z",) or any(
                     m[0].startswith("<zod") for m in self._bindings.meanings(root)
@@ -179,11 +184,9 @@ class _JavaScriptFile:
             return _is_loader_file(self._path, module, self._loading)
         return False
 
-    # What stands in the file.
-
     def _take(self, node: "Node", around: Sequence["Node"]) -> None:
         for source, key, part, has_default in self._bindings.take(node):
-            self._spoken_of.update((source, (*source, key or "")))
+            self._mentioned.update((source, (*source, key or "")))
             self._accesses.append(_Access(source, key, line_of(part), has_default))
         match node.type:
             case "member_expression" | "subscript_expression":
@@ -200,7 +203,7 @@ class _JavaScriptFile:
                 self._take_question(node)
 
     def _pass_on(self, nodes: Iterable["Node | None"]) -> None:
-        """Take in chains of names that are given to something as a whole."""
+        """Record the chains of names that are passed on as a whole."""
         for node in nodes:
             if node is not None and unwrap(node).type in _CHAINS and (path := path_of(node)):
                 self._passed_on.append((path, line_of(node)))
@@ -209,7 +212,7 @@ class _JavaScriptFile:
         key = javascript.name_in(node)
         source = path_of(node.child_by_field_name("object"))
         if key == "env":
-            self._spoken_of.add((*source, key))
+            self._mentioned.add((*source, key))
         parent = around[-1] if around else None
         called = parent and parent.child_by_field_name("function")
         if parent and parent.type == "call_expression" and called == node:
@@ -247,7 +250,7 @@ class _JavaScriptFile:
             self._schemas.append(((root,), Read(name, line_of(node), is_optional)))
 
     def _take_question(self, node: "Node") -> None:
-        """`"KEY" in process.env`."""
+        """Record `"KEY" in process.env`."""
         if javascript.operator_of(node) != "in":
             return
         key = string_of(node.child_by_field_name("left"))
@@ -274,7 +277,7 @@ def _is_loader_file(path: str, module: str, loading: Collection[str]) -> bool:
 
 
 def _schema(value: "Node") -> tuple[str, set[str]] | None:
-    """Return the root of a chain of calls, `z` of `z.string().max(3)`, and what is called on it."""
+    """Return the root of a chain of calls, `z` of `z.string().max(3)`, and the called names."""
     called: set[str] = set()
     node: Node | None = unwrap(value)
     while node is not None and node.type in ("call_expression", "member_expression"):
@@ -289,9 +292,9 @@ def _schema(value: "Node") -> tuple[str, set[str]] | None:
 
 
 def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
-    """Return whether another value follows, or a program only tests or compares this one.
+    """Return whether a read has a default, or the program only tests or compares the value.
 
-    A test that stops the program where the value is missing needs it.
+    A test that stops the program if the value is missing needs the value.
     """
     test = _Test()
     is_chained = is_passed_on = False
@@ -350,12 +353,12 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
 
 @dataclass
 class _Test:
-    """The test that is made of a value so far.
+    """A test of a value, as far as the enclosing expressions show it.
 
     Attributes:
-        is_made: whether what is left of it is a boolean, or a type's name.
-        holds_if_missing: whether it is true of a value that is missing.
-        is_of_value: whether it compares with something that is not nothing.
+        is_made: whether the expression is a boolean or the name of a type.
+        holds_if_missing: whether it is true if the value is missing.
+        is_of_value: whether it compares the value with something other than undefined or empty.
     """
 
     is_made: bool = False
@@ -364,7 +367,7 @@ class _Test:
 
     @property
     def demands(self) -> bool:
-        """Return whether it asks whether the value is missing, so that it may be needed."""
+        """Return whether the test is true only for a missing value, which may then be needed."""
         return self.holds_if_missing and not self.is_of_value
 
     def take_unary(self, operator: str) -> None:
@@ -399,7 +402,7 @@ def _stops(branch: "Node | None") -> bool:
 
 
 def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
-    """Return whether a member is assigned to or deleted, and nothing else."""
+    """Return whether a member is only assigned to or deleted."""
     inside = node
     for parent in reversed(around[-_DEEPEST:]):
         match parent.type:
@@ -417,7 +420,7 @@ def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
 
 
 def _helper(name: str, around: Sequence["Node"]) -> str:
-    """Return the function around whose first parameter has a name, or ""."""
+    """Return the enclosing function with a first parameter of this name, or ""."""
     nearest = around[-_FARTHEST:]
     for position in reversed(range(len(nearest))):
         function = nearest[position]
@@ -430,7 +433,7 @@ def _helper(name: str, around: Sequence["Node"]) -> str:
 
 
 def _parameters(function: "Node") -> list[str]:
-    """Return what the parameters bind: `a` of `a: string = "b"`."""
+    """Return the names of the parameters: `a` of `a: string = "b"`."""
     only = function.child_by_field_name("parameter")
     given = function.child_by_field_name("parameters")
     nodes = [only] if only else [e for e in given.named_children if not e.is_extra] if given else []
@@ -441,7 +444,7 @@ def _parameters(function: "Node") -> list[str]:
 
 
 def _name_of(function: "Node", around: Iterable["Node"]) -> str:
-    """Return the name by which a function is called in its file, or ""."""
+    """Return the name of a function in its file, or ""."""
     for parent in reversed([*around]):
         if parent.type == "variable_declarator":
             name = parent.child_by_field_name("name")

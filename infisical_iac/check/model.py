@@ -1,4 +1,4 @@
-"""Findings of a check, and what code reads from its environment; no value is in them."""
+"""Findings of a check, and the keys that code reads; no value is in them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from infisical_iac.workspace.document import parse
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """Something that isn't as it should be or, as a note, that a person should know.
+    """A problem in a repository or in Infisical or, as a note, something that a person should know.
 
     Attributes:
         kind: a slug, such as `missing-key`.
         place: a path, with a line if there is one, or a folder of Infisical.
         key: the name that it is about, or "".
-        message: what is there, and the remedy, in sentences.
-        is_note: whether all is well in spite of it.
+        message: the problem and the remedy, in sentences.
+        is_note: whether it is no problem.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class CheckFinding:
 
 
 class Read(NamedTuple):
-    """A place where code reads a key; optional if it has a default, or asks whether it is there."""
+    """A place where code reads a key; optional if it has a default, or tests for its presence."""
 
     key: str
     line: int
@@ -41,8 +41,8 @@ class Reads:
     """The keys that one file reads.
 
     Attributes:
-        dynamic: the lines that read a key whose name is only known when the code runs.
-        error: why it can't be read as code, or not in full; or "".
+        dynamic: the lines that read a key by a name that is only known when the code runs.
+        error: the reason why it can't be parsed in full, or "".
     """
 
     found: list[Read] = field(default_factory=list)
@@ -54,18 +54,18 @@ NAME = ".infisical-check.yaml"
 
 
 class Judged(NamedTuple):
-    """The findings that count, and those that are accepted, each with the reason."""
+    """The findings that count, and the accepted ones, each with its reason."""
 
     findings: list[CheckFinding]
     accepted: list[tuple[CheckFinding, str]]
 
 
 def load(text: str, where: str) -> dict[str, str]:
-    """Return the reasons by pattern. Raises FileError for a pattern without one."""
+    """Return the reasons by pattern. Raises FileError for a pattern without a reason."""
     data = parse(text, where).data or {}
     ignored = data.get("ignore") if isinstance(data, dict) else None
     if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):
-        raise FileError(f"{where} must hold `ignore:` alone, with `PATTERN: reason` below it")
+        raise FileError(f"{where} must hold only `ignore:`, with `PATTERN: reason` below it")
     for pattern, reason in (ignored or {}).items():
         if not isinstance(pattern, str) or not isinstance(reason, str) or not reason.strip():
             raise FileError(f"{where}: {pattern} has no reason: write why it is accepted")
@@ -73,10 +73,10 @@ def load(text: str, where: str) -> dict[str, str]:
 
 
 def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str) -> Judged:
-    """Take out what a pattern fits: a key, a path or the place of a secret such as `/backend/*`.
+    """Accept the findings with a matching pattern for a key, a path or a place: `/backend/*`.
 
-    Notes are never taken out. A pattern that fits nothing is told by a note: it may hide
-    tomorrow what nobody accepted.
+    Notes are never accepted. A pattern without a match is reported by a note: later it might hide a
+    finding that nobody has accepted.
     """
     counting: list[CheckFinding] = []
     accepted: list[tuple[CheckFinding, str]] = []
@@ -89,7 +89,7 @@ def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str)
         else:
             counting.append(each)
     for pattern in sorted(reasons.keys() - fitting):
-        message = f"{pattern} fits no finding: delete it."
+        message = f"{pattern} matches no finding: delete it."
         counting.append(CheckFinding("unused-exception", where, "", message, is_note=True))
     return Judged(counting, accepted)
 

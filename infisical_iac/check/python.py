@@ -1,4 +1,4 @@
-"""Python by its grammar: what it reads from the environment, or from the loader."""
+"""Find the keys that Python reads from the environment or the loader, in its syntax tree."""
 
 import ast
 import posixpath
@@ -14,9 +14,7 @@ PACKAGE = "infisical_config"
 
 @dataclass
 class PythonNames:
-    """The names of a file for `os.environ`, `os.getenv`, and for the loader's `config`, its
-    `load` and itself.
-    """
+    """The names of a file for `os.environ`, `os.getenv`, the loader, its `config` and `load`."""
 
     environ: set[str] = field(default_factory=set)
     getenv: set[str] = field(default_factory=set)
@@ -41,7 +39,7 @@ class PythonNames:
 
     @property
     def uses_loader(self) -> bool:
-        """Return whether the file takes something from the loader."""
+        """Return whether the file imports the loader."""
         return bool(self.configs or self.loads or self.modules)
 
     def holds(self, node: ast.expr) -> bool:
@@ -58,7 +56,7 @@ class PythonNames:
         return _is(node, "os", "getenv") or _is_name(node, self.getenv)
 
     def is_load(self, node: ast.expr) -> bool:
-        """Return whether an expression is the function of the loader that gives secrets."""
+        """Return whether an expression is the loader's function `load`."""
         full = any(_is(node, module, "load") for module in self.modules)
         return full or _is_name(node, self.loads)
 
@@ -86,7 +84,7 @@ _ALIASES = ("validation_alias", "alias", "env")
 
 
 def fields(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[Read]:
-    """Yield what the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
+    """Yield the reads of the settings in a file: of `BaseSettings`, and of `load(schema=…)`."""
     schemas = {
         schema.value.id
         for node in nodes
@@ -149,11 +147,11 @@ def _string(node: ast.expr) -> str:
 
 
 ENDINGS = (".py",)
-# Without one of these words a file reads nothing by itself, and need not be parsed.
+# A file without one of these words reads nothing by itself and need not be parsed.
 _SPEAKS = re.compile(r"environ|getenv|infisical_config|BaseSettings")
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _LOOKS = {"get", "pop", "setdefault"}
-# Of None; what only takes text or numbers fails with it.
+# Comparisons that work with None; others fail with it.
 _EQUALITIES = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
 _TESTS = (*_EQUALITIES, ast.In, ast.NotIn)
 _ASSERTS = re.compile(r"assert|expect|fail|raise|require|ensure|must|check|equal", re.IGNORECASE)
@@ -161,16 +159,16 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def read(texts: Mapping[str, str]) -> dict[str, Reads]:
-    """Return what each file of a service reads, by its path.
+    """Return the reads of each file of a service, by its path.
 
-    A function such as `needed(name)` that looks `name` up in the environment reads what it is
-    called with, in every file. A file that is no Python of today says nothing but that.
+    A function such as `needed(name)` that looks `name` up in the environment reads the keys that it
+    is called with, in every file. For a file that can't be parsed, only that is returned.
     """
     reads = dict.fromkeys(texts, Reads())
     files = _files({path: text for path, text in texts.items() if _SPEAKS.search(text)}, reads)
     loading = {_module(path) for path, file in files.items() if file.uses_loader}
     helpers = {each for file in files.values() for each in file.helpers}
-    if loading or helpers:  # then other files may use what these have
+    if loading or helpers:  # other files may use them
         words = re.compile(rf"\b(?:{'|'.join(['config', *map(re.escape, helpers)])})\b")
         more = {path: text for path, text in texts.items() if words.search(text)}
         files |= _files(more, reads, loading)
@@ -178,7 +176,7 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
 
 
 def words(texts: Mapping[str, str]) -> set[str]:
-    """Return the words in quotes that may be the names of keys, which code puts together."""
+    """Return the strings that may be names of keys; code may assemble names from them."""
     found: set[str] = set()
     for text in texts.values():
         try:
@@ -194,7 +192,7 @@ def words(texts: Mapping[str, str]) -> set[str]:
 
 
 def imports_loader(text: str) -> bool:
-    """Return whether a file takes something from the loader."""
+    """Return whether a file imports the loader."""
     if PACKAGE not in text:
         return False
     try:
@@ -218,7 +216,7 @@ def _module(path: str) -> str:
 def _files(
     texts: Mapping[str, str], reads: dict[str, Reads], loading: Collection[str] = ()
 ) -> dict[str, "_PythonFile"]:
-    """Return the files that can be read as code; what is said of the others goes into `reads`."""
+    """Return the files that can be parsed; the errors of the others go into `reads`."""
     files = {}
     for path, text in texts.items():
         try:
@@ -229,7 +227,7 @@ def _files(
 
 
 class _PythonFile:
-    """One file, with what stands around each part of it."""
+    """One file, with the parent of each of its nodes."""
 
     def __init__(self, nodes: Sequence[ast.AST], loading: Collection[str]) -> None:
         self._nodes, self._names = nodes, PythonNames.of(nodes, loading)
@@ -255,7 +253,7 @@ class _PythonFile:
         return Reads(sorted(found, key=lambda each: each.line), sorted({*self._dynamic}))
 
     def _keys(self, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
-        """Yield the keys that a part of the code reads, and whether it could do without them."""
+        """Yield the keys that a node reads, and whether they are optional."""
         names = self._names
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             if names.holds(node.value):
@@ -271,12 +269,12 @@ class _PythonFile:
 
     def _in_call(self, node: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
         names, called = self._names, node.func
-        looks = (
+        looks_up = (
             isinstance(called, ast.Attribute)
             and called.attr in _LOOKS
             and names.holds(called.value)
         )
-        if looks or names.is_getenv(called):
+        if looks_up or names.is_getenv(called):
             has_second = len(node.args) > 1 or bool(node.keywords)
             can_miss = has_second or self._has_default(node) or self._is_tested(node)
             yield from ((key, can_miss) for key in node.args[:1])
@@ -297,7 +295,7 @@ class _PythonFile:
             self._dynamic.append(line)
 
     def _has_default(self, node: ast.AST) -> bool:
-        """Return whether `or` follows, or the value is only asked whether it is there."""
+        """Return whether `or` follows, or the program only tests whether the value exists."""
         around = self._parents.get(node)
         if isinstance(around, ast.BoolOp):
             return around.values[-1] is not node
@@ -306,7 +304,7 @@ class _PythonFile:
     def _is_tested(self, node: ast.AST) -> bool:
         """Return whether a value, None if it is missing, is only tested or compared.
 
-        A test that stops the program where the value is missing needs it.
+        A test that stops the program if the value is missing needs the value.
         """
         is_made = holds_if_missing = is_of_value = False
         around = self._parents.get(node)
@@ -343,7 +341,7 @@ class _PythonFile:
         return False
 
     def _helper(self, key: ast.expr) -> str:
-        """Return the function around that has the key as a parameter, or ""."""
+        """Return the enclosing function that has the key as a parameter, or ""."""
         node: ast.AST | None = key
         while node is not None and isinstance(key, ast.Name):
             if isinstance(node, _FUNCTIONS) and key.id in (each.arg for each in node.args.args):

@@ -1,4 +1,4 @@
-"""A repository of services, inspected without Infisical; missing `.infisical.json` are written."""
+"""Inspect a repository of services without Infisical, and complete each `.infisical.json`."""
 
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -29,8 +29,9 @@ _LOADERS = 'the page "Loaders" in the documentation of infisical-iac'
 class Repository:
     """A tree of files with services in it.
 
-    A directory is a service's if its `.infisical.json` names the service's folder, or else if it
-    is named as the folder or the service; and so is all below it that is no other service's.
+    A directory belongs to a service if its `.infisical.json` names the service's folder, or else if
+    it has the name of the folder or the service. So does everything below it that belongs to no
+    other service.
     """
 
     def __init__(self, root: Path, workspace: Workspace, *, is_sample: bool = False) -> None:
@@ -53,13 +54,13 @@ class Repository:
             self._by_service.setdefault(service, []).append(path)
 
     def _services_by_directory(self) -> dict[str, str]:
-        """Return the services by the directories that they begin in."""
+        """Return the services by the topmost directories that belong to them."""
         folders = {service.folder: name for name, service in self.workspace.services.items()}
         declared: dict[str, str] = {}
         for path in self.paths:
             directory, name = posixpath.split(path)
             if name == NAME:
-                with suppress(FileError):  # that is told where the files are judged
+                with suppress(FileError):  # `starts` reports it
                     declared[directory] = folders.get(parse(self.text(path)).folder, "")
         directories = {each for path in self.paths for each in upwards(posixpath.dirname(path))}
         homes: dict[str, str] = {}
@@ -70,7 +71,7 @@ class Repository:
         return homes
 
     def _service_by_name(self, directory: str) -> str:
-        """Return the service that is named as this directory; its own name counts, no parent's."""
+        """Return the service with the name of this directory; names of parents do not count."""
         above, root = posixpath.dirname(directory), self.root.resolve().name
         service, other = (
             service_of(posixpath.join(each, "-"), root, (), self.workspace)
@@ -80,7 +81,7 @@ class Repository:
 
     @cached_property
     def services(self) -> dict[str, list[str]]:
-        """Return the directories of each service here, in the order of the project file."""
+        """Return the directories of each service in the tree, in the order of the project file."""
         found = {
             name: [at for at, service in self._homes.items() if service == name]
             for name in self.workspace.services
@@ -88,15 +89,15 @@ class Repository:
         return {name: homes for name, homes in found.items() if homes}
 
     def exceptions(self) -> dict[str, str]:
-        """Return the accepted patterns with reasons. Raises FileError."""
+        """Return the accepted patterns with their reasons. Raises FileError."""
         return model.load(self.text(model.NAME), model.NAME)
 
     def files(self) -> Iterator[CheckFinding]:
-        """Yield what is wrong with `.env` files and what keeps them out of git and of images.
+        """Yield the findings on `.env` files and on the rules that exclude them.
 
-        What a migration proved counts, if its report is at the root or in the working directory.
+        The report of a migration counts if it is at the root or in the working directory.
 
-        Raises FileError if git can't be asked.
+        Raises FileError if git fails.
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
@@ -108,14 +109,16 @@ class Repository:
         yield from env_files.in_images(self.paths, self.text, homes)
 
     def starts(self, project_id: str, address: str) -> Iterator[CheckFinding]:
-        """Yield what services lack to start from Infisical.
+        """Yield findings on what a service lacks to start from Infisical.
 
-        The project's id and Infisical's address are "" if Infisical was not asked.
+        Args:
+            project_id: "" if Infisical was not asked.
+            address: Infisical's; "" if Infisical was not asked.
         """
         if not self.services:
             message = (
-                "No service of the project file is here: name a directory as one of them, or "
-                "write its folder into .infisical.json there."
+                "No directory belongs to a service of the project file: name one as a service, or "
+                "write the service's folder into .infisical.json there."
             )
             yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():
@@ -140,7 +143,7 @@ class Repository:
 
     @cached_property
     def code_by_service(self) -> Mapping[str, ServiceCode]:
-        """Return what the code of each service reads."""
+        """Return the keys that the code of each service uses."""
         return {
             name: ServiceCode(
                 usage(self._by_service.get(name, ()), self.text), self._given_keys(name, homes)
@@ -149,7 +152,7 @@ class Repository:
         }
 
     def elsewhere(self) -> set[str]:
-        """Return the words of files that are no service's: code among them may read any key."""
+        """Return the words of files that belong to no service; their code may read any key."""
         return usage(self._by_service.get("", ()), self.text).used
 
     def _above(self, homes: list[str]) -> Iterator[str]:
@@ -173,30 +176,34 @@ class Repository:
 
 
 def _around(directory: str, homes: Mapping[str, str]) -> str:
-    """Return the service that a directory belongs to; "" for none."""
+    """Return the service that a directory belongs to, or ""."""
     return next((homes[each] for each in upwards(directory) if each in homes), "")
 
 
 def _text(root: Path, path: str) -> str:
-    """Return a file's text; "" for what is none, such as an image."""
+    """Return a file's text; "" for a binary file, such as an image."""
     text = find.text(root, path)
     return "" if "\0" in text[:8192] else text
 
 
 def complete(root: Path, workspace: Workspace, project_id: str, address: str) -> list[Path]:
-    """Write into each service's file below `root` what it lacks; return those that changed.
+    """Complete the `.infisical.json` of each service below `root`; return the changed files.
 
     A file keeps its domain, unless that is a tunnel's and Infisical's address is not. Raises
     FileError for a file that can't be read or written, and for a directory that can't be listed.
     """
-    looked = Repository(root, workspace)
+    repository = Repository(root, workspace)
     written = []
-    for name, homes in looked.services.items():
+    for name, homes in repository.services.items():
         folder = workspace.services[name].folder
-        if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id, address)):
+        if any(
+            startup.local_file(
+                homes, repository.paths, repository.text, folder, project_id, address
+            )
+        ):
             domain = ""
             with suppress(FileError):
-                domain = parse(looked.text(posixpath.join(homes[0], NAME))).domain
+                domain = parse(repository.text(posixpath.join(homes[0], NAME))).domain
             if not domain or startup.is_outdated(domain, address):
                 domain = address
             if local_file.write(root / homes[0], LocalFile(project_id, domain, folder)):

@@ -1,4 +1,4 @@
-"""The start of services: their commands, the loader in it, and their `.infisical.json`."""
+"""Inspect the start of services: their commands, loaders and `.infisical.json`."""
 
 import json
 import posixpath
@@ -23,11 +23,11 @@ _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w*)(?:=(\S*)|\s+(\S+))")
 
 
 class Started(NamedTuple):
-    """A container as a compose file starts it.
+    """A container that a compose file starts.
 
     Attributes:
         build: the directory that its image is built from; None if it is built elsewhere.
-        given: the variables that it gets as they stand there.
+        given: the variables that the compose file sets to a value.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Started(NamedTuple):
 
 
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
-    """Yield what the compose files among `paths` start."""
+    """Yield the containers that the compose files among `paths` start."""
     for path in evidence.compose_files(paths):
         for name, data in evidence.compose_services(text(path)):
             build = data.get("build")
@@ -53,20 +53,20 @@ def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
 
 
 def belongs(started: Started, service: str, homes: Sequence[str], workspace: Workspace) -> bool:
-    """Return whether a container is of a service: built from its directory, or named so."""
+    """Return whether a container belongs to a service: by its build directory or its name."""
     if started.build is not None and started.build in homes:
         return True
     return service_of("-", "", (started.name,), workspace) == service
 
 
 def set_in_image(dockerfile: str) -> set[str]:
-    """Return the variables that an image is made with."""
+    """Return the variables that a Dockerfile sets."""
     lines = (found[1].replace("\\\n", " ") for found in _DOCKER_ENV.finditer(dockerfile))
     return {each[1] for line in lines for each in _ASSIGNED.finditer(line)}
 
 
 def _set_variables(environment: Any) -> Iterator[str]:
-    """Yield the variables with a value of their own, not those that are passed through."""
+    """Yield the variables that have a value, not those that are passed through."""
     if isinstance(environment, list):
         pairs = [str(each).partition("=")[::2] for each in environment]
         environment = {name: value or None for name, value in pairs}
@@ -105,7 +105,7 @@ def _shows(path: str, text: Text) -> bool:
         return python.imports_loader(text(path))
     if not _STARTING.fullmatch(name):
         return False
-    # CMD ["python", "-m", "infisical_config", "--", …] says the same as a line of a shell.
+    # CMD ["python", "-m", "infisical_config", "--", …] is the same command as a line of a shell.
     commands = re.sub(r"(?m)^\s*#.*", "", text(path))
     return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", commands)))
 
@@ -117,7 +117,7 @@ def _in_package(text: str) -> bool:
         scripts = (data.get("scripts") or {}).values()
         return javascript.PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
     except (ValueError, AttributeError, TypeError, RecursionError):
-        return False  # what npm can't read either depends on nothing
+        return False  # npm can't read it either
 
 
 def is_outdated(domain: str, address: str) -> bool:
@@ -134,14 +134,14 @@ def local_file(
     project_id: str,
     address: str,
 ) -> Iterator[CheckFinding]:
-    """Yield the faults of a service's `.infisical.json`, which may be in a directory above.
+    """Yield the findings on a service's `.infisical.json`, which may be in a parent directory.
 
     Args:
-        homes: the directories of the service; a missing file is reported in the first.
+        homes: the directories of the service; findings name the first one.
         folder: of the service in Infisical.
-        project_id: the project's id; "" if it isn't known, and then it is not compared.
-        address: of Infisical; "" if it isn't known. The address of an SSH tunnel to it is good
-            while Infisical has no domain.
+        project_id: the project's id; "" if it is unknown, and then it is not compared.
+        address: of Infisical; "" if it is unknown. The address of an SSH tunnel to it is good while
+            Infisical has no domain.
     """
     fix = "`infisical-iac check --fix` corrects it"
     remedy = f"{fix}." if project_id else f"{fix}, once `infisical-iac apply` has deployed."

@@ -1,4 +1,4 @@
-"""The keys that the code of a service needs, reads with a default, or only names."""
+"""Find the keys that the code of a service needs, reads with a default, or only names."""
 
 import posixpath
 import re
@@ -20,7 +20,7 @@ _TEST = re.compile(
     r"(.*/)?(tests?|__tests__|e2e|spec|__mocks__)/.*|(.*/)?(test_[^/]*|[^/]*_test|conftest)\.py"
     r"|.*\.(test|spec)\.[^/.]+"
 )
-# Made from the code, or of others; and words for people, which are no code.
+# Generated and third-party files, and text for people.
 _NO_CODE = re.compile(
     r"(.*/)?(dist|build|coverage|vendor)/.*|.*\.min\.js|.*\.map|.*\.(lock|md|rst|adoc|svg|log)"
     r"|(.*/)?(package-lock\.json|pnpm-lock\.yaml|LICENSE.*|CHANGELOG.*|README.*|\.[^/]*ignore)"
@@ -30,15 +30,15 @@ _NO_CODE = re.compile(
 
 @dataclass
 class Usage:
-    """The keys that matter to a service, by what it does with them.
+    """The keys that a service uses.
 
     Attributes:
-        needed: with the place of the first read that has no default.
-        read: all that its code reads.
-        used: that too, and what files name that are neither JavaScript nor Python, or can't be
-            read in full.
-        dynamic: the places that read keys of which the code does not show the name.
-        unread: the paths of code that can't be read, with the reason.
+        needed: the keys that are read without a default, with the place of the first such read.
+        read: all keys that its code reads.
+        used: those and the words of files that are neither JavaScript nor Python, or that can't be
+            parsed in full.
+        dynamic: the places that read keys by names that the code does not show.
+        unread: the paths of code that can't be parsed in full, with the reason.
     """
 
     needed: dict[str, str] = field(default_factory=dict)
@@ -49,11 +49,11 @@ class Usage:
 
     @property
     def optional(self) -> set[str]:
-        """Return the keys that code reads, and can do without."""
+        """Return the keys that code reads but does not need."""
         return self.read - self.needed.keys()
 
     def note(self, path: str, reads: Reads) -> None:
-        """Take in what a file reads; what tests read need not be there."""
+        """Add the reads of a file; keys that only tests read are not needed."""
         counts = not is_test(path)
         for key, line, is_optional in reads.found:
             if counts and not is_optional:
@@ -67,7 +67,7 @@ class Usage:
 
 
 def usage(paths: Iterable[str], text: Text) -> Usage:
-    """Return what the files of one service need and use."""
+    """Return the keys that the files of one service need and use."""
     found = Usage()
     paths = [path for path in paths if is_code(path)]
     for language in _LANGUAGES:
@@ -77,19 +77,19 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
         if found.dynamic:
             found.used |= language.words(texts)
     endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
-    # Whether the words in the others are keys, nobody can tell here.
+    # In other files any word may be a key.
     for path in {path for path in paths if not path.endswith(endings)} | found.unread.keys():
         found.used.update(_WORD.findall(text(path)))
     return found
 
 
 def is_code(path: str) -> bool:
-    """Return whether what a file says of keys counts."""
+    """Return whether the keys in a file count."""
     return not _NO_CODE.fullmatch(path) and not is_env(posixpath.basename(path))
 
 
 def is_test(path: str) -> bool:
-    """Return whether a file is of tests, which run with keys of their own."""
+    """Return whether a file belongs to tests, which run with keys of their own."""
     return bool(_TEST.fullmatch(path))
 
 
@@ -111,15 +111,15 @@ _OURS = re.compile(
 
 
 def is_given(key: str) -> bool:
-    """Return whether a service has it without Infisical, so that it need not be there.
+    """Return whether a service gets a key without Infisical, so that Infisical need not have it.
 
-    What the loaders withhold would not come from there.
+    That includes the names that the loaders withhold.
     """
     return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(key)
 
 
 class ServiceCode(NamedTuple):
-    """The keys that a service uses, and those that images and compose files give it."""
+    """The keys that a service uses, and those that images and compose files set."""
 
     usage: Usage
     given: Collection[str]
@@ -132,9 +132,9 @@ Place = tuple[str, str]
 def doubtful(
     code: Mapping[str, ServiceCode], names: Names, workspace: Workspace
 ) -> Iterator[tuple[Place, str]]:
-    """Yield the folders that look empty and should not be, each with a key that is needed there.
+    """Yield the folders that look empty and lack needed keys, each with one of these keys.
 
-    A folder that may not be seen looks empty too.
+    A folder that the login may not see looks empty too.
     """
     yet: set[Place] = set()
     for name, (usage, given) in code.items():
@@ -149,7 +149,7 @@ def doubtful(
 
 
 def find_unseen(unseen: Collection[Place]) -> Iterator[CheckFinding]:
-    """Yield the folders whose secrets the login may not see."""
+    """Yield findings on the folders whose secrets the login may not see."""
     environments: dict[str, list[str]] = {}
     for slug, folder in sorted(unseen):
         environments.setdefault(folder, []).append(slug)
@@ -166,7 +166,7 @@ def _folders(service: str, workspace: Workspace) -> tuple[str, ...]:
 
 
 def _found(service: str, names: Names, workspace: Workspace) -> dict[str, set[str]]:
-    """Return the keys that a service finds, by environment."""
+    """Return the keys that a service gets from Infisical, by environment."""
     folders = _folders(service, workspace)
     return {
         each.slug: {key for folder in folders for key in names.get((each.slug, folder), ())}
@@ -180,13 +180,13 @@ def missing(
     workspace: Workspace,
     unseen: Collection[Place] = (),
 ) -> Iterator[CheckFinding]:
-    """Yield the keys that a service can't do without, and that an environment of it lacks.
+    """Yield findings on the keys that a service needs and an environment lacks.
 
-    Keys that it can do without are told by a note. An environment without any secret, next to
-    others that have some, is one finding.
+    Missing optional keys are a note. An environment without any secret, next to others that have
+    some, is one finding.
 
     Args:
-        unseen: the folders that may not be seen. Nobody knows what a service lacks that reads one.
+        unseen: the folders that the login may not see; services that read them are not compared.
     """
     filled = {slug for (slug, _), keys in names.items() if keys} | {slug for slug, _ in unseen}
     empty = {each.slug for each in workspace.environments} - filled if filled else set()
@@ -212,7 +212,7 @@ def missing(
             continue
         nowhere = usage.optional.difference(*there.values())
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
-            message = f"{name} reads {', '.join(left)} too, and can do without: not in Infisical."
+            message = f"{name} also reads {', '.join(left)} if set: not in Infisical."
             yield CheckFinding("optional", name, "", message, is_note=True)
     for slug, services in needing.items():
         message = (
@@ -226,10 +226,12 @@ def missing(
 def left_over(
     code: Mapping[str, ServiceCode], elsewhere: Collection[str], names: Names, workspace: Workspace
 ) -> Iterator[CheckFinding]:
-    """Yield the secrets that no code of the services which can read them uses.
+    """Yield findings on the secrets that no code of the services that may read them uses.
 
-    Nor do the words `elsewhere`, in files that are no service's, name them. A folder that a
-    service reads whose code isn't here is left out, and reported by a note.
+    A folder is only noted if the code of one of its readers is not in this repository.
+
+    Args:
+        elsewhere: the words of files that belong to no service; they count as used.
     """
     for folder in dict.fromkeys(folder for _, folder in names):
         readers = [
@@ -239,7 +241,7 @@ def left_over(
         ]
         absent = [name for name in readers if name not in code]
         if absent:
-            message = f"Whether it is used was not checked: {', '.join(absent)} is not here."
+            message = f"Its use was not checked: {', '.join(absent)} is not in this repository."
             yield CheckFinding("not-checked", folder, "", message, is_note=True)
             continue
         used = {*elsewhere}.union(*(code[name].usage.used for name in readers))
@@ -249,7 +251,7 @@ def left_over(
             who = f"no code of {' or '.join(readers)} uses it"
         end = ". Delete it in Infisical."
         if unsure:
-            end = f" by its name; {' and '.join(unsure)} may read it by another way."
+            end = f" by its name; {' and '.join(unsure)} may read it in another way."
         keys = {key for (_, at), there in names.items() if at == folder for key in there}
         for key in sorted(keys - (used if readers else set())):
             slugs = [

@@ -122,7 +122,7 @@ class Report(BaseModel):
             at = datetime.min.replace(tzinfo=UTC)
         if not timedelta() <= now - at <= _RECENT:
             raise FileError(
-                "nothing was deleted: without an archive, the secrets must have been verified within "
+                "nothing was deleted: without an archive, secrets must have been verified within "
                 "the last hour; run `infisical-iac migrate verify` first",
                 code="file.not_verified",
             )

@@ -42,9 +42,9 @@ def test_without_the_file_nothing_is_accepted() -> None:
     ("text", "sentence"),
     [
         ("ignore: {OLD: }", "OLD has no reason: write why it is accepted"),
-        ("ignore: [OLD]", "must hold `ignore:` alone"),
-        ("ignored: {OLD: why}", "must hold `ignore:` alone"),
-        ("- OLD", "must hold `ignore:` alone"),
+        ("ignore: [OLD]", "must hold only `ignore:`"),
+        ("ignored: {OLD: why}", "must hold only `ignore:`"),
+        ("- OLD", "must hold only `ignore:`"),
     ],
 )
 def test_a_file_that_is_not_what_is_meant_is_refused(text: str, sentence: str) -> None:
