@@ -1,4 +1,4 @@
-"""Reading .env files as the programs that use them do: there is no one grammar."""
+"""Read .env files by the grammars of the programs that use them."""
 
 from infisical_iac.dotenv.grammar import Grammar
 from infisical_iac.dotenv.model import Entry, Finding

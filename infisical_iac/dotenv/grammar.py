@@ -1,4 +1,4 @@
-"""The base of the grammars: decoding, order, and the signs that a program reads by one."""
+"""The base of the grammars: decoding, order, and the signs of the programs that use them."""
 
 import re
 from abc import ABC, abstractmethod
@@ -11,27 +11,26 @@ from infisical_iac.dotenv.text import FileRefused, Text
 
 _BOM = "\ufeff"
 _UTF_8 = "Save the file as UTF-8 and scan again."
-_UTF_16 = "The file is in UTF-16 (as PowerShell's > writes it): no name is read as it is meant."
+_UTF_16 = "The file is in UTF-16 (as PowerShell's > writes it): no name is read correctly."
 
 Merging = Literal["in-turn", "together", "as-written"]
 """The ways in which references see the other files.
 
-    in-turn      the file that wins is read first, and each sees what was read before it
-    together     all are merged, then replaced, so that each sees all
-    as-written   nothing is replaced
+    in-turn      the winning file is read first, and each sees those read before it
+    together     all are merged before references are replaced, so that each sees all
+    as-written   no reference is replaced
 """
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """A loader that reads several files of a directory, of which a later one wins.
+    """A loader that reads several files of a directory; a later one wins.
 
     Attributes:
         title: the name of the loader, for people.
-        files: their names, with `{mode}` for the mode.
-        modes: those that it has; without any it has all.
-        parser: the grammar that files are read by before references are replaced, where they are
-            read together.
+        files: the names of the files, with `{mode}` for the mode.
+        modes: the modes of the loader; none for any mode.
+        parser: the grammar of the files before references are replaced, where they are merged.
     """
 
     title: str
@@ -41,21 +40,21 @@ class Cascade:
     parser: str = "dotenv"
 
     def names(self, mode: str) -> list[str]:
-        """Return the names of its files in a mode, of which a later one wins."""
+        """Return the names of its files in a mode; a later one wins."""
         return [each.format(mode=mode) for each in self.files]
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that reads by a grammar, as a manifest or a lock file names it.
+    """A package that reads by a grammar, as named in a manifest or a lock file.
 
     Attributes:
-        exact: whether it reads just so; some have rules of their own.
-        rank: the package of the lowest is the one that reads: frameworks are before libraries.
-        cascade: the name of the grammar's cascade that it reads several files by, or "".
-        remark: what its reading has of its own, as the end of a sentence.
-        earlier: the last release that reads by another cascade, and the name of that.
-        brings: packages that it calls itself: that they are there as well says nothing more.
+        exact: whether it follows the grammar exactly; some have rules of their own.
+        rank: the package with the lowest rank reads the files: frameworks are before libraries.
+        cascade: the name of the grammar's cascade by which it reads several files, or "".
+        remark: a difference of its reading, as the end of a sentence.
+        earlier: the last release with another cascade, and the name of that cascade.
+        brings: the packages that it calls itself; their presence adds no evidence.
     """
 
     name: str
@@ -69,13 +68,13 @@ class Package:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line that gives a file to a program which reads by a grammar.
+    """A command line that passes a file to a program which reads by a grammar.
 
     Attributes:
-        pattern: with the file as the group `file`.
-        action: what the line does with the file, as the end of a sentence.
-        exact: whether it reads just so.
-        rank: where several fit one line, the lowest is the first.
+        pattern: the pattern of the line, with the file as the group `file`.
+        action: the use of the file, as the end of a sentence.
+        exact: whether the program follows the grammar exactly.
+        rank: the lowest rank comes first where several patterns match a line.
     """
 
     pattern: re.Pattern[str]
@@ -92,20 +91,22 @@ OPTION = rf"[^\n|&;]*?\s--env-file(?:-if-exists)?[= ]+{FILE}"
 class Grammar(ABC):
     """The way in which one program reads `.env` files.
 
-    To add one, write a module of `infisical_iac.dotenv.grammars` with a subclass: it is found by
-    being there. Override what the program does otherwise than `decode` and `order` here.
+    To add a grammar, write a subclass in a module of `infisical_iac.dotenv.grammars`; it is found
+    there. Override `decode` and `order` where the program differs.
 
     Attributes:
-        name: as plans and options name it.
-        place: where it stands in lists of all grammars.
-        node_packages, python_packages: what reads by it, of each language in `languages`.
-        node_calls: functions of Node itself that do, such as ("process", "loadEnvFile").
-        python_calls: functions of its Python package, whose arguments say more. `migrate clean`
-            looks for packages and calls by patterns of its own, in migrate/cleaning.py.
-        uninterpolated: the grammar of these where they are told not to interpolate, or "".
-        commands: the command lines that give files to such a program.
-        reads_compose_files: whether it reads what a compose file names, or has beside it.
-        file_names: beginnings of file names, each with the sentence why this grammar reads it.
+        name: the name in plans and options.
+        place: the position in lists of all grammars.
+        node_packages, python_packages: the packages that read by it, for each language in
+            `languages`.
+        node_calls: functions of Node itself that read by it, such as ("process", "loadEnvFile").
+        python_calls: functions of its Python package; their arguments may turn interpolation off.
+            `migrate clean` searches for packages and calls by its own patterns, in
+            migrate/cleaning.py.
+        uninterpolated: the grammar of these functions without interpolation, or "".
+        commands: the command lines that pass files to such a program.
+        reads_compose_files: whether it reads the files that a compose file names or has next to it.
+        file_names: beginnings of file names, each with the reason for this grammar as a sentence.
         cascades: loaders that read several files by it, by name.
     """
 
@@ -121,36 +122,35 @@ class Grammar(ABC):
     file_names: ClassVar[Mapping[str, str]] = {}
     cascades: ClassVar[Mapping[str, Cascade]] = {}
 
-    # Whether its parser refuses bytes that are not UTF-8, or what looks like UTF-16.
+    # Whether its parser refuses bytes that are not UTF-8, or text in UTF-16.
     _refuses_bytes: ClassVar[bool] = False
     _refuses_utf_16: ClassVar[bool] = False
-    # What it makes of the mark that some editors put before the first line.
+    # The effect of the mark that some editors put before the first line.
     _mark: ClassVar[str] = "The byte order mark is ignored by this parser, not by others."
     _keeps_mark: ClassVar[bool] = False
     _refuses_mark: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
-        """Return the assignments of a file, with references replaced as the program does.
+        """Return the assignments of a file, with references replaced as by the program.
 
         Args:
-            environ: the environment in which the program would run.
+            environ: the environment of the program.
 
         Raises FileRefused where the program refuses the whole file.
         """
 
     def order(self, values: dict[str, str]) -> dict[str, str]:
-        """Return values, in the order of their first assignment, as the program orders them.
+        """Return values, given in the order of their first assignment, in the program's order.
 
-        The order decides what a reference can see.
+        The order decides which values a reference sees.
         """
         return values
 
     def decode(self, data: bytes) -> Text:
         """Return the text of a file, with findings about its encoding.
 
-        Raises FileRefused if the parser takes UTF-8 only and this is not, or if it would see bytes
-        that no text can hold.
+        Raises FileRefused if the parser refuses the encoding.
         """
         invalid = self._find_invalid_bytes(data)
         utf_16 = None
@@ -174,7 +174,7 @@ class Grammar(ABC):
         return data.decode(errors="replace")
 
     def _lines(self, text: str) -> str:
-        """Return the text with line ends as the parser sees them."""
+        """Return the text with the parser's line ends."""
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _find_invalid_bytes(self, data: bytes) -> Finding | None:

@@ -1,7 +1,7 @@
-"""The languages of services, as the names of files in a repository show them.
+"""The languages of services, recognized by the names of files.
 
 To support a third one, add it to LANGUAGES, give the grammars its packages (`grammar.Grammar`), and
-say in `migrate/loaders.py` how a manifest of it is read.
+read its manifests in `migrate/loaders.py`.
 """
 
 import posixpath
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Language:
-    """A language, by the files that say what a package of it depends on.
+    """A language, by the files that list the dependencies of a package.
 
     Attributes:
-        manifest: the pattern of the names of files that name what a package depends on.
-        roots: those of them that show that the directory they are in is a package.
-        locks: files that name what is installed, with what the dependencies bring themselves.
+        manifest: the pattern of the names of files with a package's own dependencies.
+        roots: the names among them that mark their directory as a package.
+        locks: the names of files with all installed packages.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Language:
     locks: frozenset[str]
 
     def is_manifest(self, path: str) -> bool:
-        """Return whether a file names the packages that a program depends on."""
+        """Return whether a file lists the dependencies of a package."""
         return bool(self.manifest.fullmatch(posixpath.basename(path)))
 
     def is_lock(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""The entries of a .env file, and findings: what is odd about it."""
+"""The entries of a .env file, and the findings on it."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -10,8 +10,10 @@ Quote = Literal["", "'", '"', "`"]
 class Entry:
     """One assignment.
 
-    `written` is the value before references in it were replaced, `value` after. `raw` is the text
-    from the name to the end of the value, with line ends as the parser sees them.
+    Attributes:
+        value: the value with references replaced.
+        raw: the text from the name to the end of the value, with the parser's line ends.
+        written: the value before references were replaced.
     """
 
     key: str
@@ -24,7 +26,7 @@ class Entry:
 
 
 class Finding(NamedTuple):
-    """Something in a file that a person should know, and what to do about it; never a value."""
+    """Something in a file that a person should know, with its remedy; never a value."""
 
     line: int
     kind: str

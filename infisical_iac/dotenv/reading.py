@@ -1,4 +1,4 @@
-"""Reads a .env file as the parser of one grammar does, or several as Vite does."""
+"""Read a .env file by a grammar, or several files together as Vite does."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _MERGED = DotenvExpand.name
 
 
 def _found() -> Iterator[Grammar]:
-    """Yield one of each grammar that a module of `grammars` defines."""
+    """Yield an instance of each grammar in the modules of `grammars`."""
     for each in iter_modules(grammars.__path__, f"{grammars.__name__}."):
         module = import_module(each.name)
         kinds = (value for value in vars(module).values() if isinstance(value, type))
@@ -34,7 +34,7 @@ GRAMMARS = tuple(_BY_NAME)
 
 
 def grammar(name: str) -> Grammar:
-    """Return the grammar of a name. Raises ValueError for one that isn't known."""
+    """Return the grammar of a name. Raises ValueError for an unknown one."""
     if name not in _BY_NAME:
         raise ValueError(f"No grammar {name!r}: it is one of {', '.join(GRAMMARS)}.")
     return _BY_NAME[name]
@@ -47,7 +47,7 @@ def all_grammars() -> Iterable[Grammar]:
 
 @dataclass(frozen=True)
 class Reading:
-    """A file as the parser of a grammar reads it; `error` says why it refuses the whole file."""
+    """A file as read by a grammar; `error` is the reason if the parser refuses the whole file."""
 
     grammar: str
     entries: tuple[Entry, ...]
@@ -56,21 +56,25 @@ class Reading:
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """Return what the program gets, in the order in which the real parser returns it."""
+        """Return the values that the program gets, in the order of the real parser."""
         return grammar(self.grammar).order({entry.key: entry.value for entry in self.entries})
 
     @cached_property
     def lines(self) -> dict[str, int]:
-        """Return the line in which the entry that counts begins, by key."""
+        """Return the first line of the entry that counts, by key."""
         return {entry.key: entry.first_line for entry in self.entries}
 
 
 def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Reading:
-    """Return what the parser of a grammar (one of GRAMMARS) reads from a file's bytes.
+    """Read a file by a grammar.
 
-    `environ` is the environment in which the program would run: references are looked up in it.
-    Raises ValueError for a grammar that isn't known, and nothing whatever the bytes are: where the
-    parser refuses the file, so does the reading.
+    Args:
+        data: the bytes of the file.
+        name: of the grammar, one of GRAMMARS.
+        environ: the environment of the program, in which references are looked up.
+
+    Raises ValueError for an unknown grammar. No bytes raise an error: if the parser refuses the
+    file, the reading has an `error`.
     """
     by = grammar(name)
     findings: list[Finding] = []
@@ -90,14 +94,14 @@ def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Readi
 
 
 def read_merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Reading:
-    """Return one of several files, with references replaced by what any has, also further down.
+    """Read one of several files that are merged before references are replaced, as Vite does.
 
-    So does Vite: all files of a mode are merged, then references in all are replaced at once.
+    So a reference sees the values of all files, also those further down.
 
     Args:
         files: their bytes; a later one wins.
-        place: which of them is read. What a later one has otherwise stays as it is written.
-        parser: the grammar by which they are read before references are replaced.
+        place: the index of the file to read. Values that a later file overrides stay as written.
+        parser: the grammar of the files before references are replaced.
     """
     readings = [read(data, parser) for data in files]
     own = replace(readings[place], grammar=_MERGED)
@@ -113,8 +117,8 @@ def read_merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> R
             line = readings[owners[key]].lines[key]
             Expansion(text, {}, values).add(key, value, line)
     except FileRefused as refused:
-        told = (*own.findings, refused.finding)
-        return Reading(_MERGED, (), told, refused.finding.message)
+        all_findings = (*own.findings, refused.finding)
+        return Reading(_MERGED, (), all_findings, refused.finding.message)
     here = {
         key: values[key] if written[key] == own.values[key] else own.values[key]
         for key in own.values
@@ -130,13 +134,14 @@ def _sort_by_line(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _of_entry(entry: Entry, earlier: int | None) -> Iterator[tuple[str, str, str]]:
     """Yield the kind, the message and the remedy of each finding.
 
-    `earlier` is the line of the assignment before it to the same key, if there is one.
+    Args:
+        earlier: the line of the previous assignment to the same key, if there is one.
     """
     if earlier is not None:
         message = f"Already assigned on line {earlier}: the last one counts."
         yield "duplicate-key", message, "Delete the others."
     if entry.value != entry.written:
-        message = "The program does not get what is written: references in it are replaced."
+        message = "The program does not get the written value: references in it are replaced."
         yield "interpolated", message, "Store the value that the program gets."
     begins = entry.written.startswith("-----BEGIN") and "-----END" not in entry.written
     if begins and not entry.quote:
@@ -144,5 +149,5 @@ def _of_entry(entry: Entry, earlier: int | None) -> Iterator[tuple[str, str, str
         yield "cut-at-line-end", message, "Quote the value."
     if "\r" in entry.raw:
         message = "The lines end as in Windows: the carriage return is a part of the value."
-        remedy = "Save the file with line ends of LF alone, unless the program needs the CR."
+        remedy = "Save the file with LF as line ends, unless the program needs the CR."
         yield "carriage-return", message, remedy

@@ -1,4 +1,4 @@
-"""A file's text on its way through a parser: lines, findings, a bound on the work, and escapes."""
+"""The text of a file for its parser: lines, findings, a limit on the work, and escapes."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,13 +7,13 @@ from typing import NoReturn
 
 from infisical_iac.dotenv.model import Entry, Finding, Quote
 
-# For 200,000 statements, or ten megabytes of ordinary lines, which take less than two seconds.
+# 200,000 statements, or ten megabytes of ordinary lines, which take less than two seconds.
 _MOST_WORK = 24_000_000
 _WORK_OF_A_STATEMENT = 120
 _WORK_OF_A_REFERENCE = 50
 _WORK_OF_A_PART = 15
 
-# A value in quotes that are closed; after a backslash a quote is a part of it.
+# A value in closed quotes; a quote after a backslash is a part of it.
 QUOTED: dict[Quote, re.Pattern[str]] = {
     "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
     '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
@@ -21,7 +21,7 @@ QUOTED: dict[Quote, re.Pattern[str]] = {
 
 _COMMENT = re.compile(r"\s#")
 
-# What follows a backslash in the double quotes of most languages.
+# The escapes in double quotes of most languages, without their backslash.
 CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -32,7 +32,7 @@ def after(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 class FileRefused(Exception):
-    """The whole file can't be read; the finding says why."""
+    """The parser refuses the whole file; the finding has the reason."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -40,7 +40,7 @@ class FileRefused(Exception):
 
 
 class Text:
-    """The decoded text of a file, and what was found in it so far."""
+    """The decoded text of a file, and its findings so far."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -49,7 +49,7 @@ class Text:
         self._work = 0
 
     def line(self, position: int) -> int:
-        """Return the number of the line in which a position is."""
+        """Return the number of the line of a position."""
         if position >= self._position:
             self._line += self.text.count("\n", self._position, position)
         else:
@@ -58,18 +58,18 @@ class Text:
         return self._line
 
     def entry(self, key: str, value: str, start: int, end: int, quote: Quote) -> Entry:
-        """Return the assignment that stands between two positions."""
+        """Return the assignment between two positions."""
         self._spend(_WORK_OF_A_STATEMENT, start)
         raw, first = self.text[start:end], self.line(start)
         return Entry(key, value, raw, first, self.line(max(start, end - 1)), quote, value)
 
     def note(self, position: int, kind: str, message: str, remedy: str, key: str = "") -> None:
-        """Add a finding about the line in which a position is."""
+        """Add a finding on the line of a position."""
         self._spend(_WORK_OF_A_STATEMENT, position)
         self.add(self.line(position), kind, message, remedy, key)
 
     def add(self, line: int, kind: str, message: str, remedy: str, key: str = "") -> None:
-        """Add a finding about a line."""
+        """Add a finding on a line."""
         self.findings.append(Finding(line, kind, key, message, remedy))
 
     def refuse(self, position: int, kind: str, message: str, remedy: str) -> NoReturn:
@@ -77,35 +77,35 @@ class Text:
         raise FileRefused(Finding(self.line(position), kind, "", message, remedy))
 
     def step(self, position: int) -> None:
-        """Count a part of a value, which begins at a position."""
+        """Count the work for a part of a value that begins at a position."""
         self._spend(_WORK_OF_A_PART, position)
 
     def replacing(self, value: str, line: int) -> None:
-        """Count one step in replacing the references of a value.
+        """Count the work for one step in replacing the references of a value.
 
-        The real parsers take quadratic time, or never end, for values made for it. Such a file is
+        The real parsers take quadratic time, or never end, for certain values. Such a file is
         refused.
         """
         self._work += len(value) + _WORK_OF_A_REFERENCE
         if self._work > _MOST_WORK:
-            message = "The references in this file lead to more work than those of any program."
+            message = "The references in this file take too much work to replace."
             raise FileRefused(Finding(line, "too-much", "", message, "Write the values in full."))
 
     def _spend(self, work: int, position: int) -> None:
         self._work += work
         if self._work > _MOST_WORK:
             message = "The file has more statements than an environment can hold."
-            self.refuse(position, "too-much", message, "Look at whether this is a .env file.")
+            self.refuse(position, "too-much", message, "Check whether this is a .env file.")
 
 
 def unescape(value: str, of_part: Callable[[str], str], pair: str = "\\") -> str:
-    """Return a value with two backslashes read as `pair`, and what is between them unescaped."""
+    """Return a value with each double backslash read as `pair`, and the parts between unescaped."""
     parts = value.split("\\\\")
     return pair.join(of_part(part) if "\\" in part else part for part in parts)
 
 
 def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that reads a backslash and a character as its meaning; others stay."""
+    """Return a function that replaces escaped characters by their meanings; others stay."""
 
     def unescape(part: str) -> str:
         for escaped, meaning in meanings.items():
@@ -116,9 +116,9 @@ def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def with_values(entries: Iterable[Entry], values: dict[str, str]) -> list[Entry]:
-    """Return the entries, the last one of each key with its value after replacing.
+    """Return the entries, the last one of each key with its value from `values`.
 
-    Those before it keep what is written: their parsers replace nothing in what is overwritten.
+    Those before it keep their written value: the parsers replace nothing in overwritten values.
     """
     last = {entry.key: entry for entry in entries}
     return [
@@ -146,12 +146,12 @@ def note_cut_at_hash(text: Text, position: int, key: str, read: int, rest: str) 
 
 
 def note_undefined(text: Text, line: int, key: str, count: int) -> None:
-    """Add the finding that names referred to are defined nowhere.
+    """Add the finding that a value refers to undefined names.
 
-    It doesn't say which: what follows a dollar may as well be a part of a password.
+    It does not name them: the text after a dollar may be a part of a password.
     """
     if count:
         names = "a name that is" if count == 1 else f"{count} names that are"
         message = f"The value refers to {names} not defined: nothing takes its place."
-        remedy = "Define it, or quote the dollar as this parser wants it."
+        remedy = "Define it, or quote the dollar for this parser."
         text.add(line, "undefined-reference", message, remedy, key)

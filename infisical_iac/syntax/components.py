@@ -1,4 +1,4 @@
-"""The JavaScript in a component of Vue or Svelte: scripts, and the expressions of its markup."""
+"""Extract the JavaScript of a Vue or Svelte component: scripts, and expressions in the markup."""
 
 import re
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 ENDINGS = (".vue", ".svelte")
 
-# Attributes end somewhere: without a bound, each tag that isn't closed would be read to the end.
+# The bounds keep an unclosed tag from being read to the end of the file.
 _ATTRIBUTES = r"(?:[^<>\"']|\"[^\"]{0,300}\"|'[^']{0,300}'){0,300}+"
 _OPENING = re.compile(rf"<!--|<(script|style)\b({_ATTRIBUTES})>", re.IGNORECASE)
 _IS_TYPESCRIPT = re.compile(r"\blang\s*=\s*[\"']?tsx?\b")
 _BRACE = re.compile(r"[{}]")
-# `v-if="…"`, `:title="…"` and `@click="…"`, of which the last has statements.
+# `v-if="…"` and `:title="…"` have expressions, `@click="…"` has statements.
 _ATTRIBUTE = re.compile(
     r"(?<!\S)(?:(?P<statements>@|v-on:)|[:#]|v-)[^\s=\"'<>]*=(?P<quote>[\"'])(?P<code>[^\"']*)"
     r"(?P=quote)"
 )
-# What Svelte writes before an expression, such as `#if` and `:else if`, and after it.
+# Svelte's words before an expression, such as `#if` and `:else if`, and after it.
 _BEFORE = re.compile(r"\s*+(?:\.\.\.|[#:@/][a-z]*+(?:[ ]if)?)?+")
 _AFTER = {"#each": " as ", "#await": " then "}
 _BLANK = re.compile(r"[^\n]")
 
 
 class Component(NamedTuple):
-    """The code of a component; what is none of it is blank, so that lines and columns stay.
+    """The code of a component; all else is blank, so that lines and columns stay.
 
     Attributes:
         scripts: the contents of its `<script>` elements.
@@ -65,7 +65,7 @@ def _blank(text: str) -> str:
 
 
 def _expressions(markup: str) -> str:
-    """Return the markup with all but its expressions blank."""
+    """Return the markup with everything but its expressions blank."""
     code = list(_blank(markup))
     for found in _ATTRIBUTE.finditer(markup):
         start, end = found.span("code")
@@ -78,7 +78,7 @@ def _expressions(markup: str) -> str:
 
 
 def _find_braces(markup: str) -> Iterator[tuple[int, int]]:
-    """Yield where the outermost braces open and close; what isn't closed is left out."""
+    """Yield the positions of the outermost pairs of braces; unclosed braces are left out."""
     depth = start = 0
     for brace in _BRACE.finditer(markup):
         if brace[0] == "{":

@@ -1,4 +1,4 @@
-"""JavaScript and TypeScript as trees of tree-sitter, which is loaded when first needed."""
+"""Parse JavaScript and TypeScript with tree-sitter, which is loaded when first needed."""
 
 import posixpath
 import re
@@ -23,8 +23,8 @@ _DECLARATIONS = re.compile(r"\.d\.[mc]?ts$")
 _TYPESCRIPT = (".ts", ".mts", ".cts", ".tsx")
 
 _MOST_WORK = 100_000
-"""Reports of the parser on its way through one file: ordinary code of 6 MiB takes no more."""
-_PIECE = 1 << 10  # bytes that the parser is given at once
+"""The most progress reports of the parser for one file: ordinary code of 6 MiB takes fewer."""
+_PIECE = 1 << 10  # bytes that the parser gets at once
 _LONGEST = 30  # parts of a chain of names
 
 FUNCTIONS = frozenset(
@@ -53,13 +53,13 @@ _STRINGS = ("string", "template_string", "template_literal_type")
 _EXPRESSIONS = ("template_substitution", "template_type")
 
 Path = tuple[str, ...]
-"""A chain of names: ("process", "env"). What a module exports begins with its name in brackets:
-("<./config.js>", "env"), but of Node's own ones without: ("process", "env") is that of
-"node:process" too. What a function returns, once awaited, ends with "()"."""
+"""A chain of names: ("process", "env"). An export begins with its module in angle brackets:
+("<./config.js>", "env"). Modules of Node have none: ("process", "env") is also that of
+"node:process". The awaited result of a function ends with "()"."""
 
 _BUILTIN = frozenset({"process", "util"})
-_MEANINGS = 50  # of one name: more have only those that a minifier made
-# What a chain has in it that may lead to the environment, to secrets or to a loader.
+_MEANINGS = 50  # of one name: only minified code has more
+# The names in a chain that may lead to the environment, to secrets or to a loader.
 _ROOTS = frozenset({*_BUILTIN, "Bun", "import.meta", "config", "()"})
 _CLAUSES = ("import_clause", "import_require_clause")
 _LOCALS = ("identifier", "shorthand_property_identifier_pattern")
@@ -78,22 +78,22 @@ class Script:
     """The code of one file.
 
     Attributes:
-        error: the sentence that says why not all of it was read, or "".
+        error: the reason why not all of it was parsed, as a sentence, or "".
     """
 
     error: str = ""
     _trees: Sequence["Tree"] = field(default=(), repr=False)
 
     def nodes(self) -> Iterator[tuple["Node", Sequence["Node"]]]:
-        """Yield each node of what runs, with those around it, the outermost first.
+        """Yield each node of the running code with its parents, the outermost first.
 
-        The sequence changes with the next node.
+        The sequence of parents changes with the next node.
         """
         for tree in self._trees:
             yield from _walk(tree, lambda node: node.type not in _NO_CODE)
 
     def strings(self) -> Iterator[str]:
-        """Yield what is between quotes, in types too, where there are no expressions in it."""
+        """Yield the contents of strings without expressions, also in types."""
         for tree in self._trees:
             for node, _ in _walk(tree, lambda _: True):
                 if (value := string_of(node)) is not None:
@@ -101,11 +101,11 @@ class Script:
 
 
 def parse(path: str, text: str, most_work: int = _MOST_WORK) -> Script:
-    """Read a file, in the dialect that its name says or, if that has more errors, in the other.
+    """Parse a file, in the dialect of its name or, if that has more errors, in the other one.
 
-    Flow's types in `.js`, and elements in `.ts`, are what bundlers are told to take. A syntax
-    error hides no more than what is around it. A file that takes the parser too much work says
-    nothing but that; and one of declarations alone nothing at all, for nothing in it runs.
+    Bundlers can be configured to take Flow's types in `.js`, and elements in `.ts`. A syntax error
+    hides only the code around it. A file that takes too much work has only an error. A file of
+    declarations is empty, because nothing in it runs.
     """
     if _DECLARATIONS.search(path):
         return Script()
@@ -128,7 +128,7 @@ def parse(path: str, text: str, most_work: int = _MOST_WORK) -> Script:
 
 
 def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
-    """Return the dialect of a file's name, and the other that it may be written in."""
+    """Return the dialect of a file's name, and another one in which it may be written."""
     if ending == ".tsx":
         return "tsx", None
     if ending in _TYPESCRIPT:
@@ -137,20 +137,20 @@ def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
 
 
 class _Parser:
-    """Parses the texts of one file, with a bound on the work for all of them."""
+    """Parse the texts of one file, with a limit on the work for all of them."""
 
     def __init__(self, most_work: int) -> None:
         self._left = most_work
 
     def best(self, text: str, dialect: Dialect, other: Dialect | None) -> "Tree":
-        """Parse a text; if it has errors, in the other dialect too, to return what has fewer."""
+        """Parse a text; if it has errors, also in the other dialect; return the better tree."""
         tree = self.parse(text, dialect)
         if not tree.root_node.has_error or other is None:
             return tree
         return min(tree, self.parse(text, other), key=_weight)
 
     def parse(self, text: str, dialect: Dialect) -> "Tree":
-        """Parse a text, whatever is in it. Raise TimeoutError if it is too much work."""
+        """Parse any text. Raises TimeoutError if it is too much work."""
         from tree_sitter import Parser
 
         data = text.encode(errors="replace")
@@ -202,7 +202,7 @@ def _walk(
 
 
 def _errors(tree: "Tree") -> Iterator["Node"]:
-    """Yield the places that are no code of the grammar, in their order."""
+    """Yield the nodes that do not fit the grammar, in their order."""
     for node, around in _walk(tree, lambda each: each.has_error and not each.is_error):
         # The grammar knows no `&` among the words of an element, as in <p>Save & close</p>.
         in_element = around and around[-1].type in ("jsx_element", "jsx_fragment")
@@ -212,7 +212,7 @@ def _errors(tree: "Tree") -> Iterator["Node"]:
 
 
 def _weight(tree: "Tree") -> int:
-    """Return how much of a text is no code of the grammar."""
+    """Return the amount of text that does not fit the grammar."""
     return sum(1 + each.end_byte - each.start_byte for each in _errors(tree))
 
 
@@ -226,7 +226,7 @@ def line_of(node: "Node") -> int:
 
 
 def string_of(node: "Node | None") -> str | None:
-    """Return what is between the quotes of a string or of a template without expressions."""
+    """Return the content of a string, or of a template without expressions; else None."""
     if node is None or node.type not in _STRINGS:
         return None
     if any(each.type in _EXPRESSIONS for each in node.named_children):
@@ -258,10 +258,10 @@ def name_in(node: "Node") -> str | None:
 
 
 def path_of(node: "Node | None", steps: int = _LONGEST) -> Path:
-    """Return the chain of names that an expression is, or takes if it is there: of `a.b ?? {}`.
+    """Return the chain of names of an expression; for `a.b ?? {}` that of `a.b`.
 
-    A chain that begins with another expression begins with "". Return () for what is none, or is
-    longer than code of people.
+    A chain that begins with another expression begins with "". Return () for other expressions, and
+    for chains that are too long.
     """
     names: list[str] = []
     while node is not None and (steps := steps - 1) > 0:
@@ -295,7 +295,7 @@ def _root(node: "Node", steps: int) -> Path:
         called = node.child_by_field_name("function")
         if called and _is_require(called):
             return _module(string_of(argument_of(node)))
-        if called and called.type == "await_expression":  # so is `await load<T>()` read
+        if called and called.type == "await_expression":  # the tree of `await load<T>()`
             return _result(_inner_expression(called), steps)
     return ()
 
@@ -313,7 +313,7 @@ def _result(called: "Node | None", steps: int) -> Path:
 
 
 def argument_of(call: "Node", position: int = 0) -> "Node | None":
-    """Return an argument of a call, if it has so many."""
+    """Return the argument of a call at a position, or None."""
     given = call.child_by_field_name("arguments")
     found = [each for each in given.named_children if not each.is_extra] if given else []
     return found[position] if len(found) > position else None
@@ -346,7 +346,7 @@ class Bindings:
         self._bound: dict[str, set[Path]] = {}
 
     def meanings(self, path: Path) -> Iterator[Path]:
-        """Yield the chains that one may stand for, itself the first, and not too many."""
+        """Yield the chains that a chain may stand for, itself first, up to a limit."""
         seen, waiting = {path}, [path]
         while waiting and len(seen) <= _MEANINGS:
             yield (path := waiting.pop())
@@ -356,7 +356,7 @@ class Bindings:
             waiting += more
 
     def take(self, node: "Node") -> Iterator[PatternMember]:
-        """Take in the names that a node gives a meaning; yield the members that it takes."""
+        """Record the names that a node binds; yield the members that its pattern takes."""
         if node.type in _BINDING:
             to, value = map(node.child_by_field_name, _BINDING[node.type])
             source = path_of(value)
@@ -396,7 +396,7 @@ class Bindings:
 
 
 def _imported_names(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the names that an import gives a file, each with what it is called in the module."""
+    """Yield the names that an import binds, each with its chain in the module."""
     is_whole = clause.type == "import_require_clause" or module[0] in _BUILTIN
     for each in clause.named_children:
         if each.type == "identifier":
@@ -411,7 +411,7 @@ def _imported_names(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _part(node: "Node") -> tuple[str | None, "Node | None", bool]:
-    """Return the key of a part of a pattern, what it goes to, and whether it has a default."""
+    """Return the key of a part of a pattern, its target, and whether it has a default."""
     if node.type == "shorthand_property_identifier_pattern":
         return text_of(node), node, False
     if node.type == "object_assignment_pattern":

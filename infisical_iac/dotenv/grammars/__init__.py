@@ -1,1 +1,1 @@
-"""The grammars: each module has those of one program, and is found by being here."""
+"""The grammars; each module has those of one program, and all modules here are loaded."""

@@ -18,7 +18,7 @@ from infisical_iac.dotenv.text import (
     unescape,
 )
 
-# What Go counts as white space.
+# White space in Go.
 _TRIMMED = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
 _TRIMMED += "\u200a\u2028\u2029\u202f\u205f\u3000"
 _INNER = r"[\t\v\f\r \x85\xa0]"
@@ -27,7 +27,7 @@ _UP_TO_STATEMENT = re.compile(rf"(?:[{_TRIMMED}]*+#[^\n]*+)*+[{_TRIMMED}]*+")
 _EXPORT = re.compile(rf"(?:export(?=[\t\n\f\r ]){_INNER}*+)?+")
 _NAME = re.compile(r"[\w.\-\[\]\t\v\f\r \x85\xa0]*+")
 _SPACING = re.compile(rf"{_INNER}*+")
-# A dollar is doubled so that it is none of a reference.
+# A dollar is doubled so that it begins no reference.
 _UNESCAPE = escapes({'"': '"', "$": "$$", **CONTROLS})
 _UNESCAPE_SINGLE = escapes({"'": "'"})
 _OCTAL = re.compile(r"\\0(?:([0-3][0-7]{2})|([0-9]{0,3}))")
@@ -42,11 +42,11 @@ _REFERENCE = re.compile(
 _BRACE = re.compile(r"\{.?|\}", re.DOTALL)
 _DEEPEST = 50
 
-_BARE = "The name has no value: Compose hands on that of its own environment, if any."
+_BARE = "The name has no value: Compose passes on that of its own environment, if any."
 
 
 class ComposeReferences:
-    """Replaces the references in a file's values, with what the environment or the file has."""
+    """Replace references in values by the values of the environment or the file."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
@@ -55,9 +55,12 @@ class ComposeReferences:
         self._line = 0
 
     def replace(self, value: str, line: int) -> str:
-        """Return the value, which stands on a line of the text, with its references replaced.
+        """Return a value with its references replaced, and count the undefined ones.
 
-        Counts those that are not defined. Raises FileRefused if Compose would refuse the file.
+        Args:
+            line: of the value in the text.
+
+        Raises FileRefused if Compose would refuse the file.
         """
         self.undefined, self._line = 0, line
         return self._replace(value, _DEEPEST)
@@ -90,7 +93,7 @@ class ComposeReferences:
 
     def _found(self, name: str | None) -> str:
         if name is None:
-            self._refuse("A ${ is followed by something that is no reference.")
+            self._refuse("A ${ begins no valid reference.")
         value = self.look_up(name)
         self.undefined += value is None
         return value or ""
@@ -103,7 +106,7 @@ class ComposeReferences:
         return last
 
     def _choose(self, name: str, operator: str, rest: str, depth: int) -> str:
-        # Compose replaces in it even if it isn't taken, and refuses what is wrong in it.
+        # Compose replaces references in it, and refuses errors, even if the value is not taken.
         rest = self._replace(rest, depth - 1)
         value = self.look_up(name)
         given = bool(value) if operator[0] == ":" else value is not None
@@ -117,12 +120,12 @@ class ComposeReferences:
 
     def _refuse(self, message: str) -> NoReturn:
         message = f"{message} Compose refuses the whole file."
-        remedy = "Correct the reference, or double the dollar that is none."
+        remedy = "Correct the reference, or double a dollar that begins none."
         raise FileRefused(Finding(self._line, "refused", "", message, remedy))
 
 
 def _closing_brace(value: str, opening: int, last: int) -> int:
-    """Return where a brace is closed; at the last one of the line if there are not enough."""
+    """Return the position that closes a brace, or the last brace if there are not enough."""
     depth = 0
     for brace in _BRACE.finditer(value, opening, last + 1):
         depth += 1 if brace[0][0] == "{" else -1
@@ -132,7 +135,7 @@ def _closing_brace(value: str, opening: int, last: int) -> int:
 
 
 class Compose(Grammar):
-    """The grammar of what `env_file:` names, and of `docker compose --env-file`."""
+    """The grammar of `env_file:` and of `docker compose --env-file`."""
 
     name = "compose"
     place = 6
@@ -172,7 +175,7 @@ class Compose(Grammar):
         return dict(sorted(values.items()))
 
     def _characters(self, data: bytes) -> str:
-        # Go replaces each single byte, the others each sequence that was cut short.
+        # Go replaces each invalid byte, the others each truncated sequence.
         return re.sub("[\udc80-\udcff]", "\ufffd", data.decode(errors="surrogateescape"))
 
     def _lines(self, text: str) -> str:
@@ -185,7 +188,7 @@ def _refuse(text: Text, position: int, why: str) -> NoReturn:
 
 
 def _name(text: Text, start: int) -> tuple[str, int, bool]:
-    """Return a statement's name, where its value begins, and whether the name stands alone."""
+    """Return a statement's name, the position of its value, and whether it has no value."""
     begin = after(_EXPORT, text.text, start)
     if begin == len(text.text):
         _refuse(text, start, "An export of nothing")
@@ -195,7 +198,7 @@ def _name(text: Text, start: int) -> tuple[str, int, bool]:
         # Compose takes a name that the file ends with for the value of the name "".
         key, end = "", begin - 1
     elif separator not in "=:\n":
-        _refuse(text, start, "A sign that a name can't have")
+        _refuse(text, start, "A character that a name can't have")
     if " " in key:
         _refuse(text, start, "A name with a space in it")
     return key, after(_SPACING, text.text, end + 1), separator == "\n"

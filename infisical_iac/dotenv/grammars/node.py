@@ -28,18 +28,18 @@ class NodeEnvFile(Grammar):
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         entries = []
-        # Spaces before the first name and after the last value are all that is trimmed everywhere.
+        # Node trims only spaces before the first name and after the last value.
         content = text.text.rstrip(" ")
         position = after(_SPACES, content, 0)
         while (start := after(_COMMENTS, content, position)) < len(content):
             equals = content.find("=", start)
             if equals < 0:
                 if content[start:].lstrip()[:1] not in ("", "#"):
-                    message = "No = follows: this line and all after it are ignored without a word."
+                    message = "No = follows: Node silently ignores this line and all after it."
                     text.note(start, "unreadable-line", message, "Correct or delete these lines.")
                 break
             if equals == start:
-                message = "A line that begins with = ends the reading: all after it is ignored."
+                message = "Node stops at a line that begins with =: all after it is ignored."
                 text.note(start, "unreadable-line", message, "Delete the line.")
                 break
             key = _key(text, start, content[start:equals])
@@ -56,10 +56,10 @@ class NodeEnvFile(Grammar):
 
 
 def _key(text: Text, start: int, written: str) -> str:
-    # A name of spaces alone makes Node read the character before them.
+    # If a name is only spaces, Node reads the character before them.
     key = (written.strip(" ") or "\n").removeprefix("export ")
     if "\n" in key:
-        message = "A line without = becomes a part of the name on the next one, which is lost so."
+        message = "A line without = becomes a part of the name on the next line, which is lost."
         text.note(start, "glued-name", message, "Correct or delete the line.")
     return key
 
@@ -67,7 +67,7 @@ def _key(text: Text, start: int, written: str) -> str:
 def _read_assignment(
     text: Text, content: str, key: str, start: int, position: int
 ) -> tuple[Entry | None, int]:
-    """Return the assignment whose value begins at a position, and where the next one begins."""
+    """Return the assignment whose value begins at a position, and the position of the next one."""
     begin = after(_SPACES, content, position)
     line_end = content.find("\n", begin)
     for quote in _QUOTES:
@@ -103,7 +103,7 @@ def _read_unclosed(
     text: Text, content: str, key: str, start: int, begin: int
 ) -> tuple[Entry | None, int]:
     line_end = content.find("\n", begin)
-    happens = "the quote is a part of it" if line_end >= 0 else "it is not read at all"
+    happens = "the quote is a part of it" if line_end >= 0 else "Node does not read it"
     message = f"The value's quote is not closed: {happens}."
     text.note(start, "unclosed-quote", message, "Close the quote.", key)
     if line_end < 0:

@@ -1,4 +1,4 @@
-"""The grammars of npm dotenv (16, 17, 18) alone, before dotenv-expand (12), and in Next.js."""
+"""The grammars of npm dotenv (16, 17, 18), of it with dotenv-expand (12), and of Next.js."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _SPACING = re.compile(f"{_SPACE}*+")
 _PLAIN = re.compile(r"[^#\n]*+")
 _REST_OF_LINE = re.compile(f"[^{ENDS}]*+")
 _LINE_END = re.compile(f"[{ENDS}]")
-# After a value: white space over lines, up to a comment, the end, or the last end of a line.
+# After a value: white space over lines, up to a comment, the end, or the last line end.
 _TAIL = re.compile(rf"{_SPACE}*+(?:#[^{ENDS}]*+|\Z)|{_SPACE}*(?=[{ENDS}])")
 
 _CLOSING = {quote: re.compile(rf"(?<!\\){quote}") for quote in "'\"`"}
@@ -34,17 +34,17 @@ _LAST_ESCAPED = {
     quote: re.compile(rf".*\\{quote}(?={_INNER}*+(?:[{ENDS}#]|\Z))", re.DOTALL) for quote in "'\"`"
 }
 
-# References as dotenv-expand sees them, and the operator in one.
+# References in dotenv-expand, and the operator in one.
 _EXPANDED = re.compile(r"\$(?<!\\\$)(?:\{([^{}]+)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _OPERATOR = re.compile(r":?[+-]")
-# References as Next.js sees them, from the last one to the first.
+# References in Next.js, from the last one to the first.
 _UP_TO_LAST_DOLLAR = re.compile(r"(?s:.*)(?<!\\)(?=\$)")
 _OF_NEXT = re.compile(r"\$\{?(\w+)(?::-([^}\\]*))?\}?", re.ASCII)
 
-# Next.js calls itself for each reference until the stack is full, then ignores the whole file.
+# Next.js recurses for each reference until the stack overflows, then ignores the whole file.
 _DEEPEST = 9_000
 
-# What Next.js and react-scripts read, and what Vite and dotenv-flow do.
+# The files of Next.js and react-scripts, and of Vite and dotenv-flow.
 _MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
 _LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
 _OF_NODE_ENV = ("development", "production", "test")
@@ -52,7 +52,7 @@ _VITE = "which has Node's own parser read before it replaces references"
 
 
 class _Npm(Grammar):
-    """Parse with npm dotenv's parser, which all grammars here share."""
+    """Parse with npm dotenv's parser, for all grammars here."""
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         return _assignments(text)
@@ -62,7 +62,7 @@ class _Npm(Grammar):
 
 
 class Dotenv(_Npm):
-    """The grammar of npm dotenv by itself: no reference is replaced."""
+    """The grammar of npm dotenv by itself, which replaces no references."""
 
     name = "dotenv"
     place = 0
@@ -86,13 +86,13 @@ class DotenvExpand(_Npm):
     node_packages = (
         Package("dotenv-expand", rank=1, brings=("dotenv",)),
         Package("dotenv-cli", rank=1),
-        Package("nuxt", rank=1, exact=False),  # has Vite, but reads .env alone by itself
-        # What reads through Vite's own loadEnv. Since Vite 8 that has Node's own parser read, and
-        # npm dotenv before; astro's release tells which, SvelteKit's doesn't.
+        Package("nuxt", rank=1, exact=False),  # has Vite, but reads only .env by itself
+        # These read through Vite's loadEnv. It uses Node's parser since Vite 8, and npm dotenv
+        # before; astro's release decides which, SvelteKit's does not.
         Package("vite", rank=1, cascade="vite-8", remark=_VITE, earlier=(7, "vite")),
         Package("astro", rank=1, cascade="vite-8", remark=_VITE, earlier=(6, "vite")),
         Package("@sveltejs/kit", rank=1, cascade="vite-8", remark=_VITE),
-        # It has releases of dotenv (10) and dotenv-expand (5) that read otherwise than today's.
+        # It has old releases of dotenv (10) and dotenv-expand (5), which read differently.
         Package("react-scripts", rank=1, exact=False, cascade="react-scripts"),
         Package("@dotenvx/dotenvx", rank=3, exact=False),
     )
@@ -120,7 +120,7 @@ class DotenvExpand(_Npm):
 
 
 class Next(_Npm):
-    """The grammar of Next.js, which has an expansion of its own."""
+    """The grammar of Next.js, which replaces references by its own rules."""
 
     name = "next"
     place = 2
@@ -141,7 +141,7 @@ class Next(_Npm):
 
 
 def _assignments(text: Text) -> list[Entry]:
-    """Return the assignments of a file; lines that are none are ignored."""
+    """Return the assignments of a file; other lines are ignored."""
     entries: list[Entry] = []
     position = 0
     while True:
@@ -150,7 +150,7 @@ def _assignments(text: Text) -> list[Entry]:
             return entries
         name = _NAME.match(text.text, start)
         if not name or name[1] == "__proto__":
-            message = "The line is no assignment that dotenv knows: it is ignored without a word."
+            message = "dotenv can't read this line, and silently ignores it."
             text.note(start, "unreadable-line", message, "Correct or delete the line.")
         if not name:
             line_end = _LINE_END.search(text.text, start)
@@ -163,7 +163,7 @@ def _assignments(text: Text) -> list[Entry]:
 
 
 def _end_of_quoted(text: str, position: int) -> int | None:
-    """Return where a quoted value ends: nothing but a comment may follow it on its line."""
+    """Return the end of a quoted value; only a comment may follow it on its line."""
     opening = after(_SPACING, text, position)
     quote = text[opening : opening + 1]
     if quote not in _CLOSING:
@@ -171,7 +171,7 @@ def _end_of_quoted(text: str, position: int) -> int | None:
     closing = _CLOSING[quote].search(text, opening + 1)
     if closing and _TAIL.match(text, closing.end()):
         return closing.end()
-    # A quote after a backslash closes the value as well if nothing better does.
+    # A quote after a backslash closes the value too if no other quote does.
     last = closing.end() if closing else len(text)
     escaped = _LAST_ESCAPED[quote].match(text, opening + 1, last)
     return escaped.end() if escaped else None
@@ -208,9 +208,10 @@ def _find_quote(value: str) -> Quote:
 
 
 class Expansion:
-    """Replaces the references in values, one after the other.
+    """Replace the references in values, one value after the other.
 
-    `values` are those that references see besides the environment's, and where results go.
+    Args:
+        values: the values that references see besides the environment's; results are added.
     """
 
     def __init__(self, text: Text, environ: Mapping[str, str], values: dict[str, str]) -> None:
@@ -218,12 +219,15 @@ class Expansion:
         self._text, self._environ = text, environ
 
     def add(self, key: str, value: str, line: int) -> None:
-        """Put in the value that stands under a key on a line, with its references replaced.
+        """Add the value of a key with its references replaced.
 
-        Raises FileRefused if that leads to more work than that of any program.
+        Args:
+            line: of the value in the text.
+
+        Raises FileRefused if that takes too much work.
         """
         ours = self._environ.get(key) or value
-        # What the environment has wins, and is taken as it is.
+        # A value in the environment wins, and stays as it is.
         value = self._expand(key, value, line) if ours == value else ours
         self.values[key] = value.replace("\\$", "$")
 
@@ -244,7 +248,7 @@ class Expansion:
         return value
 
     def _split_default(self, expression: str) -> tuple[str, str, str | None]:
-        """Return the name, the value to take if there is one, and the one to take otherwise."""
+        """Return the name, its value, and the default."""
         operator = _OPERATOR.search(expression)
         if not operator:
             # dotenv-expand splits the name at the operator, which is JavaScript's null here.

@@ -16,7 +16,7 @@ from infisical_iac.dotenv.text import (
     unescape,
 )
 
-# White space within a line; over lines it is \s.
+# White space within a line; \s spans lines.
 _SPACE = r"[^\S\n]"
 _UP_TO_STATEMENT = re.compile(r"(?:\s*+#[^\n]*+)*+\s*+")
 _EXPORT = re.compile(rf"(?:export{_SPACE}++)?+")
@@ -33,7 +33,7 @@ _Reference = tuple[int, int, str, str | None]
 
 
 class _Python(Grammar):
-    """Decode as python-dotenv does, which both grammars here share."""
+    """Decode as python-dotenv does, for both grammars here."""
 
     _refuses_bytes = True
 
@@ -103,17 +103,17 @@ def _statements(text: Text) -> list[Entry | str]:
         if tail and statement:
             statements.append(statement)
             if isinstance(statement, str):
-                message = "The name has no value: python-dotenv sets nothing, and hides others."
+                message = "The name has no value: python-dotenv drops it and earlier assignments."
                 text.note(start, "no-value", message, "Give it a value or delete the line.")
         elif not text.text.startswith("#", end):
-            message = "python-dotenv can't read this line: it warns in the log, and ignores it."
+            message = "python-dotenv can't read this line: it logs a warning and ignores it."
             text.note(start, "unreadable-line", message, "Correct or delete the line.")
         position = tail.end() if tail else after(_REST_OF_LINE, text.text, end)
     return statements
 
 
 def _read_statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str | None, int]:
-    """Return what a statement assigns if it can be read, and where reading ended."""
+    """Return the assignment of a statement if it can be read, and the position after it."""
     key = name[1] or name[2]
     equals = _EQUALS.match(text.text, name.end())
     if not equals:
@@ -135,7 +135,7 @@ def _read_statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry 
 
 
 def _drop_unset(statements: list[Entry | str]) -> list[Entry]:
-    """Return the assignments that no bare name takes back."""
+    """Return the assignments that no later bare name unsets."""
     bare = {name: number for number, name in enumerate(statements) if isinstance(name, str)}
     return [
         entry
@@ -157,11 +157,11 @@ def _replace_references(text: Text, entry: Entry, known: Mapping[str, str | None
 
 
 def _references(value: str) -> Iterator[_Reference]:
-    """Yield each reference of a value: where it begins and ends, its name and its default."""
+    """Yield each reference of a value: its two positions, its name and its default."""
     start = value.find("${")
     closing = colon = 0
     while start >= 0:
-        # Searched for once only, however many references are begun before it.
+        # Each sign is searched for only once, to stay linear in the length of the value.
         closing = closing if closing > start else _find(value, "}", start)
         colon = colon if colon > start else _find(value, ":", start)
         end = start + 2

@@ -1,6 +1,6 @@
-"""The grammar of what a shell's `source` would assign, read without running anything.
+"""The grammar of a shell's `source`, read without running anything.
 
-Whatever would run a command, or depends on more than the environment, is refused.
+A file is refused if it would run a command, or depends on more than the environment.
 """
 
 import re
@@ -37,7 +37,7 @@ _MORE = re.compile(r"\$(?:[A-Za-z_{(\[0-9@*#?$!-]|\\\n)")
 _ALTERNATIVE = re.compile(r"[^}\"'\\`$~{()<>]*+")
 _DEEPEST = 20
 
-# Names with a value of the shell's own, whatever is assigned to them; and those with one at first.
+# Names whose value the shell sets, whatever is assigned to them; and those with an initial value.
 _MAGIC = re.compile(
     r"_|BASH\w*|EPOCH\w*|SHELLOPTS|POSIXLY_CORRECT|S?RANDOM|SECONDS|LINENO|E?UID|PPID|GROUPS"
     r"|FUNCNAME|DIRSTACK|HISTCMD|PIPESTATUS"
@@ -50,7 +50,7 @@ _SET_AT_START = re.compile(
 
 @dataclass
 class ShellValue:
-    """A reference's value, where it ends, and how many names in it are not defined."""
+    """The value of a reference, its end, and the number of undefined names in it."""
 
     value: str
     end: int
@@ -59,7 +59,7 @@ class ShellValue:
 
 @dataclass
 class Word:
-    """A value with references replaced, and as it is written but for quotes and backslashes."""
+    """A value with references replaced, and as written without quotes and backslashes."""
 
     end: int
     read: list[str] = field(default_factory=list)
@@ -68,23 +68,23 @@ class Word:
     undefined: int = 0
 
     def add(self, part: str, end: int) -> None:
-        """Adds what is read as it is written."""
+        """Add a part without references."""
         self.read.append(part)
         self.written.append(part)
         self.end = end
 
 
 class Words:
-    """Reads words with what is assigned so far. Raises FileRefused for what must not be read."""
+    """Read words with the values assigned so far. Raises FileRefused for words it must not read."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
         self._text, self._environ = text, environ
 
     def read(self, begin: int, *, exported: bool) -> Word:
-        """Return the word at a position, up to the first sign that is no part of it.
+        """Return the word at a position, up to the first character that is no part of it.
 
-        As an argument of `export` it stands for several where braces are in it: it ends there.
+        An argument of `export` ends at a brace, because the shell expands braces there.
         """
         word = Word(begin)
         signs: list[str] = []
@@ -104,7 +104,7 @@ class Words:
         return word
 
     def _add(self, word: Word, sign: str) -> None:
-        """Adds what begins with a sign, if it can be a part of a word."""
+        """Add the part that begins with a character, if it can be a part of a word."""
         text, position = self._text.text, word.end
         if sign == "'" and (single := _SINGLE.match(text, position)):
             word.add(single[1], single.end())
@@ -141,7 +141,7 @@ class Words:
         word.end, word.undefined = replaced.end, word.undefined + replaced.undefined
 
     def _reference(self, position: int, depth: int = _DEEPEST) -> ShellValue:
-        """Return the reference that a dollar begins; a dollar alone stands for itself."""
+        """Return the reference that begins with a dollar; a bare dollar stands for itself."""
         text = self._text.text
         match = _REFERENCE.match(text, position)
         if not match:
@@ -162,7 +162,7 @@ class Words:
         return ShellValue(value or "", rest.end) if given else rest
 
     def _rest(self, position: int, depth: int) -> ShellValue:
-        """Return what stands in a reference after the operator: plain text and other references."""
+        """Return the text after the operator of a reference, with the references in it replaced."""
         rest = ShellValue("", position)
         parts = []
         while not self._text.text.startswith("}", rest.end):
@@ -239,7 +239,7 @@ def _refuse(text: Text, position: int) -> NoReturn:
 
 
 def _read_statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
-    """Return what a statement assigns, and where it ends."""
+    """Return the assignments of a statement, and its end."""
     allexport = _ALLEXPORT.match(text.text, start)
     if allexport:
         return [], allexport.end()
