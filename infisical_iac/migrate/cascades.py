@@ -23,8 +23,8 @@ LOCAL = ".env.local"
 OVERRIDDEN = "overridden"
 """The kind of the finding on a key that is left out: a shared file has another value."""
 PERSONAL_OVERRIDE = "personal-override"
-"""The kind of the finding on a key of which only personal files have another value: the decision
-on these files decides which value is stored.
+"""The kind of the finding on a key that only personal files override: the decision on these files
+decides which value is stored.
 """
 
 

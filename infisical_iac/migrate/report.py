@@ -28,7 +28,7 @@ STATES: Mapping[State, str] = {
 }
 """The meaning of each state, as words that follow a number."""
 
-# The kinds of findings on a value of which a person has chosen one reading.
+# The kinds of findings on values with several readings, one of which a person has chosen.
 _DISPUTED = frozenset({"grammars-disagree", "undefined-reference"})
 
 Outcome = Literal["proven", "pending", "differs"]

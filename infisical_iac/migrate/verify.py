@@ -72,9 +72,9 @@ def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) ->
             reads = name in seen[account.identity]
             is_own = (account.service, account.environment) == (each.service, name.environment)
             if is_own and not reads:
-                yield f"{name} can't be read by {account.identity}, whose it is"
+                yield f"{name} can't be read by {account.identity}, which needs it"
             elif reads and not is_own and not _may_read(account, name):
-                yield f"{name} can be read by {account.identity}, whose it is not"
+                yield f"{name} can be read by {account.identity}, which must not read it"
 
 
 def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:

@@ -84,8 +84,10 @@ def test_at_a_url_without_credentials_services_are_judged_by_what_they_were_give
     assert verified.exit_code == 2
     assert "Note: no service was asked what it sees" in verified.stderr
     lines = verified.stdout.splitlines()
-    assert f"✗ production/{api}/FAKE can be read by {web}-development, whose it is not" in lines
-    assert f"✗ development/{api}/FAKE can't be read by {api}-development, whose it is" in lines
+    assert (
+        f"✗ production/{api}/FAKE can be read by {web}-development, which must not read it" in lines
+    )
+    assert f"✗ development/{api}/FAKE can't be read by {api}-development, which needs it" in lines
 
 
 def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case: Case) -> None:

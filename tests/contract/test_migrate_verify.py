@@ -74,7 +74,7 @@ def test_what_changed_or_is_gone_is_told(case: Case) -> None:
     assert told["problems"] == [
         f"production/{api}/FAKE has another value",
         f"production/{web}/FAKE is not there",
-        f"production/{web}/FAKE can't be read by {web}-production, whose it is",
+        f"production/{web}/FAKE can't be read by {web}-production, which needs it",
     ]
     assert "changed-fake" not in verified.shown
 
@@ -86,7 +86,7 @@ def test_an_identity_that_reads_what_is_not_its_own_is_told(case: Case) -> None:
     grant(case.world.deployer, OF_IDENTITIES, identityId=identity, projectId=project)
     verified = _verify(case)
     assert verified.exit_code == 2
-    assert f"✗ production/{api}/FAKE can be read by {web}-development, whose it is not" in (
+    assert f"✗ production/{api}/FAKE can be read by {web}-development, which must not read it" in (
         verified.stdout.splitlines()
     )
 

@@ -47,7 +47,9 @@ def test_a_service_that_can_not_read_what_is_its_own_is_told() -> None:
 @pytest.mark.parametrize("other", ["worker-production", "backend-development"])
 @pytest.mark.parametrize("name", [_OWN, _SHARED])
 def test_another_that_reads_it_is_told(name: Name, other: str) -> None:
-    assert _told(name, "backend-production", other) == [f"can be read by {other}, whose it is not"]
+    assert _told(name, "backend-production", other) == [
+        f"can be read by {other}, which must not read it"
+    ]
 
 
 def test_who_was_not_asked_is_not_judged() -> None:
