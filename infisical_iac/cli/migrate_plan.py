@@ -1,7 +1,7 @@
 """`infisical-iac migrate plan`: write a plan of each key's place in Infisical, for review."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +14,16 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core import atomic
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.migrate import plan_file, planning, verify
+from infisical_iac.migrate import cascades, plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Secret, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedFinding
+from infisical_iac.migrate.plan_file import (
+    PLAN_FILE,
+    MigrationPlan,
+    PlannedFinding,
+    PlannedSource,
+)
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import explain
@@ -133,10 +138,10 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
     yield from undecided
     if undecided:
         yield ""
+    open_files = {each.path for each in made.sources if each.decision == "undecided"}
     for source in made.sources:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
-        skipped = sum(each.decision == "skip" for each in source.keys.values())
-        left = f", {skipped} skipped" if skipped and source.decision != "skip" else ""
+        left = _count_skipped(source, open_files) if source.decision != "skip" else ""
         keys = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
         yield f"{source.path} → {place}: {keys}, as {source.grammar} ({source.why})"
     yield from _new(compared.new)
@@ -149,6 +154,16 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         f"{len(compared.new)} new, {len(compared.same)} the same, {len(compared.changed)} changed, "
         f"{len(compared.only_there)} only in Infisical, {len(undecided)} to be decided"
     )
+
+
+def _count_skipped(source: PlannedSource, open_files: Collection[str]) -> str:
+    """Return the numbers of skipped keys, and of those that undecided files decide about."""
+    skipped = [each for each in source.keys.values() if each.decision == "skip"]
+    others = {*cascades.paths(source)} - {source.path}
+    kinds = () if others.isdisjoint(open_files) else (cascades.PERSONAL_OVERRIDE,)
+    depending = sum(any(one.kind in kinds for one in each.findings) for each in skipped)
+    counts = ((len(skipped) - depending, "skipped"), (depending, "undecided by a personal file"))
+    return "".join(f", {count} {state}" for count, state in counts if count)
 
 
 def _new(secrets: Sequence[Secret]) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """The text of `infisical-iac migrate plan`: decisions first, and new keys by file."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from infisical_iac.cli import migrate_plan
 from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey, PlannedSource
+from tests.unit.migrate.modes import planned, scanned
 from tests.unit.migrate.moving import secret
 
 _FOUND = PlannedFinding(
@@ -33,6 +35,20 @@ def test_decisions_come_first_with_their_edits() -> None:
     assert lines[:2] == ["? backend/.env:3 A: It is odd. Keep one: `decision: store`.", ""]
     assert lines[2].startswith("backend/.env → production/backend: 2 keys")
     assert lines[-1].endswith("1 to be decided")
+
+
+def test_a_key_that_waits_for_the_decision_on_a_personal_file_is_not_called_skipped(
+    tmp_path: Path,
+) -> None:
+    files = {".env": "A=fake-base\nNODE_ENV=development\n", ".env.local": "A=fake-mine\n"}
+    plan = planned(scanned(tmp_path, "next", files))
+    nothing = Comparison((), (), (), ())
+    (line,) = [each for each in migrate_plan._lines(plan, nothing) if ".env → " in each]
+    assert ", 1 skipped, 1 undecided by a personal file, as next" in line
+    given = plan.sources[1].model_copy(update={"decision": "store"})
+    decided = plan.model_copy(update={"sources": (plan.sources[0], given)})
+    (line,) = [each for each in migrate_plan._lines(decided, nothing) if ".env → " in each]
+    assert ", 2 skipped, as next" in line
 
 
 def test_new_keys_are_one_line_for_each_file_and_place() -> None:
