@@ -179,8 +179,7 @@ def local_file(
         yield CheckFinding("local-file", found, "", message)
     elif is_outdated(file.domain, address):
         message = (
-            f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. "
-            f"{remedy}"
+            f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. {remedy}"
         )
         yield CheckFinding("local-file", found, "", message)
     if not file.project_id or (project_id and file.project_id != project_id):
