@@ -221,7 +221,7 @@ def find_overridden(
             message, remedy = _describe_outcomes(file, key, layered.personal[key], contents)
             yield Finding(line, PERSONAL_OVERRIDE, shown, message, remedy)
         else:
-            message = f"{name}, which wins over this file, has another value: it is left out."
+            message = f"{name}, which wins over this file, has another value: this one is left out."
             remedy = "Delete the line if nothing else reads it."
             yield Finding(line, OVERRIDDEN, shown, message, remedy)
 
