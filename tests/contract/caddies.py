@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import runpy
 import shutil
 import signal
 import socket
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack.caddyfile import Caddyfile, caddyfile
+from tests.unit.settings_of import defaults
 
 from .services import MissingProgram, free_port, port_open, wait_until
 
@@ -73,15 +73,12 @@ class Caddy:
         self.trust = home / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
 
     def _settings(self, changes: dict[str, Any]) -> Settings:
-        module = runpy.run_path("group_data/all.py")
-        defaults = {key: value for key, value in module.items() if not key.startswith("__")}
         chosen = {
-            "admin_email": "admin@example.com",
             "site_url": f"https://{NAME}:{self.port}",
             "http_port": self._upstream,
             "acme_ca": "internal",
         }
-        return load(defaults | chosen | changes)
+        return load(defaults(**(chosen | changes)))
 
     def write(self, certificate: str = "", /, *edits: tuple[str, str], **changes: Any) -> Caddyfile:
         """Render the Caddyfile into `config`, with `edits` made to its text."""

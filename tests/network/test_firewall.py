@@ -1,6 +1,5 @@
 """Test the ruleset in a real kernel: what answers from outside, and what must still work."""
 
-import runpy
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +27,7 @@ from tests.network.world import (
     World,
     built,
 )
+from tests.unit.settings_of import defaults
 
 _PORTS = sorted({*SERVED_BY_HOST, *PUBLISHED, ON_LOOPBACK})
 _HOST = (HOST4, HOST6)
@@ -44,13 +44,7 @@ table inet f2b-table {
 
 
 def _ruleset(**changes: Any) -> str:
-    values = {
-        key: value
-        for key, value in runpy.run_path("group_data/all.py").items()
-        if not key.startswith("__")
-    }
-    settings = load({**values, "admin_email": "admin@example.com", "ingress": "caddy", **changes})
-    return ruleset(openings(settings, 22))
+    return ruleset(openings(load(defaults(**changes)), 22))
 
 
 def _at(*ports: int, of: tuple[str, ...] = _HOST) -> set[str]:

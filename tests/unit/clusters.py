@@ -1,6 +1,5 @@
 """A cluster of three data nodes, and settings for it."""
 
-import runpy
 from typing import Any
 
 from infisical_iac.cluster.model import Cluster, Node
@@ -8,13 +7,12 @@ from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.model import MachineState
+from tests.unit.settings_of import defaults
 
 
 def settings(**changes: Any) -> Settings:
     """The defaults on a cluster, with changes."""
-    defaults = runpy.run_path("group_data/all.py")
-    given = {key: value for key, value in defaults.items() if not key.startswith("__")}
-    return load({**given, "admin_email": "admin@example.com", "topology": "swarm", **changes})
+    return load(defaults(**{"topology": "swarm", **changes}))
 
 
 def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:

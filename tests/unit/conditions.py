@@ -1,6 +1,5 @@
 """Provide what `status` says of a host, row by row, for tests."""
 
-import runpy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +7,7 @@ from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.monitoring.condition import ConditionState, drift, rows
 from infisical_iac.stack.settings import with_digest
+from tests.unit.settings_of import defaults
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OUTPUT = [
@@ -23,9 +23,7 @@ OUTPUT = [
 
 def settings(**changes: Any) -> Settings:
     """The defaults, without a way in from the outside."""
-    module = runpy.run_path("group_data/all.py")
-    values = {key: value for key, value in module.items() if not key.startswith("__")}
-    return load(values | {"admin_email": "admin@example.com", "ingress": "none"} | changes)
+    return load(defaults(**{"ingress": "none", **changes}))
 
 
 def row_of(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:

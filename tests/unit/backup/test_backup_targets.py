@@ -1,7 +1,6 @@
 """Validate backup targets, and render their credentials and configuration files."""
 
 import re
-import runpy
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import script_file
 from infisical_iac.core.settings import Settings, load
 from tests.unit.clusters import site
+from tests.unit.settings_of import defaults
 
 _KEY = f"ssh-ed25519 {'A' * 68}"
 _LOCAL = {"name": "local", "repository": "/var/backups/infisical"}
@@ -46,9 +46,7 @@ _ID, _SECRET = (
 
 
 def _settings(**changes: Any) -> Settings:
-    module = runpy.run_path("group_data/all.py")
-    values = {key: value for key, value in module.items() if not key.startswith("__")}
-    return load(values | {"admin_email": "admin@example.com"} | changes)
+    return load(defaults(**changes))
 
 
 def _files(**changes: Any) -> dict[str, str]:

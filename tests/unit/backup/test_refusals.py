@@ -2,31 +2,23 @@
 done.
 """
 
-import runpy
-from typing import Any
-
 import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
 from infisical_iac.host.machine import Machine
-
-
-def _values(*recipients: str) -> dict[str, Any]:
-    module = runpy.run_path("group_data/all.py")
-    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
-    return {**defaults, "admin_email": "admin@example.com", "recovery_recipients": recipients}
+from tests.unit.settings_of import defaults
 
 
 def test_public_keys_are_recipients() -> None:
     public = str(Identity.generate().to_public())
-    assert load(_values(public)).backup.recovery_recipients == (public,)
+    assert load(defaults(recovery_recipients=(public,))).backup.recovery_recipients == (public,)
 
 
 def test_a_private_key_among_the_settings_is_refused_unseen() -> None:
     with pytest.raises(SettingsError, match=r"'recovery_recipients'.* is a public key") as refused:
-        load(_values(str(Identity.generate())))
+        load(defaults(recovery_recipients=(str(Identity.generate()),)))
     assert "AGE-SECRET" not in str(refused.value)
 
 

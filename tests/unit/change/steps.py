@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from typing import TYPE_CHECKING
 
 from infisical_iac.change import rotation
@@ -11,6 +10,7 @@ from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.site import Site
 from infisical_iac.stack.state import UpgradeState
+from tests.unit.settings_of import defaults
 
 if TYPE_CHECKING:
     from infisical_iac.cluster.site import ClusterSite
@@ -58,19 +58,13 @@ class NotingHost:
         return ["Read as before: 1 secret."]
 
 
-def _settings() -> Settings:
-    defaults = runpy.run_path("group_data/all.py")
-    given = {key: value for key, value in defaults.items() if not key.startswith("__")}
-    return load({**given, "admin_email": "admin@example.com"})
-
-
 def rotate(key: str) -> list[str]:
     """Rotate a key of a single host."""
-    settings = _settings()
+    settings = load(defaults())
     return rotation.rotate(find_key(key), settings, "chainalign", Site(settings))
 
 
 def recover(key: str, phase: str) -> str:
     """End the rotation of a single host that was interrupted in `phase`."""
-    found, settings = UnfinishedRotation(find_key(key), phase), _settings()
+    found, settings = UnfinishedRotation(find_key(key), phase), load(defaults())
     return rotation.recover(found, settings, "chainalign", Site(settings))

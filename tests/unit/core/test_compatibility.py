@@ -1,7 +1,6 @@
 """Test that files of other versions, and keys that are gone, are refused with what to do."""
 
 import re
-import runpy
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from infisical_iac.core import settings
 from infisical_iac.core.compatibility import Removed, Renamed, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.workspace.load import load
+from tests.unit.settings_of import defaults
 
 _SCHEMA = Schema(
     releases=("0.1.0", "0.2.0", "0.3.0"),
@@ -23,9 +23,7 @@ _HEAD = "project: {name: A, slug: abcde}\nenvironments: [{slug: a, name: A}]\n"
 
 
 def _values(**changed: object) -> dict[str, Any]:
-    module = runpy.run_path("group_data/all.py")
-    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
-    return defaults | {"admin_email": "admin@example.com", "schema_version": 3} | changed
+    return defaults(**{"schema_version": 3, **changed})
 
 
 _UNKNOWN, _VERSION = "settings.unknown_key", "settings.schema_version"

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,12 @@ from infisical_iac.core.validation import SettingsModel
 from infisical_iac.hetzner.settings import NamedHost
 from infisical_iac.host.settings import AllowedPort
 from infisical_iac.stack.settings import DIGESTS
+from tests.unit.settings_of import defaults
 
 
 @pytest.fixture
 def values() -> dict[str, Any]:
-    """The defaults of group_data/all.py, with the one value that a user must give."""
-    module = runpy.run_path("group_data/all.py")
-    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
-    return defaults | {"admin_email": "admin@example.com"}
+    return defaults()
 
 
 def test_the_defaults_are_complete_but_for_the_administrators_address(

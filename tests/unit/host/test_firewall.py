@@ -1,6 +1,5 @@
 """Test what the firewall opens, by the settings, and when it is refused."""
 
-import runpy
 from typing import Any
 
 import pytest
@@ -12,14 +11,13 @@ from infisical_iac.host import firewall
 from infisical_iac.host.firewall import Firewall, FirewallState, changes, refuse, ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
+from tests.unit.settings_of import defaults
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def _settings(**changed: Any) -> Settings:
-    module = runpy.run_path("group_data/all.py")
-    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
-    return load({**defaults, "admin_email": "admin@example.com", "ingress": "caddy", **changed})
+    return load(defaults(**changed))
 
 
 def test_ssh_the_web_and_a_ping_are_open_to_everybody_by_default() -> None:

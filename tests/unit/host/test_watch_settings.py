@@ -1,12 +1,12 @@
 """The settings of the access log and of bans: each refusal names the setting and the remedy."""
 
-import runpy
 from typing import Any
 
 import pytest
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
+from tests.unit.settings_of import defaults
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,6 @@ from infisical_iac.core.settings import load
     ],
 )
 def test_a_bad_value_is_refused_with_a_sentence(change: dict[str, Any], sentence: str) -> None:
-    module = runpy.run_path("group_data/all.py")
-    values = {key: value for key, value in module.items() if not key.startswith("__")}
     with pytest.raises(SettingsError) as refused:
-        load(values | {"admin_email": "admin@example.com", "ingress": "none"} | change)
+        load(defaults(**{"ingress": "none", **change}))
     assert sentence in str(refused.value)

@@ -18,6 +18,7 @@ from infisical_iac.host import docker, kernel
 from infisical_iac.host.machine import DAEMON_FILE
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
+from tests.unit.settings_of import defaults
 
 _PLAYBOOK = Path("bench/ansible")
 
@@ -27,10 +28,8 @@ def values() -> dict[str, Any]:
     """Return the values of a staging host's settings, reached through SSH only."""
     own = runpy.run_path("group_data/staging.py")
     staging = {name: own[name] for name in own["__all__"]}
-    defaults = runpy.run_path("group_data/all.py")
-    of_all = {name: value for name, value in defaults.items() if not name.startswith("__")}
     ingress = {"ingress": "none", "site_url": "http://127.0.0.1:8080", "firewall": "on"}
-    return of_all | staging | ingress
+    return defaults(**(staging | ingress))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """compose.yaml as it is rendered: hardened, pinned, and without any secret."""
 
-import runpy
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from infisical_iac.host.docker import packages
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.model import port_of
+from tests.unit.settings_of import defaults
 
 _TRIXIE = MachineState(os="debian", release="13")
 _BOOKWORM = MachineState(os="debian", release="12")
@@ -22,9 +22,7 @@ _SERVICES = ("infisical", "postgres", "redis")
 def _render(
     machine: MachineState = _TRIXIE, *, drill: bool = False, **changes: Any
 ) -> dict[str, Any]:
-    module = runpy.run_path("group_data/all.py")
-    values = {key: value for key, value in module.items() if not key.startswith("__")}
-    settings = load(values | {"admin_email": "admin@example.com"} | changes)
+    settings = load(defaults(**changes))
     rendered: dict[str, Any] = yaml.safe_load(compose_file(settings, machine, drill=drill))
     return rendered
 
