@@ -1,6 +1,7 @@
 """The steps of a change of version on a cluster, whose fake leader only records them."""
 
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,11 +14,12 @@ from infisical_iac.cluster import rollout
 from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.upgrade import ClusterVersionChanges
-from infisical_iac.core.errors import CheckFailed, RunFailed
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import gate
 from tests.unit.clusters import settings, site
+from tests.unit.noting import Noting
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
 _WAS = Images(_OLD, "ghcr.io/zalando/spilo-17:4.0-p2")
@@ -27,21 +29,13 @@ _GIVEN_UP = "given-up infisical_given_up_y 2026-11-25T10:12:00Z 30 image\n"
 _RELEASE = Release("20261125T101112Z-v0.165.16", {"infisical": _OLD}, {}, _THEN)
 
 
-class _Lead:
-    """Notes the steps, and what fails of them; a roll-out is of an image's version."""
+class _Lead(Noting):
+    """Notes the steps; a roll-out is of an image's version."""
 
     def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.failing: list[str] = []
+        super().__init__(load="projects 2", revert=_REVERTED)
         self.deleted: list[str] = []
         self.exchanged = False
-        self.given_up = ""
-
-    def _note(self, step: str) -> None:
-        self.steps.append(step)
-        if step in self.failing:
-            self.failing.remove(step)
-            raise CheckFailed(f"{step} fails")
 
     def script(self, name: str, *arguments: str) -> str:
         return arguments[0] if name == "upgrade-cluster" else name
@@ -49,12 +43,10 @@ class _Lead:
     def run(self, command: str, *, doing: str) -> str:
         if command == "exchanged":
             return "yes\n" if self.exchanged or "swap" in self.steps else ""
-        self._note(command)
-        said = {"load": "projects 2", "revert": _REVERTED, "back": self.given_up}
-        return said.get(command, "")
+        return self.note(command)
 
     def roll_out(self, site: ClusterSite) -> None:
-        self._note(f"roll out {site.settings.stack.infisical_version}")
+        self.note(f"roll out {site.settings.stack.infisical_version}")
 
     def passed(
         self,
@@ -64,14 +56,14 @@ class _Lead:
         **__: object,
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
-        self._note("gate")
+        self.note("gate")
         if opening:
             opening()
-            self._note("public")
+            self.note("public")
         return ["Read as before: 1 secret."]
 
     def usable(self, *_: object, **__: object) -> tuple[list[str], bool]:
-        self._note("use")
+        self.note("use")
         return self.deleted, bool(self.deleted)
 
 
@@ -81,34 +73,22 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
     for module in (changeover, cluster_upgrade):
-        monkeypatch.setattr(module, "logger", _Quiet())
-        monkeypatch.setattr(module, "host", _Quiet())
+        monkeypatch.setattr(module, "logger", made)
+        monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(rollout, "roll_out", made.roll_out)
-    monkeypatch.setattr(edge, "close_on", lambda *_: made._note("close"))
-    monkeypatch.setattr(edge, "open_on", lambda _: made._note("open"))
+    monkeypatch.setattr(edge, "close_on", lambda *_: made.note("close"))
+    monkeypatch.setattr(edge, "open_on", lambda _: made.note("open"))
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(session, "api", lambda _: _Answering())
+    monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "check_as_before", made.passed)
     monkeypatch.setattr(gate, "usable", made.usable)
     return made
-
-
-class _Quiet:
-    print_prefix = ""
-
-    def info(self, _: str) -> None:
-        """Say nothing."""
-
-
-class _Answering:
-    def answers(self) -> bool:
-        return True
 
 
 def _upgrade() -> list[str]:
@@ -182,7 +162,7 @@ def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(lead: _Lead)
 @pytest.mark.parametrize("failing", ["roll out v0.165.16", "gate", "public"])
 def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing: str) -> None:
     """The edge is closed on all nodes from before the swap until the checks have passed."""
-    lead.failing, lead.given_up = [failing], _GIVEN_UP
+    lead.failing, lead.said["back"] = [failing], _GIVEN_UP
     was = Images(_NEW, _WAS.postgres)
     told = (
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "

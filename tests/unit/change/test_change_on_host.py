@@ -1,6 +1,7 @@
 """The steps of a change of version on a fake host that only records them."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,12 +11,12 @@ from infisical_iac.change import changeover, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
-from infisical_iac.core.errors import CheckFailed, RunFailed
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
-from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.workspace import gate
+from tests.unit.noting import Noting
 from tests.unit.settings_of import settings_of
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
@@ -31,26 +32,7 @@ _THEN = Manifest("2026-11-25T10:00:00Z", "host", "v0.165.16", "17.6", "key", {"p
 _CHANGES = VersionChanges(Site(settings_of()))
 
 
-class _Host:
-    """Notes the steps, and what fails of them."""
-
-    print_prefix = ""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.failing: list[str] = []
-        self.given_up = f"given-up {_VOLUME} 2026-11-25T10:12:00Z 30 {_NEW} postgres:17.11"
-
-    def note(self, step: str) -> str:
-        self.steps.append(step)
-        if step in self.failing:
-            self.failing.remove(step)
-            raise CheckFailed(f"{step} fails")
-        return {"back": self.given_up}.get(step, "")
-
-    def run(self, command: str, *, doing: str) -> str:
-        return self.note(command)
-
+class _Host(Noting):
     def passed(self, *_: object, opening: object, other_version: bool, **__: object) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
         self.note("gate")
@@ -59,24 +41,10 @@ class _Host:
         self.note("public")
         return ["Read as before: 1 secret."]
 
-    def close(self, _: Settings) -> None:
-        self.note("close")
-
-    def open(self) -> None:
-        self.note("open")
-
-    def info(self, _: str) -> None:
-        """Say nothing."""
-
-
-class _Answering:
-    def answers(self) -> bool:
-        return True
-
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
-    made = _Host()
+    made = _Host(back=f"given-up {_VOLUME} 2026-11-25T10:12:00Z 30 {_NEW} postgres:17.11")
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", lambda name, *words: words[0] if words else name)
     monkeypatch.setattr(changeover, "logger", made)
@@ -84,8 +52,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(Changeover, "dump", lambda self, pausing: made.note("dump"))
     monkeypatch.setattr(upgrade, "write", lambda *_: None)
-    monkeypatch.setattr(edge, "close", made.close)
-    monkeypatch.setattr(edge, "open_", made.open)
+    monkeypatch.setattr(edge, "close", lambda _: made.note("close"))
+    monkeypatch.setattr(edge, "open_", lambda: made.note("open"))
     monkeypatch.setattr(compose, "up", lambda _: made.note("up"))
     monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE)
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
@@ -93,7 +61,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(session, "api", lambda _: _Answering())
+    monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
     monkeypatch.setattr(gate, "before", lambda *_, **__: None)
     monkeypatch.setattr(gate, "check_as_before", made.passed)
     return made
@@ -134,7 +102,7 @@ def test_what_was_given_up_is_counted_and_named_and_the_edge_opens_on_the_old_ve
 
 
 def test_nothing_is_said_to_be_given_up_where_nothing_was_swapped(host: _Host) -> None:
-    host.failing, host.given_up = ["swap"], ""
+    host.failing, host.said = ["swap"], {}
     with pytest.raises(RunFailed, match="serves again with all data; see"):
         _upgrade()
     assert host.steps == [*_SWAPPED, *_BACK]
@@ -175,7 +143,7 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
     host: _Host, phase: str, steps: Iterable[str], told: str
 ) -> None:
     if phase == "begun":
-        host.given_up = ""
+        host.said.clear()
     unfinished = UnfinishedChange(_RELEASE, phase, _NEW)
     assert _CHANGES.recover(unfinished, "chainalign").startswith(told)
     assert host.steps == steps

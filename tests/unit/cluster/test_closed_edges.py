@@ -17,6 +17,7 @@ from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import gate
 from tests.unit.clusters import settings, site
+from tests.unit.noting import Noting
 
 
 class _Nodes:
@@ -122,7 +123,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(restore, "do", made.do)
     monkeypatch.setattr(restore, "state", made.state)
     monkeypatch.setattr(restore, "host", seen)
-    monkeypatch.setattr(restore, "logger", _Quiet())
+    monkeypatch.setattr(restore, "logger", Noting())
     monkeypatch.setattr(restore, "_access", lambda _: None)
     monkeypatch.setattr(snapshot, "fetch", lambda *_: ("key", then))
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
@@ -133,11 +134,6 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "running", lambda site: site)
     return made
-
-
-class _Quiet:
-    def info(self, _: str) -> None:
-        """Say nothing."""
 
 
 def test_a_restore_lets_nobody_in_from_the_swap_on(
