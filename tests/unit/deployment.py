@@ -2,9 +2,6 @@
 
 from functools import cache
 
-import httpx
-
-from infisical_iac.api.client import Client
 from infisical_iac.workspace import load as loading
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
@@ -53,7 +50,7 @@ class Deployment:
 
     def __init__(self) -> None:
         self.server = FakeInfisical()
-        self.client = Client("http://fake", httpx.MockTransport(self.server.handle), "token")
+        self.client = self.server.client()
         self.remembered = Memory()
 
     def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[Change]:

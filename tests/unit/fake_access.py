@@ -67,6 +67,8 @@ class Access(State):
         return {"identity": self.identities[id]}
 
     def _auth(self, _: Json, id: str) -> Json:
+        if id not in self.auths:
+            raise Refused(404, "NotFound", "Failed to find universal auth")
         return {"identityUniversalAuth": self.auths[id]}
 
     def _attach(self, body: Json, id: str) -> Json:

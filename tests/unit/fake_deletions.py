@@ -1,23 +1,10 @@
-"""Routes of the Infisical in memory: deleting, and how many secrets would go along."""
+"""Routes of the Infisical in memory: deleting."""
 
 from tests.unit.fake_state import Json, Refused, State, one
 
 
 class Deletions(State):
     """One method a route: the query or body, then what the path's pattern caught."""
-
-    def _list_secrets(self, query: Json) -> Json:
-        assert query["viewSecretValue"] == "false"
-        assert (query["secretPath"], query["recursive"]) == ("/", "true")
-        id = self.environment(query["environment"])["id"]
-        return {
-            "secrets": [
-                {"secretKey": name, "secretPath": path, "secretValue": "<hidden-by-infisical>"}
-                for (environment, path), names in self.stored.items()
-                if environment == id
-                for name in names
-            ]
-        }
 
     def _drop_identity(self, _: Json, id: str) -> Json:
         gone = self.identities.pop(id)
@@ -50,7 +37,7 @@ class Deletions(State):
             raise Refused(400, "BadRequest", "Folder is not empty")
         paths -= {path, *inside}
         self.imports = [each for each in self.imports if each not in imports]
-        self.stored = {place: names for place, names in self.stored.items() if place not in places}
+        self.stored = {place: each for place, each in self.stored.items() if place not in places}
         return {"folder": {"id": id}}
 
     def _drop_import(self, body: Json, id: str) -> Json:

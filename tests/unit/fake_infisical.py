@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from infisical_iac.api.client import Client
+from infisical_iac.workspace import canary
 from tests.unit.fake_access import Access
 from tests.unit.fake_deletions import Deletions
 from tests.unit.fake_people import People
@@ -17,14 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Of a server with another encryption key.
+UNREADABLE = Refused(400, "BadRequest", "unable to authenticate data")
+
+
 class FakeInfisical(Structure, Access, People, Deletions):
-    """The state, its routes, and `handle` for a `httpx.MockTransport`."""
+    """The state of one project and of the organization, and the routes to it.
+
+    Each of `others` answers for another project. Routes that come first in `routes` go before.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[tuple[str, str, Any]] = []
+        self.others: list[FakeInfisical] = []
         self._lock = threading.Lock()
         self.routes: list[tuple[str, str, Callable[..., Json]]] = [
+            ("GET", "/v1/admin/config", self._config),
+            ("PATCH", "/v1/admin/config", self._config),
+            ("GET", "/v1/admin/user-management/users", self._users),
+            ("GET", "/v1/admin/organization-management/organizations", self._organizations),
             ("GET", "/v1/identities/details", self._details),
             ("GET", "/v1/projects", self._projects),
             ("POST", "/v1/projects", self._create_project),
@@ -60,6 +74,7 @@ class FakeInfisical(Structure, Access, People, Deletions):
             ("PATCH", "/v2/identity-project-additional-privilege/(.+)", self._patch_privilege),
             ("DELETE", "/v2/identity-project-additional-privilege/(.+)", self._drop_privilege),
             ("GET", "/v4/secrets", self._list_secrets),
+            ("PATCH", "/v4/secrets/batch", self._write_secrets),
             ("DELETE", "/v1/identities/([^/]+)", self._drop_identity),
             ("DELETE", "/v1/projects/[^/]+/memberships/identities/(.+)", self._drop_member),
             ("DELETE", "/v1/projects/[^/]+/environments/([^/]+)", self._drop_environment),
@@ -80,14 +95,40 @@ class FakeInfisical(Structure, Access, People, Deletions):
             ("DELETE", "/v1/user-project-additional-privilege/(.+)", self._drop_grant),
         ]
 
+    def client(self, token: str = "token") -> Client:
+        """Return a client that asks it."""
+        return Client("http://fake", httpx.MockTransport(self.handle), token)
+
+    def add_environment(self, slug: str) -> None:
+        """Add an environment without a name of its own."""
+        self._create_environment({"slug": slug, "name": slug})
+
+    def add_canary(self) -> "FakeInfisical":
+        """Return the server of the canary's project, which becomes one of the others."""
+        other = FakeInfisical()
+        other.shows_values = True
+        other.project = {"id": "canary", "slug": canary.SLUG}
+        other.add_environment(canary.ENVIRONMENT)
+        other.store(canary.ENVIRONMENT, canary.FOLDER, canary.SECRET, value=canary.VALUE)
+        self.others.append(other)
+        return other
+
     def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer a request."""
         body = json.loads(request.content) if request.content else None
         values = dict(request.url.params) if request.method == "GET" else body or {}
+        path = request.url.path
+        asked = {values.get("projectId"), *path.split("/")}
+        for other in self.others:
+            if other.project and {other.project["id"], other.project["slug"]} & asked:
+                return other.handle(request)
+        if self.project:
+            assert values.get("projectId", self.project["id"]) == self.project["id"]
         with self._lock:
             self.token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            self.timeout = request.extensions["timeout"]["read"]
+            # A copy, for the state keeps what it is sent.
             sent = json.loads(request.content) if request.content else None
-            path = request.url.path
             self.requests.append((request.method, path, sent))
             for method, pattern, route in self.routes:
                 if method != request.method:

@@ -18,7 +18,12 @@ class Refused(Exception):
 class State:
     """Hold what is inside; tests break it by hand."""
 
+    # Where it is not set, clients may ask for names of secrets only, of a whole environment.
+    shows_values = False
+
     def __init__(self) -> None:
+        self.config: Json = {}
+        self.users: list[Json] = []
         self.project: Json | None = None
         self.environments: list[Json] = []
         self.deleted: list[Json] = []
@@ -33,11 +38,14 @@ class State:
         self.members: dict[str, list[Json]] = {}
         self.privileges: dict[str, Json] = {}
         self.persons: list[Json] = []
-        self.stored: dict[tuple[str, str], list[str]] = {}  # names of secrets, by place
+        self.stored: dict[tuple[str, str], list[Json]] = {}  # secrets, by environment and folder
+        self.hidden: set[str] = set()  # secrets that are stored, and in no list
+        self.refused: dict[str, Refused] = {}  # lists of secrets, by environment or folder
+        self.patience: set[float] = set()  # seconds that clients wait for a list of secrets
         self.organization: dict[str, Json] = {}
         self.grants: dict[str, Json] = {}
         self.has_smtp = False
-        self.token = ""  # of the request being answered
+        self.token, self.timeout = "", 0.0  # of the request being answered
         self._made = 0
 
     def add_deployer(self, client_id: str) -> None:
@@ -48,6 +56,23 @@ class State:
         self.auths[id] = {"clientId": client_id}
         self.secrets[id] = []
         self.members[id] = [{"role": "admin", "isTemporary": False}]
+
+    def store(
+        self, slug: str, folder: str, *names: str, value: str = "obviously-fake"
+    ) -> list[Json]:
+        """Store secrets in an environment, and return them as the server has them."""
+        made = [
+            {"id": self._id("secret"), "secretKey": name, "secretValue": value, "version": 1}
+            for name in names
+        ]
+        self.stored.setdefault((self.environment(slug)["id"], folder), []).extend(made)
+        return made
+
+    def write(self, **fields: Any) -> None:
+        """Change fields of all secrets."""
+        for secrets in self.stored.values():
+            for each in secrets:
+                each.update(fields)
 
     def environment(self, slug: str) -> Json:
         """The environment of a slug."""

@@ -1,10 +1,20 @@
-"""Routes of the Infisical in memory: project, environments, folders, imports."""
+"""Routes of the Infisical in memory: instance, project, environments, folders, imports, secrets."""
 
 from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
 
 
 class Structure(State):
     """One method a route: the query or body, then what the path's pattern caught."""
+
+    def _config(self, body: Json) -> Json:
+        self.config.update(body)
+        return {"config": self.config}
+
+    def _users(self, _: Json) -> Json:
+        return {"users": self.users, "total": len(self.users)}
+
+    def _organizations(self, _: Json) -> Json:
+        return {"organizations": [{"id": ORGANIZATION, "name": "ChainAlign"}], "total": 1}
 
     def _details(self, _: Json) -> Json:
         return {"identityDetails": {"organization": {"id": ORGANIZATION, "name": "ChainAlign"}}}
@@ -139,6 +149,35 @@ class Structure(State):
                 each["position"] += 1
         moved["position"] = new
         return {"secretImport": moved}
+
+    def _list_secrets(self, query: Json) -> Json:
+        shows = query.get("viewSecretValue") != "false"
+        assert self.shows_values or (shows, query["recursive"]) == (False, "true")
+        self.patience.add(self.timeout)
+        for where in (query["environment"], query["secretPath"]):
+            if where in self.refused:
+                raise self.refused[where]
+        id = self.environment(query["environment"])["id"]
+        value = {} if shows else {"secretValue": "<hidden-by-infisical>"}
+        return {
+            "secrets": [
+                {**each, "secretPath": folder, **value}
+                for (environment, folder), secrets in self.stored.items()
+                if environment == id and ("recursive" in query or folder == query["secretPath"])
+                for each in secrets
+                if each["id"] not in self.hidden
+            ]
+        }
+
+    def _write_secrets(self, body: Json) -> Json:
+        assert body["mode"] == "upsert"
+        slug, folder = body["environment"], body["secretPath"]
+        there = self.stored.get((self.environment(slug)["id"], folder), [])
+        for given in body["secrets"]:
+            found = [each for each in there if each["secretKey"] == given["secretKey"]]
+            (secret,) = found or self.store(slug, folder, given["secretKey"])
+            secret["secretValue"] = given["secretValue"]
+        return {}
 
     def _siblings(self, place: tuple[str, str]) -> list[Json]:
         return [each for each in self.imports if each["into"] == place]

@@ -73,47 +73,6 @@ def test_a_failure_among_calls_comes_out_as_it_is() -> None:
         gather([lambda: 1, fail, lambda: 2])
 
 
-def _instance_server(**config: bool) -> tuple[Client, list[httpx.Request]]:
-    requests: list[httpx.Request] = []
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        if request.url.path.endswith("/users"):
-            users = [
-                {"id": "1", "username": "admin@example.com", "superAdmin": True},
-                {"id": "2", "username": "dev@example.com", "superAdmin": False},
-            ]
-            return httpx.Response(200, json={"users": users, "total": 2})
-        if request.url.path.endswith("/organizations"):
-            organizations = [{"id": "o", "name": "ChainAlign", "slug": "chainalign"}]
-            return httpx.Response(200, json={"organizations": organizations, "total": 1})
-        return httpx.Response(200, json={"config": config})
-
-    return Client("http://fake", httpx.MockTransport(handle)), requests
-
-
-def test_the_instance_tells_whether_it_is_set_up_and_open() -> None:
-    client, _ = _instance_server(initialized=True, allowSignUp=False)
-    assert instance.is_initialized(client)
-    assert not instance.signup_is_open(client)
-
-
-def test_sign_up_is_closed_with_one_patch() -> None:
-    client, requests = _instance_server(allowSignUp=True)
-    instance.close_signup(client)
-    assert [(each.method, each.url.path, each.content) for each in requests] == [
-        ("PATCH", "/api/v1/admin/config", b'{"allowSignUp":false}')
-    ]
-
-
-def test_the_census_counts_super_admins_and_organizations() -> None:
-    client, _ = _instance_server()
-    assert instance.census(client) == instance.Census(
-        super_admins=["admin@example.com"],
-        organizations=[instance.Organization("o", "ChainAlign")],
-    )
-
-
 @pytest.fixture
 def fake() -> FakeInfisical:
     return FakeInfisical()
@@ -121,7 +80,33 @@ def fake() -> FakeInfisical:
 
 @pytest.fixture
 def client(fake: FakeInfisical) -> Client:
-    return Client("http://fake", httpx.MockTransport(fake.handle), "fake-token")
+    return fake.client()
+
+
+def test_the_instance_tells_whether_it_is_set_up_and_open(
+    fake: FakeInfisical, client: Client
+) -> None:
+    fake.config = {"initialized": True, "allowSignUp": False}
+    assert instance.is_initialized(client)
+    assert not instance.signup_is_open(client)
+
+
+def test_sign_up_is_closed_with_one_patch(fake: FakeInfisical, client: Client) -> None:
+    instance.close_signup(client)
+    assert fake.requests == [("PATCH", "/api/v1/admin/config", {"allowSignUp": False})]
+
+
+def test_the_census_counts_super_admins_and_organizations(
+    fake: FakeInfisical, client: Client
+) -> None:
+    fake.users = [
+        {"id": "1", "username": "admin@example.com", "superAdmin": True},
+        {"id": "2", "username": "dev@example.com", "superAdmin": False},
+    ]
+    assert instance.census(client) == instance.Census(
+        super_admins=["admin@example.com"],
+        organizations=[instance.Organization(ORGANIZATION, "ChainAlign")],
+    )
 
 
 def test_a_created_identity_is_found_again_and_a_namesake_is_not(
@@ -153,11 +138,7 @@ def test_universal_auth_is_attached_changed_and_read(client: Client) -> None:
     assert found.has_universal_auth
 
 
-def test_an_identity_without_universal_auth_has_none() -> None:
-    def handle(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(404, json={"message": "Failed to find", "error": "NotFound"})
-
-    client = Client("http://fake", httpx.MockTransport(handle))
+def test_an_identity_without_universal_auth_has_none(client: Client) -> None:
     assert universal_auth(client, "id") is None
 
 

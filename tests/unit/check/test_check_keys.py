@@ -4,14 +4,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
-
-from infisical_iac.api.client import Client
 from infisical_iac.check import usage
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.cli import check
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
+from tests.unit.fake_infisical import FakeInfisical
+from tests.unit.fake_state import Json, Refused
 
 _PYTHON = {"python-services/app.py": "import os\nTOKEN = os.environ['TOKEN']\n"}
 _COMPOSE = """\
@@ -210,32 +209,29 @@ def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path)
     ]
 
 
-class _Server:
+class _Server(FakeInfisical):
     """Lists nothing, and answers 403 for a secret of what `may_see` does not have, else 404."""
 
-    def __init__(self, *may_see: tuple[str, str], refuses: str = "") -> None:
-        self.may_see, self.refuses = may_see, refuses
+    def __init__(self, *may_see: tuple[str, str]) -> None:
+        super().__init__()
+        self.may_see = may_see
         self.asked: list[str] = []
+        self.routes.append(("GET", "/v4/secrets/(.+)", self._find_secret))
+        for slug in ("development", "production"):
+            self.add_environment(slug)
 
-    def handle(self, request: httpx.Request) -> httpx.Response:
-        query = request.url.params
+    def _find_secret(self, query: Json, name: str) -> Json:
         assert query["viewSecretValue"] == "false"
-        if request.url.path == "/api/v4/secrets":
-            if query["environment"] == self.refuses:
-                return _refusal(403, "PermissionDenied")
-            return httpx.Response(200, json={"secrets": [], "imports": []})
-        self.asked.append(f"{query['environment']} {query['secretPath']} {request.url.path}")
+        self.asked.append(f"{query['environment']} {query['secretPath']} {name}")
         seen = (query["environment"], query["secretPath"]) in self.may_see
-        return _refusal(*((404, "NotFound") if seen else (403, "PermissionDenied")))
+        raise Refused(404, "NotFound", "no") if seen else _REFUSED
 
 
-def _refusal(status: int, error: str) -> httpx.Response:
-    return httpx.Response(status, json={"statusCode": status, "message": "no", "error": error})
+_REFUSED = Refused(403, "PermissionDenied", "no")
 
 
 def _unseen(root: Path, server: _Server) -> set[usage.Place]:
-    client = Client("http://fake", httpx.MockTransport(server.handle), "token")
-    reached: Any = SimpleNamespace(client=client, desired=WORKSPACE)
+    reached: Any = SimpleNamespace(client=server.client(), desired=WORKSPACE)
     looked = plant(root, GOOD | _reads("A"), git=False)
     names, refused = check._names(reached, "project-1")
     return check._find_unseen(reached, "project-1", looked, names, refused)
@@ -245,13 +241,14 @@ def test_an_empty_folder_is_told_from_one_that_may_not_be_seen(tmp_path: Path) -
     """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
     server = _Server(("development", "/backend"), ("development", "/shared"))
     assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
-    assert " ".join(("development", "/backend", "/api/v4/secrets/A")) in server.asked
+    assert "development /backend A" in server.asked
 
 
 def test_an_environment_that_is_refused_whole_may_not_be_seen(tmp_path: Path) -> None:
     everything = [
         (slug, at) for slug in ("development", "production") for at in ("/backend", "/shared")
     ]
-    server = _Server(*everything, refuses="production")
+    server = _Server(*everything)
+    server.refused["production"] = _REFUSED
     assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
     assert not [each for each in server.asked if each.startswith("production")]

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-import httpx
 import pytest
 import stamina
 
-from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.canary import Canary
@@ -24,39 +22,20 @@ _ALL = (
 
 
 class Server(FakeInfisical):
-    """An Infisical in memory that has a text for the canary, or breaks when it is read."""
+    """An Infisical in memory whose one project is the canary's, with a secret of somebody else."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.text: str | None = None
-        self.broken = False
-        self.client = Client("http://fake", httpx.MockTransport(self.handle), "token")
-        self.routes.insert(0, ("GET", "/v4/secrets", self._read))
-        self.routes.insert(0, ("PATCH", "/v4/secrets/batch", self._write))
+    shows_values = True
 
-    def _read(self, query: Json) -> Json:
-        self.environment(query["environment"])
-        if self.broken:
-            raise Refused(500, "InternalServerError", "unable to authenticate data")
-        listed = [{"secretKey": "OTHER", "secretValue": "obviously-fake"}]
-        if self.text is not None:
-            listed.append({"secretKey": canary.SECRET, "secretValue": self.text})
-        return {"secrets": listed}
-
-    def _write(self, body: Json) -> Json:
-        self.environment(body["environment"])
-        assert (body["mode"], body["secretPath"]) == ("upsert", "/")
-        (secret,) = body["secrets"]
-        assert secret["secretKey"] == canary.SECRET
-        self.text = secret["secretValue"]
-        return {}
+    def _list_secrets(self, query: Json) -> Json:
+        other = {"secretKey": "OTHER", "secretValue": "obviously-fake"}
+        return {"secrets": [other, *super()._list_secrets(query)["secrets"]]}
 
     def keep(self) -> list[str]:
         """Set the canary right; what was done, as people read it."""
-        return [str(change) for change in apply(self.client, self.due())]
+        return [str(change) for change in apply(self.client(), self.due())]
 
     def due(self) -> list[Change]:
-        return canary.due(canary.look(self.client, ADMIN), ADMIN)
+        return canary.due(canary.look(self.client(), ADMIN), ADMIN)
 
 
 @pytest.fixture
@@ -72,12 +51,14 @@ def kept(server: Server) -> Server:
 
 
 def test_it_is_made_at_once_and_left_alone_then(server: Server) -> None:
-    assert canary.lives(server.client) is False
+    assert canary.lives(server.client()) is False
     assert [str(change) for change in canary.due(Canary(), ADMIN)] == [_ALL]
     assert server.keep() == [_ALL]
     assert server.project is not None
     assert server.project["hasDeleteProtection"] is True
-    assert canary.lives(server.client) is True
+    assert canary.lives(server.client()) is True
+    (((_, folder), (secret,)),) = server.stored.items()
+    assert (folder, secret["secretKey"]) == ("/", canary.SECRET)
     assert server.keep() == []
 
 
@@ -97,8 +78,8 @@ def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Ser
     assert kept.project is not None
     id = kept.project["id"]
     kept.project["slug"] = "renamed"
-    due = canary.due(canary.look(kept.client, ADMIN, id), ADMIN)
-    assert list(map(str, apply(kept.client, due))) == [
+    due = canary.due(canary.look(kept.client(), ADMIN, id), ADMIN)
+    assert list(map(str, apply(kept.client(), due))) == [
         f"~ canary: project {canary.SLUG}: slug renamed → {canary.SLUG}"
     ]
     assert kept.due() == []
@@ -107,16 +88,16 @@ def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Ser
 def test_a_project_that_is_gone_for_good_is_made_again(kept: Server) -> None:
     kept.project = None
     kept.environments.clear()
-    due = canary.due(canary.look(kept.client, ADMIN, "project-1"), ADMIN)
+    due = canary.due(canary.look(kept.client(), ADMIN, "project-1"), ADMIN)
     assert [str(each).partition(";")[0] for each in due] == [f"+ canary: project {canary.SLUG}"]
 
 
 def _lose_text(server: Server) -> None:
-    server.text = None
+    server.stored.clear()
 
 
 def _alter_text(server: Server) -> None:
-    server.text = "dead"
+    server.write(secretValue="dead")
 
 
 def _lose_admin(server: Server) -> None:
@@ -150,22 +131,22 @@ def test_what_is_missing_or_altered_is_one_item_and_repaired(
     spoil(kept)
     assert kept.keep() == [told]
     assert kept.keep() == []
-    assert canary.lives(kept.client)
+    assert canary.lives(kept.client())
 
 
 def test_one_that_was_altered_is_told_without_its_text(kept: Server) -> None:
-    kept.text = "obviously-fake"
+    kept.write(secretValue="obviously-fake")
     with pytest.raises(CheckFailed, match="is not 'alive'") as told:
-        canary.lives(kept.client)
+        canary.lives(kept.client())
     assert "obviously-fake" not in str(told.value)
 
 
 def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> None:
-    kept.broken = True
+    kept.refused["/"] = Refused(500, "InternalServerError", "unable to authenticate data")
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         kept.keep()
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
-        canary.lives(kept.client)
+        canary.lives(kept.client())
     assert {method for method, _, _ in kept.requests} == {"GET"}
 
 

@@ -1,12 +1,10 @@
 """The gate: what a version has to do before it is kept."""
 
 import re
-import runpy
 import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from infisical_iac.api.client import Client
@@ -17,96 +15,55 @@ from infisical_iac.workspace import canary, gate, isolation, reading, reconcile
 from infisical_iac.workspace.gate import Before, check_as_before, usable
 from infisical_iac.workspace.memory import Memory, render
 from infisical_iac.workspace.reading import ReadSecret
+from tests.unit.fake_infisical import UNREADABLE, FakeInfisical
+from tests.unit.fake_state import Json, Refused
+from tests.unit.settings_of import defaults
 
-_PORT = 8080
-_CANARY, _PROJECT = "canary", "1"
+_PORT, _PROJECT = 8080, "1"
+_NO_COLUMN = Refused(400, "BadRequest", "no such column")
 
 
-class World:
+class World(FakeInfisical):
     """A server with a canary and one secret, and an address that answers or does not."""
 
+    shows_values = True
+
     def __init__(self) -> None:
-        self.value: str | None = "obviously-fake"
-        # The names of further secrets by their ids, by environment.
-        self.further: dict[str, dict[str, str]] = {"production": {}}
-        self.closed: list[str] = []
-        self.hidden: set[str] = set()
-        self.version = 1
-        self.database: set[str] | None = {"a"}
+        super().__init__()
+        self.project = {"id": _PROJECT, "slug": "chainalign"}
+        self.canary = self.add_canary()
+        self.add_environment("production")
+        (self.secret,) = self.store("production", "/", "TOKEN")
+        self.database_runs = True
         self.administrator = False
         self.asked: list[str] = []
         self.waited: list[float] = []
-        self.canary: str | None = canary.VALUE
-        self.canary_is_readable = True
-        self.seconds: dict[str, float] = {}
         self.deployer = True
         self.public = True
-        self.slug = "chainalign"
         self.memory = ""
 
-    def client(self, port: int) -> Client:
-        """The deployer's, if it can log in."""
+    def add(self, environment: str, number: int) -> list[Json]:
+        """Store further secrets, and make their environment if there is none of the name."""
+        if environment not in {each["slug"] for each in self.environments}:
+            self.add_environment(environment)
+        return self.store(environment, "/", *(f"KEY_{each}" for each in range(number)))
+
+    def lose(self, *lost: Json) -> None:
+        """Delete secrets from the database."""
+        for place, secrets in self.stored.items():
+            self.stored[place] = [each for each in secrets if each not in lost]
+
+    def log_in(self, port: int) -> Client:
+        """Return the client of the deployer, if it can log in."""
         if not self.deployer:
             raise NotBootstrapped("the credentials are refused")
-        transport = httpx.MockTransport(self.answer)
-        return Client(f"http://127.0.0.1:{port}", transport)
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """A project, or its secrets."""
-        if request.url.path.endswith(canary.SLUG):
-            if self.canary is None:
-                return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
-            return httpx.Response(200, json={"id": _CANARY, "environments": [{"slug": "prod"}]})
-        if request.url.path == f"/api/v1/projects/{_PROJECT}":
-            return httpx.Response(200, json={"project": {"slug": self.slug}})
-        if "/slug/" in request.url.path and not request.url.path.endswith(f"/{self.slug}"):
-            return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
-        if "/slug/" in request.url.path:
-            named = [{"slug": each} for each in self.further if each not in self.closed]
-            closed = [{"slug": each} for each in self.closed]
-            found = {"id": _PROJECT, "environments": named, "deletedEnvironments": closed}
-            return httpx.Response(200, json=found)
-        project = request.url.params["projectId"]
-        self.seconds[project] = request.extensions["timeout"]["read"]
-        if project == _CANARY:
-            return self._canary()
-        if self.value is None:
-            return httpx.Response(400, json={"error": "BadRequest", "message": "no such column"})
-        names = self.further[request.url.params["environment"]]
-        if request.url.params["environment"] == "production":
-            names = {"a": "TOKEN"} | names
-        secrets = [
-            {
-                "id": id,
-                "secretPath": "/",
-                "secretKey": name,
-                "version": self.version,
-                "secretValue": self.value,
-            }
-            for id, name in names.items()
-            if id in (self.database or ()) and id not in self.hidden
-        ]
-        return httpx.Response(200, json={"secrets": secrets})
-
-    def add(self, environment: str, number: int) -> list[str]:
-        """Have further secrets; return their ids."""
-        names = {f"{environment}-{each}": f"KEY_{each}" for each in range(number)}
-        self.further.setdefault(environment, {}).update(names)
-        self.database = {*(self.database or ()), *names}
-        return list(names)
+        return self.client()
 
     def person(self, port: int) -> Client:
-        """The client of the administrator, if it can log in."""
+        """Return the client of the administrator, if it can log in."""
         if not self.administrator:
             raise NotBootstrapped("the password is refused")
-        return Client(f"http://127.0.0.1:{port}", httpx.MockTransport(self.answer))
-
-    def _canary(self) -> httpx.Response:
-        if not self.canary_is_readable:
-            broken = {"error": "BadRequest", "message": "unable to authenticate data"}
-            return httpx.Response(400, json=broken)
-        found = {"secretKey": canary.SECRET, "secretValue": self.canary}
-        return httpx.Response(200, json={"secrets": [found]})
+        return self.client()
 
     def files(self, command: str, *, doing: str) -> str:
         """No service has credentials on the host."""
@@ -116,9 +73,10 @@ class World:
         """The host's curl, and its database."""
         if "releases.sh" in command:
             self.asked.append(command)
-            if self.database is None:
+            if not self.database_runs:
                 raise CommandFailed(f"could not {doing}: the database does not run")
-            return "\n".join(self.database & {*(stdin or "").split()})
+            rows = {each["id"] for secrets in self.stored.values() for each in secrets}
+            return "\n".join(rows & {*(stdin or "").split()})
         if not self.public:
             raise CommandFailed(f"could not {doing}")
         return ""
@@ -128,7 +86,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(session, "works", lambda port: made.deployer)
-    monkeypatch.setattr(session, "deployer", made.client)
+    monkeypatch.setattr(session, "deployer", made.log_in)
     monkeypatch.setattr(session, "administrator", made.person)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
@@ -141,9 +99,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def _settings(**changes: Any) -> Settings:
-    defaults = runpy.run_path("group_data/all.py")
-    given = {key: value for key, value in defaults.items() if not key.startswith("__")}
-    return load({**given, "admin_email": "admin@example.com", **changes})
+    return load(defaults(**changes))
 
 
 _PUBLIC = _settings(site_url="https://secrets.example.com")
@@ -170,24 +126,25 @@ def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
 
 def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World) -> None:
     world.memory = render(Memory({"production": "e"}, project=_PROJECT, slug="chainalign"))
-    world.slug = "renamed"
+    assert world.project
+    world.project["slug"] = "renamed"
     then = _before(_settings())
     assert [each.name for each in then.secrets.values()] == ["TOKEN"]
-    world.value = "garbled"
+    world.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
     then = _before(_settings())
-    world.value = "garbled"
+    world.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_secrets_that_cannot_be_read_do_not_pass(world: World) -> None:
     then = _before(_settings())
-    world.value = None
+    world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="can't be read: no such column"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
@@ -254,7 +211,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
 
 def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> None:
     then, opened = _before(_CADDY), []
-    world.value = None
+    world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="can't be read"):
         check_as_before(
             *(_CADDY, "chainalign", then),
@@ -295,7 +252,7 @@ def _passed(*, same_data: bool = True) -> list[str]:
 @pytest.mark.parametrize("same_data", [True, False])
 def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) -> None:
     then = _before(_settings())
-    world.canary = "garbled"
+    world.canary.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="the canary was altered") as refused:
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=same_data)
     assert "garbled" not in str(refused.value)
@@ -303,34 +260,34 @@ def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) 
 
 def test_a_canary_that_cannot_be_read_does_not_pass(world: World) -> None:
     then = _before(_settings())
-    world.canary_is_readable = False
+    world.canary.refused["/"] = UNREADABLE
     with pytest.raises(CheckFailed, match="can't be read: unable to authenticate data"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_canary_that_is_gone_does_not_pass(world: World) -> None:
     then = _before(_settings())
-    world.canary = None
+    world.others.clear()
     with pytest.raises(CheckFailed, match="the canary, which was there before, is gone"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_data_without_a_canary_are_told_of_and_pass(world: World) -> None:
-    world.canary = None
+    world.others.clear()
     assert _passed() == [canary.NONE, "Read as before: 1 secret."]
     assert _passed(same_data=False) == [canary.NONE]
 
 
 def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
     then = _before(_settings())
-    world.canary = None
+    world.others.clear()
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
     assert told == [canary.NONE]
 
 
 def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -> None:
     gate.refuse(_PORT)
-    world.canary = "garbled"
+    world.canary.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="the canary was altered"):
         gate.refuse(_PORT)
     world.deployer = False
@@ -339,14 +296,13 @@ def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -
 
 def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:
     _before(_settings())
-    assert world.seconds == {"1": 600.0, _CANARY: 30.0}
+    assert (world.patience, world.canary.patience) == ({600.0}, {30.0})
 
 
 def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World) -> None:
-    world.add("production", 3)
+    _, lost, _ = world.add("production", 3)
     then = _before(_settings())
-    assert world.database
-    world.database.remove("production-1")
+    world.lose(lost)
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     deleted, read = told
     assert "KEY_1 in production:/" in deleted
@@ -354,10 +310,9 @@ def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World)
 
 
 def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
-    world.add("production", 1)
+    (renamed,) = world.add("production", 1)
     then = _before(_settings())
-    world.further["production"]["production-0"] = "RENAMED"
-    world.version = 2
+    renamed.update(secretKey="RENAMED", version=2)
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     assert len(told) == 1
     assert _counts(told) == [(2, True)]
@@ -365,17 +320,17 @@ def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
 
 
 def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world: World) -> None:
-    world.add("production", 3)
+    _, hidden, _ = world.add("production", 3)
     then = _before(_settings())
-    world.hidden.add("production-1")
+    world.hidden.add(hidden["id"])
     with pytest.raises(CheckFailed, match="as before: KEY_1 in production:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
-    world.add("staging", 1)
+    (hidden,) = world.add("staging", 1)
     then = _before(_settings())
-    world.hidden.add("staging-0")
+    world.hidden.add(hidden["id"])
     with pytest.raises(CheckFailed, match="as before: KEY_0 in staging:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
@@ -384,8 +339,7 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
     """No person deletes all of it while a version changes; a migration may."""
     gone = world.add("staging", 2)
     then = _before(_settings())
-    assert world.database
-    world.database.difference_update(gone)
+    world.lose(*gone)
     with pytest.raises(CheckFailed, match="2 of 3 secrets are deleted: KEY_0 in s"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
@@ -394,10 +348,9 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
 def test_more_deletions_than_people_make_do_not_pass(
     world: World, there: int, gone: int, passes: bool
 ) -> None:
-    names = world.add("production", there)
+    added = world.add("production", there)
     then = _before(_settings())
-    assert world.database
-    world.database.difference_update(names[:gone])
+    world.lose(*added[:gone])
     if passes:
         assert check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
         return
@@ -408,15 +361,16 @@ def test_more_deletions_than_people_make_do_not_pass(
 def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
-    world.closed.append("staging")
+    world.delete_environment("staging")
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
     assert "KEY_0 in staging:/" in told[0]
 
 
 def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(world: World) -> None:
-    world.add("production", 1)
+    (lost,) = world.add("production", 1)
     then = _before(_settings())
-    world.database = None
+    world.lose(lost)
+    world.database_runs = False
     with pytest.raises(CommandFailed, match="the database does not run"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
@@ -426,10 +380,9 @@ def test_the_database_that_serves_is_asked_while_a_host_has_two(
     world: World, topology: str
 ) -> None:
     settings = _settings(topology=topology)
-    world.add("production", 1)
+    (lost,) = world.add("production", 1)
     then = _before(settings)
-    assert world.database
-    world.database.remove("production-0")
+    world.lose(lost)
     check_as_before(settings, "chainalign", then, port=_PORT, same_data=True)
     assert [each.split()[0] for each in world.asked] == [f"TOPOLOGY={topology}"]
 
@@ -447,26 +400,25 @@ def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
 def test_deletions_of_any_number_are_no_reason_to_put_other_data_in_place(world: World) -> None:
     gone = world.add("staging", 30)
     then = _before(_settings())
-    assert world.database
-    world.database.difference_update(gone)
+    world.lose(*gone)
     told = "deleted since: KEY_0 in staging:/, KEY_1 in staging:/, KEY_10 in staging:/ and 27 more"
     assert _used(then) == ([told], True)
 
 
 def _garble(world: World) -> None:
-    world.value = "garbled"
+    world.write(secretValue="garbled")
 
 
 def _hide(world: World) -> None:
-    world.hidden.add("a")
+    world.hidden.add(world.secret["id"])
 
 
 def _break(world: World) -> None:
-    world.value = None
+    world.refused["/"] = _NO_COLUMN
 
 
 def _seal(world: World) -> None:
-    world.canary_is_readable = False
+    world.canary.refused["/"] = UNREADABLE
 
 
 @pytest.mark.parametrize("damage", [_garble, _hide, _break, _seal])
@@ -484,14 +436,15 @@ def test_data_that_are_read_at_last_are_usable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = _before(_settings())
-    world.value = None
-    monkeypatch.setattr(time, "sleep", lambda _: setattr(world, "value", "obviously-fake"))
+    world.refused["/"] = _NO_COLUMN
+    monkeypatch.setattr(time, "sleep", lambda _: world.refused.clear())
     assert _used(then) == ([], False)
 
 
 def test_data_are_not_unusable_while_the_database_does_not_answer(world: World) -> None:
     then = _before(_settings())
-    world.value = world.database = None
+    world.refused["/"] = _NO_COLUMN
+    world.database_runs = False
     with pytest.raises(CommandFailed, match="the database does not run"):
         _used(then)
 
@@ -514,7 +467,10 @@ def test_a_canary_that_somebody_has_changed_is_reported(
     world: World, text: str | None, told: str
 ) -> None:
     then = _before(_settings())
-    world.canary = text
+    if text:
+        world.canary.write(secretValue=text)
+    else:
+        world.others.clear()
     (said,), deleted = _used(then)
     assert said.startswith(told)
     assert not deleted

@@ -1,56 +1,32 @@
 """Test what is read of environments: names and numbers of secrets, folders, imports in order."""
 
 from dataclasses import replace
-from typing import Any
-
-import httpx
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, ProjectState
+from tests.unit.fake_infisical import FakeInfisical
 
 _STAGING, _PRODUCTION = (
     EnvironmentState(id, slug, slug, position)
     for position, (id, slug) in enumerate([("s", "staging"), ("p", "production")], start=1)
 )
-_SECRETS = {
-    "staging": [("/shared", "KEY"), ("/backend", "URL"), ("/backend", "KEY")],
-    "production": [("/backend", "KEY")],
-}
-
-
-def _import(id: str, position: int, **more: bool) -> dict[str, Any]:
-    source = {"importEnv": {"id": "s"}, "importPath": f"/{id}"}
-    return {"id": id, "position": position, **source, **more}
-
-
-# Out of order, as a server may list them.
-_IMPORTS = [_import("a", 2), _import("theirs", 3, isReserved=True), _import("b", 1)]
-
-
-def _answer(request: httpx.Request) -> httpx.Response:
-    at = request.url.params
-    assert at["projectId"] == "id"
-    match request.url.path:
-        case "/api/v4/secrets":
-            listed = _SECRETS[at["environment"]]
-            answer = {"secrets": [{"secretPath": path, "secretKey": key} for path, key in listed]}
-        case "/api/v2/folders":
-            paths = ("/backend", "/shared") if at["environment"] == "staging" else ("/backend",)
-            listed_folders = [
-                {"relativePath": path, "id": f"{at['environment']}:{path}"} for path in paths
-            ]
-            answer = {"folders": listed_folders}
-        case "/api/v2/secret-imports":
-            here = (at["environment"], at["path"]) == ("staging", "/backend")
-            answer = {"secretImports": _IMPORTS if here else []}
-        case other:
-            raise AssertionError(other)
-    return httpx.Response(200, json=answer)
 
 
 def _client() -> Client:
-    return Client("http://fake", httpx.MockTransport(_answer), "token")
+    server = FakeInfisical()
+    server.project = {"id": "id", "slug": "slug"}
+    server.environments = [{"id": each.id, "slug": each.slug} for each in (_STAGING, _PRODUCTION)]
+    server.folders = {"s": {"/backend", "/shared"}, "p": {"/backend"}}
+    server.store("staging", "/shared", "KEY")
+    server.store("staging", "/backend", "URL", "KEY")
+    server.store("production", "/backend", "KEY")
+    # Not in their order, as a server may list them.
+    for position, id, reserved in ((2, "a", False), (3, "theirs", True), (1, "b", False)):
+        source = {"importEnv": {"id": "s"}, "importPath": f"/{id}", "isReserved": reserved}
+        there = {"id": id, "into": ("s", "/backend"), "position": position}
+        server.imports.append({**there, **source})
+    return server.client()
 
 
 def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> None:
@@ -70,7 +46,7 @@ def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
     assert holdings.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
         replace(
             _STAGING,
-            folders={"/backend": "staging:/backend", "/shared": "staging:/shared"},
+            folders={"/backend": "folder-s.backend", "/shared": "folder-s.shared"},
             imports={
                 "/backend": [
                     Import("b", "/backend", ("s", "/b"), 1),
@@ -81,7 +57,7 @@ def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
         ),
         replace(
             _PRODUCTION,
-            folders={"/backend": "production:/backend"},
+            folders={"/backend": "folder-p.backend"},
             imports={"/backend": []},
         ),
     ]

@@ -27,9 +27,8 @@ def _names(found: list[Removal]) -> list[str]:
 
 
 def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.stored[staging, "/backend"] = ["A", "B"]
-    deployed.server.stored[staging, "/"] = ["C"]
+    deployed.server.store("staging", "/backend", "A", "B")
+    left = deployed.server.store("staging", "/", "C")
     (gone,) = (each for each in deployed.plan(NO_STAGING).unnamed if each.name)
     assert (gone.name, gone.holds) == ("staging", "3 secrets")
     assert str(gone.change) == f"- environment staging: with 3 secrets, {RESTORABLE}"
@@ -37,14 +36,13 @@ def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
     assert (gone.name, gone.holds) == ("staging/backend", "2 secrets")
     done = deployed.apply(NO_BACKEND, prune=True)
     assert f"- {folder('/backend', 'staging')}: with 2 secrets" in done
-    assert deployed.server.stored == {(staging, "/"): ["C"]}
+    assert [*deployed.server.stored.values()] == [left]
 
 
 def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
     deployed: RememberingDeployment,
 ) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.stored[staging, "/services/python"] = ["A"]
+    deployed.server.store("staging", "/services/python", "A")
     left = without(services=["python-service"])
     assert _names(deployed.plan(left).unnamed) == ["staging/services/python"]
 
@@ -52,7 +50,7 @@ def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
 def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDeployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.folders[staging].add("/backend/by-hand")
-    deployed.server.stored[staging, "/backend/by-hand"] = ["A"]
+    deployed.server.store("staging", "/backend/by-hand", "A")
     by_hand = {"id": "by-hand", "into": (staging, "/backend"), "importPath": "/shared"}
     deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}, "position": 9})
     (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
@@ -63,9 +61,8 @@ def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDe
 def test_what_came_to_hold_a_secret_since_the_question_stays(
     deployed: RememberingDeployment,
 ) -> None:
-    staging = deployed.server.environment("staging")["id"]
     planned = deployed.plan(NO_STAGING, prune=True)
-    deployed.server.stored[staging, "/backend"] = ["A"]
+    deployed.server.store("staging", "/backend", "A")
     with pytest.raises(Refused, match="environment staging has come to hold 1 secret"):
         deployed.make(NO_STAGING, planned)
     assert deployed.server.environment("staging")

@@ -21,8 +21,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
     """A deployment with a secret, whose file names nobody any more, for the command."""
     deployment = PeopleDeployment()
     deployment.settle(f"{TEXT}\npeople: {{ben@example.com: viewer}}\n")
-    staging = deployment.server.environment("staging")["id"]
-    deployment.server.stored[staging, "/backend"] = ["KEY"]
+    deployment.server.store("staging", "/backend", "KEY")
 
     @contextmanager
     def reach(*_: object, **__: object) -> Iterator[Reached]:

@@ -353,6 +353,6 @@ def test_a_failing_change_is_named_with_its_reason() -> None:
     def refuse(*_: Any) -> dict[str, Any]:
         raise Refused(400, "BadRequest", 'A project with the slug "chainalign" already exists')
 
-    deployment.server.routes[2] = ("POST", "/v1/projects", refuse)
+    deployment.server.routes.insert(0, ("POST", "/v1/projects", refuse))
     with pytest.raises(UserError, match=r"could not make project chainalign: .*admin of that"):
         deployment.deploy()
