@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.core.rendering import script
+from tests.unit.fake_programs import fake_docker, fake_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,19 +26,7 @@ _RELEASE = "20261125T101112Z-v0.165.16"
 _OLD = "infisical_before_20261125t101112z"
 _GIVEN_UP = "infisical_given_up_20261125t101112z"
 _NEW = "infisical_restoring"
-# It runs here what is to run in a container. At the call $DIES_AT the calling script is killed,
-# before or after that.
-_DOCKER = r"""#!/bin/sh
-case "$1 $*" in
-ps*) echo "aa / infisical_postgres-1/ Up 5 seconds"; exit ;;
-inspect*State.Status*) echo running; exit ;;
-inspect*) echo infisical_postgres-1; exit ;;
-service*) echo infisical/infisical:v0.165.16; exit ;;
-exec*psql*) ;;
-*) exit ;;
-esac
-number=$(($(cat "$CALLS" 2>/dev/null || echo 0) + 1))
-echo $number >"$CALLS"
+_FUNCTIONS = """
 # The whole session, since `timeout` has a process group of its own.
 die() {
     test $number = "$DIES_AT" || return 0
@@ -49,13 +38,25 @@ die() {
     done
     kill -KILL $$
 }
-test "$DIES" != before || die
-while [ "$1" != psql ]; do shift; done
-shift
-PGHOST=127.0.0.1 psql "$@"
-status=$?
-die
-exit $status
+"""
+# It runs here what is to run in a container. At the call $DIES_AT the calling script is killed,
+# before or after that.
+_DOCKER = """
+ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;
+inspect*State.Status*) echo running ;;
+inspect*) echo infisical_postgres-1 ;;
+service*) echo infisical/infisical:v0.165.16 ;;
+exec*psql*)
+    number=$(($(cat "$HOST/number" 2>/dev/null || echo 0) + 1))
+    echo $number >"$HOST/number"
+    test "$DIES" != before || die
+    while [ "$1" != psql ]; do shift; done
+    shift
+    PGHOST=127.0.0.1 psql "$@"
+    status=$?
+    die
+    exit $status
+    ;;
 """
 # A version of the secret too: reading a secret writes its row, but no version.
 _INSERT = """
@@ -70,12 +71,9 @@ class _Cluster:
 
     def __init__(self, directory: Path, postgres: Postgres) -> None:
         self.directory, self.postgres = directory, postgres
-        programs = directory / "programs"
-        programs.mkdir()
-        tools = {"docker": _DOCKER, "curl": "#!/bin/sh\nexit 1\n", "sync": "#!/bin/sh\n"}
-        for name, text in tools.items():
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
+        fake_docker(directory / "programs", _DOCKER, functions=_FUNCTIONS)
+        fake_program(directory / "programs", "curl", "exit 1")
+        fake_program(directory / "programs", "sync")
         keys = directory / "etc/infisical/keys"
         keys.mkdir(parents=True)
         for name in ("postgres_password", "redis_password"):
@@ -92,7 +90,7 @@ class _Cluster:
             subprocess.run(
                 ["rm", "-rf", self.directory / f"var/lib/infisical-{program}"], check=True
             )
-        (self.directory / "calls").unlink(missing_ok=True)
+        (self.directory / "number").unlink(missing_ok=True)
 
     def make(self, name: str, secret: str) -> None:
         """Make a database with a secret that is an hour old."""
@@ -131,12 +129,12 @@ class _Cluster:
         command = script(*step)
         for place in _PLACES:
             command = command.replace(place, f"{self.directory}{place}")
-        (self.directory / "calls").unlink(missing_ok=True)
+        (self.directory / "number").unlink(missing_ok=True)
         return subprocess.run(
             ["sh", "-c", command],
             env={
                 "PATH": f"{self.directory / 'programs'}:{os.environ['PATH']}",
-                "CALLS": str(self.directory / "calls"),
+                "HOST": str(self.directory),
                 "PGPORT": str(self.postgres.port),
                 "DIES": dies[0],
                 "DIES_AT": str(dies[1]),

@@ -12,6 +12,7 @@ import redis
 
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.rendering import script, template
+from tests.unit.fake_programs import fake_docker, run_with
 
 from .services import free_port, port_open, wait_until
 
@@ -21,20 +22,16 @@ if TYPE_CHECKING:
 
 OLD, NEW = "old-obviously-fake", "new-obviously-fake"
 # Commands in either container run in the shell of this machine.
-DOCKER = r"""#!/bin/sh
-for last; do :; done
-case "$1 $2" in
-"ps --all") printf '%s\n' 'redis / infisical_redis-1/ Up' 'sentinel / infisical_sentinel-1/ Up' ;;
-"ps --quiet") printf '%s\n' redis sentinel ;;
-"volume inspect") echo "$HOST/${last#infisical_}" ;;
-"exec --interactive")
+DOCKER = """
+"volume inspect"*) echo "$HOST/${last#infisical_}" ;;
+"exec --interactive"*)
     shift 5
     text=$(echo "$1" | sed "s,/run/secrets/env,$HOST/env,")
     shift
     exec sh -c "$text" "$@"
     ;;
-esac
 """
+RUNNING = "redis / infisical_redis-1/ Up\nsentinel / infisical_sentinel-1/ Up\n"
 
 
 class Host:
@@ -44,12 +41,12 @@ class Host:
         self.directory = directory
         self.ports = {"redis": free_port(), "sentinel": free_port()}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("bin", "redis-replica", "sentinel", "keys"):
+        for name in ("redis-replica", "sentinel", "keys"):
             (directory / name).mkdir()
         self._certify()
-        docker = directory / "bin" / "docker"
-        docker.write_text(DOCKER)
-        docker.chmod(0o755)
+        fake_docker(directory / "bin", DOCKER)
+        (directory / "docker ps --all").write_text(RUNNING)
+        (directory / "docker ps --quiet").write_text("redis\nsentinel\n")
 
     @property
     def _cli(self) -> str:
@@ -108,14 +105,7 @@ class Host:
         command = command.replace("root=/etc/infisical", f"root={self.directory}")
         for port, own in ((" 26379 ", "sentinel"), (" 6379 ", "redis")):
             command = command.replace(port, f" {self.ports[own]} ")
-        path = f"{self.directory}/bin:{os.environ['PATH']}"
-        done = subprocess.run(
-            ["sh", "-c", command],
-            env={"PATH": path, "HOST": str(self.directory), "CLI": self._cli},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = run_with(self.directory / "bin", command, HOST=str(self.directory), CLI=self._cli)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -179,8 +169,7 @@ def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
 
 
 def test_a_stopped_server_accepts_both_passwords_when_it_starts(host: Host) -> None:
-    docker = host.directory / "bin" / "docker"
-    docker.write_text(DOCKER.replace("'%s\\n' redis sentinel", "''"))
+    (host.directory / "docker ps --quiet").write_text("")
     host.stop()
     host.passwords("admit", *host.passwords("hashes").split())
     host.start(OLD)

@@ -10,12 +10,13 @@ from infisical_iac.hetzner import remote
 from infisical_iac.hetzner.remote import Login, RemoteExecutor
 from tests.hcloud.booted import Booted
 from tests.hcloud.world import World
+from tests.unit.fake_programs import fake_program
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _WELL = ("infisical", "postgres", "redis", "caddy", "Drift")
 
 # Tells with what it was called, and ends as the file beside it says.
-_PROGRAM = """#!/bin/sh
+_PROGRAM = """
 { echo "$*"; env | grep -E "^INFISICAL_" | sort; } >"$0.called"
 cat "$0.said" 2>/dev/null
 exit "$(cat "$0.status" 2>/dev/null || echo 0)"
@@ -39,9 +40,7 @@ def login(world: World, server: Booted) -> Login:
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in the place of `infisical-iac`."""
-    file = tmp_path / "infisical-iac"
-    file.write_text(_PROGRAM)
-    file.chmod(0o755)
+    file = fake_program(tmp_path, "infisical-iac", _PROGRAM)
     monkeypatch.setattr(remote, "_PROGRAM", file)
     return file
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infisical_iac.host.bans import DIRECTORY, KNOWN
 from infisical_iac.host.watch import LOG, Watch, WatchState, bans
+from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
 
 # Addresses reserved for documentation; the host has the first of each range.
@@ -30,12 +31,6 @@ _REACH = (
     "try: socket.create_connection((sys.argv[2], int(sys.argv[3])), 2, (sys.argv[1], 0)).close()\n"
     "except OSError: sys.exit(1)\n"
 )
-# A journalctl that prints SSH's journal, as the script asks for it.
-_JOURNALCTL = """#!/bin/sh
-for each; do
-    case $each in --grep=*) grep -E -e "${each#--grep=}" %s ;; esac
-done
-"""
 
 
 class BanningHost:
@@ -93,10 +88,8 @@ class BanningHost:
         names = {"socket": "sock", "pidfile": "pid", "dbfile": "db", "logtarget": "said"}
         lines = [f"{key} = {self._home / name}" for key, name in names.items()]
         (there / "fail2ban.local").write_text("\n".join(["[Definition]", *lines, ""]))
-        programs = self._home / "programs"
-        programs.mkdir()
-        (programs / "journalctl").write_text(_JOURNALCTL % self.journal)
-        (programs / "journalctl").chmod(0o755)
+        body = f"JOURNAL={self.journal}\n{JOURNALCTL}"
+        fake_program(self._home / "programs", "journalctl", body)
         self.journal.touch()
         self.log.touch()
         self.start()

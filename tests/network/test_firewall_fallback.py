@@ -25,6 +25,7 @@ from tests.network.world import (
     World,
     built,
 )
+from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.settings_of import settings_of
 
 _ALL = [
@@ -159,15 +160,6 @@ def test_the_fallback_is_reported_to_the_webhook_once_the_network_is_up(
     webhook.write_text("obviously fake\n")
     reporting = script_file("reporting").replace("/etc/infisical/backup/webhook", str(webhook))
     (tmp_path / "reporting.sh").write_text(reporting)
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "curl").write_text(f"#!/bin/sh\ncat >{posted}\n")
-    (programs / "curl").chmod(0o755)
-    subprocess.run(
-        ["/bin/sh", str(tmp_path / "firewall.sh"), "failed"],
-        env={"PATH": f"{programs}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    fake_program(tmp_path / "programs", "curl", f"cat >{posted}")
+    run_with(tmp_path / "programs", f"sh {tmp_path}/firewall.sh failed", check=True)
     assert json.loads(posted.read_text())["error"] == failure

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from tests.unit.fake_programs import fake_docker
 from tests.unit.played_host import PlayedHost, played
 
 # Each database is a file with its name and its content. A file in `closed` means that it refuses
 # connections.
-_DOCKER = r"""#!/bin/sh
-for last; do :; done
+_FUNCTIONS = r"""
 cd "$HOST/databases" || exit 1
 
 # SQL's words as arguments; what the scripts have beside these statements has no effect here.
@@ -82,7 +82,8 @@ psql() {
     done
 }
 
-case "$*" in
+"""
+_DOCKER = """
 ps*)
     echo "database /  infisical_postgres-1/ Up 2 minutes"
     echo "cache /  infisical_redis-1/ Up 2 minutes"
@@ -99,7 +100,6 @@ exec*" pg_restore "*)
     while [ "$1" != --dbname ]; do shift; done
     cat >"$2"
     ;;
-esac
 """
 
 
@@ -126,12 +126,11 @@ class PlayedNode(PlayedHost):
 
 def played_node(directory: Path, **databases: str) -> PlayedNode:
     """A node with databases, each with what is in it."""
-    host = played(directory)
     programs = directory / "programs"
-    (programs / "docker").write_text(_DOCKER)
-    node = PlayedNode(host.directory, programs)
+    node = PlayedNode(played(directory).directory, programs)
+    fake_docker(programs, _DOCKER, functions=_FUNCTIONS)
     for place in ("databases", "closed", "comments"):
-        (host.directory / place).mkdir()
+        (node.directory / place).mkdir()
     for name, content in databases.items():
         node.write(f"/databases/{name}", content)
     node.write("/password", "obviously-fake")

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 MAIN = "infisical_postgres"
 _PLACES = (
@@ -23,7 +24,7 @@ _PLACES = (
 _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 
 # Runs the program, then waits until the test has saved the host's state as that of a death here.
-_TOOL = """#!/bin/sh
+_TOOL = """
 {program} "$@"
 status=$?
 echo >"$MOMENTS/asked"
@@ -37,25 +38,17 @@ dirname() { case $1 in */*) echo "${1%/*}" ;; *) echo . ;; esac; }
 timeout() { shift; "$@"; }
 """
 _PLAYED = ("docker", "sleep", "sync")
-_DOCKER = r"""#!/bin/sh
-for last; do :; done
-case "$1 $2" in
-volume*) test ! -e "$HOST/silent" || exit 1 ;;
-esac
-case "$1 $2" in
-"volume ls")
-    case $* in
-    *given_up*)
-        all=$*
-        prefix=${all##* name=^}
-        for each in "$HOST/volumes/${prefix%% *}"*; do
-            test -d "$each" || continue
-            read -r labels <"$each/labels" || true
-            echo "given-up ${each##*/} $labels"
-        done
-        exit
-        ;;
-    esac
+_DOCKER = r"""
+"volume ls"*given_up*)
+    all=$*
+    prefix=${all##* name=^}
+    for each in "$HOST/volumes/${prefix%% *}"*; do
+        test -d "$each" || continue
+        read -r labels <"$each/labels" || true
+        echo "given-up ${each##*/} $labels"
+    done
+    ;;
+"volume ls"*)
     case $last in
     name=^*\$) last=${last#name=^} pattern=${last%\$} ;;
     *) pattern="${last##*=}_*" ;;
@@ -64,31 +57,23 @@ case "$1 $2" in
         test ! -d "$each" || echo "${each##*/}"
     done
     ;;
-"volume create")
+"volume create"*)
     /bin/mkdir -p "$HOST/volumes/$last/_data"
     for each; do
         case $each in infisical-iac.*) printf '%s ' "${each#*=}" ;; esac
     done >"$HOST/volumes/$last/labels"
     ;;
-"volume inspect") test -d "$HOST/volumes/$last" && echo "$HOST/volumes/$last/_data" ;;
-"volume rm")
+"volume inspect"*) test -d "$HOST/volumes/$last" && echo "$HOST/volumes/$last/_data" ;;
+"volume rm"*)
     shift 2
     for name; do /bin/rm -r "$HOST/volumes/$name"; done
     ;;
-"ps "*)
-    case $* in
-    *--format*) echo "container infisical/postgres / Up 2 minutes" ;;
-    *) echo container ;;
-    esac
-    ;;
-"inspect --format")
-    case $3 in
-    *State.Status*) echo running ;;
-    *State.StartedAt*) cat "$HOST/started" 2>/dev/null ;;
-    *Config.Image*) echo image ;;
-    esac
-    ;;
-"exec --interactive")
+"ps "*--format*) echo "container infisical/postgres / Up 2 minutes" ;;
+"ps "*) echo container ;;
+"inspect --format "*State.Status*) echo running ;;
+"inspect --format "*State.StartedAt*) cat "$HOST/started" 2>/dev/null ;;
+"inspect --format "*Config.Image*) echo image ;;
+"exec --interactive"*)
     # What a cluster's databases are asked for is nothing that is counted.
     ! grep -q "given.*up" || exit 0
     test ! -e "$HOST/mute" || exit 1
@@ -96,7 +81,6 @@ case "$1 $2" in
     ;;
 exec*) exit 1 ;;
 logs*) echo "a logged line" ;;
-esac
 """
 
 
@@ -124,6 +108,23 @@ class PlayedHost:
     def remove(self, path: str) -> None:
         """Take a file away."""
         self._file(path).unlink()
+
+    def program(self, name: str, body: str = "") -> None:
+        """Put a program in the place of another one."""
+        fake_program(self._programs, name, body)
+
+    def note(self, *names: str) -> None:
+        """Have programs that do nothing but append their calls to the file `calls`."""
+        for name in names:
+            self.program(name, f'echo "{name} $*" >>"$HOST/calls"')
+
+    def calls(self) -> list[str]:
+        """Return the calls that were appended to the file `calls`."""
+        return (self.read("/calls") or "").splitlines()
+
+    def docker(self, answers: str = "") -> None:
+        """Have a Docker that knows these answers, and then those of a host with one database."""
+        fake_docker(self._programs, answers + _DOCKER)
 
     def _file(self, path: str) -> Path:
         return self.directory / path.removeprefix("/")
@@ -156,21 +157,12 @@ class PlayedHost:
         # Effects are recorded by programs, so these can't be functions.
         functions = "" if moments else self._functions()
         seen = f"{self._programs}/seen:" if moments else ""
-        return subprocess.run(
-            [
-                # A shell can't catch a signal that it inherited as ignored, as in the background.
-                *("env", "--default-signal=INT,HUP,TERM"),
-                *("sh", "-c", f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
-            ],
-            env={
-                "PATH": f"{seen}{self._programs}:{os.environ['PATH']}",
-                "HOST": str(self.directory),
-                "MOMENTS": str(moments),
-            },
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
+        return run_with(
+            f"{seen}{self._programs}",
+            *(f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
+            stdin=stdin,
+            HOST=str(self.directory),
+            MOMENTS=str(moments),
         )
 
     def _moved(self, text: str) -> str:
@@ -255,16 +247,11 @@ def played(directory: Path) -> PlayedHost:
     """A host with nothing on it but tools."""
     (directory / "host" / "volumes").mkdir(parents=True)
     programs = directory / "programs"
-    (programs / "seen").mkdir(parents=True)
-    _program(programs / "docker", _DOCKER)
+    host = PlayedHost(directory / "host", programs)
+    host.docker()
     for tool in ("sync", "systemctl"):
-        _program(programs / tool, "#!/bin/sh\n")
+        host.program(tool)
     for tool in _TOOLS:
         real = programs / "docker" if tool == "docker" else f"/bin/{tool}"
-        _program(programs / "seen" / tool, _TOOL.format(program=real))
-    return PlayedHost(directory / "host", programs)
-
-
-def _program(file: Path, text: str) -> None:
-    file.write_text(text)
-    file.chmod(0o755)
+        fake_program(programs / "seen", tool, _TOOL.format(program=real))
+    return host

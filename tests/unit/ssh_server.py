@@ -11,6 +11,8 @@ from pathlib import Path
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from tests.unit.fake_programs import fake_program
+
 _SECONDS = 20
 
 
@@ -53,9 +55,7 @@ def ssh_server(home: Path, *, hangs_up: int = 0) -> Iterator[int]:
         known = f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
         (home / "known_hosts").write_text(known)
         options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
-        program = home / "ssh"
-        program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh {options} "$@"\n')
-        program.chmod(0o755)
+        fake_program(home, "ssh", f'exec /usr/bin/ssh {options} "$@"')
         serving = threading.Thread(
             target=_serve, args=(listener, host_key, user_key, hangs_up), daemon=True
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script
+from tests.unit.fake_programs import fake_program
 
 needs_a_device = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mkfs.ext4"),
@@ -27,11 +28,8 @@ class VolumeHost:
     def __init__(self, directory: Path, device: str) -> None:
         self.directory = directory
         self.device = device
-        programs = directory / "programs"
-        programs.mkdir()
         (directory / "run").mkdir()
-        (programs / "systemctl").write_text("#!/bin/sh\nexit 1\n")
-        (programs / "systemctl").chmod(0o755)
+        fake_program(directory / "programs", "systemctl", "exit 1")
 
     def command(self, *arguments: str) -> str:
         """A call of the script, with its places below the directory."""

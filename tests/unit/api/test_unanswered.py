@@ -8,31 +8,18 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script_file
-
-# A Docker that lists its nodes, and answers nothing else.
-_DOCKER = """docker() {
-    echo "docker $*" >>"$ROOT/called"
-    case "$1 $2" in
-    "node ls") ;;
-    "volume inspect") ;;
-    *) return 1 ;;
-    esac
-}
-"""
+from tests.unit.fake_programs import fake_docker, run_with
 
 
 def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
-    text = _DOCKER + script_file(name)
+    """Run a script on a host whose Docker knows its nodes, and answers nothing else."""
+    fake_docker(root, '"node ls"* | "volume inspect"*) ;; *) exit 1 ;;')
+    text = script_file(name)
+    (root / "calls").touch()
     (root / "var/lib").mkdir(parents=True, exist_ok=True)
     for place in ("/etc/infisical", "/var/lib/infisical-"):
         text = text.replace(place, f"{root}{place}")
-    return subprocess.run(
-        ["sh", "-c", text, f"{name}.sh", *step],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root)},
-        input="",
-        capture_output=True,
-        text=True,
-    )
+    return run_with(root, text, f"{name}.sh", *step)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +41,7 @@ def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_anew(tmp_path: Path) ->
     (tmp_path / "etc/infisical/swarm").mkdir(parents=True)
     done = _run(tmp_path, "swarm", "begin", "192.0.2.1", "172.31.240.0/20", "720")
     assert done.returncode == 1
-    assert not (tmp_path / "called").exists()
+    assert (tmp_path / "calls").read_text() == ""
 
 
 @pytest.mark.parametrize(("readable", "stays"), [(False, True), (True, False)])

@@ -1,6 +1,5 @@
 """Run backup-target.sh with a fake restic."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,27 +9,20 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_program, run_with
 
-_REFUSING = "#!/bin/sh\necho 'Fatal: wrong password or no key found' >&2\nexit 12\n"
-
-
-# A restic that writes its environment and arguments to a file, and lists nothing.
-_TELLING = """#!/bin/sh
-{ env | grep -E '^(AWS|RESTIC|FORGED)' | sort; for each; do echo "argument $each"; done; } >"$TOLD"
+_REFUSING = "echo 'Fatal: wrong password or no key found' >&2\nexit 12"
+# Writes its environment and arguments to a file of the host, and lists nothing.
+_TELLING = """
+{ env | grep -E '^(AWS|RESTIC|FORGED)' | sort
+for each; do echo "argument $each"; done; } >"$HOST/told"
 """
 
 
 def _run(root: Path, restic: str, *step: str) -> subprocess.CompletedProcess[str]:
-    (root / "restic").write_text(restic)
-    (root / "restic").chmod(0o755)
+    fake_program(root, "restic", restic)
     text = script_file("backup-target").replace("/etc/infisical/backup", str(root))
-    return subprocess.run(
-        ["sh", "-c", text, "backup-target.sh", *step],
-        cwd=root,
-        env={"PATH": f"{root}:{os.environ['PATH']}", "TOLD": str(root / "told")},
-        capture_output=True,
-        text=True,
-    )
+    return run_with(root, f"cd {root}\n{text}", "backup-target.sh", *step)
 
 
 @pytest.mark.parametrize("step", [("list", "box"), ("fetch", "box", "latest", "fetched")])
@@ -96,12 +88,8 @@ def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
     tmp_path: Path, password: str
 ) -> None:
     for name in ("sed", "od", "tr", "echo", "printf"):
-        shim = tmp_path / name
-        shim.write_text(
-            f'#!/bin/sh\nfor each; do echo "$each" >>{tmp_path}/arguments; done\n'
-            f'exec {shutil.which(name)} "$@"\n'
-        )
-        shim.chmod(0o755)
+        note = 'for each; do echo "$each" >>"$HOST/arguments"; done'
+        fake_program(tmp_path, name, f'{note}\nexec {shutil.which(name)} "$@"')
     told = _told(
         tmp_path,
         f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD='{password}'\n",

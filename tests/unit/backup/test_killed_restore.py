@@ -147,9 +147,9 @@ def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped: PlayedHost)
 
 
 def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
-    swapped.write("/silent", "")
+    swapped.write("/failing", "volume\n")
     assert swapped.run(*_BACK).returncode == 1
-    swapped.remove("/silent")
+    swapped.remove("/failing")
     _undo(swapped)
     _is_as_before(swapped)
 
@@ -163,12 +163,10 @@ def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
 
 @pytest.mark.parametrize(("program", "step"), [("find", _BACK), ("ls", _END)])
 def test_unreadable_files_that_moved_aside_are_kept(
-    swapped: PlayedHost, tmp_path: Path, program: str, step: tuple[str, ...]
+    swapped: PlayedHost, program: str, step: tuple[str, ...]
 ) -> None:
     kept = swapped.read(f"{_KEPT}/keys/encryption_key")
-    file = tmp_path / "programs" / program
-    file.write_text("#!/bin/sh\necho 'Input/output error' >&2\nexit 2\n")
-    file.chmod(0o755)
+    swapped.program(program, "echo 'Input/output error' >&2\nexit 2")
     swapped.run(*step)
     assert kept == swapped.read(f"{_KEPT}/keys/encryption_key") == "old"
     assert (swapped.read(_STATE) or "").split()[1:] != ["back"]

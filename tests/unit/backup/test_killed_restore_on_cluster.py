@@ -124,11 +124,9 @@ def test_nothing_is_swapped_before_a_dump_is_loaded(node: PlayedNode) -> None:
     _is_as_before(node)
 
 
-def test_nothing_is_loaded_or_begun_without_a_standby(node: PlayedNode, tmp_path: Path) -> None:
+def test_nothing_is_loaded_or_begun_without_a_standby(node: PlayedNode) -> None:
     node.write("/alone", "")
-    sleep = tmp_path / "programs" / "sleep"
-    sleep.write_text("#!/bin/sh\n")
-    sleep.chmod(0o755)
+    node.program("sleep")
     node.ok(_BEGIN)
     for step in (_LOAD, ("upgrade-cluster", "begin", "20261125T101112Z-v1", "image")):
         done = node.run(*step)

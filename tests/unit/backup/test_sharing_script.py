@@ -1,12 +1,11 @@
 """Test which targets a node of a cluster writes, by what its Docker says of the Swarm."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, run_with
 
 _BOX = "box is left to the node that leads the Swarm.\n"
 _NO_DATA = "This node of the cluster has no data: those that have some do it.\n"
@@ -14,15 +13,9 @@ _NO_DATA = "This node of the cluster has no data: those that have some do it.\n"
 
 def _own(directory: Path, *, variables: str, leads: str, targets: str = "local box") -> str:
     """Return what `own` prints, and then the targets, unless it has ended the run."""
-    docker = directory / "docker"
-    docker.write_text(f"#!/bin/sh\n{leads}\n")
-    docker.chmod(0o755)
+    fake_docker(directory, f"*) {leads} ;;")
     text = f"{script_file('sharing')}\nTARGETS='{targets}'\n{variables}\nown\necho runs: $TARGETS"
-    path = {"PATH": f"{directory}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["sh", "-euc", text], env=path, check=True, capture_output=True, text=True
-    )
-    return done.stdout
+    return run_with(directory, f"set -eu\n{text}", check=True).stdout
 
 
 _NODE = "NODE=2 SHARED=box"

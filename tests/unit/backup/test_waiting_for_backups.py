@@ -6,13 +6,6 @@ import pytest
 
 from tests.unit.played_host import played
 
-_FLOCK = """#!/bin/sh
-case "$*" in
-"--wait 600 9") ;;
-*) exit 1 ;;
-esac
-"""
-
 
 @pytest.mark.parametrize(
     "step",
@@ -26,8 +19,7 @@ def test_a_backup_that_does_not_end_is_reported_with_the_command_that_stops_it(
     tmp_path: Path, step: tuple[str, ...]
 ) -> None:
     host = played(tmp_path)
-    (tmp_path / "programs" / "flock").write_text(_FLOCK)
-    (tmp_path / "programs" / "flock").chmod(0o755)
+    host.program("flock", 'test "$*" = "--wait 600 9"')
     host.write("/var/lib/infisical-backup/lock", "")
     done = host.run(*step)
     assert done.returncode == 1

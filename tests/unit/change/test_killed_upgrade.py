@@ -179,8 +179,8 @@ def test_an_end_that_is_killed_keeps_the_new_data(swapped: PlayedHost) -> None:
 
 
 def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
-    swapped.write("/silent", "")
+    swapped.write("/failing", "volume\n")
     assert swapped.run(*_BACK).returncode == 1
-    swapped.remove("/silent")
+    swapped.remove("/failing")
     swapped.ok(_BACK, _END)
     _is_as_before(swapped)

@@ -6,20 +6,13 @@ from tempfile import TemporaryDirectory
 
 from tests.unit.played_host import played
 
-_DOCKER = """#!/bin/sh
-case $1 in
-info) echo "{images}" ;;
-volume) echo "{data}" ;;
-esac
-"""
-
 
 def test_free_space_of_a_data_volume_is_measured_there(tmp_path: Path) -> None:
     host = played(tmp_path)
     # /dev/shm is another file system than the test's directory, as a data volume would be.
     with TemporaryDirectory(dir="/dev/shm") as data:
-        docker = tmp_path / "programs" / "docker"
-        docker.write_text(_DOCKER.format(images=tmp_path, data=data))
+        host.write("/docker info", f"{tmp_path}\n")
+        host.write("/docker volume inspect", f"{data}\n")
         (Path(data) / "base").write_bytes(bytes(300 * 1024))
         (Path(data) / "pg_wal").mkdir()
         (Path(data) / "pg_wal" / "segment").write_bytes(bytes(900 * 1024))

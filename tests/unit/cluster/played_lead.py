@@ -1,110 +1,87 @@
 """The lead of a cluster, in a directory, with a Docker that is played."""
 
-import os
 import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 from infisical_iac.core.rendering import script
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 # A Docker that answers from the files of the host's directory, and logs requested changes.
-_DOCKER = """#!/bin/sh
-case "$1 $2" in
-"secret inspect") grep -qx "$3" "$HOST/secrets" 2>/dev/null ;;
-"secret create") echo "secret create $5 $(cat)" >>"$HOST/changes" ;;
-"secret ls" | "config ls") cat "$HOST/$1s" 2>/dev/null ;;
-"secret rm" | "config rm") echo "$1 rm $3" >>"$HOST/changes" ;;
-"node ls") echo id ;;
-"node inspect") cat "$HOST/nodes" ;;
-"service scale")
+_DOCKER = """
+"secret inspect"*) grep -qx "$3" "$HOST/secrets" 2>/dev/null ;;
+"secret create"*) echo "secret create $5 $(cat)" >>"$HOST/changes" ;;
+"secret ls"* | "config ls"*) cat "$HOST/$1s" 2>/dev/null ;;
+"secret rm"* | "config rm"*) echo "$1 rm $3" >>"$HOST/changes" ;;
+"node ls"*) echo id ;;
+"node inspect"*) cat "$HOST/nodes" ;;
+"service scale"*)
     echo "$*" >>"$HOST/changes"
     # A task that waits goes with the number that is wanted.
     sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
     ;;
-"service rm") echo "$*" >>"$HOST/changes" ;;
-"service ls")
-    case $* in
-    *--quiet*) echo id ;;
-    *"{{ .Name }}") cat "$HOST/names" ;;
-    *) cat "$HOST/services" ;;
-    esac
+"service rm"* | "volume rm"*) echo "$*" >>"$HOST/changes" ;;
+"service ls"*--quiet*) echo id ;;
+"service ls"*"{{ .Name }}") cat "$HOST/names" ;;
+"service ls"*) cat "$HOST/services" ;;
+"service inspect"*) cat "$HOST/updates" ;;
+"service ps"*) cat "$HOST/history" ;;
+"service logs"*) test "$6" = t3 && cat "$HOST/log" ;;
+"stack ps"*desired-state=shutdown*)
+    cat "$HOST/deaths" 2>/dev/null
+    # One more has ended in each place whenever somebody looks.
+    test ! -e "$HOST/loops" || while read -r slot state; do
+        echo "t$(wc -l <"$HOST/deaths") $slot $state" >>"$HOST/deaths"
+    done <"$HOST/loops"
     ;;
-"service inspect") cat "$HOST/updates" ;;
-"service ps") cat "$HOST/history" ;;
-"service logs") test "$6" = t3 && cat "$HOST/log" ;;
-"stack ps")
-    case $* in
-    *desired-state=shutdown*)
-        cat "$HOST/deaths" 2>/dev/null
-        # One more has ended in each place whenever somebody looks.
-        test ! -e "$HOST/loops" || while read -r slot state; do
-            echo "t$(wc -l <"$HOST/deaths") $slot $state" >>"$HOST/deaths"
-        done <"$HOST/loops"
-        ;;
-    *) cat "$HOST/tasks" ;;
-    esac
-    ;;
-"volume ls")
-    case $* in
-    *"label=com.docker.stack.namespace=infisical "*) grep "${7#name=}" "$HOST/volumes" ;;
-    esac
-    ;;
-"volume rm") echo "$*" >>"$HOST/changes" ;;
-"rm --force")
+"stack ps"*) cat "$HOST/tasks" ;;
+"volume ls"*"label=com.docker.stack.namespace=infisical "*) grep "${7#name=}" "$HOST/volumes" ;;
+"rm --force"*)
     echo "$*" >>"$HOST/changes"
     case "$3" in pgid) test -e "$HOST/stays" || touch "$HOST/ended" ;; esac
     ;;
-"ps --all")
+"ps --all"*)
     case $* in *--filter*) cat "$HOST/holding" && exit ;; esac
     echo "etcdid / infisical_etcd-1/ Up 2 hours"
     test ! -e "$HOST/single" || echo "singleid infisical/postgres / Up 2 hours"
     test -e "$HOST/ended" || echo "pgid / infisical_postgres-1/ Up 2 hours"
     echo "sentinelid / infisical_sentinel-1/ Up 2 hours"
     ;;
-"exec sentinelid")
+"exec sentinelid"*)
     inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
     NAME=sentinel-1 exec sh -c "$inside"
     ;;
-"exec pgid")
-    case "$3 $*" in
-    sh*)
-        case $* in
-        */config\\"*) cat "$HOST/dynamic" "$HOST/patroni" && exit ;;
-        *8008/cluster\\"*) cat "$HOST/patroni" && exit ;;
-        esac
-        inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
-        shift 5
-        exec sh -c "$inside" "$@"
-        ;;
-    printenv*) echo postgres-1 ;;
+"exec pgid sh"*)
+    case $* in
+    */config\\"*) cat "$HOST/dynamic" "$HOST/patroni" && exit ;;
+    *8008/cluster\\"*) cat "$HOST/patroni" && exit ;;
     esac
+    inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
+    shift 5
+    exec sh -c "$inside" "$@"
     ;;
-"exec etcdid")
-    case "$3 $4 $5" in
-    "etcdctl get --print-value-only") cat "$HOST/leader" ;;
-    "etcdctl endpoint health")
-        test ! -e "$HOST/no-quorum" || exit 1
-        case $* in *--cluster) cat "$HOST/health" ;; esac
-        ;;
-    "etcdctl member list") cat "$HOST/members" ;;
-    "etcdctl member remove")
-        echo "remove $6" >>"$HOST/changes"
-        sed -i "/^$6,/d" "$HOST/members"
-        ;;
-    "etcdctl member update")
-        echo "update $6 $7" >>"$HOST/changes"
-        test -e "$HOST/no-quorum" || sed -i "/^$6,/s,http://[^ ]*:2380,${7#*=}," "$HOST/members"
-        ;;
-    "etcdctl member add")
-        echo "add $6 $7" >>"$HOST/changes"
-        echo "c0de9, unstarted, , http://$6:2380, , false" >>"$HOST/members"
-        ;;
-    esac
+"exec pgid printenv"*) echo postgres-1 ;;
+"exec etcdid etcdctl get --print-value-only"*) cat "$HOST/leader" ;;
+"exec etcdid etcdctl endpoint health"*)
+    test ! -e "$HOST/no-quorum" || exit 1
+    case $* in *--cluster) cat "$HOST/health" ;; esac
     ;;
-esac
+"exec etcdid etcdctl member list"*) cat "$HOST/members" ;;
+"exec etcdid etcdctl member remove"*)
+    echo "remove $6" >>"$HOST/changes"
+    sed -i "/^$6,/d" "$HOST/members"
+    ;;
+"exec etcdid etcdctl member update"*)
+    echo "update $6 $7" >>"$HOST/changes"
+    test -e "$HOST/no-quorum" || sed -i "/^$6,/s,http://[^ ]*:2380,${7#*=}," "$HOST/members"
+    ;;
+"exec etcdid etcdctl member add"*)
+    echo "add $6 $7" >>"$HOST/changes"
+    echo "c0de9, unstarted, , http://$6:2380, , false" >>"$HOST/members"
+    ;;
 """
 # A curl that logs its arguments and its standard input.
-CURL = """#!/bin/sh
+CURL = """
 echo "$*" >>"$HOST/changes"
 cat >>"$HOST/changes"
 """
@@ -118,7 +95,7 @@ class Lead:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.write("docker", _DOCKER).chmod(0o755)
+        fake_docker(directory, _DOCKER)
         self.write("etc/keys/encryption_key", "not-a-key\n")
         self.write("etc/keys/auth_secret", "not-a-secret\n")
         self.write("etc/keys/redis_password", "not-a-password\n")
@@ -138,6 +115,10 @@ class Lead:
         file.write_text(text)
         return file
 
+    def program(self, name: str, body: str = "") -> None:
+        """Put a program in the place of another one."""
+        fake_program(self.directory, name, body)
+
     def run_tasks(self, waiting: str = "", **running: int) -> None:
         """Have so many tasks of services run, and one of `waiting` have no node."""
         lines = [
@@ -154,11 +135,5 @@ class Lead:
         return file.read_text().splitlines() if file.exists() else []
 
     def run(self, *step: str, of: str = "cluster-stack") -> subprocess.CompletedProcess[str]:
-        command = script(of, *step)
-        return subprocess.run(
-            ["sh", "-c", command.replace("/etc/infisical", f"{self.directory}/etc")],
-            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "HOST": str(self.directory)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        command = script(of, *step).replace("/etc/infisical", f"{self.directory}/etc")
+        return run_with(self.directory, command)

@@ -3,12 +3,11 @@
 import subprocess
 from pathlib import Path
 
+from tests.unit.fake_programs import fake_docker
 from tests.unit.played_host import PlayedHost, played
 
 TOKEN, KEY = "SWMTKN-1-obviously-fake", "SWMKEY-1-obviously-fake"
-_DOCKER = f"""#!/bin/sh
-echo "docker $*" >>"$HOST/calls"
-case "$*" in
+_DOCKER = f"""
 *LocalNodeState*) cat "$HOST/state" ;;
 *Cluster.ID*) echo swarm-id node-id ;;
 "swarm unlock") cat >"$HOST/opened"; echo active >"$HOST/state" ;;
@@ -22,9 +21,20 @@ case "$*" in
 "run"*pg_waldump*) cat "$HOST/wal" ;;
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
 *DockerRootDir*) echo "$HOST/docker" ;;
-esac
 """
-_CURL = """#!/bin/sh
+# Of a manager whose node has a member of etcd and a PostgreSQL, by files of the host.
+MANAGER = """
+info*) cat "$HOST/info" ;;
+"node ls"*) cat "$HOST/nodes" ;;
+"service ls"*) cat "$HOST/services" ;;
+ps*)
+    echo "etcdid / infisical_etcd-1/ Up 2 hours"
+    echo "pgid / infisical_postgres-1/ Up 2 hours"
+    ;;
+"exec etcdid"*) cat "$HOST/etcd" ;;
+"exec pgid"*) cat "$HOST/patroni" ;;
+"""
+_CURL = """
 echo "curl $*" >>"$HOST/calls"
 cat >"$HOST/body"
 if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/state"; fi
@@ -34,9 +44,9 @@ if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/st
 def in_no_swarm(directory: Path) -> PlayedHost:
     """A host whose engine runs, in no swarm."""
     host = played(directory)
-    for name, text in {"docker": _DOCKER, "curl": _CURL, "sleep": "#!/bin/sh\n"}.items():
-        (directory / "programs" / name).write_text(text)
-        (directory / "programs" / name).chmod(0o755)
+    fake_docker(directory / "programs", _DOCKER)
+    host.program("curl", _CURL)
+    host.program("sleep")
     host.write("/state", "inactive\n")
     host.write("/calls", "")
     return host
@@ -46,8 +56,3 @@ def join(host: PlayedHost, *anew: str) -> subprocess.CompletedProcess[str]:
     """Have it join the swarm of another one, with a token."""
     step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *anew)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")
-
-
-def calls(host: PlayedHost) -> list[str]:
-    """The programs that it has run, with their arguments."""
-    return (host.read("/calls") or "").splitlines()

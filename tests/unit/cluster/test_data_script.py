@@ -63,7 +63,7 @@ def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
     lead: Lead, step: tuple[str, ...], asked: str
 ) -> None:
     lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
-    lead.write("curl", CURL).chmod(0o755)
+    lead.program("curl", CURL)
     done = lead.run(*step)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     arguments, given = lead.changes()
@@ -74,7 +74,7 @@ def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
 
 # A redis-cli whose sentinel reports the master; after a requested failover, it soon reports
 # another.
-_REDIS_CLI = """#!/bin/sh
+_REDIS_CLI = """
 test "$REDISCLI_AUTH" = not-a-password || exit 1
 shift 3
 echo "$*" >>"$HOST/asked"
@@ -90,7 +90,7 @@ esac
 
 
 # A Patroni that answers each request with the next line of a file.
-_PATRONI = """#!/bin/sh
+_PATRONI = """
 cat >/dev/null
 answer=$(head -n 1 "$HOST/tries"); sed -i 1d "$HOST/tries"
 printf %s "$answer"
@@ -102,10 +102,10 @@ case $answer in *[!r]) exit 22 ;; esac
 def stopping(lead: Lead) -> Lead:
     """A node whose Docker is about to stop, and which has the primary and the master."""
     lead.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
-    lead.write("curl", CURL).chmod(0o755)
-    lead.write("redis-cli", _REDIS_CLI).chmod(0o755)
-    lead.write("sleep", "#!/bin/sh\n").chmod(0o755)
-    lead.write("systemctl", "#!/bin/sh\necho 4711\n").chmod(0o755)
+    lead.program("curl", CURL)
+    lead.program("redis-cli", _REDIS_CLI)
+    lead.program("sleep")
+    lead.program("systemctl", "echo 4711")
     lead.write("masters", "redis-1\n")
     return lead
 
@@ -120,7 +120,7 @@ def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> Non
 
 
 def test_a_standby_that_is_just_back_is_waited_for(stopping: Lead) -> None:
-    stopping.write("curl", _PATRONI).chmod(0o755)
+    stopping.program("curl", _PATRONI)
     refused = "no good candidates have been found\ncan not find sync_standby\n"
     stopping.write("tries", f"{refused}Successfully switched over\n")
     assert stopping.run(of="hand-over").stdout == "Patroni: Successfully switched over\n"
@@ -141,13 +141,13 @@ def test_a_master_elsewhere_stays_where_it_is(stopping: Lead) -> None:
 
 
 def test_an_engine_that_has_crashed_is_asked_nothing(stopping: Lead) -> None:
-    stopping.write("systemctl", "#!/bin/sh\necho 0\n").chmod(0o755)
+    stopping.program("systemctl", "echo 0")
     assert stopping.run(of="hand-over").returncode == 0
     assert stopping.changes() == []
 
 
 def test_docker_stops_where_nobody_can_take_over(stopping: Lead) -> None:
     for program in ("curl", "redis-cli"):
-        stopping.write(program, "#!/bin/sh\necho 'error: nobody' >&2; exit 22\n").chmod(0o755)
+        stopping.program(program, "echo 'error: nobody' >&2; exit 22")
     done = stopping.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -9,43 +9,30 @@ from tests.unit.played_host import PlayedHost, played
 _KEY = "/etc/infisical/keys/encryption_key"
 _BACKUP = "/var/backups/infisical-iac/20261125T101112Z"
 # A node where the stack runs until it is removed; files hold its state.
-_DOCKER = """#!/bin/sh
-echo "$*" >>"$HOST/told"
-case "$*" in
+_DOCKER = """
 "ps --all --no-trunc"*) test ! -e "$HOST/runs" || echo "id / infisical_postgres-1/ Up 1 minute" ;;
 "ps --format"*) test ! -e "$HOST/runs" || echo "container infisical_postgres-1.1.x" ;;
 "ps --quiet"*) test ! -e "$HOST/runs" || echo id ;;
 "ps --all --quiet"*) echo ended ;;
-"volume ls"*) ls "$HOST/volumes" ;;
-"volume rm"*)
-    shift 2
-    for name; do rm -r "$HOST/volumes/$name"; done
-    ;;
 *pg_is_in_recovery*) cat "$HOST/standby" ;;
 *pg_dump*) echo dump ;;
 *pg_restore*) cat >/dev/null; cat "$HOST/listed" ;;
-esac
 """
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> PlayedHost:
     host = played(tmp_path)
-    (tmp_path / "programs" / "docker").write_text(_DOCKER)
-    for program in ("sleep", "tar"):
-        file = tmp_path / "programs" / program
-        file.write_text('#!/bin/sh\ntest "$1" != --create || echo files >"$3"\n')
-        file.chmod(0o755)
+    host.docker(_DOCKER)
+    host.program("sleep")
+    host.program("tar", 'echo files >"$3"')
+    host.write("/calls", "")
     host.write("/runs", "")
     host.write("/standby", "f\n")
     host.write("/listed", "3; TABLE DATA public secrets\n")
     host.write(_KEY, "obviously-fake")
     host.volume("infisical_patroni", base="data")
     return host
-
-
-def _told(node: PlayedHost) -> list[str]:
-    return (node.read("/told") or "").splitlines()
 
 
 def test_it_tells_what_is_there(node: PlayedHost) -> None:
@@ -95,7 +82,7 @@ def test_once_they_have_ended_what_they_were_made_from_goes_and_keys_and_data_st
     for file in ("stack.yaml", "stack.json", "stack/haproxy_cfg_0123"):
         node.write(f"/etc/infisical/{file}", "text")
     node.ok(("destroy-cluster", "gone"))
-    assert "rm --force ended" in _told(node)
+    assert "docker rm --force ended" in node.calls()
     assert node.read("/etc/infisical/stack.yaml") is None
     assert node.read("/etc/infisical/stack/haproxy_cfg_0123") is None
     assert node.read(_KEY) == "obviously-fake"
@@ -108,6 +95,6 @@ def test_the_data_go_with_what_opened_the_swarm_and_a_second_time_changes_nothin
     unit = "/etc/systemd/system/infisical-unlock.service"
     node.write(unit, "[Unit]")
     node.ok(("destroy-cluster", "volumes"), ("destroy-cluster", "volumes"))
-    assert _told(node).count("volume rm infisical_patroni") == 1
+    assert node.calls().count("docker volume rm infisical_patroni") == 1
     assert node.volumes() == {}
     assert node.read(unit) is None

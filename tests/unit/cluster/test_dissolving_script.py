@@ -47,7 +47,7 @@ def test_an_end_that_is_killed_is_gone_to_its_end(host: PlayedHost) -> None:
 
 
 def test_an_engine_that_does_not_answer_keeps_all(host: PlayedHost) -> None:
-    host.write("/silent", "")
+    host.write("/failing", "volume\n")
     done = host.run(*_DATA)
     assert (done.returncode, done.stderr.strip()) == (1, "Docker does not answer")
     assert host.volumes()[_PATRONI] == {"base": "of the cluster"}

@@ -1,6 +1,5 @@
 """Engines that are restarted one after another: each waits for Swarm, etcd and PostgreSQL."""
 
-import os
 import subprocess
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,21 +14,12 @@ from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
 from tests.unit.cluster.looks import member, settled, told
+from tests.unit.cluster.swarm_host import MANAGER
+from tests.unit.fake_programs import fake_docker, run_with
 
-_DOCKER = """#!/bin/sh
-case "$*" in
-info*) cat "$HOST/info" ;;
-"node inspect"*) head -n 1 "$HOST/states"; sed -i 1d "$HOST/states" ;;
-"node ls"*) cat "$HOST/nodes" ;;
-"service ls"*) echo "infisical_etcd-1 1/1" ;;
-ps*)
-    cat "$HOST/ps" 2>/dev/null && exit
-    echo "etcdid / infisical_etcd-1/ Up 2 hours"
-    echo "pgid / infisical_postgres-1/ Up 2 hours"
-    ;;
+_DOCKER = """
+"node inspect"*) take_line states ;;
 "exec etcdid"*) for member in $(cat "$HOST/etcd"); do echo "$member is healthy: took"; done ;;
-"exec pgid"*) cat "$HOST/patroni" ;;
-esac
 """
 _LEADER = '{"name": "postgres-1", "role": "leader", "state": "running"}'
 _STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming"}'
@@ -41,27 +31,20 @@ Engine = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def played(tmp_path: Path) -> Engine:
     """Runs the script on a manager whose Docker is played; files of it are written first."""
-    program = tmp_path / "docker"
-    program.write_text(_DOCKER)
-    program.chmod(0o755)
+    fake_docker(tmp_path, _DOCKER + MANAGER)
 
     def run(*step: str, **files: str) -> subprocess.CompletedProcess[str]:
         told = {
             "info": "active true\n",
             "nodes": "Ready Active Leader\nReady Active Reachable\n",
+            "services": "infisical_etcd-1 1/1\n",
             "etcd": "etcd-1 etcd-2 etcd-3",
             "patroni": f"[{_LEADER}, {_STANDBY}]",
             **files,
         }
         for name, text in told.items():
             (tmp_path / name).write_text(text)
-        return subprocess.run(
-            ["sh", "-c", script("engine", *step)],
-            env={"HOST": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return run_with(tmp_path, script("engine", *step))
 
     return run
 
@@ -71,7 +54,7 @@ def test_before_a_restart_it_is_counted_who_keeps_data(played: Engine) -> None:
 
 
 def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
-    assert played("ready", ps="").stdout == "0 0\n"
+    assert played("ready", **{"docker ps": ""}).stdout == "0 0\n"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +83,7 @@ def test_a_restart_that_would_end_a_majority_is_none(
         ({"etcd": "etcd-1 etcd-2"}, False),
         ({"patroni": f"[{_LEADER}, {_BEHIND}]"}, False),
         ({"nodes": "Ready Active Leader\nDown Active \n"}, False),
-        ({"info": "active false\n", "ps": ""}, False),
+        ({"info": "active false\n", "docker ps": ""}, False),
     ],
 )
 def test_after_it_as_many_are_waited_for(

@@ -2,7 +2,6 @@
 away."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,28 +10,10 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.hardening import programs
+from tests.unit.cluster.swarm_host import MANAGER
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 from tests.unit.settings_of import settings_of
 
-_DOCKER = """#!/bin/sh
-case "$*" in "$(cat "$HOST/failing" 2>/dev/null || echo none)"*)
-    echo "Error response from daemon: The swarm does not have a leader." >&2
-    exit 1
-    ;;
-esac
-case "$*" in
-*LocalNodeState*) cat "$HOST/info" ;;
-info*) cut -d " " -f 2 "$HOST/info" ;;
-"node ls"*) cat "$HOST/nodes" ;;
-"service ls"*) cat "$HOST/services" ;;
-ps*)
-    echo "etcdid / infisical_etcd-1/ Up 2 hours"
-    echo "pgid / infisical_postgres-1/ Up 2 hours"
-    ;;
-"exec etcdid"*) cat "$HOST/etcd" ;;
-"exec pgid"*) cat "$HOST/patroni" ;;
-esac
-"""
-_SLEEP = '#!/bin/sh\necho "$1" >>"$HOST/slept"\n'
 _NODES = "Ready Active Leader\nReady Active Reachable\nReady Active Reachable\nReady Active \n"
 _SERVICES = (
     "infisical_etcd-1 1/1\ninfisical_etcd-2 1/1\ninfisical_infisical 3/3 (max 1 per node)\n"
@@ -50,13 +31,11 @@ Turn = Callable[[int], subprocess.CompletedProcess[str]]
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     """A manager of a cluster in which all is well."""
-    (tmp_path / "programs").mkdir()
     for part in ("maintenance", "reporting", "together"):
         text = script_file(part).replace("/var/lib/", f"{tmp_path}/")
         (tmp_path / f"{part}.sh").write_text(text)
-    for name, text in {"docker": _DOCKER, "sleep": _SLEEP}.items():
-        (tmp_path / "programs" / name).write_text(text)
-        (tmp_path / "programs" / name).chmod(0o755)
+    fake_docker(tmp_path / "programs", MANAGER)
+    fake_program(tmp_path / "programs", "sleep", 'echo "$1" >>"$HOST/slept"')
     (tmp_path / "info").write_text("active true\n")
     (tmp_path / "nodes").write_text(_NODES)
     (tmp_path / "services").write_text(_SERVICES)
@@ -70,13 +49,8 @@ def turn(host: Path) -> Turn:
     """Waits for the host's turn."""
 
     def run(number: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", host / "maintenance.sh", "turn", str(number)],
-            env={"HOST": str(host), "PATH": f"{host}/programs:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        command = f"sh {host}/maintenance.sh turn {number}"
+        return run_with(host / "programs", command, HOST=str(host))
 
     return run
 
@@ -116,7 +90,8 @@ def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
 
 @pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
 def test_what_docker_can_not_tell_is_not_there(host: Path, turn: Turn, failing: str) -> None:
-    (host / "failing").write_text(failing)
+    error = "Error response from daemon: The swarm does not have a leader."
+    (host / "failing").write_text(f"{failing}\n{error}\n")
     done = turn(0)
     assert done.returncode == 1
     assert "a leader" in done.stderr

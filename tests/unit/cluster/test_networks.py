@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from infisical_iac.cluster.stack_state import (
 )
 from infisical_iac.core.rendering import script
 from tests.unit.clusters import site
+from tests.unit.fake_programs import fake_docker, run_with
 
 _SITE = site()
 PLAIN, ENCRYPTED = (
@@ -220,34 +220,25 @@ def test_the_networks_of_services_are_read_where_a_manager_tells_them() -> None:
     assert stack_file.parse_attached("") == {}
 
 
-_SERVICES = """#!/bin/sh
-case "$1 $2" in
-"network ls") printf 'n1 infisical-edge\\nn2 infisical-databases\\n' ;;
-"service ls") test ! -e "$(dirname "$0")/worker" || exit 1; echo s1; echo s2 ;;
-"service inspect")
+_SERVICES = """
+"network ls"*) printf 'n1 infisical-edge\\nn2 infisical-databases\\n' ;;
+"service ls"*) echo s1; echo s2 ;;
+"service inspect"*)
     echo "service infisical_haproxy"
     echo "attached infisical_haproxy n1"
     echo "attached infisical_haproxy n2"
     echo "service infisical_infisical"
     echo "attached infisical_infisical gone"
     ;;
-esac
 """
 
 
 @pytest.mark.parametrize("is_worker", [False, True])
 def test_a_node_asks_for_the_networks_of_services_by_name(tmp_path: Path, is_worker: bool) -> None:
-    (tmp_path / "docker").write_text(_SERVICES)
-    (tmp_path / "docker").chmod(0o755)
+    fake_docker(tmp_path, _SERVICES)
     if is_worker:
-        (tmp_path / "worker").write_text("")
-    done = subprocess.run(
-        ["sh", "-c", script("node-tasks", "attached")],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+        (tmp_path / "failing").write_text("service ls\n")
+    done = run_with(tmp_path, script("node-tasks", "attached"), check=True)
     found = stack_file.parse_attached(done.stdout)
     haproxy = frozenset({EDGE, _DATABASES})
     assert found == ({} if is_worker else {"haproxy": haproxy, "infisical": frozenset({"gone"})})
@@ -264,40 +255,26 @@ def test_the_tasks_of_a_node_are_read_with_their_networks() -> None:
     )
 
 
-_DOCKER = """#!/bin/sh
-for last; do :; done
-echo "$*" >>"$(dirname "$0")/said"
-case $1 in
-inspect) case $last in p*) echo paused ;; *) echo running ;; esac ;;
-stop) case $last in d*) exit 1 ;; esac ;;
-esac
-"""
-
-
 def test_paused_tasks_go_on_and_others_are_left_to_swarm_to_make_anew(tmp_path: Path) -> None:
-    (tmp_path / "docker").write_text(_DOCKER)
-    (tmp_path / "docker").chmod(0o755)
-    subprocess.run(
-        ["sh", "-c", script("node-tasks", "free", "p1", "r1", "d1")],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        check=True,
+    fake_docker(
+        tmp_path, 'inspect*" p1") echo paused ;; inspect*) echo running ;; "stop d1") exit 1 ;;'
     )
-    said = (tmp_path / "said").read_text().splitlines()
-    assert [each for each in said if not each.startswith("inspect")] == [
-        *("unpause p1", "stop r1", "stop d1", "rm --force d1"),
+    (tmp_path / "calls").touch()
+    run_with(tmp_path, script("node-tasks", "free", "p1", "r1", "d1"), check=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [each for each in calls if "inspect" not in each] == [
+        *("docker unpause p1", "docker stop r1", "docker stop d1", "docker rm --force d1"),
     ]
 
 
-_TASKS = """#!/bin/sh
-case $1 in
-ps) case $* in *status=dead*) ;; *) echo i1 ;; esac ;;
-inspect)
+_TASKS = """
+ps*status=dead*) ;;
+ps*) echo i1 ;;
+inspect*)
     echo "task infisical_infisical i1 running 77"
     echo "in i1 infisical-databases"
     echo "task infisical_redis-2 r1 running 78"
     ;;
-exec) test ! -e "$(dirname "$0")/none-is-ready" ;;
-esac
 """
 
 
@@ -314,19 +291,13 @@ def test_a_replica_that_lost_what_another_one_has_is_found(
     tmp_path: Path, age: int | None, another: bool, status: str
 ) -> None:
     """If no replica has it, a restart repairs nothing; older versions' replicas report nothing."""
-    (tmp_path / "docker").write_text(_TASKS)
-    (tmp_path / "docker").chmod(0o755)
+    fake_docker(tmp_path, _TASKS)
     if not another:
-        (tmp_path / "none-is-ready").write_text("")
+        (tmp_path / "failing").write_text("exec\n")
     if age is not None:
         _ready(tmp_path, age)
-    done = subprocess.run(
-        ["sh", "-c", script("node-tasks", "look").replace("/proc/", f"{tmp_path}/proc/")],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    command = script("node-tasks", "look").replace("/proc/", f"{tmp_path}/proc/")
+    done = run_with(tmp_path, command, check=True)
     assert done.stdout.splitlines() == [
         f"task infisical_infisical i1 {status}",
         "in i1 infisical-databases",

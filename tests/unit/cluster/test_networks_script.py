@@ -1,54 +1,44 @@
 """Removing networks of the stack, as the script does it: once nothing is left in them."""
 
-import os
 import subprocess
 from pathlib import Path
 
 from infisical_iac.core.rendering import script
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 _EDGE = "infisical-edge"
 _USERS = "infisical_haproxy infisical_etcd-1 infisical_postgres-1"
 # Services and networks are files; a stopped task is still listed a few times.
-_DOCKER = """#!/bin/sh
-case "$1 $2" in
-"node ls") cat "$HOST/nodes" ;;
-"service inspect") test -e "$HOST/services/$3" ;;
-"service scale")
+_DOCKER = """
+"service inspect"*) test -e "$HOST/services/$3" ;;
+"service scale"*)
     name=${4%=*}
     test "$name" != infisical_haproxy || exit 1
     echo "stop $name" >>"$HOST/changes"
     ;;
-"service update") echo "stop $6" >>"$HOST/changes" ;;
-"service ps")
+"service update"*) echo "stop $6" >>"$HOST/changes" ;;
+"service ps"*)
     cat "$HOST/tasks"
     sed -i 1d "$HOST/tasks"
     ;;
-"service rm")
+"service rm"*)
     shift 2
     for name; do rm "$HOST/services/$name" && echo "rm $name" >>"$HOST/changes"; done
     ;;
-"network inspect") test -e "$HOST/networks/$3" ;;
-"network rm") rm "$HOST/networks/$3" && echo "rm $3" >>"$HOST/changes" ;;
-esac
+"network inspect"*) test -e "$HOST/networks/$3" ;;
+"network rm"*) rm "$HOST/networks/$3" && echo "rm $3" >>"$HOST/changes" ;;
 """
 
 
 def _removed(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    for name, text in {"docker": _DOCKER, "sleep": "#!/bin/sh\n"}.items():
-        (host / name).write_text(text)
-        (host / name).chmod(0o755)
+    fake_docker(host, _DOCKER)
+    fake_program(host, "sleep")
     for place in ("services/infisical_haproxy", "services/infisical_etcd-1", f"networks/{_EDGE}"):
         (host / place).parent.mkdir(exist_ok=True)
         (host / place).write_text("")
-    (host / "nodes").write_text("Ready s1\nDown s2\n")
+    (host / "docker node ls").write_text("Ready s1\nDown s2\n")
     (host / "tasks").write_text(tasks)
-    done = subprocess.run(
-        ["sh", "-c", script("cluster-networks", "remove", _USERS, _EDGE)],
-        env={"HOST": str(host), "PATH": f"{host}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_with(host, script("cluster-networks", "remove", _USERS, _EDGE))
     return done, (host / "changes").read_text().splitlines()
 
 

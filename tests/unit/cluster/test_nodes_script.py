@@ -1,37 +1,26 @@
 """The nodes of a swarm, as a script lists them: all of them as they are, or none."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, run_with
 
-_DOCKER = """#!/bin/sh
-case "$2" in
-ls) cat "$HOST/ids" ;;
-inspect) cat "$HOST/told"; test ! -e "$HOST/lost" ;;
-esac
-"""
 _CERTIFICATE = r'{"TrustRoot": "-----BEGIN CERTIFICATE-----\nMIIB\n"}'
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    program = tmp_path / "docker"
-    program.write_text(_DOCKER)
-    program.chmod(0o755)
-    (tmp_path / "ids").write_text("one\ntwo\n")
+    fake_docker(tmp_path, '"node inspect"*) cat "$HOST/told"; test ! -e "$HOST/lost" ;;')
+    (tmp_path / "docker node ls").write_text("one\ntwo\n")
     (tmp_path / "told").write_text(f"{_CERTIFICATE}\n{_CERTIFICATE}\n")
     return tmp_path
 
 
 def _listed(directory: Path) -> str:
-    env = {"HOST": str(directory), "PATH": f"{directory}:{os.environ['PATH']}"}
     text = f"{script_file('nodes')}\ninspect_nodes '{{{{ json . }}}}' || true\n"
-    done = subprocess.run(["sh", "-c", text], env=env, check=True, capture_output=True, text=True)
-    return done.stdout
+    return run_with(directory, text, check=True).stdout
 
 
 def test_what_is_told_of_a_node_is_one_line_as_it_is(directory: Path) -> None:
@@ -44,5 +33,5 @@ def test_where_one_can_not_be_told_of_none_is(directory: Path) -> None:
 
 
 def test_a_host_that_does_not_manage_lists_none(directory: Path) -> None:
-    (directory / "ids").write_text("")
+    (directory / "docker node ls").write_text("")
     assert _listed(directory) == ""

@@ -11,6 +11,7 @@ import yaml
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.stack_state import ClusterStackState
 from tests.unit.clusters import site
+from tests.unit.fake_programs import fake_program
 
 
 def _start(directory: Path) -> str:
@@ -34,9 +35,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 def test_a_second_one_waits_until_the_first_has_ended(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("")
-    patroni = tmp_path / "patroni"
-    patroni.write_text(f"#!/bin/sh\necho started >>{tmp_path}/log\nexec sleep 60\n")
-    patroni.chmod(0o755)
+    fake_program(tmp_path, "patroni", f"echo started >>{tmp_path}/log\nexec sleep 60")
     log = tmp_path / "log"
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     first = subprocess.Popen(["sh", "-c", _start(tmp_path)], env=env)

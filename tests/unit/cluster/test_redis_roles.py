@@ -2,7 +2,6 @@
 file.
 """
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,37 +9,25 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import template
+from tests.unit.fake_programs import DF, fake_program, run_with
 
 _PASSWORD = "fake-redis-password"
 # A sentinel's answer is in a file with its name; one without a file doesn't answer.
-_REDIS_CLI = """#!/bin/sh
+_REDIS_CLI = """
 test "$REDISCLI_AUTH" = fake-redis-password || exit 1
 test "$1" = --tls && shift 3
 cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; }
 """
-_REDIS_SERVER = """#!/bin/sh
-echo "$@"
-"""
-# Each call reads the free space, in kB, from the next line; the last line is repeated.
-_DF = """#!/bin/sh
-echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
-echo "/dev/fake 1000000 1 $(head -n 1 "$FREE") 1% /data"
-test "$(wc -l <"$FREE")" -lt 2 || sed -i 1d "$FREE"
-"""
-# Runs until the file of a shutdown exists, and prints it.
-_REDIS_UNTIL_SHUTDOWN = """#!/bin/sh
+# Runs until it is told to end; the command line names what told it.
+_REDIS_UNTIL_SHUTDOWN = """
 for second in $(seq 100); do
-    test -s "$FREE.shutdown" && cat "$FREE.shutdown" && exit
+    test -s "$HOST/shutdown" && cat "$HOST/shutdown" && exit
     /bin/sleep 0.1
 done
 echo "was never told to end"
 """
-_REDIS_CLI_SHUTDOWN = """#!/bin/sh
-case "$*" in *shutdown*) echo "$REDISCLI_AUTH $*" >"$FREE.shutdown" ;; esac
-"""
-_NO_SLEEP = """#!/bin/sh
-echo "$@" >>"$FREE.slept"
-/bin/sleep 0.01
+_REDIS_CLI_SHUTDOWN = """
+case "$*" in *shutdown*) echo "$REDISCLI_AUTH $*" >"$HOST/shutdown" ;; esac
 """
 
 
@@ -48,22 +35,20 @@ class Node:
     """The directories of a container, and programs in the place of Redis's."""
 
     def __init__(self, root: Path):
-        self.tls = 3
+        self.tls, self.root = 3, root
         self.data, self.programs, self.secret = root / "data", root / "bin", root / "env"
         self.data.mkdir()
-        self.programs.mkdir()
         self.secret.write_text(f"REDIS_PASSWORD={_PASSWORD}\n")
         self.free = root / "free"
         self.free.write_text("1000000\n")
         self.program("redis-cli", _REDIS_CLI)
-        self.program("redis-server", _REDIS_SERVER)
-        self.program("df", _DF)
-        self.program("sleep", _NO_SLEEP)
+        self.program("redis-server", 'echo "$@"')
+        self.program("df", DF)
+        self.program("sleep", 'echo "$@" >>"$HOST/slept"\n/bin/sleep 0.01')
 
     def program(self, name: str, text: str) -> None:
         """Have a program in the container."""
-        (self.programs / name).write_text(text)
-        (self.programs / name).chmod(0o755)
+        fake_program(self.programs, name, text)
 
     def answer(self, sentinel: str, master: str, epoch: int) -> None:
         """Have a sentinel say who is the master, by a decision of some number."""
@@ -85,18 +70,11 @@ class Node:
         text = text.replace("/run/secrets/env", str(self.secret)).replace("/data", str(self.data))
         text = text.replace("/run/secrets/tls.pem", "/dev/null")
         text = text.replace("/tmp/tls.pem", str(self.programs / "tls.pem"))
-        path = f"{self.programs}:{os.environ['PATH']}"
-        return subprocess.run(
-            ["sh", "-c", text, script, *arguments],
-            env={
-                "PATH": path,
-                "NAME": name,
-                "CLI": "--tls --cacert ca.crt",
-                "FREE": str(self.free),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        return run_with(
+            *(self.programs, text, script, *arguments),
+            HOST=str(self.root),
+            NAME=name,
+            CLI="--tls --cacert ca.crt",
         )
 
     def redis(self, name: str) -> str:
@@ -241,7 +219,7 @@ def test_the_proxy_may_ask_who_is_the_master_and_nothing_else(node: Node) -> Non
 def test_a_redis_does_not_start_on_a_full_disk(node: Node) -> None:
     node.free.write_text("0\n65536\n65537\n")
     assert node.redis("redis-2") == "redis-1"
-    assert node.free.with_suffix(".slept").read_text().splitlines()[:2] == ["2", "2"]
+    assert (node.root / "slept").read_text().splitlines()[:2] == ["2", "2"]
     assert node.free.read_text() == "65537\n"
 
 

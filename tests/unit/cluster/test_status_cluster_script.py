@@ -1,7 +1,6 @@
 """Test what the script of a node's condition prints, with a Docker that is played."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,12 @@ import pytest
 from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running
+from tests.unit.fake_programs import fake_docker, run_with
 
 # A Docker of a manager's node. With a word in $BROKEN, the program of that name fails in its
 # container.
-_DOCKER = """#!/bin/sh
-case "$*" in
-*"$BROKEN"*) test -z "$BROKEN" || exit 1 ;;
-esac
-case "$*" in
+_DOCKER = """
+*"${BROKEN:-none is broken}"*) exit 1 ;;
 "node ls"*) echo id ;;
 "node inspect"*)
     echo "member one ready active leader 1"
@@ -38,7 +35,6 @@ inspect*)
     echo "infisical_infisical tls 3"
     echo "infisical_caddy tls 0"
     ;;
-"network inspect"*) cat "$(dirname "$0")/network" ;;
 exec*psql*)
     echo "postgres primary"
     echo "replica postgres-2 streaming sync 0"
@@ -47,27 +43,18 @@ exec*psql*)
 exec*etcdctl*) ;;
 exec*sentinel*) echo redis-1; echo 6379 ;;
 exec*redis-cli*) echo master; echo 0 ;;
-esac
 """
 
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    docker = tmp_path / "docker"
-    docker.write_text(_DOCKER)
-    docker.chmod(0o755)
+    fake_docker(tmp_path, _DOCKER)
     return tmp_path
 
 
 def _run(programs: Path, broken: str = "") -> list[str]:
     command = script("status-cluster", "/nonexistent", "", "443")
-    done = subprocess.run(
-        ["sh", "-c", command.replace("/proc/", f"{programs}/proc/")],
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "BROKEN": broken},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_with(programs, command.replace("/proc/", f"{programs}/proc/"), BROKEN=broken)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
@@ -96,7 +83,7 @@ def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
 def test_a_node_tells_whether_the_overlay_is_encrypted(
     programs: Path, options: str, told: str
 ) -> None:
-    (programs / "network").write_text(f"{options}\n")
+    (programs / "docker network inspect").write_text(f"{options}\n")
     assert NodeCondition().process(_run(programs)).overlay == told
 
 
@@ -109,7 +96,7 @@ def test_what_does_not_answer_is_told(programs: Path, broken: str, what: str, to
 
 
 def test_a_node_whose_docker_is_down_tells_the_rest(programs: Path) -> None:
-    (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "failing").touch()
     found = NodeCondition().process(_run(programs))
     assert not found.condition.engine
     assert (found.postgres, found.etcd, found.tasks) == ("", "", {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, calls, in_no_swarm
+from tests.unit.cluster.swarm_host import KEY, in_no_swarm
 from tests.unit.played_host import PlayedHost
 
 
@@ -57,7 +57,7 @@ def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedH
     host.write(_DATA, "something")
     host.write("/wal", "00000003 0/501CB28\n")
     assert "wal 00000003 0/501CB28" in host.run("swarm-look").stdout.splitlines()
-    (asked,) = (call for call in calls(host) if call.startswith("docker run"))
+    (asked,) = (call for call in host.calls() if call.startswith("docker run"))
     assert "/pgroot/data:/data:ro spilo:17 -c" in asked
     assert "--network none" in asked
     host.write("/recovery", "f\n")
@@ -81,12 +81,10 @@ def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
     ],
 )
 def test_a_kernel_encrypts_that_has_esp_and_can_tell_the_packets_of_one_network(
-    host: PlayedHost, tmp_path: Path, tried: int, loaded: str, found: str, told: bool
+    host: PlayedHost, tried: int, loaded: str, found: str, told: bool
 ) -> None:
-    programs = {"unshare": f"exit {tried}", "modprobe": f'test "$3" = "{found}"'}
-    for name, text in programs.items():
-        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / "programs" / name).chmod(0o755)
+    host.program("unshare", f"exit {tried}")
+    host.program("modprobe", f'test "$3" = "{found}"')
     host.write(f"/sys/module/{loaded or 'other'}/refcnt", "1")
     assert ("esp" in host.run("swarm-look").stdout.splitlines()) == told
 

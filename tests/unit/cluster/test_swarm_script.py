@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, TOKEN, calls, in_no_swarm, join
+from tests.unit.cluster.swarm_host import KEY, TOKEN, in_no_swarm, join
 from tests.unit.played_host import PlayedHost
 
 
@@ -23,8 +23,8 @@ def test_a_host_joins_with_a_token_that_no_process_has_as_an_argument(host: Play
         "RemoteAddrs": ["10.0.0.1:2377"],
         "JoinToken": TOKEN,
     }
-    assert calls(host)
-    assert not any(TOKEN in call for call in calls(host))
+    assert host.calls()
+    assert not any(TOKEN in call for call in host.calls())
     assert host.read("/etc/infisical/swarm") == "swarm-id\n"
 
 
@@ -39,7 +39,7 @@ def test_a_host_that_is_in_the_swarm_is_marked_and_left_there(host: PlayedHost) 
 def test_a_host_that_was_taken_out_joins_anew(host: PlayedHost) -> None:
     host.write("/state", "active\n")
     assert join(host, "anew").returncode == 0
-    assert "docker swarm leave --force" in calls(host)
+    assert "docker swarm leave --force" in host.calls()
     assert host.read("/body") is not None
 
 
@@ -70,7 +70,7 @@ def test_a_refusal_is_told_without_the_token_and_the_host_stays_this_projects(
 def test_the_first_manager_keeps_the_key_and_says_nothing(host: PlayedHost) -> None:
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    [begun] = [call for call in calls(host) if "swarm init" in call]
+    [begun] = [call for call in host.calls() if "swarm init" in call]
     assert "--advertise-addr 10.0.0.1 --default-addr-pool 10.201.0.0/16" in begun
     assert begun.endswith("--cert-expiry 720h --autolock")
     file = host.directory / "etc/infisical/keys/swarm_unlock_key"
@@ -84,7 +84,7 @@ def test_a_swarm_whose_key_was_lost_before_anything_was_in_it_is_begun_anew(
     host.write("/state", "locked\n")
     host.write("/etc/infisical/swarm", "new\n")
     host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
-    done = [call for call in calls(host) if "leave" in call or "init" in call]
+    done = [call for call in host.calls() if "leave" in call or "init" in call]
     assert [call.split()[2] for call in done] == ["leave", "init"]
     assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{KEY}\n"
 
@@ -93,7 +93,7 @@ def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: Pla
     host.write("/state", "active\n")
     host.write("/etc/infisical/swarm", "swarm-id\n")
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
-    assert (done.returncode, calls(host)) == (1, [])
+    assert (done.returncode, host.calls()) == (1, [])
     assert done.stderr.endswith(" run again\n")
 
 
@@ -101,7 +101,7 @@ def test_of_a_stack_whose_swarm_is_no_more_postgresqls_data_stay(host: PlayedHos
     host.write("/state", "pending\n")
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
-    removed = [call for call in calls(host) if call.split()[1] == "rm" or " rm " in call]
+    removed = [call for call in host.calls() if call.split()[1] == "rm" or " rm " in call]
     assert removed == ["docker rm --force ended", "docker volume rm --force infisical_etcd"]
     assert host.read("/etc/infisical/stack.yaml") is None
 
@@ -110,7 +110,7 @@ def test_after_a_rotation_the_new_key_is_kept(host: PlayedHost) -> None:
     host.write("/etc/infisical/keys/swarm_unlock_key", "older\n")
     done = host.run("swarm", "rotate")
     assert (done.returncode, done.stdout) == (0, "")
-    assert [call for call in calls(host) if "--rotate" in call] == [
+    assert [call for call in host.calls() if "--rotate" in call] == [
         "docker swarm join-token --rotate --quiet worker",
         "docker swarm join-token --rotate --quiet manager",
         "docker swarm unlock-key --rotate --quiet",
@@ -125,7 +125,7 @@ def test_a_host_that_leaves_keeps_nothing_of_the_swarm_but_its_other_keys(
     host.ok(("swarm", "keep"), ("share", "lead", "3"))
     host.write("/etc/infisical/keys/encryption_key", "obviously-fake")
     host.ok(("swarm", "leave"), ("swarm", "leave"))
-    assert calls(host).count("docker swarm leave --force") == 1
+    assert host.calls().count("docker swarm leave --force") == 1
     left = [str(each.relative_to(host.directory)) for each in host.directory.glob("etc/**/*")]
     assert sorted(left) == [
         "etc/infisical",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, calls, in_no_swarm
+from tests.unit.cluster.swarm_host import KEY, in_no_swarm
 from tests.unit.played_host import PlayedHost
 
 
@@ -18,7 +18,7 @@ def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost
     host.write("/state", "locked\n")
     host.ok(("swarm", "unlock"), ("swarm", "ready", "3"))
     assert host.read("/opened") == f"{KEY}\n"
-    assert not any(KEY in call for call in calls(host))
+    assert not any(KEY in call for call in host.calls())
 
 
 def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
@@ -30,14 +30,13 @@ def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
 
 @pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
 def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
-    host: PlayedHost, tmp_path: Path, step: tuple[str, ...]
+    host: PlayedHost, step: tuple[str, ...]
 ) -> None:
-    (tmp_path / "programs" / "ip").write_text('#!/bin/sh\necho "ip $*" >>"$HOST/calls"\n')
-    (tmp_path / "programs" / "ip").chmod(0o755)
+    host.note("ip")
     for name in ("vx-001002-fu51t", "vx-of-somebody", "eth0"):
         host.write(f"/sys/class/net/{name}/mtu", "1500")
     host.ok(step)
-    interfaces = [call for call in calls(host) if call.startswith("ip ")]
+    interfaces = [call for call in host.calls() if call.startswith("ip ")]
     assert interfaces == ["ip link delete vx-001002-fu51t"]
 
 

@@ -1,36 +1,26 @@
 """Nobody writes any more: Infisical's replicas are stopped, or it is said that they are not."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
-# Each list of the tasks removes the first line of a file.
-_DOCKER = """#!/bin/sh
-case "$1 $2" in
-"service ls") test ! -e "$HOST/silent" && echo id ;;
-"service scale") echo "$4" >>"$HOST/changes" ;;
-"node ls") test ! -s "$HOST/elections" || { sed -i 1d "$HOST/elections"; exit 1; }
+_DOCKER = """
+"service ls"*) echo id ;;
+"service scale"*) echo "$4" >>"$HOST/changes" ;;
+"node ls"*) test ! -s "$HOST/elections" || { sed -i 1d "$HOST/elections"; exit 1; }
     printf 'Ready s1\\nDown s2\\n' ;;
-"service ps") head -n 1 "$HOST/tasks"; sed -i 1d "$HOST/tasks" ;;
-esac
+"service ps"*) take_line tasks ;;
 """
 
 
 def _stopped(host: Path) -> subprocess.CompletedProcess[str]:
-    for name, text in {"docker": _DOCKER, "sleep": "#!/bin/sh\n"}.items():
-        (host / name).write_text(text)
-        (host / name).chmod(0o755)
-    return subprocess.run(
-        ["sh", "-c", f"{script_file('basics')}\n{script_file('tasks')}\nwithout_replicas"],
-        env={**os.environ, "PATH": f"{host}:{os.environ['PATH']}", "HOST": str(host)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    fake_docker(host, _DOCKER)
+    fake_program(host, "sleep")
+    return run_with(host, f"{script_file('basics')}\n{script_file('tasks')}\nwithout_replicas")
 
 
 def test_a_replica_that_runs_still_is_waited_for(tmp_path: Path) -> None:
@@ -62,7 +52,7 @@ def test_one_on_a_node_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_can_not_be_stopped_is_an_error(tmp_path: Path, silent: bool, said: str) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\n" * 200)
     if silent:
-        (tmp_path / "silent").write_text("")
+        (tmp_path / "failing").write_text("service ls\n")
     done = _stopped(tmp_path)
     assert done.returncode == 1
     assert said in done.stderr

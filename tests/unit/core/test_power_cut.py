@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from infisical_iac.core import remote
 from infisical_iac.core.rendering import script_file
 from infisical_iac.workspace.delivery import RemoteFile
 from infisical_iac.workspace.targets import FileTarget
+from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.held import HELD
 
 # Logs the call, and runs the program.
-_TOOL = """#!/bin/sh
-echo "{name} $*" >>"$NOTES"
+_TOOL = """
+echo "{name} $*" >>"$HOST/notes"
 test {name} = sync || exec /bin/{name} "$@"
 """
 
@@ -27,22 +27,12 @@ class _Disk:
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
         self.root.mkdir()
-        self._notes = directory / "notes"
         self._tools = directory / "tools"
-        self._tools.mkdir()
         for name in ("mv", "rm", "sync"):
-            tool = self._tools / name
-            tool.write_text(_TOOL.format(name=name))
-            tool.chmod(0o755)
+            fake_program(self._tools, name, _TOOL.format(name=name))
 
     def run(self, command: str, *, doing: str = "", stdin: str | None = None) -> str:
-        done = subprocess.run(
-            ["sh", "-c", command],
-            input=stdin or "",
-            env={"PATH": f"{self._tools}:{os.environ['PATH']}", "NOTES": str(self._notes)},
-            capture_output=True,
-            text=True,
-        )
+        done = run_with(self._tools, command, stdin=stdin or "")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -54,7 +44,7 @@ class _Disk:
 
     def steps(self) -> list[tuple[str, str]]:
         """Return each tool with its last argument, by its path below the root."""
-        lines = [line.split() for line in self._notes.read_text().splitlines()]
+        lines = [line.split() for line in (self._tools / "notes").read_text().splitlines()]
         return [(line[0], os.path.relpath(line[-1], self.root)) for line in lines]
 
 

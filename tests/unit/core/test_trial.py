@@ -19,10 +19,7 @@ _COMMANDS = mark("door")
 def host(tmp_path: Path) -> PlayedHost:
     """Return a host whose systemd does nothing but record what it was asked for."""
     found = played(tmp_path)
-    for program in ("systemctl", "systemd-run"):
-        file = tmp_path / "programs" / program
-        file.write_text('#!/bin/sh\necho "$(basename "$0") $*" >>"$HOST/told"\n')
-        file.chmod(0o755)
+    found.note("systemctl", "systemd-run")
     (found.directory / "etc/systemd/system").mkdir(parents=True)
     return found
 
@@ -46,7 +43,7 @@ def test_the_rollback_is_prepared_before_the_change_and_private(host: PlayedHost
     file = host.directory / _COMMANDS[1:]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("true\n", 0o600)
     unit = Path(_UNIT).name
-    *_, enable, schedule = (line.split() for line in (host.read("/told") or "").splitlines())
+    *_, enable, schedule = (line.split() for line in host.calls())
     assert (enable[0], enable[-2:]) == ("systemctl", ["enable", unit])
     assert schedule[0] == "systemd-run"
     assert schedule[schedule.index("--unit") :][:4] == ["--unit", unit, "--on-active", "60"]
@@ -86,8 +83,7 @@ def test_a_change_that_was_rolled_back_can_not_be_kept(host: PlayedHost) -> None
 def test_an_unfinished_trial_is_rolled_back_before_the_next(host: PlayedHost) -> None:
     _arm(host, "true\n")
     _arm(host, "true\n")
-    told = (host.read("/told") or "").splitlines()
-    assert told.count(f"systemctl start {Path(_UNIT).name}") == 1
+    assert host.calls().count(f"systemctl start {Path(_UNIT).name}") == 1
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from infisical_iac.host.deploy import packages
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
+from tests.unit.fake_programs import fake_program
 from tests.unit.host.rotating import AccessLog
 from tests.unit.settings_of import settings_of
 
@@ -137,13 +138,8 @@ def test_a_loop_device_that_somebody_else_took_costs_no_log(
     mounted.log.write_bytes(b"before\n")
     mounted.unmount()
     programs = tmp_path / "programs"
-    programs.mkdir()
-    mount = programs / "mount"
-    mount.write_text(
-        f"#!/bin/sh\nmkdir {tmp_path}/taken 2>/dev/null && exit 32\n"
-        f'exec {shutil.which("mount")} "$@"\n'
-    )
-    mount.chmod(0o755)
+    refuse_once = f"mkdir {tmp_path}/taken 2>/dev/null && exit 32"
+    fake_program(programs, "mount", f'{refuse_once}\nexec {shutil.which("mount")} "$@"')
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     assert mounted.mount() == ""
     assert (tmp_path / "taken").is_dir()

@@ -1,8 +1,6 @@
 """An engine that is not ours: how it is known, what it must have, and what is left alone."""
 
 import json
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.cluster.looks import NAMES, told
+from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState(os="debian", release="13")
@@ -31,24 +30,15 @@ _TRAEFIK = {"ingress": "traefik", "firewall": "off"}
 
 
 def _look(host: Path, docker: str) -> MachineState:
-    """Return what looks at a machine find with Docker's files below `host`, and this for a
-    Docker.
+    """Return what looks at a machine find with Docker's files below `host`, and a Docker with these
+    answers.
     """
-    program = host / "programs" / "docker"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n{docker}\n")
-    program.chmod(0o755)
+    fake_docker(host / "programs", docker)
 
     def told(command: str) -> list[str]:
         command = command.replace("/var/lib/docker", f"{host}/lib")
-        done = subprocess.run(
-            ["sh", "-c", command.replace("/etc/docker/", f"{host}/etc/")],
-            env={"PATH": f"{program.parent}:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout.splitlines()
+        command = command.replace("/etc/docker/", f"{host}/etc/")
+        return run_with(host / "programs", command).stdout.splitlines()
 
     version, compose = Engine().process(told(Engine().command()))
     machine = Machine().process(told(Machine().command()))
@@ -60,7 +50,7 @@ def _join(data: Path) -> None:
     (data / "swarm" / "docker-state.json").write_text("{}")
 
 
-_ANSWERS = 'case "$1 $2" in "version --format") echo 28.5.0 ;; esac'
+_ANSWERS = '"version --format"*) echo 28.5.0 ;;'
 
 
 def test_a_docker_in_a_swarm_is_known_with_its_version_and_compose(tmp_path: Path) -> None:
@@ -71,7 +61,7 @@ def test_a_docker_in_a_swarm_is_known_with_its_version_and_compose(tmp_path: Pat
 
 def test_it_is_known_while_it_does_not_answer(tmp_path: Path) -> None:
     _join(tmp_path / "lib")
-    machine = _look(tmp_path, "exit 1")
+    machine = _look(tmp_path, "*) exit 1 ;;")
     assert (machine.swarm, machine.engine, machine.compose) == (True, "", False)
 
 

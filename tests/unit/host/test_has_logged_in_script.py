@@ -1,34 +1,18 @@
 """Test whether an address has logged in over SSH, by what the journal says."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script
-
-# A journalctl that filters as `--grep` does, and logs its other arguments.
-_JOURNALCTL = """#!/bin/sh
-echo "$@" >"$JOURNAL.asked"
-for each; do
-    case $each in --grep=*) grep -E -e "${each#--grep=}" "$JOURNAL" ;; esac
-done
-"""
+from tests.unit.fake_programs import JOURNALCTL, fake_program, run_with
 
 
 def _is_known(address: str, journal: str, directory: Path) -> bool:
-    program, file = directory / "journalctl", directory / "journal"
-    program.write_text(_JOURNALCTL)
-    program.chmod(0o755)
+    fake_program(directory, "journalctl", JOURNALCTL)
+    file = directory / "journal"
     file.write_text(journal)
-    path = f"{directory}:{os.environ['PATH']}"
-    done = subprocess.run(
-        script("has-logged-in", address),
-        shell=True,
-        env={**os.environ, "PATH": path, "JOURNAL": str(file)},
-        timeout=30,
-    )
+    done = run_with(directory, script("has-logged-in", address), JOURNAL=str(file))
     assert "--since=-1d" in (directory / "journal.asked").read_text()
     return done.returncode == 0
 

@@ -1,7 +1,6 @@
 """The maintenance window on a played host: what it waits for, upgrades, and reboots for."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 _PROGRAMS = {
     "dpkg-query": "printf 'ii  docker.io\\nhi  runc\\nun  docker-ce\\nii  containerd\\n'",
-    "docker": (
-        'case $1 in info) echo inactive false ;; ps) echo c1 ;; inspect) cat "$HOST/health" ;; esac'
-    ),
     "systemctl": 'echo "$@" >>"$HOST/systemctl"; cat "$HOST/drill" 2>/dev/null || true',
     "sleep": ":",
     "flock": 'test "$3" != "$(cat "$HOST/locked" 2>/dev/null)"',
@@ -28,16 +25,17 @@ Window = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     """A host whose containers are healthy."""
-    for directory in ("run", "var/lib/infisical-backup", "programs"):
+    for directory in ("run", "var/lib/infisical-backup"):
         (tmp_path / directory).mkdir(parents=True)
     for part in ("maintenance", "reporting", "together"):
         text = script_file(part).replace("/var/lib/", f"{tmp_path}/var/lib/")
         (tmp_path / f"{part}.sh").write_text(text.replace("/run/", f"{tmp_path}/run/"))
     (tmp_path / "apt.sh").write_text(_APT)
-    (tmp_path / "health").write_text("healthy\n")
+    fake_docker(tmp_path / "programs")
+    for call, answer in {"info": "inactive false", "ps": "c1", "inspect": "healthy"}.items():
+        (tmp_path / f"docker {call}").write_text(f"{answer}\n")
     for name, text in _PROGRAMS.items():
-        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / "programs" / name).chmod(0o755)
+        fake_program(tmp_path / "programs", name, text)
     return tmp_path
 
 
@@ -46,13 +44,8 @@ def window(host: Path) -> Window:
     """Opens the window on the host."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", host / "maintenance.sh", "run", *arguments],
-            env={"HOST": str(host), "PATH": f"{host}/programs:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        command = f"sh {host}/maintenance.sh run {' '.join(arguments)}"
+        return run_with(host / "programs", command, HOST=str(host))
 
     return run
 
@@ -130,7 +123,7 @@ def test_a_failed_upgrade_and_sick_containers_keep_the_host_from_rebooting(
     assert window("reboot").returncode == 1
     assert _failure(host) == "E: no mirror"
     (host / "broken").unlink()
-    (host / "health").write_text("starting\n")
+    (host / "docker inspect").write_text("starting\n")
     assert window("reboot").returncode == 1
     assert "5 minutes after Docker's upgrade" in _failure(host)
     assert not _reboots(host)

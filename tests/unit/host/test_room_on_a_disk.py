@@ -2,19 +2,12 @@
 none.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
-
-# A df of a disk with a little more than 2 MB free.
-_DF = """#!/bin/sh
-echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'
-echo '/dev/sda1 102400 100300 2100 98% /'
-"""
+from tests.unit.fake_programs import DF, fake_program, run_with
 
 
 @pytest.mark.parametrize(
@@ -26,17 +19,11 @@ echo '/dev/sda1 102400 100300 2100 98% /'
     ],
 )
 def test_room_is_what_is_left_when_all_is_written(tmp_path: Path, needed: int, told: str) -> None:
-    (tmp_path / "df").write_text(_DF)
-    (tmp_path / "df").chmod(0o755)
+    fake_program(tmp_path, "df", DF)
+    # 2 MB and a bit.
+    (tmp_path / "free").write_text("2100\n")
     text = (
-        f"{script_file('room')}\n"
+        f"set -eu\n{script_file('room')}\n"
         f'has_room {needed} /somewhere && echo there is || echo "it $takes, and the disk $has"\n'
     )
-    done = subprocess.run(
-        ["sh", "-euc", text],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == told
+    assert run_with(tmp_path, text, check=True).stdout == told

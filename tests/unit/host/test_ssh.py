@@ -1,6 +1,5 @@
 """Test what sshd is told, and what is made of what it says."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.host import sshd_config
 from infisical_iac.host.hardening import Hardening
 from infisical_iac.host.sshd_config import DROP_IN, Sshd
+from tests.unit.fake_programs import fake_program, run_with
 
 _OF_DEBIAN_12 = {
     "kex": [
@@ -211,12 +211,10 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
 ) -> None:
     file = tmp_path / "drop-in.conf"
     file.write_text("the change")
-    (tmp_path / "systemctl").write_text('#!/bin/sh\necho "$@" >>"$(dirname "$0")/said"\n')
-    (tmp_path / "systemctl").chmod(0o755)
+    fake_program(tmp_path, "systemctl", 'echo "$@" >>"$HOST/said"')
     commands = sshd_config.way_back(before).replace(DROP_IN, str(file))
     for _ in range(2):
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        subprocess.run(["sh", "-ec", commands], check=True, env=environment)
+        run_with(tmp_path, f"set -e\n{commands}", check=True)
         assert (file.read_text() if file.exists() else None) == before
     reloads = (tmp_path / "said").read_text().splitlines()
     assert reloads == ["try-reload-or-restart ssh.service"] * 2

@@ -1,12 +1,12 @@
 """Swap is turned off where memory has room for what it holds."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.host.kernel import without_swap
+from tests.unit.fake_programs import fake_program, run_with
 
 _SWAPS = (
     "Filename Type Size Used Priority\n/dev/sda2 partition 2097148 1048576 -2\n/swap file 9 9 -3\n"
@@ -16,14 +16,8 @@ _SWAPS = (
 def _turn_off(host: Path, free_mb: int) -> subprocess.CompletedProcess[str]:
     (host / "swaps").write_text(_SWAPS)
     (host / "meminfo").write_text(f"MemTotal: 9000000 kB\nMemAvailable:   {free_mb * 1024} kB\n")
-    (host / "swapoff").write_text('#!/bin/sh\necho "off $1"\n')
-    (host / "swapoff").chmod(0o755)
-    return subprocess.run(
-        ["sh", "-c", without_swap("/dev/sda2").replace("/proc/", f"{host}/")],
-        env={"PATH": f"{host}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
+    fake_program(host, "swapoff", 'echo "off $1"')
+    return run_with(host, without_swap("/dev/sda2").replace("/proc/", f"{host}/"))
 
 
 def test_swap_that_fits_into_memory_is_turned_off(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.host.volume import PLACES
+from tests.unit.fake_programs import fake_program
 from tests.unit.volume_host import VolumeHost, needs_a_device, volume_host
 
 pytestmark = needs_a_device
@@ -105,11 +106,8 @@ def test_a_device_that_became_larger_is_reported_and_used(host: VolumeHost) -> N
 
 
 def _failing(host: VolumeHost, program: str, status: int) -> None:
-    file = host.directory / "programs" / program
-    file.write_text(
-        f'#!/bin/sh\necho "{program}: read error: Input/output error" >&2\nexit {status}\n'
-    )
-    file.chmod(0o755)
+    said = f"{program}: read error: Input/output error"
+    fake_program(host.directory / "programs", program, f'echo "{said}" >&2\nexit {status}')
 
 
 @pytest.mark.parametrize(

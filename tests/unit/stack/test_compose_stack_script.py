@@ -2,14 +2,13 @@
 containers.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.containers import Stack, connections
+from tests.unit.fake_programs import fake_docker, run_with
 
 _COMPOSE = """\
 services:
@@ -157,46 +156,39 @@ def test_a_stopped_container_is_reported_as_stopped() -> None:
 
 # A file has a line "<id> <service> <status> <restarts> <health>" for each container. Compose logs
 # the containers that it starts, and their state.
-_DOCKER = r"""#!/bin/sh
-file=$HOST/containers
-for last; do :; done
-echo "$*" | head -n 1 | cut -c 1-200 >>"$HOST/said"
-case $1 in
-ps) cut -d ' ' -f 1 "$file" ;;
-inspect) cat "$file" ;;
-unpause) sed -i "s/^\($last [^ ]*\) paused/\1 running/" "$file" ;;
-stop) sed -i "s/^\($last [^ ]*\) running/\1 exited/" "$file" ;;
-rm) sed -i "/^$last /d" "$file" ;;
-compose)
-    case "$*" in
-    *--services*) printf 'infisical\nredis\ncaddy\n' ;;
-    *" up "*) if grep -qE ' (paused|dead|removing) ' "$file"; then
-            echo "cannot start a paused container" >&2
-            exit 1
-        fi ;;
-    esac ;;
-esac
+_DOCKER = r"""
+"ps "*) cut -d ' ' -f 1 "$HOST/containers" ;;
+"inspect "*) cat "$HOST/containers" ;;
+"unpause "*) sed -i "s/^\($last [^ ]*\) paused/\1 running/" "$HOST/containers" ;;
+"stop "*) sed -i "s/^\($last [^ ]*\) running/\1 exited/" "$HOST/containers" ;;
+"rm "*) sed -i "/^$last /d" "$HOST/containers" ;;
+"compose "*--services*) printf 'infisical\nredis\ncaddy\n' ;;
+"compose "*" up "*)
+    if grep -qE ' (paused|dead|removing) ' "$HOST/containers"; then
+        echo "cannot start a paused container" >&2
+        exit 1
+    fi
+    ;;
 """
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    docker = tmp_path / "docker"
-    docker.write_text(_DOCKER)
-    docker.chmod(0o755)
+    fake_docker(tmp_path, _DOCKER)
+    (tmp_path / "calls").touch()
     return tmp_path
 
 
 def _up(host: Path, containers: str, *services: str) -> list[str]:
     """Bring up a stack, and return the containers that Compose finds then."""
     (host / "containers").write_text(containers)
-    environment = {"PATH": f"{host}:/usr/bin:/bin", "HOST": str(host)}
-    command = script("stack", "up", *services)
-    ran = subprocess.run(
-        ["sh", "-c", command], env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    ran = run_with(host, script("stack", "up", *services))
     assert ran.returncode == 0, ran.stderr
     return (host / "containers").read_text().splitlines()
+
+
+def _calls(host: Path) -> list[str]:
+    return (host / "calls").read_text().splitlines()
 
 
 def test_a_paused_container_goes_on(host: Path) -> None:
@@ -213,14 +205,16 @@ def test_a_container_that_can_not_start_is_recreated(host: Path, status: str) ->
 def test_a_container_of_the_wrong_networks_is_stopped_and_recreated(host: Path) -> None:
     found = _up(host, "r redis paused 0 healthy\np postgres running 0 healthy\n", "redis")
     assert found == ["p postgres running 0 healthy"]
-    said = [each for each in (host / "said").read_text().splitlines() if each.endswith(" r")]
-    assert said == ["unpause r", "stop r", "rm --force r"]
+    assert [each for each in _calls(host) if each.endswith(" r")] == [
+        *("docker unpause r", "docker stop r", "docker rm --force r"),
+    ]
 
 
 def test_a_network_is_recreated_once_nothing_is_connected_to_it(host: Path) -> None:
     _up(host, "r redis running 0 healthy\n", "-caddy", "+infisical_databases", "redis")
-    said = [each for each in (host / "said").read_text().splitlines() if " r" in each]
-    assert said[:3] == ["stop r", "rm --force r", "network rm infisical_databases"]
+    assert [each for each in _calls(host) if " r" in each][:3] == [
+        *("docker stop r", "docker rm --force r", "docker network rm infisical_databases"),
+    ]
 
 
 def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> None:
@@ -232,7 +226,7 @@ def test_a_service_that_can_not_run_is_left_and_the_others_are_brought_up(host: 
     containers = "c caddy restarting 9 none\nr redis dead 0 none\np postgres running 0 healthy\n"
     found = _up(host, containers, "-caddy")
     assert found == ["c caddy restarting 9 none", "p postgres running 0 healthy"]
-    (last,) = [each for each in (host / "said").read_text().splitlines() if " up " in each]
+    (last,) = [each for each in _calls(host) if " up " in each]
     assert last.endswith(" up --detach --remove-orphans infisical redis")
 
 
@@ -245,14 +239,7 @@ def test_a_service_that_is_left_is_not_waited_for(
 ) -> None:
     containers = "caddy restarting none 9\nredis running healthy 0\ninfisical running healthy 0\n"
     (host / "containers").write_text(containers)
-    environment = {"PATH": f"{host}:/usr/bin:/bin", "HOST": str(host)}
-    ran = subprocess.run(
-        ["sh", "-c", script("stack", "wait", "1", *left)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    ran = run_with(host, script("stack", "wait", "1", *left), check=True)
     assert [each for each in ran.stdout.splitlines() if not each.startswith(" ")] == unwell
 
 

@@ -2,16 +2,14 @@
 Swarm.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, run_with
 
-_DOCKER = """#!/bin/sh
-cat <<'LINES'
+_CONTAINERS = """\
 aa infisical/postgres / Up 2 hours (healthy)
 bb infisical-drill/postgres / Up 1 minute
 cc infisical/redis / Exited (0) 3 minutes ago
@@ -22,7 +20,6 @@ gg / other_postgres-2/ Up 5 seconds
 hh / infisical_postgres-exporter/ Up 5 seconds
 ii / infisical_infisical/ Exited (1) 1 minute ago
 jj / infisical_infisical/ Exited (1) 2 minutes ago
-LINES
 """
 
 
@@ -41,17 +38,10 @@ LINES
 def test_the_running_container_of_either_engine_comes_first(
     tmp_path: Path, lines: slice, service: str, ids: list[str]
 ) -> None:
-    head, *rows, end = _DOCKER.splitlines()[1:]
-    docker = tmp_path / "docker"
-    docker.write_text("\n".join(["#!/bin/sh", head, *rows[lines], end, ""]))
-    docker.chmod(0o755)
+    fake_docker(tmp_path)
+    (tmp_path / "docker ps").write_text("".join(_CONTAINERS.splitlines(keepends=True)[lines]))
     functions = script_file("containers")
-    ran = subprocess.run(
-        ["sh", "-c", f"{functions}\ncontainers {service}; echo; container {service}"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = f"{functions}\ncontainers {service}; echo; container {service}"
+    ran = run_with(tmp_path, command, check=True)
     every, _, first = ran.stdout.partition("\n\n") if ids else ("", "", ran.stdout.strip())
     assert (every.split(), first.split()) == (ids, ids[:1])

@@ -1,47 +1,34 @@
 """Test which of a cluster's PostgreSQLs a script speaks to first."""
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 # Commands of the container run here; a session prints the server that it would ask.
-_DOCKER = """#!/bin/sh
-case "$1 $*" in
+_DOCKER = """
 ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;
 inspect*State.Status*) echo running ;;
 inspect*) echo "$SERVICE" ;;
 "exec "*--interactive*) echo "$@" | tr ' ' '\\n' | sed -n 's/^PGHOST=//p' ;;
 exec*) shift 2; "$@" ;;
-esac
 """
-_CURL = """#!/bin/sh
+_CURL = """
 for url; do :; done
 test "$url" = "http://$PRIMARY:8008/primary"
 """
 
 
 def _asked(directory: Path, *, service: str, primary: str) -> str:
-    for name, text in (("docker", _DOCKER), ("curl", _CURL)):
-        (directory / name).write_text(text)
-        (directory / name).chmod(0o755)
+    fake_docker(directory, _DOCKER)
+    fake_program(directory, "curl", _CURL)
     (directory / "password").write_text("obviously-fake")
-    ran = subprocess.run(
-        ["sh", "-euc", f"{script_file('database')}\npassword_file=password\nfind_database; sql"],
-        cwd=directory,
-        env={
-            "PATH": f"{directory}:{os.environ['PATH']}",
-            "SERVICE": service,
-            "PRIMARY": primary,
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return ran.stdout.strip()
+    functions = f"set -eu\n{script_file('database')}\npassword_file=$HOST/password"
+    command = f"{functions}\nfind_database; sql"
+    return run_with(directory, command, check=True, SERVICE=service, PRIMARY=primary).stdout.strip()
 
 
 @pytest.mark.parametrize(

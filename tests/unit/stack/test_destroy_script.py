@@ -27,26 +27,20 @@ def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
 
 def test_nothing_that_a_timer_started_is_at_work_any_more(tmp_path: Path) -> None:
     host = played(tmp_path)
-    (tmp_path / "programs" / "systemctl").write_text('#!/bin/sh\necho "$*" >>"$HOST/told"\n')
+    host.note("systemctl")
     host.ok(("destroy", "stack"))
-    told = (host.read("/told") or "").splitlines()
-    assert "stop infisical-backup.service infisical-drill.service" in told
+    assert "systemctl stop infisical-backup.service infisical-drill.service" in host.calls()
 
 
 def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -> None:
     host = played(tmp_path)
-    told = '#!/bin/sh\necho "$(basename "$0") $*" >>"$HOST/told"\n'
-    for program in ("nft", "systemctl"):
-        file = tmp_path / "programs" / program
-        file.write_text(told)
-        file.chmod(0o755)
+    host.note("nft", "systemctl")
     host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
     # Docker requires the firewall, and would be stopped with it.
     required = "/etc/systemd/system/docker.service.d/infisical-firewall.conf"
     host.write(required, "[Unit]")
     host.ok(("destroy", "everything"))
-    last = (host.read("/told") or "").splitlines()[-4:]
-    assert last == [
+    assert host.calls()[-4:] == [
         "systemctl daemon-reload",
         "systemctl disable --quiet --now infisical-firewall.service",
         "nft delete table inet infisical",
@@ -58,20 +52,12 @@ def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -
 
 def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
     host = played(tmp_path)
-    nft = tmp_path / "programs" / "nft"
-    nft.write_text('#!/bin/sh\ntouch "$HOST/told"\n')
-    nft.chmod(0o755)
+    host.note("nft")
     host.ok(("destroy", "everything"))
-    assert host.read("/told") is None
+    assert host.calls() == []
 
 
 _SAVED = "/var/backups/infisical-iac/20261125T101112Z"
-
-
-def _tar(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "programs" / "tar"
-    file.write_text(text)
-    file.chmod(0o755)
 
 
 def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
@@ -93,7 +79,7 @@ def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
 @pytest.mark.parametrize("signal", ["TERM", "HUP", "INT"])
 def test_a_backup_that_is_ended_leaves_no_keys_in_clear(tmp_path: Path, signal: str) -> None:
     host = _with_a_table(tmp_path)
-    _tar(tmp_path, f'#!/bin/sh\necho keys >"$3"\nkill -{signal} "$PPID"\n')
+    host.program("tar", f'echo keys >"$3"\nkill -{signal} "$PPID"')
     done = host.run("destroy", "backup", _SAVED)
     assert done.returncode != 0
     assert list((host.directory / "var/backups/infisical-iac").iterdir()) == []
@@ -101,7 +87,7 @@ def test_a_backup_that_is_ended_leaves_no_keys_in_clear(tmp_path: Path, signal: 
 
 def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
     host = _with_a_table(tmp_path)
-    _tar(tmp_path, '#!/bin/sh\necho keys >"$3"\n')
+    host.program("tar", 'echo keys >"$3"')
     host.write("/var/backups/infisical-iac/20261124T000000Z.new/database.dump", "in clear")
     host.write("/var/backups/infisical-iac/20261123T000000Z/database.dump", "whole")
     host.ok(("destroy", "backup", _SAVED))
@@ -112,7 +98,5 @@ def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path) ->
 
 def _with_a_table(tmp_path: Path) -> PlayedHost:
     host = played(tmp_path)
-    docker = tmp_path / "programs" / "docker"
-    text = docker.read_text().replace("echo 42", 'echo "3; TABLE DATA public secrets"')
-    docker.write_text(text)
+    host.write("/docker exec --interactive", "3; TABLE DATA public secrets\n")
     return host

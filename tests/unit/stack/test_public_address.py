@@ -1,8 +1,6 @@
 """The host asks the public address, whoever certifies Caddy there."""
 
-import os
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge
 from infisical_iac.stack.paths import TEXT
 from infisical_iac.workspace import gate
+from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime.now(UTC)
@@ -93,22 +92,12 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data of Caddy, on a host that is this machine."""
     data = tmp_path / "volume"
     programs = tmp_path / "programs"
-    for each in (data, programs):
-        each.mkdir()
-    docker = programs / "docker"
-    docker.write_text(
-        f'#!/bin/sh\ntest "$4 $5" = "{{{{ .Mountpoint }}}} infisical_caddy" && echo {data}\n'
-    )
-    docker.chmod(0o755)
+    data.mkdir()
+    asked = "volume inspect --format {{ .Mountpoint }} infisical_caddy"
+    fake_docker(programs, f'"{asked}") echo {data} ;; *) exit 1 ;;')
 
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:
-        ran = subprocess.run(
-            ["sh", "-c", command],
-            input=stdin,
-            env={"PATH": f"{programs}:{os.environ['PATH']}"},
-            capture_output=True,
-            text=True,
-        )
+        ran = run_with(programs, command, stdin=stdin or "")
         if ran.returncode:
             raise CommandFailed(f"could not {doing}: {ran.stderr}")
         return ran.stdout

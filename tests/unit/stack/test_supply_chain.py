@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.unit.fake_programs import fake_program
+
 _ROOT = Path(__file__).parents[3]
 _WORKFLOWS = sorted((_ROOT / "examples").rglob("github-actions.yaml"))
 
@@ -58,11 +60,12 @@ def test_the_hook_of_pre_commit_runs_what_the_lock_names(tmp_path: Path) -> None
     copy.parent.mkdir(parents=True)
     shutil.copy(_ROOT / program, copy)
     tools = tmp_path / "tools"
-    tools.mkdir()
-    # The only target that installs with hashes makes the environment.
-    _program(
-        tools / "make",
-        f"""test "$*" = "--silent -C {tmp_path}/copy install"
+    # The environment is there once the one target has been made that installs with hashes.
+    fake_program(
+        tools,
+        "make",
+        f"""set -eu
+test "$*" = "--silent -C {tmp_path}/copy install"
 mkdir -p {tmp_path}/copy/.venv/bin
 printf '#!/bin/sh\\necho "$@"' >{tmp_path}/copy/.venv/bin/infisical-iac
 chmod +x {tmp_path}/copy/.venv/bin/infisical-iac""",
@@ -87,8 +90,3 @@ def test_make_installs_by_hashes() -> None:
         "\t@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps"
         " --no-build-isolation -e ."
     ]
-
-
-def _program(file: Path, body: str) -> None:
-    file.write_text(f"#!/bin/sh\nset -eu\n{body}\n")
-    file.chmod(0o755)

@@ -11,6 +11,7 @@ from tests.cluster.waiting import Missing, at_rest
 from tests.cluster.watch import Answer, Watch, blind, doubled
 from tests.staging import entering
 from tests.staging.host import StagingHost
+from tests.unit.fake_programs import fake_docker
 
 
 def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
@@ -118,10 +119,7 @@ def test_a_host_is_asked_for_its_postmaster(
     status: int,
     expected: str | None,
 ) -> None:
-    engine = tmp_path / "docker"
-    listed, asked = f"echo {found}", f"printf '%s\\n' '{said}'; exit {status}"
-    engine.write_text(f"#!/bin/sh\ncase $1 in ps) {listed} ;; exec) {asked} ;; esac\n")
-    engine.chmod(0o755)
+    fake_docker(tmp_path, f"ps*) echo {found} ;; exec*) echo '{said}'; exit {status} ;;")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(entering, "into", lambda _: ())
     assert postmaster(StagingHost("played"), 1) == expected

@@ -1,6 +1,5 @@
 """The files with credentials, on a host and in a directory."""
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from infisical_iac.workspace import credentials_issue
 from infisical_iac.workspace.client_secrets import carry_over
 from infisical_iac.workspace.credential_file import Store, directory
 from infisical_iac.workspace.credentials import Holder, Step
+from tests.unit.fake_programs import run_with
 from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
 
@@ -23,9 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return directory(where)
 
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:
-        ran = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, text=True)
-        assert ran.returncode == 0, doing
-        return ran.stdout.removesuffix("\n")
+        return run_with(tmp_path, command, stdin=stdin or "", check=True).stdout.removesuffix("\n")
 
     monkeypatch.setattr(credentials_issue, "DIRECTORY", str(where))
     monkeypatch.setattr(credentials_issue, "host", SimpleNamespace(name="host"))

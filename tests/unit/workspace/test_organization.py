@@ -1,9 +1,7 @@
 """The organization's name: any printable one at the first deploy, and harmless wherever it goes."""
 
 import json
-import os
 import shlex
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +14,7 @@ from infisical_iac.core.item import Item
 from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState, decide, due
+from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.settings_of import settings_of
 
 _ADMIN = "admin@example.com"
@@ -38,11 +37,11 @@ _HOSTILE = (
 )
 
 # A curl that answers that the instance is new, and saves the body of the bootstrap.
-_CURL = """#!/bin/sh
+_CURL = """
 for last; do :; done
 case $last in
 */config) echo '{"config":{"initialized":false}}' ;;
-*/bootstrap) cat >"$PLAYED/body" && printf 200 ;;
+*/bootstrap) cat >"$HOST/body" && printf 200 ;;
 esac
 """
 
@@ -79,11 +78,9 @@ def test_a_name_arrives_as_it_is_and_runs_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command is run by two shells, as with sudo, in a directory of its own."""
-    (tmp_path / "bin").mkdir()
     (tmp_path / "work").mkdir()
-    for program, text in {"curl": _CURL, "flock": "#!/bin/sh\n"}.items():
-        (tmp_path / "bin" / program).write_text(text)
-        (tmp_path / "bin" / program).chmod(0o755)
+    fake_program(tmp_path / "bin", "curl", _CURL)
+    fake_program(tmp_path / "bin", "flock")
     (tmp_path / "admin.env").write_text(
         f"INFISICAL_ADMIN_EMAIL={_ADMIN}\nINFISICAL_ADMIN_PASSWORD=obviously-fake-password\n"
     )
@@ -91,13 +88,8 @@ def test_a_name_arrives_as_it_is_and_runs_nothing(
     def run(command: str, *, doing: str) -> None:
         assert command.isascii()
         moved = command.replace("/etc/infisical", str(tmp_path))
-        done = subprocess.run(
-            ["sh", "-c", f"sh -c {shlex.quote(moved)}"],
-            cwd=tmp_path / "work",
-            env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PLAYED": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
+        nested = f"cd {tmp_path}/work && sh -c {shlex.quote(moved)}"
+        done = run_with(tmp_path / "bin", nested, HOST=str(tmp_path))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         raise _Ended
 
