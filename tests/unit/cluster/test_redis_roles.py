@@ -71,7 +71,10 @@ class Node:
         text = text.replace("/run/secrets/tls.pem", "/dev/null")
         text = text.replace("/tmp/tls.pem", str(self.programs / "tls.pem"))
         return run_with(
-            *(self.programs, text, script, *arguments),
+            self.programs,
+            text,
+            script,
+            *arguments,
             HOST=str(self.root),
             NAME=name,
             CLI="--tls --cacert ca.crt",

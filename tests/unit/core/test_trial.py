@@ -142,7 +142,7 @@ def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: 
     with pytest.raises(RunFailed, match="the door is as it was before") as raised:
         try_change("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
     assert str(tmp_path / "rules") in str(raised.value)
-    assert asked == ["prepare", "bring"]
+    assert asked == ["prepare", "roll"]
 
 
 def test_a_lost_connection_leaves_the_rollback_to_the_host(asked: list[str]) -> None:
