@@ -33,7 +33,11 @@ _REMEDIES = {
         "if the server was really reinstalled, remove its old key from known_hosts, "
         "else somebody may intercept the connection"
     ),
-    "SSH error": "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT",
+    "SSH error": (
+        "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT (or "
+        "ssh_hostname and ssh_port in the settings); `ssh -v` shows at which step it fails, and "
+        "docs/troubleshooting.md#no-connection lists causes"
+    ),
 }
 
 
