@@ -217,7 +217,7 @@ def _refuse_edited(directory: Path, group: str) -> None:
         for path in answers.files(Answers(group=group))
         if (directory / path).exists()
     }
-    if edited := answers.edited(texts, group):
+    if edited := answers.find_edited(texts, group):
         raise Refused(
             f"{' and '.join(edited)} would lose your changes: change the settings by hand, or keep "
             "a copy and give --force"

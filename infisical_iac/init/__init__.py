@@ -1,1 +1,1 @@
-"""A first deploy: the questions' answers as files."""
+"""Write the files of a first deploy from the answers to its questions."""

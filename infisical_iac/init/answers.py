@@ -1,4 +1,4 @@
-"""From the answers of a first deploy to the two files that say what differs."""
+"""Render the settings and the project file of a first deploy, and check the answers for them."""
 
 import ipaddress
 import json
@@ -16,7 +16,7 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import template
 from infisical_iac.init.services import FoundService, slug
 
-# The group of the shipped inventory, whose name other groups of hosts need not have.
+# The group of the shipped inventory. Other groups may have any other name.
 GROUP = "hetzner"
 _SETTINGS_TEMPLATE = "group_data/hetzner.py"
 WORKSPACE_FILE = "group_data/chainalign.yaml"
@@ -24,7 +24,7 @@ WORKSPACE_FILE = "group_data/chainalign.yaml"
 # The names of pyinfra's own group, and of the inventories that are shipped for other uses.
 _TAKEN_GROUPS = ("all", "local", "production_hosts", "staging", "staging_cluster")
 
-# In the place of a host: none yet, but one that `infisical-iac server create` makes.
+# Given as the host: `infisical-iac server create` will make one.
 NEW = "new"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
@@ -33,11 +33,12 @@ _EXAMPLE = (FoundService("backend", "/backend"), FoundService("python-service", 
 
 @dataclass(frozen=True)
 class Answers:
-    """Hold what a first deploy must know; as it stands, without any answer, the shipped example.
+    """The answers for a first deploy. The defaults are those of the shipped example.
 
-    An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel. With the
-    file of a public key as `ssh_public_key`, the server is one that is made at Hetzner Cloud.
-    `group` names the inventory and the file of its settings.
+    Attributes:
+        ssh_public_key: the file of a public key, for a server that will be made at Hetzner Cloud.
+        site_url: empty for the default, with which Infisical is reached through an SSH tunnel.
+        group: the name of the inventory and of the file of its settings.
     """
 
     host: str = ""
@@ -61,18 +62,18 @@ def inventory_file(group: str) -> str:
 
 
 def files(answers: Answers) -> dict[str, str]:
-    """The text of each file, by its path in the repository."""
+    """Return the text of each file, by its path in the repository."""
     organization = answers.organization or "ChainAlign"
     project = {"name": _scalar(organization), "slug": _scalar(project_slug(organization))}
     services = [(_scalar(each.name), each.folder) for each in answers.services]
     group = answers.group
-    # That of the default group is shipped, and says more.
+    # The inventory of the default group is shipped, and does more.
     inventory = {inventory_file(group): template("inventory/group.py", group=group)}
     return {
         settings_file(group): template(
             _SETTINGS_TEMPLATE,
             answers=answers,
-            quoted=_quoted,
+            quote=_quote,
             schema_version=compatibility.SETTINGS.version,
         ),
         WORKSPACE_FILE: template(
@@ -85,8 +86,8 @@ def files(answers: Answers) -> dict[str, str]:
     }
 
 
-def edited(present: Mapping[str, str], group: str) -> list[str]:
-    """Return which of a group's files that are there, by path and text, are not as shipped."""
+def find_edited(present: Mapping[str, str], group: str) -> list[str]:
+    """Return the paths of a group's files, given by path and text, that differ from the shipped."""
     shipped = files(Answers(group=group))
     return [path for path, text in present.items() if text != shipped[path]]
 
@@ -97,12 +98,12 @@ def is_sample(project_file: Path) -> bool:
 
 
 def project_slug(organization: str) -> str:
-    """The slug of the organization's project; Infisical wants 5 to 36 characters."""
+    """Return the slug of the organization's project; Infisical requires 5 to 36 characters."""
     made = slug(organization, fallback="project")
     return made if len(made) >= 5 else f"{made}-project"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """Return a text in double quotes, as both Python and YAML read it."""
     return json.dumps(text, ensure_ascii=False)
 
@@ -110,18 +111,18 @@ def _quoted(text: str) -> str:
 def _scalar(text: str) -> str:
     """Return a text as a scalar of YAML, in quotes where it needs them."""
     is_plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", text) and yaml.safe_load(text) == text
-    return text if is_plain else _quoted(text)
+    return text if is_plain else _quote(text)
 
 
 def group(value: str) -> str:
-    """Return the name of a group as given. Raises SettingsError for one that can't be used.
+    """Return the name of a group. Raises SettingsError for one that can't be used.
 
-    It is the name of two files, and of a variable of Python in one of them.
+    It is the name of two files, and of a Python variable in one of them.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or iskeyword(value):
         raise SettingsError(
-            f"{value!r} is no name of a group; write one of small letters, digits and underscores, "
-            "such as office"
+            f"{value!r} is not a group name; use lower-case letters, digits and underscores, such "
+            "as office"
         )
     if value in _TAKEN_GROUPS:
         raise SettingsError(f"{value!r} is a group of this project's own; choose another name")
@@ -129,44 +130,44 @@ def group(value: str) -> str:
 
 
 def host(value: str) -> str:
-    """A server's name or address as given. Raises SettingsError if it is neither."""
+    """Return a server's name or address. Raises SettingsError if it is neither."""
     try:
         ipaddress.ip_address(value)
     except ValueError:
         named = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", value) and len(value) <= 253
         if not named or value.rpartition(".")[2].isdigit():
             raise SettingsError(
-                f"{value!r} is no host; write its name or address such as 203.0.113.7"
+                f"{value!r} is no host; write its name or address, such as 203.0.113.7"
             ) from None
     return value
 
 
 def ssh_user(value: str) -> str:
-    """A user's name as given. Raises SettingsError if no system has such a user."""
+    """Return a user's name. Raises SettingsError if it is not a valid one."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
-        raise SettingsError(f"{value!r} is no user; write the name of one such as root")
+        raise SettingsError(f"{value!r} is no user; write the name of one, such as root")
     return value
 
 
 def public_key(value: str) -> str:
-    """The file of a public key as given. Raises SettingsError if there is none."""
+    """Return the path of a public key's file. Raises SettingsError if there is no such file."""
     if not (value.endswith(".pub") and Path(value).expanduser().is_file()):
         raise SettingsError(
-            f"{value!r} is no public key's file: write one that ends in .pub, which "
+            f"{value!r} is no public key's file: name a file that ends in .pub, such as "
             "`ssh-keygen -t ed25519` makes"
         )
     return value
 
 
 def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
-    """`value` as the settings take it for `name`. Raises SettingsError if they don't."""
+    """Return a setting's value in the form of the settings. Raises SettingsError if it is wrong."""
     needed = {"admin_email": "you@example.com"}
     checked = settings.load({**defaults, **needed, name: value})
     return str(checked.value_of(name))
 
 
 def site_url(defaults: Mapping[str, Any], domain: str) -> str:
-    """Return the address of a domain, given with or without https://.
+    """Return the address of a domain, which is given with or without https://.
 
     Nothing and the word `none` mean that there is no domain: the address is empty then. Raises
     SettingsError if it is no domain, or a name without a dot.
@@ -190,7 +191,7 @@ def project_name(directory: Path) -> str:
 
 
 def select(answer: str, count: int) -> list[int]:
-    """The places, from 0, that `all`, `none` or numbers from 1 to `count` stand for.
+    """Return the indexes that an answer selects: `all`, `none`, or numbers from 1 to `count`.
 
     Raises SettingsError for anything else.
     """

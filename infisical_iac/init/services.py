@@ -1,4 +1,4 @@
-"""Find the services: by the names of files, none of which is opened."""
+"""Find the services in a directory by the names of their files, without opening any."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from infisical_iac.dotenv import languages
 
 _NOT_OURS = {"node_modules", "venv"}
 _DEPTH = 2
-_SHARED = "/shared"  # what every service reads, so that it can be the folder of none
+_SHARED = "/shared"  # every service reads this folder, so it can't be a service's own
 
 
 class FoundDirectory(NamedTuple):
-    """A directory that looks like a service: its path from where was looked, and why."""
+    """A directory that may be a service: its path below the root, and the files that show it."""
 
     path: str
     signs: tuple[str, ...]
@@ -29,12 +29,14 @@ class FoundService(NamedTuple):
 
 
 def look(root: Path, leave_out: Path) -> list[FoundDirectory]:
-    """The services under `root`, at most two levels down, in the order of their paths.
+    """Return the services under `root`, at most two levels down, sorted by path.
 
-    A directory is a service if a package of Node or Python or a `.env` file stands in it; what is
-    below it is part of it. A directory without is looked into, so that `python-services/` is one
-    service if it is one package, and several if each of its directories is. `leave_out` is where
-    this project is, which is none, and neither is another clone of it.
+    A directory with a Node or Python package or a `.env` file is a service, with everything below
+    it. Other directories are searched. So `python-services/` is one service if it is one package,
+    and several if each of its directories is one.
+
+    Args:
+        leave_out: this project's directory. Neither it nor another clone of it is a service.
     """
     return [
         FoundDirectory(directory.relative_to(root).as_posix(), signs)
@@ -75,12 +77,12 @@ def _entries(directory: Path) -> Sequence["os.DirEntry[str]"]:
     try:
         with os.scandir(directory) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # what can't be listed holds no service that could be named
+    except OSError:  # a directory that can't be listed has no service that could be named
         return []
 
 
 def name_services(paths: Iterable[str]) -> list[FoundService]:
-    """A service for each path, with a name and a folder that no other has."""
+    """Return a service for each path, with a name and a folder that no other service has."""
     names: set[str] = set()
     folders = {_SHARED}
     return [

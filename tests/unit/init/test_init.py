@@ -206,10 +206,10 @@ def test_a_group_named_by_the_user_gets_an_inventory_and_settings(
 @pytest.mark.parametrize(
     ("group", "fact"),
     [
-        ("Office", "is no name of a group"),
-        ("../office", "is no name of a group"),
-        ("my-office", "is no name of a group"),
-        ("class", "is no name of a group"),
+        ("Office", "is not a group name"),
+        ("../office", "is not a group name"),
+        ("my-office", "is not a group name"),
+        ("class", "is not a group name"),
         ("all", "is a group of this project's own"),
         ("staging", "is a group of this project's own"),
     ],
