@@ -78,9 +78,9 @@ def drift(
     if textfile:
         with atomic.explain_failure(textfile):
             atomic.write(textfile, metrics(answer), mode=0o644)
-    if webhook and not answer.settled:
+    if webhook and not answer.is_as_declared:
         post(webhook, answer)
-    ctx.exit(1 if answer.error or answer.blocked else 0 if answer.settled else FOUND)
+    ctx.exit(1 if answer.error or answer.blocked_parts else 0 if answer.is_as_declared else FOUND)
 
 
 def _webhook(file: Path | None) -> str:

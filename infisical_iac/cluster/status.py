@@ -14,7 +14,7 @@ from infisical_iac.core.audit_entries import merge_runs
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import condition
-from infisical_iac.monitoring.condition import ConditionState, Running, ended
+from infisical_iac.monitoring.condition import ConditionState, Running, read_end
 from infisical_iac.stack.settings import image_name
 
 
@@ -99,13 +99,13 @@ def newest_row(
         for name, run in done.items()
         if not run.row.ok and not any(_outdoes(each, run, shared) for each in done.values())
     ]
-    name = max(unwell or done, key=lambda each: ended(done[each].record))
+    name = max(unwell or done, key=lambda each: read_end(done[each].record))
     row = done[name].row
     return replace(row, text=f"{name}: {row.text}") if done[name].record or unwell else row
 
 
 def _outdoes(other: LastRun, run: LastRun, shared: Collection[str]) -> bool:
-    if not other.row.ok or ended(other.record) <= ended(run.record):
+    if not other.row.ok or read_end(other.record) <= read_end(run.record):
         return False
     wanting = _targets(run.record, only_failed=True) or _targets(run.record)
     return bool(wanting) and wanting <= set(shared) & _targets(other.record)
@@ -172,7 +172,7 @@ def rows(
         # The change that has closed a node's edge is recorded on the leader.
         closed = replace(node.condition, unfinished=unfinished)
         found += [replace(each, text=f"{name}: {each.text}") for each in condition.edge(closed)]
-        found += condition.kept(node.condition)
+        found += condition.list_given_up(node.condition)
         if trouble := condition.firewall(node.condition):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         if node.condition.holder:

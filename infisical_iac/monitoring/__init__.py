@@ -1,1 +1,1 @@
-"""The deployment's condition as rows, and drift for machines."""
+"""The rows of `status`, and the result of `drift` for webhooks and metrics."""

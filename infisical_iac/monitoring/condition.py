@@ -1,4 +1,4 @@
-"""Describe a host's health: a row for each thing, and whether it is well."""
+"""Describe the health of a host in rows, one for each part."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ _SINGULAR = {
 
 @dataclass(frozen=True)
 class Running:
-    """A container: the image it was made from, its status, and what its health check says."""
+    """A container: its image, its status, and the result of its health check."""
 
     image: str
     status: str
@@ -34,25 +34,27 @@ class Running:
 
 @dataclass
 class ConditionState:
-    """The containers by service, the disk, and the certificate.
+    """The observed state that `status` is made from.
 
     Attributes:
-        disk_free_gb: what Docker's file system has left, of `disk_size_gb`; with a data volume, the
-            one of the two that has less.
-        certificate_ends: seconds since the epoch; None where none is served.
+        containers: by service.
+        disk_free_gb: the free space of Docker's file system, of `disk_size_gb`; with a data volume,
+            of the one of the two that has less.
+        certificate_ends: when the served certificate expires, in seconds since the epoch; None if
+            none is served.
         engine: whether Docker answers.
-        credentials: the lives of those client secrets that end, by the name of their file.
-        holder: who is at work on the host, as the lock tells; empty for nobody.
-        backups_since: since when there should be backups, in seconds since the epoch; None where
-            they are not set up.
-        backups: how the last backup went, as the host has it; empty before the first.
+        credentials: the lives of those client secrets that expire, by the name of their file.
+        holder: who holds the lock of the host; empty for nobody.
+        backups_since: since when there should be backups, in seconds since the epoch; None if they
+            are not set up.
+        backups: the record of the last backup; empty before the first.
         saved: when this host last saved in a target, by the target's name.
-        drills_since, drills: the same of drills.
+        drills_since, drills: the same for drills.
         closed: since when the edge is closed for a change, in seconds since the epoch.
-        unfinished: the state of a restore, upgrade or scale that has not ended, by its name.
-        given_up: what changes were given up with, and is kept.
-        firewall: `loaded`, or why its rules are not: `failed` where those of before stay,
-            `ssh-only` or `none`; empty for a host without one.
+        unfinished: the state of an unfinished `restore`, `upgrade` or `scale`, by this name.
+        given_up: data of changes that were given up, which are kept.
+        firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
+            `ssh-only` or `none`; empty for a host without a firewall of this project.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -81,11 +83,16 @@ def rows(
     now: datetime,
     inside: Sequence[Row] = (),
 ) -> list[Row]:
-    """The rows of the status; `drift`, `access` and `instance` make those that are given."""
+    """Return the rows of `status`, in their order.
+
+    Args:
+        drift: the row that the function `drift` returns.
+        inside: the rows that `access` and `instance` return.
+    """
     found = [
         *_containers(condition, settings),
         *edge(condition),
-        *kept(condition),
+        *list_given_up(condition),
         disk(condition),
         certificate(condition, settings, now),
         *credentials(condition, now),
@@ -105,9 +112,9 @@ def rows(
 
 
 def drift(pending: Sequence[str], error: str = "") -> Row:
-    """The row on what a run would change, a line each, or on why that can't be told."""
+    """Return the row on `pending` changes, one line each, or on the `error` that prevented it."""
     if error:
-        return Row("Drift", f"can't be told: {error}", ok=False)
+        return Row("Drift", f"can't be determined: {error}", ok=False)
     if not pending:
         return Row("Drift", "none")
     more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
@@ -115,72 +122,76 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
 
 
 def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
-    """Return a row on each access that nothing in the project file gives, or one on none.
+    """Return a row on each access that nothing in the project file gives, or one row if none is.
 
-    There is one on each note too: what could not be seen, and what the file accepts in vain.
+    Each note has a row too: what could not be read, and entries of the file that accept nothing.
     """
     found = [Row("Access", f"{each.what}: {each.detail}", ok=False) for each in foreign]
     seen = "as the file says, as far as it was seen" if notes else "as the file says"
-    told = [Row("Access", each, is_note=True) for each in notes]
-    return [*(found or [Row("Access", seen)]), *told]
+    noted = [Row("Access", each, is_note=True) for each in notes]
+    return [*(found or [Row("Access", seen)]), *noted]
 
 
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
     """Return the row on what the instance has besides what is declared.
 
-    It is no trouble: the members of an organization may make such things for themselves. Where it
-    isn't known, `error` is why, if that is.
+    Such objects are healthy: the members of an organization may make them for themselves.
+
+    Args:
+        beyond: their numbers; None if they are unknown.
+        error: why they are unknown, if that is known.
     """
     if beyond is None:
-        return [Row("Instance", f"can't be told: {error}", is_note=True)] if error else []
+        return [Row("Instance", f"can't be determined: {error}", is_note=True)] if error else []
     counts = asdict(beyond)
-    told = [
+    parts = [
         f"{number} {kind if number != 1 else _SINGULAR[kind]}"
         for kind, number in counts.items()
         if number
     ]
-    return [Row("Instance", f"{', '.join(told) or 'nothing'} besides what is declared")]
+    return [Row("Instance", f"{', '.join(parts) or 'nothing'} besides what is declared")]
 
 
 def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
     if not condition.engine:
-        yield Row("Docker", "does not answer, so nothing is known of the containers", ok=False)
+        yield Row("Docker", "does not answer, so the containers' state is unknown", ok=False)
         return
     for service, image in settings.services.items():
         there = condition.containers.get(service)
         if there is None:
-            yield Row(service, f"no container; {image_name(image)} is wanted", ok=False)
+            yield Row(service, f"no container; it should run {image_name(image)}", ok=False)
             continue
         same, runs, due = there.image == image, image_name(there.image), image_name(image)
         if not same and runs == due:
-            # Their digests tell what differs.
+            # Only their digests differ.
             runs, due = there.image, image
-        version = runs if same else f"{runs}, but {due} is wanted"
+        version = runs if same else f"{runs}, but it should be {due}"
         how = there.health if there.status == "running" else there.status
         ok = same and (there.status, there.health) == ("running", "healthy")
         yield Row(service, f"{version}: {how}", ok)
 
 
-# How what has closed the edge is ended, by its name.
+# How to end the change that has closed the edge, by its name.
 _ENDING = {
     "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
     "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
-    "scale": "a move has not ended: the same command completes it, and with --undo goes back",
+    "scale": "a scale-out or scale-in has not ended: the same command completes it, and with "
+    "--undo goes back",
 }
 
 
 def edge(condition: ConditionState) -> Iterator[Row]:
-    """The row on an edge that lets nobody in."""
+    """Yield the row on a closed edge."""
     if condition.closed is None:
         return
     since = datetime.fromtimestamp(condition.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = [told for name, told in _ENDING.items() if name in condition.unfinished]
+    what = [remedy for name, remedy in _ENDING.items() if name in condition.unfinished]
     why = what[0] if what else "nothing is under way: `infisical-iac apply` opens it"
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
 
 
-def kept(condition: ConditionState) -> Iterator[Row]:
-    """The rows on data that changes were given up with."""
+def list_given_up(condition: ConditionState) -> Iterator[Row]:
+    """Yield a row for each set of data that was given up."""
     for each in condition.given_up:
         yield Row("Given up", f"{each.describe()}; {HELP}", ok=not each.is_needed)
 
@@ -201,8 +212,8 @@ def disk(condition: ConditionState) -> Row:
 def firewall(condition: ConditionState) -> str:
     """Return what is wrong with the firewall and what to do, empty for nothing."""
     troubles = {
-        "failed": "its rules can't be loaded, and those of before stay",
-        "ssh-only": "its rules can't be loaded, so SSH alone is let in, and Docker does not start",
+        "failed": "its rules can't be loaded, and the previous ones stay",
+        "ssh-only": "its rules can't be loaded, so only SSH is let in, and Docker does not start",
         "none": "its rules are not loaded, and nothing is filtered",
     }
     trouble = troubles.get(condition.firewall)
@@ -210,18 +221,18 @@ def firewall(condition: ConditionState) -> str:
 
 
 def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
-    """The ones that end soon, or the one that ends first; nothing if none ends."""
+    """Yield the row on client secrets that expire soon, or on the one that expires first."""
     terms = sorted(condition.credentials.items(), key=lambda each: each[1].ends)
     near = [each for each in terms if each[1].is_near_its_end(now)]
-    told = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
+    texts = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
     if near:
-        told[-1] += ": `infisical-iac credentials rotate`"
-    if told:
-        yield Row("Credentials", "; ".join(told), not near)
+        texts[-1] += ": `infisical-iac credentials rotate`"
+    if texts:
+        yield Row("Credentials", "; ".join(texts), not near)
 
 
 def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    targets, since = settings.backup.backup_targets, _moment(condition.backups_since)
+    targets, since = settings.backup.backup_targets, _parse_time(condition.backups_since)
     try:
         last = record.parse_record(condition.backups) if condition.backups else None
     except ValueError as error:
@@ -235,17 +246,17 @@ def drill(condition: ConditionState, now: datetime) -> Row:
         last = record.parse_drill(condition.drills) if condition.drills else None
     except ValueError as error:
         return Row("Last drill", f"its record can't be read: {error}", ok=False)
-    since = _moment(condition.drills_since)
+    since = _parse_time(condition.drills_since)
     text, ok = record.assess_drill(last, since=since, now=now)
     return Row("Last drill", text, ok, is_note=last is None)
 
 
-def _moment(seconds: int | None) -> datetime | None:
+def _parse_time(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def ended(record: str) -> str:
-    """When the backup or drill ended that a host has a record of; empty if that can't be read."""
+def read_end(record: str) -> str:
+    """Return when the backup or drill of a host's record ended; empty if that can't be read."""
     try:
         found = json.loads(record)["ended"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Read how the host and the stack on it are at this moment."""
+"""Read the state of the host and of the stack on it."""
 
 from datetime import UTC, datetime
 
@@ -10,9 +10,12 @@ from infisical_iac.workspace.credential_file import Term
 
 
 class Condition(Fact[ConditionState]):
-    """The ConditionState; `served_name` is whose certificate to look for, empty for none.
+    """Read the ConditionState.
 
-    It is looked for at `port`; `lock` is the file of the host's lock.
+    Args:
+        served_name: the name in the certificate to look for; empty for none.
+        port: where that certificate is served.
+        lock: the file of the host's lock.
     """
 
     def command(self, served_name: str, port: int, lock: str) -> str:

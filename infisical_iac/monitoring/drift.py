@@ -1,4 +1,4 @@
-"""Check whether anything has drifted, and word the answer for a webhook and for Prometheus."""
+"""Check whether anything has drifted, and format the result for a webhook and for Prometheus."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,26 @@ _ATTEMPTS = 3
 _SECONDS = 10
 _PREFIX = "infisical_iac_drift"
 _METRICS = {
-    "changes": "Changes that would bring host and Infisical to what is declared.",
-    "blocked": "Parts of the deploy that could not be looked at or can't be set right.",
-    "foreign_access": "Accesses to the project that nothing in its file gives.",
-    "check_success": "Whether the last check could tell.",
-    "check_timestamp_seconds": "When the last check was made, since the epoch.",
+    "changes": "Changes that would bring host and Infisical to the declared state.",
+    "blocked": "Parts of the deploy that can't be inspected or repaired.",
+    "foreign_access": "Access to the project that nothing in its file gives.",
+    "check_success": "1 if the last check was completed, 0 if it failed.",
+    "check_timestamp_seconds": "Time of the last check, in seconds since the epoch.",
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what one check found.
+    """The result of one check.
 
     Attributes:
-        of: what was checked: the inventory's name.
-        at: when, in UTC.
-        changes: what would have to be changed, `*` access that nothing in the file gives, `!` what
-            is blocked, and `?` what could not be seen, a line each.
-        error: why the check could not tell, if it could not.
-        notes: what of the access could not be seen, and what the file accepts in vain: it is no
-            drift.
+        of: the name of the inventory that was checked.
+        at: the time of the check, in UTC.
+        changes: one line for each change that a run would make, for each access that nothing in the
+            file gives (`*`), each blocked part (`!`) and each unknown (`?`).
+        error: why the check failed; empty if it did not.
+        notes: access that could not be read, and entries of the file that accept nothing. They are
+            no drift.
     """
 
     of: str
@@ -44,7 +44,7 @@ class Answer:
     notes: Sequence[str] = ()
 
     @property
-    def settled(self) -> bool:
+    def is_as_declared(self) -> bool:
         return not self.changes and not self.error
 
     @property
@@ -58,21 +58,21 @@ class Answer:
         return [each for each in self.changes if each.startswith("* ")]
 
     @property
-    def blocked(self) -> list[str]:
+    def blocked_parts(self) -> list[str]:
         return [each for each in self.changes if each.startswith("! ")]
 
     @property
     def sentence(self) -> str:
-        """The answer in a line."""
+        """Return the result in one line."""
         if self.error:
             return f"{self.of} could not be checked: {self.error}"
-        if self.settled:
+        if self.is_as_declared:
             return f"{self.of} is as declared"
         return f"{self.of} has drifted: {'; '.join(self.changes)}"
 
 
 def message(answer: Answer) -> Mapping[str, Any]:
-    """The body for a webhook; chats such as Slack and Mattermost show its `text`."""
+    """Return the body for a webhook; chats such as Slack and Mattermost show its `text`."""
     return {
         "text": answer.sentence,
         "of": answer.of,
@@ -84,13 +84,13 @@ def message(answer: Answer) -> Mapping[str, Any]:
 
 
 def metrics(answer: Answer) -> str:
-    """The answer in Prometheus' text format, for node_exporter's textfile collector.
+    """Return the result in Prometheus' text format, for node_exporter's textfile collector.
 
-    A check that could not tell leaves out the number of changes: it is not known.
+    After a check that failed, the numbers are left out, because they are unknown.
     """
     values = {
         "changes": None if answer.error else len(answer.certain),
-        "blocked": None if answer.error else len(answer.blocked),
+        "blocked": None if answer.error else len(answer.blocked_parts),
         "foreign_access": None if answer.error else len(answer.foreign),
         "check_success": 0 if answer.error else 1,
         "check_timestamp_seconds": int(answer.at.timestamp()),
@@ -111,7 +111,7 @@ def _label(value: str) -> str:
 
 
 def check(inventory: str) -> Answer:
-    """Compare what an inventory names with what is declared, and change nothing."""
+    """Compare the hosts of an inventory with what is declared, and change nothing."""
     of, at = Path(inventory).stem, datetime.now(UTC)
     try:
         from infisical_iac.core.deployment import open_deployment
@@ -125,8 +125,8 @@ def check(inventory: str) -> Answer:
 
 
 def post(webhook: str, answer: Answer) -> None:
-    """Post an answer to a webhook. Raises UserError where it does not take it."""
-    # The address may hold a token: no part of it is told.
+    """Post a result to a webhook. Raises UserError if the webhook does not accept it."""
+    # The address may hold a token, so no part of it is in the error.
     reason = ""
     for attempt in range(_ATTEMPTS):
         time.sleep(attempt)
@@ -138,4 +138,4 @@ def post(webhook: str, answer: Answer) -> None:
         if response.is_success:
             return
         reason = f"HTTP {response.status_code}"
-    raise UserError(f"the webhook did not take the answer ({reason}): check its address")
+    raise UserError(f"the webhook did not accept the result ({reason}): check its address")

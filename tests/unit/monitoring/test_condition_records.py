@@ -135,8 +135,8 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("firewall", "told"),
     [
-        ("ssh-only", "SSH alone is let in, and Docker does not start: `infisical-iac apply`"),
-        ("failed", "its rules can't be loaded, and those of before stay: `infisical-iac apply`"),
+        ("ssh-only", "only SSH is let in, and Docker does not start: `infisical-iac apply`"),
+        ("failed", "its rules can't be loaded, and the previous ones stay: `infisical-iac apply`"),
         ("none", "its rules are not loaded, and nothing is filtered: `infisical-iac apply`"),
     ],
 )

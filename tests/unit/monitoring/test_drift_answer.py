@@ -32,7 +32,7 @@ def test_wording_of_the_answer() -> None:
 
 def test_the_body_for_a_webhook_has_a_sentence_and_a_list() -> None:
     answer = Answer("hetzner", _AT, [_CHANGE])
-    assert not answer.settled
+    assert not answer.is_as_declared
     assert message(answer) == {
         "text": answer.sentence,
         "of": "hetzner",
@@ -48,7 +48,7 @@ def test_access_that_could_not_be_inspected_is_no_drift_and_is_printed(
 ) -> None:
     note = "service tokens were not seen: the administrator can't log in"
     answer = Answer("hetzner", _AT, notes=[note])
-    assert answer.settled
+    assert answer.is_as_declared
     assert message(answer)["notes"] == [note]
     monkeypatch.setattr(drift, "check", lambda _: answer)
     done = CliRunner().invoke(drift.drift, ["-i", "inventory/hetzner.py"])
@@ -64,7 +64,7 @@ def _values(answer: Answer) -> dict[str, str]:
 
 def test_without_drift_no_changes_are_counted() -> None:
     answer = Answer("hetzner", _AT)
-    assert answer.settled
+    assert answer.is_as_declared
     assert _values(answer)["infisical_iac_drift_changes"] == "0"
 
 
@@ -84,7 +84,7 @@ def test_foreign_access_is_drift_and_no_change() -> None:
     values = _values(Answer("hetzner", _AT, [_CHANGE, foreign]))
     assert values["infisical_iac_drift_changes"] == "1"
     assert values["infisical_iac_drift_foreign_access"] == "1"
-    assert not Answer("hetzner", _AT, [foreign]).settled
+    assert not Answer("hetzner", _AT, [foreign]).is_as_declared
 
 
 def test_a_failed_check_claims_no_number_of_changes() -> None:
