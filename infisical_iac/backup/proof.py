@@ -38,7 +38,7 @@ def restore_proof(*, desired: Workspace, site: Site) -> Commands:
 
     Example:
         proof.restore_proof(
-            desired=workspace, site=known.site, name="Prove that people and machines get in"
+            desired=workspace, site=known.site, name="Prove that people and machines can log in"
         )
     """
     yield step(_prove, desired, site)

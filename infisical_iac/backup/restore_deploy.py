@@ -58,7 +58,7 @@ def exchange(known: Preflight, source: SnapshotSource) -> None:
         proof.restore_proof(
             desired=known.workspace,
             site=known.site,
-            name="Prove that people and machines get in",
+            name="Prove that people and machines can log in",
         )
 
 

@@ -79,7 +79,7 @@ _WAYS: dict[str, Way] = {
 }
 _OUTCOMES = {
     "undo": "undone, for nothing was changed yet",
-    "complete": "completed if it is well, else undone",
+    "complete": "completed if it passes the checks, else undone",
     "go back": "undone",
     "forget": "completed",
 }

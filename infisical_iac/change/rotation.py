@@ -79,7 +79,7 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     _step("switch", doing="put the new password in place")
     _finish(key, names, own, holders)
     return [
-        f"Opened by the new password alone: {', '.join(names)}, with all their snapshots"
+        f"Opened only by the new password: {', '.join(names)}, with all their snapshots"
         f"{f', on {len(own) + 1} nodes' if any(own.values()) else ''}."
     ]
 
@@ -132,7 +132,7 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
         holders.share()
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
-            f"the new {key.name} key opens every repository, but so does the old one still: "
+            f"the new {key.name} key opens every repository, but the old one still does too: "
             f"{failed}; the next `infisical-iac apply` puts it out"
         )
     forget(own, key)

@@ -192,7 +192,11 @@ def unfinished_change(
     if unfinished is None:
         yield UpToDate("no change of version is under way")
         return
-    how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
+    how = (
+        "completed if it passes the checks, else undone"
+        if unfinished.phase == "swapped"
+        else "undone"
+    )
     yield Item("~", CHANGE, f"{unfinished.release}, {how}")
     yield step(_recover, unfinished, project, site)
 

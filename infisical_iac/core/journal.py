@@ -43,7 +43,7 @@ _NEEDS_TO_SEE = {
 }
 # Parts that need nothing of the cluster's other nodes.
 _OF_EACH_HOST = ("Docker",)
-# Neither it nor the rest of its part needs the other: containers run with the files Caddy has.
+# Containers go on with the files that Caddy has.
 _ASIDE = "Stack | Configure the ingress"
 
 

@@ -132,7 +132,7 @@ def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool =
         return f"{deployed[0]} is one host of a cluster: name the inventory of the whole cluster"
     if topology == "swarm" and not clustered:
         return (
-            f"{deployed[0]} has Infisical for itself, and there is no cluster: name an inventory "
+            f"{deployed[0]} runs Infisical on its own, and there is no cluster: name an inventory "
             "of that host alone, or bring it into a cluster by `infisical-iac scale-out`"
         )
     return ""

@@ -250,7 +250,7 @@ def watch(known: Known) -> None:
         bans=[*bans(known.settings)],
         jails=rules.jails(known.settings),
         has_log=known.settings.stack.runs_caddy,
-        name="Keep the access log rotated, and ban who fails to log in",
+        name="Rotate the access log, and ban after failed logins",
     )
 
 

@@ -132,7 +132,7 @@ class Connections:
             elif network in foreign:
                 yield f"connected to a network {name} that is not as compose.yaml says"
             elif there.network not in ("-", now.id if now else ""):
-                yield f"connected to a network {name} that is there no more"
+                yield f"connected to a network {name} that no longer exists"
             elif missing := sorted(names - there.aliases):
                 yield f"not known as {', '.join(missing)} in network {name}"
         for network in sorted(actual.keys() - wanted.keys()):

@@ -19,7 +19,7 @@ def ingress(known: Known) -> None:
     The stack itself deploys the containers with their files, and opens the edge of the leader.
     """
     if not known.leads:
-        edge.opening(name="Let everybody in")
+        edge.opening(name="Open the edge")
     served_certificate(settings=known.settings, name="Serve a certificate for the site's address")
 
 

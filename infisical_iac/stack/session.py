@@ -20,8 +20,8 @@ from infisical_iac.stack.keys import Keys
 
 ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
-NO_ENGINE = "the containers can be looked at once Docker runs"
-_UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
+NO_ENGINE = "the containers can be inspected once Docker runs"
+_UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
 # Shorter than the lifetime of the deployer's token, which workspace/bootstrap.py sets.
 _KEPT_SECONDS = 240
 # The variables that workspace/bootstrap.py writes into the deployer's file.

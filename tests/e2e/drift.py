@@ -26,7 +26,7 @@ CREDENTIALS = "Credentials | Store a client secret per service and environment"
 CANARY = "Canary | Keep a canary among the secrets"
 BACKUP = "Backup | Configure backups and drills with their timers"
 
-INSIDE = "? the inside of Infisical can be looked at once it runs"
+INSIDE = "? the project in Infisical can be inspected once it runs"
 CONTAINERS = "? the containers can be"
 # A file that the deploy writes and nothing else depends on.
 UPDATES = "/etc/apt/apt.conf.d/52infisical-iac"

@@ -30,7 +30,7 @@ from tests.staging.host import StagingHost
 
 FILES = "Stack | Configure the ingress"
 STACK = "Stack | Run Infisical, PostgreSQL and Redis"
-WATCH = "Watch | Keep the access log rotated, and ban who fails to log in"
+WATCH = "Watch | Rotate the access log, and ban after failed logins"
 SERVE = "Ingress | Serve a certificate for the site's address"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 ROTATION = "infisical-access-log.timer"

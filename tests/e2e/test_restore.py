@@ -80,7 +80,7 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     credentials = {path: looking.env_file(world.host, path) for path in _SERVICES}
     world.wipe()
     for refused, told in (
-        (world.kit[:4], "nothing tells that this is the deployment's key"),
+        (world.kit[:4], "nothing shows that this is the deployment's key"),
         ((*world.kit[:4], "--fingerprint", f"SHA256:{'x' * 43}"), "somebody else may have made it"),
     ):
         done = world.run("restore", "--yes", *refused)

@@ -27,7 +27,7 @@ _PARTS = {
     "Workspace": ("Converge Infisical",),
     "Credentials": ("Store client secrets",),
     "Backup": ("Configure backups",),
-    "Ingress": ("Let everybody in",),
+    "Ingress": ("Open the edge",),
 }
 _INSIDE = ("Bootstrap", "Workspace", "Credentials")
 

@@ -94,7 +94,7 @@ _PROVEN = "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02
         (
             _record(secrets=1, canary="none", login="administrator"),
             100,
-            f"{_PROVEN}: 1 secret in 12 folders read as administrator, who sees no canary",
+            f"{_PROVEN}: 1 secret in 12 folders read as administrator, which sees no canary",
         ),
         (
             _record(failure="no space", success=30),

@@ -13,7 +13,7 @@ _ALL = (
     *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
     *("Make keys", "Configure the ingress", "Change the version", "Run containers"),
     *("Make the deployer", "Converge Infisical", "Store client secrets"),
-    *("Configure backups", "Let everybody in"),
+    *("Configure backups", "Open the edge"),
 )
 
 
@@ -151,7 +151,7 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         ("Hardening | Harden SSH", "Docker | Install Docker", False, False),
         ("Workspace | Converge", "Stack | Run", False, False),
         ("Workspace | Converge", "Stack | Run", True, True),
-        ("Ingress | Let everybody in", "Stack | Change the version", False, True),
+        ("Ingress | Open the edge", "Stack | Change the version", False, True),
         ("Stack | Configure the ingress", "Stack | Make keys", False, False),
         ("Stack | Configure the ingress", "Docker | Install Docker", False, True),
         ("Stack | Run", "Stack | Configure the ingress", False, False),

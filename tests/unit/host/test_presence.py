@@ -28,7 +28,7 @@ def test_a_cluster_is_there_with_one_host_that_is_yet_to_join() -> None:
         (
             {"a": _BARE, "b": _SINGLE},
             "swarm",
-            "b has Infisical for itself, and there is no cluster",
+            "b runs Infisical on its own, and there is no cluster",
         ),
     ],
 )

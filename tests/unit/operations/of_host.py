@@ -291,7 +291,7 @@ OPERATIONS = {
         # It runs and does not answer.
         due(
             lambda: _watch(replace(_WATCHED, jails=frozenset())),
-            "~ fail2ban.service: restarted, for sshd is not at work",
+            "~ fail2ban.service: restarted, for sshd does not run",
             steps=("restart fail2ban.service",),
         ),
     ),

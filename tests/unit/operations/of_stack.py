@@ -209,7 +209,7 @@ OPERATIONS = {
         ),
         due(
             lambda: _compose(replace(_DEPLOYED, stack=StackState())),
-            unknown="the containers can be looked at once Docker runs",
+            unknown="the containers can be inspected once Docker runs",
             steps=("fetch", "up"),
         ),
     ),
@@ -331,7 +331,7 @@ OPERATIONS = {
                 UnfinishedChange("20261125T101112Z-v0.164.0", "swapped", _NEW.infisical)
             ),
             "~ unfinished change of version: 20261125T101112Z-v0.164.0, "
-            "completed if it is well, else undone",
+            "completed if it passes the checks, else undone",
             steps=("_recover",),
         ),
         due(
@@ -350,7 +350,7 @@ OPERATIONS = {
         settled(lambda: _rotation(""), "no rotation is under way"),
         due(
             lambda: _rotation("redis_password switched"),
-            "~ unfinished rotation: redis, completed if it is well, else undone",
+            "~ unfinished rotation: redis, completed if it passes the checks, else undone",
             steps=("_recover",),
         ),
         "a host that has begun no rotation is up to date",

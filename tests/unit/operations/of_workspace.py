@@ -18,7 +18,7 @@ from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.operations.cases import Cases, due, settled
 
 _WORKSPACE = load(TEXT)
-_UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
+_UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
 _WANTED = DesiredInstance("ChainAlign", ADMIN, 8080)
 _NEW_INSTANCE = (
     f"+ administrator {ADMIN}",

@@ -79,7 +79,7 @@ def test_containers_in_the_networks_of_their_file_are_right() -> None:
         (
             "redis",
             ["infisical_databases d0 redis"],
-            "connected to a network databases that is there no more",
+            "connected to a network databases that no longer exists",
         ),
         ("redis", ["infisical_databases d1 other"], "not known as redis in network databases"),
         (
