@@ -37,11 +37,11 @@ _REMEDIES = (
     ("PermissionBoundaryError", "give the deployer the role admin in organization and project"),
     ("PermissionDenied", "give the deployer the role admin in organization and project"),
     ("pending-deletion", "restore that environment in Infisical or delete it for good"),
-    ("RateLimitExceeded", "wait a minute, then run again: no more requests are let through now"),
-    ("Too Many Requests", "wait a minute, then run again: no more requests are let through now"),
-    ("Bad Gateway", "see whether Infisical runs behind the proxy that answered, then run again"),
-    ("Gateway Time", "see whether Infisical runs behind the proxy that answered, then run again"),
-    ("Service Unavailable", "see whether Infisical runs and is healthy, then run again"),
+    ("RateLimitExceeded", "wait a minute, then run again: there were too many requests"),
+    ("Too Many Requests", "wait a minute, then run again: there were too many requests"),
+    ("Bad Gateway", "check whether Infisical runs behind the proxy that answered, then run again"),
+    ("Gateway Time", "check whether Infisical runs behind the proxy that answered, then run again"),
+    ("Service Unavailable", "check whether Infisical runs and is healthy, then run again"),
     ("NotInfisical", "check that Infisical, and nothing else, listens there"),
     ("Something went wrong", "read the log of Infisical; a database that is down answers so"),
 )
@@ -62,7 +62,7 @@ def api_error(
 
 
 def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -> ApiError:
-    """Return the error that a response tells of; `sent` is the body of the request."""
+    """Return the error in a response; `sent` is the body of the request."""
     try:
         body = response.json()
     except ValueError:
@@ -92,11 +92,11 @@ def _seconds(retry_after: str) -> float | None:
 
 def _one_line(message: Any) -> str:
     if isinstance(message, list):  # a 422: one entry a complaint
-        return "; ".join(_complaint(issue) for issue in message)
+        return "; ".join(_describe_issue(issue) for issue in message)
     return " ".join(str(message).split())
 
 
-def _complaint(issue: Any) -> str:
+def _describe_issue(issue: Any) -> str:
     if not isinstance(issue, dict):
         return str(issue)
     place = ".".join(str(part) for part in issue.get("path", ()))

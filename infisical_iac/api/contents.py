@@ -22,7 +22,7 @@ def projects(client: Client) -> list[Json]:
 
 
 def slug_of(client: Client, id: str) -> str | None:
-    """Return the slug that a project has now, None if it is gone or not to be seen."""
+    """Return the current slug of a project, None if it is gone or the client may not see it."""
     found = client.find(f"/api/v1/projects/{id}", absent=(403, 404))
     return str(found["project"]["slug"]) if found else None
 

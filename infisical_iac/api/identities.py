@@ -82,11 +82,11 @@ def find_all(
     """Return this project's own identities among `names`, by the name that each should have.
 
     Args:
-        names: each with the name that the identity had before, by which it is looked for if there
-            is none of the new name; empty if it had no other.
-        known: name to id, as after the last run; such an identity is known again whatever it is
-            called now and whatever its metadata say.
-        listed: what `everybody` tells; None asks the server.
+        names: each with the former name of the identity, which is searched for if no identity has
+            the new name; empty without a former name.
+        known: the ids by name after the last run; such an identity is found by its id, whatever its
+            name and metadata are now.
+        listed: the result of `everybody`; None asks the server.
     """
     listed = everybody(client, organization) if listed is None else listed
     there = {each["id"] for each in listed}

@@ -130,7 +130,7 @@ def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]
         if schedule in there.no_schedules:
             raise SettingsError(
                 f"setting {setting!r}: systemd does not understand {schedule!r}; "
-                "`systemd-analyze calendar` on the host tells more"
+                "`systemd-analyze calendar` on the host says why"
             )
     decided = (
         *_private(desired, given, there.private),

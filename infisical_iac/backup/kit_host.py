@@ -50,11 +50,11 @@ class KitRecord:
 def record_of(kit: Kit, fingerprint: str, signer: str) -> KitRecord:
     """Return the record of a kit; `signer` is the fingerprint of the key that signed it."""
     key = kit.files[_KEY]
-    files = {path: _fingerprint(path, text, key) for path, text in kit.files.items()}
+    files = {path: _fingerprint_of(path, text, key) for path, text in kit.files.items()}
     return KitRecord(kit.at, fingerprint, list(kit.recipients), files, signer)
 
 
-def _fingerprint(path: str, text: str, key: str) -> str:
+def _fingerprint_of(path: str, text: str, key: str) -> str:
     # recovery.sh makes the same on the host, so that no secret has to leave it.
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
@@ -129,7 +129,7 @@ def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> l
     to = [*given] or [parse(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
-            "nobody is named who could open the kit: give --recipient, or set "
+            "the kit has no recipient who could open it: give --recipient, or set "
             "recovery_recipients in your settings, such as group_data/hetzner.py"
         )
     return to

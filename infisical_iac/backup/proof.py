@@ -32,8 +32,8 @@ def is_proven() -> bool:
 def restore_proof(*, desired: Workspace, site: Site) -> Commands:
     """Log in as administrator and deployer, read the canary and all folders, and end the restore.
 
-    Then it opens the edge, and reports access that the restore turned back. Raises CheckFailed if
-    the administrator can't log in, a secret can't be read, the canary was altered, or the public
+    Then it opens the edge, and reports access that the restore reverted. Raises CheckFailed if the
+    administrator can't log in, a secret can't be read, the canary was altered, or the public
     address no longer answers. The restore has not ended then, and can be undone.
 
     Example:
@@ -48,11 +48,11 @@ def _prove(desired: Workspace, site: Site) -> None:
     settings, port = site.settings, site.settings.stack.http_port
     admin, deployer = _administrator(port), _deployer(port)
     client = deployer or admin
-    told = _contents(client, desired)
+    sentences = _contents(client, desired)
     if deployer is None:
-        told.append("The deployer's credentials are not in the snapshot: new ones are made.")
-    told += _services(desired, port)
-    told += _describe_turned_back(client, admin, desired.project.slug)
+        sentences.append("The deployer's credentials are not in the snapshot: new ones are made.")
+    sentences += _services(desired, port)
+    sentences += _describe_reverted(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
     opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
@@ -61,8 +61,8 @@ def _prove(desired: Workspace, site: Site) -> None:
         opening()
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
-    told += _old_data(dict(line.split(" ", 1) for line in kept))
-    journal.current().operator_notes += [*told, *given_up.after_proof(kept)]
+    sentences += _old_data(dict(line.split(" ", 1) for line in kept))
+    journal.current().operator_notes += [*sentences, *given_up.after_proof(kept)]
 
 
 def _administrator(port: int) -> Client:
@@ -70,8 +70,8 @@ def _administrator(port: int) -> Client:
         return session.administrator(port)
     except NotBootstrapped:
         raise CheckFailed(
-            f"the administrator can't log in with what {session.ADMIN_FILE} has: if the password "
-            "was changed since the snapshot, put the one of that time there, or give the kit of "
+            f"the administrator can't log in with the password in {session.ADMIN_FILE}: if it was "
+            "changed since the snapshot, write the password of that time there, or give the kit of "
             "that time with --replace-keys"
         ) from None
 
@@ -86,8 +86,8 @@ def _deployer(port: int) -> Client | None:
 def _contents(client: Client, desired: Workspace) -> list[str]:
     alive = canary.lives(client)
     sample = _sample(client.with_patience(), desired)
-    told = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
-    return [f"{told}, and the canary."] if alive else [f"{told}.", canary.NONE]
+    restored = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
+    return [f"{restored}, and the canary."] if alive else [f"{restored}.", canary.NONE]
 
 
 def _sample(client: Client, desired: Workspace) -> str:
@@ -131,14 +131,14 @@ def _services(desired: Workspace, port: int) -> list[str]:
     ]
     works = gather([partial(_logs_in, api, text) for text in found])
     failing = [each.credentials for each, good in zip(accounts, works, strict=True) if not good]
-    told = [f"Credentials of services on the host: {sum(works)} of {len(works)} log in."]
+    sentences = [f"Credentials of services on the host: {sum(works)} of {len(works)} log in."]
     if failing:
-        told.append(
+        sentences.append(
             f"Without any that work: {', '.join(failing)}. `infisical-iac apply` makes new ones, "
-            "and ends those that a service may hold elsewhere: put such files into "
+            "and revokes those that a service may have elsewhere: put such files into "
             f"{credentials.DIRECTORY} first."
         )
-    return told
+    return sentences
 
 
 def _logs_in(api: Client, text: str | None) -> bool:
@@ -154,20 +154,22 @@ def _logs_in(api: Client, text: str | None) -> bool:
     return True
 
 
-def _describe_turned_back(client: Client, admin: Client, project: str) -> list[str]:
+def _describe_reverted(client: Client, admin: Client, project: str) -> list[str]:
     before = latest().before
     if before is None:
         return [
-            "The old data could not be read: what was revoked since the snapshot is in force "
-            "again, and nobody can tell what that is. Look through people and identities."
+            "The old data could not be read: access that was revoked since the snapshot is valid "
+            "again, and can't be listed. Review people and identities."
         ]
     organization = instance.own_organizations(admin)[0].id
     turned = access.compare(
         before, access.read(client, admin, organization, project_here(client, project))
     )
     return [
-        *_list_under("Revoked since the snapshot, and in force again: revoke anew", turned.revived),
-        *_list_under("Made since the snapshot, and in force no more", turned.lost),
+        *_list_under(
+            "Revoked since the snapshot, and valid again: revoke it again", turned.revived
+        ),
+        *_list_under("Made since the snapshot, and no longer valid", turned.lost),
     ]
 
 

@@ -49,7 +49,7 @@ class Record:
 
     @property
     def saved_targets(self) -> list[Saved]:
-        """The targets in which the run saved a snapshot."""
+        """Return the targets in which the run saved a snapshot."""
         return [each for each in self.targets if each.success and each.success >= self.began]
 
 
@@ -67,11 +67,12 @@ def _with_moments(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with times parsed; `success` is None if there was none yet."""
     texts = {name: found[name] for name in ("began", "ended", "success") if name in found}
     return {**found} | {
-        name: _moment(text) if text or name != "success" else None for name, text in texts.items()
+        name: _parse_time(text) if text or name != "success" else None
+        for name, text in texts.items()
     }
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
@@ -220,7 +221,7 @@ class Drill:
 
     @property
     def proof(self) -> str:
-        """A clause on what was proven, for people."""
+        """Return a clause on what was proven, for people."""
         canary = "the canary lives" if self.canary == "alive" else "which sees no canary"
         secrets = f"{self.secrets} secret{'' if self.secrets == 1 else 's'}"
         return (

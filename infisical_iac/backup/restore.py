@@ -314,7 +314,7 @@ class RestoreSite:
         if not touched:
             return "The data were not touched."
         timeout = self.site.settings.stack.start_timeout
-        return f"{_well(timeout, kept) if there else 'There were no data before it.'}{kept}"
+        return f"{_wait(timeout, kept) if there else 'There were no data before it.'}{kept}"
 
 
 def forget() -> None:
@@ -322,8 +322,8 @@ def forget() -> None:
     do("forget", doing="end what was undone")
 
 
-def _well(timeout: int, kept: str) -> str:
-    unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
-    if unwell:
-        raise CheckFailed(f"the old data are back, but:\n{unwell}{kept}")
+def _wait(timeout: int, kept: str) -> str:
+    unhealthy = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
+    if unhealthy:
+        raise CheckFailed(f"the old data are back, but:\n{unhealthy}{kept}")
     return "The old data are back and serve."

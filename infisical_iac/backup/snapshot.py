@@ -26,7 +26,7 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
             reasons.append(f"{target.name}: {str(error).rpartition(' / ')[2]}")
         else:
             return first.removeprefix("key "), manifest.parse(text)
-    raise UserError(f"no snapshot can be had: {'; '.join(reasons)}")
+    raise UserError(f"no snapshot can be fetched: {'; '.join(reasons)}")
 
 
 def load(directory: str, project: str, timeout: int) -> dict[str, int]:

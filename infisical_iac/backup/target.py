@@ -26,13 +26,13 @@ class TargetKind:
         can_be_append_only: whether its server can keep root on the host from removing snapshots.
             The operator has to configure that server accordingly.
         uses_ssh: whether the host reaches it by its own SSH key.
-        packages: what has to be installed to reach it.
-        login: what it asks for, as variables of restic: an id or name, then the secret. An
-            operator's variables are called so without what stands before the first `_`, which is a
-            program's name: INFISICAL_BACKUP_<TARGET>_REST_PASSWORD for RESTIC_REST_PASSWORD.
+        packages: the packages that are needed to reach it.
+        login: its login, as variables of restic: an id or name, then the secret. The names of an
+            operator's variables leave out the part before the first `_`, which is a program's name:
+            INFISICAL_BACKUP_<TARGET>_REST_PASSWORD for RESTIC_REST_PASSWORD.
         more_login: further variables, which an operator may write into the file by hand.
-        signs: what the values may have besides letters and digits: what needs no quotes in the
-            file, and none in an address.
+        signs: the characters that values may have in addition to letters and digits; none needs
+            quotes in the file or an escape in an address.
     """
 
     form: ClassVar[str]
@@ -200,19 +200,19 @@ class BackupTarget(SettingsModel):
 
     @property
     def kind(self) -> type[TargetKind]:
-        """The kind of place that it is."""
+        """Return the kind of place that it is."""
         kind = _kind_of(self.repository)
         assert kind
         return kind
 
     @property
     def login_file(self) -> str:
-        """The file on the host with its credentials."""
+        """Return the path of the file on the host with its credentials."""
         return f"{DIRECTORY}/{self.name}.env"
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables of the operator that bring its credentials."""
+        """Return the names of the operator's environment variables with its credentials."""
         name = self.name.replace("-", "_").upper()
         parts = (each.partition("_")[2] or each for each in self.kind.login)
         return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in parts)
@@ -268,7 +268,7 @@ def render_logins(
         for name, value in zip(target.variables, values, strict=True):
             if not re.fullmatch(f"[A-Za-z0-9{target.kind.signs}]{{3,256}}", value):
                 raise SettingsError(
-                    f"{name} is not set, or holds what can't be used: set it to a value of "
+                    f"{name} is not set, or has a value that can't be used: set it to a value of "
                     f"letters, digits and {target.kind.signs}"
                 )
         pairs = zip(target.kind.login, values, strict=True)

@@ -46,14 +46,14 @@ def run_unit(what: str, *, timeout: int) -> str:
         raise RunFailed(f"no {what} is made, for {_ENDING[ended]}")
     if ended == str(_TOO_LONG):
         raise RunFailed(
-            f"the {what} is still at work after {timeout} s and goes on: `infisical-iac status` "
-            "tells how it ends"
+            f"the {what} still runs after {timeout} s, and continues: `infisical-iac status` shows "
+            "how it ends"
         )
     text = _record(what)
     if not text or text == before:
         raise RunFailed(
-            f"the {what} came to no end that it could record: `journalctl --unit {unit}` on the "
-            "host tells more"
+            f"the {what} ended without a record of its result: `journalctl --unit {unit}` on the "
+            "host says why"
         )
     return text
 
@@ -82,7 +82,7 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
     choose_targets(targets, target)
     active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
     if active.strip() == "activating":
-        raise Refused("a drill is at work already: `infisical-iac status` tells how it ends")
+        raise Refused("a drill runs already: `infisical-iac status` shows how it ends")
     changes: list[str] = []
     with audit.record("drill", changes):
         write(_DRILL_REQUEST, f"{snapshot} {target or ''}\n")

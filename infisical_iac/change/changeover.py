@@ -152,9 +152,9 @@ class Changeover(ABC):
         snapshot.clean(DIRECTORY, PROJECT)
         # Before the end: afterwards no later run would know that the edge is still closed.
         self.open_()
-        told = self.step("end", doing="end the change of version")
+        output = self.step("end", doing="end the change of version")
         discard_releases(self.settings, self.unfinished.image)
-        return given_up.after_proof(told.splitlines())
+        return given_up.after_proof(output.splitlines())
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
@@ -211,6 +211,6 @@ class Changeover(ABC):
 
 def _stuck(why: str, error: UserError) -> RunFailed:
     return RunFailed(
-        f"the version before could not be brought back ({error}); no data were removed, and "
-        f"`infisical-iac apply` tries again. What came before: {why}"
+        f"the previous version could not be restored ({error}); no data were removed, and "
+        f"`infisical-iac apply` tries again. The first failure: {why}"
     )

@@ -60,10 +60,10 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
             "changed"
         )
     return Refused(
-        f"Infisical {version} can't replace its encryption key: the key seals the one root key in "
-        "its database, which nothing seals again, so that with another key it ends at its start "
-        "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
-        "releases can, at their Server Console: docs/operate/keys.md"
+        f"Infisical {version} can't replace its encryption key: it can't encrypt the root key in "
+        "its database with another one, and would end when it starts ('Unsupported state or unable "
+        "to authenticate data'); nothing was changed. Later releases can, at their Server Console: "
+        "docs/operate/keys.md"
     )
 
 
@@ -140,8 +140,8 @@ def parse_targets(lines: Sequence[str]) -> list[str]:
         raise RunFailed("backups are not set up on the host: `infisical-iac apply` does it")
     if others:
         raise RunFailed(
-            "the host has backups in a repository that is no target any more, and would not open "
-            "by the new password: name it in backup_targets again and apply, or give it up by "
+            "the host has backups in a repository that is no longer a target, and that the new "
+            "password would not open: name it in backup_targets again and apply, or give it up by "
             f"removing {', '.join(others)} on the host; nothing was changed"
         )
     return found

@@ -33,7 +33,7 @@ CROSSINGS = (
 # The official image's size, unpacked.
 IMAGE_KIB = 2900 * 1024
 _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
-# A new database and a dump need this much besides their data.
+# A new database and a dump need this much in addition to their data.
 _SPARE_KIB = 256 * 1024
 
 
@@ -141,7 +141,7 @@ def refuse_room(room: Room, *, images: int) -> None:
             where = "the host's disk" if len(here) == len(parts) else f"the disk of {names}"
             raise Refused(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
-                f"database beside the old one, and {where} has {free // 1024} MB free: make room"
+                f"database next to the old one, and {where} has {free // 1024} MB free: make room"
                 + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")
             )
 

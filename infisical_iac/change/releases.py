@@ -29,12 +29,12 @@ class UnfinishedChange(NamedTuple):
 
     @property
     def new(self) -> str:
-        """The version of Infisical that it changes to."""
+        """Return the version of Infisical that it changes to."""
         return Images(self.image, "").version
 
     @property
     def old(self) -> str:
-        """The version of Infisical that it changes from."""
+        """Return the version of Infisical that it changes from."""
         return self.release.partition("-")[2]
 
 
@@ -50,7 +50,7 @@ class Release:
 
     @property
     def runs(self) -> Images:
-        """The images that use its data."""
+        """Return the images that use its data."""
         return Images(self.images["infisical"], self.images["postgres"])
 
     @property
@@ -151,15 +151,15 @@ def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
 
 def describe_other_ingress(serves: WayIn, settings: Settings) -> list[str]:
     """Return sentences on an ingress or port that the next apply changes again."""
-    told = []
+    sentences = []
     if serves.port != settings.stack.http_port:
-        told.append(
+        sentences.append(
             f"It is on port {serves.port} again: the next apply moves it to "
             f"{settings.stack.http_port}, the http_port."
         )
     if serves.ingress != settings.stack.ingress:
-        told.append(
-            f"Its ingress is {serves.ingress!r} again, as it was then: the next apply brings "
-            f"{settings.stack.ingress!r}."
+        sentences.append(
+            f"Its ingress is {serves.ingress!r} again, as it was then: the next apply changes it "
+            f"to {settings.stack.ingress!r}."
         )
-    return told
+    return sentences

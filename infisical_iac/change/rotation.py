@@ -108,8 +108,8 @@ def _targets() -> list[str]:
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
     if failed := _each_repository("reach", names, own):
         raise RunFailed(
-            f"{failed}; nothing was changed: bring it back (`infisical-iac backup now` makes a "
-            "repository that never was), or take the target out of backup_targets and apply"
+            f"{failed}; nothing was changed: repair it (`infisical-iac backup now` makes a "
+            "repository that is missing), or remove the target from backup_targets and apply"
         )
 
 
@@ -117,8 +117,8 @@ def _undo(key: Key, names: Iterable[str], own: Own) -> str:
     """Remove the next password from the repositories again, and return which one is in use."""
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
         raise RunFailed(
-            f"the old {key.name} key opens every repository, but the new one could not be put out "
-            f"again: {failed}; the next `infisical-iac apply` tries again"
+            f"the old {key.name} key opens every repository, but the new one could not be removed: "
+            f"{failed}; the next `infisical-iac apply` tries again"
         )
     forget(own, key)
     _step("end", doing="end the rotation")
@@ -133,7 +133,7 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
             f"the new {key.name} key opens every repository, but the old one still does too: "
-            f"{failed}; the next `infisical-iac apply` puts it out"
+            f"{failed}; the next `infisical-iac apply` removes it"
         )
     forget(own, key)
     _step("end", doing="end the old password")
@@ -238,9 +238,9 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, holders):
         holders.admit(key)
-        told = _complete(key, settings, project, before, holders)
+        sentences = _complete(key, settings, project, before, holders)
     _end(key, holders)
-    return told
+    return sentences
 
 
 def recover(found: UnfinishedRotation, settings: Settings, project: str, site: Site) -> str:
@@ -290,9 +290,9 @@ def _refuse_append_only(settings: BackupSettings) -> None:
     names = [each.name for each in settings.backup_targets if each.append_only]
     if names:
         raise RunFailed(
-            f"the backup target {' and '.join(names)} is append-only: the host could let the new "
-            "password in there and not put the old one out; let it remove for the time of the "
-            "rotation, at the server and in the settings; nothing was changed"
+            f"the backup target {' and '.join(names)} is append-only: the host could add the new "
+            "password there, but not remove the old one; allow removals during the rotation, at "
+            "the server and in the settings; nothing was changed"
         )
 
 
@@ -342,8 +342,8 @@ def _go_back(key: Key, holders: KeyHolders, reason: str) -> None:
         _use(key, holders)
     except UserError as error:
         raise RunFailed(
-            f"the old {key.name} key could not be brought back to work ({error}); it is not lost, "
-            f"and `infisical-iac apply` tries again. What came before: {reason}"
+            f"the old {key.name} key could not be put to use again ({error}); it is not lost, and "
+            f"`infisical-iac apply` tries again. The first failure: {reason}"
         ) from None
 
 

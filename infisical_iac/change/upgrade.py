@@ -38,7 +38,7 @@ class VersionChange:
     data: Release | None = None
 
     @property
-    def desired(self) -> Images:
+    def desired_images(self) -> Images:
         return images_of(self.compose)
 
 
@@ -49,14 +49,14 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
     """
     now, then = way_in(stack.compose_text()), way_in(change.compose)
     before = gate.before(settings, project, now.port, same_way=now == then)
-    unfinished = changeover.starting(change.was, change.desired.infisical)
+    unfinished = changeover.starting(change.was, change.desired_images.infisical)
     under_way = _OnHost(unfinished, settings, project, before)
     under_way.begin()
     with under_way.or_back():
         under_way.close()
         under_way.swap(change)
-        told = under_way.prove(same_data=change.data is None)
-    return [*told, *under_way.end()]
+        sentences = under_way.prove(same_data=change.data is None)
+    return [*sentences, *under_way.end()]
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ class VersionChanges:
         settings = self.site.settings
         change = VersionChange(was, fetch_release(release, settings.stack), data)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
-            told = change_on_host(change, settings, project)
+            sentences = change_on_host(change, settings, project)
         return [
-            *told,
-            f"Infisical {change.desired.version} serves, as of {release.name}.",
-            *releases.list_settings_to_change(change.desired, settings.stack),
+            *sentences,
+            f"Infisical {change.desired_images.version} serves, as of {release.name}.",
+            *releases.list_settings_to_change(change.desired_images, settings.stack),
             *releases.describe_other_ingress(way_in(change.compose), settings),
         ]
 
@@ -227,7 +227,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
             if without := journal.current().without:
                 raise Refused(
                     f"Infisical can't be changed to {wanted.version} while "
-                    f"{' and '.join(without)} can't run, for nothing could be proven from outside"
+                    f"{' and '.join(without)} can't run: nothing could be checked from outside"
                 )
             refuse_room(there.stack.missing(settings.images), settings)
             if there.file:

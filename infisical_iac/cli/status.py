@@ -60,7 +60,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
-        if sentence := absence(named, topology=topology, away=bool(unreachable)):
+        if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
             return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""

@@ -85,7 +85,7 @@ def _change(of: Any, method: str, change: Callable[[Any], Any]) -> None:
     """Have a method of an object get its first argument changed."""
     before = getattr(of, method)
 
-    def changed(first: Any = None, *others: Any, **named: Any) -> Any:
+    def call(first: Any = None, *others: Any, **named: Any) -> Any:
         return before(change(first), *others, **named)
 
-    setattr(of, method, changed)
+    setattr(of, method, call)

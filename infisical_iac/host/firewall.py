@@ -75,8 +75,8 @@ def refuse(
     """
     if is_in_swarm:
         raise Refused(
-            "Docker on the host is in a Swarm, as Dokploy has it, whose ports this firewall would "
-            'close: set firewall = "off", and let a firewall in front of the host do the work',
+            "Docker on the host is in a Swarm, such as Dokploy's, whose ports this firewall would "
+            'close: set firewall = "off", and use a firewall in front of the host',
             code="refused.swarm",
         )
     ssh = [each for each in openings if each.limited]
@@ -91,9 +91,9 @@ def refuse(
     for name in uplinks:
         if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
             raise Refused(
-                f"the host's way out is the interface {name}, which is named as Docker names its "
-                "bridges, so that the firewall can't tell the outside from containers: give it "
-                'another name, or set firewall = "off"',
+                f"the host's uplink is the interface {name}, which has the name of a bridge of "
+                "Docker's, so that the firewall can't distinguish the outside from containers: "
+                'give it another name, or set firewall = "off"',
                 code="refused.uplink",
             )
 
@@ -157,7 +157,7 @@ class FirewallState:
 
 
 class Firewall(Fact[FirewallState]):
-    """The FirewallState.
+    """Read the FirewallState.
 
     Args:
         ruleset: the desired text for `nft -f`. It is loaded and listed in a network namespace of
@@ -274,7 +274,7 @@ def decide_removal(there: FirewallState) -> Commands:
     """Decide what to remove, by the actual firewall `there`."""
     if there.actual:
         yield Item("-", f"firewall, table {TABLE}")
-        yield step(run, f"nft delete table {TABLE}", doing="take the firewall away")
+        yield step(run, f"nft delete table {TABLE}", doing="remove the firewall")
     if there.files:
         for path in there.files:
             yield Item("-", path)

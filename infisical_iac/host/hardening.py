@@ -309,7 +309,7 @@ def decide_window(
     if not there.understood:
         raise SettingsError(
             f"setting 'maintenance_window': systemd does not understand {schedule!r}; "
-            "`systemd-analyze calendar` on the host tells more"
+            "`systemd-analyze calendar` on the host says why"
         )
     yield from or_up_to_date(
         _install_window(programs, there) if programs else _remove_window(there, without),

@@ -110,7 +110,9 @@ def _ports(listening: list[str]) -> tuple[int, ...]:
     return tuple(sorted({int(port) for address, _, port in pairs if not address.startswith(own)}))
 
 
-def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:
+def absence(
+    machines: Mapping[str, MachineState], *, topology: str, has_unreachable: bool = False
+) -> str:
     """Return why nothing that the inventory describes is deployed; empty if something is.
 
     During a migration between a single host and a cluster, either inventory describes something.
@@ -118,9 +120,10 @@ def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool =
     Args:
         machines: the reachable hosts, by their names in the inventory; at least one.
         topology: that of the settings, `single` or `swarm`.
-        away: whether other hosts of the inventory were unreachable, where it may be deployed.
+        has_unreachable: whether other hosts of the inventory were unreachable; it may be deployed
+            there.
     """
-    if away:
+    if has_unreachable:
         return ""
     deployed = [name for name, each in machines.items() if each.deployed]
     if not deployed:
@@ -133,6 +136,6 @@ def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool =
     if topology == "swarm" and not clustered:
         return (
             f"{deployed[0]} runs Infisical on its own, and there is no cluster: name an inventory "
-            "of that host alone, or bring it into a cluster by `infisical-iac scale-out`"
+            "with only that host, or make a cluster of it by `infisical-iac scale-out`"
         )
     return ""

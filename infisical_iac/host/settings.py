@@ -41,7 +41,7 @@ _Time = Annotated[int, within(60, 604_800, "choose 60 to 604800 seconds")]
 
 
 class AllowedPort(SettingsModel):
-    """A port that is open beside those that Infisical needs, to some networks or to everybody."""
+    """A port that is open in addition to Infisical's, to some networks or to everybody."""
 
     example: ClassVar = {"port": 9100}
 

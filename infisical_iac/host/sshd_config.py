@@ -220,7 +220,7 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
     if files:
         raise Refused(
             f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
-            f"first, so remove that, or let it stand in a file that comes after {DROP_IN}",
+            f"first, so remove that, or move it to a file that comes after {DROP_IN}",
             code="refused.sshd_overruled",
         )
     raise Refused(
@@ -301,14 +301,14 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
     remedy = "or set hardening to 'off'"
     if method not in ("", "publickey"):
         raise Refused(
-            f"this connection was let in by {method}, which hardening of SSH ends: log in with a "
-            f"key (`ssh-copy-id` brings it to the host), {remedy}",
+            f"you logged in by {method}, which hardening of SSH forbids: log in with a key "
+            f"(`ssh-copy-id` copies it to the host), {remedy}",
             code="refused.no_key",
         )
     if not method and not authorized:
         raise Refused(
-            "nobody has a key to log in to this machine with, and hardening of SSH ends passwords: "
-            f"put one into ~/.ssh/authorized_keys, {remedy}",
+            "nobody has a key to log in to this machine with, and hardening of SSH forbids "
+            f"passwords: put one into ~/.ssh/authorized_keys, {remedy}",
             code="refused.no_key",
         )
 

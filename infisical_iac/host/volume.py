@@ -104,8 +104,8 @@ def _unfit(device: str, state: VolumeState, *, of_host: str, deployed: bool) -> 
         )
     if state.holds and state.holds not in _FILE_SYSTEMS:
         return (
-            f"{device} holds {state.holds}, which is left alone: give an empty volume, or one with "
-            "an empty file system of ext4"
+            f"{device} holds {state.holds}, which is not overwritten: give an empty volume, or one "
+            "with an empty file system of ext4"
         )
     if state.mounted and state.mounted != state.uuid:
         return (
@@ -248,8 +248,8 @@ def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
     left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="look at the data volume").split()
     if left:
         raise Refused(
-            f"the volume came with work that has not ended ({', '.join(left)}): run again, and it "
-            "is ended first",
+            f"the volume has the state of unfinished changes ({', '.join(left)}): run again, and "
+            "they are ended first",
             code="refused.unfinished",
             ends_run=True,
         )
@@ -263,7 +263,7 @@ _STOP_DOCKER = (
     "test /var/log/infisical-access -ef /mnt/infisical-data/access || "
     "! systemctl --quiet is-active docker.service || { "
     'test -z "$(docker ps --quiet)" || '
-    '{ echo "containers run on the host, which keep hold of its own disk: stop them" >&2; '
+    '{ echo "containers run on the host, which use its own disk: stop them" >&2; '
     "exit 1; }; systemctl stop docker.socket docker.service; }; }"
 )
 

@@ -66,10 +66,10 @@ class Watch(Fact[WatchState]):
         )
 
     def process(self, output: list[str]) -> WatchState:
-        files, told, units = split_output(output)
+        files, answers, units = split_output(output)
         jails: frozenset[str] = frozenset()
         banned = enforced = jails
-        for line in told:
+        for line in answers:
             if found := re.search(r"Jail list:\s*(\S.*)", line):
                 jails = frozenset(re.split(r",\s*", found[1].strip()))
             elif line.startswith(f"{_PROMPT}["):
@@ -83,7 +83,7 @@ class Watch(Fact[WatchState]):
             Units().process(units),
             jails,
             banned - enforced,
-            _MOUNTED in told,
+            _MOUNTED in answers,
         )
 
 
@@ -209,9 +209,9 @@ def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterat
         yield "it does not run"
         return
     if changed or state.stale:
-        yield "its configuration is another one"
+        yield "its configuration has changed"
     if missing := sorted(set(jails) - there.jails):
-        yield f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not at work"
+        yield f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not run"
     if there.unenforced:
         yield f"nftables lets {len(there.unenforced)} banned in"
 

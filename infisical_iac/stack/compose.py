@@ -200,13 +200,13 @@ def up(timeout: int, without: Collection[str] = ()) -> None:
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
     wait = script("stack", "wait", str(timeout), *sorted(without))
-    unwell = run(wait, doing="wait for the containers")
-    if not unwell:
+    unhealthy = run(wait, doing="wait for the containers")
+    if not unhealthy:
         return
     hint = failure
-    if "Read-only file system" in unwell:
+    if "Read-only file system" in unhealthy:
         hint += "; this image writes to its root: set infisical_read_only = False"
-    raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
+    raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
 
 
 def bring_up(without: Collection[str] = ()) -> None:

@@ -24,7 +24,7 @@ class Container:
     health: str
 
     @property
-    def well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Return whether it runs and its health check succeeds."""
         return self.status == "running" and self.health == "healthy"
 
@@ -250,7 +250,7 @@ class StackState:
                 yield service, "runs with another configuration"
             elif service in wrong and containers[0].status == "running":
                 yield service, wrong[service]
-            elif not containers[0].well:
+            elif not containers[0].is_healthy:
                 yield service, f"is {containers[0].status}, health {containers[0].health}"
 
 

@@ -15,7 +15,7 @@ class HostRemoval:
 
     Attributes:
         name: the name that the user has to type.
-        called: whose name that is.
+        called: what has that name, such as `the host's`.
         kept: a sentence on what is kept without `--volumes`.
         address: the host's address, if it differs from the name.
     """
@@ -42,4 +42,4 @@ class HostRemoval:
 
     def take_away(self, *, volumes: bool) -> None:
         """Remove the stack. Raises CommandFailed."""
-        run(script("destroy", "everything" if volumes else "stack"), doing="take it away")
+        run(script("destroy", "everything" if volumes else "stack"), doing="remove it")

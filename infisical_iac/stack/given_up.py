@@ -34,7 +34,7 @@ class GivenUp(NamedTuple):
         return self.writes != 0
 
     @property
-    def amount(self) -> str:
+    def _written(self) -> str:
         """Return the subject of a sentence: how much was written."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
@@ -46,7 +46,7 @@ class GivenUp(NamedTuple):
     def describe(self) -> str:
         """Return a clause on what was written and where it is."""
         verb = "are" if self.writes and self.writes > 1 else "is"
-        return f"{self.amount} {verb} in the {self.kind} {self.name}"
+        return f"{self._written} {verb} in the {self.kind} {self.name}"
 
 
 def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
@@ -65,8 +65,8 @@ def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
 
 def describe_data(found: Iterable[GivenUp], then: str = "") -> str:
     """Return the end of a clause: with which data the earlier version serves again."""
-    told = "; ".join(each.describe() for each in found)
-    return f"with all data{then}" + (f"; {told} ({HELP})" if told else "")
+    described = "; ".join(each.describe() for each in found)
+    return f"with all data{then}" + (f"; {described} ({HELP})" if described else "")
 
 
 def describe_kept(lines: Iterable[str]) -> list[str]:
@@ -79,6 +79,6 @@ def after_proof(lines: Iterable[str]) -> list[str]:
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [
-        *(f"Removed what was given up and nobody had written to: {name}." for name in gone),
+        *(f"Removed data that were given up, without any write: {name}." for name in gone),
         *(f"Kept: {each.describe()}, until you remove it." for each in parse_given_up(listed)),
     ]

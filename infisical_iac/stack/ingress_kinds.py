@@ -147,8 +147,7 @@ class CaddyIngress(IngressKind):
         url = cls._https(settings)
         if settings.stack.http_port == REVISION_PORT:
             raise SettingsError(
-                f"setting 'http_port': on {REVISION_PORT} Caddy tells what it runs with: choose "
-                "another"
+                f"setting 'http_port': Caddy itself uses {REVISION_PORT}: choose another port"
             )
         _refuse_authority(settings, url.hostname or "")
         for port, who in machine.web.items():
@@ -172,8 +171,8 @@ class CaddyIngress(IngressKind):
         if settings.stack.tls_certificate or settings.stack.acme_ca == INTERNAL:
             return ""
         return (
-            "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
-            "a name, which only the one that ordered the certificate could give: set "
+            "setting 'acme_ca': to validate a name, an authority connects to any one of the "
+            "cluster's hosts, but only the one that ordered the certificate can answer: set "
             f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
             "a load balancer that has the certificate"
         )
@@ -257,9 +256,8 @@ class NoIngress(IngressKind):
         for setting in ("ui_networks", "machine_networks"):
             if settings.value_of(setting):
                 raise SettingsError(
-                    f"setting {setting!r}: with ingress 'none' nothing of ours stands in "
-                    "anybody's way: let your own proxy keep others out, and leave the setting "
-                    "empty"
+                    f"setting {setting!r}: with ingress 'none' only your own proxy can keep others "
+                    "out: configure it there, and leave the setting empty"
                 )
         super().refuse(settings, machine)
         # If site_url is https, its port is most likely held by the user's proxy.

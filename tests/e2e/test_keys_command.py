@@ -177,7 +177,7 @@ def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
     _ok(host, "apply", "--yes")
     host.run(f"touch {backing.STATE}/repositories/0123456789abcdef")
     other = infisical_iac(host.name, "keys", "rotate", "restic")
-    assert "no target any more" in other.stderr
+    assert "no longer a target" in other.stderr
     _assert_converged(host)
 
 

@@ -241,7 +241,7 @@ def test_the_environment_brings_credentials_for_a_rest_server() -> None:
             "RESTIC_REST_USERNAME=infisical\nRESTIC_REST_PASSWORD=obviously-fake\n"
         )
     }
-    with pytest.raises(SettingsError, match=f"{password} is not set, or holds what can't be"):
+    with pytest.raises(SettingsError, match=f"{password} is not set, or has a value that can't be"):
         render_logins(targets, {name: "infisical", password: "obviously@fake"})
     with pytest.raises(SettingsError, match=name):
         refuse_missing(targets, {})

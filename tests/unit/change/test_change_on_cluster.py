@@ -145,7 +145,7 @@ def test_deleted_secrets_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
 
 def test_data_that_cannot_be_checked_are_left_in_place(lead: _Lead) -> None:
     lead.failing = ["gate", "roll out v0.165.16"]
-    with pytest.raises(RunFailed, match="could not be brought back"):
+    with pytest.raises(RunFailed, match="could not be restored"):
         _upgrade()
     assert lead.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
 

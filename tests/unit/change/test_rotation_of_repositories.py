@@ -45,7 +45,7 @@ def test_a_repository_that_refuses_the_new_password_keeps_all_at_the_old_one(
 
 def test_an_old_password_that_cannot_be_removed_is_kept_for_the_next_run(host: NotingHost) -> None:
     host.failing = {_each("dismiss", ".old")[0]}
-    with pytest.raises(RunFailed, match="opens every repository, but so does the old one still"):
+    with pytest.raises(RunFailed, match="opens every repository, but the old one still does too"):
         rotate("restic")
     assert host.steps[-1] == _each("dismiss", ".old")[1]
     host.failing, host.steps = set(), []

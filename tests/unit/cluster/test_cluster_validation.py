@@ -32,8 +32,8 @@ def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[s
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
     [
-        ({}, "'acme_ca': an authority asks any one of the cluster's hosts for the proof"),
-        ({"acme_ca": "https://acme.example.com/directory"}, "'acme_ca': an authority asks"),
+        ({}, "'acme_ca': to validate a name, an authority connects to any one of the cluster's"),
+        ({"acme_ca": "https://acme.example.com/directory"}, "'acme_ca': to validate a name"),
         ({"ingress": "traefik"}, "'ingress': 'traefik' is Dokploy's, whose Swarm is not this"),
     ],
 )

@@ -46,4 +46,4 @@ def test_during_a_migration_either_topology_has_something() -> None:
 
 
 def test_a_cluster_with_an_unreachable_host_is_not_reported_as_absent() -> None:
-    assert absence({"a": _BARE}, topology="swarm", away=True) == ""
+    assert absence({"a": _BARE}, topology="swarm", has_unreachable=True) == ""

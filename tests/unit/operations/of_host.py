@@ -248,7 +248,7 @@ OPERATIONS = {
         due(
             lambda: firewall.decide_removal(FirewallState(actual=_TABLE, installed=True)),
             "- firewall, table inet infisical",
-            steps=("take the firewall away",),
+            steps=("remove the firewall",),
         ),
         settled(
             lambda: firewall.decide_removal(FirewallState()), "there is no firewall of this project"
@@ -413,7 +413,9 @@ OPERATIONS = {
 
 REFUSALS = (
     refused(
-        lambda: _sshd(HardeningState(sshd=_SSHD), method="password"), Refused, "let in by password"
+        lambda: _sshd(HardeningState(sshd=_SSHD), method="password"),
+        Refused,
+        "logged in by password",
     ),
     refused(
         lambda: _sshd(

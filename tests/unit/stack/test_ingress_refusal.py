@@ -65,7 +65,7 @@ _DOKPLOY = MachineState(
             {"ingress": "none"},
             "port 443 of the host is held by nginx, and with ingress 'none' the firewall closes it",
         ),
-        (_BARE, {"http_port": 2019}, "setting 'http_port': on 2019 Caddy tells what it runs with"),
+        (_BARE, {"http_port": 2019}, "setting 'http_port': Caddy itself uses 2019"),
         (
             _BARE,
             {"site_url": "https://secrets.example.com:8443"},
@@ -80,7 +80,7 @@ _DOKPLOY = MachineState(
         (
             _BARE,
             {"ingress": "none", "machine_networks": ("10.0.0.0/8",)},
-            "setting 'machine_networks': with ingress 'none' nothing of ours stands in anybody's",
+            "setting 'machine_networks': with ingress 'none' only your own proxy can keep others",
         ),
         (
             _DOKPLOY,
