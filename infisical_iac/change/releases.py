@@ -10,7 +10,7 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.model import WayIn
+from infisical_iac.stack.model import IngressAndPort
 from infisical_iac.stack.settings import StackSettings, without_known_digest
 
 
@@ -149,7 +149,7 @@ def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
     return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]
 
 
-def describe_other_ingress(serves: WayIn, settings: Settings) -> list[str]:
+def describe_other_ingress(serves: IngressAndPort, settings: Settings) -> list[str]:
     """Return sentences on an ingress or port that the next apply changes again."""
     sentences = []
     if serves.port != settings.stack.http_port:

@@ -23,7 +23,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, way_in
+from infisical_iac.stack.model import images_of, ingress_of
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import gate
@@ -47,7 +47,7 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
 
     Raises RunFailed: what ran before runs again then, or the message says how to get there.
     """
-    now, then = way_in(stack.compose_text()), way_in(change.compose)
+    now, then = ingress_of(stack.compose_text()), ingress_of(change.compose)
     before = gate.before(settings, project, now.port, same_way=now == then)
     unfinished = changeover.starting(change.was, change.desired_images.infisical)
     under_way = _OnHost(unfinished, settings, project, before)
@@ -139,7 +139,7 @@ class VersionChanges:
             *sentences,
             f"Infisical {change.desired_images.version} serves, as of {release.name}.",
             *releases.list_settings_to_change(change.desired_images, settings.stack),
-            *releases.describe_other_ingress(way_in(change.compose), settings),
+            *releases.describe_other_ingress(ingress_of(change.compose), settings),
         ]
 
 
@@ -220,7 +220,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
     """
     journal.current().kept = None
     waits, wanted = journal.will_change(CHANGE), images_of(compose)
-    there = DeploymentState() if waits else stack.look(compose, settings.images)
+    there = DeploymentState() if waits else stack.observe(compose, settings.images)
     if there.upgrade.was and _changes(there.upgrade, wanted):
         with refusing(there.upgrade.was):
             path.refuse(there.upgrade.was, wanted)

@@ -52,7 +52,7 @@ def destroy(
     with connect(inventory, quorum=not volumes) as host:
         lock(host)
         target = _target(host, inventory)
-        there = target.look()
+        there = target.list_deployed()
         if not there:
             echo(f"Nothing of Infisical is on {target.name}.")
             return

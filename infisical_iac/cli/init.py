@@ -12,7 +12,7 @@ from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers
 from infisical_iac.init.answers import NEW, Answers
-from infisical_iac.init.services import FoundService, look, name_services
+from infisical_iac.init.services import FoundService, find_services, name_services
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
 
@@ -233,7 +233,7 @@ def _existing(directory: Path, value: str) -> Path:
 
 def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Path]:
     """Return the chosen services below `path`, each with its directory."""
-    found = look(path, leave_out=directory)
+    found = find_services(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
         echo(f"No services found in {path}: add them to {answers.WORKSPACE_FILE} yourself.")

@@ -34,7 +34,7 @@ class ClusterRemoval(HostRemoval):
     def _hosts(self) -> list[Host]:
         return with_others(self.lead)
 
-    def look(self) -> str:
+    def list_deployed(self) -> str:
         """Return what is present on all nodes, one line each."""
         found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
         return "\n".join(filter(None, found))

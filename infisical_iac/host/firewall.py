@@ -143,13 +143,13 @@ class FirewallState:
 
     Attributes:
         actual: the table as the host's nft lists it; empty if there is none.
-        wanted: the desired ruleset as the host's nft lists it; nft's error if it can't load it.
+        desired: the desired ruleset as the host's nft lists it; nft's error if it can't load it.
         on_trial: whether the last change has not been proven yet.
         installed: whether nft is installed.
     """
 
     actual: str = ""
-    wanted: str = ""
+    desired: str = ""
     on_trial: bool = False
     installed: bool = False
     files: dict[str, PathState] = field(default_factory=dict)
@@ -225,7 +225,7 @@ def rules(
     Args:
         in_cluster: whether a Swarm that the host is in is this project's.
     """
-    there = _look(ruleset(openings), [each.path for each in files(openings)])
+    there = _observe(ruleset(openings), [each.path for each in files(openings)])
     yield from decide(openings, there, machine=machine, in_cluster=in_cluster)
 
 
@@ -243,8 +243,8 @@ def decide(
         uplinks=machine.uplinks,
         is_in_swarm=machine.swarm and not in_cluster,
     )
-    if there.installed and not there.wanted.startswith("table "):
-        reason = there.wanted.partition("\n")[0] or "it gives no reason"
+    if there.installed and not there.desired.startswith("table "):
+        reason = there.desired.partition("\n")[0] or "it gives no reason"
         raise Refused(f"the host's nft can't load the firewall: {reason}", code="refused.nft")
     yield from or_up_to_date(
         _load_and_install(openings, there), "the firewall is loaded, and will be at boot"
@@ -252,12 +252,12 @@ def decide(
 
 
 def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Commands:
-    if there.actual != there.wanted or not there.installed or there.on_trial:
+    if there.actual != there.desired or not there.installed or there.on_trial:
         yield Item(
             "~" if there.actual else "+",
             f"firewall, table {TABLE}",
             "on trial → proven" if there.on_trial else "",
-            diff=changes(there.actual, there.wanted) if there.installed else "",
+            diff=changes(there.actual, there.desired) if there.installed else "",
         )
         yield step(_load, ruleset(openings), there.actual)
     yield from units.install([*files(openings)], there.files, there.units)
@@ -267,7 +267,7 @@ def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Comm
 @telling_operation
 def removal() -> Commands:
     """Remove this project's firewall; tables of other programs stay."""
-    yield from decide_removal(_look(EMPTY, _OWN))
+    yield from decide_removal(_observe(EMPTY, _OWN))
 
 
 def decide_removal(there: FirewallState) -> Commands:
@@ -290,7 +290,7 @@ _WITHOUT_UNIT = (
 )
 
 
-def _look(text: str, paths: Sequence[str]) -> FirewallState:
+def _observe(text: str, paths: Sequence[str]) -> FirewallState:
     return host.get_fact(Firewall, ruleset=text, paths=[*paths], unit=UNIT, mark=mark(_WHAT))
 
 

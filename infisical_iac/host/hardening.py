@@ -31,15 +31,15 @@ from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
+from infisical_iac.host.sshd_config import DROP_IN, QUERIES, READ_LINES, Sshd
 
 _NO_SCHEDULE = "no schedule"
 # An sshd that systemd starts for each connection reads its files each time, and is never stale.
-_LOOK_AT_SSHD = f"""
+_READ_SSHD = f"""
 export LC_ALL=C TZ=UTC
 command -v sshd >/dev/null && echo sshd && sshd -T 2>/dev/null | sed 's/^/option /'
 ! command -v sshd >/dev/null || sshd -t 2>&1 | sed -n '1s/^/error /p'
-{LOOK_AT_LINES}
+{READ_LINES}
 for kind in {" ".join(QUERIES)}; do ssh -Q $kind 2>/dev/null | sed "s/^/$kind /"; done
 read=$(systemctl show --timestamp=us --property=StateChangeTimestamp --value ssh.service)
 if [ "$(systemctl is-active ssh.service)" = active ] && [ -e {DROP_IN} ] &&
@@ -79,7 +79,7 @@ class Hardening(Fact[HardeningState]):
         calendar = f"systemd-analyze calendar {shlex.quote(schedule)} >/dev/null 2>&1"
         checked = f"{calendar} || echo {shlex.quote(_NO_SCHEDULE)}; " if schedule else ""
         return join_commands(
-            f"{checked}{Paths().command(paths)}", Units().command([*units], units), _LOOK_AT_SSHD
+            f"{checked}{Paths().command(paths)}", Units().command([*units], units), _READ_SSHD
         )
 
     def process(self, output: list[str]) -> HardeningState:
@@ -93,7 +93,7 @@ class Hardening(Fact[HardeningState]):
 
 
 @telling_operation
-def ssh_server(*, alone: bool, look: Mapping[str, object]) -> Commands:
+def ssh_server(*, alone: bool, arguments: Mapping[str, object]) -> Commands:
     """Have sshd accept only keys and modern algorithms, and forward only to the host itself.
 
     Root can't log in if another user deploys. Raises Refused if this run logged in without a key,
@@ -102,21 +102,21 @@ def ssh_server(*, alone: bool, look: Mapping[str, object]) -> Commands:
     Args:
         alone: whether only this project manages the host; otherwise root may still log in by a
             key if that was allowed before.
-        look: the arguments of the fact `Hardening`.
+        arguments: the arguments of the fact `Hardening`.
     """
-    there, by_sudo = shared_fact(Hardening, **look), bool(host.data.get("_sudo"))
+    there, by_sudo = shared_fact(Hardening, **arguments), bool(host.data.get("_sudo"))
     yield from decide_sshd(there, method=_method(host.connector), by_sudo=by_sudo, alone=alone)
 
 
 def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
     """Decide how to change sshd, by the actual state `there` and how this run logged in.
 
-    The arguments are those of `root_keeps_way_in`. Raises Refused as `ssh_server` does.
+    The arguments are those of `root_may_log_in`. Raises Refused as `ssh_server` does.
     """
     if not there.sshd.there:
         yield UpToDate("OpenSSH's server is not installed")
         return
-    root_logs_in = root_keeps_way_in(
+    root_logs_in = root_may_log_in(
         there.sshd.options.get("permitrootlogin", ""),
         method=method,
         by_sudo=by_sudo,
@@ -138,7 +138,7 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
     yield step(_change, file, options, before)
 
 
-def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
+def root_may_log_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
     """Return whether root may log in by a key.
 
     Args:
@@ -164,14 +164,14 @@ def _change(file: File, options: Mapping[str, str], before: PathState | None) ->
     if before:
         # The output of `run` lacks the last line break.
         text = run(f"cat {DROP_IN}", doing=f"read {DROP_IN}") + "\n"
-    try_change("sshd", lambda: _make(file, options), back=sshd_config.way_back(text))
+    try_change("sshd", lambda: _make(file, options), back=sshd_config.rollback_commands(text))
 
 
 def _make(file: File, options: Mapping[str, str]) -> None:
     write(file.path, file.content, mode=file.mode)
     run("sshd -t", doing="have sshd accept its configuration")
     printed = run(
-        f"sshd -T | sed 's/^/option /'; {sshd_config.LOOK_AT_LINES}",
+        f"sshd -T | sed 's/^/option /'; {sshd_config.READ_LINES}",
         doing="read what sshd makes of its configuration",
     )
     sshd_config.refuse_overruled(options, sshd_config.parse(printed.splitlines()))
@@ -240,16 +240,17 @@ def host_files(
     *,
     units: Mapping[str, Sequence[str]],
     rules: str,
-    look: Mapping[str, object],
+    arguments: Mapping[str, object],
 ) -> Commands:
     """Write the files of `configuration`, and tighten the modes of files in MODES.
 
     Args:
         units: the units that must have read some of the files, each with these files' paths.
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
-        look: the arguments of the fact `Hardening`.
+        arguments: the arguments of the fact `Hardening`.
     """
-    yield from decide_files(configuration, shared_fact(Hardening, **look), units=units, rules=rules)
+    observed = shared_fact(Hardening, **arguments)
+    yield from decide_files(configuration, observed, units=units, rules=rules)
 
 
 def decide_files(
@@ -285,7 +286,7 @@ TIMER = "infisical-maintenance.timer"
 
 @telling_operation
 def maintenance_window(
-    programs: Sequence[File], *, without: str, look: Mapping[str, object]
+    programs: Sequence[File], *, without: str, arguments: Mapping[str, object]
 ) -> Commands:
     """Install `programs` and start the timer; without programs, remove the timer.
 
@@ -293,10 +294,10 @@ def maintenance_window(
 
     Args:
         without: why there are no programs.
-        look: the arguments of the fact `Hardening`.
+        arguments: the arguments of the fact `Hardening`.
     """
-    there = shared_fact(Hardening, **look)
-    yield from decide_window(programs, there, without=without, schedule=str(look["schedule"]))
+    there = shared_fact(Hardening, **arguments)
+    yield from decide_window(programs, there, without=without, schedule=str(arguments["schedule"]))
 
 
 def decide_window(
@@ -389,7 +390,7 @@ def hardening(known: Known) -> None:
     units = {"systemd-journald.service": [_JOURNAL]}
     if settings.host.auditd == "on":
         units["auditd.service"] = []
-    look: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "paths": [
             *(file.path for file in [*files, *parts]),
             *MODES,
@@ -404,17 +405,17 @@ def hardening(known: Known) -> None:
             configuration=files,
             units=units,
             rules=_RULES,
-            look=look,
+            arguments=arguments,
             name="Harden kernel modules, shells, journal and files' modes",
         )
         ssh_server(
             alone=not not_ours(settings, known.machine),
-            look=look,
+            arguments=arguments,
             name="Harden SSH",
         )
     maintenance_window(
         programs=parts,
         without=without,
-        look=look,
+        arguments=arguments,
         name="Keep the window for Docker's upgrades and reboots",
     )

@@ -15,7 +15,7 @@ MAIN = f"{DIRECTORY}/sshd_config"
 DROP_IN = f"{DIRECTORY}/sshd_config.d/00-infisical-iac.conf"
 _INCLUDE = f"Include {DIRECTORY}/sshd_config.d/*.conf"
 # Prints the lines of sshd's main file, and of those that it includes by default.
-LOOK_AT_LINES = (
+READ_LINES = (
     f"grep -Hn '^[[:space:]]*[A-Za-z]' {MAIN} {DIRECTORY}/sshd_config.d/*.conf 2>/dev/null | "
     "sed 's/^/line /'"
 )
@@ -313,7 +313,7 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
         )
 
 
-def way_back(before: str | None) -> str:
+def rollback_commands(before: str | None) -> str:
     """Return the commands of the rollback, which can be repeated.
 
     They restore the file's text `before`, None for no file, and have sshd read it.

@@ -28,7 +28,7 @@ class FoundService(NamedTuple):
     folder: str
 
 
-def look(root: Path, leave_out: Path) -> list[FoundDirectory]:
+def find_services(root: Path, leave_out: Path) -> list[FoundDirectory]:
     """Return the services under `root`, at most two levels down, sorted by path.
 
     A directory with a Node or Python package or a `.env` file is a service, with everything below
@@ -40,18 +40,18 @@ def look(root: Path, leave_out: Path) -> list[FoundDirectory]:
     """
     return [
         FoundDirectory(directory.relative_to(root).as_posix(), signs)
-        for directory, signs in _look(root, leave_out.resolve(), _DEPTH)
+        for directory, signs in _search(root, leave_out.resolve(), _DEPTH)
     ]
 
 
-def _look(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def _search(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for directory in _directories(parent):
         if directory.resolve() == leave_out or Path(directory, "infisical_iac").is_dir():
             continue
         if signs := _signs(directory):
             yield directory, signs
         elif depth > 1:
-            yield from _look(directory, leave_out, depth - 1)
+            yield from _search(directory, leave_out, depth - 1)
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -58,7 +58,7 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
     if kept := run_of_host.kept:
         settings = settings.keeping(kept)
     file = File(COMPOSE_FILE, compose(settings), mode="600")
-    found = look(file.content, settings.images)
+    found = observe(file.content, settings.images)
     yield from decide(file, found, settings, without=run_of_host.without)
 
 
@@ -83,7 +83,7 @@ def decide(
     yield step(up, settings.stack.start_timeout, without)
 
 
-def look(compose: str, images: Sequence[str]) -> DeploymentState:
+def observe(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return what is deployed, compared with the desired Compose file; for operations."""
     return shared_fact(DeploymentFact, compose=compose, images=list(images))
 

@@ -72,10 +72,10 @@ class Limits:
     cpus: int
     pids: int
 
-    def differences(self, wanted: "Limits") -> Iterator[str]:
+    def differences(self, desired: "Limits") -> Iterator[str]:
         """Yield a clause for each limit that differs from the desired one."""
         for each in fields(self):
-            now, then = getattr(self, each.name), getattr(wanted, each.name)
+            now, then = getattr(self, each.name), getattr(desired, each.name)
             if now != then:
                 yield f"limit {each.name} {now or 'none'} → {then or 'none'}"
 
@@ -85,7 +85,7 @@ class Connections:
     """The desired networks and limits of each service, and the actual ones.
 
     Attributes:
-        wanted: by service and network, the names that the service must have in the network.
+        desired: by service and network, the names that the service must have in the network.
         actual: by service that has a container, its connections by network.
         networks: Docker's networks by name.
         own: the networks that Compose creates, and whether each is internal.
@@ -93,7 +93,7 @@ class Connections:
         actual_limits: the actual limits by service that has a container.
     """
 
-    wanted: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    desired: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
     actual: dict[str, dict[str, Connection]] = field(default_factory=dict)
     networks: dict[str, DockerNetwork] = field(default_factory=dict)
     own: dict[str, bool] = field(default_factory=dict)
@@ -118,13 +118,13 @@ class Connections:
             return {}
         reasons = {
             service: "; ".join(self._reasons(service))
-            for service in sorted(self.wanted.keys() & self.actual.keys())
+            for service in sorted(self.desired.keys() & self.actual.keys())
         }
         return {service: reason for service, reason in reasons.items() if reason}
 
     def _reasons(self, service: str) -> Iterator[str]:
-        wanted, actual, foreign = self.wanted[service], self.actual[service], self.foreign()
-        for network, names in wanted.items():
+        desired, actual, foreign = self.desired[service], self.actual[service], self.foreign()
+        for network, names in desired.items():
             name, there = network.removeprefix(_PROJECT), actual.get(network)
             now = self.networks.get(network)
             if there is None:
@@ -135,7 +135,7 @@ class Connections:
                 yield f"connected to a network {name} that no longer exists"
             elif missing := sorted(names - there.aliases):
                 yield f"not known as {', '.join(missing)} in network {name}"
-        for network in sorted(actual.keys() - wanted.keys()):
+        for network in sorted(actual.keys() - desired.keys()):
             yield f"connected to network {network.removeprefix(_PROJECT)}, but should not be"
         if limits := self.actual_limits.get(service):
             yield from limits.differences(self.limits[service])

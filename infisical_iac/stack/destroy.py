@@ -31,7 +31,7 @@ class HostRemoval:
         address = str(host.data.get("ssh_hostname") or "")
         return cls(host.name, address="" if address == host.name else address)
 
-    def look(self) -> str:
+    def list_deployed(self) -> str:
         """Return what is deployed, one line each."""
         return run(script("destroy", "look"), doing="see what is there")
 

@@ -34,7 +34,7 @@ class GivenUp(NamedTuple):
         return self.writes != 0
 
     @property
-    def _written(self) -> str:
+    def _subject(self) -> str:
         """Return the subject of a sentence: how much was written."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
@@ -46,7 +46,7 @@ class GivenUp(NamedTuple):
     def describe(self) -> str:
         """Return a clause on what was written and where it is."""
         verb = "are" if self.writes and self.writes > 1 else "is"
-        return f"{self._written} {verb} in the {self.kind} {self.name}"
+        return f"{self._subject} {verb} in the {self.kind} {self.name}"
 
 
 def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:

@@ -73,7 +73,7 @@ def configuration(settings: Settings) -> Commands:
     them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
-        yield from decide(settings, _look(settings), certificate.own(settings))
+        yield from decide(settings, _observe(settings), certificate.own(settings))
     else:
         # Its existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
@@ -115,7 +115,7 @@ def _files(text: str, pair: Pair | None) -> list[File]:
     return [File(path, content, mode="600") for path, content in texts.items()]
 
 
-def _look(settings: Settings) -> IngressState:
+def _observe(settings: Settings) -> IngressState:
     url = urlsplit(settings.stack.site_url)
     return shared_fact(
         Ingress,
@@ -167,7 +167,7 @@ def served_certificate(settings: Settings) -> Commands:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
         return
     own, now = certificate.own(settings), datetime.now(UTC)
-    yield from decide_certificate(settings, _look(settings), own, now)
+    yield from decide_certificate(settings, _observe(settings), own, now)
 
 
 def decide_certificate(

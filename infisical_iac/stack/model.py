@@ -8,7 +8,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.stack.ingress_kinds import KINDS
 
 
-class WayIn(NamedTuple):
+class IngressAndPort(NamedTuple):
     """The kind of ingress, and Infisical's port on the loopback."""
 
     ingress: str
@@ -30,8 +30,8 @@ def port_of(compose: str) -> int:
     return int(published.split(":")[-2])
 
 
-def way_in(compose: str) -> WayIn:
+def ingress_of(compose: str) -> IngressAndPort:
     """Return the ingress of such a file, `unknown` if no kind recognises it."""
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
     names = filter(None, (each.describe(services) for each in KINDS.values()))
-    return WayIn(next(names, "unknown"), port_of(compose))
+    return IngressAndPort(next(names, "unknown"), port_of(compose))

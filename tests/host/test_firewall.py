@@ -61,8 +61,8 @@ def test_without_the_setting_no_rule_of_this_project_is_loaded(
 
 @pytest.mark.usefixtures("on")
 def test_the_rules_that_are_loaded_are_those_of_the_settings(firewall: FirewallState) -> None:
-    assert firewall.wanted.startswith("table inet infisical {")
-    assert firewall.actual == firewall.wanted
+    assert firewall.desired.startswith("table inet infisical {")
+    assert firewall.actual == firewall.desired
 
 
 @pytest.mark.usefixtures("on")

@@ -2,7 +2,7 @@
 
 from infisical_iac.change.releases import describe_other_ingress, list_settings_to_change
 from infisical_iac.core.images import Images
-from infisical_iac.stack.model import WayIn
+from infisical_iac.stack.model import IngressAndPort
 from tests.unit.settings_of import settings_of
 
 
@@ -16,7 +16,7 @@ def test_settings_that_match_are_not_reported() -> None:
         )
         == []
     )
-    assert describe_other_ingress(WayIn("caddy", 8080), chosen) == []
+    assert describe_other_ingress(IngressAndPort("caddy", 8080), chosen) == []
 
 
 def test_each_setting_to_change_is_named_with_its_value() -> None:
@@ -28,6 +28,6 @@ def test_each_setting_to_change_is_named_with_its_value() -> None:
 
 def test_another_ingress_is_reported_with_what_the_next_apply_changes() -> None:
     desired = settings_of(ingress="caddy", http_port=8080)
-    port, kind = describe_other_ingress(WayIn("none", 8090), desired)
+    port, kind = describe_other_ingress(IngressAndPort("none", 8090), desired)
     assert all(each in port for each in ("8090", "8080"))
     assert all(each in kind for each in ("'none'", "'caddy'"))

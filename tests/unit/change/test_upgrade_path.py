@@ -15,7 +15,7 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.model import images_of, port_of, way_in
+from infisical_iac.stack.model import images_of, ingress_of, port_of
 from tests.unit.settings_of import settings_of
 
 _MIB = 1024
@@ -58,13 +58,13 @@ def test_another_major_version_is_refused_on_a_cluster() -> None:
 def test_the_ingress_of_a_compose_file_is_read(kind: str) -> None:
     chosen = settings_of(ingress=kind, http_port=9000)
     compose = compose_file(chosen, MachineState(os="debian", release="13"))
-    assert way_in(compose) == (kind, 9000)
+    assert ingress_of(compose) == (kind, 9000)
 
 
 def test_traefik_without_caddy_is_another_ingress() -> None:
     """So that going back to a release of that time asks nothing of a Caddy that is not there."""
     compose = "services: {infisical: {labels: {traefik.enable: 'true'}, ports: ['127.0.0.1:1:2']}}"
-    assert way_in(compose) == ("traefik without Caddy", 1)
+    assert ingress_of(compose) == ("traefik without Caddy", 1)
 
 
 def test_a_registry_with_a_port_and_a_digest_are_no_version() -> None:

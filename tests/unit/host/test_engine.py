@@ -16,7 +16,7 @@ from infisical_iac.core.files import File, PathState
 from infisical_iac.host import foreign_engine
 from infisical_iac.host.docker import DAEMON, daemon
 from infisical_iac.host.foreign_engine import Engine, not_ours
-from infisical_iac.host.hardening import root_keeps_way_in, without_window
+from infisical_iac.host.hardening import root_may_log_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
@@ -216,5 +216,5 @@ def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None
 def test_root_may_still_log_in_where_root_deploys_or_somebody_else_manages_the_host(
     permitted: str, method: str, by_sudo: bool, alone: bool, keeps: bool
 ) -> None:
-    found = root_keeps_way_in(permitted, method=method, by_sudo=by_sudo, alone=alone)
+    found = root_may_log_in(permitted, method=method, by_sudo=by_sudo, alone=alone)
     assert found is keeps

@@ -131,7 +131,7 @@ def test_the_host_is_read_section_by_section() -> None:
     ]
     state = Firewall().process(output)
     assert state.actual == "table inet infisical {\n}"
-    assert state.wanted == "table x {\n}"
+    assert state.desired == "table x {\n}"
     assert (state.installed, state.on_trial) == (True, False)
     assert state.files == {"/etc/a": PathState("regular file", "644", "root:root", _HASH)}
     assert state.units["a.service"].enabled

@@ -179,7 +179,7 @@ def test_the_lines_of_sshds_files_are_read_on_the_host(tmp_path: Path) -> None:
     (tmp_path / "sshd_config.d").mkdir()
     (tmp_path / "sshd_config").write_text("# Port 22\n\nInclude /etc/ssh/sshd_config.d/*.conf\n")
     (tmp_path / "sshd_config.d" / "00-bad.conf").write_text("PasswordAuthentication yes\n")
-    command = sshd_config.LOOK_AT_LINES.replace("/etc/ssh", str(tmp_path))
+    command = sshd_config.READ_LINES.replace("/etc/ssh", str(tmp_path))
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     lines = ran.stdout.replace(str(tmp_path), "/etc/ssh").splitlines()
     with pytest.raises(Refused, match=r"because of /etc/ssh/sshd_config\.d/00-bad\.conf, line 1"):
@@ -212,7 +212,7 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
     file = tmp_path / "drop-in.conf"
     file.write_text("the change")
     fake_program(tmp_path, "systemctl", 'echo "$@" >>"$HOST/said"')
-    commands = sshd_config.way_back(before).replace(DROP_IN, str(file))
+    commands = sshd_config.rollback_commands(before).replace(DROP_IN, str(file))
     for _ in range(2):
         run_with(tmp_path, f"set -e\n{commands}", check=True)
         assert (file.read_text() if file.exists() else None) == before

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers as starting
 from infisical_iac.init.answers import Answers
-from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
+from infisical_iac.init.services import FoundDirectory, FoundService, find_services, name_services
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
 
@@ -32,7 +32,7 @@ def test_the_topmost_directory_with_a_package_is_the_service(tmp_path: Path) -> 
         "deep/deeper/deepest/package.json",
     )
     plant(tmp_path, dict.fromkeys(paths, ""))
-    assert look(tmp_path, leave_out=tmp_path / "none") == [
+    assert find_services(tmp_path, leave_out=tmp_path / "none") == [
         FoundDirectory("backend", ("package.json",)),
         FoundDirectory("python-services/pricing", ("requirements.txt",)),
         FoundDirectory("python-services/scoring", (".env.example", "pyproject.toml")),
@@ -48,7 +48,7 @@ def test_what_others_wrote_is_not_looked_into(tmp_path: Path) -> None:
         "service/.env/pyvenv.cfg",
     )
     plant(tmp_path, dict.fromkeys(paths, ""))
-    assert look(tmp_path, leave_out=tmp_path / "none") == []
+    assert find_services(tmp_path, leave_out=tmp_path / "none") == []
 
 
 def test_names_and_folders_are_their_own() -> None:

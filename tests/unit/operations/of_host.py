@@ -69,7 +69,7 @@ _FIREWALL_FILES = (
 )
 _LOADED = FirewallState(
     actual=_TABLE,
-    wanted=_TABLE,
+    desired=_TABLE,
     installed=True,
     files={each.path: each.state for each in firewall.files(_OPEN)},
     units={"infisical-firewall.service": _RUNS},
@@ -235,7 +235,7 @@ OPERATIONS = {
             ),
         ),
         refused(
-            lambda: _firewall(replace(_LOADED, wanted="Error: syntax error")),
+            lambda: _firewall(replace(_LOADED, desired="Error: syntax error")),
             Refused,
             "syntax error",
         ),

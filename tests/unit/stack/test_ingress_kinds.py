@@ -14,7 +14,7 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress_kinds import EDGE_SECRET, KINDS, IngressKind
-from infisical_iac.stack.model import way_in
+from infisical_iac.stack.model import ingress_of
 from tests.host.choosing import is_left_out
 from tests.staging import ingress as staging_ingress
 from tests.unit.settings_of import settings_of
@@ -69,7 +69,7 @@ def test_another_kind_behind_a_proxy_needs_no_change_of_the_templates(settings: 
 
 
 def test_a_kind_takes_no_compose_file_of_another_for_its_own(settings: Settings) -> None:
-    assert way_in(compose_file(settings, _MACHINE)) == ("another", 8080)
+    assert ingress_of(compose_file(settings, _MACHINE)) == ("another", 8080)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_kind_takes_no_compose_file_of_another_for_its_own(settings: Settings)
 )
 def test_what_no_kind_has_made_is_no_kinds(services: dict[str, Any]) -> None:
     services["infisical"]["ports"] = ["127.0.0.1:8080:8080"]
-    assert way_in(yaml.safe_dump({"services": services})) == ("unknown", 8080)
+    assert ingress_of(yaml.safe_dump({"services": services})) == ("unknown", 8080)
 
 
 def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:
