@@ -88,7 +88,7 @@ opened() {
         restic_within "$ANSWER_SECONDS" --no-lock cat config || fail "$reason"
     fi
     id=$(sed -n 's/.*"id": *"\([0-9a-f]*\)".*/\1/p' "$answer")
-    test "${known:-$id}" = "$id" || fail "$REPOSITORY is another repository than the one that has the backups: bring that back, or remove $made to go on with this one"
+    test "${known:-$id}" = "$id" || fail "$REPOSITORY is another repository than the one that has the backups: restore that one, or remove $made to continue with this one"
     mkdir -p "$state/repositories"
     echo "$id" >"$made"
 }
@@ -119,7 +119,7 @@ fetch() {
     first=$(sed -n 's/^ignoring error for //p' "$answer.error" | head -n 1)
     case $first in
     "") unread ;;
-    *"no space left"*) fail "there is no room for the snapshot's files in $2: make room" ;;
+    *"no space left"*) fail "there is no space for the snapshot's files in $2: make room" ;;
     *"no such file"* | *"not exist"* | *"not found"*) what="a pack of it is missing" ;;
     *"too short"* | *EOF*) what="a pack of it is truncated" ;;
     *) what="a pack of it was altered" ;;

@@ -33,7 +33,7 @@ busy() { test -e /var/lib/infisical-restore/state || test -e /var/lib/infisical-
 put_off() {
     clear
     rm -f "$state/running"
-    echo "The drill is put off, for a restore or a change of version is at work."
+    echo "The drill is skipped, because a restore or a change of version is under way."
     exit 0
 }
 

@@ -89,7 +89,7 @@ SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', reln
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 \gexec
 SQL
-    # Of data that are to take the place of others; a drill has none of it.
+    # Only for data that will replace others; a drill has none of it.
     test ! -e "$here/state" || echo "$next_transaction" | sql_in "$container" | store "$here/loaded"
     docker stop --time 60 "$container" >/dev/null
     docker rm "$container" >/dev/null

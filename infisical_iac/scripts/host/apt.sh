@@ -1,8 +1,8 @@
 # Installs packages: apt.sh <seconds> <package>…
 #
-# The seconds bound the wait for the locks of another apt, such as the daily one that a host's
-# first boot starts. A refresh of the lists that fails for another reason is tried three times:
-# mirrors fail while they are being updated.
+# It waits so many seconds for the locks of another apt, such as the daily one that a host's first boot
+# starts. If a refresh of the lists fails for another reason, it is tried three times, because mirrors fail
+# while they are being updated.
 set -u
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
 options="--quiet=2 --option=DPkg::Lock::Timeout=$1 --option=Acquire::Retries=3"

@@ -1,7 +1,7 @@
 # Succeeds if an address, or one of its IPv6 network, has logged in over SSH with a key within a
 # day:
 #
-#   has-logged-in.sh <address, or a network of IPv6>
+#   has-logged-in.sh <address or IPv6 network>
 #
 # fail2ban asks it before a ban, which covers the whole network of an IPv6 address: the operators
 # must not be banned.

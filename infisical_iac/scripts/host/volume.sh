@@ -148,7 +148,7 @@ adopt() {
     test ! -e $mark || return 0
     held=$(ls -A $mount) || fail "$mount can't be read: see what \`dmesg\` says of its disk"
     test -z "$held" || test "$held" = lost+found ||
-        fail "the file system is not empty and was not made here: it is left alone"
+        fail "the file system is not empty and was not made here: it is not used"
     touch $mark
 }
 
