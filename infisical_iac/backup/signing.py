@@ -138,7 +138,7 @@ def check_signer(signer: str, known: KnownFingerprints) -> bool:
 def _check_unsigned(known: KnownFingerprints) -> None:
     if not known.unsigned:
         raise FileError(
-            "the kit has no signature, for it was made by a version before: nobody can tell who "
+            "the kit has no signature, because an earlier version made it: nobody can verify who "
             "made it; make a new one if the host is there, else use it with --accept-unsigned-kit "
             "if it never left your hands"
         )

@@ -80,7 +80,9 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
     Raises UserError if the snapshot is not proven, or if there can be no drill now.
     """
     choose_targets(targets, target)
-    active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
+    active = run(
+        "systemctl is-active infisical-drill.service || true", doing="check for a running drill"
+    )
     if active.strip() == "activating":
         raise Refused("a drill runs already: `infisical-iac status` shows how it ends")
     changes: list[str] = []

@@ -49,7 +49,7 @@ class KeyHolders:
     def admit(self, key: Key, *, all_of_them: bool = True) -> None:
         """Make their services accept the old and the next key; called before a key is switched."""
 
-    def tell(self, key: Key) -> None:
+    def give_both(self, key: Key) -> None:
         """Give both keys to the nodes that may lead next; called before the database changes."""
 
     def share(self) -> None:
@@ -310,7 +310,7 @@ def _use(key: Key, holders: KeyHolders) -> None:
     """Make everything that uses the key take the one that is in place."""
     run(script("keys", "derive"), doing="write /etc/infisical/.env")
     if key.name == "database":
-        holders.tell(key)
+        holders.give_both(key)
         _step("alter", doing="give PostgreSQL its password")
     session.forget()
     holders.use()

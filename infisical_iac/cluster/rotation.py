@@ -56,7 +56,7 @@ class ClusterKeyHolders(KeyHolders):
             doing = "let both passwords of Redis in"
             _each(self.site.cluster, "admit", _hashes(), doing, all_of_them=all_of_them)
 
-    def tell(self, key: Key) -> None:
+    def give_both(self, key: Key) -> None:
         hand_out(self._others(), f"{key.file}.old", f"{key.file}.next")
         shared_state.spread(self.site.cluster)
 

@@ -245,7 +245,7 @@ def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
         f"sh {SCRIPT} mount {shlex.quote(uuid)} && systemctl start {UNIT}",
         doing=f"bring the data volume {device} to its places",
     )
-    left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="look at the data volume").split()
+    left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="inspect the data volume").split()
     if left:
         raise Refused(
             f"the volume has the state of unfinished changes ({', '.join(left)}): run again, and "

@@ -232,7 +232,7 @@ def rotation(settings: Settings) -> Iterator[File]:
 
 
 def bans(settings: Settings) -> Iterator[File]:
-    """Yield the files that tell fail2ban what to count; none where it is off."""
+    """Yield the configuration files of fail2ban; none if it is off."""
     for path, text in rules.texts(settings, LOG):
         yield File(path, text)
     if settings.host.fail2ban == "on":
