@@ -72,8 +72,9 @@ def secrets(
 def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
     """Return whether the client may see a secret of a folder, whether or not it is there.
 
-    A list does not show it: it is also empty for a folder that the client may not see. Asked for one
-    secret, the server answers 403 before it looks for the secret (measured), and 404 for none.
+    A list does not show it: it is empty too for a folder that the client may not see. Asked for
+    one secret, the server answers 403 before it searches for the secret (measured), and 404 for
+    none.
     """
     query = {
         "projectId": project,
