@@ -54,12 +54,12 @@ class Deployment:
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether there is nothing to change and nothing is blocked."""
+        """True if there is nothing to change and nothing is blocked."""
         return not self.has_work and not self.journal.blocked_parts
 
     @property
     def has_work(self) -> bool:
-        """Whether a run would do anything."""
+        """True if a run would do anything."""
         return bool(self.journal.planned_changes or self.journal.unknown)
 
     def plan(self) -> tuple[list[Item], list[str]]:

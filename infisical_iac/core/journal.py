@@ -78,7 +78,7 @@ Decided = Item | Unknown | UpToDate | PyinfraCommand
 
 @dataclass
 class OperationPlan:
-    """What one operation would do on one host.
+    """The plan of one operation on one host.
 
     Attributes:
         name: the operation, with its part of the deploy: "Hardening | Harden SSH".
@@ -186,7 +186,7 @@ class Journal:
 
     @property
     def sees_access(self) -> bool:
-        """Whether an operation searched for such access."""
+        """True if an operation searched for such access."""
         return any(plan.sees_access for plan in self.plans.values())
 
     @property
@@ -409,7 +409,7 @@ class Journals:
 
     @property
     def sees_access(self) -> bool:
-        """Whether an operation searched for such access."""
+        """True if an operation searched for such access."""
         return any(journal.sees_access for journal in self.journals.values())
 
     @property
@@ -464,7 +464,7 @@ class Journals:
 
     @property
     def remedy(self) -> str:
-        """What to do about a failure; empty for another run."""
+        """The remedy for a failure; empty for another run."""
         return next((each.remedy for each in self.journals.values() if each.remedy), "")
 
     def failure(self, names: Sequence[str]) -> str:

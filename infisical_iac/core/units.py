@@ -38,7 +38,7 @@ class UnitState:
 
     @property
     def stale(self) -> bool:
-        """Whether it runs with an older configuration than the one on disk."""
+        """True if it runs with an older configuration than the one on disk."""
         return self.active and self.configured > self.started
 
 

@@ -208,7 +208,7 @@ _HOSTS = ("HOST", "HOSTNAME", "SERVER", "ADDRESS", "ADDR")
 _USERS = ("USER", "USERNAME", "LOGIN")
 
 
-class _Login(NamedTuple):
+class _FoundLogin(NamedTuple):
     """A password, with the account that it is for: the kind of server, the user and the host."""
 
     account: tuple[str, str, str]
@@ -218,7 +218,7 @@ class _Login(NamedTuple):
 
 def _find_other_passwords(shared: Iterable[_Place]) -> Iterator[FileFinding]:
     """Yield the passwords that differ in one environment for the same user at the same host."""
-    groups: dict[Hashable, list[_Login]] = {}
+    groups: dict[Hashable, list[_FoundLogin]] = {}
     for each in _find_logins(shared):
         groups.setdefault((each.place.source.environment, each.account), []).append(each)
     for group in groups.values():
@@ -237,7 +237,7 @@ def _has_other_password(
     return passwords[each.at] != passwords[other.at]
 
 
-def _find_logins(shared: Iterable[_Place]) -> Iterator[_Login]:
+def _find_logins(shared: Iterable[_Place]) -> Iterator[_FoundLogin]:
     """Yield the logins in addresses, and in keys with the same beginning, such as `DB_PASSWORD`."""
     families: dict[str, dict[str, str]] = {}
     shared = list(shared)
@@ -247,14 +247,14 @@ def _find_logins(shared: Iterable[_Place]) -> Iterator[_Login]:
         if address := _ADDRESS.match(each.value):
             scheme = address["scheme"].lower().replace("postgresql", "postgres")
             account = (f"{scheme}://", unquote(address["user"]), address["host"].lower())
-            yield _Login(account, unquote(address["password"]), each)
+            yield _FoundLogin(account, unquote(address["password"]), each)
         elif named := _PASSWORD.fullmatch(each.key):
             beginning, values = named[1].upper(), families[each.source.path]
             host = _first_value(values, beginning, _HOSTS)
             if host:
                 port = values.get(f"{beginning}PORT", "")
                 user = _first_value(values, beginning, _USERS)
-                yield _Login((beginning, user, f"{host.lower()}:{port}"), each.value, each)
+                yield _FoundLogin((beginning, user, f"{host.lower()}:{port}"), each.value, each)
 
 
 def _first_value(values: dict[str, str], beginning: str, ends: Iterable[str]) -> str:
