@@ -69,7 +69,7 @@ def certificates() -> Commands:
 def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
     """Plan to make the certificates in `lacking`."""
     if not lacking:
-        yield UpToDate("all certificates are there, and none ends soon")
+        yield UpToDate("all certificates exist, and none ends soon")
         return
     for each in lacking:
         yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
@@ -78,8 +78,8 @@ def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
 
 def _detail(lacking: Lacking) -> str:
     if lacking.why == "ends":
-        return f"ends {datetime.fromtimestamp(lacking.ends, UTC):%Y-%m-%d} → made again"
-    return "not of its key, its authority or its names" if lacking.why == "stale" else ""
+        return f"ends {datetime.fromtimestamp(lacking.ends, UTC):%Y-%m-%d} → renewed"
+    return "does not match its key, its authority or its names" if lacking.why == "stale" else ""
 
 
 # The phases in which the new data may have replaced the old ones.
@@ -114,7 +114,7 @@ def decide_unfinished_changes(begun: Mapping[str, Sequence[str]]) -> Commands:
     if not begun:
         yield UpToDate("the host has no unfinished change")
     for what, (which, *_) in begun.items():
-        yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
+        yield Item("-", f"unfinished {what}", f"{which}, from when this host was the leader")
         path = f"/var/lib/infisical-{what}/state"
         gone = f"rm -rf {_related_paths(what)} && {removal(path)}"
         yield step(run, gone, doing=f"remove {path}")
@@ -126,8 +126,8 @@ def _describe_data_aside(what: str, which: str, how: Sequence[str], host: str) -
         return []
     database = f"infisical_before_{which.partition('-')[0].lower()}"
     return [
-        f"The {what} {which}, which {host} began when it led, had not ended: what had been "
-        f"replaced by then is in the cluster's database {database}, until you remove it."
+        f"{host} left the {what} {which} unfinished when it was the leader: the data replaced by "
+        f"then are in the cluster's database {database}, until you remove it."
     ]
 
 
@@ -159,10 +159,10 @@ def prepare(known: Preflight) -> None:
             admin_email=settings.workspace.admin_email,
             admin_password=known.admin_password,
             more=keys.more_of(settings),
-            name="Make keys and passwords on the lead",
+            name="Make keys and passwords on the leader",
         )
         certificates(name="Make the certificates of the cluster's services")
-    shared_state.state_copies(cluster=of(known).cluster, name="Have the keys on all nodes")
+    shared_state.state_copies(cluster=of(known).cluster, name="Copy the keys to all nodes")
     stack.node_images(settings=settings, name="Fetch the images")
     configure_ingress(settings)
 
@@ -170,12 +170,14 @@ def prepare(known: Preflight) -> None:
 def roll_out(known: Preflight) -> None:
     """Roll out the services that the settings describe, after `prepare`."""
     site = of(known)
-    stack.node_tasks(site=site, name="Let the tasks on the nodes run in their networks")
+    stack.node_tasks(site=site, name="Free stuck tasks on the nodes")
     if known.leads:
         project = known.workspace.project.slug
         end_interrupted(known)
-        stack.networks(site=site, name="Make networks anew that differ")
+        stack.networks(site=site, name="Re-create networks that differ")
         upgrade.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
-        unfinished_changes(machine=known.machine, name="Forget what was begun as lead")
+        unfinished_changes(
+            machine=known.machine, name="Discard unfinished changes of a former leader"
+        )

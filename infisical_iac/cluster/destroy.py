@@ -36,7 +36,7 @@ class ClusterRemoval(HostRemoval):
 
     def look(self) -> str:
         """Return what is present on all nodes, one line each."""
-        found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
+        found = each_of(self._hosts, lambda _: _run("look", doing="list what is deployed"))
         return "\n".join(filter(None, found))
 
     def back_up(self, directory: str) -> str:
@@ -44,11 +44,13 @@ class ClusterRemoval(HostRemoval):
 
         Raises Refused, or CommandFailed.
         """
-        roles = each_of(self._hosts, lambda _: _run("primary", doing="look for the primary"))
+        roles = each_of(self._hosts, lambda _: _run("primary", doing="find the primary"))
         primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
         if len(primaries) != 1:
-            raise Refused(f"the cluster has {len(primaries)} primaries, and a dump needs the one")
-        each_of(primaries, lambda _: _run("backup", directory, doing="take a backup first"))
+            raise Refused(
+                f"the cluster has {len(primaries)} primaries, and a dump needs exactly one"
+            )
+        each_of(primaries, lambda _: _run("backup", directory, doing="back up first"))
         return primaries[0].name
 
     def take_away(self, *, volumes: bool) -> None:
@@ -57,7 +59,7 @@ class ClusterRemoval(HostRemoval):
         Without `volumes` the Swarm stays: it knows which node has which part of the data, and the
         next deploy finds them by it. Raises CommandFailed.
         """
-        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
+        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
         # If an earlier run died while hosts left the swarm, no manager is left to end containers.
         if _run("remove", doing="remove the services") == "removed":
             self._wait_for_containers_to_end()
@@ -66,11 +68,11 @@ class ClusterRemoval(HostRemoval):
             self._wait_for_containers_to_end()
             _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
             _on_each(
-                self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
+                self._hosts, lambda: run(script("destroy", "everything"), doing="remove Infisical")
             )
 
     def _wait_for_containers_to_end(self) -> None:
-        _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
+        _on_each(self._hosts, lambda: _run("gone", doing="wait until the containers have stopped"))
 
     def _leave(self) -> None:
         # One by one: all at once, most hosts would wait for a majority that is leaving too.

@@ -28,7 +28,7 @@ def without_live_restore(config: File) -> Commands:
 
     A reload does not stop the containers of a host that was a single host until now.
     """
-    yield Item("~", "docker.service", "reads daemon.json again, without live-restore")
+    yield Item("~", "docker.service", "reloads daemon.json, without live-restore")
     yield step(_reload, config)
 
 
@@ -41,9 +41,9 @@ def back_in_swarm(cluster: Cluster) -> Commands:
     missing too.
     """
     if not cluster.me.given_up:
-        yield UpToDate("the swarm does not miss the engine")
+        yield UpToDate("the swarm reaches the engine")
         return
-    yield Item("~", "docker.service", "runs, and the swarm takes it for down → brought back")
+    yield Item("~", "docker.service", "runs, but the swarm considers it down → rejoins")
     yield step(_bring_back, cluster)
 
 
@@ -60,7 +60,8 @@ def _bring_back(cluster: Cluster) -> None:
             missing = [each.name for each in others if not each.up or each.given_up] or _apart
             if missing:
                 raise Refused(
-                    f"Docker on {host.name} waits for a restart, and for {missing[0]}: {error}"
+                    f"Docker on {host.name} can't be restarted while {missing[0]} is missing: "
+                    f"{error}"
                 ) from None
         units.systemctl("restart", "docker.service")
         try:
@@ -72,7 +73,10 @@ def _bring_back(cluster: Cluster) -> None:
 
 def _wait_until_seen(cluster: Cluster, id: str, seconds: int) -> None:
     with connection.on(cluster.lead.name):
-        run(script("engine", "seen", id, str(seconds)), doing="see the node in the swarm")
+        run(
+            script("engine", "seen", id, str(seconds)),
+            doing="wait until the swarm reaches the node",
+        )
 
 
 def in_turn(verb: str, unit: str) -> None:
@@ -86,9 +90,11 @@ def in_turn(verb: str, unit: str) -> None:
             units.systemctl(verb, unit)
             return
         if _apart:
-            raise Refused(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
+            raise Refused(f"Docker on {host.name} waits for a restart until {_apart[0]} is back")
         try:
-            well = run(script("engine", "ready"), doing="do without this host's Docker for a while")
+            well = run(
+                script("engine", "ready"), doing="check that the cluster can do without this Docker"
+            )
         except CommandFailed as error:
             raise Refused(f"Docker on {host.name} waits for a restart: {error}") from None
         units.systemctl(verb, unit)

@@ -48,9 +48,7 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
         restart = "`systemctl restart docker` there, and run again"
         return f"the swarm considers {_join_names(down)} down: {restart}"
     if empty := [name for name, look in looks.items() if not look.data]:
-        return (
-            f"{_join_names(empty)} has no data of PostgreSQL or copies them: run again in a minute"
-        )
+        return f"{_join_names(empty)} has no PostgreSQL data yet: run again in a minute"
     if _primaries(nodes) > 1:
         primaries = _join_names(name for name, look in looks.items() if look.primary)
         return f"{primaries} are both primaries: run again in a minute"
@@ -120,7 +118,7 @@ def member_replacement(cluster: Cluster) -> Commands:
     """
     replaced = members_to_replace(cluster.nodes)
     if not replaced:
-        yield UpToDate("no data node takes the place of another")
+        yield UpToDate("no data node replaces another")
     for number, name in replaced.items():
         yield Item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)
@@ -140,7 +138,7 @@ def end_lost(cluster: Cluster) -> None:
     if not can_begin_anew(now) or furthest(now) != cluster.first:
         raise Refused(
             "the state of etcd and PostgreSQL has changed since the run began, and "
-            "nothing was taken away: run again"
+            "nothing was removed: run again"
         )
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
@@ -148,12 +146,12 @@ def end_lost(cluster: Cluster) -> None:
         with connection.on(node.name):
             run(
                 script("etcd", "abandon"),
-                doing=f"note that the etcd of {node.name} is bootstrapped again",
+                doing=f"record that the etcd of {node.name} is bootstrapped again",
             )
-    run(script("etcd", "stop", *ended), doing="end what is left of etcd")
+    run(script("etcd", "stop", *ended), doing="stop what is left of etcd")
     for node in others:
         with connection.on(node.name):
-            run(script("etcd", "ended"), doing=f"end the PostgreSQL of {node.name}")
+            run(script("etcd", "ended"), doing=f"stop the PostgreSQL of {node.name}")
     for node in data:
         with connection.on(node.name):
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
@@ -170,8 +168,8 @@ def _replace_member(cluster: Cluster, number: int, name: str) -> None:
     ]
     keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
     with connection.on(keeper):
-        run(script("etcd", "stop", f"etcd-{number}"), doing=f"end etcd-{number}")
+        run(script("etcd", "stop", f"etcd-{number}"), doing=f"stop etcd-{number}")
     with connection.on(name):
         run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
     with connection.on(keeper):
-        run(script("etcd", "member", str(number)), doing=f"give {name} its place in etcd")
+        run(script("etcd", "member", str(number)), doing=f"add {name} to etcd")

@@ -41,8 +41,8 @@ class _ClusterHosts(InventoryHosts):
             shared_state.spread(membership.observe())
         except (UserError, *LOST) as error:
             echo(
-                f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
-                "`infisical-iac apply` brings it there",
+                f"Note: the change has not reached all hosts of the cluster yet ({error}): "
+                "`infisical-iac apply` copies it there",
                 err=True,
             )
 

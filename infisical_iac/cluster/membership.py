@@ -55,8 +55,8 @@ def match_members(
         address = addresses.get(name) or look.advertised or look.address
         if not address:
             raise Refused(
-                f"{name} has no default route to tell its address by: set cluster_address to "
-                "where the other nodes reach it"
+                f"{name} has no default route, so its address is unknown: set cluster_address to "
+                "the address at which the other nodes reach it"
             )
         if member and look.advertised and address != look.advertised:
             raise Refused(
@@ -126,13 +126,13 @@ def _refusals(
         clustered = any(looks[name].stack for name in names)
         or_single = "" if clustered else ", or set topology to 'single'"
         yield (
-            f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
-            f"{len(inventory)}: add hosts to it{or_single}"
+            f"setting 'topology': a swarm needs {DATA_NODES} hosts or more, and the inventory has "
+            f"{len(inventory)}: add hosts{or_single}"
         )
     if wrong := [name for name in names if looks[name].early]:
         yield (
-            f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
-            "knows the host is not valid yet there: set the clock (`timedatectl` shows it), "
+            f"the clock of {' and '.join(wrong)} is behind, so the host's certificate in the swarm "
+            "is not valid yet: set the clock (`timedatectl` shows it), "
             "restart Docker (`systemctl restart docker`), and run again"
         )
     if newer := model.newer(names, looks, lead):
@@ -144,12 +144,12 @@ def _refusals(
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
         yield (
-            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
-            f"{lost} can't: see to it, and run again"
+            f"a first deploy to a cluster needs {DATA_NODES} reachable hosts, and {lost} can't be "
+            "reached: make it reachable, and run again"
         )
     if marks and not any(look.control for look in looks.values()):
         yield (
-            "no host that can be reached is a manager with a majority behind it: bring the others "
+            "no reachable host is a manager with a majority behind it: bring the others "
             "back, start Docker there (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'"
         )
@@ -157,15 +157,15 @@ def _refusals(
     with_data = [name for name in unmarked if looks[name].data]
     if with_data and not (marks and leads.stack):
         yield (
-            f"{' and '.join(with_data)} would come into a new swarm of {lead} with PostgreSQL's "
-            "data, and nothing shows which are the newest: keep those of the leader, and "
-            f"remove the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
+            f"{' and '.join(with_data)} would join a new swarm of {lead} with PostgreSQL data, and "
+            "nothing shows which data are the newest: keep the leader's, and remove the volume "
+            f"infisical_patroni on the other hosts ({_RUNBOOK}, 'Whose data')"
         )
     for name in names:
         look = looks[name]
         if look.state not in ("", "inactive") and not look.mark:
             yield (
-                f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
+                f"Docker on {name} is in a Swarm that is not this project's, such as Dokploy's: "
                 "use a host of Infisical's own, or let this one leave its Swarm first"
             )
         if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
@@ -178,8 +178,8 @@ def _refusals(
         own = not look.serial and look.mark in ("", "new")
         if look.key and look.key != leads.key and own:
             yield (
-                f"{name} has an encryption key of its own, which another database needs than that "
-                f"of {lead}: use a host with no Infisical on it"
+                f"{name} has another encryption key than {lead}, which another database needs: use "
+                "a host without Infisical"
             )
 
 
@@ -225,7 +225,7 @@ def cluster(
         if each is not by_name[each.name]:
             raise Refused(
                 f"{each.name} was re-created, and the swarm still waits for the host that had its "
-                "name: run again in a minute, when the swarm has given that one up"
+                "name: run again in a minute, when the swarm considers that one down"
             )
     return Cluster(
         nodes=nodes,
@@ -249,17 +249,17 @@ def _notes(
     up = {node.name for node in nodes if node.up}
     away = [name for name in inventory if name not in up]
     if away:
-        yield f"{', '.join(away)} can't be reached: the run goes on with {', '.join(sorted(up))}"
+        yield f"{', '.join(away)} can't be reached: the run continues with {', '.join(sorted(up))}"
     for each in lost:
         yield (
-            f"{each.host or each.hostname} is lost, and no host that can be reached takes its "
-            "place: the cluster has two data nodes until one does"
+            f"{each.host or each.hostname} is lost, and no reachable host replaces it: the cluster "
+            "has two data nodes until one does"
         )
     for node in nodes:
         if not node.up and node.name not in inventory and node.member not in lost:
             yield (
-                f"{node.name} is in the swarm, and in no inventory: add it there, or, to take it "
-                f"out, shut it down and run again"
+                f"{node.name} is in the swarm, but in no inventory: add it to the inventory, or "
+                "shut it down and run again to remove it"
             )
 
 

@@ -64,7 +64,7 @@ def restart_waiting(seconds: int, again: Sequence[str]) -> None:
     for _ in range(_ROUNDS):
         for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
             _do("restart", name, doing=f"restart PostgreSQL, {name}")
-            _do(*again, doing=f"see {name} back before the next one is restarted")
+            _do(*again, doing=f"wait until {name} is back before the next restart")
 
 
 def _do(*step: str, doing: str, stdin: str | None = None) -> str:
@@ -85,13 +85,13 @@ def reopen_database(cluster: Cluster) -> None:
     Then every connected node with that password removes the one before or after it. Raises
     CommandFailed.
     """
-    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+    if run(script("reopen"), doing="check that the database accepts the password") != "known":
         return
-    known = shlex.quote(run(_HASH, doing="see which password it is"))
+    known = shlex.quote(run(_HASH, doing="hash the password"))
     for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
-                run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
+                run(_FORGET.format(known), doing="remove the other password of an ended rotation")
 
 
 CONFIGS = "/etc/infisical/stack"
@@ -114,7 +114,7 @@ def roll_out(site: ClusterSite) -> None:
     for level in stack_plan.levels_ahead(found):
         # An etcd that is bootstrapped again has the addresses of the level already.
         if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
-            run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
+            run(script("etcd", "secure"), doing="make etcd's members use TLS")
         _roll_out(replace(site, tls=level))
         site = replace(site, cluster=replace(site.cluster, anew=False))
 
@@ -131,10 +131,10 @@ def _roll_out(site: ClusterSite) -> None:
         etcd.end_lost(site.cluster)
     if first:
         roll_out_part(to_be.text, first, timeout, before.nodes)
-        run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
+        run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
     together = stack_plan.changing_together(before, site.tls)
     stages = stack_plan.stages(before, to_be, first | together)
-    well = _do("data", doing="see who keeps data")
+    well = _do("data", doing="list the data services")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, as it decides whether writes that are acknowledged during the roll-out are kept.
     seconds = merge_configuration(before.patroni, to_be.patroni())
@@ -144,7 +144,7 @@ def _roll_out(site: ClusterSite) -> None:
         asked = roll_out_part(to_be.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
         # As many as before: members that were unhealthy before may need this roll-out to recover.
-        _do(*again, doing="see the data node back before the next one changes")
+        _do(*again, doing="wait for the data node before the next one changes")
     asked = hashes(_do("up", doing="roll the services out"))
     _await(timeout)
     wait_for_majority()
@@ -211,7 +211,7 @@ def roll_out_part(
 
 def wait_for_majority() -> None:
     """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
-    _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data services healthy")
+    _do("again", _AGAIN_SECONDS, *_MOST, doing="wait for a majority of the data services")
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -237,7 +237,7 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 def _try_again(found: ClusterStackState) -> None:
     if any(service.waiting for service in found.services.values()):
-        _do("anew", doing="have Swarm try again what waits for a node")
+        _do("anew", doing="make Swarm retry the tasks that wait for a node")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
@@ -251,7 +251,7 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
         return found
     if old:
         write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(_do("why", f"infisical_{name}", doing="see why") for name in back)
+    why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
     raise CheckFailed(
         f"{' and '.join(back)} did not become healthy, so Swarm went back to what ran before, "
         f"which serves:\n{why}"

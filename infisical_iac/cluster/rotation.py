@@ -29,7 +29,7 @@ class ClusterKeyHolders(KeyHolders):
     def refuse(self, key: Key) -> None:
         if key.name == "redis" and (away := self._away()):
             raise RunFailed(
-                f"{', '.join(away)} can't be reached, and its Redis would let the old key in for "
+                f"{', '.join(away)} can't be reached, and its Redis would accept the old key for "
                 "ever: bring it back first; nothing was changed"
             )
 
@@ -53,7 +53,7 @@ class ClusterKeyHolders(KeyHolders):
         `all_of_them` it raises CommandFailed instead.
         """
         if key.name == "redis":
-            doing = "let both passwords of Redis in"
+            doing = "make Redis accept both passwords"
             _each(self.site.cluster, "admit", _hashes(), doing, all_of_them=all_of_them)
 
     def tell(self, key: Key) -> None:
@@ -72,7 +72,7 @@ class ClusterKeyHolders(KeyHolders):
             forget(self._others(), key)
         if key.name == "redis":
             # A Redis that does not answer drops it at its next start.
-            doing = "put the other password of Redis out"
+            doing = "make Redis refuse the other password"
             _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
 
     def _away(self) -> list[str]:

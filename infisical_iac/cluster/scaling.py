@@ -56,17 +56,20 @@ def end_swarm(stamp: str) -> list[str]:
     _step("services", doing="remove the cluster's services")
     for each in hosts:
         with current(each):
-            _step("containers", doing=f"see the cluster's containers on {each.name} end")
+            _step(
+                "containers",
+                doing=f"wait until the cluster's containers on {each.name} have stopped",
+            )
     kept = []
     for each in hosts:
         with current(each):
             swarm.leave()
             if each.name == keeper:
-                _step("names", doing=f"let Docker on {keeper} know its containers")
-            told = _step("data", stamp, doing=f"put the cluster's data on {each.name} aside")
+                _step("names", doing=f"make Docker on {keeper} know its containers")
+            told = _step("data", stamp, doing=f"set the cluster's data on {each.name} aside")
             kept += [f"Kept on {each.name}: {line}." for line in told.splitlines()]
             if each.name != keeper:
-                _step("forget", doing=f"take the keys from {each.name}")
+                _step("forget", doing=f"remove the keys from {each.name}")
     membership.forget()
     return kept
 
@@ -113,7 +116,9 @@ class UnfinishedMove:
 
 def read_unfinished() -> UnfinishedMove | None:
     """Return the unfinished migration of the current host, if there is one."""
-    found = run(script("scale-out", "state"), doing="see whether a move is under way").split()
+    found = run(
+        script("scale-out", "state"), doing="read the state of a scale-out or scale-in"
+    ).split()
     if not found:
         return None
     stamp, direction, phase = found
@@ -136,7 +141,7 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     if found.direction == "out":
         compose.bring_up()
         _refuse_unwell("stack", timeout, "containers")
-        told = [f"{host.name} serves alone again, with {data}."]
+        told = [f"{host.name} serves as a single host again, with {data}."]
         if dissolving:
             # A migration that an earlier version began has left no mark.
             stamp = read_served() or (found.stamp if found.has_served else "")
@@ -144,8 +149,8 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
         elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
             told.append(
-                f"Of the cluster, {what.describe()}, which the next move gives up and names, and "
-                "the end of the cluster keeps."
+                f"Of the cluster, {what.describe()}; the next scale-out discards and names it, and "
+                "removing the cluster keeps it."
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
@@ -161,13 +166,15 @@ def read_served() -> str:
     Empty if the cluster never served, so that it has no data.
     """
     mark = f"{DIRECTORY}/served"
-    return run(f"cat {mark} 2>/dev/null || true", doing="see what the cluster has had").strip()
+    return run(
+        f"cat {mark} 2>/dev/null || true", doing="read whether the cluster has served"
+    ).strip()
 
 
 def _refuse_unwell(program: str, timeout: int, what: str) -> None:
     unwell = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
     if unwell:
-        raise CheckFailed(f"what served before is back, but not well:\n{unwell}")
+        raise CheckFailed(f"what served before is back, but not healthy:\n{unwell}")
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
@@ -188,7 +195,7 @@ def end(direction: Direction) -> list[str]:
 
     Raises CommandFailed.
     """
-    lines = do(direction, "end", doing="end the move").splitlines()
+    lines = do(direction, "end", doing=f"end the scale-{direction}").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
     return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]
 
@@ -216,15 +223,15 @@ def undo(settings: Settings, *, asked: bool) -> bool:
         if asked:
             _end_unused()
         return False
-    if found.is_switched and not asked:
-        echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
-        return True
     event: Literal["scale-out", "scale-in"]
     event = "scale-out" if found.direction == "out" else "scale-in"
-    with audit.recorded(event, [f"undone: the move {found.stamp}"]):
+    if found.is_switched and not asked:
+        echo(f"The {event} {found.stamp} has switched already: it is completed now.", err=True)
+        return True
+    with audit.recorded(event, [f"undone: the {event} {found.stamp}"]):
         now, *more = go_back(found, settings.stack.start_timeout, dissolving=asked)
     membership.forget()
-    echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
+    echo(f"The {event} {found.stamp} was unfinished. {now}", err=not asked)
     for sentence in more:
         echo(sentence)
     return False
@@ -235,14 +242,18 @@ def _end_unused() -> None:
     looks = membership.observe_again()
     alone = looks[host.name].single and not any(each.stack for each in looks.values())
     if not (alone and any(each.mark for each in looks.values())):
-        echo("There is nothing to undo: no move is under way.")
+        echo("There is nothing to undo: no scale-out or scale-in is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
         # The cluster may have served for a while in a migration that was undone.
         kept = end_swarm(read_served())
-    told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
-    for sentence in [told, *kept]:
+    done = "No data had been moved"
+    for sentence in [f"{done}. {_describe_single()}", *kept]:
         echo(sentence)
+
+
+def _describe_single() -> str:
+    return f"{host.name} serves as a single host; all hosts have left the swarm."
 
 
 def end_proven() -> bool:
@@ -252,7 +263,7 @@ def end_proven() -> bool:
         return False
     with audit.recorded("scale-in", ["- swarm"]):
         kept = end_cluster(found)
-    for sentence in [f"{host.name} serves alone; all hosts have left the swarm.", *kept]:
+    for sentence in [_describe_single(), *kept]:
         echo(sentence)
     return True
 
@@ -266,11 +277,11 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
         switched: whether an earlier run has moved the data; a failure doesn't discard those.
     """
     if host.name in _proven:
-        return f"The moved data are proven and serve; {rest} does the rest."
+        return f"The moved data are proven and serve; {rest} completes the rest."
     if switched:
         return (
-            "The data are where they were moved to: the same command tries again, and with --undo "
-            "goes back to those from before the move"
+            "The data stay where they were moved to: run the same command again to continue, or "
+            "with --undo to go back to the data from before"
         )
     found = read_unfinished()
     if found is None:
@@ -303,7 +314,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
     manifest.refuse_difference(found, rows)
     _tell(rows)
     edge.close_on(site.settings, site.names)
-    do("out", "switch", doing="let the cluster's database take over")
+    do("out", "switch", doing="switch to the cluster's database")
     _start(services)
     session.forget()
 
@@ -335,14 +346,14 @@ def _move_in(text: str, settings: Settings, project: str) -> None:
     manifest.refuse_difference(found, rows)
     _tell(rows)
     edge.close(settings)
-    do("in", "switch", f"{PROJECT}_postgres", doing="let this host take over")
+    do("in", "switch", f"{PROJECT}_postgres", doing="switch to this host")
     session.forget()
 
 
 def _begin(direction: Direction, settings: Settings, project: str) -> None:
     _before[host.name] = gate.before(settings, project, settings.stack.http_port)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    do(direction, "begin", stamp, direction, doing="begin the move")
+    do(direction, "begin", stamp, direction, doing=f"begin the scale-{direction}")
 
 
 def _tell(rows: Mapping[str, int]) -> None:
@@ -391,7 +402,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     snapshot.clean(DIRECTORY, PROJECT)
     journal.current().shown += told
     if direction == "in":
-        do(direction, "proven", doing="note that the move is proven")
+        do(direction, "proven", doing="record that the data are proven")
     else:
         journal.current().shown += end(direction)
     _proven.add(host.name)
@@ -469,7 +480,7 @@ def move_out(known: Preflight, *, switched: bool) -> None:
     if not known.leads or switched:
         return
     site = of(known)
-    stack.databases(site=site, name="Have the cluster's databases")
+    stack.databases(site=site, name="Start the cluster's databases")
     project = known.workspace.project.slug
     outward_move(site=site, project=project, name="Move the data into the cluster")
 
@@ -510,7 +521,7 @@ def refuse_away(cluster: Cluster) -> None:
     if away := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
             f"{', '.join(away)} can't be reached, and would keep the cluster's keys and data: "
-            "bring it back, or have a new host take its place with `infisical-iac apply`, first"
+            "bring it back first, or replace it by a new host with `infisical-iac apply`"
         )
 
 
@@ -532,4 +543,4 @@ def dissolve(known: Preflight) -> None:
     """Remove the cluster; the leader, now a single host, is the last to leave the swarm."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
-        dissolution(names=[*others, host.name], name="End the cluster")
+        dissolution(names=[*others, host.name], name="Remove the cluster")

@@ -68,14 +68,14 @@ _STATE = "/etc/infisical"
 def leadership(cluster: Cluster) -> Commands:
     """Record on the leader that it leads, before it changes the shared state."""
     if not cluster.leads:
-        yield UpToDate(f"{cluster.lead.name} leads")
+        yield UpToDate(f"{cluster.lead.name} is the leader")
         return
     lead, others = _of(cluster, _observed_states(cluster))
     serial = claim(lead, others)
     if (lead.serial, lead.led) == (serial, serial):
-        yield UpToDate("the host leads, as before")
+        yield UpToDate("the host is the leader, as before")
         return
-    yield Item("~", "lead", f"{cluster.me.name}, by serial {serial}")
+    yield Item("~", "leader", f"{cluster.me.name}, by serial {serial}")
     yield step(_lead, serial)
 
 
@@ -101,7 +101,7 @@ def decide(
     An earlier step of the plan copies it to the nodes in `coming`.
     """
     if not cluster.leads:
-        yield UpToDate(f"{cluster.lead.name} shares what it has")
+        yield UpToDate(f"{cluster.lead.name} is the leader and shares its state")
         return
     lead, others = _of(cluster, looks)
     wanted = plan_sharing(lead, others)
@@ -109,7 +109,7 @@ def decide(
         # An earlier step creates the state that is to be shared.
         wanted = Sharing(claim(lead, others), tuple(others))
     if not wanted.to:
-        yield UpToDate("all data nodes have the lead's state")
+        yield UpToDate("all data nodes have the leader's state")
         return
     for name in wanted.to:
         if name in coming:
@@ -143,7 +143,7 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
 
 
 def _lead(serial: int) -> None:
-    run(script("share", "lead", str(serial)), doing="note that the host leads")
+    run(script("share", "lead", str(serial)), doing="record that the host is the leader")
 
 
 def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
@@ -162,4 +162,4 @@ def _of(
 @deploy("Share")
 def share(cluster: Cluster) -> None:
     """Copy the leader's state to all other data nodes."""
-    state_copies(cluster=cluster, name="Share the lead's keys, credentials and records")
+    state_copies(cluster=cluster, name="Share the leader's keys, credentials and records")

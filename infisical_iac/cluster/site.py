@@ -98,11 +98,11 @@ class ClusterSite(host_site.Site):
         seen = self.cluster.me.seen
         if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
             return False
-        docker.without_live_restore(config=config, name="Let the engine go without live-restore")
+        docker.without_live_restore(config=config, name="Turn off live-restore in the engine")
         return True
 
     def rejoin_engine(self) -> None:
-        docker.back_in_swarm(cluster=self.cluster, name="Have the swarm know the engine")
+        docker.back_in_swarm(cluster=self.cluster, name="Bring the engine back into the swarm")
 
     @property
     def engine_act(self) -> Callable[[str, str], None] | None:

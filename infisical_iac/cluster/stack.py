@@ -31,7 +31,7 @@ from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import STACK_FILE, Upgrades
 
-NO_SWARM = "the services can be looked at once the hosts are a Swarm"
+NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
 
 @telling_operation
@@ -80,7 +80,7 @@ def node_tasks(site: ClusterSite) -> Commands:
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
     stuck = stack_file.find_stuck(tasks, text)
     if stuck:
-        told = run(script("node-tasks", "attached"), doing="see the networks of the services")
+        told = run(script("node-tasks", "attached"), doing="read the networks of the services")
         stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(told))
     yield from decide_tasks(stuck)
 
@@ -93,7 +93,7 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
     for task, reason in stuck.items():
         yield Item("~", f"container {task.service}", reason)
     freeing = script("node-tasks", "free", *(task.id for task in stuck))
-    yield step(run, freeing, doing="let the node's tasks run")
+    yield step(run, freeing, doing="free the node's stuck tasks")
 
 
 @telling_operation
@@ -120,10 +120,12 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     there = found.files.get(STACK_FILE)
     items = list(stack_plan.items(found, to_be)) if found.manager else []
     if found.manager and file.matches(there) and not items:
-        yield UpToDate("all services are as stack.yaml says, and healthy")
+        yield UpToDate("all services match stack.yaml and are healthy")
         return
     if site.cluster.anew:
-        yield Item("~", "etcd", f"has lost its quorum → begins again, empty; {_goes_on(site)}")
+        yield Item(
+            "~", "etcd", f"has lost its quorum → bootstrapped again, empty; {_describe_first(site)}"
+        )
     if found.manager and (ahead := stack_plan.tls_item(found)):
         yield ahead
     if there is None and not found.services:
@@ -138,9 +140,9 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(rollout.roll_out, site)
 
 
-def _goes_on(site: ClusterSite) -> str:
+def _describe_first(site: ClusterSite) -> str:
     if not site.cluster.first:
-        return "PostgreSQL goes on"
+        return "PostgreSQL keeps running"
     first = next(each.name for each in site.cluster.nodes if each.number == site.cluster.first)
     return f"PostgreSQL starts first on {first}, which has every write"
 
@@ -165,7 +167,7 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(rollout.start_databases, site)
 
 
-_WAITS = "{} can be re-created once all nodes and all of etcd are there: run again then"
+_WAITS = "{} can be re-created once all nodes and all etcd members are up: run again then"
 
 
 @telling_operation
@@ -187,7 +189,7 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     to_be = cluster_site.wanted_stack(site, found)
     items = [*stack_file.network_items(found.networks, to_be.text)]
     if not items:
-        yield UpToDate("the networks are as stack.yaml says")
+        yield UpToDate("the networks match stack.yaml")
         return
     in_parts = stack_plan.leading(found, to_be, site.cluster)
     if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):

@@ -77,7 +77,7 @@ def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     service, was = found.services[name], found.record.get(name)
     if was is None:
-        return "was never rolled out to its end"
+        return "was never rolled out completely"
     if was.rendered != rendered:
         return "its part of stack.yaml changes"
     # A service that runs on every node has as many tasks as there are active nodes.

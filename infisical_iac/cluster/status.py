@@ -77,7 +77,7 @@ def _last(
 
 
 def _as_known(away: Sequence[str]) -> str:
-    return f" (as far as is known without {', '.join(away)})" if away else ""
+    return f" (as far as known without {', '.join(away)})" if away else ""
 
 
 def newest_row(
@@ -197,7 +197,7 @@ def _host(nodes: Nodes, service: str) -> str:
 def _members(nodes: Nodes, away: Sequence[str]) -> Row:
     seen = _managed_nodes(nodes)
     if not seen:
-        return Row("Nodes", "no manager answers: there may be no majority of them", ok=False)
+        return Row("Nodes", "no manager answers: a majority of them may be down", ok=False)
     troubles = [f"{each.name} {each.trouble}" for each in seen if each.trouble]
     named = {each.name for each in seen}
     troubles += [f"{name} can't be reached" for name in away if name not in named]
@@ -276,7 +276,7 @@ def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
     if not levels:
         return
     if min(levels) < Level.REQUIRED or not ends:
-        text = "PostgreSQL, Redis and etcd do not require it yet: `infisical-iac apply` does it"
+        text = "PostgreSQL, Redis and etcd do not require it yet: run `infisical-iac apply`"
         yield Row("TLS", text, ok=False)
         return
     end = datetime.fromtimestamp(min(ends), UTC)
@@ -293,7 +293,7 @@ def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
     if known == {"encrypted"}:
         yield Row("Overlay", "encrypted between the hosts")
     elif known:
-        text = "not encrypted: what HAProxy passes to Infisical on another host is in clear"
+        text = "not encrypted: HAProxy reaches Infisical on other hosts unencrypted"
         yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
 
 

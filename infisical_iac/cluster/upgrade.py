@@ -122,7 +122,7 @@ class _OnCluster(Changeover):
     was: str
 
     program = "upgrade-cluster"
-    place = "lead"
+    place = "leader"
 
     def swap(self, data: Release | None) -> None:
         """Dump the current data; with `data`, load those next to them and swap the two."""
@@ -162,7 +162,7 @@ class _OnCluster(Changeover):
 
     def _has_exchanged_data(self) -> bool:
         """Return whether other data may have replaced the previous ones."""
-        said = self.step("exchanged", doing="see whether the data have changed places")
+        said = self.step("exchanged", doing="check whether the data were swapped")
         return bool(said.strip())
 
     def back(self) -> str:
@@ -175,8 +175,8 @@ class _OnCluster(Changeover):
             return self._revert(error)
         if deleted:
             # The dump may have rows that a migration of the schema has deleted.
-            self.step("keep", doing="keep the dump of before")
-            told.append(f"the data of before are kept as the release {self.unfinished.release}")
+            self.step("keep", doing="keep the earlier dump")
+            told.append(f"the data from before are kept as the release {self.unfinished.release}")
         kept = given_up.parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
         return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
@@ -186,14 +186,14 @@ class _OnCluster(Changeover):
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())
-        said = self.step("revert", doing="put the data of before in place")
+        said = self.step("revert", doing="put the earlier data in place")
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
             raise CheckFailed("the API does not answer")
         told = "; ".join(each.describe() for each in given_up.parse_given_up(said.splitlines()))
         return (
-            f"with the data of {then.at}, for the new one had changed them so that it could not "
-            f"use them any more ({reason}); {told} ({given_up.HELP})"
+            f"with the data of {then.at}, as the new version had changed them and it could not use "
+            f"them any more ({reason}); {told} ({given_up.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:

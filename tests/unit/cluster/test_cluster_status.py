@@ -86,8 +86,8 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     ("overlay", "chosen", "text", "ok"),
     [
         ("encrypted", "required", "encrypted between the hosts", True),
-        ("plain", "required", "not encrypted: what HAProxy passes", False),
-        ("plain", "optional", "not encrypted: what HAProxy passes", True),
+        ("plain", "required", "not encrypted: HAProxy reaches", False),
+        ("plain", "optional", "not encrypted: HAProxy reaches", True),
     ],
 )
 def test_an_overlay_in_clear_is_healthy_only_if_the_settings_accept_it(

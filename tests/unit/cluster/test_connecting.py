@@ -20,7 +20,7 @@ _PLAYED: dict[str, dict[str, Any]] = {
     "several": {"inventory": "several", "up": _NAMES, "lead": "one"},
     "single": {"inventory": "single", "up": ["one"], "refused": "not asked for", "writes": True},
     "none": {"inventory": "single", "up": []},
-    "part": {"inventory": "part", "up": ["one"], "refused": "a swarm takes 3 hosts or more"},
+    "part": {"inventory": "part", "up": ["one"], "refused": "a swarm needs 3 hosts or more"},
     "minority": _MINORITY,
     "minority looked at": _MINORITY | {"anyway": True},
     "writes": _WRITES,
@@ -90,5 +90,5 @@ def test_it_is_shared_after_a_failure_too(found: Found) -> None:
 def test_what_could_not_be_shared_is_told_and_the_command_has_not_failed(found: Found) -> None:
     assert found["unshared"]["error"] == ""
     said = found["unshared"]["said"]
-    assert "not on all hosts" in said
+    assert "has not reached all hosts" in said
     assert "(the disk is full)" in said

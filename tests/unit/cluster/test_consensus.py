@@ -208,7 +208,7 @@ def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
 def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
     looks = _survivor()
     looks[other] = replace(looks[other], data=True)
-    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
+    with pytest.raises(Refused, match=f"^{other} would join a new swarm of three with"):
         told(looks)
 
 
@@ -220,5 +220,5 @@ def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
     looks[other] = replace(looks[other], stack=True)
     assert (told(looks).begun, _joined(told(looks))) == (False, ["new"] * 3)
     looks[other] = replace(looks[other], data=True)
-    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
+    with pytest.raises(Refused, match=f"^{other} would join a new swarm of three with"):
         told(looks)

@@ -70,7 +70,11 @@ def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
 ) -> None:
     done = _play(monkeypatch, removes=removes)
     destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
-    ended = [number for number, each in enumerate(done) if each.endswith("see the containers end")]
+    ended = [
+        number
+        for number, each in enumerate(done)
+        if each.endswith("wait until the containers have stopped")
+    ]
     assert (ended[0] < done.index(f"two: {_LEAVE}")) is first
     assert ended[-1] > done.index(f"one: {_LEAVE}")
 

@@ -130,7 +130,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     assert steps == expected
     # Its turn is taken by no other host of the run.
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
-    with pytest.raises(Refused, match="node-2 waits for a restart, and for node-1"):
+    with pytest.raises(Refused, match="node-2 waits for a restart until node-1 is back"):
         docker.in_turn("restart", "docker.service")
     assert steps == expected
 
@@ -200,7 +200,9 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
-    with pytest.raises(Refused, match="on two waits for a restart, and for three: could not"):
+    with pytest.raises(
+        Refused, match="on two can't be restarted while three is missing: could not"
+    ):
         docker._bring_back(told(looks, me="two"))
     assert restarted == []
 

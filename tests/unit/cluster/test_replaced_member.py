@@ -89,7 +89,7 @@ def test_nothing_goes_where_another_one_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
-    with pytest.raises(Refused, match="nothing was taken away: run again"):
+    with pytest.raises(Refused, match="nothing was removed: run again"):
         etcd.end_lost(told(_lost("", "two")))
     assert steps == []
 

@@ -78,7 +78,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-_SECURED = "have etcd's members reach each other by TLS"
+_SECURED = "make etcd's members use TLS"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ OPERATIONS = {
     "cluster.swarm.initialization": Cases(
         settled(
             lambda: swarm.decide_initialization(_LEAD, _LOOKS["one"]),
-            "the swarm is there, and locked",
+            "the swarm exists and is locked",
         ),
         due(
             lambda: swarm.decide_initialization(_LEAD, replace(_LOOKS["one"], autolock=False)),
@@ -110,13 +110,13 @@ OPERATIONS = {
         due(
             lambda: swarm.decide_initialization(_BARE, looks.bare(1)),
             "+ swarm: one is its first manager",
-            steps=("make the swarm",),
+            steps=("create the swarm",),
         ),
         # An engine that does not answer is brought up before, and says then what it is in.
         due(
             lambda: swarm.decide_initialization(_BARE, SwarmState()),
             "+ swarm: one is its first manager",
-            steps=("make the swarm",),
+            steps=("create the swarm",),
         ),
     ),
     "cluster.swarm.host_membership": Cases(
@@ -125,7 +125,7 @@ OPERATIONS = {
         ),
         due(
             lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="locked")),
-            "~ swarm on two: locked → open",
+            "~ swarm on two: locked → unlocked",
             steps=("_unlock",),
         ),
         due(
@@ -135,12 +135,12 @@ OPERATIONS = {
         ),
         due(
             lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="")),
-            unknown="the host's part in the swarm can be looked at once Docker runs",
+            unknown="the host's membership in the swarm can be inspected once Docker runs",
             steps=("_join",),
         ),
     ),
     "cluster.swarm.node_roles": Cases(
-        settled(lambda: _arranged(_LEAD), "each node is what it should be"),
+        settled(lambda: _arranged(_LEAD), "all nodes have their roles and labels"),
         due(
             lambda: _arranged(_LEAD, drained=True),
             "~ node three: drained → active",
@@ -159,13 +159,13 @@ OPERATIONS = {
                 ),
                 (),
             ),
-            "each node is what it should be",
+            "all nodes have their roles and labels",
         ),
     ),
     "cluster.swarm.unlock_unit": Cases(
         settled(
             lambda: swarm.decide_unlock_unit(_LEAD, _OPENS, _PROGRAMS),
-            "the host opens its part in the swarm when it boots",
+            "the host unlocks its swarm manager when it boots",
         ),
         due(
             lambda: swarm.decide_unlock_unit(
@@ -195,21 +195,23 @@ OPERATIONS = {
         ),
     ),
     "cluster.shared_state.leadership": Cases(
-        settled(lambda: of(shared_state.leadership)(_LEAD), "the host leads, as before"),
+        settled(lambda: of(shared_state.leadership)(_LEAD), "the host is the leader, as before"),
         due(
             lambda: of(shared_state.leadership)(
                 looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})
             ),
-            "~ lead: one, by serial 5",
+            "~ leader: one, by serial 5",
             steps=("_lead",),
         ),
         due(
-            lambda: of(shared_state.leadership)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)
+            lambda: of(shared_state.leadership)(_BARE),
+            "~ leader: one, by serial 1",
+            steps=("_lead",),
         ),
         settled(lambda: of(shared_state.leadership)(_TWO), "one leads"),
     ),
     "cluster.shared_state.state_copies": Cases(
-        settled(lambda: _shared(), "all data nodes have the lead's state"),
+        settled(lambda: _shared(), "all data nodes have the leader's state"),
         due(
             lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
             "~ /etc/infisical on three: serial 3 → 4, from one",
@@ -231,11 +233,11 @@ OPERATIONS = {
     "cluster.deploy.certificates": Cases(
         settled(
             lambda: deploy.decide_certificates([]),
-            "all certificates are there, and none ends soon",
+            "all certificates exist, and none ends soon",
         ),
         due(
             lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "ends", 1796688000)]),
-            "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → made again",
+            "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → renewed",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
@@ -245,14 +247,12 @@ OPERATIONS = {
         ),
         due(
             lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
-            "~ /etc/infisical/tls/redis.pem: not of its key, its authority or its names",
+            "~ /etc/infisical/tls/redis.pem: does not match its key, its authority or its names",
             steps=("make the certificates in /etc/infisical",),
         ),
     ),
     "cluster.etcd.member_replacement": Cases(
-        settled(
-            lambda: of(etcd.member_replacement)(_LEAD), "no data node takes the place of another"
-        ),
+        settled(lambda: of(etcd.member_replacement)(_LEAD), "no data node replaces another"),
         due(
             lambda: of(etcd.member_replacement)(
                 looks.told(
@@ -265,15 +265,13 @@ OPERATIONS = {
             "~ etcd-3: the lost member → a new one on three",
             steps=("_replace_member",),
         ),
-        settled(
-            lambda: of(etcd.member_replacement)(_BARE), "no data node takes the place of another"
-        ),
+        settled(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
         # An etcd that is slow, or waits for the others, tells nothing, and has lost nothing.
         settled(
             lambda: of(etcd.member_replacement)(
                 looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
             ),
-            "no data node takes the place of another",
+            "no data node replaces another",
         ),
     ),
     "cluster.stack.node_images": Cases(
@@ -292,7 +290,7 @@ OPERATIONS = {
         due(
             lambda: stack.decide_tasks({Task(_REDIS, "fake", "paused", frozenset()): "is paused"}),
             "~ container redis-1: is paused",
-            steps=("let the node's tasks run",),
+            steps=("free the node's stuck tasks",),
         ),
         "a task that is not there is for the roll-out to start",
         "a task that can't be told of is none that could be freed",
@@ -300,7 +298,7 @@ OPERATIONS = {
     "cluster.stack.services": Cases(
         settled(
             lambda: stack.decide(_SITE, _ROLLED_OUT),
-            "all services are as stack.yaml says, and healthy",
+            "all services match stack.yaml and are healthy",
         ),
         due(
             lambda: stack.decide(_SITE, _without(_REDIS)),
@@ -319,7 +317,7 @@ OPERATIONS = {
             lambda: stack.decide(
                 _SITE, ClusterStackState(files={"/etc/infisical/stack.yaml": _OTHER}, engine=True)
             ),
-            unknown="the services can be looked at once the hosts are a Swarm",
+            unknown="the services can be inspected once the hosts form a Swarm",
             steps=("roll_out",),
         ),
     ),
@@ -347,9 +345,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.networks": Cases(
-        settled(
-            lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks are as stack.yaml says"
-        ),
+        settled(lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks match stack.yaml"),
         due(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks=_DIFFERS)),
             _NETWORK,
@@ -358,7 +354,7 @@ OPERATIONS = {
         # A network that is missing is made by the roll-out.
         settled(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks={})),
-            "the networks are as stack.yaml says",
+            "the networks match stack.yaml",
         ),
         due(
             lambda: stack.decide_networks(

@@ -194,24 +194,22 @@ OPERATIONS = {
         "it is called only where the engine of a single host has become a cluster's",
         due(
             lambda: of(cluster_docker.without_live_restore)(_FILE),
-            "~ docker.service: reads daemon.json again, without live-restore",
+            "~ docker.service: reloads daemon.json, without live-restore",
             steps=("_reload",),
         ),
         "it is called only where there is an engine",
         "it is called only where the engine has told that it runs with live-restore",
     ),
     "cluster.docker.back_in_swarm": Cases(
-        settled(
-            lambda: of(cluster_docker.back_in_swarm)(_THREE), "the swarm does not miss the engine"
-        ),
+        settled(lambda: of(cluster_docker.back_in_swarm)(_THREE), "the swarm reaches the engine"),
         due(
             lambda: of(cluster_docker.back_in_swarm)(_MISSED),
-            "~ docker.service: runs, and the swarm takes it for down → brought back",
+            "~ docker.service: runs, but the swarm considers it down → rejoins",
             steps=("_bring_back",),
         ),
         settled(
             lambda: of(cluster_docker.back_in_swarm)(looks.told(looks.three_bare())),
-            "the swarm does not miss the engine",
+            "the swarm reaches the engine",
         ),
         "a host that can't be looked at is not one that operations run on",
     ),

@@ -273,8 +273,8 @@ OPERATIONS = {
             lambda: deploy.decide_unfinished_changes(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
             ),
-            "- unfinished restore: 20261125T101112Z, of when this host led",
-            "- unfinished scale: 20261125T101112Z, of when this host led",
+            "- unfinished restore: 20261125T101112Z, from when this host was the leader",
+            "- unfinished scale: 20261125T101112Z, from when this host was the leader",
             steps=(
                 "remove /var/lib/infisical-restore/state",
                 "remove /var/lib/infisical-scale/state",
