@@ -18,21 +18,21 @@ from infisical_iac.stack.destroy import HostRemoval
 
 @dataclass(frozen=True)
 class ClusterRemoval(HostRemoval):
-    """Remove Infisical from all nodes of a cluster; `lead` is a working manager."""
+    """Remove Infisical from all nodes of a cluster; `leader` is a working manager."""
 
     called: str = "the inventory's"
-    kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
-    lead: Host = field(kw_only=True)
+    kept: str = "Data and keys are kept, and the Swarm, which knows which node has which data."
+    leader: Host = field(kw_only=True)
 
     @classmethod
     def of(cls, host: Host, inventory: str) -> Self:
         if deployment := host.data.get(HOST_DEPLOYMENT):
-            return cls(str(deployment), called="the cluster's", lead=host)
-        return cls(Path(inventory).stem, lead=host)
+            return cls(str(deployment), called="the cluster's", leader=host)
+        return cls(Path(inventory).stem, leader=host)
 
     @property
     def _hosts(self) -> list[Host]:
-        return with_others(self.lead)
+        return with_others(self.leader)
 
     def look(self) -> str:
         """Return what is present on all nodes, one line each."""
@@ -40,7 +40,7 @@ class ClusterRemoval(HostRemoval):
         return "\n".join(filter(None, found))
 
     def back_up(self, directory: str) -> str:
-        """Dump the database on the node that has the primary, into a directory there.
+        """Dump the database into a directory on the node with the primary.
 
         Raises Refused, or CommandFailed.
         """
@@ -60,7 +60,7 @@ class ClusterRemoval(HostRemoval):
         next deploy finds them by it. Raises CommandFailed.
         """
         _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
-        # If an earlier run died while hosts left the swarm, no manager is left to end containers.
+        # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
         if _run("remove", doing="remove the services") == "removed":
             self._wait_for_containers_to_end()
         if volumes:
@@ -76,7 +76,7 @@ class ClusterRemoval(HostRemoval):
 
     def _leave(self) -> None:
         # One by one: all at once, most hosts would wait for a majority that is leaving too.
-        for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
+        for each in sorted(self._hosts, key=lambda host: host.name == self.leader.name):
             with current(each), _name_host_in_errors(each):
                 swarm.leave()
 

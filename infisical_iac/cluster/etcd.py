@@ -22,10 +22,10 @@ def has_lost_quorum(nodes: Sequence[Node]) -> bool:
     A member that is slow, or waits for the others, has lost nothing.
     """
     etcd = [node.etcd for node in nodes]
-    return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
+    return "healthy" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
 
-def can_begin_anew(nodes: Sequence[Node]) -> bool:
+def can_reset_etcd(nodes: Sequence[Node]) -> bool:
     """Return whether etcd has lost its quorum and can be bootstrapped again, empty.
 
     It can if all data nodes are connected and it is known which PostgreSQL has every write: that
@@ -41,21 +41,21 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     managers don't reach.
     """
     data = [node for node in nodes if node.number]
-    looks = {node.name: node.seen for node in data if node.seen}
-    if away := [node.name for node in data if not node.up]:
-        return f"{_join_names(away)} can't be reached: bring it back, and run again"
-    if down := [node.name for node in data if node.given_up]:
+    observed = {node.name: node.seen for node in data if node.seen}
+    if unreachable := [node.name for node in data if not node.up]:
+        return f"{_join_names(unreachable)} can't be reached: bring it back, and run again"
+    if down := [node.name for node in data if node.is_cut_off]:
         restart = "`systemctl restart docker` there, and run again"
         return f"the swarm considers {_join_names(down)} down: {restart}"
-    if empty := [name for name, look in looks.items() if not look.data]:
+    if empty := [name for name, seen in observed.items() if not seen.data]:
         return f"{_join_names(empty)} has no PostgreSQL data yet: run again in a minute"
     if _primaries(nodes) > 1:
-        primaries = _join_names(name for name, look in looks.items() if look.primary)
+        primaries = _join_names(name for name, seen in observed.items() if seen.primary)
         return f"{primaries} are both primaries: run again in a minute"
-    unread = [name for name, look in looks.items() if look.wal == (0, 0)]
+    unread = [name for name, seen in observed.items() if seen.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        told = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
-        return f"{told}: run again in a minute"
+        reason = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
+        return f"{reason}: run again in a minute"
     return ""
 
 
@@ -74,15 +74,15 @@ def _primaries(nodes: Sequence[Node]) -> int:
     return sum(node.seen.primary for node in nodes if node.seen and node.number)
 
 
-def assign_beginnings(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
+def assign_starts(nodes: Sequence[Node], *, reset: bool) -> tuple[Node, ...]:
     """Return the nodes, each with how its etcd starts.
 
-    With `anew`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as a
-    new one, if a majority of the members is healthy.
+    With `reset`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as
+    a new one, if a majority of the members is healthy.
     """
-    if anew:
+    if reset:
         return tuple(replace(node, joined="new") if node.number else node for node in nodes)
-    if sum(node.etcd == "well" for node in nodes) * 2 < DATA_NODES:
+    if sum(node.etcd == "healthy" for node in nodes) * 2 < DATA_NODES:
         return tuple(nodes)
     return tuple(
         replace(node, joined="existing") if node.etcd == "lost" else node for node in nodes
@@ -111,10 +111,10 @@ def _join_names(names: Iterable[str]) -> str:
 def member_replacement(cluster: Cluster) -> Commands:
     """Replace the etcd members of lost data nodes, before the new nodes start.
 
-    A new node's own etcd data are removed first: a host that was taken out and comes back, or that
+    A new node's own etcd data are removed first: a host that was removed and comes back, or that
     lost its number, has the data of a former member, with which etcd does not start. The same is
     done for a node whose etcd lost its data. An etcd without a quorum accepts no member, see
-    `end_lost`.
+    `remove_lost_etcd`.
     """
     replaced = members_to_replace(cluster.nodes)
     if not replaced:
@@ -124,18 +124,18 @@ def member_replacement(cluster: Cluster) -> Commands:
         yield step(_replace_member, cluster, number, name)
 
 
-def end_lost(cluster: Cluster) -> None:
+def remove_lost_etcd(cluster: Cluster) -> None:
     """Remove an etcd that has lost its quorum, so that the caller can roll out a new one at once.
 
     Without a primary, every PostgreSQL that may lack writes is stopped too, with its data kept: in
-    an empty etcd any of them could become the primary. The hosts are observed again first, and an
-    etcd that is healthy by then is left alone. Raises Refused if anything else has changed.
+    an empty etcd any of them could become the primary. The hosts are observed again first: an etcd
+    that is healthy by then is left unchanged. Raises Refused if anything else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_read_state(node.name)) for node in data]
-    if any(node.etcd == "well" for node in now):
+    if any(node.etcd == "healthy" for node in now):
         return
-    if not can_begin_anew(now) or furthest(now) != cluster.first:
+    if not can_reset_etcd(now) or furthest(now) != cluster.first:
         raise Refused(
             "the state of etcd and PostgreSQL has changed since the run began, and "
             "nothing was removed: run again"
@@ -163,10 +163,12 @@ def _read_state(name: str) -> SwarmState:
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:
-    well = [
-        node.name for node in cluster.connected_nodes if node.etcd == "well" and node.name != name
+    healthy = [
+        node.name
+        for node in cluster.connected_nodes
+        if node.etcd == "healthy" and node.name != name
     ]
-    keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
+    keeper = cluster.leader.name if cluster.leader.name in healthy or not healthy else healthy[0]
     with connection.on(keeper):
         run(script("etcd", "stop", f"etcd-{number}"), doing=f"stop etcd-{number}")
     with connection.on(name):

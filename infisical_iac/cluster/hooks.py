@@ -29,7 +29,7 @@ class _ClusterHosts(InventoryHosts):
         first = next(host for host in hosts if host in host.state.active_hosts)
         with current(first):
             try:
-                name = membership.observe().lead.name
+                name = membership.observe().leader.name
             except Refused:
                 if quorum:
                     raise

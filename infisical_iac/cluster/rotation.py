@@ -27,10 +27,10 @@ class ClusterKeyHolders(KeyHolders):
     site: ClusterSite
 
     def refuse(self, key: Key) -> None:
-        if key.name == "redis" and (away := self._away()):
+        if key.name == "redis" and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(away)} can't be reached, and its Redis would accept the old key for "
-                "ever: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, and its Redis would accept the old "
+                "key for ever: bring it back first; nothing was changed"
             )
 
     def own_repositories(self) -> Mapping[str, list[str]]:
@@ -38,10 +38,10 @@ class ClusterKeyHolders(KeyHolders):
         directories = [each.name for each in targets if each.kind.on_host]
         cluster = self.site.cluster
         others = [each for each in cluster.nodes if each.number and each != cluster.me]
-        if directories and (away := self._away()):
+        if directories and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
-                "opens: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, and has repositories of its own that "
+                "the key opens: bring it back first; nothing was changed"
             )
         # A node without repositories gets the password too, before shared targets drop the old one.
         return {each.name: directories for each in others if each.up}
@@ -75,8 +75,8 @@ class ClusterKeyHolders(KeyHolders):
             doing = "make Redis refuse the other password"
             _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
 
-    def _away(self) -> list[str]:
-        """Return the data nodes that can't be reached."""
+    def _unreachable_nodes(self) -> list[str]:
+        """Return the names of the unreachable data nodes."""
         return [each.name for each in self.site.cluster.nodes if each.number and not each.up]
 
     def _others(self) -> list[str]:

@@ -16,7 +16,7 @@ from infisical_iac.cluster import membership, rollout, stack, stack_plan, swarm
 from infisical_iac.cluster.deploy import prepare, roll_out
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, of
-from infisical_iac.cluster.validation import refuse_move_in, refuse_move_out
+from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.end_of_run import record
@@ -40,7 +40,7 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def end_swarm(stamp: str) -> list[str]:
-    """Remove the cluster's services, and let its hosts leave the swarm, the current one last.
+    """Remove the cluster's services, and take its hosts out of the swarm, the current one last.
 
     The other hosts then delete their keys and records, which the current one has. It can be
     repeated after an interruption. Raises CommandFailed.
@@ -66,8 +66,8 @@ def end_swarm(stamp: str) -> list[str]:
             swarm.leave()
             if each.name == keeper:
                 _step("names", doing=f"make Docker on {keeper} know its containers")
-            told = _step("data", stamp, doing=f"set the cluster's data on {each.name} aside")
-            kept += [f"Kept on {each.name}: {line}." for line in told.splitlines()]
+            output = _step("data", stamp, doing=f"set the cluster's data on {each.name} aside")
+            kept += [f"Kept on {each.name}: {line}." for line in output.splitlines()]
             if each.name != keeper:
                 _step("forget", doing=f"remove the keys from {each.name}")
     membership.forget()
@@ -85,7 +85,7 @@ Direction = Literal["out", "in"]
 
 
 @dataclass(frozen=True)
-class UnfinishedMove:
+class UnfinishedScaling:
     """A migration that has not ended.
 
     Attributes:
@@ -105,7 +105,7 @@ class UnfinishedMove:
 
     @property
     def is_switched(self) -> bool:
-        """Return whether the target has taken over, and may have been written to since."""
+        """Return whether the target serves, and may have been written to since."""
         return self.phase == "switched"
 
     @property
@@ -114,7 +114,7 @@ class UnfinishedMove:
         return self.direction == "out" and self.phase not in ("begun", "paused")
 
 
-def read_unfinished() -> UnfinishedMove | None:
+def read_unfinished() -> UnfinishedScaling | None:
     """Return the unfinished migration of the current host, if there is one."""
     found = run(
         script("scale-out", "state"), doing="read the state of a scale-out or scale-in"
@@ -122,10 +122,10 @@ def read_unfinished() -> UnfinishedMove | None:
     if not found:
         return None
     stamp, direction, phase = found
-    return UnfinishedMove(stamp, "out" if direction == "out" else "in", phase)
+    return UnfinishedScaling(stamp, "out" if direction == "out" else "in", phase)
 
 
-def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) -> list[str]:
+def go_back(found: UnfinishedScaling, timeout: int, *, dissolving: bool = False) -> list[str]:
     """Undo a migration: start what served before, and return sentences on the result.
 
     It can be repeated after a failure. Raises a UserError.
@@ -140,24 +140,24 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
-        _refuse_unwell("stack", timeout, "containers")
-        told = [f"{host.name} serves as a single host again, with {data}."]
+        _refuse_unhealthy("stack", timeout, "containers")
+        sentences = [f"{host.name} serves as a single host again, with {data}."]
         if dissolving:
-            # A migration that an earlier version began has left no mark.
+            # Migrations of earlier versions leave no mark.
             stamp = read_served() or (found.stamp if found.has_served else "")
-            told += ["The hosts have left the swarm.", *end_swarm(stamp)]
+            sentences += ["The hosts have left the swarm.", *end_swarm(stamp)]
         elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
-            told.append(
+            sentences.append(
                 f"Of the cluster, {what.describe()}; the next scale-out discards and names it, and "
                 "removing the cluster keeps it."
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
-        _refuse_unwell("cluster-stack", timeout, "services")
-        told = [f"The cluster serves again, with {data}."]
+        _refuse_unhealthy("cluster-stack", timeout, "services")
+        sentences = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
-    return [*told, *end(found.direction)]
+    return [*sentences, *end(found.direction)]
 
 
 def read_served() -> str:
@@ -171,10 +171,10 @@ def read_served() -> str:
     ).strip()
 
 
-def _refuse_unwell(program: str, timeout: int, what: str) -> None:
-    unwell = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
-    if unwell:
-        raise CheckFailed(f"what served before is back, but not healthy:\n{unwell}")
+def _refuse_unhealthy(program: str, timeout: int, what: str) -> None:
+    unhealthy = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
+    if unhealthy:
+        raise CheckFailed(f"what served before is back, but not healthy:\n{unhealthy}")
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
@@ -182,7 +182,7 @@ def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
     return run(script(f"scale-{direction}", name, *arguments), doing=doing)
 
 
-def end_cluster(found: UnfinishedMove) -> list[str]:
+def end_cluster(found: UnfinishedScaling) -> list[str]:
     """Remove the cluster that a proven migration has left; it can be repeated after a failure.
 
     Returns sentences on what is kept. Raises a UserError.
@@ -210,8 +210,8 @@ _proven: set[str] = set()
 def undo(settings: Settings, *, asked: bool) -> bool:
     """Undo an unfinished migration, if there is one, and print the result.
 
-    A migration whose target has taken over may have been written to since. It is left for the next
-    run to complete, unless the user asked for --undo.
+    If the target serves already, it may have been written to. The migration is then left for the
+    next run to complete, unless the user asked for --undo.
 
     Args:
         asked: whether the user asked for --undo; it removes the target cluster too.
@@ -239,13 +239,13 @@ def undo(settings: Settings, *, asked: bool) -> bool:
 
 def _end_unused() -> None:
     """Remove an unused cluster next to a single host whose data were never moved."""
-    looks = membership.observe_again()
-    alone = looks[host.name].single and not any(each.stack for each in looks.values())
-    if not (alone and any(each.mark for each in looks.values())):
+    observed = membership.observe_again()
+    is_single = observed[host.name].single and not any(each.stack for each in observed.values())
+    if not (is_single and any(each.mark for each in observed.values())):
         echo("There is nothing to undo: no scale-out or scale-in is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
-        # The cluster may have served for a while in a migration that was undone.
+        # The cluster may have served for a while in an undone migration.
         kept = end_swarm(read_served())
     done = "No data had been moved"
     for sentence in [f"{done}. {_describe_single()}", *kept]:
@@ -273,8 +273,8 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
 
     Args:
         again: a sentence on what to do after the rollback.
-        rest: the command that does the rest once the data are proven.
-        switched: whether an earlier run has moved the data; a failure doesn't discard those.
+        rest: the command that completes the rest once the data are proven.
+        switched: whether an earlier run has moved the data, which a failure doesn't discard.
     """
     if host.name in _proven:
         return f"The moved data are proven and serve; {rest} completes the rest."
@@ -290,10 +290,10 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
 
 
 @telling_operation
-def outward_move(*, site: ClusterSite, project: str) -> Commands:
+def outward_migration(*, site: ClusterSite, project: str) -> Commands:
     """Move the single host's data into the cluster, and start the cluster's services.
 
-    The cluster's databases run already. Infisical pauses from the dump to the start; the rows of
+    The cluster's databases already run. Infisical pauses from the dump to the start; the rows of
     each table are compared. Raises a UserError, with the old data in place.
 
     Args:
@@ -324,10 +324,10 @@ def _start(services: str) -> None:
 
 
 @telling_operation
-def inward_move(*, text: str, settings: Settings, project: str) -> Commands:
+def inward_migration(*, text: str, settings: Settings, project: str) -> Commands:
     """Move the cluster's data to the current host, which becomes a single host.
 
-    Raises as `outward_move` does.
+    Raises as `outward_migration` does.
 
     Args:
         text: of compose.yaml, whose images are on the host.
@@ -389,9 +389,9 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     # able to log in.
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
-    # The settings of the one that serves now, whose secrets are checked.
+    # The settings of the topology that serves now, as its secrets are checked.
     serving = settings.with_values(topology="swarm" if out else "single")
-    told = gate.check_as_before(
+    sentences = gate.check_as_before(
         serving,
         project,
         before,
@@ -400,7 +400,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
         opening=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(DIRECTORY, PROJECT)
-    journal.current().shown += told
+    journal.current().shown += sentences
     if direction == "in":
         do(direction, "proven", doing="record that the data are proven")
     else:
@@ -432,7 +432,7 @@ def scaling_out(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-out"
-    known = preflight(scaling=True, check=_check(refuse_move_out, switched=switched))
+    known = preflight(scaling=True, check=_check(refuse_scale_out, switched=switched))
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
@@ -454,7 +454,7 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    check = _check(refuse_move_in, switched=switched)
+    check = _check(refuse_scale_in, switched=switched)
     known = preflight(scaling=True, leaving=True, check=check)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
@@ -482,7 +482,7 @@ def move_out(known: Preflight, *, switched: bool) -> None:
     site = of(known)
     stack.databases(site=site, name="Start the cluster's databases")
     project = known.workspace.project.slug
-    outward_move(site=site, project=project, name="Move the data into the cluster")
+    outward_migration(site=site, project=project, name="Move the data into the cluster")
 
 
 @deploy("Stack")
@@ -496,13 +496,13 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     """Move the cluster's data to the leader, which becomes a single host."""
     if not known.leads:
         return
-    refuse_away(of(known).cluster)
+    refuse_unreachable(of(known).cluster)
     single = known.settings.with_values(topology="single")
     compose.image_set(
         images=single.images, archives=single.stack.image_archives, name="Fetch the images"
     )
     if not switched:
-        inward_move(
+        inward_migration(
             text=compose_file(single, known.machine),
             settings=single,
             project=known.workspace.project.slug,
@@ -511,17 +511,17 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     run_containers(single, known.machine)
 
 
-def refuse_away(cluster: Cluster) -> None:
+def refuse_unreachable(cluster: Cluster) -> None:
     """Raise Refusal if a host is unreachable: it would keep the cluster's keys and data."""
     if lost := [node.name for node in cluster.nodes if node.given_up]:
         raise Refusal(
             f"the swarm considers {', '.join(lost)} down, though Docker runs there, and could not "
             "stop what may write: `infisical-iac apply` brings it back first"
         )
-    if away := [node.name for node in cluster.nodes if not node.up]:
+    if unreachable := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
-            f"{', '.join(away)} can't be reached, and would keep the cluster's keys and data: "
-            "bring it back first, or replace it by a new host with `infisical-iac apply`"
+            f"{', '.join(unreachable)} can't be reached, and would keep the cluster's keys and "
+            "data: bring it back first, or replace it by a new host with `infisical-iac apply`"
         )
 
 

@@ -32,7 +32,7 @@ from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
-# Lifetime of a node's certificate, by which the others know it; Swarm renews it before.
+# Lifetime of a node's certificate, which identifies it to the others; Swarm renews it before.
 CERTIFICATE_HOURS = 30 * 24
 
 
@@ -75,13 +75,13 @@ def updates(cluster: Cluster) -> Iterator[Update]:
             ETCD: (str(generation or ""), str(member.generation or "")),
         }
         arguments, why = [], []
-        for label, (wanted, there) in labels.items():
-            if wanted and wanted != there:
-                arguments += ["--label-add", f"{label}={wanted}"]
-            elif there and not wanted:
+        for label, (desired, there) in labels.items():
+            if desired and desired != there:
+                arguments += ["--label-add", f"{label}={desired}"]
+            elif there and not desired:
                 arguments += ["--label-rm", label]
-            if wanted != there:
-                why.append(f"{label} {there or '(none)'} → {wanted or '(none)'}")
+            if desired != there:
+                why.append(f"{label} {there or '(none)'} → {desired or '(none)'}")
         if node.manager != member.manager:
             role = "manager" if node.manager else "worker"
             arguments += ["--role", role]
@@ -129,7 +129,7 @@ def initialization(cluster: Cluster) -> Commands:
     if cluster.leads:
         yield from decide_initialization(cluster, _now(cluster))
     else:
-        yield UpToDate(f"{cluster.lead.name} is the leader")
+        yield UpToDate(f"{cluster.leader.name} is the leader")
 
 
 def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
@@ -183,7 +183,7 @@ def node_roles(cluster: Cluster) -> Commands:
     if cluster.leads:
         yield from decide_node_roles(cluster, _now(cluster).members)
     else:
-        yield UpToDate(f"{cluster.lead.name} is the leader")
+        yield UpToDate(f"{cluster.leader.name} is the leader")
 
 
 def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
@@ -197,7 +197,7 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
     if now.gone:
         yield Item("~", "swarm", "new join tokens and unlock key, as a node was lost")
     if wrong or now.gone or any(node.member is None for node in cluster.connected_nodes):
-        yield step(_arrange, cluster)
+        yield step(_apply_node_roles, cluster)
     else:
         yield UpToDate("all nodes have their roles and labels")
 
@@ -218,8 +218,8 @@ def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[F
 
 def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     # An earlier step of the run rotates the key, or has done so.
-    anew = cluster.gone or not cluster.lead.seen or differing_settings(cluster.lead.seen)
-    if cluster.me.manager and (anew or not there.unlocks):
+    changes_key = cluster.gone or not cluster.leader.seen or differing_settings(cluster.leader.seen)
+    if cluster.me.manager and (changes_key or not there.unlocks):
         yield Item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
     yield from units.installed(programs, there.files, there.units)
@@ -243,14 +243,14 @@ def _now(cluster: Cluster) -> SwarmState:
 def _join(cluster: Cluster) -> None:
     me = cluster.me
     role = "manager" if me.manager else "worker"
-    with connection.on(cluster.lead.name):
+    with connection.on(cluster.leader.name):
         swarm = run(script("swarm", "id"), doing="read the swarm's id").split()[0]
         token = run(script("swarm", "token", role), doing="read the token to join with")
-    lead = cluster.lead.address
-    there = f"[{lead}]:2377" if ":" in lead else f"{lead}:2377"
+    leader = cluster.leader.address
+    there = f"[{leader}]:2377" if ":" in leader else f"{leader}:2377"
     run(
         script("swarm", "join", me.address, there, *([] if me.member else ["anew"])),
-        doing=f"bring {me.name} into the swarm of {cluster.lead.name} at {there}",
+        doing=f"bring {me.name} into the swarm of {cluster.leader.name} at {there}",
         stdin=f"{swarm}\n{token}",
     )
 
@@ -259,7 +259,7 @@ def _unlock(cluster: Cluster) -> None:
     doing = f"unlock the swarm on {cluster.me.name}"
     unlock = partial(run, script("swarm", "unlock"), doing=doing)
     try:
-        # The key may have been rotated while the host was away: its old one still unlocks it.
+        # The key may have been rotated while the host was unreachable: its old one still works.
         unlock()
     except CommandFailed:
         _keep_key(cluster)
@@ -268,12 +268,12 @@ def _unlock(cluster: Cluster) -> None:
 
 
 def _keep_key(cluster: Cluster) -> None:
-    with connection.on(cluster.lead.name):
+    with connection.on(cluster.leader.name):
         key = run(script("swarm", "key"), doing="read the swarm's key")
     run(script("swarm", "keep"), doing="keep the swarm's key", stdin=key)
 
 
-def _arrange(cluster: Cluster) -> None:
+def _apply_node_roles(cluster: Cluster) -> None:
     ids = {node.name: _id(node) for node in cluster.connected_nodes if node.member is None}
     now = with_members(cluster, host.get_fact(Swarm).members, ids)
     lost = [node.name for node in now.connected_nodes if node.member is None]

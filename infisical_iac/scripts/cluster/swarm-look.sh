@@ -37,13 +37,13 @@ matches() {
     return 1
 }
 
-# Whether the etcd here is `well`, with most of the others behind it; one that has just started gets
-# another try. It is `lost` without a volume, or where it has ended by itself three times and more,
-# or where a run has abandoned it.
+# Whether the etcd here is `healthy`, with most of the others behind it; one that has just started
+# gets another try. It is `lost` without a volume, or where it has ended by itself three times and
+# more, or where a run has abandoned it.
 etcd() {
     id=$(container etcd)
     for attempt in 1 2; do
-        ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo well; return; }
+        ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo healthy; return; }
     done
     ended=$(docker ps --all --quiet --filter "volume=infisical_etcd" --filter exited=1 --filter exited=2)
     volume=/var/lib/docker/volumes/infisical_etcd
@@ -95,7 +95,7 @@ if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
 if [ -e "$root/stack.yaml" ]; then
     found=$(etcd)
     echo "etcd $found"
-    if [ "$found" != well ]; then
+    if [ "$found" != healthy ]; then
         if primary; then echo primary; elif has_data; then echo "wal $(written)"; fi
     fi
 fi

@@ -209,15 +209,15 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
     rolled_out: list[Settings] = []
 
-    def look_and_note(site: ClusterSite, _: object) -> DesiredStack:
+    def record(site: ClusterSite, _: object) -> DesiredStack:
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
     for module in (cluster_stack, cluster_upgrade):
         monkeypatch.setattr(module, "host", host)
     monkeypatch.setattr(cluster_upgrade, "shared", lambda *_, **__: UpgradeState(was))
-    monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
-    monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
+    monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
+    monkeypatch.setattr(cluster_stack, "desired_stack", record)
     site = clusters.site(**changes, redis_memory="512m")
     changed = _function(cluster_upgrade.version_change)
     run = _function(cluster_stack.services)

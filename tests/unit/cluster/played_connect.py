@@ -34,7 +34,7 @@ def _play(played: dict[str, Any]) -> list[str]:
     def known() -> Any:
         if played.get("refused"):
             raise Refused(played["refused"])
-        return SimpleNamespace(lead=SimpleNamespace(name=played["lead"]))
+        return SimpleNamespace(leader=SimpleNamespace(name=played["lead"]))
 
     def spread(_: object) -> tuple[str, ...]:
         shared.append(host.name)
@@ -59,9 +59,11 @@ def main(played: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
     with redirect_stderr(StringIO()) as said:
         try:
-            with inventory.connected(played["inventory"], quorum=not played.get("anyway")) as lead:
+            with inventory.connected(
+                played["inventory"], quorum=not played.get("anyway")
+            ) as leader:
                 found["current"] = host.name
-                assert lead.name == host.name
+                assert leader.name == host.name
                 if played.get("fails"):
                     raise UserError(played["fails"])
         except UserError as error:

@@ -17,7 +17,7 @@ case "$*" in
 "volume ls"*"name=^infisical_etcd$") echo infisical_etcd ;;
 "ps --all"*volume=infisical_etcd*exited*) cat "$HOST/crashes" ;;
 "ps --all"*label=*) echo ended ;;
-"exec"*etcdctl*) test -e "$HOST/well" ;;
+"exec"*etcdctl*) test -e "$HOST/healthy" ;;
 "exec"*psql*) cat "$HOST/recovery" ;;
 "run"*pg_waldump*) cat "$HOST/wal" ;;
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;

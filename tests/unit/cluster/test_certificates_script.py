@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.cluster.deploy import Certificates, Lacking
+from infisical_iac.cluster.deploy import Certificates, DueFile
 from infisical_iac.core.rendering import script
 
 _SERVICES = "etcd postgres redis sentinel"
@@ -38,7 +38,7 @@ class Authority:
         text = self.script(*arguments).replace('"$days days"', f'"$((days - {days})) days"')
         return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
 
-    def check(self) -> list[Lacking]:
+    def check(self) -> list[DueFile]:
         done = self.run("check")
         assert (done.returncode, done.stderr) == (0, "")
         return Certificates().process(done.stdout.splitlines())

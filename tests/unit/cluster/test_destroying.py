@@ -14,7 +14,7 @@ from infisical_iac.core.errors import CommandFailed
 
 
 @pytest.fixture
-def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """The first of three hosts, which are spoken to one by one."""
     hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three")]
     for each in hosts:
@@ -53,10 +53,10 @@ _LEAVE = "take the host out of the swarm"
 
 
 def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
-    lead: Host, monkeypatch: pytest.MonkeyPatch
+    leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
     left = [each for each in done if each.endswith(_LEAVE)]
     assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
@@ -66,10 +66,10 @@ def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
 
 @pytest.mark.parametrize(("removes", "first"), [("removed", True), ("", False)])
 def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
-    lead: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
+    leader: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
     ended = [
         number
         for number, each in enumerate(done)
@@ -79,17 +79,17 @@ def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
     assert ended[-1] > done.index(f"one: {_LEAVE}")
 
 
-def test_without_the_data_the_swarm_stays(lead: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_data_the_swarm_stays(leader: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=False)
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=False)
     assert "one: remove the services" in done
     assert not any(_LEAVE in each for each in done)
 
 
 def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
-    lead: Host, monkeypatch: pytest.MonkeyPatch
+    leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch, fails=f"three: {_LEAVE}")
     with pytest.raises(CommandFailed, match=r"^three: no$"):
-        destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
+        destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
     assert not any(each.endswith("remove the volumes") for each in done)

@@ -14,7 +14,7 @@ from infisical_iac.cluster import docker
 from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
-from tests.unit.cluster.looks import member, settled, told
+from tests.unit.cluster.observed import cluster_of, converged, member
 
 _DOCKER = """#!/bin/sh
 case "$*" in
@@ -46,14 +46,14 @@ def played(tmp_path: Path) -> Engine:
     program.chmod(0o755)
 
     def run(*step: str, **files: str) -> subprocess.CompletedProcess[str]:
-        told = {
+        texts = {
             "info": "active true\n",
             "nodes": "Ready Active Leader\nReady Active Reachable\n",
             "etcd": "etcd-1 etcd-2 etcd-3",
             "patroni": f"[{_LEADER}, {_STANDBY}]",
             **files,
         }
-        for name, text in told.items():
+        for name, text in texts.items():
             (tmp_path / name).write_text(text)
         return subprocess.run(
             ["sh", "-c", script("engine", *step)],
@@ -91,7 +91,7 @@ def test_a_restart_that_would_end_a_majority_is_none(
 
 
 @pytest.mark.parametrize(
-    ("files", "settled"),
+    ("files", "converged"),
     [
         ({}, True),
         ({"etcd": "etcd-1 etcd-2"}, False),
@@ -101,9 +101,9 @@ def test_a_restart_that_would_end_a_majority_is_none(
     ],
 )
 def test_after_it_as_many_are_waited_for(
-    played: Engine, files: dict[str, str], settled: bool
+    played: Engine, files: dict[str, str], converged: bool
 ) -> None:
-    assert (played("settle", "0", "3", "2", **files).returncode == 0) is settled
+    assert (played("settle", "0", "3", "2", **files).returncode == 0) is converged
 
 
 def test_what_was_away_before_is_not_waited_for(played: Engine) -> None:
@@ -123,15 +123,15 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    monkeypatch.setattr(docker, "_apart", [])
+    monkeypatch.setattr(docker, "_lost_hosts", [])
     with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* of etcd 2 are well"):
-        docker.in_turn("restart", "docker.service")
+        docker.act_in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
     # Its turn is taken by no other host of the run.
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
     with pytest.raises(Refused, match="node-2 waits for a restart until node-1 is back"):
-        docker.in_turn("restart", "docker.service")
+        docker.act_in_turn("restart", "docker.service")
     assert steps == expected
 
 
@@ -145,9 +145,9 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is not there"):
-        docker.in_turn("restart", "docker.service")
+        docker.act_in_turn("restart", "docker.service")
     assert restarted == []
-    docker.in_turn("start", "docker.service")
+    docker.act_in_turn("start", "docker.service")
     assert restarted == ["start"]
 
 
@@ -180,9 +180,9 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    cluster = told(looks, me="two")
-    assert [each.name for each in cluster.nodes if each.given_up] == ["two"]
+    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    cluster = cluster_of(observed, me="two")
+    assert [each.name for each in cluster.nodes if each.is_cut_off] == ["two"]
     docker._bring_back(cluster)
     assert steps == expected
 
@@ -199,16 +199,20 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
+    observed = converged(
+        member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
+    )
     with pytest.raises(
         Refused, match="on two can't be restarted while three is missing: could not"
     ):
-        docker._bring_back(told(looks, me="two"))
+        docker._bring_back(cluster_of(observed, me="two"))
     assert restarted == []
 
 
 def test_a_node_that_is_locked_or_away_is_not_one_that_the_swarm_gave_up() -> None:
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
-    looks["two"] = replace(looks["two"], state="locked", id="")
-    del looks["three"]
-    assert not any(each.given_up for each in told(looks).nodes)
+    observed = converged(
+        member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
+    )
+    observed["two"] = replace(observed["two"], state="locked", id="")
+    del observed["three"]
+    assert not any(each.is_cut_off for each in cluster_of(observed).nodes)

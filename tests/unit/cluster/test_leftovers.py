@@ -19,7 +19,7 @@ from infisical_iac.cluster import deploy
 )
 def test_data_that_a_former_lead_had_put_aside_are_named(what: str, state: str, told: bool) -> None:
     which, *how = state.split()
-    said = " ".join(deploy._describe_data_aside(what, which, how, "node-1"))
+    said = " ".join(deploy._describe_kept_data(what, which, how, "node-1"))
     assert ("infisical_before_20261125t101112z" in said) is told
 
 

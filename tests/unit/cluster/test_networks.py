@@ -12,7 +12,7 @@ import yaml
 
 from infisical_iac.cluster import rollout, stack, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStack,
@@ -28,7 +28,7 @@ from tests.unit.clusters import site
 
 _SITE = site()
 PLAIN, ENCRYPTED = (
-    wanted_stack(replace(_SITE, cluster=replace(_SITE.cluster, esp=esp)), ClusterStackState()).text
+    desired_stack(replace(_SITE, cluster=replace(_SITE.cluster, esp=esp)), ClusterStackState()).text
     for esp in (False, True)
 )
 _MTU = {"com.docker.network.driver.mtu": "1350"}
@@ -152,19 +152,19 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(stack, "run", run)
     monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
-    monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
+    monkeypatch.setattr(cluster_site, "read_stack_again", lambda _: found)
     monkeypatch.setattr(
-        cluster_site, "wanted_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
+        cluster_site, "desired_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
     )
     monkeypatch.setattr(rollout, "roll_out_part", part)
-    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("most well"))
-    stack._make_anew(site())
+    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("wait for a majority"))
+    stack._recreate_networks(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
         "cat /etc/infisical/stack.yaml",
         f"remove {services} {name}",
         *_REMADE[name],
-        "most well",
+        "wait for a majority",
         "write /etc/infisical/stack.json",
     ]
 

@@ -17,7 +17,7 @@ def _start(directory: Path) -> str:
     """Return what the container of the first data node starts with, in a directory of this
     machine.
     """
-    text = cluster_site.wanted_stack(site(), ClusterStackState()).text
+    text = cluster_site.desired_stack(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # It ends all processes that it sees, which are the container's.
     lines = [line for line in script.splitlines() if "kill" not in line]

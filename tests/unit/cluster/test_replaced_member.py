@@ -11,7 +11,7 @@ from infisical_iac.cluster import etcd
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.looks import bare, member, settled, three, told
+from tests.unit.cluster.observed import bare, cluster_of, converged, member, three
 
 _INVENTORY = ("one", "two", "four")
 
@@ -35,12 +35,12 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: list[str]) -> None:
-    looks = _looks("well", "well")
-    etcd._replace_member(told(looks, inventory=_INVENTORY), 3, "four")
+    observed = _looks("healthy", "healthy")
+    etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
     # The lead's own etcd is the one that lost its data.
-    etcd._replace_member(told(_looks("lost", "well"), inventory=_INVENTORY), 1, "one")
+    etcd._replace_member(cluster_of(_looks("lost", "healthy"), inventory=_INVENTORY), 1, "one")
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
@@ -57,30 +57,34 @@ def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
 def test_an_etcd_that_lost_its_quorum_goes_while_a_primary_goes_on(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = _lost("two", "")
-    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
-    etcd.end_lost(told(looks))
-    abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
+    observed = _lost("two", "")
+    monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
+    etcd.remove_lost_etcd(cluster_of(observed))
+    abandoned, forgotten = (
+        [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
+    )
     assert steps == [*abandoned, "lead: stop etcd-1 etcd-2 etcd-3", *forgotten]
 
 
 def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = _lost("", "two")
-    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
-    etcd.end_lost(told(looks))
+    observed = _lost("", "two")
+    monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
+    etcd.remove_lost_etcd(cluster_of(observed))
     ended = ["lead: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3", "one: ended", "three: ended"]
-    abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
+    abandoned, forgotten = (
+        [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
+    )
     assert steps == [*abandoned, *ended, *forgotten]
 
 
 def test_an_etcd_that_is_well_by_now_stays(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = {name: replace(look, etcd="well") for name, look in three().items()}
+    now = {name: replace(look, etcd="healthy") for name, look in three().items()}
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
-    etcd.end_lost(told(_lost("", "two")))
+    etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
     assert steps == []
 
 
@@ -90,12 +94,12 @@ def test_nothing_goes_where_another_one_is_ahead_by_now(
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     with pytest.raises(Refused, match="nothing was removed: run again"):
-        etcd.end_lost(told(_lost("", "two")))
+        etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
     assert steps == []
 
 
-def _looks(one: Literal["well", "lost"], two: Literal["well"]) -> dict[str, SwarmState]:
-    known = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+def _looks(one: Literal["healthy", "lost"], two: Literal["healthy"]) -> dict[str, SwarmState]:
+    known = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     return {
         "one": replace(known["one"], etcd=one),
         "two": replace(known["two"], etcd=two),

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.cluster import rollout, scaling
-from infisical_iac.cluster.scaling import Direction, UnfinishedMove
+from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
@@ -155,7 +155,7 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
         return [kept]
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    assert scaling.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
+    assert scaling.end_cluster(UnfinishedScaling(_STAMP, "in", "proven")) == [
         kept,
         "Kept on node-1: volume old.",
     ]
@@ -171,7 +171,7 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         return []
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    found = UnfinishedMove(_STAMP, "out", phase)
+    found = UnfinishedScaling(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
     now, left = scaling.go_back(found, 60, dissolving=True)
     assert now.startswith("node-1 ")
@@ -193,25 +193,25 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
         return []
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    scaling.go_back(UnfinishedMove(_STAMP, "out", "begun"), 60, dissolving=True)
+    scaling.go_back(UnfinishedScaling(_STAMP, "out", "begun"), 60, dissolving=True)
     assert kept == ["20261125T101112Z"]
 
 
 def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
-    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "could not be counted" in told[1]
     assert "database infisical" in told[1]
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
-    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "3 writes since 2026-11-26T10:12:00Z" in told[1]
     assert "database infisical," in told[1]
-    assert len(scaling.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
+    assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 
 def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
     host.unwell = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
-        scaling.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
+        scaling.go_back(UnfinishedScaling(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
 
 
@@ -229,4 +229,4 @@ def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> 
 def test_the_clusters_data_are_kept_where_it_may_have_served(
     direction: Direction, phase: str, served: bool
 ) -> None:
-    assert UnfinishedMove(_STAMP, direction, phase).has_served is served
+    assert UnfinishedScaling(_STAMP, direction, phase).has_served is served

@@ -136,13 +136,13 @@ def test_what_is_missing_comes_before_another_node_changes() -> None:
 
 
 def _leading(
-    found: ClusterStackState, *holders: int, anew: bool = False, first: int = 0
+    found: ClusterStackState, *holders: int, reset: bool = False, first: int = 0
 ) -> list[str]:
     known = site().cluster
     nodes = tuple(
         replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
-    known = replace(known, nodes=nodes, anew=anew, first=first)
+    known = replace(known, nodes=nodes, is_etcd_reset=reset, first=first)
     return sorted(stack_plan.leading(found, DATA, known))
 
 
@@ -150,8 +150,10 @@ def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> 
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
     assert _leading(ClusterStackState(), 2) == expected
     # A run that died in between has rolled these out.
-    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
-    assert _leading(ClusterStackState(services=begun), 2) == expected
+    started = {
+        name: service for name, service in _running(DATA).services.items() if name in expected
+    }
+    assert _leading(ClusterStackState(services=started), 2) == expected
 
 
 def test_where_all_or_none_have_data_none_starts_before_another() -> None:
@@ -162,9 +164,9 @@ def test_where_all_or_none_have_data_none_starts_before_another() -> None:
 
 
 def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
-    assert _leading(_running(DATA), 1, 2, 3, anew=True) == ["etcd-1", "etcd-2", "etcd-3"]
+    assert _leading(_running(DATA), 1, 2, 3, reset=True) == ["etcd-1", "etcd-2", "etcd-3"]
     with_last = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
-    assert _leading(_running(DATA), 1, 2, 3, anew=True, first=2) == with_last
+    assert _leading(_running(DATA), 1, 2, 3, reset=True, first=2) == with_last
     changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
     etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
     assert stack_plan.stages(_running(DATA), changed, etcd) == []
@@ -175,8 +177,8 @@ def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_befor
 ):
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
     running = _running(DATA)
-    begun = {name: service for name, service in running.services.items() if name in expected}
-    found = replace(running, services=begun)
+    started = {name: service for name, service in running.services.items() if name in expected}
+    found = replace(running, services=started)
     # They were removed by somebody else.
     assert _leading(found, 1, 2, 3) == []
     old = {name: replace(was, hash="before") for name, was in running.record.items()}

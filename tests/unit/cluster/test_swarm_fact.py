@@ -55,7 +55,7 @@ def test_what_a_manager_says_is_read() -> None:
     assert (found.autolock, found.expiry, found.pool) == (True, 2592000, "10.201.0.0/16")
     assert (found.control, found.unlocks, found.ipvs, found.esp) == (True, True, True, False)
     assert (found.data, found.etcd, found.primary) == (True, "lost", True)
-    assert (found.serial, found.led, found.digest, found.key) == (3, 0, "4567", "0123")
+    assert (found.serial, found.serial_as_leader, found.digest, found.key) == (3, 0, "4567", "0123")
     [other] = found.members
     assert (other.id, other.host, other.number, other.joined) == ("id2", "two", 2, "new")
     assert other.generation == 1

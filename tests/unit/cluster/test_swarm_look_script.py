@@ -21,7 +21,7 @@ _DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/glob
 @pytest.mark.parametrize(
     ("etcd", "volume", "crashes", "recovery", "lines"),
     [
-        ("well", True, 5, "f", ["etcd well"]),
+        ("healthy", True, 5, "f", ["etcd healthy"]),
         ("", True, 2, "f", ["etcd ", "primary"]),
         ("", True, 3, "t", ["etcd lost"]),
         ("", False, 0, "f", ["etcd lost", "primary"]),

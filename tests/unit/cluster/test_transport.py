@@ -8,7 +8,7 @@ from infisical_iac.cluster import rollout, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
-from tests.unit.cluster.looks import three, told
+from tests.unit.cluster.observed import cluster_of, three
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 
 _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical")
@@ -66,7 +66,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
 
     def roll_out(site: ClusterSite) -> None:
-        made.append(f"{site.tls.name}{' anew' if site.cluster.anew else ''}")
+        made.append(f"{site.tls.name}{' anew' if site.cluster.is_etcd_reset else ''}")
 
     def run(command: str, *, doing: str) -> str:
         made.append(doing)
@@ -99,7 +99,7 @@ def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_
     anew: bool,
     steps: list[str],
 ) -> None:
-    monkeypatch.setattr(rollout, "fresh", lambda _: found)
-    cluster = replace(told(three()), anew=anew)
+    monkeypatch.setattr(rollout, "read_stack_again", lambda _: found)
+    cluster = replace(cluster_of(three()), is_etcd_reset=anew)
     rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert done == steps

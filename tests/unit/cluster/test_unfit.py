@@ -6,22 +6,30 @@ import pytest
 
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
+from tests.unit.cluster.observed import (
+    NAMES,
+    bare,
+    cluster_of,
+    converged,
+    member,
+    three,
+    three_bare,
+)
 
 
 def test_two_hosts_with_keys_of_their_own_are_no_cluster() -> None:
-    looks = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
+    observed = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
     with pytest.raises(Refused, match=r"^three has another encryption key than one"):
-        told(looks)
+        cluster_of(observed)
 
 
 def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set() -> None:
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    looks["two"] = replace(
-        looks["two"], state="error", early=True, id="", control=False, members=()
+    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed["two"] = replace(
+        observed["two"], state="error", early=True, id="", control=False, members=()
     )
     with pytest.raises(Refused, match=r"^the clock of two is behind: .*: set the clock \("):
-        told(looks)
+        cluster_of(observed)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +60,12 @@ def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set
     ],
 )
 def test_what_is_no_cluster_is_refused(
-    looks: dict[str, SwarmState], inventory: tuple[str, ...], sentence: str
+    observed: dict[str, SwarmState], inventory: tuple[str, ...], sentence: str
 ) -> None:
     with pytest.raises(Refused, match=sentence):
-        told(looks, inventory=inventory)
+        cluster_of(observed, inventory=inventory)
 
 
 def test_another_address_than_the_swarm_has_is_refused() -> None:
     with pytest.raises(Refused, match=r"two is in the swarm as 10\.0\.0\.2, not as 192\."):
-        told(three(), addresses={"two": "192.0.2.2"})
+        cluster_of(three(), addresses={"two": "192.0.2.2"})

@@ -22,7 +22,7 @@ from infisical_iac.host.hardening import root_keeps_way_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
-from tests.unit.cluster.looks import NAMES, told
+from tests.unit.cluster.observed import NAMES, cluster_of
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState(os="debian", release="13")
@@ -39,7 +39,7 @@ def _look(host: Path, docker: str) -> MachineState:
     program.write_text(f"#!/bin/sh\n{docker}\n")
     program.chmod(0o755)
 
-    def told(command: str) -> list[str]:
+    def cluster_of(command: str) -> list[str]:
         command = command.replace("/var/lib/docker", f"{host}/lib")
         done = subprocess.run(
             ["sh", "-c", command.replace("/etc/docker/", f"{host}/etc/")],
@@ -50,8 +50,8 @@ def _look(host: Path, docker: str) -> MachineState:
         )
         return done.stdout.splitlines()
 
-    version, compose = Engine().process(told(Engine().command()))
-    machine = Machine().process(told(Machine().command()))
+    version, compose = Engine().process(cluster_of(Engine().command()))
+    machine = Machine().process(cluster_of(Machine().command()))
     return replace(machine, engine=version, compose=compose)
 
 
@@ -103,9 +103,9 @@ def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
 def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
     ingress: str, machine: MachineState, why: str
 ) -> None:
-    told = not_ours(settings_of(ingress=ingress), machine)
-    assert told.startswith(why)
-    assert bool(told) is bool(why)
+    reason = not_ours(settings_of(ingress=ingress), machine)
+    assert reason.startswith(why)
+    assert bool(reason) is bool(why)
 
 
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
@@ -167,11 +167,9 @@ def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> Non
 def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     """Return whether the engine of a host is told to read its configuration anew, and does."""
     looks = dict.fromkeys(NAMES, seen)
-    cluster = told({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
+    cluster = cluster_of({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
     asked: list[File] = []
-    monkeypatch.setattr(
-        cluster_docker, "without_live_restore", lambda config, name: asked.append(config)
-    )
+    monkeypatch.setattr(cluster_docker, "engine_reload", lambda config, name: asked.append(config))
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())
     site = ClusterSite(settings_of(topology="swarm"), _BARE, cluster)

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
-from infisical_iac.cluster.deploy import Lacking
+from infisical_iac.cluster.deploy import DueFile
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     Network,
@@ -21,7 +21,7 @@ from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
 from tests.unit import clusters
-from tests.unit.cluster import looks
+from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, of, settled
 from tests.unit.settings_of import settings_of
 
@@ -31,19 +31,22 @@ _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 _UNIT = "infisical-unlock.service"
 
 # Three hosts: settled, told to the lead and to another; bare.
-_LOOKS = looks.three()
-_LEAD, _TWO = looks.told(_LOOKS), looks.told(_LOOKS, me="two")
-_BARE, _BARE_TWO = looks.told(looks.three_bare()), looks.told(looks.three_bare(), me="two")
+_OBSERVED = observed.three()
+_LEADER, _TWO = observed.cluster_of(_OBSERVED), observed.cluster_of(_OBSERVED, me="two")
+_BARE, _BARE_TWO = (
+    observed.cluster_of(observed.three_bare()),
+    observed.cluster_of(observed.three_bare(), me="two"),
+)
 _PROGRAMS = [File("/etc/systemd/system/infisical-swarm.service", "unit\n")]
 _OPENS = replace(
-    _LOOKS["one"],
+    _OBSERVED["one"],
     files={each.path: each.state for each in _PROGRAMS},
     units={_UNIT: _RUNS},
 )
 
 # The stack of three nodes.
 _SITE = clusters.site()
-_WANTED = wanted_stack(_SITE, ClusterStackState())
+_WANTED = desired_stack(_SITE, ClusterStackState())
 _IN_ORDER = [*yaml.safe_load(_WANTED.text)["services"]]
 _SERVICES = {
     name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.hash_services())
@@ -75,7 +78,7 @@ _REDIS = "redis-1"
 def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
     members = [
         replace(each, active=not (drained and each.host == "three"))
-        for each in _LOOKS["one"].members
+        for each in _OBSERVED["one"].members
     ]
     now = replace(
         cluster,
@@ -88,7 +91,7 @@ def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
 
 
 def _shared(**changed: SwarmState) -> Iterable[Any]:
-    return shared_state.decide(_LEAD, {**_LOOKS, **changed})
+    return shared_state.decide(_LEADER, {**_OBSERVED, **changed})
 
 
 def _without(service: str) -> ClusterStackState:
@@ -99,16 +102,16 @@ def _without(service: str) -> ClusterStackState:
 OPERATIONS = {
     "cluster.swarm.initialization": Cases(
         settled(
-            lambda: swarm.decide_initialization(_LEAD, _LOOKS["one"]),
+            lambda: swarm.decide_initialization(_LEADER, _OBSERVED["one"]),
             "the swarm exists and is locked",
         ),
         due(
-            lambda: swarm.decide_initialization(_LEAD, replace(_LOOKS["one"], autolock=False)),
+            lambda: swarm.decide_initialization(_LEADER, replace(_OBSERVED["one"], autolock=False)),
             "~ swarm: autolock off → on",
             steps=("set the swarm's settings",),
         ),
         due(
-            lambda: swarm.decide_initialization(_BARE, looks.bare(1)),
+            lambda: swarm.decide_initialization(_BARE, observed.bare(1)),
             "+ swarm: one is its first manager",
             steps=("create the swarm",),
         ),
@@ -121,40 +124,40 @@ OPERATIONS = {
     ),
     "cluster.swarm.host_membership": Cases(
         settled(
-            lambda: swarm.decide_host_membership(_TWO, _LOOKS["two"]), "the host is in the swarm"
+            lambda: swarm.decide_host_membership(_TWO, _OBSERVED["two"]), "the host is in the swarm"
         ),
         due(
-            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="locked")),
+            lambda: swarm.decide_host_membership(_TWO, replace(_OBSERVED["two"], state="locked")),
             "~ swarm on two: locked → unlocked",
             steps=("_unlock",),
         ),
         due(
-            lambda: swarm.decide_host_membership(_BARE_TWO, looks.bare(2)),
+            lambda: swarm.decide_host_membership(_BARE_TWO, observed.bare(2)),
             "+ two in the swarm: manager, data node 2",
             steps=("_join",),
         ),
         due(
-            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="")),
+            lambda: swarm.decide_host_membership(_TWO, replace(_OBSERVED["two"], state="")),
             unknown="the host's membership in the swarm can be inspected once Docker runs",
             steps=("_join",),
         ),
     ),
     "cluster.swarm.node_roles": Cases(
-        settled(lambda: _arranged(_LEAD), "all nodes have their roles and labels"),
+        settled(lambda: _arranged(_LEADER), "all nodes have their roles and labels"),
         due(
-            lambda: _arranged(_LEAD, drained=True),
+            lambda: _arranged(_LEADER, drained=True),
             "~ node three: drained → active",
-            steps=("_arrange",),
+            steps=("_apply_node_roles",),
         ),
-        due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_arrange",)),
+        due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_apply_node_roles",)),
         # A node that is down may come back: it is left in the swarm.
         settled(
             lambda: swarm.decide_node_roles(
-                looks.told(
-                    looks.settled(
-                        looks.member(1, "one"),
-                        looks.member(2, "two"),
-                        looks.member(3, "three", down=True),
+                observed.cluster_of(
+                    observed.converged(
+                        observed.member(1, "one"),
+                        observed.member(2, "two"),
+                        observed.member(3, "three", down=True),
                     )
                 ),
                 (),
@@ -164,18 +167,18 @@ OPERATIONS = {
     ),
     "cluster.swarm.unlock_unit": Cases(
         settled(
-            lambda: swarm.decide_unlock_unit(_LEAD, _OPENS, _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_LEADER, _OPENS, _PROGRAMS),
             "the host unlocks its swarm manager when it boots",
         ),
         due(
             lambda: swarm.decide_unlock_unit(
-                _LEAD, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
+                _LEADER, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
             ),
             f"~ {_UNIT}: enabled",
             steps=("systemctl",),
         ),
         due(
-            lambda: swarm.decide_unlock_unit(_BARE, looks.bare(1), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_BARE, observed.bare(1), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             "+ /etc/systemd/system/infisical-swarm.service",
             f"~ {_UNIT}: enabled and started",
@@ -189,42 +192,44 @@ OPERATIONS = {
         ),
         # A key of which nobody can tell what it opens is fetched again.
         due(
-            lambda: swarm.decide_unlock_unit(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_LEADER, replace(_OPENS, unlocks=False), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             steps=("_keep_key",),
         ),
     ),
     "cluster.shared_state.leadership": Cases(
-        settled(lambda: of(shared_state.leadership)(_LEAD), "the host is the leader, as before"),
+        settled(lambda: of(shared_state.leadership)(_LEADER), "the host is the leader, as before"),
         due(
             lambda: of(shared_state.leadership)(
-                looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})
+                observed.cluster_of(
+                    {**_OBSERVED, "one": replace(_OBSERVED["one"], serial_as_leader=0)}
+                )
             ),
             "~ leader: one, by serial 5",
-            steps=("_lead",),
+            steps=("_record_leadership",),
         ),
         due(
             lambda: of(shared_state.leadership)(_BARE),
             "~ leader: one, by serial 1",
-            steps=("_lead",),
+            steps=("_record_leadership",),
         ),
         settled(lambda: of(shared_state.leadership)(_TWO), "one leads"),
     ),
     "cluster.shared_state.state_copies": Cases(
         settled(lambda: _shared(), "all data nodes have the leader's state"),
         due(
-            lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
+            lambda: _shared(three=replace(_OBSERVED["three"], serial=3, digest="older")),
             "~ /etc/infisical on three: serial 3 → 4, from one",
             steps=("spread",),
         ),
         due(
-            lambda: _shared(three=looks.bare(3)),
+            lambda: _shared(three=observed.bare(3)),
             "+ /etc/infisical on three: serial none → 4, from one",
             steps=("spread",),
         ),
         # What the lead has is made by an earlier step, and is for all.
         due(
-            lambda: shared_state.decide(_BARE, looks.three_bare()),
+            lambda: shared_state.decide(_BARE, observed.three_bare()),
             "+ /etc/infisical on two: serial none → 1, from one",
             "+ /etc/infisical on three: serial none → 1, from one",
             steps=("spread",),
@@ -236,29 +241,29 @@ OPERATIONS = {
             "all certificates exist, and none ends soon",
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "ends", 1796688000)]),
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "ends", 1796688000)]),
             "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → renewed",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "missing", 0)]),
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "missing", 0)]),
             "+ /etc/infisical/tls/redis.pem",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "stale", 0)]),
             "~ /etc/infisical/tls/redis.pem: does not match its key, its authority or its names",
             steps=("make the certificates in /etc/infisical",),
         ),
     ),
     "cluster.etcd.member_replacement": Cases(
-        settled(lambda: of(etcd.member_replacement)(_LEAD), "no data node replaces another"),
+        settled(lambda: of(etcd.member_replacement)(_LEADER), "no data node replaces another"),
         due(
             lambda: of(etcd.member_replacement)(
-                looks.told(
+                observed.cluster_of(
                     {
-                        name: replace(each, etcd="lost" if name == "three" else "well")
-                        for name, each in _LOOKS.items()
+                        name: replace(each, etcd="lost" if name == "three" else "healthy")
+                        for name, each in _OBSERVED.items()
                     }
                 )
             ),
@@ -269,7 +274,9 @@ OPERATIONS = {
         # An etcd that is slow, or waits for the others, tells nothing, and has lost nothing.
         settled(
             lambda: of(etcd.member_replacement)(
-                looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
+                observed.cluster_of(
+                    {name: replace(each, etcd="") for name, each in _OBSERVED.items()}
+                )
             ),
             "no data node replaces another",
         ),
@@ -349,7 +356,7 @@ OPERATIONS = {
         due(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks=_DIFFERS)),
             _NETWORK,
-            steps=("_make_anew",),
+            steps=("_recreate_networks",),
         ),
         # A network that is missing is made by the roll-out.
         settled(
@@ -370,10 +377,10 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "cluster.scaling.outward_move": Cases(
+    "cluster.scaling.outward_migration": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.outward_move)(site=_SITE, project="chainalign"),
+            lambda: of(scaling.outward_migration)(site=_SITE, project="chainalign"),
             "~ database infisical: from this host into the cluster; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_out",),
@@ -381,10 +388,12 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
         "the command that calls it has seen which of the two serves",
     ),
-    "cluster.scaling.inward_move": Cases(
+    "cluster.scaling.inward_migration": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.inward_move)(text="", settings=settings_of(), project="chainalign"),
+            lambda: of(scaling.inward_migration)(
+                text="", settings=settings_of(), project="chainalign"
+            ),
             "~ database infisical: from the cluster to this host; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_in",),
@@ -393,14 +402,14 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
     ),
     "cluster.scaling.proof": Cases(
-        "a move is proven each time, for that is what ends it",
+        "data are proven each time, as that ends the migration",
         due(
             lambda: of(scaling.proof)(
                 "out", settings=settings_of(), project="chainalign", names=["one"]
             ),
             steps=("_prove",),
         ),
-        "it is called only after a move",
+        "it is called only after a migration",
         "what can't be read is what the proof finds out",
     ),
     "cluster.scaling.dissolution": Cases(

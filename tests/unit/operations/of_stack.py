@@ -396,7 +396,7 @@ OPERATIONS = {
         due(
             lambda: of(cluster_upgrade.snapshot_restore)(
                 _KIT,
-                site=replace(_SITE, cluster=replace(_SITE.cluster, begun=True)),
+                site=replace(_SITE, cluster=replace(_SITE.cluster, has_databases=True)),
                 project="chainalign",
             ),
             "~ database infisical: latest snapshot of local",

@@ -41,7 +41,7 @@ def member(number: int, name: str, /, **changes: Any) -> SwarmMember:
     return replace(there, **changes)
 
 
-def settled(*members: SwarmMember) -> dict[str, SwarmState]:
+def converged(*members: SwarmMember) -> dict[str, SwarmState]:
     """Return what the hosts of a settled cluster are like, by the names of their members."""
     return {
         each.host: bare(
@@ -59,7 +59,7 @@ def settled(*members: SwarmMember) -> dict[str, SwarmState]:
             pool="10.201.0.0/16" if each.manager else "",
             members=members if each.manager else (),
             serial=4,
-            led=4 if each.id == "id1" else 0,
+            serial_as_leader=4 if each.id == "id1" else 0,
             digest="state",
             key="key",
         )
@@ -69,15 +69,15 @@ def settled(*members: SwarmMember) -> dict[str, SwarmState]:
 
 def three() -> dict[str, SwarmState]:
     """A settled cluster of three, which the first one leads."""
-    return settled(*(member(number, name) for number, name in enumerate(NAMES, 1)))
+    return converged(*(member(number, name) for number, name in enumerate(NAMES, 1)))
 
 
-def told(
-    looks: dict[str, SwarmState],
+def cluster_of(
+    observed: dict[str, SwarmState],
     *,
     inventory: tuple[str, ...] = NAMES,
     me: str = "",
     addresses: dict[str, str] | None = None,
 ) -> Cluster:
     """The cluster, told to the first of the hosts that are connected."""
-    return cluster(inventory, looks, addresses=addresses or {}, me=me or next(iter(looks)))
+    return cluster(inventory, observed, addresses=addresses or {}, me=me or next(iter(observed)))

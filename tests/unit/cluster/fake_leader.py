@@ -113,7 +113,7 @@ TEXT = "ENCRYPTION_KEY=not-a-key\nAUTH_SECRET=not-a-secret\n"
 NAME = f"infisical_env_{sha256(TEXT.encode()).hexdigest()[:12]}"
 
 
-class Lead:
+class Leader:
     """A manager's `/etc/infisical` and a Docker that is played, below a directory."""
 
     def __init__(self, directory: Path) -> None:
