@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import shared_state, stack, upgrade
-from infisical_iac.cluster.site import of
+from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
@@ -162,14 +162,16 @@ def prepare(known: Preflight) -> None:
             name="Make keys and passwords on the leader",
         )
         certificates(name="Make the certificates of the cluster's services")
-    shared_state.state_copies(cluster=of(known).cluster, name="Copy the keys to all nodes")
+    shared_state.state_copies(
+        cluster=cluster_site_of(known).cluster, name="Copy the keys to all nodes"
+    )
     stack.node_images(settings=settings, name="Fetch the images")
     configure_ingress(settings)
 
 
 def roll_out(known: Preflight) -> None:
     """Roll out the services that the settings describe, after `prepare`."""
-    site = of(known)
+    site = cluster_site_of(known)
     stack.node_tasks(site=site, name="Free stuck tasks on the nodes")
     if known.leads:
         project = known.workspace.project.slug

@@ -125,14 +125,14 @@ def _roll_out(site: ClusterSite) -> None:
     write(STACK_FILE, desired.text, mode="600", check=check)
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
-    first = stack_plan.leading(before, desired, site.cluster)
+    first = stack_plan.choose_first(before, desired, site.cluster)
     if site.cluster.is_etcd_reset:
         etcd.remove_lost_etcd(site.cluster)
     if first:
         roll_out_part(desired.text, first, timeout, before.nodes)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
     together = stack_plan.changing_together(before, site.tls)
-    stages = stack_plan.stages(before, desired, first | together)
+    stages = stack_plan.plan_stages(before, desired, first | together)
     counts = _do("data", doing="list the data services")
     again = ("again", _AGAIN_SECONDS, *counts.split())
     # First, as it decides whether writes that are acknowledged during the roll-out are kept.

@@ -65,7 +65,7 @@ class ClusterKeyHolders(KeyHolders):
         shared_state.spread(membership.observe())
 
     def use(self) -> None:
-        rollout.roll_out(cluster_site.running(self.site))
+        rollout.roll_out(cluster_site.keep_running_version(self.site))
 
     def forget(self, key: Key) -> None:
         if key.name == "database":

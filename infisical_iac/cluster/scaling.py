@@ -15,7 +15,7 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.cluster import membership, rollout, stack, stack_plan, swarm
 from infisical_iac.cluster.deploy import prepare, roll_out
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import ClusterSite, of
+from infisical_iac.cluster.site import ClusterSite, cluster_site_of
 from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import current, with_others
@@ -479,7 +479,7 @@ def move_out(known: Preflight, *, switched: bool) -> None:
     prepare(known)
     if not known.leads or switched:
         return
-    site = of(known)
+    site = cluster_site_of(known)
     stack.databases(site=site, name="Start the cluster's databases")
     project = known.workspace.project.slug
     outward_migration(site=site, project=project, name="Move the data into the cluster")
@@ -496,7 +496,7 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     """Move the cluster's data to the leader, which becomes a single host."""
     if not known.leads:
         return
-    refuse_unreachable(of(known).cluster)
+    refuse_unreachable(cluster_site_of(known).cluster)
     single = known.settings.with_values(topology="single")
     compose.image_set(
         images=single.images, archives=single.stack.image_archives, name="Fetch the images"

@@ -115,7 +115,7 @@ class ClusterSite(host_site.Site):
         shared_state.share(cluster=self.cluster)
 
 
-def of(known: Known) -> ClusterSite:
+def cluster_site_of(known: Known) -> ClusterSite:
     """Return the site of a run on a cluster."""
     assert isinstance(known.site, ClusterSite)
     return known.site
@@ -131,7 +131,7 @@ def read_stack_again(site: ClusterSite) -> ClusterStackState:
     return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
 
 
-def running(site: ClusterSite) -> ClusterSite:
+def keep_running_version(site: ClusterSite) -> ClusterSite:
     """Return the site with the version that runs, for a roll-out that must not change it.
 
     Only an upgrade dumps the data first and proves the new version.

@@ -193,7 +193,7 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     if not items:
         yield UpToDate("the networks match stack.yaml")
         return
-    in_parts = stack_plan.leading(found, desired, site.cluster)
+    in_parts = stack_plan.choose_first(found, desired, site.cluster)
     if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
         yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return

@@ -142,7 +142,9 @@ def find_rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list
     )
 
 
-def leading(found: ClusterStackState, desired: DesiredStack, cluster: Cluster) -> frozenset[str]:
+def choose_first(
+    found: ClusterStackState, desired: DesiredStack, cluster: Cluster
+) -> frozenset[str]:
     """Return the services that are rolled out first, until one PostgreSQL is the primary.
 
     * etcd is bootstrapped again: etcd, and without a primary the PostgreSQL with every write.
@@ -166,7 +168,7 @@ def leading(found: ClusterStackState, desired: DesiredStack, cluster: Cluster) -
     return frozenset()
 
 
-def stages(
+def plan_stages(
     found: ClusterStackState, desired: DesiredStack, done: AbstractSet[str] = frozenset()
 ) -> list[frozenset[str]]:
     """Return the parts that are rolled out one after the other, before all of stack.yaml.

@@ -306,7 +306,7 @@ class ClusterRestoreSite(RestoreSite):
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
         if touched:
-            rollout.roll_out(cluster_site.running(self.site))
+            rollout.roll_out(cluster_site.keep_running_version(self.site))
         edge.open_on(self.site.names)
         restore.forget()
         sentences = "The old data are back and serve." if touched else "The data were not touched."

@@ -131,7 +131,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore, "complete", lambda *_: None)
     monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))
-    monkeypatch.setattr(cluster_site, "running", lambda site: site)
+    monkeypatch.setattr(cluster_site, "keep_running_version", lambda site: site)
     return made
 
 

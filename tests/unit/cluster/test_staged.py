@@ -32,11 +32,11 @@ def _running(wanted: DesiredStack) -> ClusterStackState:
 
 
 def _stages(found: ClusterStackState, wanted: DesiredStack) -> list[list[str]]:
-    return [sorted(names) for names in stack_plan.stages(found, wanted)]
+    return [sorted(names) for names in stack_plan.plan_stages(found, wanted)]
 
 
 def test_a_first_roll_out_is_one_of_all() -> None:
-    assert stack_plan.stages(ClusterStackState(), DATA) == []
+    assert stack_plan.plan_stages(ClusterStackState(), DATA) == []
 
 
 def test_data_nodes_change_one_after_the_other() -> None:
@@ -125,7 +125,7 @@ def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
 
 def test_one_data_node_changes_with_all_the_rest() -> None:
     changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
-    assert stack_plan.stages(_running(DATA), changed) == []
+    assert stack_plan.plan_stages(_running(DATA), changed) == []
 
 
 def test_what_is_missing_comes_before_another_node_changes() -> None:
@@ -143,7 +143,7 @@ def _leading(
         replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
     known = replace(known, nodes=nodes, is_etcd_reset=reset, first=first)
-    return sorted(stack_plan.leading(found, DATA, known))
+    return sorted(stack_plan.choose_first(found, DATA, known))
 
 
 def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
@@ -169,7 +169,7 @@ def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
     assert _leading(_running(DATA), 1, 2, 3, reset=True, first=2) == with_last
     changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
     etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
-    assert stack_plan.stages(_running(DATA), changed, etcd) == []
+    assert stack_plan.plan_stages(_running(DATA), changed, etcd) == []
 
 
 def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_before_the_others() -> (
