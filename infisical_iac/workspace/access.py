@@ -64,7 +64,7 @@ def _role_drift(roles: Sequence[str], role: str) -> str:
 
 def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list[str]:
     """Return how a privilege differs from the desired grants, which `words` describe to people."""
-    reasons = ["temporary → lasting"] if own.is_temporary else []
+    reasons = ["temporary → permanent"] if own.is_temporary else []
     differs = not are_equal(own.permissions, grants)
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
@@ -254,8 +254,8 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
     listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
     if email.lower() not in open_ones:
-        known = ", ".join(sorted(open_ones)) or "nobody"
-        raise UserError(f"{email} has no open invitation; invited and not there yet: {known}")
+        known = ", ".join(sorted(open_ones)) or "none"
+        raise UserError(f"{email} has no open invitation; open invitations: {known}")
     body = {"membershipId": open_ones[email.lower()]}
     made = admin.post(f"{_INVITATION}-resend", json=body).get("signupToken")
     return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"
@@ -336,7 +336,7 @@ def _drift(
         calls.append(Call("PATCH", (OF_PERSONS, own.id), body, by_admin=True))
     for each in there.privileges or ():
         if each.slug == PERSON_PRIVILEGE and each is not own:
-            reasons.append("a second privilege of the same name → none")
+            reasons.append("a second privilege of the same name → removed")
             calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:
         yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

@@ -133,8 +133,8 @@ def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
     if items and all(each.kind == "!" for each in items) and not there.unseen:
         yield from items
         return
-    settled = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from settle(items, step(_bootstrap, wanted), settled, there.unseen)
+    up_to_date = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
+    yield from settle(items, step(_bootstrap, wanted), up_to_date, there.unseen)
 
 
 def _look(wanted: DesiredInstance) -> InstanceState:
@@ -273,7 +273,7 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
         organizations = ", ".join(each.name for each in census.organizations) or "none"
         raise UserError(
             f"there must be one super admin, {admin_email}, and one organization, but there are "
-            f"{admins} and {organizations}: somebody else bootstrapped at the same moment; "
+            f"{admins} and {organizations}: someone else bootstrapped at the same moment; "
             "remove the stack with its volumes and run again"
         )
 
@@ -325,8 +325,8 @@ def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_em
         if error.status not in _REFUSALS:
             raise
         raise UserError(
-            f"the deployer can't get its role in the project {slug} back, of which {admin_email} "
-            "is no admin either: make one of both an admin of it in Infisical, and run again"
+            f"the deployer has lost its role in the project {slug}, and {admin_email} is no admin "
+            "of it either: make one of them an admin of it in Infisical, and run again"
         ) from None
 
 

@@ -125,8 +125,8 @@ def lives(client: Client) -> bool:
         raise unreadable(error) from error
     if text not in (None, VALUE):
         raise CheckFailed(
-            f"the canary was altered, for {_WHAT} is not {VALUE!r}: if somebody has changed it, "
-            "set it back in Infisical; else secrets are not decrypted to what they were",
+            f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, set "
+            "it back in Infisical; otherwise secrets are not decrypted correctly",
             code=CODE,
         )
     return text is not None

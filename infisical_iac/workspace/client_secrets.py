@@ -72,8 +72,8 @@ def create(client: Client, step: Step) -> Credential:
     account = step.account
     if step.holder is None:
         raise UserError(
-            f"the identity {account.identity!r} is not in Infisical yet; "
-            "let the workspace be deployed first"
+            f"the identity {account.identity!r} is not in Infisical yet: run `infisical-iac apply` "
+            "first"
         )
     made = create_client_secret(
         client, step.holder.identity_id, description(account), ttl=account.client_secret_ttl
@@ -118,7 +118,7 @@ def prove(client: Client, credential: Credential) -> None:
         if error.status != 401:
             raise
         raise UserError(
-            f"the new client secret does not log in, and the one before stays: {error.message}"
+            f"the new client secret does not log in, and the old one stays: {error.message}"
         ) from None
 
 

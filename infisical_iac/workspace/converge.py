@@ -51,7 +51,7 @@ def _places(account: ServiceAccount) -> Iterator[str]:
         yield f"folder {'/'.join(parts[:n])} in {account.environment}"
 
 
-_WORDS = {"+": "make", "~": "set right", "-": "take away"}
+_WORDS = {"+": "make", "~": "correct", "-": "remove"}
 
 
 def apply(
@@ -84,7 +84,7 @@ def apply(
 
 
 def _nobody() -> Client:
-    raise UserError("it takes the administrator's login, which there is no way to here")
+    raise UserError("it needs the administrator's login, which is not available here")
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
@@ -103,7 +103,7 @@ def _id(answer: Mapping[str, Any], makes: Made) -> str:
     made = answer[makes.split()[0]]
     if isinstance(made, list):  # of the one that was asked for, unless it was there already
         if not made:
-            raise UserError("somebody else made it at the same time; run again")
+            raise UserError("someone else made it at the same time; run again")
         made = made[0]
     return str(made["id"])
 
@@ -138,5 +138,5 @@ def converge(
             tell(change)
     raise UserError(
         f"Infisical still differs after {_MOST_PASSES} repairs ({changes[0]}): "
-        "see whether somebody else is changing it, then run again"
+        "check whether someone else is changing it, then run again"
     )

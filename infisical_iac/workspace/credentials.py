@@ -160,7 +160,7 @@ def notes(steps: Sequence[Step], now: datetime) -> list[str]:
             continue
         if step.held.is_undelivered:
             told.append(
-                f"credentials {name} were replaced, but not delivered to the end: run "
+                f"credentials {name} were replaced, but their delivery is unfinished: run "
                 f"`infisical-iac credentials {'push' if step.account.target else 'rotate'} {where}`"
             )
         elif (term := step.held.term) and term.is_near_its_end(now):

@@ -72,8 +72,8 @@ class RemoteFile:
         ).strip()
         if told == "unwritable":
             raise UserError(
-                f"{self._target}: its directory is not there, or its user may not write to it; "
-                "make it first"
+                f"{self._target}: its directory is missing, or its user may not write to it: make "
+                "it first"
             )
         if told == "foreign":
             raise UserError(
@@ -98,8 +98,8 @@ class RemoteFile:
         if ran.returncode != 0:
             why = " / ".join(ran.stderr.split("\n")[-3:]).strip(" /") or "no reason given"
             raise UserError(
-                f"{self._target} can't be written: {why}: see that `ssh {name}` works without a "
-                "question"
+                f"{self._target} can't be written: {why}: check that `ssh {name}` works without a "
+                "prompt"
             )
         return ran.stdout
 
@@ -135,8 +135,8 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     made += "".join(f"{_line(key, due)}\n" for key in due if key not in there)
     if due and _values(made) != {**_values(text), **wanted}:
         raise FileError(
-            "its variables can't be added to without changing how others are read: look for a "
-            "line that is not finished, such as one with a quote that is not closed"
+            "its variables can't be set without changing how others are read: look for an "
+            "unfinished line, such as one with a quote that is not closed"
         )
     return made
 
@@ -273,8 +273,8 @@ class Dokploy:
                 "its address in Dokploy into `deliver` in the project file"
             )
         if 300 <= status < 400:
-            return f"{at} answers from elsewhere ({status}): write that address instead"
-        return f"{at} answered {status} to {self._target.kind}.{action}: look into its log"
+            return f"{at} redirects ({status}): write the address that it redirects to"
+        return f"{at} answered {status} to {self._target.kind}.{action}: read its log"
 
 
 Courier = Dokploy | RemoteFile

@@ -49,7 +49,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # The server makes it at its set-up, with a token that this project discards at once.
 _FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
 _UNIVERSAL = "universal-auth"
-LEFT, UNKNOWN = "the file names it no more", "the file does not name it"
+LEFT, UNKNOWN = "the file no longer names it", "the file does not name it"
 _NOT_OURS = "this project did not make it"
 
 # What only the administrator sees.
@@ -176,8 +176,8 @@ def filter_accepted(
         elif named:
             ids = " or ".join(each.id for each in named)
             notes.append(
-                f"accepted: nothing is accepted by {entry.what!r}, which is what {ids} is called: "
-                "write the id of the one that is meant, as `id:`"
+                f"accepted: nothing is accepted by {entry.what!r}, as {ids} has this name: write "
+                "the id of the intended one, as `id:`"
             )
         elif not (access.unseen and entry.what.startswith(_BY_ADMIN)):
             notes.append(f"accepted: there is no {entry.what!r} any more: remove the entry")
@@ -213,9 +213,9 @@ def left_behind(
         if prunes and not may_be_renamed:
             continue
         listed = " and ".join(f"{service}.{slug}" for slug in environments)
-        said = f"credentials of {listed} are of no service of the project file"
+        said = f"credentials of {listed} belong to no service of the project file"
         if service in heirs:
-            said = f"credentials of {listed} stay, for {heirs[service]} has its own there already"
+            said = f"credentials of {listed} stay, as {heirs[service]} has its own there already"
         end = "`infisical-iac workspace apply --prune` revokes them"
         end += (
             f"; if the service was renamed, add `renamed_from: {service}` to it first"
@@ -289,7 +289,7 @@ def _ruler(id: str, name: str, role: str, call: Call) -> ForeignAccess:
 
 def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]:
     first = _first_identity(actual)
-    why = "a way to log in besides the one that is needed"
+    why = "a login method that is not needed"
     for id, name, method in further_methods(actual, access.deployer):
         what, made = f"{method} of {name}", access.since.get((id, method), "")
         # The deployer may not change the identity that administers the whole instance.

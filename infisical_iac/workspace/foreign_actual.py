@@ -37,7 +37,7 @@ def find_foreign(
     access = read_access(client, goal, actual, admin, deployer)
     if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
         unseen = (
-            "client secrets of the deployer were not looked at, for several may be the one that it "
+            "client secrets of the deployer were not inspected, as several may be the one that it "
             "logs in with: revoke in Infisical those that it does not use"
         )
         access = replace(access, unseen="; ".join(filter(None, [access.unseen, unseen])))
@@ -131,7 +131,7 @@ def _privileges(
         # Isolation by the role needs no privileges, and a release may have none.
         if goal.isolation == "privilege" or error.status not in (400, 403, 404):
             raise
-        return {}, f"privileges of identities were not looked at: {error}"
+        return {}, f"privileges of identities were not inspected: {error}"
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:
@@ -158,7 +158,7 @@ def _administrator(
 ) -> tuple[Client | None, str]:
     """Return the first administrator's client; or None, and the reason."""
     if admin is None:
-        return None, "there is no way to the administrator's login here"
+        return None, "the administrator's login is not available here"
     if actual.admin is None or "admin" not in actual.admin.roles:
         return None, f"{goal.admin_email} is no admin of the project yet"
     try:
@@ -197,8 +197,8 @@ def _describe_unseen(actual: Actual, reason: str) -> str:
         return ""
     left = "; people of the file are left as they are" if actual.people_unseen else ""
     return (
-        "service tokens and privileges of persons were not looked at, which only the first "
-        f"administrator sees: {reason}{left}"
+        "service tokens and privileges of persons, which only the first administrator sees, were "
+        f"not inspected: {reason}{left}"
     )
 
 

@@ -115,7 +115,7 @@ def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     except CheckFailed:
         raise
     except UserError as error:
-        raise CheckFailed(f"it could not be seen whether services are isolated: {error}") from None
+        raise CheckFailed(f"could not check whether services are isolated: {error}") from None
 
 
 def _check_secrets(
@@ -187,7 +187,7 @@ def _explain_refusal(settings: Settings, error: ApiError) -> str:
     """Return a sentence on a refusal that people may have caused; raise for other answers."""
     if error.status in canary.OF_DATA:
         # Raises if the database does not answer, such as after the loss of its primary.
-        _ask(settings, "migrations", doing="see that the database answers")
+        _ask(settings, "migrations", doing="check that the database answers")
         raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")
     if error.status == 429 or error.status >= 500:
         raise error
@@ -264,7 +264,7 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
         return set()
     # An id that SQL would have to quote is not looked up, and never counts as deleted.
     odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
-    doing = "see which secrets the database has"
+    doing = "read which secrets the database has"
     stdin = "".join(f"{each}\n" for each in ids)
     return odd | set(_ask(settings, "present", doing=doing, stdin=stdin).split())
 
@@ -284,7 +284,7 @@ def _refuse_difference(found: Differences) -> list[str]:
     if found.is_damage:
         raise CheckFailed(
             f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
-            f"{reading.list_names(found.deleted)}; if that was somebody, run again"
+            f"{reading.list_names(found.deleted)}; if a person did that, run again"
         )
     return [f"Deleted meanwhile: {reading.list_names(found.deleted)}."] if found.deleted else []
 
@@ -300,12 +300,10 @@ def check_public_address(
     attempts = 30 if settings.balancer_address else 7
     if opening:
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
-            raise CheckFailed(
-                f"{url} does not lead to the closed Caddy of this deployment any more"
-            )
+            raise CheckFailed(f"{url} no longer leads to the closed Caddy of this deployment")
         opening()
     if asked and not public(settings, retries=attempts - 1):
-        raise CheckFailed(f"{url} does not answer any more, as it did before")
+        raise CheckFailed(f"{url} no longer answers, as it did before")
     return told
 
 
@@ -314,9 +312,9 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:
-        return [f"{url} did not answer before the change either: it was not asked for."]
+        return [f"{url} did not answer before the change either: it was not checked."]
     if not then.same_way:
-        return [f"{url} is to be led to in another way than before: it was not asked for."]
+        return [f"{url} is reached in another way than before: it was not checked."]
     return []
 
 

@@ -38,7 +38,7 @@ def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
         if environment.slug in [each.slug for each in before]:
             yield (
                 ("environments", index, "slug"),
-                f"the environment {environment.slug!r} is there already; remove one of them",
+                f"the environment {environment.slug!r} is listed twice; remove one of them",
             )
         if environment.name in [each.name for each in before]:
             yield (
@@ -47,11 +47,11 @@ def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
             )
     for index, folder in enumerate(workspace.shared_folders):
         if folder in workspace.shared_folders[:index]:
-            yield ("shared_folders", index), f"{folder} is there already; remove one of them"
+            yield ("shared_folders", index), f"{folder} is listed twice; remove one of them"
     accepted = [(each.what, each.id) for each in workspace.accepted]
     for index, entry in enumerate(accepted):
         if entry in accepted[:index]:
-            yield ("accepted", index), f"{entry[0]!r} is there already; remove one of them"
+            yield ("accepted", index), f"{entry[0]!r} is listed twice; remove one of them"
 
 
 def contradictory(workspace: Workspace) -> Iterator[Problem]:
@@ -93,7 +93,7 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
         if folder not in shared:
             yield here, f"{folder} is no entry of shared_folders; {hint(folder, shared)}"
         elif folder in service.imports[:index]:
-            yield here, f"{folder} is imported already; remove one of them"
+            yield here, f"{folder} is imported twice; remove one of them"
 
 
 def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
@@ -116,7 +116,7 @@ def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
         elif owner != name:
             reason = (
                 f"{owner!r} was renamed from {former!r} too; keep the line of the service that "
-                "goes on with its credentials"
+                "continues with its credentials"
             )
         for account in accounts:
             if reason or account.service != name:
@@ -152,7 +152,7 @@ _EXAMPLES = {
     "folder": "its own folder such as `folder: /backend`",
     "slug": "`slug: production`",
     "name": "`name: Production`",
-    "what": "what `infisical-iac plan` tells after the *",
+    "what": "what `infisical-iac plan` shows after the *",
     "reason": "who wants it and what for",
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
@@ -162,7 +162,7 @@ _KINDS = {
     "model_type": "keys with values",
     "dict_type": "keys with values",
     "tuple_type": "a list",
-    "string_type": "text, in quotes if need be",
+    "string_type": "text, in quotes if needed",
     "int_type": "a whole number",
 }
 
@@ -281,7 +281,7 @@ def _problem(error: Any, schema: Schema) -> Problem:
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:
-        return place, f"{_KINDS[error['type']]} must stand here"
+        return place, f"write {_KINDS[error['type']]}"
     return place, error["msg"].removeprefix("Value error, ")
 
 

@@ -35,7 +35,7 @@ def kind(value: Any) -> str:
 
 def _role(value: Any) -> Any:
     if value not in ROLES:
-        what = "no role stands here" if value is None else f"{value!r} is no role"
+        what = "the role is missing" if value is None else f"{value!r} is no role"
         raise ValueError(f"{what}; write admin, developer, viewer or none")
     return value
 
@@ -50,7 +50,7 @@ def _email(value: str) -> str:
 
 def _reason(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise ValueError("no reason stands here; write who wants it, and what for")
+        raise ValueError("the reason is missing; write who wants it, and what for")
     return value
 
 
@@ -66,7 +66,7 @@ _FOLDER = (
 )
 _LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for ever"
 _WHAT = (
-    "names no access; copy what `infisical-iac plan` tells after the *, such as "
+    "names no access; copy what `infisical-iac plan` shows after the *, such as "
     "`identity ci-runner with role viewer`"
 )
 # How names of access begin, besides those of ways to log in such as `token-auth of api-qa`.

@@ -55,7 +55,7 @@ def read_people(
     Raises UserError if the administrator can't be logged in here.
     """
     if admin is None:
-        raise UserError("people need the administrator's login, which there is no way to here")
+        raise UserError("people need the administrator's login, which is not available here")
     wanted, admin_email = goal.desired.people, goal.admin_email
     first = person(listed, admin_email)
     others = {
@@ -118,8 +118,8 @@ def refuse(goal: Goal) -> None:
         raise UserError(message)
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
-            "people get their roles as additional privileges, which isolation 'viewer' leaves "
-            "alone: set isolation to 'privilege', or remove `people` from the project file"
+            "people get their roles as additional privileges, which isolation 'viewer' does not "
+            "manage: set isolation to 'privilege', or remove `people` from the project file"
         )
 
 
@@ -132,8 +132,8 @@ def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterat
         elif wider:
             yield (
                 (*place, folder),
-                f"it is in {wider[0]}, whose role {roles[wider[0]]!r} counts here too; "
-                "remove it, or give it more",
+                f"it is in {wider[0]}, whose role {roles[wider[0]]!r} applies here too; "
+                "remove it, or give it a higher role",
             )
 
 

@@ -104,9 +104,8 @@ def note_undone(machine: MachineState) -> None:
     if not machine.undone:
         return
     sentence = (
-        f"a restore, {machine.undone}, failed on this host or was undone, and what this run makes "
-        "is a new, empty instance: to have the data of a backup, run `infisical-iac restore` "
-        "instead"
+        f"a restore, {machine.undone}, failed on this host or was undone, and this run creates a "
+        "new, empty instance: for the data of a backup, run `infisical-iac restore` instead"
     )
     run = journal.current()
     if run.is_read:
@@ -199,23 +198,24 @@ def refuse_between(machine: MachineState, *, topology: str) -> None:
         command = f"infisical-iac scale-{direction}"
         if phase == "proven":
             raise Refused(
-                f"a move has not ended on the host: `{command}` ends the cluster that it came from"
+                f"a scale-{direction} has not ended on the host: `{command}` removes the old "
+                "cluster"
             )
         if phase == "switched":
             raise Refused(
-                f"a move has not ended on the host: `{command}` completes it, and with --undo goes "
-                "back to the data from before it"
+                f"a scale-{direction} has not ended on the host: `{command}` completes it, and "
+                "with --undo goes back to the data from before"
             )
         raise Refused(
-            f"a move has not ended on the host: `{command} --undo` lets what served before serve "
-            f"again, and a new `{command}` does so first"
+            f"a scale-{direction} has not ended on the host: `{command} --undo` brings back what "
+            f"served before, and a new `{command}` does so first"
         )
     if machine.clustered and topology == "single":
         raise Refused(
-            "the host is one of a cluster, and this inventory has it as a single one: name the "
-            "inventory of the whole cluster; with that, `infisical-iac scale-in` brings Infisical "
-            "back to one host, and `infisical-iac scale-out --undo` ends a move that did not come "
-            "far"
+            "the host belongs to a cluster, but is a single host in this inventory: name the "
+            "inventory of the whole cluster; with it, `infisical-iac scale-in` brings Infisical "
+            "back to one host, and `infisical-iac scale-out --undo` undoes a scale-out that failed "
+            "early"
         )
 
 

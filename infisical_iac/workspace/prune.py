@@ -245,5 +245,5 @@ def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal
     again = [each for each in found if each.id in names]
     for each in again:
         if each.name and not names[each.id]:
-            raise Refused(f"{each.change.what} has come to hold {each.holds}: plan again")
+            raise Refused(f"{each.change.what} now holds {each.holds}: plan again")
     return again

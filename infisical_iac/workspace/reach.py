@@ -133,7 +133,7 @@ def _administrator(client: Client, email: str) -> Client:
     """Log the administrator in, into the organization of the deployer, whose client is given."""
     password = os.environ.get(_PASSWORD)
     if not password:
-        raise SettingsError(f"this takes the login of {email}: set {_PASSWORD} too")
+        raise SettingsError(f"this needs the login of {email}: set {_PASSWORD} too")
     # The administrator may be in several organizations, the deployer is in one.
     return login.password(client, email, password, organization_id(client))
 

@@ -39,7 +39,7 @@ from infisical_iac.workspace.state import Actual
 MEMORY = "/etc/infisical/workspace.json"
 
 _DEPLOYER = f"identity {DEPLOYER}"
-_SEEN_LATER = "what is inside Infisical can be looked at once the deployer has its role again"
+_SEEN_LATER = "the project can be inspected once the deployer has its role again"
 
 _memories: dict[str, Memory] = {}
 _latest: dict[str, Actual] = {}
@@ -89,10 +89,10 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
     if blocked and not unseen and remember(goal, found) == goal.memory:
         yield from items
         if not items:
-            yield UpToDate("the workspace is as its file says")
+            yield UpToDate("the project matches the project file")
         return
     if blocked:
-        items.append(Item("~", MEMORY, "which object is which"))
+        items.append(Item("~", MEMORY, "ids of objects"))
     yield from [Unknown(unseen)] if unseen else items
     yield step(_converge, goal, port)
 
@@ -131,7 +131,7 @@ def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: 
             deployer_secret=session.deployer_secret(port),
         )
     except ApiError as error:  # what differs is repaired nevertheless
-        journal.foreign([Item("*", "access to the project", f"can't be told: {error}")], ())
+        journal.foreign([Item("*", "access to the project", f"could not be read: {error}")], ())
         return
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
@@ -219,8 +219,10 @@ def decide_canary(
         is_known: whether the host remembers which project is the canary's.
         unseen: the reason why its state is unknown; empty if it is known.
     """
-    unknown = [] if is_known else [Item("~", MEMORY, "which project is the canary's")]
-    yield from settle(due or unknown, step(_keep, admin_email, port), "the canary lives", unseen)
+    unknown = [] if is_known else [Item("~", MEMORY, "id of the canary's project")]
+    yield from settle(
+        due or unknown, step(_keep, admin_email, port), "the canary is as desired", unseen
+    )
 
 
 def _keep(admin_email: str, port: int) -> None:
@@ -231,7 +233,7 @@ def _keep(admin_email: str, port: int) -> None:
         pass
     isolation.sweep(client)
     if not canary.lives(client):
-        raise CheckFailed("the canary was made, and is not there: run again", code="checks.canary")
+        raise CheckFailed("the canary was made, but is missing: run again", code="checks.canary")
     keep(replace(memory, canary=_id(canary.look(client, admin_email))))
 
 

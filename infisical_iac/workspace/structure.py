@@ -76,7 +76,7 @@ def _contents(
         }
     )
     for folder in sorted(stuck):
-        now = f"it is called {matched[folder]} now, and " if folder in matched else ""
+        now = f"its name is now {matched[folder]}, and " if folder in matched else ""
         reason = f"{now}another folder has its name: rename or delete one of them in Infisical"
         yield blocked_change(f"folder {folder} in {slug}", reason)
     free = {folder: now for folder, now in matched.items() if not _is_in(folder, stuck)}
@@ -220,7 +220,7 @@ def environments(
     matched = match_environments(desired, actual, remembered)
     stuck = _stuck_environments(desired, matched, actual)
     for slug in sorted(stuck):
-        now = f"its slug is {matched[slug].slug} now, and " if slug in matched else ""
+        now = f"its slug is now {matched[slug].slug}, and " if slug in matched else ""
         reason = f"{now}another environment has it: rename or delete one of them in Infisical"
         yield blocked_change(f"environment {slug}", reason)
     free = {slug: each for slug, each in matched.items() if slug not in stuck}
@@ -324,8 +324,8 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         if moved := [actual.elsewhere[id] for id in known if id in actual.elsewhere]:
             yield blocked_change(
                 what,
-                f"that of the last run has the slug {min(moved)!r} now, and the project file "
-                f"says {wanted.slug!r}: set it back in Infisical, or write it into the file",
+                f"the project of the last run now has the slug {min(moved)!r}, not {wanted.slug!r} "
+                "as in the project file: set it back in Infisical, or write it into the file",
             )
             return
         body = {
@@ -342,7 +342,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         del differing["slug"]
         yield blocked_change(
             what,
-            f"its slug is {actual.project.slug!r} now, and another project has its slug: rename "
+            f"its slug is now {actual.project.slug!r}, and another project has its slug: rename "
             "or delete one of them in Infisical",
         )
     if differing:

@@ -268,7 +268,7 @@ HANDS: dict[tuple[str, str], Hand] = {
         (f"~ {_THEIRS}: permissions → read /api and /shared and /common/base in qa only",),
     ),
     ("privilege", "type"): Hand(
-        _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → lasting",)
+        _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → permanent",)
     ),
     **{
         ("universal auth", key): Hand(

@@ -69,7 +69,7 @@ class RememberingDeployment(Deployment):
         )
 
     def _nobody(self) -> Client:
-        raise UserError("there is no way to the administrator's login here")
+        raise UserError("the administrator's login is not available here")
 
     def _remember(self, memory: Memory) -> None:
         self.memory = memory

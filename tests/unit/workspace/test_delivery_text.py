@@ -60,7 +60,7 @@ def test_a_name_in_the_value_of_another_is_no_assignment() -> None:
 
 
 def test_a_text_that_would_be_read_differently_with_them_is_refused() -> None:
-    with pytest.raises(FileError, match="a line that is not finished") as refused:
+    with pytest.raises(FileError, match="an unfinished line") as refused:
         with_variables("PASSWORD=hunter\nKEY:", WANTED)
     assert "hunter" not in str(refused.value)
 

@@ -100,7 +100,7 @@ def test_variables_that_can_not_be_added_to_are_told_before_anything_is_made(
     dokploy: Dokploy,
 ) -> None:
     dokploy.service["env"] = "PASSWORD=hunter\nKEY:"
-    with pytest.raises(UserError, match="a line that is not finished") as refused:
+    with pytest.raises(UserError, match="an unfinished line") as refused:
         _courier(dokploy).check()
     assert "hunter" not in str(refused.value)
 

@@ -211,9 +211,7 @@ def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World)
 def test_a_public_address_that_answered_must_answer(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
-    with pytest.raises(
-        CheckFailed, match=r"https://secrets\.example\.com does not answer any more"
-    ):
+    with pytest.raises(CheckFailed, match=r"https://secrets\.example\.com no longer answers"):
         check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -224,8 +222,8 @@ _CADDY = _settings(site_url="https://secrets.example.com", ingress="caddy")
     ("closed", "public", "reason"),
     [
         (True, True, ""),
-        (False, True, "does not lead to the closed Caddy of this deployment any more"),
-        (True, False, "does not answer any more, as it did before"),
+        (False, True, "no longer leads to the closed Caddy of this deployment"),
+        (True, False, "no longer answers, as it did before"),
     ],
 )
 def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
@@ -567,7 +565,7 @@ def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
         (CheckFailed("it does not"), "^it does not$"),
         (
             UserError("no project"),
-            "^it could not be seen whether services are isolated: no project",
+            "^could not check whether services are isolated: no project",
         ),
     ],
 )

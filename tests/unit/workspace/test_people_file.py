@@ -52,7 +52,7 @@ MISTAKES = {
     "  ben: admin": "line 7, people.ben: 'ben' is no e-mail address; write one such as",
     "  Ben@example.com: admin": "'Ben@example.com' has capital letters; write ben@example.com",
     "  ben@example.com: admn": "line 7, people.ben@example.com: 'admn' is no role; write admin,",
-    "  ben@example.com:": "line 7, people.ben@example.com: no role stands here; write admin,",
+    "  ben@example.com:": "line 7, people.ben@example.com: the role is missing; write admin,",
     "  ben@example.com: [admin]": "people.ben@example.com: ['admin'] is no role",
     "  ben@example.com:\n    staging: 5": (
         "line 8, people.ben@example.com.staging: 5 is no role; write admin, developer, viewer"
@@ -65,12 +65,12 @@ MISTAKES = {
     ),
     "  ben@example.com: {staging: {/backend: viewer, /backend/jobs: none}}": (
         "people.ben@example.com.staging./backend/jobs: it is in /backend, whose role 'viewer' "
-        "counts here too; remove it, or give it more"
+        "applies here too; remove it, or give it a higher role"
     ),
     "  ben@example.com: admin\n  ben@example.com: none": (
-        "line 8: people.ben@example.com is there a second time, after line 7"
+        "line 8: people.ben@example.com is in line 7 too"
     ),
-    "  - ben@example.com": "line 6, people: keys with values must stand here",
+    "  - ben@example.com": "line 6, people: write keys with values",
 }
 
 

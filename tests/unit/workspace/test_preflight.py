@@ -61,8 +61,8 @@ def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> N
         (replace(_MACHINE, scaling="s out paused"), "single", "`infisical-iac scale-out --undo`"),
         (replace(_MACHINE, scaling="s in switching"), "swarm", "`infisical-iac scale-in --undo`"),
         (replace(_MACHINE, scaling="s in switched"), "swarm", "`infisical-iac scale-in` completes"),
-        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` ends the cluster"),
-        (replace(_MACHINE, clustered=True), "single", "the host is one of a cluster"),
+        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` removes the old cluster"),
+        (replace(_MACHINE, clustered=True), "single", "the host belongs to a cluster"),
     ],
 )
 def test_a_host_between_single_host_and_cluster_is_refused(

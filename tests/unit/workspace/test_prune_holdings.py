@@ -66,7 +66,7 @@ def test_what_came_to_hold_a_secret_since_the_question_stays(
     staging = deployed.server.environment("staging")["id"]
     planned = deployed.plan(NO_STAGING, prune=True)
     deployed.server.stored[staging, "/backend"] = ["A"]
-    with pytest.raises(Refused, match="environment staging has come to hold 1 secret"):
+    with pytest.raises(Refused, match="environment staging now holds 1 secret"):
         deployed.make(NO_STAGING, planned)
     assert deployed.server.environment("staging")
 

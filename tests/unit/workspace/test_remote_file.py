@@ -69,7 +69,7 @@ def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
 
 def test_a_directory_that_is_not_there_is_told(port: int, file: Path) -> None:
     file.parent.rmdir()
-    with pytest.raises(UserError, match="its directory is not there"):
+    with pytest.raises(UserError, match="its directory is missing"):
         _courier(port, file).check()
 
 

@@ -16,11 +16,11 @@ from tests.unit.deployment import TEXT, folder, update
 from tests.unit.people_deployment import PeopleDeployment
 
 _FOLDER = (
-    "! folder /services in staging: blocked: it is called /older now, and another folder has its "
+    "! folder /services in staging: blocked: its name is now /older, and another folder has its "
     "name: rename or delete one of them in Infisical"
 )
 _ENVIRONMENT = (
-    "! environment staging: blocked: its slug is uat now, and another environment has it: rename "
+    "! environment staging: blocked: its slug is now uat, and another environment has it: rename "
     "or delete one of them in Infisical"
 )
 
@@ -161,7 +161,7 @@ def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDepl
     run = Journal(goes_on=True)
     run.look(
         "operation",
-        "Workspace | Bring Infisical to what its file says",
+        "Workspace | Apply its file",
         lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
     )
     assert [str(each) for each in run.blocked] == [_FOLDER]

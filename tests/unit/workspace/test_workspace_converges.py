@@ -123,7 +123,7 @@ def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Depl
     deployed.server.folders["new"] = set()
     (blocked,) = deployed.changes()
     assert (blocked.kind, blocked.what) == ("!", "environment staging")
-    assert "slug is stage now" in blocked.detail
+    assert "slug is now stage" in blocked.detail
 
 
 def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
