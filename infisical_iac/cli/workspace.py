@@ -31,8 +31,8 @@ from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach
 
@@ -122,7 +122,7 @@ def plan(
     (`!`).
     """
     with reach(inventory, file, isolation) as reached:
-        planned = look(reached, prune=prune)
+        planned = compute_plan(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
         _print_json(planned.due, planned, notes)
@@ -178,7 +178,7 @@ def apply(
         told.append(str(change))
 
     with reach(inventory, file, isolation, lock=lock) as reached:
-        planned = look(reached, prune=prune)
+        planned = compute_plan(reached, prune=prune)
         if not as_json:  # before, since afterwards it is of no use any more
             _print_rotations(planned)
             print_notes(planned.left)
@@ -187,7 +187,7 @@ def apply(
             confirm("Make these changes?", yes=yes)
         _confirm_removals(planned.removals, names, ask=not yes)
         with reached.recorded("workspace", told) if planned.due else nullcontext():
-            make(reached, planned, tell)
+            apply_plan(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
         _print_json(made, planned, notes)

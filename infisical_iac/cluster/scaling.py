@@ -33,9 +33,9 @@ from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import ingress, run_containers
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
+from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
-from infisical_iac.workspace.gate import Before
 from infisical_iac.workspace.preflight import Preflight, preflight
 
 
@@ -351,7 +351,7 @@ def _move_in(text: str, settings: Settings, project: str) -> None:
 
 
 def _begin(direction: Direction, settings: Settings, project: str) -> None:
-    _before[host.name] = gate.before(settings, project, settings.stack.http_port)
+    _before[host.name] = checks.record_before(settings, project, settings.stack.http_port)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     do(direction, "begin", stamp, direction, doing=f"begin the scale-{direction}")
 
@@ -391,7 +391,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     out = direction == "out"
     # The settings of the topology that serves now, as its secrets are checked.
     serving = settings.with_values(topology="swarm" if out else "single")
-    sentences = gate.check_as_before(
+    sentences = checks.check_as_before(
         serving,
         project,
         before,

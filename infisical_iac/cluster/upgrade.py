@@ -31,7 +31,7 @@ from infisical_iac.core.operation import Commands, shared, step, telling_operati
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.state import Upgrades, UpgradeState
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
 
@@ -64,7 +64,7 @@ def change_version(
         data: the release whose data are loaded; None to keep the current data.
     """
     settings = site.settings
-    before = gate.before(settings, project, settings.stack.http_port)
+    before = checks.record_before(settings, project, settings.stack.http_port)
     unfinished = changeover.starting(was, image)
     under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
     under_way.begin()
@@ -139,7 +139,7 @@ class _OnCluster(Changeover):
 
     def prove(self, *, same_data: bool) -> list[str]:
         self._roll_out(self.unfinished.image)
-        return gate.check_as_before(
+        return checks.check_as_before(
             self.settings,
             self.project,
             self.before,
@@ -170,7 +170,9 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         port = self.settings.stack.http_port
         try:
-            sentences, deleted = gate.usable(self.settings, self.project, self.before, port=port)
+            sentences, deleted = checks.check_usable(
+                self.settings, self.project, self.before, port=port
+            )
         except CheckFailed as error:
             return self._revert(error)
         if deleted:
@@ -225,7 +227,7 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
             path.refuse_other_major(found.was, desired)
             path.refuse(found.was, desired)
             upgrade.refuse_room([], settings)
-            gate.refuse(settings.stack.http_port)
+            checks.refuse_undecryptable(settings.stack.http_port)
     yield from decide_change(found, desired, changes, site, project, waits=waits)
 
 

@@ -10,7 +10,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
-from infisical_iac.workspace import holdings, model, structure
+from infisical_iac.workspace import environment_contents, model, structure
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.memory import Goal, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
@@ -167,7 +167,7 @@ def _imports(
 ) -> dict[str, list[Import]]:
     now = structure.match_folders(desired, there.folders, known)
     importing = {each for service in desired.services.values() for each in service.readable}
-    read = partial(holdings.read_imports, client, project, there.slug)
+    read = partial(environment_contents.read_imports, client, project, there.slug)
     here = [each for each in sorted(importing) if each in now]
     return gather_by(here, lambda each: read(now[each]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.model import (
     PRIVILEGE,
@@ -231,7 +231,9 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) ->
     """
     ids = goal.memory.made
     if actual.project and any(_posts(made)):
-        ids |= made_ids(made, holdings.read(client, actual.project.id, actual.environments))
+        ids |= made_ids(
+            made, environment_contents.read(client, actual.project.id, actual.environments)
+        )
     return replace(remember(goal, actual), made=ids)
 
 

@@ -16,7 +16,7 @@ from infisical_iac.api.identities import Identity
 from infisical_iac.api.lists import gather_by
 from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
@@ -158,10 +158,10 @@ def find(
     ]
     if memory.made:
         project = actual.project.id
-        held = holdings.read(client, project, actual.environments)
+        held = environment_contents.read(client, project, actual.environments)
         unnamed_here = find_unnamed(goal.desired, actual, memory, held)
         slugs = [each.environment.slug for each in unnamed_here if each.folders]
-        counts = gather_by(slugs, partial(holdings.count_secrets, client, project))
+        counts = gather_by(slugs, partial(environment_contents.count_secrets, client, project))
         found += removals(project, memory, unnamed_here, counts)
     return found
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import identities
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Inside:
         return load(json.dumps(content))
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
-        return look(self._reached(), prune=prune)
+        return compute_plan(self._reached(), prune=prune)
 
     def due(self) -> list[Change]:
         """Return the changes of a plan."""
@@ -57,7 +57,7 @@ class Inside:
     def apply(self, *, prune: bool = False) -> list[Change]:
         """Plan, make all changes, and return those that were made."""
         done: list[Change] = []
-        make(self._reached(), self.plan(prune=prune), done.append)
+        apply_plan(self._reached(), self.plan(prune=prune), done.append)
         return done
 
     def _reached(self) -> Reached:

@@ -16,7 +16,7 @@ from infisical_iac.cluster.upgrade import ClusterVersionChanges
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
@@ -93,9 +93,9 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())
-    monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "check_as_before", made.passed)
-    monkeypatch.setattr(gate, "usable", made.usable)
+    monkeypatch.setattr(checks, "record_before", lambda *_: None)
+    monkeypatch.setattr(checks, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "check_usable", made.usable)
     return made
 
 

@@ -15,7 +15,7 @@ from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
 
@@ -127,7 +127,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(snapshot, "fetch", lambda *_: ("key", then))
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(manifest, "refuse", lambda *_, **__: None)
-    monkeypatch.setattr(gate, "public", lambda _: True)
+    monkeypatch.setattr(checks, "is_public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore, "complete", lambda *_: None)
     monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))

@@ -12,7 +12,7 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {
@@ -68,8 +68,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(scaling, "with_others", lambda host: [host])
     monkeypatch.setattr(scaling, "write", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
+    monkeypatch.setattr(checks, "record_before", lambda *_: None)
+    monkeypatch.setattr(checks, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
     monkeypatch.setattr(
         rollout, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}"
     )
@@ -111,7 +111,7 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
         opening()
         return []
 
-    monkeypatch.setattr(gate, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", passed)
     scaling._prove(direction, settings(), "chainalign", site().names)
     assert host.steps[:2] == [topology, opens]
 
@@ -141,7 +141,7 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
     def passed(*_: object, **__: object) -> list[str]:
         raise CheckFailed("the secrets can't be read")
 
-    monkeypatch.setattr(gate, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", passed)
     with pytest.raises(CheckFailed):
         scaling._prove("out", settings(), "chainalign", site().names)
     assert host.steps == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.foreign import LEFT, UNKNOWN
-from infisical_iac.workspace.inside import WorkspacePlan
+from infisical_iac.workspace.plan import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 

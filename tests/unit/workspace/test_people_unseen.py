@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import NotBootstrapped, SettingsError, Unreachable
-from infisical_iac.workspace.inside import look
+from infisical_iac.workspace.plan import compute_plan
 from tests.unit.deployment import TEXT, update
 from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
@@ -77,7 +77,7 @@ def test_a_release_without_privileges_is_noted_where_isolation_rests_on_the_role
     routes = deployment.server.routes
     routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _gone))
     reached = replace(deployment.reached(TEXT), isolation="viewer")
-    planned = look(reached, prune=False)
+    planned = compute_plan(reached, prune=False)
     assert planned.due == []
     (note,) = planned.notes
     assert note.startswith("privileges of identities")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from infisical_iac.api.client import Client
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, ProjectState
 
 _STAGING, _PRODUCTION = (
@@ -55,7 +55,7 @@ def _client() -> Client:
 
 def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> None:
     actual = Actual("o", ProjectState("id"), environments=(_STAGING, _PRODUCTION))
-    assert list(holdings.read_names(_client(), actual).items()) == [
+    assert list(environment_contents.read_names(_client(), actual).items()) == [
         (("staging", "/backend"), ["KEY", "URL"]),
         (("staging", "/shared"), ["KEY"]),
         (("production", "/backend"), ["KEY"]),
@@ -63,11 +63,11 @@ def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> Non
 
 
 def test_a_project_that_is_not_there_holds_no_name() -> None:
-    assert holdings.read_names(_client(), Actual("o")) == {}
+    assert environment_contents.read_names(_client(), Actual("o")) == {}
 
 
 def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
-    assert holdings.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
+    assert environment_contents.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
         replace(
             _STAGING,
             folders={"/backend": "staging:/backend", "/shared": "staging:/shared"},
@@ -88,4 +88,7 @@ def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
 
 
 def test_secrets_are_counted_by_folder() -> None:
-    assert holdings.count_secrets(_client(), "id", "staging") == {"/backend": 2, "/shared": 1}
+    assert environment_contents.count_secrets(_client(), "id", "staging") == {
+        "/backend": 2,
+        "/shared": 1,
+    }

@@ -13,8 +13,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, gate, isolation, reading, reconcile
-from infisical_iac.workspace.gate import Before, check_as_before, usable
+from infisical_iac.workspace import canary, checks, isolation, reading, reconcile
+from infisical_iac.workspace.checks import Before, check_as_before, check_usable
 from infisical_iac.workspace.memory import Memory, render
 from infisical_iac.workspace.reading import ReadSecret
 
@@ -132,7 +132,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(session, "administrator", made.person)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
-    monkeypatch.setattr(gate, "run", made.run)
+    monkeypatch.setattr(checks, "run", made.run)
     monkeypatch.setattr(reading, "run", made.files)
     monkeypatch.setattr(reconcile, "run", lambda command, *, doing: made.memory)
     monkeypatch.setattr(edge, "run", made.run)
@@ -150,7 +150,7 @@ _PUBLIC = _settings(site_url="https://secrets.example.com")
 
 
 def _before(settings: Settings) -> Before:
-    found = gate.before(settings, "chainalign", _PORT)
+    found = checks.record_before(settings, "chainalign", _PORT)
     assert found is not None
     return found
 
@@ -201,7 +201,7 @@ def test_a_deployer_that_got_in_before_must_get_in(world: World) -> None:
 
 def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World) -> None:
     world.deployer = False
-    assert gate.before(_settings(), "chainalign", _PORT) is None
+    assert checks.record_before(_settings(), "chainalign", _PORT) is None
     told = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
     (sentence,) = told
     assert "no secret was read" in sentence
@@ -272,7 +272,7 @@ def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: Wor
 def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
     world: World,
 ) -> None:
-    then = gate.before(_PUBLIC, "chainalign", _PORT, same_way=False)
+    then = checks.record_before(_PUBLIC, "chainalign", _PORT, same_ingress=False)
     world.public = False
     told = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert "https://secrets.example.com" in told[0]
@@ -327,12 +327,12 @@ def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
 
 
 def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -> None:
-    gate.refuse(_PORT)
+    checks.refuse_undecryptable(_PORT)
     world.canary = "garbled"
     with pytest.raises(CheckFailed, match="the canary was altered"):
-        gate.refuse(_PORT)
+        checks.refuse_undecryptable(_PORT)
     world.deployer = False
-    gate.refuse(_PORT)  # what does not work at all may be what is to be cured
+    checks.refuse_undecryptable(_PORT)  # what does not work at all may be what is to be cured
 
 
 def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:
@@ -433,7 +433,7 @@ def test_the_database_that_serves_is_asked_while_a_host_has_two(
 
 
 def _used(then: Before | None) -> tuple[list[str], bool]:
-    return usable(_settings(), "chainalign", then, port=_PORT)
+    return check_usable(_settings(), "chainalign", then, port=_PORT)
 
 
 def test_data_that_the_old_version_reads_are_usable(world: World) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import foreign, holdings, prune
+from infisical_iac.workspace import environment_contents, foreign, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
@@ -46,7 +46,7 @@ class WorkspacePlan:
         return [*self.changes, *(each.change for each in self.removals)]
 
 
-def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
+def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     """Return the plan, from a comparison that changes nothing.
 
     Raises UserError if the actual state can't be read.
@@ -65,7 +65,7 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, left, {})
 
 
-def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
+def apply_plan(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
     """Apply the changes until nothing differs, and then the removals.
 
     Args:
@@ -120,7 +120,7 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     going = {each.id for each in seen.findings if each.kind == "person"}
     members = seen.access.people.members.items()
     persons = {email: each for email, each in members if each.membership_id in going}
-    names = holdings.read_names(reached.client, seen.actual) if persons else {}
+    names = environment_contents.read_names(reached.client, seen.actual) if persons else {}
     return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 

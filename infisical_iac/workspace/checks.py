@@ -31,18 +31,18 @@ class Before:
         secrets: those that the deployer read.
         public: whether the public address answered.
         canary: whether there was one.
-        same_way: whether the ingress and its port stay the same.
+        same_ingress: whether the ingress and its port stay the same.
         reach: the secrets that a service's identity was shown; None if none could log in.
     """
 
     secrets: Secrets
     public: bool
     canary: bool = False
-    same_way: bool = True
+    same_ingress: bool = True
     reach: Reach | None = None
 
 
-def refuse(port: int) -> None:
+def refuse_undecryptable(port: int) -> None:
     """Raise CheckFailed if the running Infisical can't decrypt its secrets before the change.
 
     Nothing could be compared afterwards. An Infisical that does not work at all passes.
@@ -51,13 +51,15 @@ def refuse(port: int) -> None:
         canary.lives(session.deployer(port))
 
 
-def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
+def record_before(
+    settings: Settings, project: str, port: int, *, same_ingress: bool = True
+) -> Before | None:
     """Run the checks before a change; None if the deployer can't log in or can't read secrets.
 
     Args:
         project: the slug of the project whose secrets are read.
         port: where the API is published.
-        same_way: as Before has it.
+        same_ingress: as Before has it.
     """
     try:
         if not session.works(port):
@@ -65,7 +67,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
         client = session.deployer(port)
         secrets = _read(client, project).secrets
         reach = reading.before(client, project, port)
-        return Before(secrets, public(settings), canary.lives(client), same_way, reach)
+        return Before(secrets, is_public(settings), canary.lives(client), same_ingress, reach)
     except UserError:
         return None
 
@@ -135,7 +137,7 @@ def _check_secrets(
     return [*told, f"Read as before: {number}."] if same_data else told
 
 
-def usable(
+def check_usable(
     settings: Settings, project: str, then: Before | None, *, port: int
 ) -> tuple[list[str], bool]:
     """Read all data with the former version, which runs again.
@@ -302,7 +304,7 @@ def check_public_address(
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
             raise CheckFailed(f"{url} no longer leads to the closed Caddy of this deployment")
         opening()
-    if asked and not public(settings, retries=attempts - 1):
+    if asked and not is_public(settings, retries=attempts - 1):
         raise CheckFailed(f"{url} no longer answers, as it did before")
     return told
 
@@ -313,12 +315,12 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
         return []
     if then is None or not then.public:
         return [f"{url} did not answer before the change either: it was not checked."]
-    if not then.same_way:
+    if not then.same_ingress:
         return [f"{url} is reached in another way than before: it was not checked."]
     return []
 
 
-def public(settings: Settings, retries: int = 0) -> bool:
+def is_public(settings: Settings, retries: int = 0) -> bool:
     """Return whether the host reaches Infisical by its public address."""
     url = settings.stack.site_url
     if not url.startswith("https:"):
