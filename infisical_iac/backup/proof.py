@@ -84,7 +84,7 @@ def _deployer(port: int) -> Client | None:
 
 
 def _contents(client: Client, desired: Workspace) -> list[str]:
-    alive = canary.lives(client)
+    alive = canary.is_alive(client)
     sample = _sample(client.with_patience(), desired)
     told = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
     return [f"{told}, and the canary."] if alive else [f"{told}.", canary.NONE]

@@ -32,7 +32,7 @@ from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, ren
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
 from infisical_iac.workspace.model import ServiceAccount
-from infisical_iac.workspace.reach import Kept, keep
+from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"
@@ -76,7 +76,7 @@ overlap_option = click.option(
 
 
 # The credentials of the Infisical that the options of a command name, as `keep` gives them.
-Keeping = Callable[..., AbstractContextManager[Kept]]
+Keeping = Callable[..., AbstractContextManager[StoredCredentials]]
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,7 +94,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_keeping(
         *args: Any, inventory: str, file: Path | None, where: Path | None, **options: Any
     ) -> Any:
-        return command(*args, keeping=partial(keep, inventory, file, where), **options)
+        return command(*args, keeping=partial(open_credentials, inventory, file, where), **options)
 
     return with_keeping
 
@@ -313,7 +313,7 @@ def push(
         _deliver(kept, kept.some(service, environment), deploy, overlap)
 
 
-def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
+def _print(kept: StoredCredentials, steps: list[Step], *, yes: bool) -> None:
     for step in steps:
         may_show(step.account.credentials, step.account.environment, yes=yes)
     data = {each.account.credentials: variables(kept.credential_of(each)) for each in steps}
@@ -321,9 +321,9 @@ def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
         print_data(data)
 
 
-def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
+def _deliver(kept: StoredCredentials, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
     ways = [
-        (step, kept.credential_of(step), delivery(step.account, deploys=deploy, tell=kept.tell))
+        (step, kept.credential_of(step), delivery(step.account, deploys=deploy, tell=kept.report))
         for step in steps
         if step.account.target
     ]
@@ -335,11 +335,11 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
     due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]
     with kept.record() if due else nullcontext():
         for step, held, way in due:
-            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell)
+            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.report)
             way.deliver(held)
             if held.is_undelivered:
                 rotation.end(step, held)
-    if not kept.told:
+    if not kept.changes:
         echo("Nothing to deliver.")
 
 
@@ -364,12 +364,12 @@ def rotate(
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
-        way = delivery(step.account, deploys=deploy, tell=kept.tell)
+        way = delivery(step.account, deploys=deploy, tell=kept.report)
         way.check()
         if step.held and step.held.is_undelivered:
             echo("Completing the rotation that was begun.")
         with kept.record():
-            Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
+            Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.report).run(step)
 
 
 @credentials.command(short_help="Revoke all client secrets of a service at once.")
@@ -405,9 +405,9 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
                 client_secrets.revoke(
                     kept.reached.client, step.holder, [each.id for each in secrets]
                 )
-            kept.told.append(f"- client secrets of {name}: {len(secrets)}")
+            kept.changes.append(f"- client secrets of {name}: {len(secrets)}")
             kept.store.remove(name)
-            kept.told.append(f"- credentials {name}")
+            kept.changes.append(f"- credentials {name}")
     echo(f"{count} of {name} revoked; the next apply makes a new one.")
     if step.account.target:
         echo(f"{step.account.target} keeps one that no longer works.")

@@ -45,10 +45,10 @@ class Before:
 def refuse_undecryptable(port: int) -> None:
     """Raise CheckFailed if the running Infisical can't decrypt its secrets before the change.
 
-    Nothing could be compared afterwards. An Infisical that does not work at all passes.
+    Nothing could be compared afterwards. An Infisical that does not work at all is accepted.
     """
     if session.works(port):
-        canary.lives(session.deployer(port))
+        canary.is_alive(session.deployer(port))
 
 
 def record_before(
@@ -67,7 +67,7 @@ def record_before(
         client = session.deployer(port)
         secrets = _read(client, project).secrets
         reach = reading.before(client, project, port)
-        return Before(secrets, is_public(settings), canary.lives(client), same_ingress, reach)
+        return Before(secrets, is_public(settings), canary.is_alive(client), same_ingress, reach)
     except UserError:
         return None
 
@@ -85,7 +85,7 @@ def check_as_before(
     """Run the checks after a change, and return sentences on the results. Raises CheckFailed.
 
     The public address is checked last. A closed edge must first answer that it is closed; then it
-    is opened and must lead to Infisical. So nobody can have written before the other checks.
+    is opened and must lead to Infisical. So nothing can have been written before the other checks.
 
     Args:
         port: where the API is published now.
@@ -98,17 +98,17 @@ def check_as_before(
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
     if client is None:
-        told = ["The deployer could not log in before the change: no secret was read."]
+        sentences = ["The deployer could not log in before the change: no secret was read."]
     else:
-        told = _check_secrets(settings, client, project, then, same_data=same_data)
+        sentences = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
-            # This comes before the check of a service: its error names the choices.
-            told.append(_prove_isolation(client, settings.workspace))
+            # Before the check of a service, as this error names the choices.
+            sentences.append(_prove_isolation(client, settings.workspace))
         if same_data and then and then.reach:
-            told.append(reading.compare(client, project, port, then.reach, then.secrets))
+            sentences.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
-            told.append(reading.NONE)
-    return [*check_public_address(settings, then, opening), *told]
+            sentences.append(reading.NONE)
+    return [*check_public_address(settings, then, opening), *sentences]
 
 
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
@@ -127,14 +127,14 @@ def _check_secrets(
         found = _read(client, project)
     except ApiError as error:
         raise CheckFailed(f"the secrets can't be read: {error.message}") from None
-    told = []
+    sentences = []
     if then and same_data:
-        told += _refuse_difference(_compare(settings, then.secrets, found))
+        sentences += _refuse_difference(_compare(settings, then.secrets, found))
     alive = _canary(client, then if same_data else None)
-    told += [] if alive else [canary.NONE]
+    sentences += [] if alive else [canary.NONE]
     count = len(found.secrets)
     number = f"{count} secret{'' if count == 1 else 's'}{' and the canary' * alive}"
-    return [*told, f"Read as before: {number}."] if same_data else told
+    return [*sentences, f"Read as before: {number}."] if same_data else sentences
 
 
 def check_usable(
@@ -161,13 +161,13 @@ def _read_again(
     settings: Settings, project: str, then: Before | None, port: int
 ) -> tuple[list[str], bool]:
     session.forget()
-    told = []
+    sentences = []
     try:
-        client = _anybody(port)
+        client = _log_in(port)
         found = _read(client, project)
-        alive = canary.lives(client)
+        alive = canary.is_alive(client)
         if then and then.canary and not alive:
-            told.append("the canary is gone")
+            sentences.append("the canary is gone")
     except NotBootstrapped as error:
         return [f"no secret was read: {error}"], False
     except ApiError as error:
@@ -175,14 +175,14 @@ def _read_again(
     except CheckFailed as error:
         if isinstance(error.__cause__, ApiError):  # of a canary that can't be read
             return [_explain_refusal(settings, error.__cause__)], False
-        told.append(str(error))
+        sentences.append(str(error))
     differences = _compare(settings, then.secrets if then else {}, found)
     if differences.unreadable:
         what = reading.list_names(differences.unreadable)
         raise CheckFailed(f"secrets can't be read as before: {what}", code="checks.data")
     if differences.deleted:
-        told.append(f"deleted since: {reading.list_names(differences.deleted)}")
-    return told, bool(differences.deleted)
+        sentences.append(f"deleted since: {reading.list_names(differences.deleted)}")
+    return sentences, bool(differences.deleted)
 
 
 def _explain_refusal(settings: Settings, error: ApiError) -> str:
@@ -197,7 +197,7 @@ def _explain_refusal(settings: Settings, error: ApiError) -> str:
 
 
 def _canary(client: Client, then: Before | None) -> bool:
-    alive = canary.lives(client)
+    alive = canary.is_alive(client)
     if then and then.canary and not alive:
         raise CheckFailed("the canary, which was there before, is gone")
     return alive
@@ -209,7 +209,7 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
     Returns None if neither can and none is needed.
     """
     try:
-        return session.deployer(port) if deployer or not needed else _anybody(port)
+        return session.deployer(port) if deployer or not needed else _log_in(port)
     except NotBootstrapped as error:
         if not needed:
             return None
@@ -218,8 +218,8 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
         raise CheckFailed(f"the deployer can't log in: {error}") from None
 
 
-def _anybody(port: int) -> Client:
-    """Return the client of the deployer, or of the administrator.
+def _log_in(port: int) -> Client:
+    """Log in the deployer, or else the administrator, and return the client.
 
     Older data may not know the deployer's present secret.
     """
@@ -264,7 +264,7 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
     """
     if not ids:
         return set()
-    # An id that SQL would have to quote is not looked up, and never counts as deleted.
+    # An id that SQL would have to quote is not queried, and never counts as deleted.
     odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
     doing = "read which secrets the database has"
     stdin = "".join(f"{each}\n" for each in ids)
@@ -296,8 +296,8 @@ def check_public_address(
 ) -> list[str]:
     """Check the public address as `check_as_before` describes it. Raises CheckFailed."""
     url = settings.stack.site_url
-    told = _not_asked(url, then)
-    asked = url.startswith("https:") and not told
+    sentences = _explain_unchecked(url, then)
+    asked = url.startswith("https:") and not sentences
     # A load balancer takes a while to notice that a node is healthy again.
     attempts = 30 if settings.balancer_address else 7
     if opening:
@@ -306,10 +306,10 @@ def check_public_address(
         opening()
     if asked and not is_public(settings, retries=attempts - 1):
         raise CheckFailed(f"{url} no longer answers, as it did before")
-    return told
+    return sentences
 
 
-def _not_asked(url: str, then: Before | None) -> list[str]:
+def _explain_unchecked(url: str, then: Before | None) -> list[str]:
     """Return a sentence on why the public address is not checked; none if it is, or is no HTTPS."""
     if not url.startswith("https:"):
         return []

@@ -25,7 +25,7 @@ def bootstrap(known: Preflight) -> None:
 
 @deploy("Workspace")
 def workspace(known: Preflight) -> None:
-    """Make everything inside Infisical as the project file says."""
+    """Apply the project file to Infisical."""
     if not known.leads:
         return
     settings = known.settings.workspace

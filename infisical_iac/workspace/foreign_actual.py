@@ -63,7 +63,7 @@ def read_access(
     """
     if actual.project is None:
         return EverybodysAccess(unseen=_describe_unseen(actual, actual.people_unseen))
-    # Here, for who logs it in may ask the current host, which no other thread knows.
+    # Here, as the login may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     parts: list[Any] = gather(
         [
@@ -71,15 +71,15 @@ def read_access(
             partial(_identities, client, goal, actual, deployer),
             partial(_secrets_of_accounts, client, actual),
             partial(_by_admin, client, goal, actual, by_admin, reason),
-            # A release may have none yet.
+            # Older releases have none.
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
         ]
     )
     access: EverybodysAccess
-    rulers, access, secrets, (people, tokens, unseen), syncs = parts
+    people_in_organization, access, secrets, (people, tokens, unseen), syncs = parts
     return replace(
         access,
-        rulers=rulers,
+        people_in_organization=people_in_organization,
         people=people,
         secrets={**secrets, **access.secrets},
         tokens=tokens,
@@ -91,7 +91,7 @@ def read_access(
 def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> EverybodysAccess:
     """Return the access of the deployer's identity and of undeclared identities."""
     own, secrets = _deployer(client, actual, client_id)
-    strangers = [each["identityId"] for each in foreign.strangers(actual, own)]
+    strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
     methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
 
     holders = [*strangers, *([own] if own else [])]
@@ -128,7 +128,7 @@ def _privileges(
     try:
         return gather_by(ids, privileges), ""
     except ApiError as error:
-        # Isolation by the role needs no privileges, and a release may have none.
+        # Isolation by role needs no privileges, and a release may have none.
         if goal.isolation == "privilege" or error.status not in (400, 403, 404):
             raise
         return {}, f"privileges of identities were not inspected: {error}"
@@ -138,7 +138,7 @@ def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list
     """Return the id of the identity that a client id is of, and its client secrets."""
     admins = [each["identity"] for each in actual.listed.identities if each["role"] == "admin"]
     members = [each["identity"] for each in actual.listed.seats]
-    # That of the identity which rules the instance is refused.
+    # The server refuses to show that of the identity that administers the instance.
     auth = partial(universal_auth, client, absent=(403, 404))
     for some in (admins, members):
         able = [each["id"] for each in some if "universal-auth" in each["authMethods"]]
@@ -175,7 +175,7 @@ def _by_admin(
     """Return the people in the project, its service tokens, and why any were not read."""
 
     def people(by_admin: Client | None) -> People:
-        # Of nobody as the administrator, no privileges are asked for.
+        # Without an administrator, no privileges are requested.
         seen = goal if by_admin else replace(goal, admin_email="")
         return actual.people or read_people(
             client, seen, lambda: by_admin or client, actual.listed.persons
@@ -203,7 +203,7 @@ def _describe_unseen(actual: Actual, reason: str) -> str:
 
 
 def _tokens(by_admin: Client, project: str) -> list[Json]:
-    # A release may have none any more.
+    # Newer releases may have none.
     answer = by_admin.find(f"/api/v1/projects/{project}/service-token-data")
     return answer["serviceTokenData"] if answer else []
 
@@ -212,6 +212,6 @@ def _since(client: Client, id_and_method: tuple[str, str]) -> str:
     id, method = id_and_method
     try:
         answer = client.get(f"/api/v1/auth/{method}/identities/{id}")
-    except ApiError:  # it was listed: that it is there is what counts
+    except ApiError:  # it was listed, so it exists; only its date is unknown
         return ""
     return next((str(each["createdAt"]) for each in answer.values() if "createdAt" in each), "")

@@ -32,7 +32,7 @@ def find_reserved_names(workspace: Workspace) -> Iterator[Problem]:
 
 
 def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
-    """Yield environments, shared folders and accepted access that are there twice."""
+    """Yield environments, shared folders and accepted access that are listed twice."""
     for index, environment in enumerate(workspace.environments):
         before = workspace.environments[:index]
         if environment.slug in [each.slug for each in before]:
@@ -54,7 +54,7 @@ def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
             yield ("accepted", index), f"{entry[0]!r} is listed twice; remove one of them"
 
 
-def contradictory(workspace: Workspace) -> Iterator[Problem]:
+def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
     """Yield conflicts between services, and settings of a service that contradict each other."""
     owners: dict[str, str] = {}
     for name, service in workspace.services.items():
@@ -96,7 +96,7 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
             yield here, f"{folder} is imported twice; remove one of them"
 
 
-def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
+def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
     """Yield former names of services that are in use, repeated or ambiguous."""
     accounts = workspace.accounts()
     identities = {account.identity: account.credentials for account in accounts}
@@ -132,7 +132,7 @@ def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
             yield ("services", name, "renamed_from"), reason
 
 
-def undeliverable(workspace: Workspace) -> Iterator[Problem]:
+def find_undeliverable(workspace: Workspace) -> Iterator[Problem]:
     """Yield targets for unknown environments, and targets that two credentials share."""
     slugs = [environment.slug for environment in workspace.environments]
     owners: dict[Target, str] = {}
@@ -199,16 +199,16 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     try:
         workspace = Workspace.model_validate(document.data)
     except ValidationError as error:
-        told = (_problem(each, schema) for each in error.errors())
-        raise _refusal(told, document, where) from None
+        found = (_problem(each, schema) for each in error.errors())
+        raise _refusal(found, document, where) from None
     problems = [
         *find_reserved_names(workspace),
         *find_repetitions(workspace),
-        *contradictory(workspace),
-        *people_actual.unknown(workspace),
-        *people_actual.contradictory(workspace, admin_email),
-        *wrongly_renamed(workspace),
-        *undeliverable(workspace),
+        *find_contradictions(workspace),
+        *people_actual.find_unknown_places(workspace),
+        *people_actual.find_contradictions(workspace, admin_email),
+        *find_wrong_renames(workspace),
+        *find_undeliverable(workspace),
     ]
     if problems:
         raise _refusal(problems, document, where)
@@ -224,7 +224,7 @@ _SHIPPED = "group_data/chainalign.yaml"
 
 
 def declared_file(inventory: str) -> Path:
-    """Return the project file that the settings of an inventory name, as they stand in files.
+    """Return the project file that the settings files of an inventory name.
 
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.

@@ -136,7 +136,7 @@ class Project(_Entry):
 
 
 class Environment(_Entry):
-    """A stage, such as production; its slug is what `NODE_ENV` says."""
+    """A stage, such as production; its slug is the value of `NODE_ENV`."""
 
     slug: Slug
     name: DisplayName
@@ -269,7 +269,7 @@ OF_PERSONS = "/api/v1/user-project-additional-privilege"
 
 
 def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
-    """Return all privileges that somebody has.
+    """Return all privileges of an identity or a person.
 
     Args:
         client: for those of persons, with the administrator's own token.
@@ -292,12 +292,12 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
 
 
 def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the body of a request that creates or updates a lasting privilege."""
+    """Return the body of a request that creates or updates a permanent privilege."""
     return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
 
 
 def seat(role: str) -> dict[str, Any]:
-    """Return the body of a request that gives a member of a project one lasting role."""
+    """Return the body of a request that gives a member of a project one permanent role."""
     return {"roles": [{"role": role, "isTemporary": False}]}
 
 

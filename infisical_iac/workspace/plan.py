@@ -1,4 +1,4 @@
-"""Plan and apply the changes inside an Infisical."""
+"""Plan and apply the changes of a project."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -60,16 +60,16 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     if prune:
         rotate = _rotate(reached, seen)
         return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, left, rotate)
-    told = {each.id for each in seen.findings}
-    unnamed = [each for each in removals if each.id not in told]
+    reported = {each.id for each in seen.findings}
+    unnamed = [each for each in removals if each.id not in reported]
     return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, left, {})
 
 
-def apply_plan(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
+def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[Change], None]) -> None:
     """Apply the changes until nothing differs, and then the removals.
 
     Args:
-        tell: called with each change once it is made.
+        report: called with each change once it is made.
 
     Raises UserError. Changes made before it stay, and the next run continues from there.
     """
@@ -77,7 +77,7 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], N
 
     def note(change: Change) -> None:
         made.append(change)
-        tell(change)
+        report(change)
 
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
@@ -86,7 +86,7 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], N
         reached = replace(reached, memory=memory)
     if plan.removals:
         now = _removals(reached, _see(reached))
-        _remove(reached, prune.still(plan.removals, now), tell)
+        _remove(reached, prune.filter_due(plan.removals, now), report)
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 
-def _remove(reached: Reached, removals: list[Removal], tell: Callable[[Change], None]) -> None:
+def _remove(reached: Reached, removals: list[Removal], report: Callable[[Change], None]) -> None:
     reached.discard([each.file for each in removals if each.file])
     changes = [each.change for each in removals]
     for change in apply(reached.client, changes, admin=reached.admin):
-        tell(change)
+        report(change)
     if reached.remember:
         reached.remember(reached.memory.without({each.id for each in removals}))

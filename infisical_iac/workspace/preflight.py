@@ -48,7 +48,7 @@ def preflight(
         restoring: whether this is a restore: only a restore may run while one is unfinished.
         scaling: whether this is a scale-out or scale-in: only that may run while one is unfinished.
         leaving: whether Infisical leaves the topology, which is then not validated.
-        check: as `Site.observe` has it, of a move.
+        check: for a migration between topologies, as `Site.observe` takes it.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -64,7 +64,7 @@ def preflight(
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         site = observe_site(settings, machine, check)
         run = journal.current()
-        # On a new host no other step would be kept waiting, so the run simply ends.
+        # On a new host all other steps depend on it, so the run ends.
         run.goes_on = site.has_begun(machine) and not (restoring or scaling or leaving)
         if not leaving:
             refuse_unfit(site)
@@ -84,14 +84,14 @@ def preflight(
                 "`infisical-iac restore` does so first"
             )
         if not scaling and leads:
-            refuse_between(machine, topology=settings.cluster.topology)
+            refuse_unfinished_scaling(machine, topology=settings.cluster.topology)
         if machine.upgrading and (restoring or scaling) and leads:
             raise Refused(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
                 "`infisical-iac apply` ends it"
             )
         if not restoring and leads:
-            note_undone(machine)
+            report_undone_restore(machine)
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
@@ -99,7 +99,7 @@ def preflight(
     return Preflight(settings, machine, site, workspace, password)
 
 
-def note_undone(machine: MachineState) -> None:
+def report_undone_restore(machine: MachineState) -> None:
     """Report a restore that failed on this host and left no instance, in the plan or the log."""
     if not machine.undone:
         return
@@ -191,7 +191,7 @@ def refuse_missing(archives: Iterable[str]) -> None:
             )
 
 
-def refuse_between(machine: MachineState, *, topology: str) -> None:
+def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:
     """Raise Refused during an unfinished scale-out or scale-in."""
     if machine.scaling:
         _, direction, phase = machine.scaling.split()

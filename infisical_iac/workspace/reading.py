@@ -70,7 +70,7 @@ class Differences:
 
 
 def find_altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
-    """Yield secrets with another value in the same version, which nobody has written."""
+    """Yield secrets with another value in the same version, which no write explains."""
     for id, old in before.items():
         new = after.get(id)
         if new and new.version == old.version and new.digest != old.digest:
@@ -156,7 +156,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
         raise CheckFailed(
             f"the credentials {then.name} no longer work: {error}", code="checks.reach"
         ) from None
-    # Secrets that somebody has written or deleted since are left out.
+    # Secrets that were written or deleted since are left out.
     common = there.keys() & set(_existing(deployer, slug))
     for generation in [each for each in then.shown if each in now]:
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
@@ -166,9 +166,9 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
             f"no generation of the secrets API answers the identity of {then.name}",
             code="checks.reach",
         )
-    told = f"The identity of {then.name} reads the same secrets as before, and nothing else"
+    sentence = f"The identity of {then.name} reads the same secrets as before, and nothing else"
     lost = f"; the server no longer has {' and '.join(gone)} of the secrets API" if gone else ""
-    return f"{told}{lost}."
+    return f"{sentence}{lost}."
 
 
 def _refuse_difference(

@@ -70,7 +70,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             unseen = _SEEN_LATER
         else:
             _latest[host.name] = found
-            _tell_foreign(goal, found, admin, port)
+            _report_foreign(goal, found, admin, port)
     yield from decide(goal, found, port, unseen=unseen)
 
 
@@ -115,12 +115,12 @@ def beyond(port: int) -> Beyond | None:
 def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     """Return the client secrets of the current host's identities by id, as a plan has read them.
 
-    The result is empty in a run that changes things: it may have made others since.
+    The result is empty in a run that changes things, as it may have made others since.
     """
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
+def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
     try:
         access, findings, notes = find_foreign(
             session.deployer(port),
@@ -130,7 +130,7 @@ def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: 
             deployer=session.deployer_id(port),
             deployer_secret=session.deployer_secret(port),
         )
-    except ApiError as error:  # what differs is repaired nevertheless
+    except ApiError as error:  # differences are repaired nevertheless
         journal.foreign([Item("*", "access to the project", f"could not be read: {error}")], ())
         return
     _secrets[host.name] = access.secrets
@@ -147,7 +147,7 @@ def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, memory=read_memory())
     made: list[Change] = []
 
-    def tell(change: Change) -> None:
+    def report(change: Change) -> None:
         made.append(change)
         logger.info(f"{host.print_prefix}{change}")
         if change.shown:
@@ -155,11 +155,11 @@ def _converge(goal: Goal, port: int) -> None:
             logger.info(f"{host.print_prefix}{change.shown}")
 
     admin = partial(session.administrator, port)
-    found = _latest[host.name] = converge(session.deployer(port), goal, tell, admin)
-    keep(learn(session.deployer(port), goal, found, made))
+    found = _latest[host.name] = converge(session.deployer(port), goal, report, admin)
+    save_memory(learn(session.deployer(port), goal, found, made))
 
 
-def keep(memory: Memory) -> None:
+def save_memory(memory: Memory) -> None:
     """Store the memory on the current host if it differs from the stored one."""
     if memory != read_memory():
         write(MEMORY, render(memory))
@@ -171,7 +171,7 @@ def read_memory() -> Memory:
 
 
 def known_memory(*, again: bool = False) -> Memory:
-    """Return the same, read once while a run changes nothing; its first step reads it again."""
+    """Return the stored memory, read once until the run changes something, or `again`."""
     if journal.current().changed:
         return read_memory()
     if again or host.name not in _memories:
@@ -200,7 +200,7 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
         return
     client, place = session.deployer(port), known_memory().canary
     try:
-        found = canary.look(client, admin_email, place)
+        found = canary.observe(client, admin_email, place)
     except CheckFailed as error:
         if not _is_seen_later(error.__cause__):
             raise
@@ -228,13 +228,13 @@ def decide_canary(
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
     memory = read_memory()
-    found = canary.look(client, admin_email, memory.canary)
+    found = canary.observe(client, admin_email, memory.canary)
     for _ in apply(client, _due(client, found, admin_email)):
         pass
     isolation.sweep(client)
-    if not canary.lives(client):
+    if not canary.is_alive(client):
         raise CheckFailed("the canary was made, but is missing: run again", code="checks.canary")
-    keep(replace(memory, canary=_id(canary.look(client, admin_email))))
+    save_memory(replace(memory, canary=_id(canary.observe(client, admin_email))))
 
 
 def _due(client: Client, found: Canary, admin_email: str) -> list[Change]:

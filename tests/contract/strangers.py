@@ -180,7 +180,7 @@ class Project:
         actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.looks["workspace"] = found.current
-            reconcile._tell_foreign(goal, actual, self.administrator(), 8080)
+            reconcile._report_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
                 journal=Journals({HOST: found}),
                 planned=lambda: ([], []),

@@ -252,7 +252,7 @@ _WRITABLE = json.loads((_TABLES / "writable.json").read_text(encoding="utf-8"))
 
 
 def _due() -> list[str]:
-    return [str(each) for each in bootstrap.due(_DESIRED, bootstrap._look(_DESIRED))]
+    return [str(each) for each in bootstrap.due(_DESIRED, bootstrap._observe(_DESIRED))]
 
 
 @pytest.mark.real

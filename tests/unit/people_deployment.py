@@ -38,7 +38,7 @@ class PeopleDeployment(Deployment):
         self.server.add_deployer("client-of-the-deployer")
         self.server.organization[ADMIN] = {"username": ADMIN, "email": ADMIN}
         self.logins = 0
-        self.told: list[Change] = []
+        self.changes: list[Change] = []
 
     def admin(self) -> Client:
         self.logins += 1
@@ -77,11 +77,11 @@ class PeopleDeployment(Deployment):
 
     def settle(self, text: str = PEOPLE) -> list[str]:
         """Converge; what was done, as people read it, and in `told` as it was told."""
-        self.told = []
+        self.changes = []
         goal = self.goal(load(text))
-        actual = converge(self.client, goal, self.told.append, self.admin)
+        actual = converge(self.client, goal, self.changes.append, self.admin)
         self.remembered = remember(goal, actual)
-        return [str(change) for change in self.told]
+        return [str(change) for change in self.changes]
 
     def seat(self, email: str) -> dict[str, Any]:
         """A person's membership of the project."""

@@ -56,7 +56,7 @@ class Server(FakeInfisical):
         return [str(change) for change in apply(self.client, self.due())]
 
     def due(self) -> list[Change]:
-        return canary.due(canary.look(self.client, ADMIN), ADMIN)
+        return canary.due(canary.observe(self.client, ADMIN), ADMIN)
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def kept(server: Server) -> Server:
 
 
 def test_it_is_made_at_once_and_left_alone_then(server: Server) -> None:
-    assert canary.lives(server.client) is False
+    assert canary.is_alive(server.client) is False
     assert [str(change) for change in canary.due(Canary(), ADMIN)] == [_ALL]
     assert server.keep() == [_ALL]
     assert server.project is not None
     assert server.project["hasDeleteProtection"] is True
-    assert canary.lives(server.client) is True
+    assert canary.is_alive(server.client) is True
     assert server.keep() == []
 
 
@@ -97,7 +97,7 @@ def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Ser
     assert kept.project is not None
     id = kept.project["id"]
     kept.project["slug"] = "renamed"
-    due = canary.due(canary.look(kept.client, ADMIN, id), ADMIN)
+    due = canary.due(canary.observe(kept.client, ADMIN, id), ADMIN)
     assert list(map(str, apply(kept.client, due))) == [
         f"~ canary: project {canary.SLUG}: slug renamed → {canary.SLUG}"
     ]
@@ -107,7 +107,7 @@ def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Ser
 def test_a_project_that_is_gone_for_good_is_made_again(kept: Server) -> None:
     kept.project = None
     kept.environments.clear()
-    due = canary.due(canary.look(kept.client, ADMIN, "project-1"), ADMIN)
+    due = canary.due(canary.observe(kept.client, ADMIN, "project-1"), ADMIN)
     assert [str(each).partition(";")[0] for each in due] == [f"+ canary: project {canary.SLUG}"]
 
 
@@ -150,13 +150,13 @@ def test_what_is_missing_or_altered_is_one_item_and_repaired(
     spoil(kept)
     assert kept.keep() == [told]
     assert kept.keep() == []
-    assert canary.lives(kept.client)
+    assert canary.is_alive(kept.client)
 
 
 def test_one_that_was_altered_is_told_without_its_text(kept: Server) -> None:
     kept.text = "obviously-fake"
     with pytest.raises(CheckFailed, match="is not 'alive'") as told:
-        canary.lives(kept.client)
+        canary.is_alive(kept.client)
     assert "obviously-fake" not in str(told.value)
 
 
@@ -165,7 +165,7 @@ def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> N
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         kept.keep()
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
-        canary.lives(kept.client)
+        canary.is_alive(kept.client)
     assert {method for method, _, _ in kept.requests} == {"GET"}
 
 

@@ -148,7 +148,7 @@ def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
     desired = load(TEXT)
     actual = read(deployment.client, deployment.goal(desired))
     steps = plan(desired, client_secrets.holders(deployment.client, actual), files)
-    due = [step for step in steps if not step.is_settled]
+    due = [step for step in steps if not step.is_up_to_date]
     for step in due:
         if step.creates:
             made = client_secrets.create(deployment.client, step)

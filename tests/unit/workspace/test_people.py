@@ -40,20 +40,20 @@ def test_an_invitation_s_link_is_shown_once_and_nowhere_else() -> None:
     deployment = PeopleDeployment()
     assert [change.shown for change in deployment.plan() if change.shown] == []
     deployment.settle()
-    shown = [change for change in deployment.told if LINK in change.shown]
+    shown = [change for change in deployment.changes if LINK in change.shown]
     assert [(each.kind, each.what.partition("@")[0]) for each in shown] == [
         ("+", "invitation of ben")
     ]
-    assert "signupinvite" not in repr(deployment.told)
+    assert "signupinvite" not in repr(deployment.changes)
     deployment.settle()
-    assert [change.shown for change in deployment.told] == []
+    assert [change.shown for change in deployment.changes] == []
 
 
 def test_a_plus_in_an_address_outlives_the_way_through_a_browser() -> None:
     deployment = PeopleDeployment()
     deployment.settle(PEOPLE.replace("ben@example.com", "ben+test@example.com"))
     (shown,) = (
-        change.shown for change in deployment.told if "ben+test" in change.what and change.shown
+        change.shown for change in deployment.changes if "ben+test" in change.what and change.shown
     )
     assert shown == LINK.replace("for ben@", "for ben+test@").replace("to=ben@", "to=ben%2Btest@")
 
@@ -62,7 +62,7 @@ def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:
     deployment = PeopleDeployment()
     deployment.server.has_smtp = True
     deployment.settle()
-    assert {change.shown for change in deployment.told} == {""}
+    assert {change.shown for change in deployment.changes} == {""}
     assert deployment.settle() == []
 
 

@@ -13,11 +13,11 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace.preflight import (
     admin_password,
-    note_undone,
     refuse,
-    refuse_between,
     refuse_ingress,
+    refuse_unfinished_scaling,
     refuse_unfit,
+    report_undone_restore,
 )
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
@@ -69,12 +69,12 @@ def test_a_host_between_single_host_and_cluster_is_refused(
     machine: MachineState, topology: str, sentence: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
-        refuse_between(machine, topology=topology)
+        refuse_unfinished_scaling(machine, topology=topology)
     assert sentence in str(refusal.value)
 
 
 def test_a_host_in_a_cluster_is_let_through_as_one() -> None:
-    refuse_between(replace(_MACHINE, clustered=True), topology="swarm")
+    refuse_unfinished_scaling(replace(_MACHINE, clustered=True), topology="swarm")
 
 
 def test_no_password_given_means_that_one_is_made() -> None:
@@ -186,14 +186,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Journal:
 
 
 def test_a_restore_that_failed_here_is_told_before_a_new_instance_is_made(run: Journal) -> None:
-    note_undone(replace(_MACHINE, undone="20261125T101112Z"))
+    report_undone_restore(replace(_MACHINE, undone="20261125T101112Z"))
     (note,) = run.notes
     assert "20261125T101112Z" in note
     assert "`infisical-iac restore`" in note
 
 
 def test_where_no_restore_failed_nothing_is_told(run: Journal) -> None:
-    note_undone(_MACHINE)
+    report_undone_restore(_MACHINE)
     assert run.notes == []
 
 

@@ -227,7 +227,7 @@ def _run(
         files.pop(name, None)
 
     store = Store("here", lambda: files, write, remove)
-    due = [step for step in _steps(deployed, files, text) if not step.is_settled]
+    due = [step for step in _steps(deployed, files, text) if not step.is_up_to_date]
     for step in due:
         if step.creates:
             made = client_secrets.create(deployed.client, step)

@@ -147,7 +147,7 @@ def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
     assert actual.project
     moved = {**actual.project.fields, "slug": "moved", "name": "Other"}
     project = replace(actual.project, fields=moved)
-    actual = replace(actual, project=project, usurper="project-9")
+    actual = replace(actual, project=project, slug_holder="project-9")
     goal = deployed.goal(load(TEXT))
     blocked, change = difference(goal, actual)
     assert (blocked.kind, blocked.what) == ("!", "project chainalign")
