@@ -175,7 +175,7 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
     if task.status in ("paused", "dead", "removing"):
         return f"is {task.status}"
     if task.status == "unready":
-        return "can't reach PostgreSQL or Redis any more, which another one reaches"
+        return "can no longer reach PostgreSQL or Redis, unlike another task"
     names = {key: whole["networks"].get(key, {}).get("name") for key in service["networks"]}
     missing = [
         key

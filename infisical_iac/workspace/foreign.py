@@ -59,8 +59,8 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class EverybodysAccess:
-    """The access of everybody, as far as `state.Actual` does not hold it.
+class AccessState:
+    """The actual access to a project, as far as `state.Actual` does not hold it.
 
     Attributes:
         deployer: the id of the deployer's identity; empty if unknown.
@@ -128,7 +128,7 @@ class ForeignAccess:
 
 
 def find(
-    goal: Goal, actual: Actual, access: EverybodysAccess, deployer_secret: str = ""
+    goal: Goal, actual: Actual, access: AccessState, deployer_secret: str = ""
 ) -> list[ForeignAccess]:
     """Return every access to the project that nothing in the file gives, in the order of KINDS.
 
@@ -158,7 +158,7 @@ def find(
 
 
 def filter_accepted(
-    findings: Sequence[ForeignAccess], desired: Workspace, access: EverybodysAccess
+    findings: Sequence[ForeignAccess], desired: Workspace, access: AccessState
 ) -> tuple[list[ForeignAccess], list[str]]:
     """Return the findings that the file does not accept, and notes.
 
@@ -265,7 +265,7 @@ def _first_identity(actual: Actual) -> str:
 
 
 def _organization_admins(
-    actual: Actual, access: EverybodysAccess, admin_email: str
+    actual: Actual, access: AccessState, admin_email: str
 ) -> Iterator[ForeignAccess]:
     path = ("/api/v2/organizations", actual.organization_id, "memberships")
     for each in access.people_in_organization:
@@ -289,7 +289,7 @@ def _organization_admin(id: str, name: str, role: str, call: Call) -> ForeignAcc
     return ForeignAccess("organization admin", id, what, why, change, "organization")
 
 
-def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]:
+def _logins(actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     first = _first_identity(actual)
     why = "a login method that is not needed"
     for id, name, method in further_methods(actual, access.deployer):
@@ -300,7 +300,7 @@ def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]
         yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
 
 
-def own_secret(access: EverybodysAccess, known: str) -> str:
+def own_secret(access: AccessState, known: str) -> str:
     """Return the id of the client secret that the deployer logs in with; empty if unknown.
 
     Args:
@@ -314,7 +314,7 @@ def own_secret(access: EverybodysAccess, known: str) -> str:
 
 
 def _secrets(
-    desired: Workspace, actual: Actual, access: EverybodysAccess, deployer_secret: str
+    desired: Workspace, actual: Actual, access: AccessState, deployer_secret: str
 ) -> Iterator[ForeignAccess]:
     accounts = {account.identity: account for account in desired.accounts()}
     holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
@@ -333,7 +333,7 @@ def _secrets(
             )
 
 
-def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
+def _tokens(access: AccessState) -> Iterator[ForeignAccess]:
     makers = {
         each["user"]["id"]: names_of(each["user"])[0] for each in access.people_in_organization
     }
@@ -353,7 +353,7 @@ def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
         )
 
 
-def _syncs(access: EverybodysAccess) -> Iterator[ForeignAccess]:
+def _syncs(access: AccessState) -> Iterator[ForeignAccess]:
     for each in access.syncs:
         id, to = each["id"], each["destination"]
         # Both are empty for a sync whose folder was deleted since.
@@ -387,9 +387,7 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
                 yield ForeignAccess("import", each.id, what, why, change)
 
 
-def _privileges(
-    desired: Workspace, actual: Actual, access: EverybodysAccess
-) -> Iterator[ForeignAccess]:
+def _privileges(desired: Workspace, actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     """Yield foreign privileges of the deployer, and of services where no change covers them."""
     for privilege in access.privileges.get(access.deployer, ()):
         yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
@@ -426,9 +424,7 @@ def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
     return Change("-", what, detail, calls)
 
 
-def _identities(
-    actual: Actual, access: EverybodysAccess, memory: Memory
-) -> Iterator[ForeignAccess]:
+def _identities(actual: Actual, access: AccessState, memory: Memory) -> Iterator[ForeignAccess]:
     project = ("/api/v1/projects", actual.project_id)
     ours = {*access.marked, *memory.identities.values()}
     for each in find_undeclared(actual, access.deployer) if access.deployer else ():
@@ -451,9 +447,7 @@ def _identities(
             yield ForeignAccess("identity", id, what, UNKNOWN, change, made_at=made)
 
 
-def _persons(
-    desired: Workspace, actual: Actual, access: EverybodysAccess
-) -> Iterator[ForeignAccess]:
+def _persons(desired: Workspace, actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     members = access.people.members
     states = {each.membership_id: each for each in members.values()}
     declared = {

@@ -1,4 +1,4 @@
-"""Read everybody's access to the project, in parallel as far as possible.
+"""Read the actual access to the project, in parallel as far as possible.
 
 If nothing differs, these are one request for the people of the organization, two for the deployer's
 own login, one for each service's client secrets, which the credentials need too, and one for the
@@ -16,7 +16,7 @@ from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, model
-from infisical_iac.workspace.foreign import EverybodysAccess, ForeignAccess
+from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.people_actual import in_organization, read_people
 from infisical_iac.workspace.state import Actual, People, Privilege
@@ -32,8 +32,8 @@ def find_foreign(
     *,
     deployer: str,
     deployer_secret: str,
-) -> tuple[EverybodysAccess, list[ForeignAccess], list[str]]:
-    """Return everybody's access, the access that the file neither gives nor accepts, and notes."""
+) -> tuple[AccessState, list[ForeignAccess], list[str]]:
+    """Return the actual access, the part that the file neither gives nor accepts, and notes."""
     access = read_access(client, goal, actual, admin, deployer)
     if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
         unseen = (
@@ -51,8 +51,8 @@ def read_access(
     actual: Actual,
     admin: Callable[[], Client] | None,
     deployer: str,
-) -> EverybodysAccess:
-    """Return everybody's access to the project, however it was given.
+) -> AccessState:
+    """Return the actual access to the project.
 
     Args:
         actual: as read just now.
@@ -62,7 +62,7 @@ def read_access(
         deployer: the client id that the deployer logs in with.
     """
     if actual.project is None:
-        return EverybodysAccess(unseen=_describe_unseen(actual, actual.people_unseen))
+        return AccessState(unseen=_describe_unseen(actual, actual.people_unseen))
     # Here, as the login may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     parts: list[Any] = gather(
@@ -75,7 +75,7 @@ def read_access(
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
         ]
     )
-    access: EverybodysAccess
+    access: AccessState
     people_in_organization, access, secrets, (people, tokens, unseen), syncs = parts
     return replace(
         access,
@@ -88,7 +88,7 @@ def read_access(
     )
 
 
-def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> EverybodysAccess:
+def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> AccessState:
     """Return the access of the deployer's identity and of undeclared identities."""
     own, secrets = _deployer(client, actual, client_id)
     strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
@@ -106,7 +106,7 @@ def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> E
         ]
     )
     read, (held, unseen), since = parts
-    return EverybodysAccess(
+    return AccessState(
         deployer=own,
         marked=frozenset(each.id for each in read if each.is_marked),
         privileges=held,

@@ -7,7 +7,7 @@ from infisical_iac.workspace import environment_contents, foreign, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
-from infisical_iac.workspace.foreign import EverybodysAccess, ForeignAccess
+from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
@@ -94,7 +94,7 @@ class _Seen:
     """The actual state, and the access that the file neither gives nor accepts."""
 
     actual: Actual
-    access: EverybodysAccess
+    access: AccessState
     findings: list[ForeignAccess]
     notes: list[str]
 

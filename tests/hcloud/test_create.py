@@ -23,7 +23,7 @@ def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) 
         "+ backups of infisical: 1.10 EUR a month (0.0018 an hour)",
         "~ reverse DNS of the ipv4 address: secrets.example.com",
         "+ record secrets A in example.com",
-        "~ server infisical: waited for, then known by a host key of its own",
+        "~ server infisical: wait for its first boot, then let it make its own host key",
         "All of it: 7.97 EUR a month",
         "11 changes to make.",
     ):
@@ -108,7 +108,7 @@ def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: Worl
     # It did boot, only late: with the key that is known already.
     assert len(world.known_hosts) == 1
     assert "infisical-iac-ready" not in server["labels"]
-    assert "waited for" in world.run("plan").output
+    assert "wait for its first boot" in world.run("plan").output
 
 
 def test_a_key_that_is_there_already_is_used(world: World) -> None:

@@ -159,7 +159,7 @@ def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
     ("clusters", "settings", "sentence"),
     [
         ([], "", r"no server at Hetzner Cloud has the labels managed-by=infisical-iac and inf"),
-        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, what is there is a: make"),
+        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, but there is a: make"),
         (["a", "b"], "", r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
     ],
 )

@@ -72,7 +72,7 @@ def test_data_on_the_servers_own_disk_are_seen_before_anything_is_begun(
 ) -> None:
     RemoteExecutor(_DEVICE, timeout=5).check_data(login)
     server.failing = "volume.sh ours"
-    with pytest.raises(UserError, match="see that the data of"):
+    with pytest.raises(UserError, match="check that the data of"):
         RemoteExecutor(_DEVICE, timeout=5).check_data(login)
 
 

@@ -182,7 +182,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
         (
             Task("redis-2", "id", "unready", frozenset({_DATABASES})),
-            "can't reach PostgreSQL or Redis any more, which another one reaches",
+            "can no longer reach PostgreSQL or Redis, unlike another task",
         ),
         (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
         (
