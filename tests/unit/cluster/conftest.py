@@ -1,4 +1,4 @@
-"""A cluster's lead that is played."""
+"""A fake leader of a cluster."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The lead of a cluster, in a directory, with a Docker that is played."""
+"""A fake leader of a cluster, in a directory, with a fake Docker."""
 
 import os
 import subprocess
@@ -114,7 +114,7 @@ NAME = f"infisical_env_{sha256(TEXT.encode()).hexdigest()[:12]}"
 
 
 class Leader:
-    """A manager's `/etc/infisical` and a Docker that is played, below a directory."""
+    """A manager's `/etc/infisical` and a fake Docker, below a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -139,7 +139,7 @@ class Leader:
         return file
 
     def run_tasks(self, waiting: str = "", **running: int) -> None:
-        """Have so many tasks of services run, and one of `waiting` have no node."""
+        """Set the number of running tasks per service, and a service with a task without a node."""
         lines = [
             f"infisical_{name}.{number} node{number} Running 2 hours ago\n"
             for name, many in running.items()

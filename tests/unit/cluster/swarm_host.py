@@ -1,4 +1,4 @@
-"""A played host whose engine can be in a swarm."""
+"""A fake host whose engine can be in a swarm."""
 
 import subprocess
 from pathlib import Path
@@ -32,7 +32,7 @@ if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/st
 
 
 def in_no_swarm(directory: Path) -> PlayedHost:
-    """A host whose engine runs, in no swarm."""
+    """Return a host with a running engine outside any swarm."""
     host = played(directory)
     for name, text in {"docker": _DOCKER, "curl": _CURL, "sleep": "#!/bin/sh\n"}.items():
         (directory / "programs" / name).write_text(text)
@@ -43,11 +43,11 @@ def in_no_swarm(directory: Path) -> PlayedHost:
 
 
 def join(host: PlayedHost, *anew: str) -> subprocess.CompletedProcess[str]:
-    """Have it join the swarm of another one, with a token."""
+    """Join the host to the swarm of another one, with a token."""
     step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *anew)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")
 
 
 def calls(host: PlayedHost) -> list[str]:
-    """The programs that it has run, with their arguments."""
+    """Return the programs that it has run, with their arguments."""
     return (host.read("/calls") or "").splitlines()

@@ -1,4 +1,4 @@
-"""Settings and hosts that a cluster can't be had with."""
+"""Test the settings and hosts that a cluster refuses."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,14 +37,14 @@ def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[s
         ({"ingress": "traefik"}, "'ingress': 'traefik' is Dokploy's, whose Swarm is not this"),
     ],
 )
-def test_a_way_in_that_three_hosts_can_not_have_is_refused(
+def test_an_ingress_that_three_hosts_cannot_have_is_refused(
     chosen: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(Refused, match=sentence):
         refuse(settings_of(topology="swarm", **chosen))
 
 
-def test_a_cluster_without_the_firewall_is_told_what_is_open_then() -> None:
+def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     chosen = {"topology": "swarm", "ingress": "none"}
     assert [*notes(settings_of(**chosen), cluster_of(three()))] == []
     [note] = notes(settings_of(**chosen, firewall="off", http_port=8081), cluster_of(three()))
@@ -53,7 +53,7 @@ def test_a_cluster_without_the_firewall_is_told_what_is_open_then() -> None:
 
 
 @pytest.mark.parametrize("looks", [three_bare(), three()])
-def test_kernels_that_can_not_encrypt_the_overlay_are_refused_unless_accepted(
+def test_kernels_that_cannot_encrypt_the_overlay_are_refused_unless_accepted(
     observed: dict[str, SwarmState],
 ) -> None:
     required = settings_of(topology="swarm", ingress="none")
@@ -85,7 +85,7 @@ def test_hosts_of_one_inventory_have_one_topology() -> None:
         refuse_mixed(["single", "swarm", "swarm"])
 
 
-def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
+def test_a_single_host_is_refused_in_favour_of_scale_out() -> None:
     observed = three_bare()
     refuse_single(cluster_of(observed))
     observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
@@ -93,7 +93,7 @@ def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
         refuse_single(cluster_of(observed))
 
 
-def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
+def test_kept_data_of_a_single_host_do_not_block_a_cluster() -> None:
     observed = three()
     refuse_single(cluster_of({**observed, "one": replace(observed["one"], single=True)}))
 
@@ -113,14 +113,14 @@ def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_cluster_that_serves_is_moved_into_no_second_time(kept: bool) -> None:
+def test_a_serving_cluster_refuses_another_scale_out(kept: bool) -> None:
     observed = three()
     observed["one"] = replace(observed["one"], single=kept)
     with pytest.raises(Refused, match="serves from the cluster already: `infisical-iac app"):
         refuse_scale_out(cluster_of(observed))
 
 
-def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
+def test_scale_in_needs_a_serving_cluster() -> None:
     refuse_scale_in(cluster_of(three()))
     observed = three_bare()
     observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
@@ -128,7 +128,7 @@ def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
         refuse_scale_in(cluster_of(observed))
 
 
-def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_not() -> None:
+def test_a_new_host_inside_the_stacks_networks_is_refused() -> None:
     observed = three_bare()
     refuse_overlapping(cluster_of({**observed, "two": bare(2, address="172.31.244.7")}))
     refuse_overlapping(cluster_of(observed, addresses={"two": "fd00::2"}))
@@ -137,6 +137,6 @@ def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_no
         refuse_overlapping(cluster_of(observed, addresses=inside))
 
 
-def test_a_host_within_them_that_is_in_the_swarm_already_is_left_there() -> None:
+def test_a_swarm_member_inside_the_stacks_networks_is_accepted() -> None:
     first = member(1, "one", address="172.31.243.1")
     refuse_overlapping(cluster_of(converged(first, member(2, "two"), member(3, "three"))))

@@ -1,4 +1,4 @@
-"""Test how each data node's etcd begins, by what its host tells."""
+"""Test how each data node's etcd starts, by the observed state of its host."""
 
 from dataclasses import replace
 from typing import Literal
@@ -27,12 +27,12 @@ def _joined(cluster: Cluster) -> list[str]:
     return [node.joined for node in cluster.nodes]
 
 
-def test_a_settled_etcd_goes_on() -> None:
+def test_a_healthy_etcd_is_not_reset() -> None:
     cluster = cluster_of(_with_etcd("healthy", "healthy", "healthy"))
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {})
 
 
-def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary() -> None:
+def test_an_etcd_without_a_quorum_is_reset_while_there_is_a_primary() -> None:
     observed = _with_etcd("", "lost", "lost")
     observed["one"] = replace(
         observed["one"],
@@ -43,7 +43,7 @@ def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary(
     assert (_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
 
 
-def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
+def test_a_reset_etcd_has_another_generation_on_all_nodes() -> None:
     observed = _with_etcd("", "lost", "lost")
     observed["one"] = replace(
         observed["one"],
@@ -65,12 +65,12 @@ def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
 
 
 @pytest.mark.parametrize("etcd", [("", "", ""), ("lost", "", ""), ("lost", "lost", "healthy")])
-def test_it_does_not_for_what_is_slow_or_waits_for_the_others(etcd: tuple[Etcd, ...]) -> None:
+def test_slow_or_waiting_members_do_not_reset_etcd(etcd: tuple[Etcd, ...]) -> None:
     assert not cluster_of(_with_etcd(*etcd)).is_etcd_reset
 
 
 def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
-    """All have restarted without an etcd; what each of them has written."""
+    """Return nodes that all restarted without an etcd, with the WAL position of each."""
     observed = _with_etcd("", "lost", "lost", primaries=())
     return {
         name: replace(look, wal=wal)
@@ -87,7 +87,7 @@ def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
     ],
     ids=["further", "on a newer timeline", "as far as another"],
 )
-def test_it_begins_anew_around_the_one_that_has_written_most_where_none_is_the_primary(
+def test_without_a_primary_etcd_is_reset_around_the_furthest_postgres(
     written: tuple[tuple[int, int], ...], first: int
 ) -> None:
     cluster = cluster_of(_without_primary(*written))
@@ -97,7 +97,7 @@ def test_it_begins_anew_around_the_one_that_has_written_most_where_none_is_the_p
 
 
 def _down(observed: dict[str, SwarmState], name: str) -> dict[str, SwarmState]:
-    """The same, where the managers take one for down whose engine runs."""
+    """Return the same states, but the managers consider a node with a running engine down."""
     return {
         each: replace(
             look,
@@ -127,7 +127,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
     ],
     ids=["away", "given up", "without data", "two primaries", "unread"],
 )
-def test_nothing_is_done_where_it_is_not_plain_who_has_every_write(
+def test_etcd_is_not_reset_while_it_is_unknown_who_has_every_write(
     observed: dict[str, SwarmState], why: str
 ) -> None:
     cluster = cluster_of(observed)
@@ -136,12 +136,12 @@ def test_nothing_is_done_where_it_is_not_plain_who_has_every_write(
         refuse_undecided(cluster)
 
 
-def test_where_nobody_has_data_there_is_nothing_to_decide() -> None:
+def test_without_data_etcd_is_not_reset() -> None:
     observed = {name: replace(look, data=False) for name, look in _SAME.items()}
     refuse_undecided(cluster_of(observed))
 
 
-def test_a_run_that_was_killed_before_etcd_began_anew_is_repeated_alike() -> None:
+def test_a_run_killed_before_the_reset_is_repeated() -> None:
     # Etcd's volumes and two PostgreSQLs are gone; what was written is read without them.
     observed = _without_primary((2, 100), (2, 300), (2, 200))
     gone = {name: replace(look, etcd="lost") for name, look in observed.items()}
@@ -154,7 +154,7 @@ def test_a_run_that_was_killed_before_etcd_began_anew_is_repeated_alike() -> Non
 @pytest.mark.parametrize(
     "etcd", [("healthy", "healthy", "healthy"), ("lost", "", ""), ("lost", "healthy", "")]
 )
-def test_an_etcd_that_has_not_lost_most_of_its_data_is_no_reason_to_do_nothing(
+def test_an_etcd_that_kept_most_of_its_data_does_not_block_the_run(
     etcd: tuple[Etcd, ...],
 ) -> None:
     refuse_undecided(cluster_of(_with_etcd(*etcd, primaries=())))
@@ -166,13 +166,13 @@ def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
     assert _joined(cluster) == ["existing", "new", "new"]
 
 
-def test_one_that_does_not_answer_is_left_alone() -> None:
+def test_a_silent_member_is_not_replaced() -> None:
     cluster = cluster_of(_with_etcd("", "healthy", "healthy"))
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {})
     assert _joined(cluster) == ["new"] * 3
 
 
-def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
+def test_a_host_without_a_number_replaces_a_lost_one() -> None:
     lost = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     observed = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "two", "four"))
@@ -190,12 +190,12 @@ def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
 
 
 def _survivor() -> dict[str, SwarmState]:
-    """Two were lost for good, and two new hosts are in their places."""
+    """Return the states after two hosts were lost for good and replaced by new ones."""
     alone = bare(3, stack=True, data=True, state="active", mark="new", serial=4, key="key")
     return {"one": bare(1), "two": bare(2), "three": alone}
 
 
-def test_a_swarm_is_made_anew_around_the_data_of_a_survivor() -> None:
+def test_a_swarm_is_re_created_around_the_data_of_a_survivor() -> None:
     cluster = cluster_of(_survivor())
     assert (cluster.leader.name, cluster.leader.number) == ("three", 3)
     assert (_joined(cluster), cluster.is_etcd_reset) == (["new"] * 3, False)
@@ -218,7 +218,7 @@ def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["one", "two"])
-def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
+def test_a_new_swarm_of_a_killed_run_takes_the_data_of_no_other_host(other: str) -> None:
     observed = {**_survivor(), **converged(member(3, "three", number=0))}
     observed["three"] = replace(observed["three"], data=True, serial=4, key="key", stack=False)
     # What it knows of the stack before does not count.

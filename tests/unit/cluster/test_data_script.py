@@ -1,4 +1,4 @@
-"""Test who keeps the data of a cluster, and Patroni, asked and told."""
+"""Test the scripts for the data services of a cluster and for Patroni."""
 
 import pytest
 
@@ -9,7 +9,7 @@ _STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming",
 _STARTING = '{"name": "postgres-3", "role": "replica", "state": "starting"}'
 
 
-def test_who_keeps_data_is_well_by_his_own_word(leader: Leader) -> None:
+def test_data_services_count_as_healthy_by_their_own_report(leader: Leader) -> None:
     leader.write(
         "health", "http://etcd-1:2379 is healthy: took\nhttp://etcd-2:2379 is unhealthy: x\n"
     )
@@ -22,13 +22,13 @@ def test_who_keeps_data_is_well_by_his_own_word(leader: Leader) -> None:
     assert "1 and 3" in done.stderr
 
 
-def test_where_nobody_keeps_data_nobody_is_waited_for(leader: Leader) -> None:
+def test_without_data_services_nothing_is_waited_for(leader: Leader) -> None:
     leader.write("health", "").unlink()
     assert leader.run("data").stdout == "0 0\n"
     assert leader.run("again", "0", "0", "0").returncode == 0
 
 
-def test_patroni_tells_its_configuration_and_its_members(leader: Leader) -> None:
+def test_patroni_reports_its_configuration_and_members(leader: Leader) -> None:
     for kind in ("secrets", "configs"):
         leader.write(kind, "")
     leader.write("dynamic", '{"ttl": 20}\n')
@@ -37,7 +37,7 @@ def test_patroni_tells_its_configuration_and_its_members(leader: Leader) -> None
     assert told[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
 
 
-def test_a_patroni_that_does_not_answer_tells_nothing(leader: Leader) -> None:
+def test_a_silent_patroni_reports_nothing(leader: Leader) -> None:
     for kind in ("secrets", "configs"):
         leader.write(kind, "")
     leader.write("dynamic", "\n")
@@ -59,7 +59,7 @@ def test_a_patroni_that_does_not_answer_tells_nothing(leader: Leader) -> None:
         ),
     ],
 )
-def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
+def test_patroni_requests_pass_the_password_outside_arguments(
     leader: Leader, step: tuple[str, ...], asked: str
 ) -> None:
     leader.write("env", "PATRONI_PASSWORD=not-a-password\n")
@@ -99,7 +99,7 @@ case $answer in *[!r]) exit 22 ;; esac
 
 @pytest.fixture
 def stopping(leader: Leader) -> Leader:
-    """A node whose Docker is about to stop, and which has the primary and the master."""
+    """A node with the primary and the master, whose Docker is about to stop."""
     leader.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
     leader.write("curl", CURL).chmod(0o755)
     leader.write("redis-cli", _REDIS_CLI).chmod(0o755)
@@ -109,7 +109,7 @@ def stopping(leader: Leader) -> Leader:
     return leader
 
 
-def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Leader) -> None:
+def test_stopping_docker_hands_the_primary_over(stopping: Leader) -> None:
     done = stopping.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     arguments, given = stopping.changes()
@@ -126,26 +126,26 @@ def test_a_standby_that_is_just_back_is_waited_for(stopping: Leader) -> None:
     assert (stopping.directory / "tries").read_text() == ""
 
 
-def test_it_hands_the_master_over_and_waits_until_another_one_is_it(stopping: Leader) -> None:
+def test_stopping_docker_hands_the_master_over_and_waits_for_the_new_one(stopping: Leader) -> None:
     assert stopping.run(of="hand-over").returncode == 0
     who = "sentinel get-master-addr-by-name infisical"
     asked = (stopping.directory / "asked").read_text().splitlines()
     assert asked == [who, "sentinel failover infisical", who, who]
 
 
-def test_a_master_elsewhere_stays_where_it_is(stopping: Leader) -> None:
+def test_a_master_on_another_node_stays(stopping: Leader) -> None:
     stopping.write("masters", "redis-3\n")
     assert stopping.run(of="hand-over").returncode == 0
     assert "failover" not in (stopping.directory / "asked").read_text()
 
 
-def test_an_engine_that_has_crashed_is_asked_nothing(stopping: Leader) -> None:
+def test_a_crashed_engine_is_not_queried(stopping: Leader) -> None:
     stopping.write("systemctl", "#!/bin/sh\necho 0\n").chmod(0o755)
     assert stopping.run(of="hand-over").returncode == 0
     assert stopping.changes() == []
 
 
-def test_docker_stops_where_nobody_can_take_over(stopping: Leader) -> None:
+def test_docker_stops_even_if_no_node_can_take_over(stopping: Leader) -> None:
     for program in ("curl", "redis-cli"):
         stopping.write(program, "#!/bin/sh\necho 'error: nobody' >&2; exit 22\n").chmod(0o755)
     done = stopping.run(of="hand-over")

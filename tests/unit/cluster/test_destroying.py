@@ -1,4 +1,4 @@
-"""In which order a cluster is taken away, and what is told of a host where that fails."""
+"""Test the order in which a cluster is removed, and the report of a failing host."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from infisical_iac.core.errors import CommandFailed
 
 @pytest.fixture
 def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """The first of three hosts, which are spoken to one by one."""
+    """The first of three hosts, which are handled one by one."""
     hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three")]
     for each in hosts:
         each.state = SimpleNamespace(inventory=hosts, active_hosts=hosts)
@@ -35,7 +35,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 def _play(
     monkeypatch: pytest.MonkeyPatch, *, fails: str = "", removes: str = "removed"
 ) -> list[str]:
-    """Play each step on a host; what was done, with the host's name."""
+    """Fake each step on a host; return the steps with the host's name."""
     done: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
@@ -52,7 +52,7 @@ def _play(
 _LEAVE = "take the host out of the swarm"
 
 
-def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
+def test_the_hosts_leave_the_swarm_one_by_one_and_the_leader_last(
     leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
@@ -65,7 +65,7 @@ def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
 
 
 @pytest.mark.parametrize(("removes", "first"), [("removed", True), ("", False)])
-def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
+def test_without_a_working_manager_containers_end_as_the_hosts_leave(
     leader: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)

@@ -1,4 +1,4 @@
-"""Engines that are restarted one after another: each waits for Swarm, etcd and PostgreSQL."""
+"""Test that engines restart one by one, each waiting for Swarm, etcd and PostgreSQL."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ Engine = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def played(tmp_path: Path) -> Engine:
-    """Runs the script on a manager whose Docker is played; files of it are written first."""
+    """Return a function that runs the script on a manager with a fake Docker and its files."""
     program = tmp_path / "docker"
     program.write_text(_DOCKER)
     program.chmod(0o755)
@@ -66,11 +66,11 @@ def played(tmp_path: Path) -> Engine:
     return run
 
 
-def test_before_a_restart_it_is_counted_who_keeps_data(played: Engine) -> None:
+def test_data_services_are_counted_before_a_restart(played: Engine) -> None:
     assert played("ready").stdout == "3 2\n"
 
 
-def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
+def test_a_host_without_data_waits_for_no_data_service(played: Engine) -> None:
     assert played("ready", ps="").stdout == "0 0\n"
 
 
@@ -82,7 +82,7 @@ def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
         ({"etcd": ""}, "of etcd 0 members are well"),
     ],
 )
-def test_a_restart_that_would_end_a_majority_is_none(
+def test_a_restart_that_would_end_a_majority_is_refused(
     played: Engine, files: dict[str, str], why: str
 ) -> None:
     done = played("ready", **files)
@@ -100,17 +100,19 @@ def test_a_restart_that_would_end_a_majority_is_none(
         ({"info": "active false\n", "ps": ""}, False),
     ],
 )
-def test_after_it_as_many_are_waited_for(
+def test_as_many_data_services_as_before_are_waited_for(
     played: Engine, files: dict[str, str], converged: bool
 ) -> None:
     assert (played("settle", "0", "3", "2", **files).returncode == 0) is converged
 
 
-def test_what_was_away_before_is_not_waited_for(played: Engine) -> None:
+def test_services_that_were_missing_before_are_not_waited_for(played: Engine) -> None:
     assert played("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
 
 
-def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_engine_waits_for_the_services_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     steps: list[str] = []
 
     def run(command: str, *, doing: str) -> str:
@@ -135,7 +137,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     assert steps == expected
 
 
-def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_needed_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     restarted: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
@@ -151,7 +153,7 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     assert restarted == ["start"]
 
 
-def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
+def test_the_swarm_gets_time_to_reach_a_node(played: Engine) -> None:
     assert played("seen", "id1", "5", states="down\nready\n").returncode == 0
     done = played("seen", "id1", "0", states="down\nready\n")
     assert (done.returncode, done.stdout) == (1, "")
@@ -165,7 +167,7 @@ def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
         (1, ["seen id2 30", "restart docker.service", "seen id2 120"]),
     ],
 )
-def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
+def test_an_engine_that_the_swarm_considers_down_is_restarted(
     monkeypatch: pytest.MonkeyPatch, missed: int, expected: list[str]
 ) -> None:
     steps: list[str] = []
@@ -209,7 +211,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     assert restarted == []
 
 
-def test_a_node_that_is_locked_or_away_is_not_one_that_the_swarm_gave_up() -> None:
+def test_a_locked_or_unreachable_node_is_not_considered_cut_off() -> None:
     observed = converged(
         member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
     )

@@ -1,4 +1,4 @@
-"""Test which host of a cluster leads."""
+"""Test which host of a cluster becomes the leader."""
 
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ def test_the_first_host_of_a_new_cluster_leads() -> None:
     assert [cluster_of(three_bare(), me=name).leads for name in NAMES] == [True, False, False]
 
 
-def test_a_host_that_has_keys_leads_hosts_that_have_none() -> None:
+def test_a_host_with_keys_leads_hosts_without() -> None:
     observed = three_bare() | {"three": bare(3, key="key", digest="state")}
     assert cluster_of(observed).leader.name == "three"
 
 
-def test_a_host_of_the_cluster_that_died_while_it_got_another_key_gets_it_again() -> None:
+def test_a_host_killed_while_it_got_a_new_key_gets_it_again() -> None:
     observed = three()
     observed["two"] = replace(observed["two"], serial=0, key="older", digest="torn")
     assert cluster_of(observed).leader.name == "one"
@@ -35,14 +35,14 @@ def test_a_stale_first_host_that_comes_back_does_not_lead() -> None:
     assert cluster_of(observed).leader.name == "two"
 
 
-def test_of_hosts_with_one_serial_the_one_that_led_leads_on_with_what_it_changed() -> None:
+def test_of_hosts_with_one_serial_the_last_leader_leads_with_its_changes() -> None:
     observed = three()
     observed["one"] = replace(observed["one"], serial_as_leader=0)
     observed["three"] = replace(observed["three"], serial_as_leader=4, digest="changed")
     assert cluster_of(observed).leader.name == "three"
 
 
-def test_a_host_without_a_majority_behind_it_does_not_lead_whatever_its_serial() -> None:
+def test_a_host_without_a_majority_never_leads() -> None:
     observed = three()
     observed["one"] = replace(
         observed["one"], state="locked", id="", control=False, members=(), serial=9

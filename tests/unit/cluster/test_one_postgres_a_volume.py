@@ -1,4 +1,4 @@
-"""Test how a cluster's PostgreSQL starts: never beside another one with the same data."""
+"""Test that a cluster's PostgreSQL never starts next to another one with the same data."""
 
 import os
 import subprocess
@@ -14,9 +14,7 @@ from tests.unit.clusters import site
 
 
 def _start(directory: Path) -> str:
-    """Return what the container of the first data node starts with, in a directory of this
-    machine.
-    """
+    """Return the start command of the first data node's container, for a local directory."""
     text = cluster_site.desired_stack(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # It ends all processes that it sees, which are the container's.

@@ -1,4 +1,4 @@
-"""A data node that takes the place of another, in the eyes of etcd."""
+"""Test how etcd members of lost data nodes are replaced."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _INVENTORY = ("one", "two", "four")
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps, each with the host that it is done on."""
+    """The steps, each with its host."""
     done: list[str] = []
     current = ["lead"]
 
@@ -34,7 +34,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: list[str]) -> None:
+def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str]) -> None:
     observed = _looks("healthy", "healthy")
     etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
@@ -45,7 +45,7 @@ def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: lis
 
 
 def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
-    """All members of etcd have lost their data; who is the primary, or has written most."""
+    """Return states in which etcd has lost its data, with the primary or the furthest server."""
     return {
         name: replace(
             look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
@@ -54,7 +54,7 @@ def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
     }
 
 
-def test_an_etcd_that_lost_its_quorum_goes_while_a_primary_goes_on(
+def test_an_etcd_without_a_quorum_is_removed_while_the_primary_keeps_running(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observed = _lost("two", "")
@@ -66,7 +66,7 @@ def test_an_etcd_that_lost_its_quorum_goes_while_a_primary_goes_on(
     assert steps == [*abandoned, "lead: stop etcd-1 etcd-2 etcd-3", *forgotten]
 
 
-def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
+def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observed = _lost("", "two")
@@ -79,9 +79,7 @@ def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
     assert steps == [*abandoned, *ended, *forgotten]
 
 
-def test_an_etcd_that_is_well_by_now_stays(
-    steps: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recovered_etcd_is_kept(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = {name: replace(look, etcd="healthy") for name, look in three().items()}
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
@@ -89,7 +87,7 @@ def test_an_etcd_that_is_well_by_now_stays(
 
 
 @pytest.mark.parametrize("now", [_lost("one", ""), _lost("", "three")])
-def test_nothing_goes_where_another_one_is_ahead_by_now(
+def test_nothing_is_removed_if_another_server_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])

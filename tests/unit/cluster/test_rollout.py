@@ -1,4 +1,4 @@
-"""Test how the stack on the Swarm differs from what is wanted."""
+"""Test the differences between the actual and the desired stack."""
 
 from dataclasses import replace
 from typing import Any

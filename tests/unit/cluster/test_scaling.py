@@ -1,4 +1,4 @@
-"""The steps of a move, with a host that only notes them."""
+"""Test the steps of scale-out and scale-in, with a host that records them."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _STAMP = "20261126T101112Z"
 
 
 class _Host:
-    """Notes the scripts that are run, each by its name and its first word."""
+    """Record the scripts that are run, each by its name and its first argument."""
 
     name = "node-1"
     print_prefix = ""
@@ -86,12 +86,12 @@ _PAUSED = [
 ]
 
 
-def test_the_cluster_takes_over_once_all_rows_are_there(host: _Host) -> None:
+def test_the_cluster_takes_over_once_all_rows_are_loaded(host: _Host) -> None:
     scaling._move_out(site(), "chainalign")
     assert host.steps == [*_PAUSED, _CLOSE, "scale-out switch", "cluster-stack part"]
 
 
-def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
+def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
     scaling._move_in("", settings(topology="single"), "chainalign")
     assert host.steps[-2:] == ["close", "scale-in switch"]
 
@@ -99,10 +99,10 @@ def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
 @pytest.mark.parametrize(
     ("direction", "topology", "opens"), [("out", "swarm", _OPEN), ("in", "single", "open")]
 )
-def test_the_side_that_serves_is_proven_and_let_people_in_to(
+def test_the_serving_side_is_proven_and_opened(
     host: _Host, monkeypatch: pytest.MonkeyPatch, direction: Direction, topology: str, opens: str
 ) -> None:
-    """The host has a database of each meanwhile, with other secrets in it."""
+    """The host has both databases meanwhile, with different secrets."""
 
     def passed(
         serving: Settings, *_: object, opening: Callable[[], None], **__: object
@@ -116,14 +116,14 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
     assert host.steps[:2] == [topology, opens]
 
 
-def test_a_load_with_other_rows_is_refused_before_anything_takes_over(host: _Host) -> None:
+def test_a_load_with_other_rows_is_refused_before_the_switch(host: _Host) -> None:
     host.rows = "projects 1"
     with pytest.raises(CheckFailed, match="projects"):
         scaling._move_out(site(), "chainalign")
     assert host.steps == _PAUSED
 
 
-def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
+def test_a_scale_in_with_other_rows_is_refused(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 3})
@@ -137,7 +137,7 @@ def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
     ]
 
 
-def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unproven_migration_does_not_end(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def passed(*_: object, **__: object) -> list[str]:
         raise CheckFailed("the secrets can't be read")
 
@@ -147,7 +147,9 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
     assert host.steps == []
 
 
-def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_in_ends_after_the_cluster_is_removed(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = "Kept on node-2: volume infisical_patroni_before_x."
 
     def dissolve(stamp: str) -> list[str]:
@@ -163,7 +165,7 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("phase", "stamp"), [("paused", ""), ("switched", _STAMP)])
-def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
+def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     host: _Host, monkeypatch: pytest.MonkeyPatch, phase: str, stamp: str
 ) -> None:
     def dissolve(stamp: str) -> list[str]:
@@ -181,10 +183,10 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
     assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
 
 
-def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
+def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The move before had taken over, and was undone; this one has just begun."""
+    """An earlier scale-out had switched, and was undone; this one has just begun."""
     host.served = "20261125T101112Z\n"
     kept: list[str] = []
 
@@ -197,7 +199,7 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
     assert kept == ["20261125T101112Z"]
 
 
-def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
+def test_writes_to_the_cluster_are_reported_with_their_place(host: _Host) -> None:
     told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "could not be counted" in told[1]
     assert "database infisical" in told[1]
@@ -208,7 +210,7 @@ def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) 
     assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 
-def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
+def test_an_unhealthy_rollback_leaves_the_migration_unfinished(host: _Host) -> None:
     host.unwell = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
         scaling.go_back(UnfinishedScaling(_STAMP, "in", "paused"), 60)
@@ -226,7 +228,7 @@ def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> 
         ("in", "switched", False),
     ],
 )
-def test_the_clusters_data_are_kept_where_it_may_have_served(
+def test_data_of_a_cluster_that_may_have_served_are_kept(
     direction: Direction, phase: str, served: bool
 ) -> None:
     assert UnfinishedScaling(_STAMP, direction, phase).has_served is served

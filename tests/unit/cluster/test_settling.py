@@ -1,4 +1,4 @@
-"""Managers that have just started, and that are about to find together."""
+"""Test when managers that have just started are waited for."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,11 +12,11 @@ from tests.unit.cluster.observed import cluster_of, converged, member, three, th
 
 
 def _alone(look: SwarmState, **changes: Any) -> SwarmState:
-    """A manager that does not know yet who the others are."""
+    """Return a manager that does not know the others yet."""
     return replace(look, control=False, members=(), swarm="", **changes)
 
 
-def test_a_settled_cluster_and_new_hosts_are_not_waited_for() -> None:
+def test_a_converged_cluster_and_new_hosts_are_not_waited_for() -> None:
     assert not is_settling(three())
     assert not is_settling(three_bare())
 
@@ -25,7 +25,7 @@ def test_managers_without_a_leader_are_waited_for() -> None:
     assert is_settling({name: _alone(look) for name, look in three().items()})
 
 
-def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_there() -> None:
+def test_a_stale_host_waits_for_hosts_with_a_newer_state() -> None:
     observed = three()
     observed["one"] = replace(observed["one"], serial=2, serial_as_leader=2)
     observed |= {name: _alone(observed[name]) for name in ("two", "three")}
@@ -35,7 +35,7 @@ def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_
 
 
 @pytest.mark.parametrize(("down", "waited"), [(False, True), (True, False)])
-def test_the_host_that_led_is_waited_for_unless_the_swarm_takes_it_for_down(
+def test_the_last_leader_is_waited_for_unless_the_swarm_considers_it_down(
     down: bool, waited: bool
 ) -> None:
     observed = converged(member(1, "one", down=down), member(2, "two"), member(3, "three"))
@@ -47,12 +47,12 @@ def test_the_host_that_led_is_waited_for_unless_the_swarm_takes_it_for_down(
 
 
 @pytest.mark.parametrize("state", ["locked", "error", "inactive"])
-def test_what_does_not_find_back_by_itself_is_not_waited_for(state: str) -> None:
+def test_hosts_that_cannot_rejoin_by_themselves_are_not_waited_for(state: str) -> None:
     observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed["two"] = _alone(observed["two"], state=state, serial=9)
     assert not is_settling(observed)
     cluster_of(observed)
 
 
-def test_one_of_three_alone_is_not_waited_for() -> None:
+def test_a_single_reachable_host_of_three_is_not_waited_for() -> None:
     assert not is_settling({"one": _alone(three()["one"])})

@@ -1,4 +1,4 @@
-"""The stack on a Swarm: secrets of keys, what is not well, and what goes."""
+"""Test the script of the stack: secrets, health, and the removal of leftovers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.unit.cluster.fake_leader import NAME, SECRETS, TEXT, Leader
 _OUT_OF_MEMORY = "JavaScript heap out of memory"
 
 
-def test_a_secret_is_named_after_what_it_holds_and_made_once(leader: Leader) -> None:
+def test_a_secret_is_named_after_its_content_and_made_once(leader: Leader) -> None:
     done = leader.run("secrets", SECRETS)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     made = "\n".join(leader.changes())
@@ -26,7 +26,7 @@ def test_a_missing_key_makes_no_secret(leader: Leader) -> None:
     assert leader.changes() == []
 
 
-def test_a_key_that_means_something_to_a_shell_makes_no_secret(leader: Leader) -> None:
+def test_a_key_with_shell_characters_makes_no_secret(leader: Leader) -> None:
     """The containers' shells read what a secret holds."""
     (leader.directory / "etc/keys/auth_secret").write_text("x$(touch forged)")
     done = leader.run("secrets", SECRETS)
@@ -35,7 +35,7 @@ def test_a_key_that_means_something_to_a_shell_makes_no_secret(leader: Leader) -
     assert "forged" not in done.stderr
 
 
-def test_the_look_tells_names_and_no_secret(leader: Leader) -> None:
+def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
     (leader.directory / "etc/keys/redis_password").unlink()
     leader.write("secrets", "").unlink()
     told = leader.run("state", SECRETS).stdout.splitlines()
@@ -52,7 +52,7 @@ def test_the_look_tells_names_and_no_secret(leader: Leader) -> None:
         ("updates", "completed", "rollback_completed", ""),
     ],
 )
-def test_the_wait_tells_what_does_not_run(
+def test_the_wait_reports_what_does_not_run(
     leader: Leader, file: str, old: str, new: str, unwell: str
 ) -> None:
     text = (leader.directory / file).read_text()
@@ -80,7 +80,7 @@ def test_only_the_named_services_are_waited_for(leader: Leader) -> None:
 
 
 @pytest.mark.parametrize(("state", "waits"), [("ready active", True), ("down active", False)])
-def test_a_task_without_a_node_is_waited_for_unless_a_node_is_away(
+def test_a_task_without_a_node_is_waited_for_unless_a_node_is_unreachable(
     leader: Leader, state: str, waits: bool
 ) -> None:
     leader.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
@@ -106,7 +106,7 @@ def test_an_update_is_waited_for_unless_all_its_tasks_wait_for_a_node(
     assert bool(leader.run("wait", "0").stdout) is waits
 
 
-def test_what_waits_for_a_node_is_tried_again_and_what_runs_goes_on(leader: Leader) -> None:
+def test_waiting_tasks_are_retried_and_running_ones_continue(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=2, waiting="infisical_infisical")
     done = leader.run("anew")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -116,12 +116,12 @@ def test_what_waits_for_a_node_is_tried_again_and_what_runs_goes_on(leader: Lead
     ]
 
 
-def test_a_swarm_that_tells_of_no_service_is_not_well(leader: Leader) -> None:
+def test_a_swarm_without_services_is_unhealthy(leader: Leader) -> None:
     leader.write("services", "")
     assert "Swarm does not answer" in leader.run("wait", "0").stdout
 
 
-def test_only_secrets_and_configs_with_a_hash_in_their_name_go(leader: Leader) -> None:
+def test_only_secrets_and_configs_with_a_hash_are_removed(leader: Leader) -> None:
     leader.write("secrets", "redis_env_0123456789ab\nredis_env_ffffffffffff\nsomebody-elses\n")
     leader.write("configs", "haproxy_cfg_0123456789ab\nhaproxy_cfg_eeeeeeeeeeee\n")
     kept, gone = (leader.write(f"etc/stack/haproxy_cfg_{12 * c}", "") for c in "0e")
@@ -140,10 +140,8 @@ _LOOP = "infisical_infisical.2 Failed\n"
 @pytest.mark.parametrize(
     ("service", "update"), [("infisical_infisical", "completed"), ("infisical_caddy", "none")]
 )
-def test_a_task_that_ends_again_and_again_is_not_waited_for(
-    leader: Leader, service: str, update: str
-) -> None:
-    """As on a single host, what ended five times is told with its last lines, and that is all."""
+def test_a_crash_loop_is_not_waited_for(leader: Leader, service: str, update: str) -> None:
+    """As on a single host, a task that ended five times is reported with its last lines."""
     leader.run_tasks("", **{"infisical": 2, "caddy": 2, service.removeprefix("infisical_"): 1})
     leader.write("loops", f"{service}.2 Failed\n" * 3)
     leader.write("log", f"{_OUT_OF_MEMORY}\n")
@@ -155,7 +153,7 @@ def test_a_task_that_ends_again_and_again_is_not_waited_for(
     assert told[4].strip() == _OUT_OF_MEMORY
 
 
-def test_what_ended_before_the_wait_began_does_not_count(leader: Leader) -> None:
+def test_earlier_crashes_do_not_count(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=2)
     leader.write("deaths", "".join(f"t{number} {_LOOP}" for number in range(9)))
     leader.write("log", "")
@@ -163,7 +161,7 @@ def test_what_ended_before_the_wait_began_does_not_count(leader: Leader) -> None
 
 
 @pytest.mark.parametrize(("members", "copies"), [(1, 3), (3, 0)])
-def test_infisical_may_end_while_its_database_is_not_there(
+def test_infisical_may_crash_while_its_database_is_missing(
     leader: Leader, members: int, copies: int
 ) -> None:
     leader.run_tasks(infisical=1, caddy=2)
@@ -173,7 +171,7 @@ def test_infisical_may_end_while_its_database_is_not_there(
     assert "again and again" not in leader.run("wait", "2").stdout
 
 
-def test_another_service_is_not_told_for_a_task_that_nobody_waits_for(leader: Leader) -> None:
+def test_tasks_of_other_services_do_not_end_the_wait(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=1)
     leader.write("loops", _LOOP * 5)
     leader.write("log", "")
@@ -182,7 +180,7 @@ def test_another_service_is_not_told_for_a_task_that_nobody_waits_for(leader: Le
 
 
 def _data(leader: Leader, members: int, copies: int) -> None:
-    """Have so many members of etcd and so many PostgreSQLs be well."""
+    """Set the numbers of healthy etcd members and PostgreSQL servers."""
     leader.write("health", "".join(f"http://etcd-{n}:2379 is healthy\n" for n in range(members)))
     streaming = ', {"name": "postgres", "state": "streaming"}' * copies
     leader.write("patroni", f'{{"members": [{{}}{streaming}]}}')

@@ -1,4 +1,4 @@
-"""Test how a cluster that runs without TLS comes to it, and that none goes back."""
+"""Test that a cluster without TLS is switched to it in stages, and never back."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical
 
 
 def _found(**levels: int) -> ClusterStackState:
-    """A stack of which each service is at the level of its name, those without one at the last."""
+    """Return a stack whose services have the levels given by name, and others the last one."""
     services = {
         name: SwarmService(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
         for name in _NAMES
@@ -36,13 +36,13 @@ _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "hapro
         (_found(redis=2, sentinel=2), [Level.REQUIRED]),
     ],
 )
-def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
+def test_a_roll_out_continues_from_the_lowest_level(
     found: ClusterStackState, levels: list[Level]
 ) -> None:
     assert list(stack_plan.levels_ahead(found)) == levels
 
 
-def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
+def test_a_plan_lists_the_remaining_roll_outs_to_tls() -> None:
     assert stack_plan.tls_item(_found()) is None
     item = stack_plan.tls_item(_PLAIN)
     assert item
@@ -51,7 +51,7 @@ def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
     assert "3 roll-outs" in item.detail
 
 
-def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
+def test_redis_and_sentinels_close_their_plain_ports_together() -> None:
     assert stack_plan.changing_together(_PLAIN, Level.OFFERED) == frozenset()
     assert stack_plan.changing_together(_found(redis=2), Level.REQUIRED) == {
         "redis-1",
@@ -62,7 +62,7 @@ def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what a roll-out does, by level, with the stack that `found` of the module says."""
+    """Return the steps of a roll-out by level, for the stack `found` of the module."""
     made: list[str] = []
 
     def roll_out(site: ClusterSite) -> None:
@@ -92,7 +92,7 @@ _SECURED = "make etcd's members use TLS"
         (ClusterStackState(), False, ["REQUIRED"]),
     ],
 )
-def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_close(
+def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     monkeypatch: pytest.MonkeyPatch,
     done: list[str],
     found: ClusterStackState,

@@ -1,4 +1,4 @@
-"""Hosts that can't be one cluster."""
+"""Test that hosts that can't form one cluster are refused."""
 
 from dataclasses import replace
 
@@ -17,13 +17,13 @@ from tests.unit.cluster.observed import (
 )
 
 
-def test_two_hosts_with_keys_of_their_own_are_no_cluster() -> None:
+def test_hosts_with_different_keys_are_no_cluster() -> None:
     observed = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
     with pytest.raises(Refused, match=r"^three has another encryption key than one"):
         cluster_of(observed)
 
 
-def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set() -> None:
+def test_a_host_whose_clock_is_behind_keeps_its_number_and_is_reported() -> None:
     observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed["two"] = replace(
         observed["two"], state="error", early=True, id="", control=False, members=()
@@ -59,13 +59,13 @@ def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set
         (three_bare() | {"two": bare(2, address="")}, NAMES, "two has no default route"),
     ],
 )
-def test_what_is_no_cluster_is_refused(
+def test_hosts_that_are_no_cluster_are_refused(
     observed: dict[str, SwarmState], inventory: tuple[str, ...], sentence: str
 ) -> None:
     with pytest.raises(Refused, match=sentence):
         cluster_of(observed, inventory=inventory)
 
 
-def test_another_address_than_the_swarm_has_is_refused() -> None:
+def test_another_address_than_in_the_swarm_is_refused() -> None:
     with pytest.raises(Refused, match=r"two is in the swarm as 10\.0\.0\.2, not as 192\."):
         cluster_of(three(), addresses={"two": "192.0.2.2"})
