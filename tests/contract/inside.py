@@ -1,4 +1,4 @@
-"""A deployed project on a server, changes by hand inside it, and what a plan reports of each."""
+"""A deployed project on a server, manual changes to it, and the plan after each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PRIVILEGE = "/api/v2/identity-project-additional-privilege"
 
 @dataclass
 class Inside:
-    """A project of a name, the deployer's client, and what its host remembers."""
+    """A project of a name, the deployer's client, and its host's memory."""
 
     name: str
     client: Client
@@ -100,7 +100,7 @@ class Inside:
         return listed
 
     def remove_strays(self) -> None:
-        """Remove the imports into the folder of the service in `qa` that somebody has moved."""
+        """Remove the moved imports into the folder of the service in `qa`."""
         for each in self.imports():
             if (each["importEnv"]["slug"], each["importPath"]) not in _IMPORTED:
                 path = f"/api/v2/secret-imports/{each['id']}"
@@ -110,7 +110,7 @@ class Inside:
         return self.memory.identities[f"{self.name}-api-qa"]
 
     def rename(self, path: str, name: str) -> None:
-        """Rename a folder of `qa` by hand."""
+        """Rename a folder of `qa` manually."""
         body = {**self.place(path.rpartition("/")[0] or "/"), "name": name}
         self.client.patch(self.folder(path), json=body)
 
@@ -131,7 +131,7 @@ class Inside:
 
 @dataclass(frozen=True)
 class Hand:
-    """A change that somebody makes by hand, and the lines of a plan after it.
+    """A manual change, and the lines of a plan after it.
 
     There is no line where the project leaves the field as people set it.
     """

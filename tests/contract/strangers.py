@@ -1,4 +1,4 @@
-"""A deployed project, everything that may give foreign access to it, and who reports that."""
+"""A deployed project, everything that may give foreign access to it, and its reports."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ class Stranger:
     """Something that gives foreign access.
 
     Attributes:
-        make: makes it, as somebody does by hand.
+        make: makes it manually.
         whats: the objects that a plan reports, without the part that differs from run to run.
         pruned: the beginnings of the lines that report its removal.
     """

@@ -1,4 +1,4 @@
-"""Test that a plan reports what somebody changed inside Infisical, and an apply repairs it."""
+"""Test that a plan reports manual changes inside Infisical, and an apply repairs them."""
 
 from __future__ import annotations
 

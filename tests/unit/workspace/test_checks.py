@@ -1,4 +1,4 @@
-"""The gate: what a version has to do before it is kept."""
+"""Test the checks that a new version must pass before it is kept."""
 
 import re
 import runpy
@@ -45,14 +45,14 @@ class World:
         self.memory = ""
 
     def client(self, port: int) -> Client:
-        """The deployer's, if it can log in."""
+        """Return the deployer's client, if it can log in."""
         if not self.deployer:
             raise NotBootstrapped("the credentials are refused")
         transport = httpx.MockTransport(self.answer)
         return Client(f"http://127.0.0.1:{port}", transport)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        """A project, or its secrets."""
+        """Answer with a project, or its secrets."""
         if request.url.path.endswith(canary.SLUG):
             if self.canary is None:
                 return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
@@ -89,14 +89,14 @@ class World:
         return httpx.Response(200, json={"secrets": secrets})
 
     def add(self, environment: str, number: int) -> list[str]:
-        """Have further secrets; return their ids."""
+        """Add further secrets; return their ids."""
         names = {f"{environment}-{each}": f"KEY_{each}" for each in range(number)}
         self.further.setdefault(environment, {}).update(names)
         self.database = {*(self.database or ()), *names}
         return list(names)
 
     def person(self, port: int) -> Client:
-        """The client of the administrator, if it can log in."""
+        """Return the administrator's client, if it can log in."""
         if not self.administrator:
             raise NotBootstrapped("the password is refused")
         return Client(f"http://127.0.0.1:{port}", httpx.MockTransport(self.answer))
@@ -113,7 +113,7 @@ class World:
         return ""
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
-        """The host's curl, and its database."""
+        """Answer the host's curl and its database."""
         if "releases.sh" in command:
             self.asked.append(command)
             if self.database is None:
@@ -161,14 +161,14 @@ def _counts(told: list[str]) -> list[tuple[int, bool]]:
     return [(int(each[1]), bool(each[2])) for each in found if each]
 
 
-def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
+def test_a_version_that_works_like_the_old_one_passes(world: World) -> None:
     then = _before(_PUBLIC)
     assert then.public
     (told,) = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert _counts([told]) == [(1, True)]
 
 
-def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World) -> None:
+def test_secrets_of_a_manually_renamed_project_are_read(world: World) -> None:
     world.memory = render(Memory({"production": "e"}, project=_PROJECT, slug="chainalign"))
     world.slug = "renamed"
     then = _before(_settings())
@@ -178,28 +178,28 @@ def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
+def test_an_altered_secret_fails(world: World) -> None:
     then = _before(_settings())
     world.value = "garbled"
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_secrets_that_cannot_be_read_do_not_pass(world: World) -> None:
+def test_unreadable_secrets_fail(world: World) -> None:
     then = _before(_settings())
     world.value = None
     with pytest.raises(CheckFailed, match="can't be read: no such column"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_deployer_that_got_in_before_must_get_in(world: World) -> None:
+def test_a_deployer_that_logged_in_before_must_log_in(world: World) -> None:
     then = _before(_settings())
     world.deployer = False
     with pytest.raises(CheckFailed, match="the deployer can't log in"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World) -> None:
+def test_a_deployer_that_could_not_log_in_before_is_not_checked(world: World) -> None:
     world.deployer = False
     assert checks.record_before(_settings(), "chainalign", _PORT) is None
     told = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
@@ -226,7 +226,7 @@ _CADDY = _settings(site_url="https://secrets.example.com", ingress="caddy")
         (True, False, "no longer answers, as it did before"),
     ],
 )
-def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
+def test_an_edge_is_opened_only_after_it_answered_as_closed(
     world: World, monkeypatch: pytest.MonkeyPatch, closed: bool, public: bool, reason: str
 ) -> None:
     then = _before(_CADDY)
@@ -250,7 +250,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
     assert opened == [True] * closed
 
 
-def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> None:
+def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> None:
     then, opened = _before(_CADDY), []
     world.value = None
     with pytest.raises(CheckFailed, match="can't be read"):
@@ -263,13 +263,13 @@ def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> 
     assert opened == []
 
 
-def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: World) -> None:
+def test_a_public_address_that_did_not_answer_before_is_not_checked(world: World) -> None:
     world.public = False
     told = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
     assert told[0].startswith("https://secrets.example.com did not answer")
 
 
-def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
+def test_a_public_address_with_a_changed_ingress_is_not_checked(
     world: World,
 ) -> None:
     then = checks.record_before(_PUBLIC, "chainalign", _PORT, same_ingress=False)
@@ -279,7 +279,7 @@ def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
     assert "another way" in told[0]
 
 
-def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
+def test_older_data_may_lack_current_secrets(world: World) -> None:
     today = Before({"b": ReadSecret("production:/", "NEW", 1, "00")}, public=False)
     assert check_as_before(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
 
@@ -291,7 +291,7 @@ def _passed(*, same_data: bool = True) -> list[str]:
 
 
 @pytest.mark.parametrize("same_data", [True, False])
-def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) -> None:
+def test_an_altered_canary_fails(world: World, same_data: bool) -> None:
     then = _before(_settings())
     world.canary = "garbled"
     with pytest.raises(CheckFailed, match="the canary was altered") as refused:
@@ -299,34 +299,34 @@ def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) 
     assert "garbled" not in str(refused.value)
 
 
-def test_a_canary_that_cannot_be_read_does_not_pass(world: World) -> None:
+def test_an_unreadable_canary_fails(world: World) -> None:
     then = _before(_settings())
     world.canary_is_readable = False
     with pytest.raises(CheckFailed, match="can't be read: unable to authenticate data"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_canary_that_is_gone_does_not_pass(world: World) -> None:
+def test_a_missing_canary_fails(world: World) -> None:
     then = _before(_settings())
     world.canary = None
     with pytest.raises(CheckFailed, match="the canary, which was there before, is gone"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_data_without_a_canary_are_told_of_and_pass(world: World) -> None:
+def test_data_without_a_canary_pass_with_a_note(world: World) -> None:
     world.canary = None
     assert _passed() == [canary.NONE, "Read as before: 1 secret."]
     assert _passed(same_data=False) == [canary.NONE]
 
 
-def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
+def test_older_data_may_have_no_canary(world: World) -> None:
     then = _before(_settings())
     world.canary = None
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
     assert told == [canary.NONE]
 
 
-def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -> None:
+def test_a_change_is_refused_if_the_canary_fails_before_it(world: World) -> None:
     checks.refuse_undecryptable(_PORT)
     world.canary = "garbled"
     with pytest.raises(CheckFailed, match="the canary was altered"):
@@ -335,12 +335,12 @@ def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -
     checks.refuse_undecryptable(_PORT)  # what does not work at all may be what is to be cured
 
 
-def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:
+def test_a_large_project_has_time_to_be_read(world: World) -> None:
     _before(_settings())
     assert world.seconds == {"1": 600.0, _CANARY: 30.0}
 
 
-def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World) -> None:
+def test_a_deleted_secret_passes_and_is_reported(world: World) -> None:
     world.add("production", 3)
     then = _before(_settings())
     assert world.database
@@ -351,7 +351,7 @@ def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World)
     assert _counts([read]) == [(3, True)]
 
 
-def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
+def test_a_renamed_secret_passes(world: World) -> None:
     world.add("production", 1)
     then = _before(_settings())
     world.further["production"]["production-0"] = "RENAMED"
@@ -362,7 +362,7 @@ def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
     assert world.asked == []
 
 
-def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world: World) -> None:
+def test_a_secret_in_the_database_that_cannot_be_read_fails(world: World) -> None:
     world.add("production", 3)
     then = _before(_settings())
     world.hidden.add("production-1")
@@ -370,7 +370,7 @@ def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world:
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
+def test_an_environment_that_reads_empty_fails(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.hidden.add("staging-0")
@@ -378,7 +378,7 @@ def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> None:
+def test_an_environment_without_any_row_fails(world: World) -> None:
     """No person deletes all of it while a version changes; a migration may."""
     gone = world.add("staging", 2)
     then = _before(_settings())
@@ -389,7 +389,7 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
 
 
 @pytest.mark.parametrize(("there", "gone", "passes"), [(20, 5, True), (20, 6, False)])
-def test_more_deletions_than_people_make_do_not_pass(
+def test_more_deletions_than_people_make_fail(
     world: World, there: int, gone: int, passes: bool
 ) -> None:
     names = world.add("production", there)
@@ -403,7 +403,7 @@ def test_more_deletions_than_people_make_do_not_pass(
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(world: World) -> None:
+def test_a_deleted_environment_keeps_its_rows_and_passes(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.closed.append("staging")
@@ -411,7 +411,7 @@ def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(worl
     assert "KEY_0 in staging:/" in told[0]
 
 
-def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(world: World) -> None:
+def test_a_missing_secret_fails_if_the_database_cannot_be_queried(world: World) -> None:
     world.add("production", 1)
     then = _before(_settings())
     world.database = None
@@ -420,9 +420,7 @@ def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(worl
 
 
 @pytest.mark.parametrize("topology", ["single", "swarm"])
-def test_the_database_that_serves_is_asked_while_a_host_has_two(
-    world: World, topology: str
-) -> None:
+def test_the_serving_database_is_queried_while_a_host_has_two(world: World, topology: str) -> None:
     settings = _settings(topology=topology)
     world.add("production", 1)
     then = _before(settings)
@@ -442,7 +440,7 @@ def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
     assert world.waited == []
 
 
-def test_deletions_of_any_number_are_no_reason_to_put_other_data_in_place(world: World) -> None:
+def test_any_number_of_deletions_leaves_the_data_usable(world: World) -> None:
     gone = world.add("staging", 30)
     then = _before(_settings())
     assert world.database
@@ -468,7 +466,7 @@ def _seal(world: World) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garble, _hide, _break, _seal])
-def test_data_that_can_not_be_read_again_and_again_are_unusable(
+def test_data_that_fail_to_be_read_repeatedly_are_unusable(
     world: World, damage: Callable[[World], None]
 ) -> None:
     then = _before(_settings())
@@ -478,7 +476,7 @@ def test_data_that_can_not_be_read_again_and_again_are_unusable(
     assert world.waited == [10, 10]
 
 
-def test_data_that_are_read_at_last_are_usable(
+def test_data_that_are_finally_read_are_usable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = _before(_settings())
@@ -487,15 +485,15 @@ def test_data_that_are_read_at_last_are_usable(
     assert _used(then) == ([], False)
 
 
-def test_data_are_not_unusable_while_the_database_does_not_answer(world: World) -> None:
+def test_a_silent_database_does_not_make_data_unusable(world: World) -> None:
     then = _before(_settings())
     world.value = world.database = None
     with pytest.raises(CommandFailed, match="the database does not run"):
         _used(then)
 
 
-def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
-    """Such as a deployer who is locked out for some minutes."""
+def test_a_refused_login_does_not_judge_the_data(world: World) -> None:
+    """Such as that of a deployer which is locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
     (told,), are_gone = _used(then)
@@ -508,9 +506,7 @@ def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "told"), [(None, "the canary is gone"), ("edited", "the canary was altered")]
 )
-def test_a_canary_that_somebody_has_changed_is_reported(
-    world: World, text: str | None, told: str
-) -> None:
+def test_a_changed_canary_is_reported(world: World, text: str | None, told: str) -> None:
     then = _before(_settings())
     world.canary = text
     (said,), deleted = _used(then)
@@ -518,7 +514,7 @@ def test_a_canary_that_somebody_has_changed_is_reported(
     assert not deleted
 
 
-def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
+def test_the_public_address_does_not_judge_the_data(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
     assert _used(then) == ([], False)
@@ -526,7 +522,7 @@ def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
 
 @pytest.fixture
 def proven(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The isolation that was asked for, one entry a time."""
+    """The requested isolation, one entry per proof."""
     asked: list[str] = []
 
     def prove(client: Client, wanted: str) -> str:
@@ -569,7 +565,7 @@ def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
         ),
     ],
 )
-def test_a_version_that_proves_nothing_is_given_up_before_the_edge_opens(
+def test_a_version_without_a_proof_is_rejected_before_the_edge_opens(
     world: World, monkeypatch: pytest.MonkeyPatch, error: UserError, reason: str
 ) -> None:
     def prove(client: Client, wanted: str) -> str:

@@ -1,4 +1,4 @@
-"""Test what is read of environments: names and numbers of secrets, folders, imports in order."""
+"""Test reading environments: names and numbers of secrets, folders, and imports in order."""
 
 from dataclasses import replace
 from typing import Any
@@ -53,7 +53,7 @@ def _client() -> Client:
     return Client("http://fake", httpx.MockTransport(_answer), "token")
 
 
-def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> None:
+def test_names_of_secrets_are_sorted_by_environment_and_folder() -> None:
     actual = Actual("o", ProjectState("id"), environments=(_STAGING, _PRODUCTION))
     assert list(environment_contents.read_names(_client(), actual).items()) == [
         (("staging", "/backend"), ["KEY", "URL"]),
@@ -62,7 +62,7 @@ def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> Non
     ]
 
 
-def test_a_project_that_is_not_there_holds_no_name() -> None:
+def test_a_missing_project_has_no_names() -> None:
     assert environment_contents.read_names(_client(), Actual("o")) == {}
 
 

@@ -1,4 +1,4 @@
-"""Test what somebody may do to people of the file, and what the deploy then says and does."""
+"""Test that changes of people of the file are reported and repaired."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Test what the project file may say of people, and how a mistake in it is named."""
+"""Test the people of the project file, and the report of mistakes."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_the_example_in_the_shipped_file_is_valid() -> None:
     assert list(load(before + written + after).people) == ["ada@example.com", "ben@example.com"]
 
 
-def test_nobody_may_be_left_when_all_are_commented_out() -> None:
+def test_the_list_of_people_may_be_empty() -> None:
     assert load(HEAD + "  # ada@example.com: admin\n").people == {}
 
 
@@ -81,7 +81,7 @@ def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
     assert MISTAKES[entry] in str(refused.value)
 
 
-def test_the_first_administrator_can_be_nothing_less() -> None:
+def test_the_first_administrator_cannot_have_a_lower_role() -> None:
     text = HEAD + "  ben@example.com: viewer\n  ada@example.com: {staging: admin}\n"
     with pytest.raises(
         UserError,

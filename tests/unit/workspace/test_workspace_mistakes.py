@@ -1,4 +1,4 @@
-"""Test how a mistake in the project file is named."""
+"""Test the report of mistakes in the project file."""
 
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def test_two_services_whose_identities_would_share_a_name_are_refused() -> None:
         load(text)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     text = HEAD + "services:\n  a: {folder: x}\n  b: {imports: []}\nextra: 1"
     with pytest.raises(UserError) as refused:
         load(text)
