@@ -8,7 +8,7 @@ import pytest
 from paramiko import RSAKey
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import api, containers, reset_stack
+from tests.e2e.inspection import api, containers, reset_stack
 from tests.e2e.running import REPOSITORY, Run, deploy
 from tests.staging.host import StagingHost
 

@@ -1,4 +1,4 @@
-"""A cluster of three hosts: settled, drifted and repaired, and what it goes through by itself."""
+"""Test a cluster of three hosts: converged, drifted and repaired, and its own failovers."""
 
 import json
 import re
@@ -65,7 +65,7 @@ _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 @pytest.fixture(scope="module")
 def cluster(first: FirstDeploy) -> Iterator[Cluster]:
-    """Three hosts, deployed to, whose Infisical starts as slowly as a real one."""
+    """Three deployed hosts, whose Infisical starts as slowly as a real one."""
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging, _DISK_GB)
         for host in staging.hosts:
@@ -121,7 +121,7 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
 @pytest.mark.cluster
 @pytest.mark.real
 def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluster: Cluster) -> None:
-    """It was told of one whose name did not resolve, and is not told again."""
+    """It was informed about a name that did not resolve, and is not informed again."""
     waiting.whole(cluster)
 
     def masters() -> list[str]:
@@ -136,7 +136,7 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
     time.sleep(_HELLOS_SECONDS)
     cluster.host(3).run(_NAMES.format("delete"))
     time.sleep(_HELLOS_SECONDS)
-    assert masters() == [new, new, old], "the third was told again"
+    assert masters() == [new, new, old], "the third was informed again"
     # On the new one, or on the old one: the third takes that for the master, and may have made the
     # new one its replica, which the other two answer by another failover.
     waiting.until(lambda: "" if len(set(masters())) == 1 else "three sentinels that agree")
@@ -165,7 +165,7 @@ def test_verify_passes_after_all_faults(cluster: Cluster) -> None:
 
 @pytest.mark.cluster
 def test_replicas_that_crash_repeatedly_are_reported_without_waiting(cluster: Cluster) -> None:
-    """There is nothing to go back to, as on a first deploy; 32 MB are too few for any server."""
+    """As on a first deploy, there is no rollback; 32 MB are too few for any server."""
     waiting.whole(cluster)
     cluster.host(1).run("docker service rm infisical_infisical")
     run = cluster.deploy(data={"infisical_memory_needed": "16m", "infisical_memory": "32m"})
@@ -190,7 +190,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_repaired_by_
         for number in cluster.numbers:
             cluster.kill(number)
     cluster.start(*cluster.numbers)
-    waiting.told(
+    waiting.wait_for_item(
         cluster, r"etcd: has lost its quorum .* starts first on \S+, which has every write"
     )
     cluster.deploy().ok()
