@@ -82,13 +82,13 @@ def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
 
 @pytest.mark.real
 def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
-    lead = cluster.host(1)
+    leader = cluster.host(1)
     cluster.drain(3)
-    lead.run("docker service scale --detach infisical_infisical=1")
-    lead.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
-    lead.run(_REPLACE_CONFIG)
-    lead.run(_RELAX)
-    told = cluster.planned()
+    leader.run("docker service scale --detach infisical_infisical=1")
+    leader.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
+    leader.run(_REPLACE_CONFIG)
+    leader.run(_RELAX)
+    planned = cluster.planned()
     for expected in (
         f"~ node {_NAME}-2: infisical.host (none) → {_NAME}-2",
         f"~ node {_NAME}-3: drained → active",
@@ -96,10 +96,10 @@ def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
         "~ service sentinel-2: runs with another configuration",
         "~ patroni synchronous_mode: false → true",
     ):
-        assert expected in told, told
+        assert expected in planned, planned
     cluster.deploy().ok()
     assert cluster.planned() == []
-    lead.run("docker config rm by-hand")
+    leader.run("docker config rm by-hand")
 
 
 @pytest.mark.cluster

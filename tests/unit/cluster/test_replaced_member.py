@@ -20,7 +20,7 @@ _INVENTORY = ("one", "two", "four")
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps, each with its host."""
     done: list[str] = []
-    current = ["lead"]
+    current = ["leader"]
 
     @contextmanager
     def on(name: str) -> Iterator[None]:
@@ -39,7 +39,7 @@ def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str])
     etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
-    # The lead's own etcd is the one that lost its data.
+    # The leader's own etcd has lost its data.
     etcd._replace_member(cluster_of(_looks("lost", "healthy"), inventory=_INVENTORY), 1, "one")
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
@@ -63,7 +63,7 @@ def test_an_etcd_without_a_quorum_is_removed_while_the_primary_keeps_running(
     abandoned, forgotten = (
         [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
     )
-    assert steps == [*abandoned, "lead: stop etcd-1 etcd-2 etcd-3", *forgotten]
+    assert steps == [*abandoned, "leader: stop etcd-1 etcd-2 etcd-3", *forgotten]
 
 
 def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
@@ -72,7 +72,11 @@ def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
     observed = _lost("", "two")
     monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
     etcd.remove_lost_etcd(cluster_of(observed))
-    ended = ["lead: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3", "one: ended", "three: ended"]
+    ended = [
+        "leader: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3",
+        "one: ended",
+        "three: ended",
+    ]
     abandoned, forgotten = (
         [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
     )

@@ -30,7 +30,7 @@ _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 
 _UNIT = "infisical-unlock.service"
 
-# Three hosts: settled, told to the lead and to another; bare.
+# Three hosts: settled, as seen by the leader and by another; bare.
 _OBSERVED = observed.three()
 _LEADER, _TWO = observed.cluster_of(_OBSERVED), observed.cluster_of(_OBSERVED, me="two")
 _BARE, _BARE_TWO = (
@@ -227,7 +227,7 @@ OPERATIONS = {
             "+ /etc/infisical on three: serial none → 4, from one",
             steps=("spread",),
         ),
-        # What the lead has is made by an earlier step, and is for all.
+        # An earlier step makes what the leader has; it is for all.
         due(
             lambda: shared_state.decide(_BARE, observed.three_bare()),
             "+ /etc/infisical on two: serial none → 1, from one",

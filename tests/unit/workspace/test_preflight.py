@@ -158,7 +158,7 @@ def test_an_unmade_key_does_not_prevent_observing_containers(state: KeysState) -
         return refusal.value.blocks_others
 
     assert not blocks(state)
-    # What the lead lacks would be taken from all nodes.
+    # What the leader lacks would be taken from all nodes.
     assert blocks(state, shared=True)
     # Compose starts nothing without these.
     assert blocks(replace(state, missing=state.missing | {"redis_password"}))
