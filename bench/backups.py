@@ -12,7 +12,7 @@ from bench.measuring import HOST, Command, program, say, seconds
 from bench.results import written
 from bench.settled_run import INVENTORY, PYINFRA, commands
 from bench.watching import asked, filling_disk
-from tests.e2e import looking
+from tests.e2e import inspection
 from tests.e2e.backing import restic
 from tests.staging import stack
 from tests.staging.host import StagingHost
@@ -31,7 +31,7 @@ def _measured(host: StagingHost) -> Measured:
     measured = Measured(_SECRETS, machine())
     measured.on_standin = _fresh(host)
     say(f"Writing {_SECRETS} secrets")
-    fill(partial(looking.deployer, host), _SECRETS)
+    fill(partial(inspection.deployer, host), _SECRETS)
     say("Looking at the disk meanwhile")
     for name, command in _commands().items():
         with filling_disk(host) as measured.disks[name]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bench.filling import ENVIRONMENT, PROJECT
 from bench.measuring import BenchError
 from infisical_iac.api import contents
-from tests.e2e import looking
+from tests.e2e import inspection
 from tests.staging.host import StagingHost
 
 _RATE = 10
@@ -62,10 +62,10 @@ def asked(host: StagingHost) -> Iterator[Latency]:
 
 def _request(host: StagingHost) -> tuple[str, str]:
     """A URL with a part that curl counts, and the deployer's token."""
-    with looking.deployer(host) as client:
+    with inspection.deployer(host) as client:
         project = contents.project(client, PROJECT)
         assert project is not None
-        variables = looking.env_file(host, "/etc/infisical/deployer.env")
+        variables = inspection.env_file(host, "/etc/infisical/deployer.env")
         login = {
             "clientId": variables["INFISICAL_CLIENT_ID"],
             "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
@@ -75,7 +75,7 @@ def _request(host: StagingHost) -> tuple[str, str]:
         f"projectId={project['id']}&environment={ENVIRONMENT}&secretPath=/bench-000"
         f"&n=[1-{_RATE * _MOST_SECONDS}]"
     )
-    return f"http://127.0.0.1:{looking.PORT}/api/v4/secrets?{query}", token
+    return f"http://127.0.0.1:{inspection.PORT}/api/v4/secrets?{query}", token
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.host.site import Site
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.workspace import canary, credential_file, credentials, gate
-from infisical_iac.workspace.gate import Before
+from infisical_iac.workspace import canary, checks, credential_file, credentials
+from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.reconcile import project_here
 
@@ -56,7 +56,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     snapshot.clean(DIRECTORY, PROJECT)
     opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
-        gate.check_public_address(settings, Before({}, public=True), opening)
+        checks.check_public_address(settings, Before({}, public=True), opening)
     else:
         opening()
     kept = restore.do("end", doing="end the restore").splitlines()
@@ -84,7 +84,7 @@ def _deployer(port: int) -> Client | None:
 
 
 def _contents(client: Client, desired: Workspace) -> list[str]:
-    alive = canary.lives(client)
+    alive = canary.is_alive(client)
     sample = _sample(client.with_patience(), desired)
     restored = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
     return [f"{restored}, and the canary."] if alive else [f"{restored}.", canary.NONE]

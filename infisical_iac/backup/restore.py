@@ -30,7 +30,7 @@ from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_ingress, run_containers
 from infisical_iac.stack.keys import Keys
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import project_here
 
@@ -165,7 +165,7 @@ def exchange(
     manifest.refuse(found, key=key, settings=settings)
     logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
     manifest.refuse_difference(found, load())
-    _restored[host.name] = Restored(found, _access(project), gate.public(settings))
+    _restored[host.name] = Restored(found, _access(project), checks.is_public(settings))
     close()
     do("swap", *loaded, doing="put the snapshot in the place of the data")
     session.forget()

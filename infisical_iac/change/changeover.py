@@ -25,7 +25,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import given_up
 from infisical_iac.stack.given_up import GivenUp
-from infisical_iac.workspace.gate import Before
+from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"

@@ -22,8 +22,8 @@ from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
-from infisical_iac.workspace import gate
-from infisical_iac.workspace.gate import Before
+from infisical_iac.workspace import checks
+from infisical_iac.workspace.checks import Before
 
 _DIRECTORY = "/etc/infisical/keys"
 # By node, the backup targets that only this node has; other nodes than the leader only.
@@ -234,7 +234,7 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         _refuse_append_only(settings.backup)
         return rotate_repositories(key, holders)
     holders.refuse(key)
-    before = gate.before(settings, project, compose.published_port())
+    before = checks.record_before(settings, project, compose.published_port())
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, holders):
         holders.admit(key)
@@ -303,7 +303,7 @@ def _complete(
     _step("switch", doing="put the new key in place")
     _use(key, holders)
     port = compose.published_port()
-    return gate.check_as_before(settings, project, before, port=port, same_data=True)
+    return checks.check_as_before(settings, project, before, port=port, same_data=True)
 
 
 def _use(key: Key, holders: KeyHolders) -> None:

@@ -26,7 +26,7 @@ from infisical_iac.stack import edge, given_up, session
 from infisical_iac.stack.model import images_of, ingress_of
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def change_on_host(change: VersionChange, settings: Settings, project: str) -> l
     Raises RunFailed: what ran before runs again then, or the message says how to get there.
     """
     now, then = ingress_of(stack.compose_text()), ingress_of(change.compose)
-    before = gate.before(settings, project, now.port, same_way=now == then)
+    before = checks.record_before(settings, project, now.port, same_ingress=now == then)
     unfinished = changeover.starting(change.was, change.desired_images.infisical)
     under_way = _OnHost(unfinished, settings, project, before)
     under_way.begin()
@@ -79,7 +79,7 @@ class _OnHost(Changeover):
     def prove(self, *, same_data: bool) -> list[str]:
         stack.up(self.settings.stack.start_timeout)
         port = stack.published_port()
-        return gate.check_as_before(
+        return checks.check_as_before(
             self.settings,
             self.project,
             self.before,
@@ -231,7 +231,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
                 )
             refuse_room(there.stack.missing(settings.images), settings)
             if there.file:
-                gate.refuse(stack.published_port())
+                checks.refuse_undecryptable(stack.published_port())
     yield from decide(there, compose, settings, project, waits=waits)
 
 

@@ -20,7 +20,7 @@ from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import verify
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
@@ -179,7 +179,7 @@ def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
     def list_secrets(slug: str) -> list[tuple[str, str]]:
         with verify.asking(slug):
             try:
-                return holdings.in_environment(reached.client, project, slug)
+                return environment_contents.in_environment(reached.client, project, slug)
             except ApiError as error:
                 if error.status != 403:
                     raise
@@ -187,7 +187,7 @@ def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
                 return []
 
     slugs = [each.slug for each in reached.desired.environments]
-    return holdings.collect(slugs, list_secrets), refused
+    return environment_contents.collect(slugs, list_secrets), refused
 
 
 def _find_unseen(

@@ -32,7 +32,7 @@ from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, ren
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
 from infisical_iac.workspace.model import ServiceAccount
-from infisical_iac.workspace.reach import Kept, keep
+from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"
@@ -78,7 +78,7 @@ overlap_option = click.option(
 
 
 # Opens the credentials of the Infisical that a command's options name, as `keep` does.
-Keeping = Callable[..., AbstractContextManager[Kept]]
+Keeping = Callable[..., AbstractContextManager[StoredCredentials]]
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +96,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_keeping(
         *args: Any, inventory: str, file: Path | None, where: Path | None, **options: Any
     ) -> Any:
-        return command(*args, keeping=partial(keep, inventory, file, where), **options)
+        return command(*args, keeping=partial(open_credentials, inventory, file, where), **options)
 
     return with_keeping
 
@@ -322,7 +322,7 @@ def push(
         _deliver(kept, kept.some(service, environment), deploy, overlap)
 
 
-def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
+def _print(kept: StoredCredentials, steps: list[Step], *, yes: bool) -> None:
     for step in steps:
         check_disclosure(step.account.credentials, step.account.environment, yes=yes)
     data = {each.account.credentials: variables(kept.credential_of(each)) for each in steps}
@@ -330,12 +330,12 @@ def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
         print_data(data)
 
 
-def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
+def _deliver(kept: StoredCredentials, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
     deliveries = [
         (
             step,
             kept.credential_of(step),
-            open_delivery(step.account, deploys=deploy, report=kept.tell),
+            open_delivery(step.account, deploys=deploy, report=kept.report),
         )
         for step in steps
         if step.account.target
@@ -353,12 +353,12 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
     with kept.record() if due else nullcontext():
         for step, held, delivery in due:
             rotation = Rotation(
-                kept.reached.client, kept.store, delivery.deliver, overlap, kept.tell
+                kept.reached.client, kept.store, delivery.deliver, overlap, kept.report
             )
             delivery.deliver(held)
             if held.is_undelivered:
                 rotation.end(step, held)
-    if not kept.told:
+    if not kept.changes:
         echo("Nothing to deliver.")
 
 
@@ -383,12 +383,12 @@ def rotate(
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)
-        delivery = open_delivery(step.account, deploys=deploy, report=kept.tell)
+        delivery = open_delivery(step.account, deploys=deploy, report=kept.report)
         delivery.check()
         if step.held and step.held.is_undelivered:
             echo("Completing the interrupted rotation.")
         with kept.record():
-            Rotation(kept.reached.client, kept.store, delivery.deliver, overlap, kept.tell).run(
+            Rotation(kept.reached.client, kept.store, delivery.deliver, overlap, kept.report).run(
                 step
             )
 
@@ -426,9 +426,9 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
                 client_secrets.revoke(
                     kept.reached.client, step.holder, [each.id for each in secrets]
                 )
-            kept.told.append(f"- client secrets of {name}: {len(secrets)}")
+            kept.changes.append(f"- client secrets of {name}: {len(secrets)}")
             kept.store.remove(name)
-            kept.told.append(f"- credentials {name}")
+            kept.changes.append(f"- credentials {name}")
     echo(f"Revoked {count} of {name}; the next apply makes a new one.")
     if step.account.target:
         echo(f"{step.account.target} still has a client secret, which no longer works.")

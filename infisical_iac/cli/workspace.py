@@ -31,8 +31,8 @@ from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach
 
@@ -120,7 +120,7 @@ def plan(
     (`!`).
     """
     with reach(inventory, file, isolation) as reached:
-        planned = look(reached, prune=prune)
+        planned = compute_plan(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
         _print_json(planned.due, planned, notes)
@@ -176,7 +176,7 @@ def apply(
         lines.append(str(change))
 
     with reach(inventory, file, isolation, lock=lock) as reached:
-        planned = look(reached, prune=prune)
+        planned = compute_plan(reached, prune=prune)
         if not as_json:  # Before the changes, as these notes are about them.
             _print_rotations(planned)
             print_notes(planned.left)
@@ -185,7 +185,7 @@ def apply(
             confirm("Make these changes?", yes=yes)
         _confirm_removals(planned.removals, names, ask=not yes)
         with reached.recorded("workspace", lines) if planned.due else nullcontext():
-            make(reached, planned, report)
+            apply_plan(reached, planned, report)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
         _print_json(made, planned, notes)

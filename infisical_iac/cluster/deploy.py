@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import shared_state, stack, upgrade
-from infisical_iac.cluster.site import of
+from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
@@ -21,12 +21,12 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_ingress
 from infisical_iac.workspace.preflight import Preflight
 
-Why = Literal["missing", "stale", "ends"]
+Reason = Literal["missing", "stale", "ends"]
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """A file in /etc/infisical that has to be made or renewed.
+class DueFile:
+    """A file in /etc/infisical that is to be made or renewed.
 
     Attributes:
         file: its path below /etc/infisical.
@@ -36,19 +36,19 @@ class Lacking:
     """
 
     file: str
-    why: Why
+    why: Reason
     ends: int
 
 
-class Certificates(Fact[list[Lacking]]):
+class Certificates(Fact[list[DueFile]]):
     """Read which certificates certificates.sh would make."""
 
     def command(self) -> str:
         return script("certificates", "check")
 
-    def process(self, output: list[str]) -> list[Lacking]:
+    def process(self, output: list[str]) -> list[DueFile]:
         rows = [line.split() for line in output]
-        return [Lacking(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
+        return [DueFile(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
 
 
 _ROOT = "/etc/infisical"
@@ -59,27 +59,27 @@ def certificates() -> Commands:
     """Make the deployment's certificate authority and a certificate for each service.
 
     It runs on the leader. A certificate that ends within 60 days is renewed. The roll-out of the
-    stack brings it to the services, as its Docker secret has another name then. Raises
+    stack brings it to the services, as its Docker secret then has another name. Raises
     CommandFailed if the authority's key is missing.
     """
-    lacking = host.get_fact(Certificates)
-    yield from decide_certificates(lacking)
+    due = host.get_fact(Certificates)
+    yield from decide_certificates(due)
 
 
-def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
-    """Plan to make the certificates in `lacking`."""
-    if not lacking:
-        yield UpToDate("all certificates are there, and none ends soon")
+def decide_certificates(due: Sequence[DueFile]) -> Commands:
+    """Plan to make the files in `due`."""
+    if not due:
+        yield UpToDate("all certificates exist, and none ends soon")
         return
-    for each in lacking:
+    for each in due:
         yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
     yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
 
 
-def _detail(lacking: Lacking) -> str:
-    if lacking.why == "ends":
-        return f"ends {datetime.fromtimestamp(lacking.ends, UTC):%Y-%m-%d} → made again"
-    return "not of its key, its authority or its names" if lacking.why == "stale" else ""
+def _detail(due: DueFile) -> str:
+    if due.why == "ends":
+        return f"ends {datetime.fromtimestamp(due.ends, UTC):%Y-%m-%d} → renewed"
+    return "does not match its key, its authority or its names" if due.why == "stale" else ""
 
 
 # The phases in which the new data may have replaced the old ones.
@@ -90,44 +90,44 @@ _EXCHANGED = ("data", "swapping", "swapped", "backing")
 def unfinished_changes(machine: MachineState) -> Commands:
     """Discard unfinished changes of a former leader: restore, upgrade, rotation, migration.
 
-    Another host has led the cluster since, so to undo them now would discard what was written in
-    the meantime. Until they are discarded, backups and drills of the host wait for them.
+    Another host has led the cluster since, so undoing them now would discard later writes. Until
+    they are discarded, backups and drills of the host wait for them.
     """
-    begun = _begun(machine)
-    for what, (which, *how) in begun.items():
-        journal.current().operator_notes.extend(_describe_data_aside(what, which, how, host.name))
-    yield from decide_unfinished_changes(begun)
+    unfinished = _list_unfinished(machine)
+    for what, (which, *how) in unfinished.items():
+        journal.current().operator_notes.extend(_describe_kept_data(what, which, how, host.name))
+    yield from decide_unfinished_changes(unfinished)
 
 
-def _begun(machine: MachineState) -> dict[str, list[str]]:
-    begun = {
+def _list_unfinished(machine: MachineState) -> dict[str, list[str]]:
+    unfinished = {
         "restore": machine.restoring,
         "upgrade": machine.upgrading,
         "rotation": machine.rotating,
         "scale": machine.scaling,
     }
-    return {what: state.split() for what, state in begun.items() if state}
+    return {what: state.split() for what, state in unfinished.items() if state}
 
 
-def decide_unfinished_changes(begun: Mapping[str, Sequence[str]]) -> Commands:
-    """Plan to discard the changes in `begun`: per kind, the words of its state file."""
-    if not begun:
+def decide_unfinished_changes(unfinished: Mapping[str, Sequence[str]]) -> Commands:
+    """Plan to discard the changes in `unfinished`: per kind, the words of its state file."""
+    if not unfinished:
         yield UpToDate("the host has no unfinished change")
-    for what, (which, *_) in begun.items():
-        yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
+    for what, (which, *_) in unfinished.items():
+        yield Item("-", f"unfinished {what}", f"{which}, from when this host was the leader")
         path = f"/var/lib/infisical-{what}/state"
         gone = f"rm -rf {_related_paths(what)} && {removal(path)}"
         yield step(run, gone, doing=f"remove {path}")
 
 
-def _describe_data_aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
-    """Return a sentence on the data that the change had moved aside, which nothing removes."""
+def _describe_kept_data(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
+    """Return a sentence on the data that the change had set aside, which nothing removes."""
     if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
         return []
     database = f"infisical_before_{which.partition('-')[0].lower()}"
     return [
-        f"The {what} {which}, which {host} began when it led, had not ended: what had been "
-        f"replaced by then is in the cluster's database {database}, until you remove it."
+        f"{host} left the {what} {which} unfinished when it was the leader: the data replaced by "
+        f"then are in the cluster's database {database}, until you remove it."
     ]
 
 
@@ -150,8 +150,8 @@ class ClusterStackSteps(StackSteps):
 def prepare(known: Preflight) -> None:
     """Make the keys on the leader and share them; bring images and ingress to all nodes.
 
-    The keys are on all nodes before a database is created with them, so that no lost node takes
-    the only copy of a key along.
+    The keys are on all nodes before a database is created with them, so that no lost node has the
+    only copy of a key.
     """
     settings = known.settings
     if known.leads:
@@ -159,23 +159,27 @@ def prepare(known: Preflight) -> None:
             admin_email=settings.workspace.admin_email,
             admin_password=known.admin_password,
             more=keys.more_of(settings),
-            name="Make keys and passwords on the lead",
+            name="Make keys and passwords on the leader",
         )
         certificates(name="Make the certificates of the cluster's services")
-    shared_state.state_copies(cluster=of(known).cluster, name="Have the keys on all nodes")
+    shared_state.state_copies(
+        cluster=cluster_site_of(known).cluster, name="Copy the keys to all nodes"
+    )
     stack.node_images(settings=settings, name="Fetch the images")
     configure_ingress(settings)
 
 
 def roll_out(known: Preflight) -> None:
     """Roll out the services that the settings describe, after `prepare`."""
-    site = of(known)
-    stack.node_tasks(site=site, name="Let the tasks on the nodes run in their networks")
+    site = cluster_site_of(known)
+    stack.node_tasks(site=site, name="Free stuck tasks on the nodes")
     if known.leads:
         project = known.workspace.project.slug
         end_interrupted(known)
-        stack.networks(site=site, name="Make networks anew that differ")
+        stack.networks(site=site, name="Re-create networks that differ")
         upgrade.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
-        unfinished_changes(machine=known.machine, name="Forget what was begun as lead")
+        unfinished_changes(
+            machine=known.machine, name="Discard unfinished changes of a former leader"
+        )

@@ -18,37 +18,39 @@ from infisical_iac.stack.destroy import HostRemoval
 
 @dataclass(frozen=True)
 class ClusterRemoval(HostRemoval):
-    """Remove Infisical from all nodes of a cluster; `lead` is a working manager."""
+    """Remove Infisical from all nodes of a cluster; `leader` is a working manager."""
 
     called: str = "the inventory's"
-    kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
-    lead: Host = field(kw_only=True)
+    kept: str = "Data and keys are kept, and the Swarm, which knows which node has which data."
+    leader: Host = field(kw_only=True)
 
     @classmethod
     def of(cls, host: Host, inventory: str) -> Self:
         if deployment := host.data.get(HOST_DEPLOYMENT):
-            return cls(str(deployment), called="the cluster's", lead=host)
-        return cls(Path(inventory).stem, lead=host)
+            return cls(str(deployment), called="the cluster's", leader=host)
+        return cls(Path(inventory).stem, leader=host)
 
     @property
     def _hosts(self) -> list[Host]:
-        return with_others(self.lead)
+        return with_others(self.leader)
 
     def list_deployed(self) -> str:
         """Return what is present on all nodes, one line each."""
-        found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
+        found = each_of(self._hosts, lambda _: _run("look", doing="list what is deployed"))
         return "\n".join(filter(None, found))
 
     def back_up(self, directory: str) -> str:
-        """Dump the database on the node that has the primary, into a directory there.
+        """Dump the database into a directory on the node with the primary.
 
         Raises Refused, or CommandFailed.
         """
-        roles = each_of(self._hosts, lambda _: _run("primary", doing="look for the primary"))
+        roles = each_of(self._hosts, lambda _: _run("primary", doing="find the primary"))
         primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
         if len(primaries) != 1:
-            raise Refused(f"the cluster has {len(primaries)} primaries, and a dump needs the one")
-        each_of(primaries, lambda _: _run("backup", directory, doing="take a backup first"))
+            raise Refused(
+                f"the cluster has {len(primaries)} primaries, and a dump needs exactly one"
+            )
+        each_of(primaries, lambda _: _run("backup", directory, doing="back up first"))
         return primaries[0].name
 
     def take_away(self, *, volumes: bool) -> None:
@@ -57,8 +59,8 @@ class ClusterRemoval(HostRemoval):
         Without `volumes` the Swarm stays: it knows which node has which part of the data, and the
         next deploy finds them by it. Raises CommandFailed.
         """
-        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
-        # If an earlier run died while hosts left the swarm, no manager is left to end containers.
+        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
+        # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
         if _run("remove", doing="remove the services") == "removed":
             self._wait_for_containers_to_end()
         if volumes:
@@ -66,15 +68,15 @@ class ClusterRemoval(HostRemoval):
             self._wait_for_containers_to_end()
             _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
             _on_each(
-                self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
+                self._hosts, lambda: run(script("destroy", "everything"), doing="remove Infisical")
             )
 
     def _wait_for_containers_to_end(self) -> None:
-        _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
+        _on_each(self._hosts, lambda: _run("gone", doing="wait until the containers have stopped"))
 
     def _leave(self) -> None:
         # One by one: all at once, most hosts would wait for a majority that is leaving too.
-        for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
+        for each in sorted(self._hosts, key=lambda host: host.name == self.leader.name):
             with current(each), _name_host_in_errors(each):
                 swarm.leave()
 

@@ -18,32 +18,32 @@ _TOGETHER_SECONDS = 180
 _PATIENCE_SECONDS = 30
 _BACK_SECONDS = 120
 _one_at_a_time = Lock()
-# Hosts of this run that did not come back; no other engine is restarted after that.
-_apart: list[str] = []
+# Hosts of this run whose engine did not come back; no other engine is restarted after that.
+_lost_hosts: list[str] = []
 
 
 @telling_operation
-def without_live_restore(config: File) -> Commands:
-    """Reload a Docker engine that still runs with `live-restore`, with a daemon.json without it.
+def engine_reload(config: File) -> Commands:
+    """Reload a Docker engine that runs with `live-restore`, with a daemon.json without it.
 
     A reload does not stop the containers of a host that was a single host until now.
     """
-    yield Item("~", "docker.service", "reads daemon.json again, without live-restore")
+    yield Item("~", "docker.service", "reloads daemon.json, without live-restore")
     yield step(_reload, config)
 
 
 @telling_operation
-def back_in_swarm(cluster: Cluster) -> Commands:
+def engine_rejoin(cluster: Cluster) -> Commands:
     """Restart a running engine that the swarm considers down and sends no tasks to.
 
     An engine that has just started gets half a minute to come back by itself. Raises CommandFailed
     if the swarm still misses the node after the restart, and Refused if another data node is
     missing too.
     """
-    if not cluster.me.given_up:
-        yield UpToDate("the swarm does not miss the engine")
+    if not cluster.me.is_cut_off:
+        yield UpToDate("the swarm reaches the engine")
         return
-    yield Item("~", "docker.service", "runs, and the swarm takes it for down → brought back")
+    yield Item("~", "docker.service", "runs, but the swarm considers it down → rejoins")
     yield step(_bring_back, cluster)
 
 
@@ -57,25 +57,31 @@ def _bring_back(cluster: Cluster) -> None:
         except CommandFailed as error:
             # The other nodes may need what runs there for their majority.
             others = [each for each in cluster.nodes if each.number and each != cluster.me]
-            missing = [each.name for each in others if not each.up or each.given_up] or _apart
+            missing = [
+                each.name for each in others if not each.up or each.is_cut_off
+            ] or _lost_hosts
             if missing:
                 raise Refused(
-                    f"Docker on {host.name} waits for a restart, and for {missing[0]}: {error}"
+                    f"Docker on {host.name} can't be restarted while {missing[0]} is missing: "
+                    f"{error}"
                 ) from None
         units.systemctl("restart", "docker.service")
         try:
             _wait_until_seen(cluster, member.id, _BACK_SECONDS)
         except CommandFailed:
-            _apart.append(host.name)
+            _lost_hosts.append(host.name)
             raise
 
 
 def _wait_until_seen(cluster: Cluster, id: str, seconds: int) -> None:
-    with connection.on(cluster.lead.name):
-        run(script("engine", "seen", id, str(seconds)), doing="see the node in the swarm")
+    with connection.on(cluster.leader.name):
+        run(
+            script("engine", "seen", id, str(seconds)),
+            doing="wait until the swarm reaches the node",
+        )
 
 
-def in_turn(verb: str, unit: str) -> None:
+def act_in_turn(verb: str, unit: str) -> None:
     """Start or restart the engine of a cluster's host through systemd, one host at a time.
 
     The next host waits until all nodes and services are back and etcd has as many members and
@@ -85,18 +91,22 @@ def in_turn(verb: str, unit: str) -> None:
         if verb != "restart":
             units.systemctl(verb, unit)
             return
-        if _apart:
-            raise Refused(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
+        if _lost_hosts:
+            raise Refused(
+                f"Docker on {host.name} waits for a restart until {_lost_hosts[0]} is back"
+            )
         try:
-            well = run(script("engine", "ready"), doing="do without this host's Docker for a while")
+            counts = run(
+                script("engine", "ready"), doing="check that the cluster can do without this Docker"
+            )
         except CommandFailed as error:
             raise Refused(f"Docker on {host.name} waits for a restart: {error}") from None
         units.systemctl(verb, unit)
-        settle = script("engine", "settle", str(_TOGETHER_SECONDS), *well.split())
+        settle = script("engine", "settle", str(_TOGETHER_SECONDS), *counts.split())
         try:
             run(settle, doing="wait for the cluster")
         except CommandFailed as error:
-            _apart.append(host.name)
+            _lost_hosts.append(host.name)
             raise Refused(
                 f"{host.name} is not healthy {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "

@@ -22,10 +22,10 @@ def has_lost_quorum(nodes: Sequence[Node]) -> bool:
     A member that is slow, or waits for the others, has lost nothing.
     """
     etcd = [node.etcd for node in nodes]
-    return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
+    return "healthy" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
 
-def can_begin_anew(nodes: Sequence[Node]) -> bool:
+def can_reset_etcd(nodes: Sequence[Node]) -> bool:
     """Return whether etcd has lost its quorum and can be bootstrapped again, empty.
 
     It can if all data nodes are connected and it is known which PostgreSQL has every write: that
@@ -41,23 +41,21 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     managers don't reach.
     """
     data = [node for node in nodes if node.number]
-    looks = {node.name: node.seen for node in data if node.seen}
-    if away := [node.name for node in data if not node.up]:
-        return f"{_join_names(away)} can't be reached: bring it back, and run again"
-    if down := [node.name for node in data if node.given_up]:
+    observed = {node.name: node.seen for node in data if node.seen}
+    if unreachable := [node.name for node in data if not node.up]:
+        return f"{_join_names(unreachable)} can't be reached: bring it back, and run again"
+    if down := [node.name for node in data if node.is_cut_off]:
         restart = "`systemctl restart docker` there, and run again"
         return f"the swarm considers {_join_names(down)} down: {restart}"
-    if empty := [name for name, look in looks.items() if not look.data]:
-        return (
-            f"{_join_names(empty)} has no data of PostgreSQL or copies them: run again in a minute"
-        )
+    if empty := [name for name, seen in observed.items() if not seen.data]:
+        return f"{_join_names(empty)} has no PostgreSQL data yet: run again in a minute"
     if _primaries(nodes) > 1:
-        primaries = _join_names(name for name, look in looks.items() if look.primary)
+        primaries = _join_names(name for name, seen in observed.items() if seen.primary)
         return f"{primaries} are both primaries: run again in a minute"
-    unread = [name for name, look in looks.items() if look.wal == (0, 0)]
+    unread = [name for name, seen in observed.items() if seen.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        told = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
-        return f"{told}: run again in a minute"
+        reason = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
+        return f"{reason}: run again in a minute"
     return ""
 
 
@@ -76,15 +74,15 @@ def _primaries(nodes: Sequence[Node]) -> int:
     return sum(node.seen.primary for node in nodes if node.seen and node.number)
 
 
-def assign_beginnings(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:
+def assign_starts(nodes: Sequence[Node], *, reset: bool) -> tuple[Node, ...]:
     """Return the nodes, each with how its etcd starts.
 
-    With `anew`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as a
-    new one, if a majority of the members is healthy.
+    With `reset`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as
+    a new one, if a majority of the members is healthy.
     """
-    if anew:
+    if reset:
         return tuple(replace(node, joined="new") if node.number else node for node in nodes)
-    if sum(node.etcd == "well" for node in nodes) * 2 < DATA_NODES:
+    if sum(node.etcd == "healthy" for node in nodes) * 2 < DATA_NODES:
         return tuple(nodes)
     return tuple(
         replace(node, joined="existing") if node.etcd == "lost" else node for node in nodes
@@ -113,34 +111,34 @@ def _join_names(names: Iterable[str]) -> str:
 def member_replacement(cluster: Cluster) -> Commands:
     """Replace the etcd members of lost data nodes, before the new nodes start.
 
-    A new node's own etcd data are removed first: a host that was taken out and comes back, or that
+    A new node's own etcd data are removed first: a host that was removed and comes back, or that
     lost its number, has the data of a former member, with which etcd does not start. The same is
     done for a node whose etcd lost its data. An etcd without a quorum accepts no member, see
-    `end_lost`.
+    `remove_lost_etcd`.
     """
     replaced = members_to_replace(cluster.nodes)
     if not replaced:
-        yield UpToDate("no data node takes the place of another")
+        yield UpToDate("no data node replaces another")
     for number, name in replaced.items():
         yield Item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)
 
 
-def end_lost(cluster: Cluster) -> None:
+def remove_lost_etcd(cluster: Cluster) -> None:
     """Remove an etcd that has lost its quorum, so that the caller can roll out a new one at once.
 
     Without a primary, every PostgreSQL that may lack writes is stopped too, with its data kept: in
-    an empty etcd any of them could become the primary. The hosts are observed again first, and an
-    etcd that is healthy by then is left alone. Raises Refused if anything else has changed.
+    an empty etcd any of them could become the primary. The hosts are observed again first: an etcd
+    that is healthy by then is left unchanged. Raises Refused if anything else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_read_state(node.name)) for node in data]
-    if any(node.etcd == "well" for node in now):
+    if any(node.etcd == "healthy" for node in now):
         return
-    if not can_begin_anew(now) or furthest(now) != cluster.first:
+    if not can_reset_etcd(now) or furthest(now) != cluster.first:
         raise Refused(
             "the state of etcd and PostgreSQL has changed since the run began, and "
-            "nothing was taken away: run again"
+            "nothing was removed: run again"
         )
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
@@ -148,12 +146,12 @@ def end_lost(cluster: Cluster) -> None:
         with connection.on(node.name):
             run(
                 script("etcd", "abandon"),
-                doing=f"note that the etcd of {node.name} is bootstrapped again",
+                doing=f"record that the etcd of {node.name} is bootstrapped again",
             )
-    run(script("etcd", "stop", *ended), doing="end what is left of etcd")
+    run(script("etcd", "stop", *ended), doing="stop what is left of etcd")
     for node in others:
         with connection.on(node.name):
-            run(script("etcd", "ended"), doing=f"end the PostgreSQL of {node.name}")
+            run(script("etcd", "ended"), doing=f"stop the PostgreSQL of {node.name}")
     for node in data:
         with connection.on(node.name):
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
@@ -165,13 +163,15 @@ def _read_state(name: str) -> SwarmState:
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:
-    well = [
-        node.name for node in cluster.connected_nodes if node.etcd == "well" and node.name != name
+    healthy = [
+        node.name
+        for node in cluster.connected_nodes
+        if node.etcd == "healthy" and node.name != name
     ]
-    keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
+    keeper = cluster.leader.name if cluster.leader.name in healthy or not healthy else healthy[0]
     with connection.on(keeper):
-        run(script("etcd", "stop", f"etcd-{number}"), doing=f"end etcd-{number}")
+        run(script("etcd", "stop", f"etcd-{number}"), doing=f"stop etcd-{number}")
     with connection.on(name):
         run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
     with connection.on(keeper):
-        run(script("etcd", "member", str(number)), doing=f"give {name} its place in etcd")
+        run(script("etcd", "member", str(number)), doing=f"add {name} to etcd")

@@ -29,7 +29,7 @@ class _ClusterHosts(InventoryHosts):
         first = next(host for host in hosts if host in host.state.active_hosts)
         with current(first):
             try:
-                name = membership.observe().lead.name
+                name = membership.observe().leader.name
             except Refused:
                 if quorum:
                     raise
@@ -41,8 +41,8 @@ class _ClusterHosts(InventoryHosts):
             shared_state.spread(membership.observe())
         except (UserError, *LOST) as error:
             echo(
-                f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
-                "`infisical-iac apply` brings it there",
+                f"Note: the change has not reached all hosts of the cluster yet ({error}): "
+                "`infisical-iac apply` copies it there",
                 err=True,
             )
 

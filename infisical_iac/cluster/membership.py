@@ -20,24 +20,26 @@ from infisical_iac.core.connection import current, without_delay
 from infisical_iac.core.errors import Refused
 
 
-def is_gone(member: SwarmMember, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
-    """Return whether a member won't come back: its host is in no inventory, or was re-created."""
-    if not member.down or any(_is(member, name, look) for name, look in looks.items()):
+def is_gone(
+    member: SwarmMember, inventory: Sequence[str], observed: Mapping[str, SwarmState]
+) -> bool:
+    """Return whether a member won't come back, as its host left the inventory or was re-created."""
+    if not member.down or any(_is(member, name, seen) for name, seen in observed.items()):
         return False
-    return member.host not in inventory or member.host in looks
+    return member.host not in inventory or member.host in observed
 
 
-def _is(member: SwarmMember, name: str, look: SwarmState) -> bool:
-    if look.id:
-        return member.id == look.id
+def _is(member: SwarmMember, name: str, seen: SwarmState) -> bool:
+    if seen.id:
+        return member.id == seen.id
     # An engine that is locked or does not answer reports no id. One that has left the swarm, or
     # whose certificate has expired, is another member.
-    return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
+    return member.host == name and bool(seen.mark) and seen.state != "inactive" and not seen.expired
 
 
 def match_members(
     names: Sequence[str],
-    looks: Mapping[str, SwarmState],
+    observed: Mapping[str, SwarmState],
     addresses: Mapping[str, str],
     members: Sequence[SwarmMember],
 ) -> Iterable[Node]:
@@ -48,24 +50,24 @@ def match_members(
     """
     left = list(members)
     for name in names:
-        look = looks[name]
-        member = next((each for each in left if _is(each, name, look)), None)
+        seen = observed[name]
+        member = next((each for each in left if _is(each, name, seen)), None)
         if member:
             left.remove(member)
-        address = addresses.get(name) or look.advertised or look.address
+        address = addresses.get(name) or seen.advertised or seen.address
         if not address:
             raise Refused(
-                f"{name} has no default route to tell its address by: set cluster_address to "
-                "where the other nodes reach it"
+                f"{name} has no default route, so its address is unknown: set cluster_address to "
+                "the address at which the other nodes reach it"
             )
-        if member and look.advertised and address != look.advertised:
+        if member and seen.advertised and address != seen.advertised:
             raise Refused(
-                f"setting 'cluster_address': {name} is in the swarm as {look.advertised}, not as "
+                f"setting 'cluster_address': {name} is in the swarm as {seen.advertised}, not as "
                 f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
                 "again"
             )
         number, joined = (member.number, member.joined) if member else (0, "")
-        yield Node(name, address, number, False, joined, look, member)
+        yield Node(name, address, number, False, joined, seen, member)
     yield from map(absent_node, left)
 
 
@@ -76,7 +78,7 @@ def absent_node(member: SwarmMember) -> Node:
 
 
 def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable[SwarmMember]:
-    """Yield the members that won't come back and whose number is still free: it stays theirs.
+    """Yield the members that won't come back and keep their number, as it is still free.
 
     Otherwise the stack would be rolled out for fewer data nodes first, and for three again later.
     """
@@ -111,81 +113,81 @@ _RUNBOOK = "docs/operate/cluster/runbooks.md"
 
 
 def _refusals(
-    inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
+    inventory: Sequence[str], names: Sequence[str], observed: Mapping[str, SwarmState], leader: str
 ) -> Iterator[str]:
     """Yield the reasons why the hosts can't form a cluster, or can't at the moment.
 
     Args:
         inventory: the names of its hosts.
         names: the connected ones of them.
-        looks: the observed states of those.
-        lead: the one of them that would lead.
+        observed: the states of those.
+        leader: the one of them that would lead.
     """
-    leads = looks[lead]
+    leader_state = observed[leader]
     if len(inventory) < DATA_NODES:
-        clustered = any(looks[name].stack for name in names)
+        clustered = any(observed[name].stack for name in names)
         or_single = "" if clustered else ", or set topology to 'single'"
         yield (
-            f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
-            f"{len(inventory)}: add hosts to it{or_single}"
+            f"setting 'topology': a swarm needs {DATA_NODES} hosts or more, and the inventory has "
+            f"{len(inventory)}: add hosts{or_single}"
         )
-    if wrong := [name for name in names if looks[name].early]:
+    if wrong := [name for name in names if observed[name].early]:
         yield (
-            f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
-            "knows the host is not valid yet there: set the clock (`timedatectl` shows it), "
+            f"the clock of {' and '.join(wrong)} is behind, so the host's certificate in the swarm "
+            "is not valid yet: set the clock (`timedatectl` shows it), "
             "restart Docker (`systemctl restart docker`), and run again"
         )
-    if newer := model.newer(names, looks, lead):
+    if newer := model.newer(names, observed, leader):
         yield (
-            f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
+            f"{leader} has an older state than {' and '.join(newer)}, which the swarm's managers "
             "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)"
         )
-    marks = {looks[name].mark for name in names} - {"", "new"}
+    marks = {observed[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
         yield (
-            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
-            f"{lost} can't: see to it, and run again"
+            f"a first deploy to a cluster needs {DATA_NODES} reachable hosts, and {lost} can't be "
+            "reached: make it reachable, and run again"
         )
-    if marks and not any(look.control for look in looks.values()):
+    if marks and not any(seen.control for seen in observed.values()):
         yield (
-            "no host that can be reached is a manager with a majority behind it: bring the others "
+            "no reachable host is a manager with a majority behind it: bring the others "
             "back, start Docker there (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'"
         )
-    unmarked = [name for name in names if looks[name].mark in ("", "new") and name != lead]
-    with_data = [name for name in unmarked if looks[name].data]
-    if with_data and not (marks and leads.stack):
+    unmarked = [name for name in names if observed[name].mark in ("", "new") and name != leader]
+    with_data = [name for name in unmarked if observed[name].data]
+    if with_data and not (marks and leader_state.stack):
         yield (
-            f"{' and '.join(with_data)} would come into a new swarm of {lead} with PostgreSQL's "
-            "data, and nothing shows which are the newest: keep those of the leader, and "
-            f"remove the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
+            f"{' and '.join(with_data)} would join a new swarm of {leader} with PostgreSQL data, "
+            "and nothing shows which data are the newest: keep the leader's, and remove the volume "
+            f"infisical_patroni on the other hosts ({_RUNBOOK}, 'Whose data')"
         )
     for name in names:
-        look = looks[name]
-        if look.state not in ("", "inactive") and not look.mark:
+        seen = observed[name]
+        if seen.state not in ("", "inactive") and not seen.mark:
             yield (
-                f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
+                f"Docker on {name} is in a Swarm that is not this project's, such as Dokploy's: "
                 "use a host of Infisical's own, or let this one leave its Swarm first"
             )
-        if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
+        if len(marks) > 1 and seen.mark not in ("new", leader_state.mark, ""):
             yield (
-                f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
+                f"{name} is in another cluster than {leader}: take it out of the inventory, or let "
                 "it leave that one first (`docker swarm leave --force`, and remove "
                 "/etc/infisical/swarm)"
             )
         # A host that was once part of the cluster has an older state of it, never another's.
-        own = not look.serial and look.mark in ("", "new")
-        if look.key and look.key != leads.key and own:
+        own = not seen.serial and seen.mark in ("", "new")
+        if seen.key and seen.key != leader_state.key and own:
             yield (
-                f"{name} has an encryption key of its own, which another database needs than that "
-                f"of {lead}: use a host with no Infisical on it"
+                f"{name} has another encryption key than {leader}, which another database needs: "
+                "use a host without Infisical"
             )
 
 
 def cluster(
     inventory: Sequence[str],
-    looks: Mapping[str, SwarmState],
+    observed: Mapping[str, SwarmState],
     *,
     addresses: Mapping[str, str],
     me: str,
@@ -194,50 +196,52 @@ def cluster(
 
     Args:
         inventory: the names of its hosts, in their order.
-        looks: the observed state of each connected host.
+        observed: the state of each connected host.
         addresses: `cluster_address` by name, for hosts where it is set.
         me: the name of the current host.
 
     Raises Refused.
     """
-    names = [name for name in inventory if name in looks]
-    lead = model.choose_lead(names, looks)
-    members = looks[lead].members
-    for reason in _refusals(inventory, names, looks, lead):
+    names = [name for name in inventory if name in observed]
+    leader = model.choose_leader(names, observed)
+    members = observed[leader].members
+    for reason in _refusals(inventory, names, observed, leader):
         raise Refused(reason)
-    gone = tuple(each for each in members if is_gone(each, inventory, looks))
+    gone = tuple(each for each in members if is_gone(each, inventory, observed))
     staying = [each for each in members if each not in gone]
     # A host may still have the stack of an earlier cluster.
     ours = [
-        each for each in looks.values() if not looks[lead].control or each.mark == looks[lead].mark
+        each
+        for each in observed.values()
+        if not observed[leader].control or each.mark == observed[leader].mark
     ]
-    begun = any(each.stack for each in ours)
+    has_databases = any(each.stack for each in ours)
     nodes = assign_numbers(
-        [*match_members(names, looks, addresses, staying)], joins=begun and bool(members)
+        [*match_members(names, observed, addresses, staying)], joins=has_databases and bool(members)
     )
     lost = tuple(lost_members(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
     nodes = sort_nodes([*nodes, *map(absent_node, lost)])
-    anew = begun and bool(members) and etcd.can_begin_anew(nodes)
-    nodes = etcd.assign_beginnings(nodes, anew=anew)
+    is_etcd_reset = has_databases and bool(members) and etcd.can_reset_etcd(nodes)
+    nodes = etcd.assign_starts(nodes, reset=is_etcd_reset)
     by_name = {node.name: node for node in nodes}
     for each in nodes:
         if each is not by_name[each.name]:
             raise Refused(
                 f"{each.name} was re-created, and the swarm still waits for the host that had its "
-                "name: run again in a minute, when the swarm has given that one up"
+                "name: run again in a minute, when the swarm considers that one down"
             )
     return Cluster(
         nodes=nodes,
         me=by_name[me],
-        lead=by_name[lead],
+        leader=by_name[leader],
         ipvs=not any("ipvs" in node.lacks for node in nodes),
         esp=not any("esp" in node.lacks for node in nodes),
-        pool=looks[lead].pool or free_pool(node.address for node in nodes),
-        begun=begun,
-        anew=anew,
-        first=etcd.furthest(nodes) if anew else 0,
-        generation=max(each.generation for each in members) + anew if members else 0,
+        pool=observed[leader].pool or free_pool(node.address for node in nodes),
+        has_databases=has_databases,
+        is_etcd_reset=is_etcd_reset,
+        first=etcd.furthest(nodes) if is_etcd_reset else 0,
+        generation=max(each.generation for each in members) + is_etcd_reset if members else 0,
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),
     )
@@ -247,26 +251,29 @@ def _notes(
     inventory: Sequence[str], nodes: Sequence[Node], lost: Sequence[SwarmMember]
 ) -> Iterable[str]:
     up = {node.name for node in nodes if node.up}
-    away = [name for name in inventory if name not in up]
-    if away:
-        yield f"{', '.join(away)} can't be reached: the run goes on with {', '.join(sorted(up))}"
+    unreachable = [name for name in inventory if name not in up]
+    if unreachable:
+        yield (
+            f"{', '.join(unreachable)} can't be reached: the run continues with "
+            f"{', '.join(sorted(up))}"
+        )
     for each in lost:
         yield (
-            f"{each.host or each.hostname} is lost, and no host that can be reached takes its "
-            "place: the cluster has two data nodes until one does"
+            f"{each.host or each.hostname} is lost, and no reachable host replaces it: the cluster "
+            "has two data nodes until one does"
         )
     for node in nodes:
         if not node.up and node.name not in inventory and node.member not in lost:
             yield (
-                f"{node.name} is in the swarm, and in no inventory: add it there, or, to take it "
-                f"out, shut it down and run again"
+                f"{node.name} is in the swarm, but in no inventory: add it to the inventory, or "
+                "shut it down and run again to remove it"
             )
 
 
 # Seconds for hosts that boot at the same time, and for a swarm that elects a leader.
 _SETTLING_SECONDS = 60
 _reading = Lock()
-_looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
+_observed: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
 
 def observe() -> Cluster:
@@ -276,34 +283,36 @@ def observe() -> Cluster:
     """
     state = host.state
     with _reading:
-        if state not in _looks:
-            _looks[state] = _read_when_converged(state)
+        if state not in _observed:
+            _observed[state] = _read_when_converged(state)
     hosts: list[Host] = [*state.inventory]
     addresses = {each.name: str(each.data.get("cluster_address") or "") for each in hosts}
     refuse_malformed(addresses)
-    return cluster([each.name for each in hosts], _looks[state], addresses=addresses, me=host.name)
+    return cluster(
+        [each.name for each in hosts], _observed[state], addresses=addresses, me=host.name
+    )
 
 
 def _read_when_converged(state: State) -> dict[str, SwarmState]:
     """Return the observed states, once managers that just started have met or had time to."""
     end = monotonic() + _SETTLING_SECONDS
-    while is_settling(looks := _read(state)) and monotonic() < end:
+    while is_settling(observed := _read(state)) and monotonic() < end:
         sleep(2)
-    return looks
+    return observed
 
 
 def forget() -> None:
     """Let the next `observe` observe the hosts again."""
-    _looks.pop(host.state, None)
+    _observed.pop(host.state, None)
 
 
 def _read(state: State) -> dict[str, SwarmState]:
     active: list[Host] = state.inventory.get_active_hosts()
-    spawned = {each.name: gevent.spawn(_look, state, each) for each in active}
+    spawned = {each.name: gevent.spawn(_read_host, state, each) for each in active}
     return {name: greenlet.get() for name, greenlet in spawned.items()}
 
 
-def _look(state: State, of: Host) -> SwarmState:
+def _read_host(state: State, of: Host) -> SwarmState:
     with ctx_state.use(state), current(of):
         without_delay(of)
         return of.get_fact(Swarm)

@@ -42,7 +42,7 @@ class Node:
         return self.seen is not None
 
     @property
-    def given_up(self) -> bool:
+    def is_cut_off(self) -> bool:
         """Return whether the swarm considers it down though its engine runs and is a member."""
         there = self.seen is not None and self.seen.state == "active"
         return there and self.member is not None and self.member.down
@@ -67,16 +67,16 @@ class Cluster:
     Attributes:
         nodes: all nodes, data nodes first by number.
         me: the current host's node.
-        lead: the leader, which does what is done only once for the cluster.
+        leader: the node that does what is done only once for the cluster.
         ipvs: whether all kernels can balance connections.
         esp: whether all kernels can encrypt an overlay network.
         pool: the range of its overlay networks, in CIDR notation.
-        begun: whether it has had a stack, so that databases exist.
-        anew: whether etcd has lost its quorum and is bootstrapped again, empty.
-        first: with `anew`, the number of the node whose PostgreSQL has to become the primary and
-            starts first; 0 if there is a primary.
+        has_databases: whether it has had a stack, so that databases exist.
+        is_etcd_reset: whether etcd has lost its quorum and is bootstrapped again, empty.
+        first: with `is_etcd_reset`, the number of the node whose PostgreSQL starts first and must
+            become the primary; 0 if there is a primary.
         generation: how often etcd was bootstrapped again, this time included. Patroni would take
-            an etcd with the old name that knows less for a member that lags behind.
+            an empty etcd with the old name for a member that lags behind.
         gone: members that are down and whose host has left the inventory or was re-created; a data
             node only once another node has its number.
         notes: sentences on problems that this run does not repair.
@@ -84,12 +84,12 @@ class Cluster:
 
     nodes: tuple[Node, ...]
     me: Node
-    lead: Node
+    leader: Node
     ipvs: bool
     esp: bool = False
     pool: str = POOLS[0]
-    begun: bool = False
-    anew: bool = False
+    has_databases: bool = False
+    is_etcd_reset: bool = False
     first: int = 0
     generation: int = 0
     gone: tuple[SwarmMember, ...] = ()
@@ -98,7 +98,7 @@ class Cluster:
     @property
     def leads(self) -> bool:
         """Return whether the current host is the leader."""
-        return self.me.name == self.lead.name
+        return self.me.name == self.leader.name
 
     @property
     def connected_nodes(self) -> tuple[Node, ...]:
@@ -108,7 +108,7 @@ class Cluster:
     @property
     def numbers(self) -> tuple[int, ...]:
         """Return the numbers of the data nodes; all possible ones once databases exist."""
-        if self.begun:
+        if self.has_databases:
             return tuple(range(1, DATA_NODES + 1))
         return tuple(node.number for node in self.nodes if node.number)
 
@@ -216,61 +216,62 @@ class NodeState:
 Nodes = Mapping[str, NodeState]
 
 
-def choose_lead(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
+def choose_leader(names: Sequence[str], observed: Mapping[str, SwarmState]) -> str:
     """Return the working manager with the newest state.
 
     Among equals, the last leader wins, then the first by inventory.
     """
 
     def rank(name: str) -> tuple[bool, bool, int, bool, bool]:
-        look = looks[name]
+        seen = observed[name]
         # Otherwise a former single host could lose its keys to a host that has none.
-        keeps = bool(look.key)
+        keeps = bool(seen.key)
         return (
-            look.control,
-            look.state in ("active", "locked"),
-            look.serial,
-            look.led == look.serial > 0,
+            seen.control,
+            seen.state in ("active", "locked"),
+            seen.serial,
+            seen.serial_as_leader == seen.serial > 0,
             keeps,
         )
 
     return max(names, key=rank)
 
 
-def is_settling(looks: Mapping[str, SwarmState]) -> bool:
+def is_settling(observed: Mapping[str, SwarmState]) -> bool:
     """Return whether managers are about to meet, so that observing again soon shows more.
 
     That is so if a majority of the managers can be reached and the would-be leader
 
     * has no majority behind it, or
-    * has an older state than a manager that is still looking for the others, or
-    * would replace a leader that has only just lost contact, whose unfinished work would be
-      discarded.
+    * has an older state than a manager that still searches for the others, or
+    * would replace a leader that has just lost contact, which would discard its unfinished work.
     """
-    known = [name for name, look in looks.items() if look.mark not in ("", "new")]
-    if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
+    known = [name for name, seen in observed.items() if seen.mark not in ("", "new")]
+    if len(known) * 2 <= DATA_NODES or not any(_is_searching(observed[name]) for name in known):
         return False
-    lead = choose_lead(known, looks)
-    there = {each.id for each in looks[lead].members if each.manager and not each.down}
-    led = any(
-        _looking(look) and look.id in there and look.led == look.serial == looks[lead].serial
-        for look in looks.values()
+    leader = choose_leader(known, observed)
+    there = {each.id for each in observed[leader].members if each.manager and not each.down}
+    is_displacing = any(
+        _is_searching(seen)
+        and seen.id in there
+        and seen.serial_as_leader == seen.serial == observed[leader].serial
+        for seen in observed.values()
     )
-    return not looks[lead].control or bool(newer(known, looks, lead)) or led
+    return not observed[leader].control or bool(newer(known, observed, leader)) or is_displacing
 
 
-def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:
-    """Return the managers with a newer state than the leader that still look for its swarm."""
-    managers = {each.id for each in looks[lead].members if each.manager}
+def newer(names: Sequence[str], observed: Mapping[str, SwarmState], leader: str) -> list[str]:
+    """Return the managers with a newer state than the leader that still search for its swarm."""
+    managers = {each.id for each in observed[leader].members if each.manager}
     return [
         name
         for name in names
-        if _looking(looks[name])
-        and looks[name].id in managers
-        and looks[name].serial > looks[lead].serial
+        if _is_searching(observed[name])
+        and observed[name].id in managers
+        and observed[name].serial > observed[leader].serial
     ]
 
 
-def _looking(look: SwarmState) -> bool:
-    """Return whether an engine is in a swarm and still looks for its managers."""
-    return look.state in ("active", "pending") and look.serial > 0 and not look.control
+def _is_searching(seen: SwarmState) -> bool:
+    """Return whether an engine is in a swarm and still searches for its managers."""
+    return seen.state in ("active", "pending") and seen.serial > 0 and not seen.control

@@ -1,7 +1,8 @@
-"""Patroni's dynamic configuration, which it keeps in etcd, against what patroni.yml says. Pure.
+"""Compare Patroni's dynamic configuration, which is in etcd, with patroni.yml. Pure.
 
-Patroni reads `bootstrap.dcs` of that file once, when it makes the database; afterwards what is in
-etcd counts, which `patronictl edit-config` changes. A key that the file doesn't have is left alone.
+Patroni reads `bootstrap.dcs` of that file once, when it creates the database. Afterwards only the
+configuration in etcd counts, which `patronictl edit-config` changes. Keys that are not in the file
+are ignored.
 """
 
 import json
@@ -31,12 +32,12 @@ class PatroniState:
 
 def parse(lines: Sequence[str]) -> PatroniState:
     """Parse the lines `patroni <JSON>`; other lines are ignored."""
-    told = [json.loads(line.partition(" ")[2]) for line in lines if line.startswith("patroni {")]
-    members = [each for answer in told for each in answer.get("members", ())]
+    answers = [json.loads(line.partition(" ")[2]) for line in lines if line.startswith("patroni {")]
+    members = [each for answer in answers for each in answer.get("members", ())]
     waiting = [each for each in members if each.get("pending_restart")]
     waiting.sort(key=lambda each: each["role"] == "leader")
     return PatroniState(
-        configuration=next((answer for answer in told if "members" not in answer), None),
+        configuration=next((answer for answer in answers if "members" not in answer), None),
         waiting=tuple(each["name"] for each in waiting),
     )
 
@@ -51,24 +52,24 @@ def parse_configuration(patroni_yml: str) -> Configuration:
     return found
 
 
-def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
+def items(found: PatroniState, desired: Configuration) -> Iterator[Item]:
     """Yield each difference, and each PostgreSQL that still waits for a restart.
 
     Yields nothing if no Patroni answers; the plan reports that elsewhere.
     """
     if found.configuration is None:
         return
-    for key, there, value in _differing(found.configuration, wanted):
-        before = "(none)" if there is None else json.dumps(there)
+    for key, actual, value in _differing(found.configuration, desired):
+        before = "(none)" if actual is None else json.dumps(actual)
         yield Item("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
     for name in found.waiting:
         yield Item("~", name, "a changed parameter waits for its restart")
 
 
-def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
+def patch(found: PatroniState, desired: Configuration) -> dict[str, Any]:
     """Return the change to send to Patroni, which merges it; empty if nothing differs."""
     made: dict[str, Any] = {}
-    for key, _, value in _differing(found.configuration or {}, wanted):
+    for key, _, value in _differing(found.configuration or {}, desired):
         *folders, last = key.split(".")
         place = made
         for folder in folders:
@@ -78,11 +79,11 @@ def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
 
 
 def _differing(
-    there: Any, wanted: Configuration, prefix: str = ""
+    actual: Any, desired: Configuration, prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield each key that differs, with its actual and its desired value."""
-    for name, value in wanted.items():
-        seen = there.get(name) if isinstance(there, Mapping) else None
+    for name, value in desired.items():
+        seen = actual.get(name) if isinstance(actual, Mapping) else None
         if isinstance(value, Mapping):
             yield from _differing(seen, value, f"{prefix}{name}.")
         # As JSON, in which true is not 1.

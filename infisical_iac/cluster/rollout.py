@@ -10,7 +10,7 @@ from time import sleep
 from infisical_iac.cluster import etcd, patroni_config, stack_plan
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
-from infisical_iac.cluster.site import ClusterSite, fresh, wanted_stack
+from infisical_iac.cluster.site import ClusterSite, desired_stack, read_stack_again
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
@@ -33,19 +33,19 @@ _ROUNDS = 2
 _LOOP_WAIT = 10
 
 
-def merge_configuration(found: PatroniState, wanted: Configuration) -> int:
+def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     """Send the differences to Patroni.
 
     Returns the seconds until each member knows whether its PostgreSQL needs a restart for them; 0
     if none can need one. Raises CommandFailed.
     """
-    changes = patroni_config.patch(found, wanted)
+    changes = patroni_config.patch(found, desired)
     if changes:
         _do("configure", json.dumps(changes), doing="change Patroni's configuration")
     if "postgresql" not in changes:
         return 0
     # Each member reads the configuration every `loop_wait` seconds, the old value or the new one.
-    waits = [each.get("loop_wait") for each in (found.configuration or {}, wanted)]
+    waits = [each.get("loop_wait") for each in (found.configuration or {}, desired)]
     return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
@@ -64,14 +64,14 @@ def restart_waiting(seconds: int, again: Sequence[str]) -> None:
     for _ in range(_ROUNDS):
         for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
             _do("restart", name, doing=f"restart PostgreSQL, {name}")
-            _do(*again, doing=f"see {name} back before the next one is restarted")
+            _do(*again, doing=f"wait until {name} is back before the next restart")
 
 
 def _do(*step: str, doing: str, stdin: str | None = None) -> str:
     return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
 
 
-# A node that led a rotation of its own and died needs these files to end it: they stay there.
+# A node that was killed while it led a rotation needs these files to end it, so it keeps them.
 _FORGET = """\
 test -e /var/lib/infisical-rotation/state ||
     test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
@@ -82,16 +82,15 @@ _HASH = "sha256sum </etc/infisical/keys/postgres_password"
 def reopen_database(cluster: Cluster) -> None:
     """Make the database accept the password in the current host's key file.
 
-    Then every connected node with that password removes the one before or after it. Raises
-    CommandFailed.
+    Then every connected node with that password removes the old or next one. Raises CommandFailed.
     """
-    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+    if run(script("reopen"), doing="check that the database accepts the password") != "known":
         return
-    known = shlex.quote(run(_HASH, doing="see which password it is"))
+    known = shlex.quote(run(_HASH, doing="hash the password"))
     for node in cluster.connected_nodes:
         if node.number:
             with connection.on(node.name):
-                run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
+                run(_FORGET.format(known), doing="remove the other password of an ended rotation")
 
 
 CONFIGS = "/etc/infisical/stack"
@@ -109,61 +108,61 @@ def roll_out(site: ClusterSite) -> None:
     A cluster without TLS gets it in several complete roll-outs, one for each level.
     """
     reopen_database(site.cluster)
-    found = fresh(site)
-    comes_to_tls = stack_plan.tls_level(found) < Level.REQUIRED
+    found = read_stack_again(site)
+    changes_to_tls = stack_plan.tls_level(found) < Level.REQUIRED
     for level in stack_plan.levels_ahead(found):
         # An etcd that is bootstrapped again has the addresses of the level already.
-        if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
-            run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
+        if changes_to_tls and level > Level.OFFERED and not site.cluster.is_etcd_reset:
+            run(script("etcd", "secure"), doing="make etcd's members use TLS")
         _roll_out(replace(site, tls=level))
-        site = replace(site, cluster=replace(site.cluster, anew=False))
+        site = replace(site, cluster=replace(site.cluster, is_etcd_reset=False))
 
 
 def _roll_out(site: ClusterSite) -> None:
-    before, to_be = _prepare(site)
+    before, desired = _prepare(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
-    write(STACK_FILE, to_be.text, mode="600", check=check)
+    write(STACK_FILE, desired.text, mode="600", check=check)
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
-    first = stack_plan.leading(before, to_be, site.cluster)
-    if site.cluster.anew:
-        etcd.end_lost(site.cluster)
+    first = stack_plan.choose_first(before, desired, site.cluster)
+    if site.cluster.is_etcd_reset:
+        etcd.remove_lost_etcd(site.cluster)
     if first:
-        roll_out_part(to_be.text, first, timeout, before.nodes)
-        run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
+        roll_out_part(desired.text, first, timeout, before.nodes)
+        run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
     together = stack_plan.changing_together(before, site.tls)
-    stages = stack_plan.stages(before, to_be, first | together)
-    well = _do("data", doing="see who keeps data")
-    again = ("again", _AGAIN_SECONDS, *well.split())
+    stages = stack_plan.plan_stages(before, desired, first | together)
+    counts = _do("data", doing="list the data services")
+    again = ("again", _AGAIN_SECONDS, *counts.split())
     # First, as it decides whether writes that are acknowledged during the roll-out are kept.
-    seconds = merge_configuration(before.patroni, to_be.patroni())
+    seconds = merge_configuration(before.patroni, desired.patroni())
     if together := together - first:
-        roll_out_part(to_be.text, together, timeout, before.nodes)
+        roll_out_part(desired.text, together, timeout, before.nodes)
     for names in stages:
-        asked = roll_out_part(to_be.text, names, timeout, before.nodes)
+        asked = roll_out_part(desired.text, names, timeout, before.nodes)
         _refuse_rollback(site, asked, old)
         # As many as before: members that were unhealthy before may need this roll-out to recover.
-        _do(*again, doing="see the data node back before the next one changes")
+        _do(*again, doing="wait for the data node before the next one changes")
     asked = hashes(_do("up", doing="roll the services out"))
     _await(timeout)
     wait_for_majority()
     after = _refuse_rollback(site, asked, old)
     # Again, as Patroni may not have answered before.
-    seconds = max(seconds, merge_configuration(after.patroni, to_be.patroni()))
+    seconds = max(seconds, merge_configuration(after.patroni, desired.patroni()))
     if seconds or after.patroni.waiting:
         restart_waiting(seconds, again)
-    write(RECORD, record_text(stack_plan.make_record(after, to_be, asked)))
+    write(RECORD, record_text(stack_plan.make_record(after, desired, asked)))
     _try_again(after)
-    kept = [*to_be.secrets, *to_be.configs]
+    kept = [*desired.secrets, *desired.configs]
     _do("clean", *kept, doing="remove what the roll-out replaced")
 
 
 def start_databases(site: ClusterSite) -> None:
     """Roll out only the databases. Raises CheckFailed."""
-    _, to_be = _prepare(site)
-    names = stack_plan.databases(to_be.text)
-    roll_out_part(to_be.text, names, site.settings.stack.start_timeout)
+    _, desired = _prepare(site)
+    names = stack_plan.databases(desired.text)
+    roll_out_part(desired.text, names, site.settings.stack.start_timeout)
 
 
 def render_clients(site: ClusterSite) -> str:
@@ -171,9 +170,9 @@ def render_clients(site: ClusterSite) -> str:
 
     Their secrets and configs are on the leader afterwards. Raises CheckFailed.
     """
-    _, to_be = _prepare(site)
+    _, desired = _prepare(site)
     return stack_plan.select_services(
-        to_be.text, to_be.hash_services().keys() - stack_plan.databases(to_be.text)
+        desired.text, desired.hash_services().keys() - stack_plan.databases(desired.text)
     )
 
 
@@ -181,13 +180,13 @@ def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     """Create secrets and configs on the host; return the actual and the desired stack."""
     _do("secrets", keys_of(SECRETS), doing="make the stack's secrets")
     # Read again: earlier steps may have added images, keys and nodes.
-    before = fresh(site)
+    before = read_stack_again(site)
     if not before.manager:
         raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
-    to_be = wanted_stack(site, before)
-    for name, text in to_be.configs.items():
+    desired = desired_stack(site, before)
+    for name, text in desired.configs.items():
         write(f"{CONFIGS}/{name}", text)
-    return before, to_be
+    return before, desired
 
 
 def roll_out_part(
@@ -211,7 +210,7 @@ def roll_out_part(
 
 def wait_for_majority() -> None:
     """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
-    _do("again", _AGAIN_SECONDS, *_MOST, doing="see most of the data services healthy")
+    _do("again", _AGAIN_SECONDS, *_MOST, doing="wait for a majority of the data services")
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -227,17 +226,17 @@ def _timeout(settings: Settings, *, first: bool) -> int:
 
 def _await(timeout: int, names: Iterable[str] = ()) -> None:
     named = [f"infisical_{name}" for name in sorted(names)]
-    unwell = _do("wait", str(timeout), *named, doing="wait for the stack")
-    if unwell:
+    unhealthy = _do("wait", str(timeout), *named, doing="wait for the stack")
+    if unhealthy:
         hint = ""
-        if "Read-only file system" in unwell:
+        if "Read-only file system" in unhealthy:
             hint = "; this image writes to its root: set infisical_read_only = False"
-        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
+        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
 
 
 def _try_again(found: ClusterStackState) -> None:
     if any(service.waiting for service in found.services.values()):
-        _do("anew", doing="have Swarm try again what waits for a node")
+        _do("anew", doing="make Swarm retry the tasks that wait for a node")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
@@ -245,13 +244,13 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
 
     Then stack.yaml has its `old` text again.
     """
-    found = fresh(site)
+    found = read_stack_again(site)
     back = stack_plan.find_rolled_back(found, asked)
     if not back:
         return found
     if old:
         write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(_do("why", f"infisical_{name}", doing="see why") for name in back)
+    why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
     raise CheckFailed(
         f"{' and '.join(back)} did not become healthy, so Swarm went back to what ran before, "
         f"which serves:\n{why}"

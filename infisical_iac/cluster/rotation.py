@@ -27,10 +27,10 @@ class ClusterKeyHolders(KeyHolders):
     site: ClusterSite
 
     def refuse(self, key: Key) -> None:
-        if key.name == "redis" and (away := self._away()):
+        if key.name == "redis" and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(away)} can't be reached, and its Redis would let the old key in for "
-                "ever: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, and its Redis would accept the old "
+                "key for ever: bring it back first; nothing was changed"
             )
 
     def own_repositories(self) -> Mapping[str, list[str]]:
@@ -38,10 +38,10 @@ class ClusterKeyHolders(KeyHolders):
         directories = [each.name for each in targets if each.kind.on_host]
         cluster = self.site.cluster
         others = [each for each in cluster.nodes if each.number and each != cluster.me]
-        if directories and (away := self._away()):
+        if directories and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
-                "opens: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, and has repositories of its own that "
+                "the key opens: bring it back first; nothing was changed"
             )
         # A node without repositories gets the password too, before shared targets drop the old one.
         return {each.name: directories for each in others if each.up}
@@ -53,7 +53,7 @@ class ClusterKeyHolders(KeyHolders):
         `all_of_them` it raises CommandFailed instead.
         """
         if key.name == "redis":
-            doing = "let both passwords of Redis in"
+            doing = "make Redis accept both passwords"
             _each(self.site.cluster, "admit", _hashes(), doing, all_of_them=all_of_them)
 
     def give_both(self, key: Key) -> None:
@@ -65,18 +65,18 @@ class ClusterKeyHolders(KeyHolders):
         shared_state.spread(membership.observe())
 
     def use(self) -> None:
-        rollout.roll_out(cluster_site.running(self.site))
+        rollout.roll_out(cluster_site.keep_running_version(self.site))
 
     def forget(self, key: Key) -> None:
         if key.name == "database":
             forget(self._others(), key)
         if key.name == "redis":
             # A Redis that does not answer drops it at its next start.
-            doing = "put the other password of Redis out"
+            doing = "make Redis refuse the other password"
             _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
 
-    def _away(self) -> list[str]:
-        """Return the data nodes that can't be reached."""
+    def _unreachable_nodes(self) -> list[str]:
+        """Return the names of the unreachable data nodes."""
         return [each.name for each in self.site.cluster.nodes if each.number and not each.up]
 
     def _others(self) -> list[str]:

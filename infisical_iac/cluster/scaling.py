@@ -15,8 +15,8 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.cluster import membership, rollout, stack, stack_plan, swarm
 from infisical_iac.cluster.deploy import prepare, roll_out
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import ClusterSite, of
-from infisical_iac.cluster.validation import refuse_move_in, refuse_move_out
+from infisical_iac.cluster.site import ClusterSite, cluster_site_of
+from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.end_of_run import record
@@ -33,14 +33,14 @@ from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import ingress, run_containers
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
+from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
-from infisical_iac.workspace.gate import Before
 from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def end_swarm(stamp: str) -> list[str]:
-    """Remove the cluster's services, and let its hosts leave the swarm, the current one last.
+    """Remove the cluster's services, and take its hosts out of the swarm, the current one last.
 
     The other hosts then delete their keys and records, which the current one has. It can be
     repeated after an interruption. Raises CommandFailed.
@@ -56,17 +56,20 @@ def end_swarm(stamp: str) -> list[str]:
     _step("services", doing="remove the cluster's services")
     for each in hosts:
         with current(each):
-            _step("containers", doing=f"see the cluster's containers on {each.name} end")
+            _step(
+                "containers",
+                doing=f"wait until the cluster's containers on {each.name} have stopped",
+            )
     kept = []
     for each in hosts:
         with current(each):
             swarm.leave()
             if each.name == keeper:
-                _step("names", doing=f"let Docker on {keeper} know its containers")
-            told = _step("data", stamp, doing=f"put the cluster's data on {each.name} aside")
-            kept += [f"Kept on {each.name}: {line}." for line in told.splitlines()]
+                _step("names", doing=f"make Docker on {keeper} know its containers")
+            output = _step("data", stamp, doing=f"set the cluster's data on {each.name} aside")
+            kept += [f"Kept on {each.name}: {line}." for line in output.splitlines()]
             if each.name != keeper:
-                _step("forget", doing=f"take the keys from {each.name}")
+                _step("forget", doing=f"remove the keys from {each.name}")
     membership.forget()
     return kept
 
@@ -82,7 +85,7 @@ Direction = Literal["out", "in"]
 
 
 @dataclass(frozen=True)
-class UnfinishedMove:
+class UnfinishedScaling:
     """A migration that has not ended.
 
     Attributes:
@@ -102,7 +105,7 @@ class UnfinishedMove:
 
     @property
     def is_switched(self) -> bool:
-        """Return whether the target has taken over, and may have been written to since."""
+        """Return whether the target serves, and may have been written to since."""
         return self.phase == "switched"
 
     @property
@@ -111,16 +114,18 @@ class UnfinishedMove:
         return self.direction == "out" and self.phase not in ("begun", "paused")
 
 
-def read_unfinished() -> UnfinishedMove | None:
+def read_unfinished() -> UnfinishedScaling | None:
     """Return the unfinished migration of the current host, if there is one."""
-    found = run(script("scale-out", "state"), doing="see whether a move is under way").split()
+    found = run(
+        script("scale-out", "state"), doing="read the state of a scale-out or scale-in"
+    ).split()
     if not found:
         return None
     stamp, direction, phase = found
-    return UnfinishedMove(stamp, "out" if direction == "out" else "in", phase)
+    return UnfinishedScaling(stamp, "out" if direction == "out" else "in", phase)
 
 
-def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) -> list[str]:
+def go_back(found: UnfinishedScaling, timeout: int, *, dissolving: bool = False) -> list[str]:
     """Undo a migration: start what served before, and return sentences on the result.
 
     It can be repeated after a failure. Raises a UserError.
@@ -135,24 +140,24 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
         compose.bring_up()
-        _refuse_unwell("stack", timeout, "containers")
-        told = [f"{host.name} serves alone again, with {data}."]
+        _refuse_unhealthy("stack", timeout, "containers")
+        sentences = [f"{host.name} serves as a single host again, with {data}."]
         if dissolving:
-            # A migration that an earlier version began has left no mark.
+            # Migrations of earlier versions leave no mark.
             stamp = read_served() or (found.stamp if found.has_served else "")
-            told += ["The hosts have left the swarm.", *end_swarm(stamp)]
+            sentences += ["The hosts have left the swarm.", *end_swarm(stamp)]
         elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
-            told.append(
-                f"Of the cluster, {what.describe()}, which the next move gives up and names, and "
-                "the end of the cluster keeps."
+            sentences.append(
+                f"Of the cluster, {what.describe()}; the next scale-out discards and names it, and "
+                "removing the cluster keeps it."
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
-        _refuse_unwell("cluster-stack", timeout, "services")
-        told = [f"The cluster serves again, with {data}."]
+        _refuse_unhealthy("cluster-stack", timeout, "services")
+        sentences = [f"The cluster serves again, with {data}."]
     edge.open_on([each.name for each in with_others(host)])
-    return [*told, *end(found.direction)]
+    return [*sentences, *end(found.direction)]
 
 
 def read_served() -> str:
@@ -161,13 +166,15 @@ def read_served() -> str:
     Empty if the cluster never served, so that it has no data.
     """
     mark = f"{DIRECTORY}/served"
-    return run(f"cat {mark} 2>/dev/null || true", doing="see what the cluster has had").strip()
+    return run(
+        f"cat {mark} 2>/dev/null || true", doing="read whether the cluster has served"
+    ).strip()
 
 
-def _refuse_unwell(program: str, timeout: int, what: str) -> None:
-    unwell = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
-    if unwell:
-        raise CheckFailed(f"what served before is back, but not well:\n{unwell}")
+def _refuse_unhealthy(program: str, timeout: int, what: str) -> None:
+    unhealthy = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
+    if unhealthy:
+        raise CheckFailed(f"what served before is back, but not healthy:\n{unhealthy}")
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
@@ -175,7 +182,7 @@ def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
     return run(script(f"scale-{direction}", name, *arguments), doing=doing)
 
 
-def end_cluster(found: UnfinishedMove) -> list[str]:
+def end_cluster(found: UnfinishedScaling) -> list[str]:
     """Remove the cluster that a proven migration has left; it can be repeated after a failure.
 
     Returns sentences on what is kept. Raises a UserError.
@@ -188,7 +195,7 @@ def end(direction: Direction) -> list[str]:
 
     Raises CommandFailed.
     """
-    lines = do(direction, "end", doing="end the move").splitlines()
+    lines = do(direction, "end", doing=f"end the scale-{direction}").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
     return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]
 
@@ -203,8 +210,8 @@ _proven: set[str] = set()
 def undo(settings: Settings, *, asked: bool) -> bool:
     """Undo an unfinished migration, if there is one, and print the result.
 
-    A migration whose target has taken over may have been written to since. It is left for the next
-    run to complete, unless the user asked for --undo.
+    If the target serves already, it may have been written to. The migration is then left for the
+    next run to complete, unless the user asked for --undo.
 
     Args:
         asked: whether the user asked for --undo; it removes the target cluster too.
@@ -216,15 +223,15 @@ def undo(settings: Settings, *, asked: bool) -> bool:
         if asked:
             _end_unused()
         return False
-    if found.is_switched and not asked:
-        echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
-        return True
     event: Literal["scale-out", "scale-in"]
     event = "scale-out" if found.direction == "out" else "scale-in"
-    with audit.record(event, [f"undone: the move {found.stamp}"]):
+    if found.is_switched and not asked:
+        echo(f"The {event} {found.stamp} has switched already: it is completed now.", err=True)
+        return True
+    with audit.record(event, [f"undone: the {event} {found.stamp}"]):
         now, *more = go_back(found, settings.stack.start_timeout, dissolving=asked)
     membership.forget()
-    echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
+    echo(f"The {event} {found.stamp} was unfinished. {now}", err=not asked)
     for sentence in more:
         echo(sentence)
     return False
@@ -232,17 +239,21 @@ def undo(settings: Settings, *, asked: bool) -> bool:
 
 def _end_unused() -> None:
     """Remove an unused cluster next to a single host whose data were never moved."""
-    looks = membership.observe_again()
-    alone = looks[host.name].single and not any(each.stack for each in looks.values())
-    if not (alone and any(each.mark for each in looks.values())):
-        echo("There is nothing to undo: no move is under way.")
+    observed = membership.observe_again()
+    is_single = observed[host.name].single and not any(each.stack for each in observed.values())
+    if not (is_single and any(each.mark for each in observed.values())):
+        echo("There is nothing to undo: no scale-out or scale-in is under way.")
         return
     with audit.record("scale-out", ["- swarm"]):
-        # The cluster may have served for a while in a migration that was undone.
+        # The cluster may have served for a while in an undone migration.
         kept = end_swarm(read_served())
-    told = f"No data had been moved. {host.name} serves alone; all hosts have left the swarm."
-    for sentence in [told, *kept]:
+    done = "No data had been moved"
+    for sentence in [f"{done}. {_describe_single()}", *kept]:
         echo(sentence)
+
+
+def _describe_single() -> str:
+    return f"{host.name} serves as a single host; all hosts have left the swarm."
 
 
 def end_proven() -> bool:
@@ -252,7 +263,7 @@ def end_proven() -> bool:
         return False
     with audit.record("scale-in", ["- swarm"]):
         kept = end_cluster(found)
-    for sentence in [f"{host.name} serves alone; all hosts have left the swarm.", *kept]:
+    for sentence in [_describe_single(), *kept]:
         echo(sentence)
     return True
 
@@ -262,15 +273,15 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
 
     Args:
         again: a sentence on what to do after the rollback.
-        rest: the command that does the rest once the data are proven.
-        switched: whether an earlier run has moved the data; a failure doesn't discard those.
+        rest: the command that completes the rest once the data are proven.
+        switched: whether an earlier run has moved the data, which a failure doesn't discard.
     """
     if host.name in _proven:
-        return f"The moved data are proven and serve; {rest} does the rest."
+        return f"The moved data are proven and serve; {rest} completes the rest."
     if switched:
         return (
-            "The data are where they were moved to: the same command tries again, and with --undo "
-            "goes back to those from before the move"
+            "The data stay where they were moved to: run the same command again to continue, or "
+            "with --undo to go back to the data from before"
         )
     found = read_unfinished()
     if found is None:
@@ -279,10 +290,10 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
 
 
 @telling_operation
-def outward_move(*, site: ClusterSite, project: str) -> Commands:
+def outward_migration(*, site: ClusterSite, project: str) -> Commands:
     """Move the single host's data into the cluster, and start the cluster's services.
 
-    The cluster's databases run already. Infisical pauses from the dump to the start; the rows of
+    The cluster's databases already run. Infisical pauses from the dump to the start; the rows of
     each table are compared. Raises a UserError, with the old data in place.
 
     Args:
@@ -303,7 +314,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
     manifest.refuse_difference(found, rows)
     _tell(rows)
     edge.close_on(site.settings, site.names)
-    do("out", "switch", doing="let the cluster's database take over")
+    do("out", "switch", doing="switch to the cluster's database")
     _start(services)
     session.forget()
 
@@ -313,10 +324,10 @@ def _start(services: str) -> None:
 
 
 @telling_operation
-def inward_move(*, text: str, settings: Settings, project: str) -> Commands:
+def inward_migration(*, text: str, settings: Settings, project: str) -> Commands:
     """Move the cluster's data to the current host, which becomes a single host.
 
-    Raises as `outward_move` does.
+    Raises as `outward_migration` does.
 
     Args:
         text: of compose.yaml, whose images are on the host.
@@ -335,14 +346,14 @@ def _move_in(text: str, settings: Settings, project: str) -> None:
     manifest.refuse_difference(found, rows)
     _tell(rows)
     edge.close(settings)
-    do("in", "switch", f"{PROJECT}_postgres", doing="let this host take over")
+    do("in", "switch", f"{PROJECT}_postgres", doing="switch to this host")
     session.forget()
 
 
 def _begin(direction: Direction, settings: Settings, project: str) -> None:
-    _before[host.name] = gate.before(settings, project, settings.stack.http_port)
+    _before[host.name] = checks.record_before(settings, project, settings.stack.http_port)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    do(direction, "begin", stamp, direction, doing="begin the move")
+    do(direction, "begin", stamp, direction, doing=f"begin the scale-{direction}")
 
 
 def _tell(rows: Mapping[str, int]) -> None:
@@ -378,9 +389,9 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     # able to log in.
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
-    # The settings of the one that serves now, whose secrets are checked.
+    # The settings of the topology that serves now, as its secrets are checked.
     serving = settings.with_values(topology="swarm" if out else "single")
-    told = gate.check_as_before(
+    sentences = checks.check_as_before(
         serving,
         project,
         before,
@@ -389,9 +400,9 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
         opening=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(DIRECTORY, PROJECT)
-    journal.current().operator_notes += told
+    journal.current().operator_notes += sentences
     if direction == "in":
-        do(direction, "proven", doing="note that the move is proven")
+        do(direction, "proven", doing="record that the data are proven")
     else:
         journal.current().operator_notes += end(direction)
     _proven.add(host.name)
@@ -421,7 +432,7 @@ def scaling_out(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-out"
-    known = preflight(scaling=True, check=_check(refuse_move_out, switched=switched))
+    known = preflight(scaling=True, check=_check(refuse_scale_out, switched=switched))
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
@@ -443,7 +454,7 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    check = _check(refuse_move_in, switched=switched)
+    check = _check(refuse_scale_in, switched=switched)
     known = preflight(scaling=True, leaving=True, check=check)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
@@ -468,10 +479,10 @@ def move_out(known: Preflight, *, switched: bool) -> None:
     prepare(known)
     if not known.leads or switched:
         return
-    site = of(known)
-    stack.databases(site=site, name="Have the cluster's databases")
+    site = cluster_site_of(known)
+    stack.databases(site=site, name="Start the cluster's databases")
     project = known.workspace.project.slug
-    outward_move(site=site, project=project, name="Move the data into the cluster")
+    outward_migration(site=site, project=project, name="Move the data into the cluster")
 
 
 @deploy("Stack")
@@ -485,13 +496,13 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     """Move the cluster's data to the leader, which becomes a single host."""
     if not known.leads:
         return
-    refuse_away(of(known).cluster)
+    refuse_unreachable(cluster_site_of(known).cluster)
     single = known.settings.with_values(topology="single")
     compose.image_set(
         images=single.images, archives=single.stack.image_archives, name="Fetch the images"
     )
     if not switched:
-        inward_move(
+        inward_migration(
             text=compose_file(single, known.machine),
             settings=single,
             project=known.workspace.project.slug,
@@ -500,17 +511,17 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     run_containers(single, known.machine)
 
 
-def refuse_away(cluster: Cluster) -> None:
+def refuse_unreachable(cluster: Cluster) -> None:
     """Raise Refusal if a host is unreachable: it would keep the cluster's keys and data."""
-    if lost := [node.name for node in cluster.nodes if node.given_up]:
+    if lost := [node.name for node in cluster.nodes if node.is_cut_off]:
         raise Refusal(
             f"the swarm considers {', '.join(lost)} down, though Docker runs there, and could not "
             "stop what may write: `infisical-iac apply` brings it back first"
         )
-    if away := [node.name for node in cluster.nodes if not node.up]:
+    if unreachable := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
-            f"{', '.join(away)} can't be reached, and would keep the cluster's keys and data: "
-            "bring it back, or have a new host take its place with `infisical-iac apply`, first"
+            f"{', '.join(unreachable)} can't be reached, and would keep the cluster's keys and "
+            "data: bring it back first, or replace it by a new host with `infisical-iac apply`"
         )
 
 
@@ -532,4 +543,4 @@ def dissolve(known: Preflight) -> None:
     """Remove the cluster; the leader, now a single host, is the last to leave the swarm."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
-        dissolution(names=[*others, host.name], name="End the cluster")
+        dissolution(names=[*others, host.name], name="Remove the cluster")

@@ -1,4 +1,4 @@
-"""The settings of a cluster, checked as all others are."""
+"""The settings of a cluster."""
 
 import ipaddress
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from pydantic import field_validator
 
 from infisical_iac.core.validation import SettingsModel, image_with_version, within
 
-# How many hosts hold data: as many as make a majority when one is lost.
+# The number of hosts with data: two of three are still a majority.
 DATA_NODES = 3
 
 

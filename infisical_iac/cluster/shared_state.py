@@ -26,39 +26,43 @@ class Sharing:
     to: tuple[str, ...]
 
 
-def claim(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
-    """Return the serial under which the leader leads.
+def claim(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
+    """Return the serial of the leader's state.
 
     A new leader takes a higher serial than all other hosts: the former leader may come back with a
     changed state under the serial that both had.
     """
-    is_newest = all(each.serial <= lead.serial for each in others.values())
-    if lead.serial and lead.led == lead.serial and is_newest:
-        return lead.serial
-    return _next(lead, others)
+    is_newest = all(each.serial <= leader.serial for each in others.values())
+    if leader.serial and leader.serial_as_leader == leader.serial and is_newest:
+        return leader.serial
+    return _next(leader, others)
 
 
-def plan_sharing(lead: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
+def plan_sharing(leader: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
     """Return which hosts get the leader's state, and under which serial.
 
     If a host has another state under the leader's serial, the state has changed on either: all
     hosts get the leader's, under a higher serial. Otherwise the hosts with no state or an older
     one get it.
     """
-    if not lead.digest:
-        return Sharing(lead.serial, ())
-    serial = claim(lead, others)
-    changed = any(each.serial == serial and each.digest != lead.digest for each in others.values())
+    if not leader.digest:
+        return Sharing(leader.serial, ())
+    serial = claim(leader, others)
+    changed = any(
+        each.serial == serial and each.digest != leader.digest for each in others.values()
+    )
     if changed:
-        serial = _next(lead, others)
+        serial = _next(leader, others)
     to = [
-        name for name, each in others.items() if (each.serial, each.digest) != (serial, lead.digest)
+        name
+        for name, each in others.items()
+        if (each.serial, each.digest) != (serial, leader.digest)
     ]
     return Sharing(serial, tuple(to))
 
 
-def _next(lead: SwarmState, others: Mapping[str, SwarmState]) -> int:
-    return max(lead.serial, *(each.serial for each in others.values()), 0) + 1
+def _next(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
+    return max(leader.serial, *(each.serial for each in others.values()), 0) + 1
 
 
 _STATE = "/etc/infisical"
@@ -68,15 +72,15 @@ _STATE = "/etc/infisical"
 def leadership(cluster: Cluster) -> Commands:
     """Record on the leader that it leads, before it changes the shared state."""
     if not cluster.leads:
-        yield UpToDate(f"{cluster.lead.name} leads")
+        yield UpToDate(f"{cluster.leader.name} is the leader")
         return
-    lead, others = _of(cluster, _observed_states(cluster))
-    serial = claim(lead, others)
-    if (lead.serial, lead.led) == (serial, serial):
-        yield UpToDate("the host leads, as before")
+    leader, others = _of(cluster, _observed_states(cluster))
+    serial = claim(leader, others)
+    if (leader.serial, leader.serial_as_leader) == (serial, serial):
+        yield UpToDate("the host is the leader, as before")
         return
-    yield Item("~", "lead", f"{cluster.me.name}, by serial {serial}")
-    yield step(_lead, serial)
+    yield Item("~", "leader", f"{cluster.me.name}, by serial {serial}")
+    yield step(_record_leadership, serial)
 
 
 @telling_operation
@@ -94,56 +98,56 @@ def state_copies(cluster: Cluster) -> Commands:
 
 
 def decide(
-    cluster: Cluster, looks: Mapping[str, SwarmState], coming: Collection[str] = ()
+    cluster: Cluster, observed: Mapping[str, SwarmState], coming: Collection[str] = ()
 ) -> Commands:
-    """Plan which nodes get the leader's state, by the states in `looks`.
+    """Plan which nodes get the leader's state, by the `observed` states.
 
     An earlier step of the plan copies it to the nodes in `coming`.
     """
     if not cluster.leads:
-        yield UpToDate(f"{cluster.lead.name} shares what it has")
+        yield UpToDate(f"{cluster.leader.name} is the leader and shares its state")
         return
-    lead, others = _of(cluster, looks)
-    wanted = plan_sharing(lead, others)
-    if not lead.digest:
+    leader, others = _of(cluster, observed)
+    desired = plan_sharing(leader, others)
+    if not leader.digest:
         # An earlier step creates the state that is to be shared.
-        wanted = Sharing(claim(lead, others), tuple(others))
-    if not wanted.to:
-        yield UpToDate("all data nodes have the lead's state")
+        desired = Sharing(claim(leader, others), tuple(others))
+    if not desired.to:
+        yield UpToDate("all data nodes have the leader's state")
         return
-    for name in wanted.to:
+    for name in desired.to:
         if name in coming:
             continue
         older = others[name].serial
-        detail = f"serial {older or 'none'} → {wanted.serial}, from {cluster.me.name}"
+        detail = f"serial {older or 'none'} → {desired.serial}, from {cluster.me.name}"
         yield Item("~" if older else "+", f"{_STATE} on {name}", detail)
     yield step(spread, cluster)
 
 
 def spread(cluster: Cluster) -> tuple[str, ...]:
-    """Share at once what a command has changed on the leader, which is the current host.
+    """Copy what a command has changed on the leader, the current host, to the other data nodes.
 
     Returns the names of the hosts that got the state. Raises CommandFailed.
     """
-    lead, others = _of(cluster, membership.observe_again())
-    wanted = plan_sharing(lead, others)
-    if not wanted.to:
+    leader, others = _of(cluster, membership.observe_again())
+    desired = plan_sharing(leader, others)
+    if not desired.to:
         return ()
-    # First, so that the host is still the leader if this run dies here.
-    _lead(wanted.serial)
-    state = run(script("share", "give"), doing=f"read the state of {cluster.lead.name}")
-    for name in wanted.to:
+    # First, so that the host is still the leader if this run is killed here.
+    _record_leadership(desired.serial)
+    state = run(script("share", "give"), doing=f"read the state of {cluster.leader.name}")
+    for name in desired.to:
         with connection.on(name):
             run(
-                script("share", "take", str(wanted.serial)),
-                doing=f"bring the state of {cluster.lead.name} to {name}",
+                script("share", "take", str(desired.serial)),
+                doing=f"bring the state of {cluster.leader.name} to {name}",
                 stdin=state,
             )
-    return wanted.to
+    return desired.to
 
 
-def _lead(serial: int) -> None:
-    run(script("share", "lead", str(serial)), doing="note that the host leads")
+def _record_leadership(serial: int) -> None:
+    run(script("share", "lead", str(serial)), doing="record that the host is the leader")
 
 
 def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
@@ -151,15 +155,15 @@ def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
 
 
 def _of(
-    cluster: Cluster, looks: Mapping[str, SwarmState]
+    cluster: Cluster, observed: Mapping[str, SwarmState]
 ) -> tuple[SwarmState, dict[str, SwarmState]]:
     """Return the state of the leader, and those of the other data nodes by name."""
-    keepers = {node.name for node in cluster.nodes if node.number} - {cluster.lead.name}
-    others = {name: look for name, look in looks.items() if name in keepers}
-    return looks[cluster.lead.name], others
+    keepers = {node.name for node in cluster.nodes if node.number} - {cluster.leader.name}
+    others = {name: seen for name, seen in observed.items() if name in keepers}
+    return observed[cluster.leader.name], others
 
 
 @deploy("Share")
 def share(cluster: Cluster) -> None:
     """Copy the leader's state to all other data nodes."""
-    state_copies(cluster=cluster, name="Share the lead's keys, credentials and records")
+    state_copies(cluster=cluster, name="Share the leader's keys, credentials and records")

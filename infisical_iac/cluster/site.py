@@ -88,7 +88,7 @@ class ClusterSite(host_site.Site):
         return self.cluster.me.number
 
     def has_begun(self, machine: MachineState) -> bool:
-        return self.cluster.begun
+        return self.cluster.has_databases
 
     def refuse_unfit(self) -> None:
         validation.refuse_unencrypted(self.cluster, self.settings.cluster)
@@ -98,15 +98,15 @@ class ClusterSite(host_site.Site):
         seen = self.cluster.me.seen
         if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
             return False
-        docker.without_live_restore(config=config, name="Let the engine go without live-restore")
+        docker.engine_reload(config=config, name="Turn off live-restore in the engine")
         return True
 
     def rejoin_engine(self) -> None:
-        docker.back_in_swarm(cluster=self.cluster, name="Have the swarm know the engine")
+        docker.engine_rejoin(cluster=self.cluster, name="Bring the engine back into the swarm")
 
     @property
     def engine_act(self) -> Callable[[str, str], None] | None:
-        return docker.in_turn
+        return docker.act_in_turn
 
     def join(self) -> None:
         swarm.swarm(cluster=self.cluster)
@@ -115,23 +115,23 @@ class ClusterSite(host_site.Site):
         shared_state.share(cluster=self.cluster)
 
 
-def of(known: Known) -> ClusterSite:
+def cluster_site_of(known: Known) -> ClusterSite:
     """Return the site of a run on a cluster."""
     assert isinstance(known.site, ClusterSite)
     return known.site
 
 
-def look(images: Sequence[str]) -> ClusterStackState:
+def observe_stack(images: Sequence[str]) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
     return shared_fact(ClusterStack, images=list(images), secrets=SECRETS)
 
 
-def fresh(site: ClusterSite) -> ClusterStackState:
+def read_stack_again(site: ClusterSite) -> ClusterStackState:
     """Read the stack again, after a change within an operation."""
     return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
 
 
-def running(site: ClusterSite) -> ClusterSite:
+def keep_running_version(site: ClusterSite) -> ClusterSite:
     """Return the site with the version that runs, for a roll-out that must not change it.
 
     Only an upgrade dumps the data first and proves the new version.
@@ -150,7 +150,7 @@ def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
     return StackInputs(site.cluster, secrets, start, site.tls)
 
 
-def wanted_stack(site: ClusterSite, found: ClusterStackState) -> DesiredStack:
+def desired_stack(site: ClusterSite, found: ClusterStackState) -> DesiredStack:
     """Return the desired stack: its file, with the configs and secrets that the file names."""
     given = inputs(site, found)
     return DesiredStack(

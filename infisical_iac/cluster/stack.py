@@ -9,7 +9,7 @@ from pyinfra.context import host
 from infisical_iac.change import path
 from infisical_iac.cluster import etcd, rollout, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
+from infisical_iac.cluster.site import ClusterSite, desired_stack, observe_stack
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
@@ -31,7 +31,7 @@ from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import STACK_FILE, Upgrades
 
-NO_SWARM = "the services can be looked at once the hosts are a Swarm"
+NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
 
 @telling_operation
@@ -76,12 +76,12 @@ def node_tasks(site: ClusterSite) -> Commands:
     Swarm notices neither a container that somebody paused nor one that was disconnected, and its
     health check only shows that Infisical answers.
     """
-    text = wanted_stack(site, ClusterStackState()).text
+    text = desired_stack(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
     stuck = stack_file.find_stuck(tasks, text)
     if stuck:
-        told = run(script("node-tasks", "attached"), doing="see the networks of the services")
-        stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(told))
+        output = run(script("node-tasks", "attached"), doing="read the networks of the services")
+        stuck = stack_file.find_stuck(tasks, text, stack_file.parse_attached(output))
     yield from decide_tasks(stuck)
 
 
@@ -93,7 +93,7 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
     for task, reason in stuck.items():
         yield Item("~", f"container {task.service}", reason)
     freeing = script("node-tasks", "free", *(task.id for task in stuck))
-    yield step(run, freeing, doing="let the node's tasks run")
+    yield step(run, freeing, doing="free the node's stuck tasks")
 
 
 @telling_operation
@@ -110,25 +110,29 @@ def services(site: ClusterSite) -> Commands:
     """
     if kept := journal.current().kept:
         site = replace(site, settings=site.settings.keeping(kept))
-    yield from decide(site, look(site.settings.images))
+    yield from decide(site, observe_stack(site.settings.images))
 
 
 def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Plan the roll-out, by the actual stack in `found`."""
-    to_be = wanted_stack(site, found)
-    file = File(STACK_FILE, to_be.text, mode="600")
+    desired = desired_stack(site, found)
+    file = File(STACK_FILE, desired.text, mode="600")
     there = found.files.get(STACK_FILE)
-    items = list(stack_plan.items(found, to_be)) if found.manager else []
+    items = list(stack_plan.items(found, desired)) if found.manager else []
     if found.manager and file.matches(there) and not items:
-        yield UpToDate("all services are as stack.yaml says, and healthy")
+        yield UpToDate("all services match stack.yaml and are healthy")
         return
-    if site.cluster.anew:
-        yield Item("~", "etcd", f"has lost its quorum → begins again, empty; {_goes_on(site)}")
+    if site.cluster.is_etcd_reset:
+        yield Item(
+            "~", "etcd", f"has lost its quorum → bootstrapped again, empty; {_describe_first(site)}"
+        )
     if found.manager and (ahead := stack_plan.tls_item(found)):
         yield ahead
     if there is None and not found.services:
         yield Item("+", file.path)
-        yield from (Item("+", f"service {name}") for name in yaml.safe_load(to_be.text)["services"])
+        yield from (
+            Item("+", f"service {name}") for name in yaml.safe_load(desired.text)["services"]
+        )
     elif not (found.engine and found.manager):
         yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)
     else:
@@ -138,9 +142,9 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(rollout.roll_out, site)
 
 
-def _goes_on(site: ClusterSite) -> str:
+def _describe_first(site: ClusterSite) -> str:
     if not site.cluster.first:
-        return "PostgreSQL goes on"
+        return "PostgreSQL keeps running"
     first = next(each.name for each in site.cluster.nodes if each.number == site.cluster.first)
     return f"PostgreSQL starts first on {first}, which has every write"
 
@@ -151,12 +155,12 @@ def databases(site: ClusterSite) -> Commands:
 
     Raises CheckFailed as `services` does.
     """
-    yield from decide_databases(site, look(site.settings.images))
+    yield from decide_databases(site, observe_stack(site.settings.images))
 
 
 def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Plan to start the databases that are not healthy in `found`."""
-    missing = stack_plan.unhealthy(found, stack_plan.databases(wanted_stack(site, found).text))
+    missing = stack_plan.unhealthy(found, stack_plan.databases(desired_stack(site, found).text))
     if found.manager and not missing:
         yield UpToDate("the databases run")
         return
@@ -165,7 +169,7 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(rollout.start_databases, site)
 
 
-_WAITS = "{} can be re-created once all nodes and all of etcd are there: run again then"
+_WAITS = "{} can be re-created once all nodes and all etcd members are up: run again then"
 
 
 @telling_operation
@@ -179,31 +183,31 @@ def networks(site: ClusterSite) -> Commands:
     it. It waits for all nodes, as an unreachable one could still run the services to stop, and for
     all members of etcd. Raises CheckFailed.
     """
-    yield from decide_networks(site, cluster_site.look(site.settings.images))
+    yield from decide_networks(site, cluster_site.observe_stack(site.settings.images))
 
 
 def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Plan to re-create the networks that differ."""
-    to_be = cluster_site.wanted_stack(site, found)
-    items = [*stack_file.network_items(found.networks, to_be.text)]
+    desired = cluster_site.desired_stack(site, found)
+    items = [*stack_file.network_items(found.networks, desired.text)]
     if not items:
-        yield UpToDate("the networks are as stack.yaml says")
+        yield UpToDate("the networks match stack.yaml")
         return
-    in_parts = stack_plan.leading(found, to_be, site.cluster)
+    in_parts = stack_plan.choose_first(found, desired, site.cluster)
     if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
         yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     yield from items
-    yield step(_make_anew, site)
+    yield step(_recreate_networks, site)
 
 
-def _make_anew(site: ClusterSite) -> None:
-    before = cluster_site.fresh(site)
-    wanted = cluster_site.wanted_stack(site, before).text
+def _recreate_networks(site: ClusterSite) -> None:
+    before = cluster_site.read_stack_again(site)
+    desired = cluster_site.desired_stack(site, before).text
     names = frozenset(
-        item.what.split()[-1] for item in stack_file.network_items(before.networks, wanted)
+        item.what.split()[-1] for item in stack_file.network_items(before.networks, desired)
     )
-    text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
+    text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), desired)
     users = stack_file.network_users(text, names)
     services = " ".join(f"infisical_{name}" for name in sorted(users))
     remove = script("cluster-networks", "remove", services, " ".join(sorted(names)))

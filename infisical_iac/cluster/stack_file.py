@@ -127,8 +127,8 @@ _PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
 
 def network_items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
     """Yield an item for each network that differs from stack.yaml with `text`."""
-    for name, wanted in _networks(text).items():
-        why = ", ".join(_differences(found[name], wanted)) if name in found else ""
+    for name, desired in _networks(text).items():
+        why = ", ".join(_differences(found[name], desired)) if name in found else ""
         if why:
             yield Item("~", f"network {name}", f"{why}; {_PAUSES}")
 
@@ -175,7 +175,7 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
     if task.status in ("paused", "dead", "removing"):
         return f"is {task.status}"
     if task.status == "unready":
-        return "can't reach PostgreSQL or Redis any more, which another one reaches"
+        return "can no longer reach PostgreSQL or Redis, unlike another task"
     names = {key: whole["networks"].get(key, {}).get("name") for key in service["networks"]}
     missing = [
         key
@@ -185,9 +185,9 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
     return f"not connected to network {', '.join(missing)}" if missing else ""
 
 
-def with_networks(old: str, wanted: str) -> str:
-    """Return the services of the stack.yaml `old` with the networks of the stack.yaml `wanted`."""
-    return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(wanted)["networks"]})
+def with_networks(old: str, desired: str) -> str:
+    """Return the services of the stack.yaml `old` with the networks of the stack.yaml `desired`."""
+    return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(desired)["networks"]})
 
 
 def _networks(text: str) -> dict[str, dict[str, Any]]:
@@ -196,19 +196,19 @@ def _networks(text: str) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in networks if not each.get("external")}
 
 
-def _differences(found: Network, wanted: Mapping[str, Any]) -> Iterator[str]:
-    options = {name: str(value) for name, value in wanted.get("driver_opts", {}).items()}
+def _differences(found: Network, desired: Mapping[str, Any]) -> Iterator[str]:
+    options = {name: str(value) for name, value in desired.get("driver_opts", {}).items()}
     encrypted = "encrypted" in options
     # The option has no value: only its presence counts.
     if encrypted != ("encrypted" in found.options):
         yield "not encrypted → encrypted" if encrypted else "encrypted → not encrypted"
-    internal = bool(wanted.get("internal"))
+    internal = bool(desired.get("internal"))
     if internal != found.internal:
         yield "open to the outside → internal" if internal else "internal → open to the outside"
     for name, value in options.items():
         there = found.options.get(name, "(none)")
         if name != "encrypted" and there != value:
             yield f"{name} {there} → {value}"
-    subnets = [each["subnet"] for each in wanted.get("ipam", {}).get("config", ())]
+    subnets = [each["subnet"] for each in desired.get("ipam", {}).get("config", ())]
     if subnets != [*found.subnets]:
         yield f"subnet {' '.join(found.subnets) or '(none)'} → {' '.join(subnets)}"

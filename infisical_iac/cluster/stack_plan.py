@@ -1,4 +1,4 @@
-"""Compare the stack on the Swarm with what is wanted, item by item; pure."""
+"""Compare the actual stack on the Swarm with the desired one, item by item. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -54,9 +54,9 @@ def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[o
     ]
 
 
-def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
+def items(found: ClusterStackState, desired: DesiredStack) -> Iterator[Item]:
     """Yield each difference of services, secrets, configs and Patroni, but not of stack.yaml."""
-    rendered = wanted.hash_services()
+    rendered = desired.hash_services()
     for name in sorted(rendered.keys() | found.services.keys()):
         if name not in found.services:
             yield Item("+", f"service {name}")
@@ -64,20 +64,20 @@ def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
             yield Item("-", f"service {name}", "is not in stack.yaml")
         elif reason := _reason(found, name, rendered[name]):
             yield Item("~", f"service {name}", reason)
-    for kind, names in (("secret", wanted.secrets), ("config", frozenset(wanted.configs))):
+    for kind, names in (("secret", desired.secrets), ("config", frozenset(desired.configs))):
         made = found.made.get(kind, frozenset())
         yield from (Item("+", f"{kind} {name}") for name in sorted(names - made))
         yield from (
             Item("-", f"{kind} {name}", "no service needs it any more")
             for name in sorted(made - names)
         )
-    yield from patroni_config.items(found.patroni, wanted.patroni())
+    yield from patroni_config.items(found.patroni, desired.patroni())
 
 
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     service, was = found.services[name], found.record.get(name)
     if was is None:
-        return "was never rolled out to its end"
+        return "was never rolled out completely"
     if was.rendered != rendered:
         return "its part of stack.yaml changes"
     # A service that runs on every node has as many tasks as there are active nodes.
@@ -108,7 +108,7 @@ def unhealthy(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
 
 
 def make_record(
-    found: ClusterStackState, wanted: DesiredStack, asked: Mapping[str, str]
+    found: ClusterStackState, desired: DesiredStack, asked: Mapping[str, str]
 ) -> dict[str, Recorded]:
     """Return the record of a successful roll-out.
 
@@ -117,7 +117,7 @@ def make_record(
     """
     return {
         name: Recorded(asked[name], rendered, found.services[name].desired)
-        for name, rendered in wanted.hash_services().items()
+        for name, rendered in desired.hash_services().items()
     }
 
 
@@ -142,7 +142,9 @@ def find_rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list
     )
 
 
-def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) -> frozenset[str]:
+def choose_first(
+    found: ClusterStackState, desired: DesiredStack, cluster: Cluster
+) -> frozenset[str]:
     """Return the services that are rolled out first, until one PostgreSQL is the primary.
 
     * etcd is bootstrapped again: etcd, and without a primary the PostgreSQL with every write.
@@ -151,10 +153,10 @@ def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) ->
     * A run that bootstrapped etcd again was killed and left one PostgreSQL: etcd and that one, as
       the others may lack writes.
     """
-    rendered = wanted.hash_services()
+    rendered = desired.hash_services()
     names = rendered.keys()
     etcd = {name for name in names if name.startswith("etcd-")}
-    if cluster.anew:
+    if cluster.is_etcd_reset:
         return frozenset(etcd | {f"postgres-{cluster.first}"} if cluster.first else etcd)
     databases = {name for name in names if name.startswith("postgres-")}
     holding = {name for name in databases if int(_number(name)) in cluster.holders}
@@ -166,8 +168,8 @@ def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) ->
     return frozenset()
 
 
-def stages(
-    found: ClusterStackState, wanted: DesiredStack, done: AbstractSet[str] = frozenset()
+def plan_stages(
+    found: ClusterStackState, desired: DesiredStack, done: AbstractSet[str] = frozenset()
 ) -> list[frozenset[str]]:
     """Return the parts that are rolled out one after the other, before all of stack.yaml.
 
@@ -179,7 +181,7 @@ def stages(
 
     Services in `done` are left out.
     """
-    rendered = wanted.hash_services()
+    rendered = desired.hash_services()
     if not found.services:
         return []
     missing = rendered.keys() - found.services.keys() - done
@@ -189,7 +191,7 @@ def stages(
     parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
     if len(pinned) < 2 and not (pinned and missing):
         parts = []
-    services = yaml.safe_load(wanted.text)["services"]
+    services = yaml.safe_load(desired.text)["services"]
     parts.append({name for name in changing if _too_many(services[name], found.nodes)})
     return [frozenset(part) for part in parts if part]
 
@@ -248,14 +250,14 @@ class Level(IntEnum):
     REQUIRED = 3
 
 
-# Services without TLS levels: Caddy only talks to HAProxy on its own host.
-_APART = frozenset({"caddy"})
+# Caddy has no TLS level, as it only talks to HAProxy on its own host.
+_WITHOUT_LEVEL = frozenset({"caddy"})
 _TOGETHER = ("redis-", "sentinel-")
 
 
 def tls_level(found: ClusterStackState) -> Level:
     """Return the lowest level of all services; REQUIRED if there are none."""
-    levels = [each.tls for name, each in found.services.items() if name not in _APART]
+    levels = [each.tls for name, each in found.services.items() if name not in _WITHOUT_LEVEL]
     return Level(min(levels, default=Level.REQUIRED))
 
 
@@ -267,8 +269,8 @@ def levels_ahead(found: ClusterStackState) -> tuple[Level, ...]:
 def changing_together(found: ClusterStackState, level: Level) -> frozenset[str]:
     """Return the services that have to change together to reach a level.
 
-    Redis servers and their sentinels must all use TLS with each other or none: a single one with
-    TLS and the others would consider each other down.
+    Either all Redis servers and sentinels use TLS with each other, or none: a single one with TLS
+    and the others would consider each other down.
     """
     if level < Level.REQUIRED or tls_level(found) == Level.REQUIRED:
         return frozenset()

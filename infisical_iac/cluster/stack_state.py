@@ -107,15 +107,15 @@ class ClusterStack(Fact[ClusterStackState]):
     """
 
     def command(self, images: list[str], secrets: Mapping[str, Sequence[str]]) -> str:
-        # The files follow from what else is read, but for these two.
+        # All other files follow from the rest of the state.
         files = Paths().command([STACK_FILE, RECORD])
         state = script("cluster-stack", "state", keys_of(secrets), *images)
         return join_commands(files, state)
 
     def process(self, output: list[str]) -> ClusterStackState:
-        files, told = split_output(output)
+        files, lines = split_output(output)
         rows: dict[str, list[list[str]]] = defaultdict(list)
-        for kind, *rest in (line.split(" ") for line in told):
+        for kind, *rest in (line.split(" ") for line in lines):
             rows[kind].append(rest)
         hashes = {row[0]: row[1] for row in rows["hash"]}
         levels = {row[0]: int(row[1]) for row in rows["tls"]}
@@ -140,7 +140,7 @@ class ClusterStack(Fact[ClusterStackState]):
             services=services,
             made={kind: frozenset(row[0] for row in rows[kind]) for kind in ("secret", "config")},
             record=next((_record(" ".join(row)) for row in rows["record"]), {}),
-            patroni=patroni_config.parse(told),
+            patroni=patroni_config.parse(lines),
             networks={name: _network(" ".join(rest)) for name, *rest in rows["network"]},
         )
 

@@ -1,4 +1,4 @@
-"""Describe a cluster's health: a row for each part, and whether it is healthy. Pure."""
+"""Describe the health of a cluster, in a row for each part. Pure."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,20 +26,20 @@ class LastRun:
     row: Row
 
 
-def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
+def backup(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: datetime) -> Row:
     """Return the row of the last backup; unhealthy also if no node saves to a shared target.
 
     Args:
         nodes: the state of each reached node, by its name in the inventory.
-        away: the names of the unreachable nodes.
+        unreachable: the names of the unreachable nodes.
     """
 
-    def look(each: ConditionState) -> LastRun:
+    def read_run(each: ConditionState) -> LastRun:
         return LastRun(each.backups, condition.backup(each, settings, now))
 
-    row = _last(nodes, away, settings.backup, look)
-    begun = [each.condition.backups_since or 0 for each in nodes.values()]
-    since, missed = datetime.fromtimestamp(max(begun), UTC), []
+    row = _last(nodes, unreachable, settings.backup, read_run)
+    starts = [each.condition.backups_since or 0 for each in nodes.values()]
+    since, missed = datetime.fromtimestamp(max(starts), UTC), []
     for target in settings.backup.backup_targets:
         saved = [each.condition.saved.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
@@ -48,36 +48,39 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
             missed.append(f"{target.name}{when}")
     if not (row.ok and missed):
         return row
-    text = f"no node has saved in {', '.join(missed)}{_as_known(away)}; {row.text}"
+    text = f"no node has saved in {', '.join(missed)}{_as_known(unreachable)}; {row.text}"
     return replace(row, text=text, ok=False)
 
 
-def drill(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
+def drill(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: datetime) -> Row:
     """Return the row of the last drill; the arguments are those of `backup`."""
     return _last(
-        nodes, away, settings.backup, lambda each: LastRun(each.drills, condition.drill(each, now))
+        nodes,
+        unreachable,
+        settings.backup,
+        lambda each: LastRun(each.drills, condition.drill(each, now)),
     )
 
 
 def _last(
     nodes: Nodes,
-    away: Sequence[str],
+    unreachable: Sequence[str],
     settings: BackupSettings,
-    look: Callable[[ConditionState], LastRun],
+    read_run: Callable[[ConditionState], LastRun],
 ) -> Row:
     """Return the row of the last run; nodes without data have no runs."""
-    runs = {name: look(node.condition) for name, node in nodes.items()}
+    runs = {name: read_run(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
     on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
     own = {name for name, is_own in on_host.items() if is_own}
     row = newest_row(with_data or runs, own=own, shared=on_host.keys() - own)
     if any(run.record for run in runs.values()):
         return row
-    return replace(row, text=f"{row.text}{_as_known(away)}")
+    return replace(row, text=f"{row.text}{_as_known(unreachable)}")
 
 
-def _as_known(away: Sequence[str]) -> str:
-    return f" (as far as is known without {', '.join(away)})" if away else ""
+def _as_known(unreachable: Sequence[str]) -> str:
+    return f" (as far as known without {', '.join(unreachable)})" if unreachable else ""
 
 
 def newest_row(
@@ -94,17 +97,17 @@ def newest_row(
         shared: the names of the targets that all nodes share.
     """
     done = {name: run for name, run in runs.items() if run.record or own} or dict(runs)
-    unwell = [
+    failed = [
         name
         for name, run in done.items()
-        if not run.row.ok and not any(_outdoes(each, run, shared) for each in done.values())
+        if not run.row.ok and not any(_supersedes(each, run, shared) for each in done.values())
     ]
-    name = max(unwell or done, key=lambda each: read_end(done[each].record))
+    name = max(failed or done, key=lambda each: read_end(done[each].record))
     row = done[name].row
-    return replace(row, text=f"{name}: {row.text}") if done[name].record or unwell else row
+    return replace(row, text=f"{name}: {row.text}") if done[name].record or failed else row
 
 
-def _outdoes(other: LastRun, run: LastRun, shared: Collection[str]) -> bool:
+def _supersedes(other: LastRun, run: LastRun, shared: Collection[str]) -> bool:
     if not other.row.ok or read_end(other.record) <= read_end(run.record):
         return False
     wanting = _targets(run.record, only_failed=True) or _targets(run.record)
@@ -130,9 +133,9 @@ _RENEWED_BEFORE = timedelta(days=60)
 
 def rows(
     nodes: Nodes,
-    away: Sequence[str],
+    unreachable: Sequence[str],
     settings: Settings,
-    lead: str,
+    leader: str,
     drift: Row,
     now: datetime,
     inside: Sequence[Row] = (),
@@ -141,16 +144,16 @@ def rows(
 
     Args:
         nodes: the state of each reached node, by its name in the inventory.
-        away: the names of the unreachable nodes.
-        lead: the name of the leader, whose credentials are shown.
+        unreachable: the names of the unreachable nodes.
+        leader: the name of the leader, whose credentials are shown.
         drift: the row of drift.
         now: the current time.
         inside: further rows, of the project in Infisical.
     """
     logs = {name: node.log for name, node in nodes.items()}
     found = [
-        _members(nodes, away),
-        *_services(nodes, len(nodes) + len(away), settings),
+        _members(nodes, unreachable),
+        *_services(nodes, len(nodes) + len(unreachable), settings),
         _postgres(nodes),
         _etcd(nodes),
         _redis(nodes),
@@ -158,9 +161,9 @@ def rows(
         *_overlay(nodes, settings.cluster),
         _fullest(nodes),
         _certificate(nodes, settings, now),
-        *condition.credentials(nodes[lead].condition, now),
-        backup(nodes, away, settings, now),
-        drill(nodes, away, settings, now),
+        *condition.credentials(nodes[leader].condition, now),
+        backup(nodes, unreachable, settings, now),
+        drill(nodes, unreachable, settings, now),
         condition.last_apply(merge_runs(logs)),
         drift,
         *inside,
@@ -194,34 +197,36 @@ def _host(nodes: Nodes, service: str) -> str:
     return names.get(service.rpartition("-")[2], service)
 
 
-def _members(nodes: Nodes, away: Sequence[str]) -> Row:
+def _members(nodes: Nodes, unreachable: Sequence[str]) -> Row:
     seen = _managed_nodes(nodes)
     if not seen:
-        return Row("Nodes", "no manager answers: there may be no majority of them", ok=False)
+        return Row("Nodes", "no manager answers: a majority of them may be down", ok=False)
     troubles = [f"{each.name} {each.trouble}" for each in seen if each.trouble]
     named = {each.name for each in seen}
-    troubles += [f"{name} can't be reached" for name in away if name not in named]
+    troubles += [f"{name} can't be reached" for name in unreachable if name not in named]
     leader = ", ".join(each.name for each in seen if each.manager == "leader")
-    well = sum(not each.trouble for each in seen)
-    text = f"{well} of {len(seen)} ready and active; the Swarm's leader is {leader or 'none'}"
+    healthy = sum(not each.trouble for each in seen)
+    text = f"{healthy} of {len(seen)} ready and active; the Swarm's leader is {leader or 'none'}"
     return Row("Nodes", "; ".join([text, *troubles]), ok=not troubles and bool(leader))
 
 
 def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
     """Yield the rows of services whose replicas are interchangeable."""
-    wanted = {
+    desired = {
         "infisical": (settings.cluster.infisical_replicas, settings.stack.infisical_reference),
         "haproxy": (hosts, settings.cluster.haproxy_image),
     }
     if settings.stack.runs_caddy:
-        wanted["caddy"] = (hosts, settings.stack.caddy_image)
-    for role, (number, image) in wanted.items():
+        desired["caddy"] = (hosts, settings.stack.caddy_image)
+    for role, (number, image) in desired.items():
         tasks = [task for node in nodes.values() for task in node.tasks.get(role, [])]
-        well = [each for each in tasks if each.health == "healthy" and _runs(each, image)]
+        healthy = [each for each in tasks if each.health == "healthy" and _runs(each, image)]
         others = sorted({each.image for each in tasks if not _runs(each, image)})
         but = f", but {', '.join(others)} runs too" if others else ""
         yield Row(
-            role, f"{image_name(image)}: {len(well)} of {number} healthy{but}", len(well) == number
+            role,
+            f"{image_name(image)}: {len(healthy)} of {number} healthy{but}",
+            len(healthy) == number,
         )
 
 
@@ -237,23 +242,23 @@ def _postgres(nodes: Nodes) -> Row:
         return Row("PostgreSQL", which, ok=False)
     (primary,) = primaries
     copies = nodes[primary].copies
-    told = [f"primary on {primary}"]
+    parts = [f"primary on {primary}"]
     for each in sorted(copies, key=lambda copy: copy.sync not in ("sync", "quorum")):
         kind = "synchronous standby" if each.sync in ("sync", "quorum") else "standby"
-        told.append(f"{kind} {_host(nodes, each.name)}, {each.behind} bytes behind")
+        parts.append(f"{kind} {_host(nodes, each.name)}, {each.behind} bytes behind")
     silent = [name for name, node in nodes.items() if node.postgres == "silent"]
-    told += [f"{name} does not answer" for name in silent]
+    parts += [f"{name} does not answer" for name in silent]
     sync = [each for each in copies if each.sync in ("sync", "quorum")]
     if not sync:
-        told.append("no synchronous standby, so nothing can be written")
+        parts.append("no synchronous standby, so nothing can be written")
     follow = [each for each in copies if each.state == "streaming" and each.behind < _BEHIND_BYTES]
     ok = bool(sync) and len(follow) == DATA_NODES - 1 and not silent
-    return Row("PostgreSQL", "; ".join(told), ok)
+    return Row("PostgreSQL", "; ".join(parts), ok)
 
 
 def _etcd(nodes: Nodes) -> Row:
-    well = sum(node.etcd == "healthy" for node in nodes.values())
-    return Row("etcd", f"{well} of {DATA_NODES} members healthy", well == DATA_NODES)
+    healthy = sum(node.etcd == "healthy" for node in nodes.values())
+    return Row("etcd", f"{healthy} of {DATA_NODES} members healthy", healthy == DATA_NODES)
 
 
 def _redis(nodes: Nodes) -> Row:
@@ -276,7 +281,7 @@ def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
     if not levels:
         return
     if min(levels) < Level.REQUIRED or not ends:
-        text = "PostgreSQL, Redis and etcd do not require it yet: `infisical-iac apply` does it"
+        text = "PostgreSQL, Redis and etcd do not require it yet: run `infisical-iac apply`"
         yield Row("TLS", text, ok=False)
         return
     end = datetime.fromtimestamp(min(ends), UTC)
@@ -293,7 +298,7 @@ def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
     if known == {"encrypted"}:
         yield Row("Overlay", "encrypted between the hosts")
     elif known:
-        text = "not encrypted: what HAProxy passes to Infisical on another host is in clear"
+        text = "not encrypted: HAProxy reaches Infisical on other hosts unencrypted"
         yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
 
 

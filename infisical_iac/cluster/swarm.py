@@ -32,7 +32,7 @@ from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
-# Lifetime of a node's certificate, by which the others know it; Swarm renews it before.
+# Lifetime of a node's certificate, which identifies it to the others; Swarm renews it before.
 CERTIFICATE_HOURS = 30 * 24
 
 
@@ -75,13 +75,13 @@ def updates(cluster: Cluster) -> Iterator[Update]:
             ETCD: (str(generation or ""), str(member.generation or "")),
         }
         arguments, why = [], []
-        for label, (wanted, there) in labels.items():
-            if wanted and wanted != there:
-                arguments += ["--label-add", f"{label}={wanted}"]
-            elif there and not wanted:
+        for label, (desired, there) in labels.items():
+            if desired and desired != there:
+                arguments += ["--label-add", f"{label}={desired}"]
+            elif there and not desired:
                 arguments += ["--label-rm", label]
-            if wanted != there:
-                why.append(f"{label} {there or '(none)'} → {wanted or '(none)'}")
+            if desired != there:
+                why.append(f"{label} {there or '(none)'} → {desired or '(none)'}")
         if node.manager != member.manager:
             role = "manager" if node.manager else "worker"
             arguments += ["--role", role]
@@ -129,17 +129,17 @@ def initialization(cluster: Cluster) -> Commands:
     if cluster.leads:
         yield from decide_initialization(cluster, _now(cluster))
     else:
-        yield UpToDate(f"{cluster.lead.name} leads")
+        yield UpToDate(f"{cluster.leader.name} is the leader")
 
 
 def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
     """Plan the swarm on the leader, by the actual state `there`."""
     if not there.control:
-        around = ", around its PostgreSQL's data; its etcd and Redis start empty"
-        why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
+        kept = " and keeps its PostgreSQL data; its etcd and Redis start empty"
+        why = f"{cluster.me.name} is its first manager{kept if cluster.holders else ''}"
         yield Item("+", "swarm", why)
         begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
-        yield step(run, begin, doing="make the swarm")
+        yield step(run, begin, doing="create the swarm")
         return
     differing = differing_settings(there)
     if there.mark != there.swarm:
@@ -148,14 +148,14 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
         yield Item("~", "swarm", ", ".join(differing))
         yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
     else:
-        yield UpToDate("the swarm is there, and locked")
+        yield UpToDate("the swarm exists and is locked")
 
 
 @telling_operation
 def host_membership(cluster: Cluster) -> Commands:
     """Bring the host into the swarm, and unlock it if it is locked."""
     if cluster.leads:
-        yield UpToDate("the lead is in the swarm that it began")
+        yield UpToDate("the leader is in the swarm that it created")
     else:
         yield from decide_host_membership(cluster, _now(cluster))
 
@@ -164,12 +164,12 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
     """Plan a host's membership in the swarm, by its actual state `there`."""
     me = cluster.me
     if there.state == "locked" and me.member:
-        yield Item("~", f"swarm on {me.name}", "locked → open")
+        yield Item("~", f"swarm on {me.name}", "locked → unlocked")
         yield step(_unlock, cluster)
     elif there.state in ("active", "pending") and there.mark not in ("", "new") and me.member:
         yield UpToDate("the host is in the swarm")
     elif there.state == "" and there.mark not in ("", "new"):
-        yield Unknown("the host's part in the swarm can be looked at once Docker runs")
+        yield Unknown("the host's membership in the swarm can be inspected once Docker runs")
         yield step(_join, cluster)
     else:
         part = f"manager, data node {me.number}" if me.manager else "worker"
@@ -183,7 +183,7 @@ def node_roles(cluster: Cluster) -> Commands:
     if cluster.leads:
         yield from decide_node_roles(cluster, _now(cluster).members)
     else:
-        yield UpToDate(f"{cluster.lead.name} leads")
+        yield UpToDate(f"{cluster.leader.name} is the leader")
 
 
 def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
@@ -195,11 +195,11 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
     for member in now.gone:
         yield Item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
     if now.gone:
-        yield Item("~", "swarm", "new join tokens and unlock key, for a node was lost")
+        yield Item("~", "swarm", "new join tokens and unlock key, as a node was lost")
     if wrong or now.gone or any(node.member is None for node in cluster.connected_nodes):
-        yield step(_arrange, cluster)
+        yield step(_apply_node_roles, cluster)
     else:
-        yield UpToDate("each node is what it should be")
+        yield UpToDate("all nodes have their roles and labels")
 
 
 @telling_operation
@@ -212,14 +212,14 @@ def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[F
     """Plan the unlock key and the unit, by the actual state `there`."""
     yield from or_up_to_date(
         _plan_unlock_unit(cluster, there, programs),
-        "the host opens its part in the swarm when it boots",
+        "the host unlocks its swarm manager when it boots",
     )
 
 
 def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     # An earlier step of the run rotates the key, or has done so.
-    anew = cluster.gone or not cluster.lead.seen or differing_settings(cluster.lead.seen)
-    if cluster.me.manager and (anew or not there.unlocks):
+    changes_key = cluster.gone or not cluster.leader.seen or differing_settings(cluster.leader.seen)
+    if cluster.me.manager and (changes_key or not there.unlocks):
         yield Item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
     yield from units.install(programs, there.files, there.units)
@@ -243,23 +243,23 @@ def _now(cluster: Cluster) -> SwarmState:
 def _join(cluster: Cluster) -> None:
     me = cluster.me
     role = "manager" if me.manager else "worker"
-    with connection.on(cluster.lead.name):
+    with connection.on(cluster.leader.name):
         swarm = run(script("swarm", "id"), doing="read the swarm's id").split()[0]
         token = run(script("swarm", "token", role), doing="read the token to join with")
-    lead = cluster.lead.address
-    there = f"[{lead}]:2377" if ":" in lead else f"{lead}:2377"
+    leader = cluster.leader.address
+    there = f"[{leader}]:2377" if ":" in leader else f"{leader}:2377"
     run(
         script("swarm", "join", me.address, there, *([] if me.member else ["anew"])),
-        doing=f"bring {me.name} into the swarm of {cluster.lead.name} at {there}",
+        doing=f"bring {me.name} into the swarm of {cluster.leader.name} at {there}",
         stdin=f"{swarm}\n{token}",
     )
 
 
 def _unlock(cluster: Cluster) -> None:
-    doing = f"open {cluster.me.name}'s part in the swarm"
+    doing = f"unlock the swarm on {cluster.me.name}"
     unlock = partial(run, script("swarm", "unlock"), doing=doing)
     try:
-        # The key may have been rotated while the host was away: its old one still unlocks it.
+        # The key may have been rotated while the host was unreachable: its old one still works.
         unlock()
     except CommandFailed:
         _keep_key(cluster)
@@ -268,17 +268,17 @@ def _unlock(cluster: Cluster) -> None:
 
 
 def _keep_key(cluster: Cluster) -> None:
-    with connection.on(cluster.lead.name):
+    with connection.on(cluster.leader.name):
         key = run(script("swarm", "key"), doing="read the swarm's key")
     run(script("swarm", "keep"), doing="keep the swarm's key", stdin=key)
 
 
-def _arrange(cluster: Cluster) -> None:
+def _apply_node_roles(cluster: Cluster) -> None:
     ids = {node.name: _id(node) for node in cluster.connected_nodes if node.member is None}
     now = with_members(cluster, host.get_fact(Swarm).members, ids)
     lost = [node.name for node in now.connected_nodes if node.member is None]
     if lost:
-        raise CheckFailed(f"{', '.join(lost)} did not come into the swarm: run again")
+        raise CheckFailed(f"{', '.join(lost)} did not join the swarm: run again")
     for each in updates(now):
         _node(each)
     if now.gone:
@@ -307,16 +307,14 @@ def programs() -> Iterator[File]:
 @deploy("Swarm")
 def swarm(cluster: Cluster) -> None:
     """Start the swarm and bring the host into it."""
-    initialization(cluster=cluster, name="Make the swarm")
+    initialization(cluster=cluster, name="Create the swarm")
     host_membership(cluster=cluster, name="Bring the hosts into the swarm")
     if cluster.leads:
-        etcd.member_replacement(
-            cluster=cluster, name="Make room in etcd for a node that replaces another"
-        )
-    node_roles(cluster=cluster, name="Have the nodes as they should be")
+        etcd.member_replacement(cluster=cluster, name="Replace the etcd members of lost nodes")
+    node_roles(cluster=cluster, name="Set roles and labels of the nodes")
     unlock_unit(
         cluster=cluster,
         programs=[*programs()],
-        name="Open the host's part in the swarm when it boots",
+        name="Unlock the swarm when the host boots",
     )
-    shared_state.leadership(cluster=cluster, name="Have one host that leads")
+    shared_state.leadership(cluster=cluster, name="Record the leader")

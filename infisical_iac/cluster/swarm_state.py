@@ -60,9 +60,9 @@ class SwarmState:
         single: whether the stack of a single host was deployed to it.
         stack: whether the stack of a cluster was deployed to it.
         data: whether it has the data of a cluster's PostgreSQL.
-        etcd: `well` if its etcd has a quorum, `lost` if that has no data or does not start with
+        etcd: `healthy` if its etcd has a quorum, `lost` if that has no data or does not start with
             them, else empty.
-        primary: whether its PostgreSQL accepts writes; read only if etcd isn't `well`.
+        primary: whether its PostgreSQL accepts writes; read only if etcd isn't `healthy`.
         wal: otherwise the timeline and position of its last written record, (0, 0) if unknown.
         state: of Docker's engine in a swarm: `active`, `locked`, …; `error` if it can't start in
             the swarm any more, `inactive` without a swarm, empty if no engine answers.
@@ -81,7 +81,7 @@ class SwarmState:
         pool: the range of the overlay networks, in CIDR notation.
         members: all nodes; none if the host is no working manager.
         serial: the serial of its copy of the shared state, 0 for none.
-        led: the serial under which it was the leader.
+        serial_as_leader: the serial under which it was the leader.
         digest: the digest of its copy of the shared state.
         key: a fingerprint of the encryption key.
         files: the state of PROGRAM, HANDING_OVER, UNIT_FILE and DAEMON_FILE, by path.
@@ -94,7 +94,7 @@ class SwarmState:
     single: bool = False
     stack: bool = False
     data: bool = False
-    etcd: Literal["", "well", "lost"] = ""
+    etcd: Literal["", "healthy", "lost"] = ""
     primary: bool = False
     wal: tuple[int, int] = (0, 0)
     state: str = ""
@@ -112,7 +112,7 @@ class SwarmState:
     pool: str = ""
     members: tuple[SwarmMember, ...] = ()
     serial: int = 0
-    led: int = 0
+    serial_as_leader: int = 0
     digest: str = ""
     key: str = ""
     files: Mapping[str, PathState] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class Swarm(Fact[SwarmState]):
             pool=" ".join(cluster.get("DefaultAddrPool") or ()),
             members=members,
             serial=_number(found.get("serial", "")),
-            led=_number(found.get("led", "")),
+            serial_as_leader=_number(found.get("led", "")),
             digest=found.get("state", ""),
             key=found.get("key", ""),
             files=Paths().process(files),
@@ -213,8 +213,8 @@ def _json(text: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _etcd(text: str) -> Literal["", "well", "lost"]:
-    return "well" if text == "well" else "lost" if text == "lost" else ""
+def _etcd(text: str) -> Literal["", "healthy", "lost"]:
+    return "healthy" if text == "healthy" else "lost" if text == "lost" else ""
 
 
 def _position(text: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Change the version of a cluster, replica by replica, with a rollback; restore a snapshot.
 
-Infisical serves during the change, and a rollback keeps what was written meanwhile if the old
-version can use the data. If the new version has changed the database too far, a dump from before
+Infisical serves during the change, and a rollback keeps later writes if the old version can use the
+data. If the new version has changed the database too far, a dump from before
 replaces the data; the replaced ones are set aside, not deleted.
 """
 
@@ -31,7 +31,7 @@ from infisical_iac.core.operation import Commands, shared_fact, step, telling_op
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.state import Upgrades, UpgradeState
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
 
@@ -64,14 +64,14 @@ def change_version(
         data: the release whose data are loaded; None to keep the current data.
     """
     settings = site.settings
-    before = gate.before(settings, project, settings.stack.http_port)
+    before = checks.record_before(settings, project, settings.stack.http_port)
     unfinished = changeover.starting(was, image)
     under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
     under_way.begin()
     with under_way.or_back():
         under_way.swap(data)
-        told = under_way.prove(same_data=data is None)
-    return [*told, *under_way.end()]
+        sentences = under_way.prove(same_data=data is None)
+    return [*sentences, *under_way.end()]
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class ClusterVersionChanges(VersionChanges):
         image = release.images["infisical"]
         fetch(release, self.site)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
-            told = change_version(self.site, project, was, image, data)
+            sentences = change_version(self.site, project, was, image, data)
         settings = self.site.settings
         runs = Images(image, settings.stack.postgres_image)
         return [
-            *told,
+            *sentences,
             f"Infisical {runs.version} serves, as of {release.name}.",
             *releases.list_settings_to_change(runs, settings.stack),
         ]
@@ -122,7 +122,7 @@ class _OnCluster(Changeover):
     was: str
 
     program = "upgrade-cluster"
-    place = "lead"
+    place = "leader"
 
     def swap(self, data: Release | None) -> None:
         """Dump the current data; with `data`, load those next to them and swap the two."""
@@ -139,7 +139,7 @@ class _OnCluster(Changeover):
 
     def prove(self, *, same_data: bool) -> list[str]:
         self._roll_out(self.unfinished.image)
-        return gate.check_as_before(
+        return checks.check_as_before(
             self.settings,
             self.project,
             self.before,
@@ -162,7 +162,7 @@ class _OnCluster(Changeover):
 
     def _has_exchanged_data(self) -> bool:
         """Return whether other data may have replaced the previous ones."""
-        said = self.step("exchanged", doing="see whether the data have changed places")
+        said = self.step("exchanged", doing="check whether the data were swapped")
         return bool(said.strip())
 
     def back(self) -> str:
@@ -170,30 +170,38 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         port = self.settings.stack.http_port
         try:
-            told, deleted = gate.usable(self.settings, self.project, self.before, port=port)
+            sentences, deleted = checks.check_usable(
+                self.settings, self.project, self.before, port=port
+            )
         except CheckFailed as error:
             return self._revert(error)
         if deleted:
             # The dump may have rows that a migration of the schema has deleted.
-            self.step("keep", doing="keep the dump of before")
-            told.append(f"the data of before are kept as the release {self.unfinished.release}")
+            self.step("keep", doing="keep the earlier dump")
+            sentences.append(
+                f"the data from before are kept as the release {self.unfinished.release}"
+            )
         kept = given_up.parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
+        return given_up.describe_data(
+            kept, f"{then} ({'; '.join(sentences)})" if sentences else then
+        )
 
     def _revert(self, reason: CheckFailed) -> str:
         """Replace data that the old version can't use with the dump from before."""
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())
-        said = self.step("revert", doing="put the data of before in place")
+        said = self.step("revert", doing="put the earlier data in place")
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
             raise CheckFailed("the API does not answer")
-        told = "; ".join(each.describe() for each in given_up.parse_given_up(said.splitlines()))
+        sentences = "; ".join(
+            each.describe() for each in given_up.parse_given_up(said.splitlines())
+        )
         return (
-            f"with the data of {then.at}, for the new one had changed them so that it could not "
-            f"use them any more ({reason}); {told} ({given_up.HELP})"
+            f"with the data of {then.at}, as the new version had changed them and it could not use "
+            f"them any more ({reason}); {sentences} ({given_up.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:
@@ -205,10 +213,9 @@ class _OnCluster(Changeover):
 def version_change(*, site: ClusterSite, project: str) -> Commands:
     """Upgrade the data of an older version to the version of the settings.
 
-    Without data, or where no version changes, it does nothing: `stack.services` rolls out then.
-    The images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
-    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for one
-    that was undone.
+    Without data or a changed version it does nothing: `stack.services` rolls out then. The images
+    are on the nodes. Raises Refused, with nothing changed, for a change that can't be made,
+    CheckFailed if secrets can't be decrypted before it, and RunFailed after a rollback.
     """
     journal.current().kept = None
     settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
@@ -217,20 +224,20 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
         if waits
         else shared_fact(Upgrades, wanted=settings.stack.infisical_reference)
     )
-    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
-    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    desired = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
+    changes = path.changes(found.was, desired, same_bytes=found.same_bytes) if found.was else {}
     if found.was and changes:
         with upgrade.refusing(found.was):
-            path.refuse_other_major(found.was, wanted)
-            path.refuse(found.was, wanted)
+            path.refuse_other_major(found.was, desired)
+            path.refuse(found.was, desired)
             upgrade.refuse_room([], settings)
-            gate.refuse(settings.stack.http_port)
-    yield from decide_change(found, wanted, changes, site, project, waits=waits)
+            checks.refuse_undecryptable(settings.stack.http_port)
+    yield from decide_change(found, desired, changes, site, project, waits=waits)
 
 
 def decide_change(
     found: UpgradeState,
-    wanted: Images,
+    desired: Images,
     changes: Mapping[str, str],
     site: ClusterSite,
     project: str,
@@ -249,8 +256,8 @@ def decide_change(
         yield UpToDate("no version changes")
         return
     for what, how in changes.items():
-        yield Item("~", what, how + upgrade.describe_failure(found, wanted))
-    yield step(upgrade.make, partial(change_version, site, project, found.was, wanted.infisical))
+        yield Item("~", what, how + upgrade.describe_failure(found, desired))
+    yield step(upgrade.make, partial(change_version, site, project, found.was, desired.infisical))
 
 
 @telling_operation
@@ -259,7 +266,7 @@ def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str)
 
     Like `backup.restore.restored_data`, but Infisical is also started again. The stack exists.
     """
-    yield from restore.decide(source, over=site.cluster.begun)
+    yield from restore.decide(source, over=site.cluster.has_databases)
     yield step(_restore, source, site, project)
 
 
@@ -288,12 +295,12 @@ class ClusterRestoreSite(RestoreSite):
 
     def keep_keys(self) -> None:
         """Share the keys, unless the cluster has data, whose keys a new leader would need."""
-        if not self.site.cluster.begun:
+        if not self.site.cluster.has_databases:
             self.site.share()
 
     def exchange(self, known: Preflight, source: SnapshotSource) -> None:
         """Restore the database; a cluster without a stack gets one with an empty database first."""
-        if not self.site.cluster.begun:
+        if not self.site.cluster.has_databases:
             stack(known=known)
         if known.leads:
             snapshot_restore(
@@ -305,8 +312,8 @@ class ClusterRestoreSite(RestoreSite):
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
         if touched:
-            rollout.roll_out(cluster_site.running(self.site))
+            rollout.roll_out(cluster_site.keep_running_version(self.site))
         edge.open_on(self.site.names)
         restore.forget()
-        told = "The old data are back and serve." if touched else "The data were not touched."
-        return f"{told}{kept}"
+        sentences = "The old data are back and serve." if touched else "The data were not touched."
+        return f"{sentences}{kept}"

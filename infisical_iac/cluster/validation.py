@@ -37,8 +37,8 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
     raise Refused(
         f"the kernel of {' and '.join(lacking)} can't encrypt the networks between the hosts "
         "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
-        "between them in clear: use a kernel that can (docs/operate/cluster/swarm.md), or accept "
-        "it with overlay_encryption = 'optional'",
+        "between them unencrypted: use a kernel that can (docs/operate/cluster/swarm.md), or "
+        "accept it with overlay_encryption = 'optional'",
         code="refused.unencrypted",
         part="Swarm",
     )
@@ -56,13 +56,13 @@ def refuse_overlapping(cluster: Cluster) -> None:
             if ip_address(node.address) in ip_network(network):
                 raise Refused(
                     f"{node.name} has the address {node.address}, which is in {network}, where the "
-                    f"stack's network '{name}' is: set cluster_address to one elsewhere"
+                    f"stack's network '{name}' is: set cluster_address to another address"
                 )
 
 
 def refuse_undecided(cluster: Cluster) -> None:
     """Raise Refused if etcd has lost its quorum and can't be bootstrapped again automatically."""
-    if cluster.anew or not cluster.holders or not etcd.has_lost_quorum(cluster.nodes):
+    if cluster.is_etcd_reset or not cluster.holders or not etcd.has_lost_quorum(cluster.nodes):
         return
     raise Refused(
         f"etcd has lost its quorum, and {etcd.explain_undecided(cluster.nodes)}, or follow "
@@ -75,8 +75,8 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
     if not cluster.esp:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
-            "networks between the hosts: what HAProxy passes to Infisical on another host is in "
-            "clear (docs/operate/cluster/swarm.md)"
+            "networks between the hosts: HAProxy reaches Infisical on other hosts unencrypted "
+            "(docs/operate/cluster/swarm.md)"
         )
     if settings.host.firewall == "off":
         yield (
@@ -88,32 +88,32 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
 
 def refuse_single(cluster: Cluster) -> None:
     """Raise Refused if a host still serves as a single host, whose data have to be moved."""
-    lead = cluster.lead.seen
-    if lead and lead.single and not cluster.begun:
+    leader = cluster.leader.seen
+    if leader and leader.single and not cluster.has_databases:
         raise Refused(
-            f"{cluster.lead.name} serves as a single host: `infisical-iac scale-out` brings its "
+            f"{cluster.leader.name} serves as a single host: `infisical-iac scale-out` brings its "
             "data into the cluster"
         )
 
 
-def refuse_move_out(cluster: Cluster) -> None:
+def refuse_scale_out(cluster: Cluster) -> None:
     """Raise Refused if no host has data of its own to be moved into the cluster."""
-    if cluster.begun:
+    if cluster.has_databases:
         raise Refused(
-            "Infisical serves from the cluster already: `infisical-iac apply` does what is left to "
-            "do, and nothing was changed"
+            "Infisical serves from the cluster already: `infisical-iac apply` completes what is "
+            "left; nothing was changed"
         )
-    if not (cluster.lead.seen and cluster.lead.seen.single):
+    if not (cluster.leader.seen and cluster.leader.seen.single):
         raise Refused(
-            f"{cluster.lead.name}, the leader, is no single host whose data could be moved: "
+            f"{cluster.leader.name}, the leader, is no single host whose data could be moved: "
             "`infisical-iac apply` makes a new cluster"
         )
 
 
-def refuse_move_in(cluster: Cluster) -> None:
+def refuse_scale_in(cluster: Cluster) -> None:
     """Raise Refused if there is no cluster whose data could be moved."""
-    if not cluster.begun:
+    if not cluster.has_databases:
         raise Refused(
-            "there is no cluster to move back from: Infisical serves from none of the hosts "
-            "together, and nothing was changed"
+            "there is no cluster to move back from: Infisical is not deployed to the hosts as a "
+            "cluster, and nothing was changed"
         )

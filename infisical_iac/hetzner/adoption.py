@@ -1,7 +1,7 @@
 """Adopt resources of earlier versions, whose label does not name their deployment.
 
 Names and attachments show to which deployment a resource belongs. A doubtful resource is not
-adopted: `infisical-iac server list` goes on listing it. Kinds of resources that were added later
+adopted: `infisical-iac server list` still lists it. Kinds of resources that were added later
 have always carried both labels, so this module does not handle them.
 """
 
@@ -30,7 +30,7 @@ def find_adoptable(
 
     Keys are collection and id. Raises UserError.
     """
-    with api.translate_errors("look for what no deployment has adopted"):
+    with api.translate_errors("list unadopted resources"):
         return dict(_Adopter(client, desired).adopt())
 
 
@@ -41,13 +41,13 @@ def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
     carry, them = ("carry", "them") if more else ("carries", "it")
     return (
         f"the {first}{more} {carry} only the label {api.SELECTOR}, as an earlier version "
-        f"made {them}: `{api.ADOPT}` shows what it takes over for this deployment, and asks"
+        f"made {them}: `{api.ADOPT}` shows what it would adopt for this deployment, and asks"
     )
 
 
 def list_unadopted(client: Client) -> list[str]:
     """Return kind and name of all resources that no deployment has adopted. Raises UserError."""
-    with api.translate_errors("look for what no deployment has adopted"):
+    with api.translate_errors("list unadopted resources"):
         return [
             f"{api.title_of(collection)} {each.name}"
             for collection, found in _list_all(client).items()
@@ -72,7 +72,7 @@ class _Adopter:
         self._servers: dict[int, Any] = {}
 
     def adopt(self) -> Iterator[_Adoption]:
-        """Yield the adoptions; servers come first, as their parts are recognized by them."""
+        """Yield the adoptions; servers come first, as they identify their parts."""
         yield from self._adopt_servers()
         yield from self._adopt_parts()
         yield from self._adopt_shared()
@@ -162,7 +162,7 @@ class _Adopter:
                 if each.name == family:
                     yield self._label(collection, each)
         for each in self._find_unadopted("placement_groups"):
-            # The group may also have servers of others.
+            # The group may also have other servers.
             is_ours = {*(each.servers or [])} <= self._servers.keys()
             if each.name in (one.group, family) and is_ours:
                 yield self._label("placement_groups", each)

@@ -45,18 +45,18 @@ _REMEDIES = {
     "token_readonly": "the token may only read: make one that may read and write",
     "rate_limit_exceeded": "the project has used up its requests of this hour: wait, and run again",
     "resource_limit_exceeded": "the project's limit is reached: ask for more in the console",
-    "uniqueness_error": "another one of this name exists: run again, and it is considered",
-    "protected": "it is protected: lift the protection in the console, if you mean it",
+    "uniqueness_error": "another one of this name exists: run again, and it is found",
+    "protected": "it is protected: lift the protection in the console, if that is intended",
     "placement_error": "there is no room in the placement group: run again later, or leave it out",
     "resource_unavailable": "it is sold out there: choose another server_type or server_location",
-    "locked": "another action is at work on it: run again when it has ended",
+    "locked": "another action is running on it: run again when it has ended",
     "conflict": "it was changed at the same time: run again",
     "maintenance": "Hetzner Cloud is under maintenance: run again later",
     "service_error": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
     "server_error": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
     "unavailable": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
 }
-# Titles of the collections whose singular would say too little.
+# Titles of the collections whose singular would be unclear.
 _TITLES = {
     "primary_ips": "primary IP",
     "load_balancers": "Load Balancer",
@@ -83,7 +83,7 @@ def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
             "Security, and set it"
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise UserError(f"{TOKEN} has blanks or other characters that no token has: set it again")
+        raise UserError(f"{TOKEN} has spaces or other characters that no token has: set it again")
     client = Client(
         token=token,
         api_endpoint=os.environ.get(ENDPOINT, "").rstrip("/") or _ENDPOINT,
@@ -116,13 +116,13 @@ def translate_errors(doing: str) -> Iterator[None]:
     except ActionFailedException as error:
         what = error.action.error or {"message": error.message}
         raise RunFailed(
-            f"could not {doing}: Hetzner Cloud began and failed ({what['message']}): run again",
+            f"could not {doing}: the action failed at Hetzner Cloud ({what['message']}): run again",
             code="run.hetzner",
         ) from None
     except ActionTimeoutException as error:
         raise RunFailed(
-            f"could not {doing}: {error.action.command} has not ended in time; it goes on, so run "
-            "again in a while",
+            f"could not {doing}: {error.action.command} has not ended in time and continues: run "
+            "again later",
             code="run.hetzner_timeout",
         ) from None
     except OSError as error:  # what requests raises is one
@@ -167,7 +167,7 @@ def title_of(collection: str) -> str:
 
 
 def assess(found: Labels, deployment: str | None) -> Standing:
-    """Return the standing of a resource with the labels `found`; nothing else decides on it.
+    """Return the standing of a resource, which only its labels `found` decide.
 
     A cluster's resource of an earlier version carries the cluster's name, which was the name of
     its deployment.
@@ -208,7 +208,7 @@ def require_own(what: str, found: Labels, deployment: str | None) -> None:
         )
     if standing is Standing.FOREIGN:
         raise Refused(
-            f"the {what} is not one that infisical-iac made, and is left alone: rename it, choose "
+            f"the {what} was not made by infisical-iac, and stays unchanged: rename it, choose "
             f"another server_name, or give it the labels {selector(deployment)} if it may be "
             "changed",
             code="refused.foreign",
@@ -216,7 +216,7 @@ def require_own(what: str, found: Labels, deployment: str | None) -> None:
     if standing is Standing.UNADOPTED:
         raise Refused(
             f"the {what} carries the label {SELECTOR}, and none that names its deployment: "
-            f"`{ADOPT}` shows what it takes over for {deployment}, and asks",
+            f"`{ADOPT}` shows what it would adopt for {deployment}, and asks",
             code="refused.unadopted",
         )
     raise refuse_other(what, has.get(DEPLOYMENT) or has.get(CLUSTER, ""))
@@ -226,7 +226,7 @@ def refuse_other(what: str, owner: str) -> Refused:
     """Return the error for what belongs to another deployment; `owner` is empty if unknown."""
     of = f"the deployment {owner}" if owner else "another deployment"
     return Refused(
-        f"the {what} belongs to {of}, and is left alone: choose another server_name for one of "
+        f"the {what} belongs to {of}, and stays unchanged: choose another server_name for one of "
         "the two",
         code="refused.other_deployment",
     )
@@ -241,7 +241,7 @@ class SendRequest(Protocol):
 class OwnershipGuard:
     """Refuse requests that change a resource which the deployment does not own.
 
-    It stands between the library and the network, so that no code of this project can bypass it.
+    It is between the library and the network, so that no code of this project can bypass it.
     Before a changing request it reads the resource's labels; a creating request must contain the
     deployment's.
 
@@ -284,7 +284,7 @@ class OwnershipGuard:
         return kind == "primary_ips" and self._is_temporary(found)
 
     def _is_temporary(self, address: Mapping[str, Any]) -> bool:
-        """Return whether an address lives and dies with one of the deployment's servers."""
+        """Return whether an address is deleted with one of the deployment's servers."""
         if not (address.get("auto_delete") and address.get("assignee_id")):
             return False
         server = self._send("GET", f"/servers/{address['assignee_id']}")["server"]

@@ -22,16 +22,16 @@ from infisical_iac.host.openings import Opening, openings
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _MANAGERS = 3
 _STATUS = "/api/status"
-# Addresses in the private network: the first is Hetzner's own gateway, the servers' come after it.
+# The first server has the address after this one; the lowest is Hetzner's own gateway.
 _FIRST = 10
-# Seconds between the checks and for an answer, and how often a check is made again: a node that is
-# down is sent nothing after 15 seconds.
+# Seconds between health checks and for an answer, and the number of retries: after 15 seconds, a
+# node that is down gets no requests.
 _INTERVAL, _TIMEOUT, _RETRIES = 5, 3, 2
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key that lets in: `text` is its line without the comment, empty for one known by name."""
+    """A public SSH key; `text` is its line without the comment, empty for a key known by name."""
 
     name: str
     text: str = ""
@@ -39,19 +39,19 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class DesiredServer:
-    """One server that should be there, with what belongs to it.
+    """A desired server with its own resources.
 
     Attributes:
-        name: of the server; what belongs to it only is named after it.
-        deployment: what is named after it is shared; the server's own name where it is the only
-            one.
-        role: "manager" or "worker" in a cluster, empty for a server on its own.
-        private: its address in the cluster's private network, empty for a server on its own.
+        name: the name of the server, which its own resources are named after.
+        deployment: the name of the deployment, which shared resources are named after; for a
+            single server, the server's name.
+        role: "manager" or "worker" in a cluster, empty for a single server.
+        private: its address in the cluster's private network, empty for a single server.
         volume_gb: 0 for no volume.
-        host_name: what people reach it by, empty where site_url has no name.
+        host_name: the name in site_url, empty if it has none.
         record: the name of its records in `zone`, `@` for the zone itself.
-        openings: what the firewall lets in; none for no firewall.
-        ssh_port: where sshd will be.
+        openings: the ports that the firewall opens; none for no firewall.
+        ssh_port: the port of sshd.
     """
 
     name: str
@@ -89,10 +89,10 @@ class DesiredBalancer:
 
     Attributes:
         private: its address in the private network.
-        services: what it listens to, and how it checks that a node is healthy.
-        host_name: what people reach it by.
-        terminates: whether https ends at it, with a certificate that is issued for it; else at
-            Caddy on the nodes.
+        services: the ports that it listens to, with the health checks of the nodes.
+        host_name: the name in site_url.
+        terminates: whether it terminates https, with its own certificate; otherwise Caddy on the
+            nodes does.
     """
 
     type: str
@@ -112,7 +112,7 @@ class DesiredDeployment:
 
     @property
     def first(self) -> DesiredServer:
-        """The first server; what the servers share is the same in each."""
+        """The first server; all servers have the same shared resources."""
         return self.servers[0]
 
     @property
@@ -121,21 +121,21 @@ class DesiredDeployment:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The IP versions that people reach it by; a Load Balancer has both."""
+        """The IP versions of the public addresses; a Load Balancer has both."""
         return ("ipv4", "ipv6") if self.balancer else self.first.versions
 
     @property
     def certificate_name(self) -> str:
-        """The name of the balancer's certificate, empty where there should be none."""
+        """The name of the balancer's certificate, empty if none is desired."""
         if self.balancer is None or not self.balancer.terminates:
             return ""
         return f"{self.name}-{self.balancer.host_name}"
 
 
 def read_settings(directory: Path) -> Settings:
-    """Return the settings of the production host, as `group_data/` of the project has them.
+    """Return the settings of the production host from a project's directory `group_data/`.
 
-    Raises UserError where there are none, SettingsError for wrong ones.
+    Raises UserError if there are none, and SettingsError for wrong ones.
     """
     if not (directory / "all.py").is_file():
         raise UserError("this is not the directory of this project: change to it")
@@ -143,9 +143,9 @@ def read_settings(directory: Path) -> Settings:
 
 
 def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployment:
-    """Return what the settings ask for.
+    """Return the deployment that the settings describe.
 
-    Raises UserError for keys that can't be read, a wrong zone, or what can't be made so.
+    Raises UserError for unreadable keys, a wrong zone, or settings that can't work.
     """
     one = _derive_server(settings, ssh_port)
     if settings.cluster.topology == "single":
@@ -155,10 +155,10 @@ def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployme
     nodes = (
         replace(
             one,
-            # The first has the name of a single server, which becomes it.
+            # The first one has the name of the single server that it may have been.
             name=one.deployment if number == 1 else f"{one.deployment}-{number}",
             group=one.group or one.deployment,
-            # Behind a balancer, the name leads to that and back.
+            # With a balancer, the name and its reverse DNS are the balancer's.
             host_name="" if balancer else one.host_name,
             role="manager" if number <= _MANAGERS else "worker",
             private=str(network[_FIRST + number]),
@@ -173,7 +173,7 @@ def _read_data(file: Path) -> Mapping[str, Any]:
         return {}
     try:
         found = runpy.run_path(str(file))
-    except Exception as error:  # it is a program, which may fail in any way
+    except Exception as error:  # a program may raise any error
         raise FileError(f"{file} can't be read: {error}") from None
     public = found.get("__all__", [name for name in found if not name.startswith("_")])
     return {name: found[name] for name in public}
@@ -239,7 +239,7 @@ def _record(host_name: str, zone: str) -> str:
 def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
     if not one.host_name:
         raise SettingsError(
-            "setting 'site_url': a Load Balancer needs a name that leads to it: set one such as "
+            "setting 'site_url': a Load Balancer needs a name that resolves to it: set one such as "
             "https://secrets.example.com"
         )
     terminates = not settings.stack.runs_caddy
@@ -250,7 +250,7 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             "certificate (ingress, tls_certificate)"
         )
     if terminates:
-        # Infisical is reached in clear; the balancer sends port 80 to https.
+        # The balancer reaches Infisical by HTTP, and redirects port 80 to https.
         services = [
             LoadBalancerService(
                 protocol="https",
@@ -262,9 +262,9 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             )
         ]
     else:
-        # Caddy learns the client's address by the PROXY protocol. Nodes are checked without TLS:
-        # which name a check has in its handshake, Hetzner does not say. Caddy passes the check on,
-        # so that its answer is Infisical's.
+        # Caddy gets the client's address by the PROXY protocol. Nodes are checked without TLS, as
+        # Hetzner does not document the name in a check's handshake. Caddy forwards the check, so
+        # that Infisical answers it.
         services = [
             LoadBalancerService(
                 protocol="tcp",

@@ -33,20 +33,20 @@ from infisical_iac.hetzner.resource import (
 )
 
 HEALTHY = "healthy"
-# Of https, what this project chooses; the rest is as Hetzner has it.
+# The fields of https that this project sets; the others keep Hetzner's defaults.
 _CHOSEN = ("certificates", "redirect_http", "sticky_sessions")
 _RECORD_TYPES = {"ipv4": "A", "ipv6": "AAAA"}
-# Seconds; short, so that a new address is soon known everywhere.
+# Seconds; short, so that resolvers soon see a new address.
 _TTL = 300
 
 
 class ManagedCertificates(SharedResource):
-    """The certificate that the balancer ends https with, issued and renewed by Hetzner."""
+    """The balancer's certificate, issued and renewed by Hetzner."""
 
     collection, made, deleted = "certificates", 80, 30
 
     def find(self) -> None:
-        """Look at all that the deployment had issued, also as a cluster that it was before."""
+        """Find all certificates of the deployment, also of a cluster that it was before."""
         issued = self.client.certificates.get_all(label_selector=api.SELECTOR)
         self.found: dict[str, BoundCertificate] = {
             str(each.name): each for each in issued if self.deployment.owns(self.collection, each)
@@ -54,7 +54,7 @@ class ManagedCertificates(SharedResource):
 
     @property
     def desired_one(self) -> BoundCertificate | None:
-        """The certificate that should be there, if it is."""
+        """The desired certificate, if it exists."""
         return self.found.get(self.desired.certificate_name)
 
     def diff(self) -> Changes:
@@ -65,12 +65,12 @@ class ManagedCertificates(SharedResource):
             yield change("+", what, "", self._issue)
         elif there.status and there.status.issuance == "failed":
             error = there.status.error
-            reason = error.message if error else "no reason is told"
-            detail = f"issuing it failed ({reason}), tried again"
+            reason = error.message if error else "no reason given"
+            detail = f"issuing it failed ({reason}) → requested again"
             yield change("~", what, detail, lambda: api.wait_for(there.retry_issuance()))
         elif there.status and there.status.issuance == "pending":
             running = partial(there.get_actions, status=["running"])
-            yield change("~", what, "waited for", lambda: api.wait_for(*running()))
+            yield change("~", what, "wait until it is issued", lambda: api.wait_for(*running()))
 
     def _issue(self) -> None:
         name, balancer = self.desired.certificate_name, self.desired.balancer
@@ -83,7 +83,7 @@ class ManagedCertificates(SharedResource):
 
 
 class FormerCertificates(SharedResource):
-    """Certificates for names that are not served any more, which the balancer has let go of."""
+    """Certificates for former names, which the balancer no longer uses."""
 
     made = 100
 
@@ -108,7 +108,7 @@ class LoadBalancer(SharedResource):
             self.found = self.deployment.find_by_name(self.collection, self.desired.name)
 
     def diff(self) -> Changes:
-        """Yield the balancer, or what differs of it. Raises UserError for one of no use."""
+        """Yield the balancer, or its differences. Raises UserError for one in another location."""
         desired, there, location = self.desired.balancer, self.found, self.desired.first.location
         if desired is None:
             return
@@ -145,7 +145,7 @@ class LoadBalancer(SharedResource):
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Its public addresses, by `ipv4` and `ipv6`; none as long as it is not made."""
+        """Its public addresses, by `ipv4` and `ipv6`; none before it is made."""
         return public_addresses(self.found) if self.found else {}
 
     @property
@@ -153,7 +153,7 @@ class LoadBalancer(SharedResource):
         return f"Load Balancer {self.desired.name}"
 
     def _act(self, detail: str, act: Callable[[BoundLoadBalancer], BoundAction]) -> PlannedChange:
-        """Return a change of the balancer, which may be made only just before it."""
+        """Return a change of the balancer, which an earlier change may create."""
 
         def make() -> None:
             assert self.found is not None
@@ -175,7 +175,7 @@ class LoadBalancer(SharedResource):
         self.found = made.load_balancer
 
     def _services(self) -> dict[int | None, LoadBalancerService]:
-        """Return what it should listen to, by port; one for https ends it with the certificate."""
+        """Return the desired services by port; one for https has the certificate."""
         assert self.desired.balancer is not None
         certificate = self.deployment[ManagedCertificates].desired_one
         found = (_with_certificate(each, certificate) for each in self.desired.balancer.services)
@@ -184,11 +184,11 @@ class LoadBalancer(SharedResource):
     def _diff_services(self, there: BoundLoadBalancer) -> Changes:
         desired, services = self._services(), there.services or []
         actual = {each.listen_port: each for each in services}
-        # Deletions come first, for a new service may have the port of a former one.
+        # Deletions come first, as a new service may have the port of a former one.
         for each in services:
             if each.listen_port not in desired:
                 former = LoadBalancerService(listen_port=each.listen_port)
-                detail = f"port {each.listen_port}: nothing any more"
+                detail = f"port {each.listen_port}: removed"
                 yield self._act(detail, lambda it, each=former: it.delete_service(each))  # type: ignore[misc]
         for port, each in desired.items():
             if port in actual and _form(each) == _form(actual[port]):
@@ -238,8 +238,8 @@ class LoadBalancer(SharedResource):
                 yield self._act(f"sends to {node.desired.name}", partial(add, node))
 
     def stop_sending(self, target: LoadBalancerTarget, name: str) -> PlannedChange:
-        """Return the change after which a target gets no requests any more."""
-        detail = f"sends nothing to {name} any more"
+        """Return the change that removes a target, which then gets no more requests."""
+        detail = f"no longer sends to {name}"
         return self._act(detail, lambda balancer: balancer.remove_target(target))
 
     def _diff_names(self, desired: DesiredBalancer) -> Changes:
@@ -267,14 +267,14 @@ def _with_certificate(
 
 
 def _form(service: LoadBalancerService) -> dict[str, Any]:
-    """Return what is compared of a service: what this project says, certificates by their ids."""
+    """Return the compared fields of a service, which this project sets; certificates as ids."""
     payload = service.to_payload()
     http = {name: each for name, each in (payload.get("http") or {}).items() if name in _CHOSEN}
     return _without_empty({**payload, "http": http})
 
 
 def _without_empty(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is empty, which the API tells of and a request leaves out."""
+    """Drop empty fields, which the API returns and a request omits."""
     deep = {
         key: _without_empty(each) if isinstance(each, dict) else each
         for key, each in payload.items()
@@ -283,7 +283,7 @@ def _without_empty(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def target_health(balancer: BoundLoadBalancer) -> dict[int, str]:
-    """Return the servers that it sends to, by id, each with the worst of its health checks."""
+    """Return the worst health check of each target server, by the server's id."""
     found = {}
     for each in balancer.targets or []:
         if each.server is not None:
@@ -302,14 +302,14 @@ def public_addresses(balancer: BoundLoadBalancer) -> dict[str, str]:
 class DnsRecords(SharedResource):
     """The address records in the zone: of the balancer if there is one, else of all servers.
 
-    Those that are there go on leading where they do until the balancer finds a node healthy.
+    Existing records stay as they are until the balancer finds a node healthy.
     """
 
     collection, made, deleted = "rrsets", 110, 10
     zone: BoundZone | None = None
 
     def find(self) -> None:
-        """Look at the zone and the records. Raises UserError for a zone that is not there."""
+        """Find the zone and the records. Raises UserError for a missing zone."""
         self.found: dict[str, BoundZoneRRSet] = {}
         one = self.desired.first
         if not one.zone:
@@ -321,7 +321,7 @@ class DnsRecords(SharedResource):
                 raise
             raise SettingsError(
                 f"setting 'server_dns_zone': the project has no zone {one.zone}: make it in the "
-                "console, or leave the setting empty and set the records where the domain is"
+                "console, or leave the setting empty and set the records at the domain's provider"
             ) from None
         for rrset in self.zone.get_rrset_all(name=one.record):
             if rrset.type in _RECORD_TYPES.values():
@@ -330,12 +330,12 @@ class DnsRecords(SharedResource):
                 self.found[str(rrset.type)] = rrset
             elif rrset.type == "CNAME":
                 raise UserError(
-                    f"{one.record} in {one.zone} is a CNAME, beside which there are no addresses: "
+                    f"{one.record} in {one.zone} is a CNAME, which excludes address records: "
                     "remove it first"
                 )
 
     def diff(self) -> Changes:
-        """Yield the records that lead elsewhere, once what they are to lead to is there."""
+        """Yield the records that point elsewhere, once their new target exists."""
         if self.zone is None:
             return
         one = self.desired.first
@@ -351,7 +351,7 @@ class DnsRecords(SharedResource):
 
     @property
     def is_awaiting_balancer(self) -> bool:
-        """True if records lead elsewhere, which they do until the balancer finds a node healthy."""
+        """True if records still point elsewhere, as the balancer has found no node healthy."""
         balancer = self.deployment[LoadBalancer]
         health = target_health(balancer.found) if balancer.found else {}
         if self.desired.balancer is None or HEALTHY in health.values():

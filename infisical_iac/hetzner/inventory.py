@@ -1,4 +1,4 @@
-"""The servers at Hetzner Cloud, found by their labels, for pyinfra's inventory."""
+"""Find the servers at Hetzner Cloud by their labels, for pyinfra's inventory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ _Host = tuple[str, dict[str, Any]]
 
 
 class DeploymentName(NamedTuple):
-    """The deployment's name: the setting server_name; `is_set` tells it from the default."""
+    """The deployment's name: the setting server_name; `is_set` is false for the default."""
 
     text: str
     is_set: bool = True
@@ -26,7 +26,7 @@ class DeploymentName(NamedTuple):
 def find_server(name: DeploymentName) -> _Host:
     """Return the server's name, and pyinfra's data with its address and data volume.
 
-    Raises UserError where there is none of this deployment.
+    Raises UserError if this deployment has none.
     """
     client = api.connect()
     server = _choose(list_servers(client), name)
@@ -36,7 +36,7 @@ def find_server(name: DeploymentName) -> _Host:
 def find_cluster(name: DeploymentName) -> list[_Host]:
     """Return a cluster's servers, managers first: names, and pyinfra's data of each.
 
-    Raises UserError where there is none of this deployment.
+    Raises UserError if this deployment has none.
     """
     client = api.connect()
     found = [each for each in list_servers(client) if api.CLUSTER in (each.labels or {})]
@@ -44,14 +44,14 @@ def find_cluster(name: DeploymentName) -> list[_Host]:
     ours = [each for each in found if _is_of(each, name)]
     ours = [each for each in ours if (each.labels or {})[api.CLUSTER] == name.text]
     if not ours:
-        there = f", what is there is {_join_names(found)}" if found else ""
+        there = f", but there is {_join_names(found)}" if found else ""
         raise UserError(
             f"no server at Hetzner Cloud has the labels {api.SELECTOR} and "
             f"{api.CLUSTER}={name.text}{there}: make a cluster by `infisical-iac server create`, "
-            "set server_name to the one that is meant, or name its hosts in INFISICAL_HOSTS or the "
+            "set server_name to the intended one, or name its hosts in INFISICAL_HOSTS or the "
             "setting 'hosts'"
         )
-    with api.translate_errors("look at the network of the cluster"):
+    with api.translate_errors("read the network of the cluster"):
         network = client.networks.get_by_name(name.text)
     if network and api.assess(network.labels, name.text) is not api.Standing.UNADOPTED:
         api.require_own(f"network {name.text}", network.labels, name.text)
@@ -79,9 +79,9 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
             f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
         )
     raise UserError(
-        f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, what is there "
-        f"is {_join_names(found)}: set server_name in group_data/hetzner.py to the one that is "
-        "meant, make one by `infisical-iac server create`, or set INFISICAL_HOST"
+        f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, but there is "
+        f"{_join_names(found)}: set server_name in group_data/hetzner.py to the intended one, make "
+        "one by `infisical-iac server create`, or set INFISICAL_HOST"
     )
 
 
@@ -104,7 +104,7 @@ def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variabl
     if len(owners) > 1:
         raise UserError(
             f"{len(owners)} deployments are at Hetzner Cloud ({', '.join(owners)}): set "
-            f"server_name to the one that is meant, or {variable}"
+            f"server_name to the intended one, or set {variable}"
         )
 
 
@@ -113,15 +113,15 @@ def _join_names(found: Sequence[BoundServer]) -> str:
 
 
 def _list_devices(client: Client, name: DeploymentName) -> dict[int, str]:
-    """Return where the data volume is on each server, by the server's id."""
-    with api.translate_errors("look at the volumes"):
+    """Return the device of the data volume on each server, by the server's id."""
+    with api.translate_errors("list the volumes"):
         found = client.volumes.get_all(label_selector=api.SELECTOR)
     return {
         int(each.server.id or 0): str(each.linux_device)
         for each in found
         if each.server
         and _is_of(each, name)
-        # A volume that was set aside, and attached again by hand, is not the server's data.
+        # A volume that was set aside, and then attached manually, is not the data volume.
         and not str(each.name).endswith(f"-data-{each.id}")
     }
 
@@ -143,7 +143,7 @@ def _data(
     for each in [each for each, standing in standings if standing is api.Standing.UNADOPTED][:1]:
         data[HOST_REFUSES] = (
             f"the server {each.name} at Hetzner Cloud carries the label {api.SELECTOR} and none of "
-            f"its deployment, as an earlier version made it: `{api.ADOPT}` takes it over"
+            f"its deployment, as an earlier version made it: `{api.ADOPT}` adopts it"
         )
     return data
 

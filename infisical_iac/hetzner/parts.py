@@ -28,12 +28,12 @@ from infisical_iac.hetzner.resource import (
 
 
 class SshKeys(SharedResource):
-    """The SSH keys of new servers, of all in the project, as Hetzner stores each only once."""
+    """The SSH keys of new servers; Hetzner stores each key only once per project."""
 
     collection, made, deleted = "ssh_keys", 10, 90
 
     def find(self) -> None:
-        """Find all keys: a server may use one that somebody else uploaded."""
+        """Find all keys, as a server may use one that another deployment or a person uploaded."""
         self.found = self.client.ssh_keys.get_all()
 
     def match(self, key: PublicKey) -> BoundSSHKey | None:
@@ -46,9 +46,9 @@ class SshKeys(SharedResource):
         return None
 
     def diff(self) -> Changes:
-        """Yield the keys that are missing: none once all servers are there.
+        """Yield the missing keys; none once all servers exist.
 
-        Raises UserError for none, and for one that is not to be had.
+        Raises UserError if no key is set, or one can't be found.
         """
         complete = all(node.server is not None for node in self.deployment.nodes)
         keys = self.desired.first.keys
@@ -83,7 +83,7 @@ class PlacementGroup(SharedResource):
     found: BoundPlacementGroup | None = None
 
     def find(self) -> None:
-        """Find the group: servers may be in one that somebody else has made."""
+        """Find the group, which this deployment need not have made."""
         if group := self.desired.first.group:
             self.found = self.client.placement_groups.get_by_name(group)
 
@@ -100,7 +100,7 @@ class PlacementGroup(SharedResource):
 
     @classmethod
     def removals(cls, deployment: CloudDeployment) -> Changes:
-        """Yield the deletion of each group without servers of others."""
+        """Yield the deletion of each group without other servers."""
         ours = {node.server.id for node in deployment.all_nodes if node.server}
         for group in deployment.list_owned(cls.collection):
             if not {*(group.servers or [])} - ours:
@@ -171,7 +171,7 @@ class PrimaryIps(ServerResource):
         return host_address(found) if found else ""
 
     def diff(self) -> Changes:
-        """Yield the addresses that are missing. Raises UserError where the server has none."""
+        """Yield the missing addresses. Raises UserError if an existing server lacks one."""
         for version in self.desired.versions:
             if version in self.found:
                 continue
@@ -188,7 +188,7 @@ class PrimaryIps(ServerResource):
         return map(self._price, self.desired.versions)
 
     def create(self, version: str, name: str, labels: dict[str, str], *, goes: bool) -> Any:
-        """Make an address and return it; with `goes` it is deleted with its server."""
+        """Make an address and return it; with `goes`, it is deleted with its server."""
         made = self.client.primary_ips.create(
             type=version,
             name=name,
@@ -272,7 +272,7 @@ class CloudVolume(ServerResource):
         self.found = self.deployment.find_by_name(self.collection, name)
 
     def diff(self) -> Changes:
-        """Yield what differs of its size and protection. Raises UserError for one of no use."""
+        """Yield differences in size and protection. Raises UserError for an unusable volume."""
         name, size, volume = self.desired.volume_name, self.desired.volume_gb, self.found
         if not size:
             return

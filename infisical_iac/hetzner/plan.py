@@ -1,4 +1,4 @@
-"""Plan the changes of `infisical-iac server`, by a walk through all kinds of resources.
+"""Plan the changes of `infisical-iac server`, by walking all kinds of resources.
 
 Each difference between the desired and the actual state is a change of the plan, which can make
 itself. No existing resource is replaced.
@@ -59,7 +59,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     ssh_key = given.get("ssh_key")
     deployment = CloudDeployment(client, desired, KINDS, prices, adoptable, ssh_key, timeout)
     names = {each.name for each in desired.servers}
-    with api.translate_errors("look at Hetzner Cloud"):
+    with api.translate_errors("read the servers"):
         deployment.surplus = [
             CloudNode(deployment, replace(desired.first, name=name, private=""))
             for name in _list_members(deployment)
@@ -113,7 +113,7 @@ def plan_removal(deployment: CloudDeployment, *, with_data: bool) -> list[Planne
     Raises UserError during a replacement.
     """
     name = deployment.desired.first.name
-    with api.translate_errors("look for a replacement that is under way"):
+    with api.translate_errors("read whether a replacement is under way"):
         replacing = api.selector(deployment.desired.name, **{api.REPLACES: name})
         is_replaced = bool(deployment.client.servers.get_all(label_selector=replacing))
     if is_replaced:
@@ -180,16 +180,16 @@ def collect_notes(deployment: CloudDeployment) -> list[str]:
     for node in deployment.surplus:
         name = node.desired.name
         notes.append(
-            f"the server {name} is more than the setting 'servers' says: it stays; delete it in "
-            "the console once the cluster does without it"
+            f"the server {name} exceeds the setting 'servers', and stays: delete it in the console "
+            "once the cluster can do without it"
             if desired.first.role
-            else f"the server {name} is of this deployment too, which is to be "
-            f"{desired.first.name} alone: it stays; delete it in the console if it is of no use"
+            else f"the server {name} belongs to this deployment too, which should only have "
+            f"{desired.first.name}: it stays; delete it in the console if it is not needed"
         )
     if deployment[DnsRecords].is_awaiting_balancer:
         notes.append(
-            f"the records of {desired.first.record} in {desired.first.zone} lead elsewhere: they "
-            "change once the balancer finds a node well, so run again after `apply`"
+            f"the records of {desired.first.record} in {desired.first.zone} point elsewhere: they "
+            "change once the balancer finds a node healthy, so run again after `apply`"
         )
     return notes
 
@@ -213,5 +213,5 @@ def _note_replacements(node: CloudNode) -> list[str]:
 
 def make_change(change: PlannedChange) -> None:
     """Make a change. Raises UserError with the name of the resource."""
-    with api.translate_errors(f"bring about {change.item.what}"):
+    with api.translate_errors(f"change {change.item.what}"):
         change.make()

@@ -170,7 +170,7 @@ def _group_data(file: Path) -> dict[str, Any]:
         return runpy.run_path(str(file))
     except FileNotFoundError:
         return {}
-    except Exception as error:  # it is a program, which may fail in any way
+    except Exception as error:  # a program may raise any error
         sys.exit(f"{file} can't be read: {error}")
 
 

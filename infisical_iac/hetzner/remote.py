@@ -1,12 +1,12 @@
 """Run commands on servers by SSH, verified by host keys that this project keeps.
 
-A new server's first host key travels in its user data, which Hetzner Cloud keeps and the server can
-read as long as it lives. So it serves for the first connections only: over them the server makes a
-key of its own, which nobody else has ever had.
+A new server's first host key is in its user data, which Hetzner Cloud keeps and the server can
+always read. So it is used for the first connections only: over them the server makes its own key,
+which never leaves it.
 
 Host keys are kept in `.infisical-iac/known_hosts` in the project's directory, in the form of
-OpenSSH's own. It holds nothing secret: commit it, and everybody who works with the project verifies
-the server from the first connection on.
+OpenSSH's own. It holds no secret: commit it, so that every clone of the project verifies the server
+from the first connection on.
 """
 
 import json
@@ -50,7 +50,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class HostKey(NamedTuple):
-    """A pair of keys as OpenSSH writes them; `private` is kept nowhere."""
+    """A pair of keys as OpenSSH writes them; `private` is not stored."""
 
     private: str
     public: str
@@ -68,7 +68,7 @@ def generate_host_key() -> HostKey:
 def user_data(key: HostKey, *, ssh_port: int) -> str:
     """Return the user data for cloud-init: the server's host key, and the port of sshd."""
     config: dict[str, object] = {
-        # With a key given, cloud-init makes none of other kinds.
+        # If one key is given, cloud-init makes no others.
         "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
         "ssh_deletekeys": True,
         "ssh_pwauth": False,
@@ -77,13 +77,13 @@ def user_data(key: HostKey, *, ssh_port: int) -> str:
     if ssh_port != 22:
         path = "/etc/ssh/sshd_config.d/10-port.conf"
         config["write_files"] = [{"path": path, "content": f"Port {ssh_port}\n"}]
-    # JSON is YAML too, and quotes whatever there is.
+    # JSON is also YAML, and quotes every value.
     return f"#cloud-config\n{json.dumps(config, indent=1)}\n"
 
 
 @dataclass(frozen=True)
 class Login:
-    """A login as root, and the host keys that are accepted there."""
+    """A login as root, and the host keys that it accepts."""
 
     address: str
     port: int
@@ -137,8 +137,9 @@ class _AcceptKnown(paramiko.MissingHostKeyPolicy):
         if f"{key.get_name()} {key.get_base64()}" not in self._login.known_keys():
             raise Refused(
                 f"{self._login} answers with another host key than the one in {KNOWN_HOSTS}: "
-                "somebody may be in between; if the server was really re-created, remove its line "
-                "from that file",
+                "the connection may be intercepted; if the server was really re-created, remove "
+                "its "
+                "line from that file",
                 code="refused.host_key",
             )
 
@@ -153,7 +154,7 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
     if not login.known_keys():
         raise UserError(
             f"{KNOWN_HOSTS} has no host key of {login}: the server was made from another clone of "
-            "the project, so bring that file from there"
+            "the project, so copy that file from there"
         )
     end = time.monotonic() + timeout
     with paramiko.SSHClient() as client:
@@ -161,8 +162,9 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
         while problem := _attempt(client, login):
             if time.monotonic() + _PAUSE_SECONDS > end:
                 raise Unreachable(
-                    f"{login} lets nobody in after {timeout:.0f} s, for {problem}: run again to "
-                    "wait once more",
+                    f"{login} accepts no login after {timeout:.0f} s, as {problem}: run again to "
+                    "wait "
+                    "longer",
                     code="unreachable.host",
                 )
             time.sleep(_PAUSE_SECONDS)
@@ -194,8 +196,8 @@ def _attempt(client: paramiko.SSHClient, login: Login) -> str:
                 "INFISICAL_SSH_KEY, or ssh_key in the settings"
             ) from None
         return (
-            f"no connection comes about ({type(error).__name__}; has the setting ssh_networks your "
-            "own network?)"
+            f"no connection is possible ({type(error).__name__}; does the setting ssh_networks "
+            "include your own network?)"
         )
     return ""
 
@@ -217,7 +219,9 @@ def run(client: paramiko.SSHClient, command: str, *, doing: str, timeout: float)
         text, errors = out.read().decode(), err.read().decode()
         status = out.channel.recv_exit_status()
     except TimeoutError:
-        raise UserError(f"could not {doing}: no end within {timeout:.0f} s: run again") from None
+        raise UserError(
+            f"could not {doing}: it took longer than {timeout:.0f} s: run again"
+        ) from None
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise UserError(
             f"could not {doing}: the connection was lost ({type(error).__name__}): run again"
@@ -237,10 +241,10 @@ def finish_first_boot(login: Login, *, timeout: float) -> None:
     with connect(login, timeout=timeout) as client:
         run(
             client,
-            # Its exit status also reports warnings: only its end counts.
+            # Its exit status also reports warnings, so only a timeout counts.
             f"command -v cloud-init >/dev/null || exit 0; timeout {timeout:.0f} "
             "cloud-init status --wait >/dev/null; test $? != 124",
-            doing=f"see cloud-init finish within {timeout:.0f} s",
+            doing=f"wait for cloud-init within {timeout:.0f} s",
             timeout=timeout + _CONNECT_SECONDS,
         )
         first = _read_host_key(client)
@@ -276,12 +280,12 @@ class RemoteExecutor:
 
     def check_data(self, login: Login) -> None:
         """Check that a server's data of Infisical are on its volume, before anything is changed."""
-        doing = f"see that the data of {login} are on its volume"
+        doing = f"check that the data of {login} are on its volume"
         self._run(login, script("volume", "ours"), doing=doing)
 
     def release_volume(self, login: Login) -> None:
         """Stop Infisical and Docker, and unmount the volume."""
-        doing = f"stop Infisical on {login} and let go of its volume"
+        doing = f"stop Infisical on {login} and unmount its volume"
         self._run(login, script("volume", "release"), doing=doing, timeout=_RELEASE_SECONDS)
 
     def check_volume(self, login: Login) -> None:
@@ -290,17 +294,17 @@ class RemoteExecutor:
         Raises UserError for a blank volume.
         """
         command = script("volume", "look", self._device)
-        state = self._run(login, command, doing=f"look at the volume on {login}").partition("\n")[0]
+        state = self._run(login, command, doing=f"inspect the volume on {login}").partition("\n")[0]
         if state in ("blank", "absent"):
             raise Refused(
-                f"the volume on {login} is {state}: what data there are must be on the old "
-                "server's own disk; go back by `infisical-iac server replace --undo`",
+                f"the volume on {login} is {state}, so the data must be on the old server's own "
+                "disk; go back by `infisical-iac server replace --undo`",
                 code="refused.volume",
             )
 
     def read_cluster(self, login: Login) -> str:
         """Return a cluster node's report on the others: see `scripts/cluster/others.sh`."""
-        return self._run(login, script("others"), doing=f"see on {login} how the cluster is")
+        return self._run(login, script("others"), doing=f"read the cluster's state on {login}")
 
     def stop_docker(self, login: Login) -> None:
         """Stop Docker, and with it Infisical, if it is installed."""
@@ -319,7 +323,7 @@ class RemoteExecutor:
         """Deploy to a server by `infisical-iac apply`. Raises UserError."""
         if self._call(login, "apply", "--yes", capture=False).returncode:
             raise RunFailed(
-                f"the deploy to {login} failed: cure what it says and run again, or go back by "
+                f"the deploy to {login} failed: fix what it reports and run again, or go back by "
                 "`infisical-iac server replace --undo`"
             )
 
@@ -370,6 +374,6 @@ class RemoteExecutor:
         except subprocess.TimeoutExpired:
             raise RunFailed(
                 f"`infisical-iac {arguments[0]}` on {login} has not ended in "
-                f"{_DEPLOY_SECONDS // 60} minutes: see what it waits for, and run again",
+                f"{_DEPLOY_SECONDS // 60} minutes: check what it waits for, and run again",
                 code="run.timeout",
             ) from None

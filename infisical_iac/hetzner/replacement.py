@@ -4,10 +4,10 @@
 2. Deploy to the new server and prove it, at an address of its own.
 3. Move the addresses, prove the new server there, and delete the old one.
 
-The next stage is derived from the actual state, so the next run completes one that died.
+The next stage is derived from the actual state, so the next run completes a killed one.
 
 A cluster's node is replaced if the other nodes, which have its data, can do without it. Its
-addresses stay, its volume is set aside, and `apply` brings the new server into the cluster.
+addresses stay, its volume is set aside, and `apply` joins the new server to the cluster.
 """
 
 import json
@@ -40,11 +40,11 @@ TITLES: dict[Stage, str] = {
     "ready": "wait for the new server, known by its host key",
     "release": "stop Infisical on the old server and detach the volume",
     "attach": "attach the volume to the new server",
-    "prove": "deploy to the new server and see that Infisical is healthy there",
+    "prove": "deploy to the new server and check that Infisical is healthy there",
     "unassign": "turn the old server off and take its addresses",
     "assign": "give the addresses to the new server, which is off for that",
     "start": "start the new server",
-    "retire": "see that Infisical is healthy at its address, and delete the old server",
+    "retire": "check that Infisical is healthy at its address, and delete the old server",
     "rename": "give the new server the old one's name",
 }
 # The label of a new server that was proven.
@@ -108,7 +108,7 @@ class ReplacementState:
             )
         if "new" in self.addresses:
             raise Refused(
-                "the new server has the addresses already: `infisical-iac server replace` goes on",
+                "the new server has the addresses already: run `infisical-iac server replace`",
                 code="refused.addresses_moved",
             )
         if self.volume != "old":
@@ -138,7 +138,7 @@ class Replacement:
         name = self.desired.name
         if self.node[CloudVolume].found is None:
             raise Refused(
-                f"{name} has no volume, so there is nothing that could move: back up, make a new "
+                f"{name} has no volume, so there are no data to move: back up, make a new "
                 "server with one, and restore there",
                 code="refused.no_volume",
             )
@@ -147,7 +147,7 @@ class Replacement:
                 f"{name} is not complete: run `infisical-iac server create` first",
                 code="refused.incomplete",
             )
-        with api.translate_errors("look at the new server"):
+        with api.translate_errors("read the new server"):
             self.new = self._find_new()
             addresses = self._client.primary_ips.get_all(label_selector=self._selector)
         self.temporary = {str(each.type): each for each in addresses}
@@ -179,15 +179,15 @@ class Replacement:
         if len(found) > 1:
             names = ", ".join(sorted(str(each.name) for each in found))
             raise Refused(
-                f"{len(found)} servers carry the label {replaces} ({names}): take it off those in "
-                "the console that are not to replace it",
+                f"{len(found)} servers carry the label {replaces} ({names}): remove it in the "
+                "console from those that are not to replace it",
                 code="refused.ambiguous",
             )
         if not found and (other := self._client.servers.get_by_name(name)):
             api.require_own(f"server {name}", other.labels, self.desired.deployment)
             raise Refused(
-                f"the server {name} has the name of a replacement and no label {replaces}, and is "
-                "left alone: rename it in the console",
+                f"the server {name} has the name of a replacement, but no label {replaces}, and "
+                "stays unchanged: rename it in the console",
                 code="refused.unmarked",
             )
         return found[0] if found else None
@@ -216,7 +216,7 @@ class Replacement:
 
     @property
     def is_complete(self) -> bool:
-        """True if the new server has the old one's name, and only its mark is left to remove."""
+        """True if the new server has the old one's name, and only its label is left to remove."""
         return self.new is None and has_labels(self.old, PROVEN)
 
     @property
@@ -348,12 +348,12 @@ def _labels_without(names: Collection[str], server: BoundServer) -> dict[str, st
     return {name: text for name, text in (server.labels or {}).items() if name not in names}
 
 
-def turn_off(server: BoundServer, *, looks: int = 1) -> None:
-    """Shut a server down, and cut its power if it is not off after so many `looks`."""
+def turn_off(server: BoundServer, *, polls: int = 1) -> None:
+    """Shut a server down, and cut its power if it is not off after this many `polls`."""
     if server.status == "off":
         return
     api.wait_for(server.shutdown())
-    for number in range(looks):
+    for number in range(polls):
         if number:
             time.sleep(_PAUSE_SECONDS)
         server.reload()
@@ -399,8 +399,8 @@ def undo_replacement(executor: RemoteExecutor, report: Report, *, timeout: float
         report(f"undo: {stage}")
 
 
-# How often a server that shuts down is observed: a minute in all.
-_LOOKS = 30
+# How often a server that shuts down is polled: a minute in all.
+_MOST_POLLS = 30
 # Patroni's roles of members with every acknowledged write, and its states of healthy ones.
 _COMPLETE = ("leader", "sync_standby", "quorum_standby")
 _HEALTHY = ("running", "streaming")
@@ -411,7 +411,7 @@ def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
     nodes = {node.desired.name: node for node in deployment.nodes}
     if name is None or name not in nodes:
         raise Refused(
-            f"{name or 'no node'} is none of the cluster's: say which one is replaced, of "
+            f"{name or 'no node'} is no node of the cluster: name the one to replace, of "
             f"{', '.join(nodes)}",
             code="refused.no_node",
         )
@@ -442,7 +442,7 @@ def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
     name = node.desired.name
     if not alive:
         raise Unreachable(
-            "no other node accepts a login, so nobody can tell whether the cluster does without "
+            "no other node accepts a login, so it is unknown whether the cluster can do without "
             f"{name}: nothing was done",
             code="unreachable.nodes",
         )
@@ -482,7 +482,7 @@ def _turn_off(node: CloudNode, executor: RemoteExecutor) -> None:
     if server.is_alive():
         # A primary that is stopped hands over in seconds, one that disappears in a minute.
         executor.stop_docker(server.login)
-    turn_off(server.found, looks=_LOOKS)
+    turn_off(server.found, polls=_MOST_POLLS)
 
 
 class SwarmNode(NamedTuple):

@@ -156,7 +156,7 @@ class Resource:
     is_data: ClassVar[bool] = False
 
     def find(self) -> None:
-        """Find existing resources. Raises UserError if somebody else has a needed name."""
+        """Find existing resources. Raises UserError if another owner has a needed name."""
 
     def diff(self) -> Changes:
         """Yield the changes, in the order in which they are made.
@@ -218,7 +218,7 @@ _R = TypeVar("_R", bound=Resource)
 
 
 class CloudNode:
-    """One server with what only it has: `node[CloudVolume]` is its volume, and so on."""
+    """One server with its own resources, such as its volume `node[CloudVolume]`."""
 
     # None until the server is created.
     server: BoundServer | None = None
@@ -262,7 +262,7 @@ class CloudDeployment:
         self._resources = {
             kind: kind(self) for kind in self.kinds if issubclass(kind, SharedResource)
         }
-        with api.translate_errors("look at Hetzner Cloud"):
+        with api.translate_errors("read the resources"):
             for each in self._resources.values():
                 each.find()
             self.nodes = [CloudNode(self, server) for server in self.desired.servers]
@@ -289,7 +289,7 @@ class CloudDeployment:
         return api.is_own(found.labels, self.desired.name) or key in self.adoptable
 
     def find_by_name(self, collection: str, name: str) -> Any:
-        """Return the resource of a name, or None. Raises UserError for somebody else's."""
+        """Return the resource of a name, or None. Raises UserError if another owner has it."""
         found = getattr(self.client, collection).get_by_name(name)
         if found is not None:
             self.check_owned(collection, found, name)
@@ -307,7 +307,7 @@ class CloudDeployment:
 
     def list_owned(self, collection: str) -> list[Any]:
         """Return all resources of a collection with the deployment's labels."""
-        with api.translate_errors("list what belongs to the deployment"):
+        with api.translate_errors("list the deployment's resources"):
             resources = getattr(self.client, collection)
             return list(resources.get_all(label_selector=api.selector(self.desired.name)))
 

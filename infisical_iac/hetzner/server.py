@@ -118,7 +118,7 @@ class CloudFirewall(SharedResource):
 
 
 def _rules(openings: Iterable[Opening]) -> list[FirewallRule]:
-    """Return the rules that let in what the host's own firewall lets in."""
+    """Return the rules that open the same ports as the host's own firewall."""
     return [
         FirewallRule(
             direction=FirewallRule.DIRECTION_IN,
@@ -150,20 +150,20 @@ def _target(server: BoundServer) -> FirewallResource:
 def _try_change(
     make: Callable[[], None], undo: Callable[[], None], is_alive: Callable[[], bool]
 ) -> None:
-    """Make a change, and undo it if nobody can log in after it. Raises UserError then."""
+    """Make a change; undo it and raise UserError if logins fail after it."""
     was_alive = is_alive()
     make()
     if was_alive and not is_alive():
         undo()
         raise Refused(
-            "with these rules nobody could log in from here any more, so those of before are back: "
-            "have your own network in the setting 'ssh_networks'",
+            "these rules would lock this machine out, so the previous ones are back: add your own "
+            "network to the setting 'ssh_networks'",
             code="refused.lockout",
         )
 
 
 class CloudServer(ServerResource):
-    """The server, and what belongs on it."""
+    """The server, with its attachments and labels."""
 
     collection, made, deleted, listed = "servers", 70, 40, 1
 
@@ -172,7 +172,7 @@ class CloudServer(ServerResource):
 
     @property
     def found(self) -> BoundServer:
-        """The server, which has to be there."""
+        """The server, which must exist."""
         assert self.node.server is not None
         return self.node.server
 
@@ -251,7 +251,7 @@ class CloudServer(ServerResource):
         if volume and volume.server and volume.server.id != server.id:
             raise UserError(
                 f"the volume {volume.name} is attached to another server: a `server replace` has "
-                "not ended, or somebody moved it; run `infisical-iac server replace`, or detach it"
+                "not ended, or a person moved it; run `infisical-iac server replace`, or detach it"
             )
         if volume and not volume.server and self.desired.volume_gb:
             yield change(
@@ -302,8 +302,8 @@ class CloudServer(ServerResource):
 
         Args:
             addresses: by `ipv4` and `ipv6`.
-            replaces: the server that it replaces, whose volume it gets later; empty to attach the
-                volume at once.
+            replaces: the server that it replaces and whose volume it gets later; empty to attach
+                the volume at once.
         """
         desired, shared, volume = self.desired, self.deployment, self.node[CloudVolume].found
         has_volume = volume is not None and desired.volume_gb and not replaces
@@ -350,13 +350,13 @@ class CloudServer(ServerResource):
 
 
 class FirstBoot(ServerResource):
-    """The first boot of a server, after which it has a host key that never left it."""
+    """The first boot of a server, after which it has its own host key."""
 
     made = 120
 
     def diff(self) -> Changes:
         if not self.node[CloudServer].is_ready:
-            detail = "waited for, then known by a host key of its own"
+            detail = "wait for its first boot, then let it make its own host key"
             yield change("~", f"server {self.desired.name}", detail, self._finish)
 
     def _finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The settings of the servers at Hetzner Cloud, checked as all others are."""
+"""The settings of the servers at Hetzner Cloud."""
 
 from ipaddress import IPv4Network, ip_address
 from typing import Annotated, ClassVar, Literal, Self
@@ -7,10 +7,10 @@ from pydantic import field_validator, model_validator
 
 from infisical_iac.core.validation import SettingsModel, fitting, matching
 
-# What a resource is named at Hetzner Cloud: the server's name is its host name too.
+# The name of a resource at Hetzner Cloud; a server's name is its host name too.
 _NAME = r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?"
 _DOMAIN = r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}"
-# Of these a private network is: RFC 1918.
+# The private networks of RFC 1918.
 _PRIVATE = [*map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))]
 
 
@@ -36,7 +36,7 @@ _PublicKey = Annotated[
 
 
 class NamedHost(SettingsModel):
-    """A host of a cluster, as the settings name it; what is left out is as for a single host."""
+    """A host of a cluster; settings that are left out are as for a single host."""
 
     example: ClassVar = {"address": "203.0.113.7"}
 

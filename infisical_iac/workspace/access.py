@@ -14,7 +14,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity, creation, marking
 from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.change import Call, Change, Made, drift, words
+from infisical_iac.workspace.change import Call, Change, Made, diff_fields, words
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
     OF_PERSONS,
@@ -37,9 +37,9 @@ _IDENTITIES = "/api/v1/identities"
 
 
 def admin(email: str, actual: Actual) -> Iterator[Change]:
-    """Yield what makes the first administrator an admin of the project.
+    """Yield the change that makes the first administrator an admin of the project.
 
-    Without a membership the administrator would not even see the project.
+    Without a membership, the administrator would not even see the project.
     """
     path = _members(actual)
     what = f"project member {email}"
@@ -64,27 +64,27 @@ def _role_drift(roles: Sequence[str], role: str) -> str:
 
 def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list[str]:
     """Return how a privilege differs from the desired grants, which `words` describe to people."""
-    reasons = ["temporary → lasting"] if own.is_temporary else []
+    reasons = ["temporary → permanent"] if own.is_temporary else []
     differs = not are_equal(own.permissions, grants)
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
-def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
+def diff_account(desired: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
     """Yield the differences in one service's access to one environment."""
-    name = wanted.identity
+    name = desired.identity
     missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
     there = actual.accounts.get(name, missing)
-    yield from _identity(wanted, there.identity, actual)
-    yield from _login(wanted, there)
+    yield from _identity(desired, there.identity, actual)
+    yield from _login(desired, there)
     role = "no-access" if isolation == "privilege" else "viewer"
     yield from _membership(name, there, role, actual)
-    yield from _privileges(wanted, there, isolation, actual)
+    yield from _privileges(desired, there, isolation, actual)
 
 
-def _identity(wanted: ServiceAccount, there: Identity, actual: Actual) -> Iterator[Change]:
-    name = wanted.identity
+def _identity(desired: ServiceAccount, there: Identity, actual: Actual) -> Iterator[Change]:
+    name = desired.identity
     # The identity of a renamed service is shown by its present name.
-    what = f"identity {there.name if there.name == wanted.former_identity else name}"
+    what = f"identity {there.name if there.name == desired.former_identity else name}"
     if isinstance(there.id, Made):
         body = creation(actual.organization_id, name, "no-access")
         yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, there.id),))
@@ -97,7 +97,7 @@ def _identity(wanted: ServiceAccount, there: Identity, actual: Actual) -> Iterat
 def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     """Return the fields of an identity to set, and their description; empty if none differs."""
     actual = {"name": held.name, "role": held.role, "hasDeleteProtection": held.is_delete_protected}
-    body = drift({"name": name, "role": role, "hasDeleteProtection": False}, actual)
+    body = diff_fields({"name": name, "role": role, "hasDeleteProtection": False}, actual)
     details = [words(body, actual)] if body else []
     if "hasDeleteProtection" in body:
         body["name"] = name  # without a name the server takes no `false`
@@ -107,19 +107,19 @@ def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     return body, ", ".join(details)
 
 
-def _login(wanted: ServiceAccount, there: AccountState) -> Iterator[Change]:
-    desired = auth_fields(wanted.ttl, wanted.max_ttl)
+def _login(desired: ServiceAccount, there: AccountState) -> Iterator[Change]:
+    fields = auth_fields(desired.ttl, desired.max_ttl)
     # The whole path of the route, with the id as a part of its own.
     path = (universal_auth_path("").rstrip("/"), there.identity.id)
     if there.auth is None:
-        call = Call("POST", path, auth_body(desired))
-        yield Change("+", f"universal auth of {wanted.identity}", calls=(call,))
-    elif differing := drift(desired, there.auth.fields):
+        call = Call("POST", path, auth_body(fields))
+        yield Change("+", f"universal auth of {desired.identity}", calls=(call,))
+    elif differing := diff_fields(fields, there.auth.fields):
         # The server refuses a lifetime above the longest one, so it is given both.
-        both = {key: desired[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
+        both = {key: fields[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
         call = Call("PATCH", path, auth_body({**differing, **both}))
         detail = words(differing, there.auth.fields)
-        yield Change("~", f"identity {wanted.identity}", detail, (call,))
+        yield Change("~", f"identity {desired.identity}", detail, (call,))
 
 
 def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[Change]:
@@ -133,19 +133,19 @@ def _membership(name: str, there: AccountState, role: str, actual: Actual) -> It
 
 
 def _privileges(
-    wanted: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
+    desired: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
 ) -> Iterator[Change]:
-    grants = reading(wanted)
+    grants = reading(desired)
     own = find_privilege(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
-    # Any other privilege would widen what our identity may do.
+    # Any other privilege would widen the rights of our identity.
     for each in there.privileges:
         if each is not own:
-            what = f"privilege {each.slug} of {wanted.identity}"
+            what = f"privilege {each.slug} of {desired.identity}"
             yield Change("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
     if isolation == "viewer":
         return
-    what, body = f"privilege {PRIVILEGE} of {wanted.identity}", grant(PRIVILEGE, grants)
-    where = f"{' and '.join(wanted.readable)} in {wanted.environment}"
+    what, body = f"privilege {PRIVILEGE} of {desired.identity}", grant(PRIVILEGE, grants)
+    where = f"{' and '.join(desired.readable)} in {desired.environment}"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
         yield Change("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
@@ -183,7 +183,7 @@ def project_role(access: Access) -> str:
 
 
 def permissions(access: Access, workspace: Workspace) -> list[Json]:
-    """Return the permissions of the privilege that marks a person as ours; none for a mere mark."""
+    """Return the permissions of the privilege that marks a person as ours; none for an admin."""
     if access == "admin":
         return []
     return [
@@ -200,13 +200,13 @@ def describe_access(access: Access) -> str:
         return "admin of the project"
     if isinstance(access, str):
         return "no access" if access == "none" else f"{access} in every environment"
-    told = [
+    parts = [
         f"{each.role} of {' and '.join(each.folders)} in {each.environment}"
         if each.folders
         else f"{each.role} in {each.environment}"
         for each in _grants(access, list(access))
     ]
-    return ", ".join(told) or "no access"
+    return ", ".join(parts) or "no access"
 
 
 def _grants(access: Access, environments: Sequence[str]) -> Iterator[Grant]:
@@ -254,8 +254,8 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
     listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
     if email.lower() not in open_ones:
-        known = ", ".join(sorted(open_ones)) or "nobody"
-        raise UserError(f"{email} has no open invitation; invited and not there yet: {known}")
+        known = ", ".join(sorted(open_ones)) or "none"
+        raise UserError(f"{email} has no open invitation; open invitations: {known}")
     body = {"membershipId": open_ones[email.lower()]}
     made = admin.post(f"{_INVITATION}-resend", json=body).get("signupToken")
     return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"
@@ -266,7 +266,7 @@ def _address(membership: dict[str, Any]) -> str:
 
 
 def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
-    """Yield what invites people, adds them to the project, or corrects their access.
+    """Yield the changes that invite people, add them to the project, or correct their access.
 
     The first administrator is not among them. Yields nothing if people could not be read.
     """
@@ -278,7 +278,7 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Cha
             continue
         grants = permissions(access, desired)
         if there := found.members.get(email):
-            yield from _drift(email, access, grants, there, actual)
+            yield from _diff_person(email, access, grants, there, actual)
             continue
         if email not in found.usernames:
             yield _invitation(email, actual)
@@ -317,7 +317,7 @@ def _marking(membership_id: str, grants: list[dict[str, Any]]) -> Call:
     return Call("POST", (OF_PERSONS,), body, by_admin=True)
 
 
-def _drift(
+def _diff_person(
     email: str, access: Access, grants: list[dict[str, Any]], there: PersonState, actual: Actual
 ) -> Iterator[Change]:
     reasons: list[str] = []
@@ -336,7 +336,7 @@ def _drift(
         calls.append(Call("PATCH", (OF_PERSONS, own.id), body, by_admin=True))
     for each in there.privileges or ():
         if each.slug == PERSON_PRIVILEGE and each is not own:
-            reasons.append("a second privilege of the same name → none")
+            reasons.append("a second privilege of the same name → removed")
             calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:
         yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

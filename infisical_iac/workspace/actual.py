@@ -10,7 +10,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
-from infisical_iac.workspace import holdings, model, structure
+from infisical_iac.workspace import environment_contents, model, structure
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.memory import Goal, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
@@ -50,7 +50,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
             partial(_everybody, client),
         ]
     )
-    (project, usurper), (organization, everybody) = first
+    (project, slug_holder), (organization, everybody) = first
     asked = goal.isolation == "privilege" and bool(desired.people)
     listed = ServerLists(everybody)
     if project is None:
@@ -85,7 +85,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
         admin=person(persons, goal.admin_email),
         people=seen,
         people_unseen=unseen,
-        usurper=usurper,
+        slug_holder=slug_holder,
         listed=listed,
     )
 
@@ -139,7 +139,7 @@ def _environments(
     client: Client, project: Json, goal: Goal, accounts: Mapping[str, AccountState]
 ) -> list[EnvironmentState]:
     id, desired, memory = project["id"], goal.desired, goal.memory
-    read = gather(partial(_environment, client, id, each) for each in project["environments"])
+    read = gather(partial(_read_environment, client, id, each) for each in project["environments"])
     there = Actual("", environments=tuple(read), accounts=accounts)
     ours = match_environments(desired, there, memory.environments)
     known = [known_folders(desired, there, memory, slug, each) for slug, each in ours.items()]
@@ -151,7 +151,7 @@ def _environments(
     return [replace(each, imports=imported.get(each.id, {})) for each in read]
 
 
-def _environment(client: Client, project: str, listed: Json) -> EnvironmentState:
+def _read_environment(client: Client, project: str, listed: Json) -> EnvironmentState:
     slug = listed["slug"]
     detail = client.get(f"/api/v1/projects/{project}/environments/slug/{slug}")["environment"]
     found = contents.folders(client, project, slug)
@@ -167,7 +167,7 @@ def _imports(
 ) -> dict[str, list[Import]]:
     now = structure.match_folders(desired, there.folders, known)
     importing = {each for service in desired.services.values() for each in service.readable}
-    read = partial(holdings.read_imports, client, project, there.slug)
+    read = partial(environment_contents.read_imports, client, project, there.slug)
     here = [each for each in sorted(importing) if each in now]
     return gather_by(here, lambda each: read(now[each]))
 
@@ -184,7 +184,7 @@ def _accounts(
     own = identities.find_all(client, organization, names, goal.memory.identities, everybody)
     members = {each["identityId"]: roles_of(each) for each in listed.seats}
 
-    def account(name: str) -> AccountState:
+    def read_account(name: str) -> AccountState:
         identity = own[name]
         auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
         roles = members.get(identity.id)
@@ -193,7 +193,7 @@ def _accounts(
         at = {"identityId": identity.id, "projectId": project}
         return AccountState(identity, auth, roles, model.read(client, model.OF_IDENTITIES, at))
 
-    return gather_by(own, account)
+    return gather_by(own, read_account)
 
 
 def _duplicates(

@@ -34,7 +34,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
-from infisical_iac.workspace.change import drift, words
+from infisical_iac.workspace.change import diff_fields, words
 from infisical_iac.workspace.reconcile import known_memory
 from infisical_iac.workspace.state import roles_of
 
@@ -66,9 +66,9 @@ class InstanceState:
     """The actual state of an instance.
 
     Attributes:
-        is_open: whether anybody can sign up, as before the bootstrap.
+        is_open: whether sign-up is open, as before the bootstrap.
         organization: the name of the organization; empty if unknown.
-        differs: how the deployer differs from what a run makes; empty if it does not.
+        differs: how the deployer differs from the desired one; empty if it does not.
         unseen: why the instance can't be inspected yet; empty if it can.
     """
 
@@ -86,26 +86,26 @@ def accounts(*, organization: str, admin_email: str, port: int, project: str) ->
     A deployer that lost its role in the organization, in the project of this slug or in the
     canary's project gets it back.
 
-    Raises UserError, with nothing changed, for an instance that somebody else set up or
-    that has more than the one administrator and organization after the bootstrap.
+    Raises UserError, with nothing changed, for an instance that someone else set up, or that has
+    more than one administrator or organization after the bootstrap.
     """
     memory = known_memory(again=True)
     projects = {project: memory.project, canary.SLUG: memory.canary}
-    wanted = DesiredInstance(organization, admin_email, port, projects)
-    there = _look(wanted)
-    if there.is_initialized and any(each.kind != "!" for each in due(wanted, there)):
+    desired = DesiredInstance(organization, admin_email, port, projects)
+    there = _observe(desired)
+    if there.is_initialized and any(each.kind != "!" for each in due(desired, there)):
         session.administrator(port)
-    yield from decide(wanted, there)
+    yield from decide(desired, there)
 
 
-def due(wanted: DesiredInstance, there: InstanceState) -> list[Item]:
-    """Return the changes due for the actual state, and what only a person can correct."""
+def due(desired: DesiredInstance, there: InstanceState) -> list[Item]:
+    """Return the changes due, and the differences that only a person can correct."""
     items = []
     if not there.is_initialized:
-        items.append(Item("+", f"administrator {wanted.admin_email}"))
-        items.append(Item("+", f"organization {wanted.organization}"))
-    if there.organization not in ("", wanted.organization):
-        items.append(_rename(there.organization, wanted.organization))
+        items.append(Item("+", f"administrator {desired.admin_email}"))
+        items.append(Item("+", f"organization {desired.organization}"))
+    if there.organization not in ("", desired.organization):
+        items.append(_rename(there.organization, desired.organization))
     if there.is_open:
         items.append(Item("~", "sign-up", "open → closed"))
     if there.differs:
@@ -127,18 +127,18 @@ def _rename(actual: str, desired: str) -> Item:
     )
 
 
-def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
+def decide(desired: DesiredInstance, there: InstanceState) -> Commands:
     """Yield the changes due, and the command that makes them."""
-    items = due(wanted, there)
+    items = due(desired, there)
     if items and all(each.kind == "!" for each in items) and not there.unseen:
         yield from items
         return
-    settled = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from settle(items, step(_bootstrap, wanted), settled, there.unseen)
+    up_to_date = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
+    yield from settle(items, step(_bootstrap, desired), up_to_date, there.unseen)
 
 
-def _look(wanted: DesiredInstance) -> InstanceState:
-    port = wanted.port
+def _observe(desired: DesiredInstance) -> InstanceState:
+    port = desired.port
     if not state.is_executing and not session.answers(port):
         # An earlier step of this run starts it.
         unseen = session.unknown_contents()
@@ -150,7 +150,7 @@ def _look(wanted: DesiredInstance) -> InstanceState:
         is_initialized=True,
         is_open=instance.signup_is_open(api),
         organization=_organization_name(port),
-        differs=_deployer_drift(port, wanted.projects),
+        differs=_deployer_drift(port, desired.projects),
     )
 
 
@@ -163,7 +163,7 @@ def _organization_name(port: int) -> str:
 
 
 def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
-    """Return how the deployer differs from what a run makes, for people; empty if it does not."""
+    """Return how the deployer differs from the desired one, for people; empty if it does not."""
     try:
         client = session.deployer(port)
     except NotBootstrapped:
@@ -178,7 +178,7 @@ def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
     if found is None or auth is None:
         return _NO_LOGIN
     _, of_identity = identity_drift(found, DEPLOYER, "admin")
-    of_login = words(drift(auth_fields(_TTL, _MAX_TTL), auth.fields), auth.fields)
+    of_login = words(diff_fields(auth_fields(_TTL, _MAX_TTL), auth.fields), auth.fields)
     return ", ".join(
         filter(None, [of_identity, of_login, *seats_drift(client, found.id, projects)])
     )
@@ -203,9 +203,7 @@ def seats_drift(client: Client, deployer: str, projects: Mapping[str, str]) -> l
 
 
 def _seat(client: Client, deployer: str, slug: str, known: str) -> tuple[str, ...] | None:
-    """Return the roles of the deployer in a project, none where it sees none; None where there is
-    no such project.
-    """
+    """Return the deployer's roles in a project; None if there is no such project."""
     try:
         found = {"id": known} if known else contents.project(client, slug)
         if found is None:
@@ -215,7 +213,7 @@ def _seat(client: Client, deployer: str, slug: str, known: str) -> tuple[str, ..
     except ApiError as error:
         if error.status not in _REFUSALS:
             raise
-    # One that is no member is refused whatever it asks of the project.
+    # A client that is no member is refused every request about the project.
     paths = [f"/api/v1/projects/{known}"] * bool(known) + [f"/api/v1/projects/slug/{slug}"]
     return () if any(_is_there(client, each) for each in paths) else None
 
@@ -249,55 +247,55 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
     return auth is not None and auth.client_id == client_id
 
 
-def _bootstrap(wanted: DesiredInstance) -> None:
+def _bootstrap(desired: DesiredInstance) -> None:
     # As JSON in ASCII, which the script puts into the body as it is: no character of the name means
     # anything to a shell, and none ends the text.
-    name = json.dumps(wanted.organization)
-    command = script("bootstrap", str(wanted.port), name)
+    name = json.dumps(desired.organization)
+    command = script("bootstrap", str(desired.port), name)
     run(command, doing="bootstrap Infisical")
-    admin = session.administrator(wanted.port)
+    admin = session.administrator(desired.port)
     instance.close_signup(admin)
-    if instance.signup_is_open(session.api(wanted.port)):
+    if instance.signup_is_open(session.api(desired.port)):
         raise UserError(
             "sign-up stays open although it was closed: look for an override of allowSignUp "
             "in Infisical's server admin console"
         )
-    _make_deployer(admin, wanted)
+    _make_deployer(admin, desired)
     session.forget()
-    session.deployer(wanted.port)
+    session.deployer(desired.port)
 
 
-def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
+def _refuse_other_admins(census: instance.Census, admin_email: str) -> None:
     if census.super_admins != [admin_email] or len(census.organizations) != 1:
         admins = ", ".join(census.super_admins) or "nobody"
         organizations = ", ".join(each.name for each in census.organizations) or "none"
         raise UserError(
             f"there must be one super admin, {admin_email}, and one organization, but there are "
-            f"{admins} and {organizations}: somebody else bootstrapped at the same moment; "
+            f"{admins} and {organizations}: someone else bootstrapped at the same moment; "
             "remove the stack with its volumes and run again"
         )
 
 
-def _make_deployer(admin: Client, wanted: DesiredInstance) -> None:
+def _make_deployer(admin: Client, desired: DesiredInstance) -> None:
     own = instance.own_organizations(admin)[0]
-    if own.name != wanted.organization and re.fullmatch(_RENAMABLE, wanted.organization):
-        instance.rename_organization(admin, own.id, wanted.organization)
+    if own.name != desired.organization and re.fullmatch(_RENAMABLE, desired.organization):
+        instance.rename_organization(admin, own.id, desired.organization)
     organization = own.id
     client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
     found = _find(admin, organization, client_id)
     if found is None:
-        # Later on there may be more of them, made by the administrator.
-        _refuse_strangers(instance.census(admin), wanted.admin_email)
+        # Later the administrator may have added others.
+        _refuse_other_admins(instance.census(admin), desired.admin_email)
     deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
     body, _ = identity_drift(deployer, DEPLOYER, "admin")
     if body:
         admin.patch(f"/api/v1/identities/{deployer.id}", json=body)
-    for slug, known in wanted.projects.items():
-        _seat_deployer(admin, deployer.id, slug, known, wanted.admin_email)
+    for slug, known in desired.projects.items():
+        _seat_deployer(admin, deployer.id, slug, known, desired.admin_email)
     auth = universal_auth(admin, deployer.id)
     if auth is None:
         auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
-    elif drift(auth_fields(_TTL, _MAX_TTL), auth.fields):
+    elif diff_fields(auth_fields(_TTL, _MAX_TTL), auth.fields):
         patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
     secret = create_client_secret(admin, deployer.id, DEPLOYER_SECRET)
     write(
@@ -318,15 +316,15 @@ def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_em
         except ApiError as error:
             if error.status != 403 or not known:
                 raise
-            # Who rules the organization may make himself an admin of each of its projects.
+            # An admin of the organization may become an admin of each of its projects.
             admin.post(f"/api/v1/organization-admin/projects/{known}/grant-admin-access", json={})
             _seat_in_project(admin, deployer, slug, known)
     except ApiError as error:
         if error.status not in _REFUSALS:
             raise
         raise UserError(
-            f"the deployer can't get its role in the project {slug} back, of which {admin_email} "
-            "is no admin either: make one of both an admin of it in Infisical, and run again"
+            f"the deployer has lost its role in the project {slug}, and {admin_email} is no admin "
+            "of it either: make one of them an admin of it in Infisical, and run again"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Manage the canary: a secret with a public text that proves that a store can be decrypted.
 
-It has a project of its own. So it exists before anybody has stored a secret, and changes of the
-project file's project do not touch it.
+It has its own project. So it exists before any other secret, and is independent of the project in
+the project file.
 """
 
 from dataclasses import dataclass, field, replace
@@ -41,17 +41,17 @@ _WHAT = f"the secret {SECRET} of the project {SLUG}"
 Json = dict[str, Any]
 
 
-# Of every error about it.
+# The code of every error about it.
 CODE = "checks.canary"
-# What a server answers whose database or key does not fit, and nothing that it was asked.
+# The statuses of a server whose database or key does not fit, whatever the request.
 OF_DATA = (400, 500)
 
 
 def unreadable(reason: ApiError) -> CheckFailed:
     """Return the error for a canary that can't be read; raise it from its reason.
 
-    Nothing is written then: the encryption key may be another one. An answer that tells of the data
-    ends the run. Another one, such as a refusal, concerns the canary only.
+    Nothing is written then, as the encryption key may be another one. A status in OF_DATA ends the
+    run; any other one, such as a refusal, concerns the canary only.
     """
     sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
     return CheckFailed(sentence, code=CODE, ends_run=reason.status in OF_DATA)
@@ -65,7 +65,7 @@ class Canary:
     text: str | None = None
 
 
-def look(client: Client, admin_email: str, known: str = "") -> Canary:
+def observe(client: Client, admin_email: str, known: str = "") -> Canary:
     """Return the actual state of the canary.
 
     Args:
@@ -113,7 +113,7 @@ def due(found: Canary, admin_email: str) -> list[Change]:
     return [Change("+" if found.place.project is None else "~", "canary", detail, calls)]
 
 
-def lives(client: Client) -> bool:
+def is_alive(client: Client) -> bool:
     """Return whether there is a canary.
 
     Raises CheckFailed for a canary that was altered or can't be read.
@@ -125,8 +125,8 @@ def lives(client: Client) -> bool:
         raise unreadable(error) from error
     if text not in (None, VALUE):
         raise CheckFailed(
-            f"the canary was altered, for {_WHAT} is not {VALUE!r}: if somebody has changed it, "
-            "set it back in Infisical; else secrets are not decrypted to what they were",
+            f"the canary was altered, as {_WHAT} is not {VALUE!r}: if a person has changed it, set "
+            "it back in Infisical; otherwise secrets are not decrypted correctly",
             code=CODE,
         )
     return text is not None

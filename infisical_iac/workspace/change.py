@@ -54,7 +54,7 @@ def blocked_change(what: str, reason: str) -> Change:
 _LABELS = {"hasDeleteProtection": "delete protection", "role": "role in the organization"}
 
 
-def drift(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
+def diff_fields(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
     """Return the desired fields that differ; a field that a release leaves out does not."""
     return {
         key: value

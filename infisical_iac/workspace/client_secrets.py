@@ -42,7 +42,7 @@ def holders(
 def find_holders(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> dict[str, Holder]:
-    """Return the same where nothing else was read; `known` maps names to ids of the last run."""
+    """Return our identities likewise, by reading them; `known` are ids of the last run by name."""
     names, organization = desired.identities(), identities.organization_id(client)
     found = identities.find_all(client, organization, names, known)
 
@@ -72,8 +72,8 @@ def create(client: Client, step: Step) -> Credential:
     account = step.account
     if step.holder is None:
         raise UserError(
-            f"the identity {account.identity!r} is not in Infisical yet; "
-            "let the workspace be deployed first"
+            f"the identity {account.identity!r} is not in Infisical yet: run `infisical-iac apply` "
+            "first"
         )
     made = create_client_secret(
         client, step.holder.identity_id, description(account), ttl=account.client_secret_ttl
@@ -118,12 +118,12 @@ def prove(client: Client, credential: Credential) -> None:
         if error.status != 401:
             raise
         raise UserError(
-            f"the new client secret does not log in, and the one before stays: {error.message}"
+            f"the new client secret does not log in, and the old one stays: {error.message}"
         ) from None
 
 
 def revoke_orphans(client: Client, step: Step) -> None:
-    """Revoke the client secrets that nothing holds any more."""
+    """Revoke the client secrets that are in no file."""
     if step.holder is not None:
         revoke(client, step.holder, step.orphans)
 
@@ -145,14 +145,14 @@ class Rotation:
         deliver: delivers a credential to the service's target besides the file, and checks that
             it arrived.
         overlap: how long the old client secret works after the delivery.
-        tell: called with each change once it is made.
+        report: called with each change once it is made.
     """
 
     client: Client
     store: Store
     deliver: Callable[[Credential], None]
     overlap: timedelta
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     def run(self, step: Step) -> None:
         """Rotate, or complete an interrupted rotation. Raises UserError."""
@@ -161,18 +161,18 @@ class Rotation:
             held = self._renew(step)
         if step.orphans:
             revoke_orphans(self.client, step)
-            self.tell(str(step.revocation))
+            self.report(str(step.revocation))
         self.deliver(held)
         self.end(step, held)
 
     def _renew(self, step: Step) -> Credential:
         """Return a new client secret that logs in and is in the file."""
-        # Those that an earlier rotation spared live until this one's overlap ends.
+        # Client secrets that an earlier rotation spared work until this overlap ends.
         old = (step.held.secret_id,) if step.held else ()
         made = create(self.client, replace(step, spared=(*old, *step.spared)))
         prove(self.client, made)
         self.store.write(step.account.credentials, render(made))
-        self.tell(f"+ credentials {step.account.credentials}")
+        self.report(f"+ credentials {step.account.credentials}")
         return made
 
     def end(self, step: Step, held: Credential) -> None:
@@ -184,7 +184,7 @@ class Rotation:
             until = (datetime.now(UTC) + self.overlap).replace(microsecond=0)
             kept = Replaced(held.replaced.ids, until)
             self.store.write(name, render(replace(held, replaced=kept)))
-            self.tell(
+            self.report(
                 f"~ client secrets of {name} that were replaced: work until "
                 f"{until:%Y-%m-%d %H:%M} UTC: restart the service before then"
             )
@@ -192,4 +192,4 @@ class Rotation:
         if step.holder is not None:
             revoke(self.client, step.holder, held.replaced.ids)
         self.store.write(name, render(held.without_rotation))
-        self.tell(f"- client secrets of {name} that were replaced: {len(held.replaced.ids)}")
+        self.report(f"- client secrets of {name} that were replaced: {len(held.replaced.ids)}")

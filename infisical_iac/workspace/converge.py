@@ -36,10 +36,10 @@ def difference(goal: Goal, actual: Actual) -> list[Change]:
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, memory.environments)
     for account in desired.accounts():
-        # Its permissions tell which folder it had, so they stay until the folder has its name.
+        # Its permissions show its former folder, so they stay until the folder is renamed.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
         if not (waits and former_folder(desired, account, actual)):
-            changes += access.account(account, goal.isolation, actual)
+            changes += access.diff_account(account, goal.isolation, actual)
     return changes
 
 
@@ -51,7 +51,7 @@ def _places(account: ServiceAccount) -> Iterator[str]:
         yield f"folder {'/'.join(parts[:n])} in {account.environment}"
 
 
-_WORDS = {"+": "make", "~": "set right", "-": "take away"}
+_WORDS = {"+": "make", "~": "correct", "-": "remove"}
 
 
 def apply(
@@ -61,8 +61,8 @@ def apply(
 
     `shown` of a yielded change is what the operator must see.
 
-    The caller must run the iterator to its end, and read again to see whether anything is left to
-    do, such as in an environment that was restored.
+    The caller must exhaust the iterator, and read again to find what is left to do, such as in a
+    restored environment.
 
     Args:
         changes: as `difference` orders them.
@@ -84,7 +84,7 @@ def apply(
 
 
 def _nobody() -> Client:
-    raise UserError("it takes the administrator's login, which there is no way to here")
+    raise UserError("it needs the administrator's login, which is not available here")
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
@@ -101,9 +101,9 @@ def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
 
 def _id(answer: Mapping[str, Any], makes: Made) -> str:
     made = answer[makes.split()[0]]
-    if isinstance(made, list):  # of the one that was asked for, unless it was there already
+    if isinstance(made, list):  # empty if the object existed already
         if not made:
-            raise UserError("somebody else made it at the same time; run again")
+            raise UserError("someone else made it at the same time; run again")
         made = made[0]
     return str(made["id"])
 
@@ -114,7 +114,7 @@ _MOST_PASSES = 3
 def converge(
     client: Client,
     goal: Goal,
-    tell: Callable[[Change], None],
+    report: Callable[[Change], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
     """Apply the changes until nothing differs, and return the state read last.
@@ -123,7 +123,7 @@ def converge(
     uncovered, such as folders missing in an environment that was restored.
 
     Args:
-        tell: called with each change once it is made, the only time that its `shown` is available.
+        report: called with each change once it is made; its `shown` is available only then.
         admin: logs in the administrator; called only for people.
 
     Raises what `read`, `difference` and `apply` do, and UserError if it does not converge.
@@ -135,8 +135,8 @@ def converge(
         if not changes:
             return actual
         for change in apply(client, changes, admin=administrator):
-            tell(change)
+            report(change)
     raise UserError(
         f"Infisical still differs after {_MOST_PASSES} repairs ({changes[0]}): "
-        "see whether somebody else is changing it, then run again"
+        "check whether someone else is changing it, then run again"
     )

@@ -157,8 +157,8 @@ class Store:
     Attributes:
         place: where they are, for people.
         read: all of them, with their content.
-        write: puts one in its place, whole and private.
-        remove: takes one away, if it is there.
+        write: writes one atomically, readable only by its owner.
+        remove: removes one, if it exists.
     """
 
     place: str

@@ -29,7 +29,7 @@ class Step:
     """The changes due for the credentials of one service in one environment.
 
     Attributes:
-        account: whose credentials they are.
+        account: the account of the credentials.
         holder: the identity; None while it is still to be made.
         creates: whether a new client secret is to be made and its file written.
         orphans: ids of client secrets that nothing holds, to be revoked after the file.
@@ -48,7 +48,7 @@ class Step:
     moves: bool = False
 
     @property
-    def is_settled(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Return whether there is nothing to do."""
         return not self.creates and not self.orphans and not self.moves
 
@@ -124,7 +124,7 @@ def _step(
     held = next(filter(None, works), None)
     others = [each for each in ours(account, holder) if not held or each.id != held.secret_id]
     spared: tuple[str, ...] = ()
-    if held is None and account.target:  # it may be there, though it is lost here
+    if held is None and account.target:  # the target may have it, though it is lost here
         spared = tuple(each.id for each in others if each.works(now))
     elif held and held.replaced and held.replaced.is_kept(now):
         spared = tuple(each.id for each in others if each.id in held.replaced.ids)
@@ -151,24 +151,24 @@ def _working_credential(
 
 
 def notes(steps: Sequence[Step], now: datetime) -> list[str]:
-    """Return sentences on what a person should do about credentials that work."""
-    told = []
+    """Return sentences on working credentials that need a person's attention."""
+    sentences = []
     for step in steps:
         name, service = step.account.credentials, step.account.service
         where = f"{service} --env {step.account.environment}"
         if step.held is None:
             continue
         if step.held.is_undelivered:
-            told.append(
-                f"credentials {name} were replaced, but not delivered to the end: run "
+            sentences.append(
+                f"credentials {name} were replaced, but their delivery is unfinished: run "
                 f"`infisical-iac credentials {'push' if step.account.target else 'rotate'} {where}`"
             )
         elif (term := step.held.term) and term.is_near_its_end(now):
-            told.append(
+            sentences.append(
                 f"credentials {name}: the client secret {until(term, now)}: run "
                 f"`infisical-iac credentials rotate {where}`"
             )
-    return told
+    return sentences
 
 
 File = Literal["works", "missing", "does not work", "unknown"]

@@ -22,8 +22,8 @@ _notes: dict[str, list[str]] = {}
 def credential_files(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 
-    A client secret that was lost, revoked or has expired is replaced. Client secrets that nothing
-    holds, such as those of a killed run, are revoked after the new one is stored. The credentials
+    A client secret that was lost, revoked or has expired is replaced. Client secrets that are in no
+    file, such as those of a killed run, are revoked after the new one is stored. The credentials
     of a renamed service move to a file of its new name.
     """
     _notes.pop(host.name, None)
@@ -79,7 +79,7 @@ def _due(desired: Workspace, port: int) -> list[Step]:
     holders = client_secrets.holders(client, found, listed_secrets()) if found else {}
     steps = plan(desired, holders, _files())
     _notes[host.name] = notes(steps, datetime.now(UTC))
-    return [due for due in steps if not due.is_settled]
+    return [due for due in steps if not due.is_up_to_date]
 
 
 def _files() -> dict[str, str]:

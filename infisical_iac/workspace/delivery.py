@@ -31,13 +31,13 @@ class RemoteFile:
         self._target = target
 
     def check(self) -> None:
-        """Raise UserError unless the file can be written and is not somebody else's."""
-        self._look()
+        """Raise UserError if the file can't be written or has other content."""
+        self._inspect()
 
     def differs(self, credential: Credential) -> bool:
         """Return whether there is something to deliver."""
         text = render(credential.without_rotation)
-        return self._look() != f"600 {sha256(text.encode()).hexdigest()}"
+        return self._inspect() != f"600 {sha256(text.encode()).hexdigest()}"
 
     def deliver(self, credential: Credential) -> bool:
         """Put the file in its place in one step, readable only by its user, and check it.
@@ -47,7 +47,7 @@ class RemoteFile:
         if not self.differs(credential):
             return False
         path = shlex.quote(self._target.path)
-        # A unique name: in a directory that others write to, nobody can have put a link there.
+        # A unique name, so that no other user can have prepared a link in a shared directory.
         self._run(
             f"new=$(mktemp {path}.XXXXXXXX) && trap 'rm -f \"$new\"' EXIT HUP INT TERM && "
             f'cat > "$new" && sync "$new" && mv -f "$new" {path} && sync "$(dirname {path})"',
@@ -60,26 +60,26 @@ class RemoteFile:
     def deploy(self) -> None:
         """Do nothing: the program that reads the file is unknown."""
 
-    def _look(self) -> str:
+    def _inspect(self) -> str:
         """Return the file's mode and hash; "" if there is none."""
         path = shlex.quote(self._target.path)
         parent = shlex.quote(self._target.path.rpartition("/")[0] or "/")
         own = shlex.quote(FIRST_WORDS)
-        told = self._run(
+        answer = self._run(
             f"test -w {parent} || {{ echo unwritable; exit; }}; test -e {path} || exit 0; "
             f"head -n 1 {path} | grep -q ^{own} || {{ echo foreign; exit; }}; "
             f'echo "$(stat -c %a {path}) $(sha256sum < {path} | cut -d" " -f1)"'
         ).strip()
-        if told == "unwritable":
+        if answer == "unwritable":
             raise UserError(
-                f"{self._target}: its directory is not there, or its user may not write to it; "
-                "make it first"
+                f"{self._target}: its directory is missing, or its user may not write to it: make "
+                "it first"
             )
-        if told == "foreign":
+        if answer == "foreign":
             raise UserError(
                 f"{self._target} holds something else: give the credentials a file of their own"
             )
-        return told
+        return answer
 
     def _run(self, command: str, stdin: str = "") -> str:
         name, _, port = self._target.host.partition(":")
@@ -98,8 +98,8 @@ class RemoteFile:
         if ran.returncode != 0:
             why = " / ".join(ran.stderr.split("\n")[-3:]).strip(" /") or "no reason given"
             raise UserError(
-                f"{self._target} can't be written: {why}: see that `ssh {name}` works without a "
-                "question"
+                f"{self._target} can't be written: {why}: check that `ssh {name}` works without a "
+                "prompt"
             )
         return ran.stdout
 
@@ -109,7 +109,7 @@ _GRAMMAR = "dotenv"
 _LINE_END = re.compile(r"(\r\n?|\n)")
 
 
-def with_variables(text: str, wanted: Mapping[str, str]) -> str:
+def with_variables(text: str, desired: Mapping[str, str]) -> str:
     """Return the text with some variables set, and everything else as it was.
 
     Each variable is set in a line of its own, single-quoted, at its present place or at the end. A
@@ -117,15 +117,17 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     unchanged.
 
     Args:
-        wanted: values without single quotes and line ends.
+        desired: values without single quotes and line ends.
 
     Raises FileError if another variable would then be read differently.
     """
-    there = {entry.key: entry for entry in _entries(text) if entry.key in wanted}
+    there = {entry.key: entry for entry in _entries(text) if entry.key in desired}
     due = {
-        key: value for key, value in wanted.items() if key not in there or there[key].value != value
+        key: value
+        for key, value in desired.items()
+        if key not in there or there[key].value != value
     }
-    lines = _LINE_END.split(text)  # with what ends each of them behind it
+    lines = _LINE_END.split(text)  # each followed by its line end
     found = [there[key] for key in due if key in there]
     for entry in sorted(found, key=lambda each: each.first_line, reverse=True):
         lines[2 * entry.first_line - 2 : 2 * entry.last_line - 1] = [_line(entry.key, due)]
@@ -133,10 +135,10 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     if made and not made.endswith(("\n", "\r")) and due.keys() - there.keys():
         made += "\n"
     made += "".join(f"{_line(key, due)}\n" for key in due if key not in there)
-    if due and _values(made) != {**_values(text), **wanted}:
+    if due and _values(made) != {**_values(text), **desired}:
         raise FileError(
-            "its variables can't be added to without changing how others are read: look for a "
-            "line that is not finished, such as one with a quote that is not closed"
+            "its variables can't be set without changing how others are read: look for an "
+            "unfinished line, such as one with a quote that is not closed"
         )
     return made
 
@@ -211,7 +213,7 @@ class Dokploy:
         return True
 
     def deploy(self) -> None:
-        """Let Dokploy deploy the service, without waiting for it."""
+        """Start a deploy of the service in Dokploy, without waiting for its end."""
         self._send("POST", "deploy", json={self._id_key: self._target.id})
 
     @property
@@ -273,8 +275,8 @@ class Dokploy:
                 "its address in Dokploy into `deliver` in the project file"
             )
         if 300 <= status < 400:
-            return f"{at} answers from elsewhere ({status}): write that address instead"
-        return f"{at} answered {status} to {self._target.kind}.{action}: look into its log"
+            return f"{at} redirects ({status}): write the address that it redirects to"
+        return f"{at} answered {status} to {self._target.kind}.{action}: read its log"
 
 
 Courier = Dokploy | RemoteFile

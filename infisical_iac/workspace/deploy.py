@@ -25,7 +25,7 @@ def bootstrap(known: Preflight) -> None:
 
 @deploy("Workspace")
 def workspace(known: Preflight) -> None:
-    """Make everything inside Infisical as the project file says."""
+    """Apply the project file to Infisical."""
     if not known.leads:
         return
     settings = known.settings.workspace
@@ -35,7 +35,7 @@ def workspace(known: Preflight) -> None:
     project_contents(
         goal=goal,
         port=known.settings.stack.http_port,
-        name=f"Bring Infisical to what {settings.workspace_file} says",
+        name=f"Apply {settings.workspace_file}",
     )
 
 
@@ -47,7 +47,7 @@ def canary(known: Preflight) -> None:
     canary_project(
         admin_email=known.settings.workspace.admin_email,
         port=known.settings.stack.http_port,
-        name="Keep a canary among the secrets",
+        name="Keep the canary up to date",
     )
 
 

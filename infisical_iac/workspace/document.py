@@ -38,7 +38,7 @@ def text_of(file: Path, missing: str) -> str:
     except OSError as error:
         raise FileError(f"{file} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise FileError(f"{file} is not in UTF-8; save it so") from None
+        raise FileError(f"{file} is not in UTF-8; save it as UTF-8") from None
 
 
 def parse(text: str, where: str) -> Document:
@@ -69,8 +69,8 @@ def _note(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) ->
             line, inner = key.start_mark.line + 1, (*place, str(key.value))
             if inner in lines:
                 raise FileError(
-                    f"{where}, line {line}: {format_place(inner)} is there a second time, after "
-                    f"line {lines[inner]}; keep one of them"
+                    f"{where}, line {line}: {format_place(inner)} is in line {lines[inner]} too; "
+                    "keep one of them"
                 )
             lines[inner] = line
             _note(value, inner, lines, where)

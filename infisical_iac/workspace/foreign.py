@@ -46,25 +46,25 @@ Kind = Literal[
 # In the order in which they are reported and removed: what depends on something comes first.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# The server makes it at its set-up, with a token that this project discards at once.
+# The server makes this identity at its set-up, with a token that this project discards at once.
 _FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
 _UNIVERSAL = "universal-auth"
-LEFT, UNKNOWN = "the file names it no more", "the file does not name it"
+LEFT, UNKNOWN = "the file no longer names it", "the file does not name it"
 _NOT_OURS = "this project did not make it"
 
-# What only the administrator sees.
+# Access that only the administrator sees.
 _BY_ADMIN = ("service token ", "privilege ")
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class EverybodysAccess:
-    """The access of everybody, as far as `state.Actual` does not hold it.
+class AccessState:
+    """The actual access to a project, as far as `state.Actual` does not hold it.
 
     Attributes:
         deployer: the id of the deployer's identity; empty if unknown.
-        rulers: the people of the organization, as the server lists them.
+        people_in_organization: the people of the organization, as the server lists them.
         people: the people in the project with their privileges.
         marked: the ids of identities in the project that have this project's mark and do not belong
             to a service of the file.
@@ -78,7 +78,7 @@ class EverybodysAccess:
     """
 
     deployer: str = ""
-    rulers: Sequence[Json] = ()
+    people_in_organization: Sequence[Json] = ()
     people: People = field(default_factory=lambda: People({}, {}))
     marked: frozenset[str] = frozenset()
     privileges: Mapping[str, Sequence[Privilege]] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class ForeignAccess:
         why: the reason why it is foreign.
         removal: the change that ends it; None where pruning removes it with all that it holds.
         where: `project`, `organization`, or the name of the identity that one can log in as.
-        made_by, made_at: as far as the server tells; else empty.
+        made_by, made_at: as far as the server reports them; else empty.
     """
 
     kind: Kind
@@ -128,7 +128,7 @@ class ForeignAccess:
 
 
 def find(
-    goal: Goal, actual: Actual, access: EverybodysAccess, deployer_secret: str = ""
+    goal: Goal, actual: Actual, access: AccessState, deployer_secret: str = ""
 ) -> list[ForeignAccess]:
     """Return every access to the project that nothing in the file gives, in the order of KINDS.
 
@@ -142,7 +142,7 @@ def find(
     if actual.project is None:
         return []
     found = [
-        *_rulers(actual, access, goal.admin_email),
+        *_organization_admins(actual, access, goal.admin_email),
         *_logins(actual, access),
         *_secrets(goal.desired, actual, access, own_secret(access, deployer_secret)),
         *_tokens(access),
@@ -153,18 +153,18 @@ def find(
         *_identities(actual, access, goal.memory),
         *_persons(goal.desired, actual, access),
     ]
-    told = (replace(each, made_at=_moment(each.made_at)) for each in found)
-    return sorted(told, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
+    dated = (replace(each, made_at=_format_time(each.made_at)) for each in found)
+    return sorted(dated, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
 
 
 def filter_accepted(
-    findings: Sequence[ForeignAccess], desired: Workspace, access: EverybodysAccess
+    findings: Sequence[ForeignAccess], desired: Workspace, access: AccessState
 ) -> tuple[list[ForeignAccess], list[str]]:
     """Return the findings that the file does not accept, and notes.
 
     The notes name what could not be read, and each entry of `accepted` that accepts nothing. An
-    entry accepts one finding. If several have its name, which anybody can bring about, it accepts
-    none unless it gives the id of one.
+    entry accepts one finding. If several have its name, which any member can cause, it accepts none
+    unless it gives the id of one.
     """
     accepted: set[tuple[Kind, str]] = set()
     notes = [access.unseen] if access.unseen else []
@@ -176,8 +176,8 @@ def filter_accepted(
         elif named:
             ids = " or ".join(each.id for each in named)
             notes.append(
-                f"accepted: nothing is accepted by {entry.what!r}, which is what {ids} is called: "
-                "write the id of the one that is meant, as `id:`"
+                f"accepted: nothing is accepted by {entry.what!r}, as {ids} has this name: write "
+                "the id of the intended one, as `id:`"
             )
         elif not (access.unseen and entry.what.startswith(_BY_ADMIN)):
             notes.append(f"accepted: there is no {entry.what!r} any more: remove the entry")
@@ -213,9 +213,9 @@ def left_behind(
         if prunes and not may_be_renamed:
             continue
         listed = " and ".join(f"{service}.{slug}" for slug in environments)
-        said = f"credentials of {listed} are of no service of the project file"
+        said = f"credentials of {listed} belong to no service of the project file"
         if service in heirs:
-            said = f"credentials of {listed} stay, for {heirs[service]} has its own there already"
+            said = f"credentials of {listed} stay, as {heirs[service]} has its own there already"
         end = "`infisical-iac workspace apply --prune` revokes them"
         end += (
             f"; if the service was renamed, add `renamed_from: {service}` to it first"
@@ -231,7 +231,7 @@ def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
     return (actual.own | {deployer, _first_identity(actual)}) - {""}
 
 
-def strangers(actual: Actual, deployer: str) -> list[Json]:
+def find_undeclared(actual: Actual, deployer: str) -> list[Json]:
     """Return the identities in the project that are neither an account's nor a duplicate of it."""
     known = {deployer, *actual.own, *(each.id for each in actual.duplicates)}
     return [each for each in actual.listed.seats if each["identityId"] not in known]
@@ -255,7 +255,7 @@ def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, s
 def _first_identity(actual: Actual) -> str:
     """Return the id of the identity that the server made at its set-up; empty if it is gone.
 
-    Anybody may give an identity the same name, but nobody can have made one earlier.
+    Others may give an identity the same name, but none can be older.
     """
     listed = actual.listed.identities
     oldest = min(listed, key=lambda each: str(each.get("createdAt")), default=None)
@@ -264,32 +264,34 @@ def _first_identity(actual: Actual) -> str:
     return str(oldest["identity"]["id"])
 
 
-def _rulers(actual: Actual, access: EverybodysAccess, admin_email: str) -> Iterator[ForeignAccess]:
+def _organization_admins(
+    actual: Actual, access: AccessState, admin_email: str
+) -> Iterator[ForeignAccess]:
     path = ("/api/v2/organizations", actual.organization_id, "memberships")
-    for each in access.rulers:
+    for each in access.people_in_organization:
         names = names_of(each["user"])
         if each["role"] == "admin" and admin_email.lower() not in names:
             # Asked by a machine, the server silently does nothing.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
-            yield _ruler(each["id"], names[0], "member", call)
+            yield _organization_admin(each["id"], names[0], "member", call)
     ours = {*actual.own, access.deployer, _first_identity(actual)}
     for each in actual.listed.identities if access.deployer else ():
         id, name = each["identity"]["id"], each["identity"]["name"]
         if each["role"] == "admin" and id not in ours:
             call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
-            found = _ruler(id, f"identity {name}", "no-access", call)
+            found = _organization_admin(id, f"identity {name}", "no-access", call)
             yield replace(found, made_at=each.get("createdAt", ""))
 
 
-def _ruler(id: str, name: str, role: str, call: Call) -> ForeignAccess:
+def _organization_admin(id: str, name: str, role: str, call: Call) -> ForeignAccess:
     what, why = f"organization admin {name}", "may give itself any access"
     change = Change("~", what, f"role in the organization admin → {role}", (call,))
     return ForeignAccess("organization admin", id, what, why, change, "organization")
 
 
-def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]:
+def _logins(actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     first = _first_identity(actual)
-    why = "a way to log in besides the one that is needed"
+    why = "a login method that is not needed"
     for id, name, method in further_methods(actual, access.deployer):
         what, made = f"{method} of {name}", access.since.get((id, method), "")
         # The deployer may not change the identity that administers the whole instance.
@@ -298,7 +300,7 @@ def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]
         yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
 
 
-def own_secret(access: EverybodysAccess, known: str) -> str:
+def own_secret(access: AccessState, known: str) -> str:
     """Return the id of the client secret that the deployer logs in with; empty if unknown.
 
     Args:
@@ -312,7 +314,7 @@ def own_secret(access: EverybodysAccess, known: str) -> str:
 
 
 def _secrets(
-    desired: Workspace, actual: Actual, access: EverybodysAccess, deployer_secret: str
+    desired: Workspace, actual: Actual, access: AccessState, deployer_secret: str
 ) -> Iterator[ForeignAccess]:
     accounts = {account.identity: account for account in desired.accounts()}
     holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
@@ -331,8 +333,10 @@ def _secrets(
             )
 
 
-def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
-    makers = {each["user"]["id"]: names_of(each["user"])[0] for each in access.rulers}
+def _tokens(access: AccessState) -> Iterator[ForeignAccess]:
+    makers = {
+        each["user"]["id"]: names_of(each["user"])[0] for each in access.people_in_organization
+    }
     for each in access.tokens:
         scopes = [f"{scope['secretPath']} in {scope['environment']}" for scope in each["scopes"]]
         what = f"service token {each['name']} to {' and '.join(each['permissions'])} "
@@ -342,14 +346,14 @@ def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
             "service token",
             each["id"],
             what,
-            f"ends {_moment(each['expiresAt'])}" if each.get("expiresAt") else "never ends",
+            f"ends {_format_time(each['expiresAt'])}" if each.get("expiresAt") else "never ends",
             Change("-", what, "", (call,)),
             made_by=makers.get(each["createdBy"]) or str(each["createdBy"]),
             made_at=each["createdAt"],
         )
 
 
-def _syncs(access: EverybodysAccess) -> Iterator[ForeignAccess]:
+def _syncs(access: AccessState) -> Iterator[ForeignAccess]:
     for each in access.syncs:
         id, to = each["id"], each["destination"]
         # Both are empty for a sync whose folder was deleted since.
@@ -368,10 +372,10 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
     for slug, there in match_environments(goal.desired, actual, known).items():
         for folder, found in there.imports.items():
             importing = [each for each in services if each.folder == folder]
-            wanted = {(there.id, source) for each in importing for source in each.imports}
+            desired_imports = {(there.id, source) for each in importing for source in each.imports}
             for each in found:
                 # Imports that runs made and the file no longer names are this project's own.
-                if each.source in wanted or each.id in goal.memory.made:
+                if each.source in desired_imports or each.id in goal.memory.made:
                     continue
                 environment, path = each.source
                 of = "" if environment == there.id else f" of {slugs.get(environment, environment)}"
@@ -383,9 +387,7 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
                 yield ForeignAccess("import", each.id, what, why, change)
 
 
-def _privileges(
-    desired: Workspace, actual: Actual, access: EverybodysAccess
-) -> Iterator[ForeignAccess]:
+def _privileges(desired: Workspace, actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     """Yield foreign privileges of the deployer, and of services where no change covers them."""
     for privilege in access.privileges.get(access.deployer, ()):
         yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
@@ -422,12 +424,10 @@ def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
     return Change("-", what, detail, calls)
 
 
-def _identities(
-    actual: Actual, access: EverybodysAccess, memory: Memory
-) -> Iterator[ForeignAccess]:
+def _identities(actual: Actual, access: AccessState, memory: Memory) -> Iterator[ForeignAccess]:
     project = ("/api/v1/projects", actual.project_id)
     ours = {*access.marked, *memory.identities.values()}
-    for each in strangers(actual, access.deployer) if access.deployer else ():
+    for each in find_undeclared(actual, access.deployer) if access.deployer else ():
         id, inner, made = each["identityId"], each["identity"], each.get("createdAt", "")
         name = inner["name"]
         # The identity of another deployer is foreign, though a run of this project made it.
@@ -438,7 +438,7 @@ def _identities(
         what = f"identity {name} with role {', '.join(roles_of(each)) or 'none'}"
         call = Call("DELETE", (*project, "memberships/identities", id))
         change = Change("-", what, "membership of the project", (call,))
-        if inner.get("projectId"):  # it lives in the project alone
+        if inner.get("projectId"):  # it exists only in the project
             call = Call("DELETE", (*project, "identities", id))
             change = Change("-", what, "the identity itself", (call,))
         if is_ours:
@@ -447,9 +447,7 @@ def _identities(
             yield ForeignAccess("identity", id, what, UNKNOWN, change, made_at=made)
 
 
-def _persons(
-    desired: Workspace, actual: Actual, access: EverybodysAccess
-) -> Iterator[ForeignAccess]:
+def _persons(desired: Workspace, actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
     members = access.people.members
     states = {each.membership_id: each for each in members.values()}
     declared = {
@@ -485,7 +483,7 @@ def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Fo
     return ForeignAccess("privilege", held.id, what, why, change, made_at=held.created)
 
 
-def _moment(text: str) -> str:
+def _format_time(text: str) -> str:
     """Return a moment in the format used everywhere here; empty for none."""
     if not text:
         return ""

@@ -1,4 +1,4 @@
-"""Read everybody's access to the project, in parallel as far as possible.
+"""Read the actual access to the project, in parallel as far as possible.
 
 If nothing differs, these are one request for the people of the organization, two for the deployer's
 own login, one for each service's client secrets, which the credentials need too, and one for the
@@ -16,7 +16,7 @@ from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, model
-from infisical_iac.workspace.foreign import EverybodysAccess, ForeignAccess
+from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.people_actual import in_organization, read_people
 from infisical_iac.workspace.state import Actual, People, Privilege
@@ -32,12 +32,12 @@ def find_foreign(
     *,
     deployer: str,
     deployer_secret: str,
-) -> tuple[EverybodysAccess, list[ForeignAccess], list[str]]:
-    """Return everybody's access, the access that the file neither gives nor accepts, and notes."""
+) -> tuple[AccessState, list[ForeignAccess], list[str]]:
+    """Return the actual access, the part that the file neither gives nor accepts, and notes."""
     access = read_access(client, goal, actual, admin, deployer)
     if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
         unseen = (
-            "client secrets of the deployer were not looked at, for several may be the one that it "
+            "client secrets of the deployer were not inspected, as several may be the one that it "
             "logs in with: revoke in Infisical those that it does not use"
         )
         access = replace(access, unseen="; ".join(filter(None, [access.unseen, unseen])))
@@ -51,8 +51,8 @@ def read_access(
     actual: Actual,
     admin: Callable[[], Client] | None,
     deployer: str,
-) -> EverybodysAccess:
-    """Return everybody's access to the project, however it was given.
+) -> AccessState:
+    """Return the actual access to the project.
 
     Args:
         actual: as read just now.
@@ -62,8 +62,8 @@ def read_access(
         deployer: the client id that the deployer logs in with.
     """
     if actual.project is None:
-        return EverybodysAccess(unseen=_describe_unseen(actual, actual.people_unseen))
-    # Here, for who logs it in may ask the current host, which no other thread knows.
+        return AccessState(unseen=_describe_unseen(actual, actual.people_unseen))
+    # Here, as the login may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     parts: list[Any] = gather(
         [
@@ -71,15 +71,15 @@ def read_access(
             partial(_identities, client, goal, actual, deployer),
             partial(_secrets_of_accounts, client, actual),
             partial(_by_admin, client, goal, actual, by_admin, reason),
-            # A release may have none yet.
+            # Older releases have none.
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
         ]
     )
-    access: EverybodysAccess
-    rulers, access, secrets, (people, tokens, unseen), syncs = parts
+    access: AccessState
+    people_in_organization, access, secrets, (people, tokens, unseen), syncs = parts
     return replace(
         access,
-        rulers=rulers,
+        people_in_organization=people_in_organization,
         people=people,
         secrets={**secrets, **access.secrets},
         tokens=tokens,
@@ -88,10 +88,10 @@ def read_access(
     )
 
 
-def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> EverybodysAccess:
+def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> AccessState:
     """Return the access of the deployer's identity and of undeclared identities."""
     own, secrets = _deployer(client, actual, client_id)
-    strangers = [each["identityId"] for each in foreign.strangers(actual, own)]
+    strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
     methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
 
     holders = [*strangers, *([own] if own else [])]
@@ -106,7 +106,7 @@ def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> E
         ]
     )
     read, (held, unseen), since = parts
-    return EverybodysAccess(
+    return AccessState(
         deployer=own,
         marked=frozenset(each.id for each in read if each.is_marked),
         privileges=held,
@@ -128,17 +128,17 @@ def _privileges(
     try:
         return gather_by(ids, privileges), ""
     except ApiError as error:
-        # Isolation by the role needs no privileges, and a release may have none.
+        # Isolation by role needs no privileges, and a release may have none.
         if goal.isolation == "privilege" or error.status not in (400, 403, 404):
             raise
-        return {}, f"privileges of identities were not looked at: {error}"
+        return {}, f"privileges of identities were not inspected: {error}"
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:
     """Return the id of the identity that a client id is of, and its client secrets."""
     admins = [each["identity"] for each in actual.listed.identities if each["role"] == "admin"]
     members = [each["identity"] for each in actual.listed.seats]
-    # That of the identity which rules the instance is refused.
+    # The server refuses to show that of the identity that administers the instance.
     auth = partial(universal_auth, client, absent=(403, 404))
     for some in (admins, members):
         able = [each["id"] for each in some if "universal-auth" in each["authMethods"]]
@@ -158,7 +158,7 @@ def _administrator(
 ) -> tuple[Client | None, str]:
     """Return the first administrator's client; or None, and the reason."""
     if admin is None:
-        return None, "there is no way to the administrator's login here"
+        return None, "the administrator's login is not available here"
     if actual.admin is None or "admin" not in actual.admin.roles:
         return None, f"{goal.admin_email} is no admin of the project yet"
     try:
@@ -175,7 +175,7 @@ def _by_admin(
     """Return the people in the project, its service tokens, and why any were not read."""
 
     def people(by_admin: Client | None) -> People:
-        # Of nobody as the administrator, no privileges are asked for.
+        # Without an administrator, no privileges are requested.
         seen = goal if by_admin else replace(goal, admin_email="")
         return actual.people or read_people(
             client, seen, lambda: by_admin or client, actual.listed.persons
@@ -197,13 +197,13 @@ def _describe_unseen(actual: Actual, reason: str) -> str:
         return ""
     left = "; people of the file are left as they are" if actual.people_unseen else ""
     return (
-        "service tokens and privileges of persons were not looked at, which only the first "
-        f"administrator sees: {reason}{left}"
+        "service tokens and privileges of persons, which only the first administrator sees, were "
+        f"not inspected: {reason}{left}"
     )
 
 
 def _tokens(by_admin: Client, project: str) -> list[Json]:
-    # A release may have none any more.
+    # Newer releases may have none.
     answer = by_admin.find(f"/api/v1/projects/{project}/service-token-data")
     return answer["serviceTokenData"] if answer else []
 
@@ -212,6 +212,6 @@ def _since(client: Client, id_and_method: tuple[str, str]) -> str:
     id, method = id_and_method
     try:
         answer = client.get(f"/api/v1/auth/{method}/identities/{id}")
-    except ApiError:  # it was listed: that it is there is what counts
+    except ApiError:  # it was listed, so it exists; only its date is unknown
         return ""
     return next((str(each["createdAt"]) for each in answer.values() if "createdAt" in each), "")

@@ -1,7 +1,7 @@
 """Prove that Infisical keeps a machine identity to its grants, and refuses everything else.
 
 In the edition without a license this depends on additional privileges, which a release may drop.
-The proof uses a temporary identity in a temporary project, and touches no data of anybody.
+The proof uses a temporary identity in a temporary project, and touches no other data.
 """
 
 import re
@@ -30,7 +30,7 @@ _DESCRIPTION = (
 _KEY, _TEXT = "PROOF", "public"
 _GRANTED, _OTHER = ("granted", "/granted"), "other"
 _TTL = 600
-# The client has no rights there, there is nothing, or it is no member.
+# The client has no rights there, is no member, or there is nothing.
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
@@ -141,7 +141,7 @@ def prove(client: Client, isolation: Isolation) -> str:
     try:
         return _prove(client, isolation)
     finally:
-        # The next deploy removes what stays; the result of the proof matters more.
+        # The next deploy removes the rest; the result of the proof matters more.
         with suppress(UserError):
             sweep(client)
 
@@ -204,15 +204,15 @@ def _store(client: Client, project: str, environment: str, folder: str) -> Isola
 
 
 def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
-    wanted = reading_of(own.environment, [own.folder])
+    grants = reading_of(own.environment, [own.folder])
     holder = {"identityId": identity, "projectId": own.project}
     try:
-        client.post(model.OF_IDENTITIES, json={**holder, **model.grant(PRIVILEGE, wanted)})
+        client.post(model.OF_IDENTITIES, json={**holder, **model.grant(PRIVILEGE, grants)})
         kept = model.read(client, model.OF_IDENTITIES, holder)
     except ApiError as error:
         reason = f"no privilege can be granted ({error.status}: {error.message})"
         raise _lost("privilege", reason) from None
-    if len(kept) != 1 or not are_equal(kept[0].permissions, wanted):
+    if len(kept) != 1 or not are_equal(kept[0].permissions, grants):
         raise _lost("privilege", "a privilege is not kept as it was granted")
 
 
@@ -256,8 +256,8 @@ def _lost(isolation: Isolation, reason: str) -> CheckFailed:
 
 
 def sweep(client: Client) -> None:
-    """Delete what killed proofs have left. Raises UserError."""
-    # Names of identities are not unique, and one of a name is found at a time.
+    """Delete the objects that killed proofs have left. Raises UserError."""
+    # Names of identities are not unique, and each pass finds one.
     for _ in range(5):
         due = list(leftovers(client))
         if not due:

@@ -32,13 +32,13 @@ def find_reserved_names(workspace: Workspace) -> Iterator[Problem]:
 
 
 def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
-    """Yield environments, shared folders and accepted access that are there twice."""
+    """Yield environments, shared folders and accepted access that are listed twice."""
     for index, environment in enumerate(workspace.environments):
         before = workspace.environments[:index]
         if environment.slug in [each.slug for each in before]:
             yield (
                 ("environments", index, "slug"),
-                f"the environment {environment.slug!r} is there already; remove one of them",
+                f"the environment {environment.slug!r} is listed twice; remove one of them",
             )
         if environment.name in [each.name for each in before]:
             yield (
@@ -47,14 +47,14 @@ def find_repetitions(workspace: Workspace) -> Iterator[Problem]:
             )
     for index, folder in enumerate(workspace.shared_folders):
         if folder in workspace.shared_folders[:index]:
-            yield ("shared_folders", index), f"{folder} is there already; remove one of them"
+            yield ("shared_folders", index), f"{folder} is listed twice; remove one of them"
     accepted = [(each.what, each.id) for each in workspace.accepted]
     for index, entry in enumerate(accepted):
         if entry in accepted[:index]:
-            yield ("accepted", index), f"{entry[0]!r} is there already; remove one of them"
+            yield ("accepted", index), f"{entry[0]!r} is listed twice; remove one of them"
 
 
-def contradictory(workspace: Workspace) -> Iterator[Problem]:
+def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
     """Yield conflicts between services, and settings of a service that contradict each other."""
     owners: dict[str, str] = {}
     for name, service in workspace.services.items():
@@ -93,10 +93,10 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
         if folder not in shared:
             yield here, f"{folder} is no entry of shared_folders; {suggest(folder, shared)}"
         elif folder in service.imports[:index]:
-            yield here, f"{folder} is imported already; remove one of them"
+            yield here, f"{folder} is imported twice; remove one of them"
 
 
-def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
+def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
     """Yield former names of services that are in use, repeated or ambiguous."""
     accounts = workspace.accounts()
     identities = {account.identity: account.credentials for account in accounts}
@@ -116,7 +116,7 @@ def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
         elif owner != name:
             reason = (
                 f"{owner!r} was renamed from {former!r} too; keep the line of the service that "
-                "goes on with its credentials"
+                "continues with its credentials"
             )
         for account in accounts:
             if reason or account.service != name:
@@ -132,7 +132,7 @@ def wrongly_renamed(workspace: Workspace) -> Iterator[Problem]:
             yield ("services", name, "renamed_from"), reason
 
 
-def undeliverable(workspace: Workspace) -> Iterator[Problem]:
+def find_undeliverable(workspace: Workspace) -> Iterator[Problem]:
     """Yield targets for unknown environments, and targets that two credentials share."""
     slugs = [environment.slug for environment in workspace.environments]
     owners: dict[Target, str] = {}
@@ -152,7 +152,7 @@ _EXAMPLES = {
     "folder": "its own folder such as `folder: /backend`",
     "slug": "`slug: production`",
     "name": "`name: Production`",
-    "what": "what `infisical-iac plan` tells after the *",
+    "what": "what `infisical-iac plan` shows after the *",
     "reason": "who wants it and what for",
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
@@ -162,7 +162,7 @@ _KINDS = {
     "model_type": "keys with values",
     "dict_type": "keys with values",
     "tuple_type": "a list",
-    "string_type": "text, in quotes if need be",
+    "string_type": "text, in quotes if needed",
     "int_type": "a whole number",
 }
 
@@ -199,16 +199,16 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     try:
         workspace = Workspace.model_validate(document.data)
     except ValidationError as error:
-        told = (_problem(each, schema) for each in error.errors())
-        raise _refusal(told, document, where) from None
+        found = (_problem(each, schema) for each in error.errors())
+        raise _refusal(found, document, where) from None
     problems = [
         *find_reserved_names(workspace),
         *find_repetitions(workspace),
-        *contradictory(workspace),
-        *people_actual.unknown(workspace),
-        *people_actual.contradictory(workspace, admin_email),
-        *wrongly_renamed(workspace),
-        *undeliverable(workspace),
+        *find_contradictions(workspace),
+        *people_actual.find_unknown_places(workspace),
+        *people_actual.find_contradictions(workspace, admin_email),
+        *find_wrong_renames(workspace),
+        *find_undeliverable(workspace),
     ]
     if problems:
         raise _refusal(problems, document, where)
@@ -224,7 +224,7 @@ _SHIPPED = "group_data/chainalign.yaml"
 
 
 def declared_file(inventory: str) -> Path:
-    """Return the project file that the settings of an inventory name, as they stand in files.
+    """Return the project file that the settings files of an inventory name.
 
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
@@ -281,7 +281,7 @@ def _problem(error: Any, schema: Schema) -> Problem:
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:
-        return place, f"{_KINDS[error['type']]} must stand here"
+        return place, f"write {_KINDS[error['type']]}"
     return place, error["msg"].removeprefix("Value error, ")
 
 

@@ -57,7 +57,7 @@ def text(directory: Path, known: LocalFile) -> str:
     except FileError as error:
         raise FileError(f"{file} {error}") from None
     except (OSError, UnicodeDecodeError):
-        raise FileError(f"{file} can't be read: see that it is a file in UTF-8") from None
+        raise FileError(f"{file} can't be read: check that it is a file in UTF-8") from None
 
 
 def write(directory: Path, known: LocalFile) -> bool:

@@ -1,4 +1,4 @@
-"""Read all members of the project, whoever added them, with their roles and privileges."""
+"""Read all members of the project, with their roles and privileges."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -60,18 +60,18 @@ def people(
 
     Args:
         admin: logs the first administrator in; None if that is impossible. Only the administrator
-            sees privileges of people. It is called if anybody else is in the project.
+            sees privileges of people. It is called if there are other people in the project.
     """
     first = goal.admin_email.lower()
     listed = memberships(client, project)
-    # Of nobody as the administrator, no privileges are asked for.
+    # Without an administrator, no privileges are requested.
     seen = replace(goal, admin_email=first if admin else "")
     found = read_people(client, seen, admin or (lambda: client), listed)
     seat = person(listed, first)
     states = {**found.members, **({first: seat} if seat else {})}
     everybody = in_organization(client, organization_id(client))
-    rulers = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
-    ruling = {each["id"] for each in listed if each["userId"] in rulers}
+    organization_admins = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
+    ruling = {each["id"] for each in listed if each["userId"] in organization_admins}
 
     def part(name: str, seat: str) -> Part:
         if seat in ruling or name == first:

@@ -1,4 +1,4 @@
-"""Keep what a host remembers from one run to the next.
+"""Keep the memory of a host from one run to the next.
 
 The ids of objects identify those that were renamed by hand. The list of environments, folders and
 imports that runs made replaces a mark, for which Infisical has no place.
@@ -11,7 +11,7 @@ from typing import Any
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.model import (
     PRIVILEGE,
@@ -38,8 +38,8 @@ class Memory:
 
     Attributes:
         environments: slug to id, as after the last run.
-        made: ids of the environments, folders and imports that runs made. Everything else is never
-            deleted: it was there before, or somebody or an interrupted run made it.
+        made: ids of the environments, folders and imports that runs made. Nothing else is ever
+            deleted, as it may be older, or made by a person or by an interrupted run.
         folders: path to id, by the id of the environment.
         identities: name to id, also of those that the file no longer names.
         project: the id of the project; empty where only an earlier release ran.
@@ -100,9 +100,9 @@ def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, A
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
     """Return the folder of a service under its former name, if the rename changes the folder.
 
-    Its permissions tell the folder: all others that it may read are shared. The result is empty if
-    the folder is unknown, if it stays, or if it would have to move into another one, which
-    Infisical can't do.
+    Its permissions show the folder: all others that it may read are shared. The result is empty if
+    the folder is unknown, if it stays, or if it would move into another one, which Infisical can't
+    do.
     """
     there = actual.accounts.get(account.identity)
     if not account.former or there is None or there.identity.name == account.identity:
@@ -196,7 +196,7 @@ def remember(goal: Goal, actual: Actual) -> Memory:
     kept = {each: id for each in slugs if (id := memory.environments.get(each, "")) in by_id}
     others = {each.slug: each.id for each in by_id.values() if each.id not in kept.values()}
     environments = {**others, **kept}
-    is_known = actual.usurper and actual.project.id == memory.project
+    is_known = actual.slug_holder and actual.project.id == memory.project
     return replace(
         memory,
         environments=environments,
@@ -231,7 +231,9 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) ->
     """
     ids = goal.memory.made
     if actual.project and any(_posts(made)):
-        ids |= made_ids(made, holdings.read(client, actual.project.id, actual.environments))
+        ids |= made_ids(
+            made, environment_contents.read(client, actual.project.id, actual.environments)
+        )
     return replace(remember(goal, actual), made=ids)
 
 

@@ -35,7 +35,7 @@ def kind(value: Any) -> str:
 
 def _role(value: Any) -> Any:
     if value not in ROLES:
-        what = "no role stands here" if value is None else f"{value!r} is no role"
+        what = "the role is missing" if value is None else f"{value!r} is no role"
         raise ValueError(f"{what}; write admin, developer, viewer or none")
     return value
 
@@ -50,7 +50,7 @@ def _email(value: str) -> str:
 
 def _reason(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise ValueError("no reason stands here; write who wants it, and what for")
+        raise ValueError("the reason is missing; write who wants it, and what for")
     return value
 
 
@@ -66,7 +66,7 @@ _FOLDER = (
 )
 _LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for ever"
 _WHAT = (
-    "names no access; copy what `infisical-iac plan` tells after the *, such as "
+    "names no access; copy what `infisical-iac plan` shows after the *, such as "
     "`identity ci-runner with role viewer`"
 )
 # How names of access begin, besides those of ways to log in such as `token-auth of api-qa`.
@@ -136,7 +136,7 @@ class Project(_Entry):
 
 
 class Environment(_Entry):
-    """A stage, such as production; its slug is what `NODE_ENV` says."""
+    """A stage, such as production; its slug is the value of `NODE_ENV`."""
 
     slug: Slug
     name: DisplayName
@@ -269,7 +269,7 @@ OF_PERSONS = "/api/v1/user-project-additional-privilege"
 
 
 def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
-    """Return all privileges that somebody has.
+    """Return all privileges of an identity or a person.
 
     Args:
         client: for those of persons, with the administrator's own token.
@@ -292,12 +292,12 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
 
 
 def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the body of a request that creates or updates a lasting privilege."""
+    """Return the body of a request that creates or updates a permanent privilege."""
     return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
 
 
 def seat(role: str) -> dict[str, Any]:
-    """Return the body of a request that gives a member of a project one lasting role."""
+    """Return the body of a request that gives a member of a project one permanent role."""
     return {"roles": [{"role": role, "isTemporary": False}]}
 
 

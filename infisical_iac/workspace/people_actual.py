@@ -45,28 +45,28 @@ def read_people(
     admin: Callable[[], Client] | None,
     listed: Sequence[Mapping[str, Any]],
 ) -> People:
-    """Return everybody but the first administrator, with all privileges.
+    """Return all people except the first administrator, with their privileges.
 
     Args:
         goal: without an `admin_email`, no privileges are read.
-        admin: logs the administrator in; called only for what nobody else may see.
+        admin: logs the administrator in; called only for what only the administrator may see.
         listed: the result of `memberships`; empty before there is a project.
 
     Raises UserError if the administrator can't be logged in here.
     """
     if admin is None:
-        raise UserError("people need the administrator's login, which there is no way to here")
-    wanted, admin_email = goal.desired.people, goal.admin_email
+        raise UserError("people need the administrator's login, which is not available here")
+    desired, admin_email = goal.desired.people, goal.admin_email
     first = person(listed, admin_email)
     others = {
-        _name(each["user"], wanted): each
+        _name(each["user"], desired): each
         for each in listed
         if admin_email.lower() not in names_of(each["user"])
     }
     able = first is not None and "admin" in first.roles
     by_admin = admin() if able and others else None
     members = gather_by(others, lambda name: _person(by_admin, others[name]))
-    if set(wanted) <= {*members, admin_email.lower()}:
+    if set(desired) <= {*members, admin_email.lower()}:
         return People(members, {})
     users = [each["user"] for each in in_organization(client, identities.organization_id(client))]
     return People(members, {name: user["username"] for user in users for name in names_of(user)})
@@ -84,12 +84,12 @@ def names_of(user: Mapping[str, Any]) -> list[str]:
     return [str(user[key]).lower() for key in ("email", "username") if user[key]]
 
 
-def _name(user: Mapping[str, Any], wanted: Collection[str]) -> str:
+def _name(user: Mapping[str, Any], desired: Collection[str]) -> str:
     names = names_of(user)
-    return next((each for each in names if each in wanted), names[0])
+    return next((each for each in names if each in desired), names[0])
 
 
-def unknown(workspace: Workspace) -> Iterator[Problem]:
+def find_unknown_places(workspace: Workspace) -> Iterator[Problem]:
     """Yield unknown environments and folders, and roles without effect."""
     environments = [each.slug for each in workspace.environments]
     for email, access in workspace.people.items():
@@ -101,7 +101,7 @@ def unknown(workspace: Workspace) -> Iterator[Problem]:
                 yield from _folders(inside, place, workspace.folders)
 
 
-def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
+def find_contradictions(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
     """Yield a role that would restrict the first administrator."""
     email = admin_email.lower()
     if workspace.people.get(email, "admin") != "admin":
@@ -114,12 +114,12 @@ def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
 
 def refuse(goal: Goal) -> None:
     """Raise UserError if the settings rule out the roles of people."""
-    for _, message in contradictory(goal.desired, goal.admin_email):
+    for _, message in find_contradictions(goal.desired, goal.admin_email):
         raise UserError(message)
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
-            "people get their roles as additional privileges, which isolation 'viewer' leaves "
-            "alone: set isolation to 'privilege', or remove `people` from the project file"
+            "people get their roles as additional privileges, which isolation 'viewer' does not "
+            "manage: set isolation to 'privilege', or remove `people` from the project file"
         )
 
 
@@ -135,13 +135,13 @@ def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterat
         elif wider:
             yield (
                 (*place, folder),
-                f"it is in {wider[0]}, whose role {roles[wider[0]]!r} counts here too; "
-                "remove it, or give it more",
+                f"it is in {wider[0]}, whose role {roles[wider[0]]!r} applies here too; "
+                "remove it, or give it a higher role",
             )
 
 
 def read_names(client: Client) -> KnownNames:
-    """Return all names in the organization of the deployer, whose token the client has."""
+    """Return all names in the deployer's organization."""
     organization = identities.organization_id(client)
     machines, people, projects = gather(
         [

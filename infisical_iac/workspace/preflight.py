@@ -48,7 +48,7 @@ def preflight(
         restoring: whether this is a restore: only a restore may run while one is unfinished.
         scaling: whether this is a scale-out or scale-in: only that may run while one is unfinished.
         leaving: whether Infisical leaves the topology, which is then not validated.
-        check: as `Site.observe` has it, of a move.
+        check: for a migration between topologies, as `Site.observe` takes it.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -64,7 +64,7 @@ def preflight(
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         site = observe_site(settings, machine, check)
         run = journal.current()
-        # On a new host no other step would be kept waiting, so the run simply ends.
+        # On a new host all other steps depend on it, so the run ends.
         run.goes_on = site.has_begun(machine) and not (restoring or scaling or leaving)
         if not leaving:
             refuse_unfit(site)
@@ -84,14 +84,14 @@ def preflight(
                 "`infisical-iac restore` does so first"
             )
         if not scaling and leads:
-            refuse_between(machine, topology=settings.cluster.topology)
+            refuse_unfinished_scaling(machine, topology=settings.cluster.topology)
         if machine.upgrading and (restoring or scaling) and leads:
             raise Refused(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
                 "`infisical-iac apply` ends it"
             )
         if not restoring and leads:
-            note_undone(machine)
+            report_undone_restore(machine)
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
@@ -99,14 +99,13 @@ def preflight(
     return Preflight(settings, machine, site, workspace, password)
 
 
-def note_undone(machine: MachineState) -> None:
+def report_undone_restore(machine: MachineState) -> None:
     """Report a restore that failed on this host and left no instance, in the plan or the log."""
     if not machine.undone:
         return
     sentence = (
-        f"a restore, {machine.undone}, failed on this host or was undone, and what this run makes "
-        "is a new, empty instance: to have the data of a backup, run `infisical-iac restore` "
-        "instead"
+        f"a restore, {machine.undone}, failed on this host or was undone, and this run creates a "
+        "new, empty instance: for the data of a backup, run `infisical-iac restore` instead"
     )
     run = journal.current()
     if run.is_read:
@@ -192,30 +191,31 @@ def refuse_missing(archives: Iterable[str]) -> None:
             )
 
 
-def refuse_between(machine: MachineState, *, topology: str) -> None:
+def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:
     """Raise Refused during an unfinished scale-out or scale-in."""
     if machine.scaling:
         _, direction, phase = machine.scaling.split()
         command = f"infisical-iac scale-{direction}"
         if phase == "proven":
             raise Refused(
-                f"a move has not ended on the host: `{command}` ends the cluster that it came from"
+                f"a scale-{direction} has not ended on the host: `{command}` removes the old "
+                "cluster"
             )
         if phase == "switched":
             raise Refused(
-                f"a move has not ended on the host: `{command}` completes it, and with --undo goes "
-                "back to the data from before it"
+                f"a scale-{direction} has not ended on the host: `{command}` completes it, and "
+                "with --undo goes back to the data from before"
             )
         raise Refused(
-            f"a move has not ended on the host: `{command} --undo` lets what served before serve "
-            f"again, and a new `{command}` does so first"
+            f"a scale-{direction} has not ended on the host: `{command} --undo` brings back what "
+            f"served before, and a new `{command}` does so first"
         )
     if machine.clustered and topology == "single":
         raise Refused(
-            "the host is one of a cluster, and this inventory has it as a single one: name the "
-            "inventory of the whole cluster; with that, `infisical-iac scale-in` brings Infisical "
-            "back to one host, and `infisical-iac scale-out --undo` ends a move that did not come "
-            "far"
+            "the host belongs to a cluster, but is a single host in this inventory: name the "
+            "inventory of the whole cluster; with it, `infisical-iac scale-in` brings Infisical "
+            "back to one host, and `infisical-iac scale-out --undo` undoes a scale-out that failed "
+            "early"
         )
 
 

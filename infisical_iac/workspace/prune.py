@@ -16,7 +16,7 @@ from infisical_iac.api.identities import Identity
 from infisical_iac.api.lists import gather_by
 from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
@@ -68,7 +68,9 @@ def find_unnamed(
             found.append(Unnamed(each, ("",)))
             continue
         services = desired.services.values() if id in named else ()
-        wanted = {(service.folder, (id, one)) for service in services for one in service.imports}
+        desired_imports = {
+            (service.folder, (id, one)) for service in services for one in service.imports
+        }
         # A renamed one stays too, with its imports, also if another object has its name.
         known = known_folders(desired, actual, memory, named.get(id, ""), each)
         now = match_folders(desired, each.folders, known) if id in named else {}
@@ -78,7 +80,9 @@ def find_unnamed(
         folders.sort(key=lambda path: (-path.count("/"), path))
         imports = [one for one in each.all_imports if one.id in made]
         gone = [
-            one for one in imports if (back.get(one.folder, one.folder), one.source) not in wanted
+            one
+            for one in imports
+            if (back.get(one.folder, one.folder), one.source) not in desired_imports
         ]
         if folders or gone:
             found.append(Unnamed(each, tuple(folders), tuple(gone)))
@@ -158,10 +162,10 @@ def find(
     ]
     if memory.made:
         project = actual.project.id
-        held = holdings.read(client, project, actual.environments)
+        held = environment_contents.read(client, project, actual.environments)
         unnamed_here = find_unnamed(goal.desired, actual, memory, held)
         slugs = [each.environment.slug for each in unnamed_here if each.folders]
-        counts = gather_by(slugs, partial(holdings.count_secrets, client, project))
+        counts = gather_by(slugs, partial(environment_contents.count_secrets, client, project))
         found += removals(project, memory, unnamed_here, counts)
     return found
 
@@ -195,20 +199,22 @@ def removals(
         secrets: by the slug of each environment whose folders leave, how many secrets each
             folder has.
     """
-    found = [_import(project, each.environment, one) for each in left for one in each.imports]
+    found = [
+        _remove_import(project, each.environment, one) for each in left for one in each.imports
+    ]
     for each in sorted(left, key=lambda each: each.is_whole):
         for path in each.folders:
             slug = each.environment.slug
             holds = describe_contents(each, path, memory.made, secrets[slug])
             found.append(
-                _folder(project, slug, each.environment.folders[path], path, holds)
+                _remove_folder(project, slug, each.environment.folders[path], path, holds)
                 if path
-                else _environment(project, each.environment, holds)
+                else _remove_environment(project, each.environment, holds)
             )
     return found
 
 
-def _import(project: str, held: EnvironmentState, gone: Import) -> Removal:
+def _remove_import(project: str, held: EnvironmentState, gone: Import) -> Removal:
     slug = held.slug
     body = {"projectId": project, "environment": slug, "path": gone.folder}
     call = Call("DELETE", ("/api/v2/secret-imports", gone.id), body)
@@ -216,7 +222,7 @@ def _import(project: str, held: EnvironmentState, gone: Import) -> Removal:
     return Removal(gone.id, Change("-", what, "", (call,)))
 
 
-def _folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
+def _remove_folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
     parent = path.rpartition("/")[0] or "/"
     body = {"projectId": project, "environment": slug, "path": parent}
     # Without force the server refuses if anything is in it by now.
@@ -225,7 +231,7 @@ def _folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
     return Removal(id, change, f"{slug}{path}" if holds else "", holds)
 
 
-def _environment(project: str, held: EnvironmentState, holds: str) -> Removal:
+def _remove_environment(project: str, held: EnvironmentState, holds: str) -> Removal:
     id, slug = held.id, held.slug
     call = Call("DELETE", ("/api/v1/projects", project, "environments", id))
     detail = "restorable until the server's grace period ends"
@@ -235,15 +241,15 @@ def _environment(project: str, held: EnvironmentState, holds: str) -> Removal:
     return Removal(id, change, slug if holds else "", holds)
 
 
-def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
+def filter_due(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
     """Return the approved removals that are still due in a new reading.
 
-    Raises Refused for an object that has come to hold something since the approval: nobody has
-    typed its name.
+    Raises Refused for an object that was empty at the approval and is not any more: its name was
+    not typed.
     """
     names = {each.id: each.name for each in approved}
     again = [each for each in found if each.id in names]
     for each in again:
         if each.name and not names[each.id]:
-            raise Refused(f"{each.change.what} has come to hold {each.holds}: plan again")
+            raise Refused(f"{each.change.what} now holds {each.holds}: plan again")
     return again

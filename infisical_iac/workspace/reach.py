@@ -51,8 +51,8 @@ class Reached(Goal):
         remember: stores a memory for the next run; None at a URL, which has no place for it.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
-        recorded: a context that writes an event into the host's audit log, with what was changed
-            in it, taken from the list when it ends; at a URL there is no such log.
+        recorded: returns a context that writes an event and a list of changes, as it is at the
+            end, into the host's audit log; at a URL there is no such log.
     """
 
     client: Client
@@ -130,10 +130,10 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
 
 
 def _administrator(client: Client, email: str) -> Client:
-    """Log the administrator in, into the organization of the deployer, whose client is given."""
+    """Log the administrator in, into the deployer's organization; `client` is the deployer's."""
     password = os.environ.get(_PASSWORD)
     if not password:
-        raise SettingsError(f"this takes the login of {email}: set {_PASSWORD} too")
+        raise SettingsError(f"this needs the login of {email}: set {_PASSWORD} too")
     # The administrator may be in several organizations, the deployer is in one.
     return login.password(client, email, password, organization_id(client))
 
@@ -169,7 +169,7 @@ def _on_host(
             isolation=isolation or settings.workspace.isolation,
             admin_email=settings.workspace.admin_email,
             memory=reconcile.read_memory(),
-            remember=reconcile.keep,
+            remember=reconcile.save_memory,
             credentials=_credentials,
             deployer_secret=session.deployer_secret(settings.stack.http_port),
             discard=_discard,
@@ -194,14 +194,14 @@ def _discard(paths: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredCredentials:
     """The credentials as read at one moment.
 
     Attributes:
         place: the place of the files; None at a URL if no directory was given.
         files: their content by name; None likewise.
         steps: the changes due, for each service and environment.
-        told: the changes that were made since.
+        changes: the changes that were made since.
     """
 
     reached: Reached
@@ -209,24 +209,24 @@ class Kept:
     files: dict[str, str] | None
     steps: Sequence[Step]
     now: datetime
-    told: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
-        """Return access to the files; `keep` must have been called with `needs_files`."""
+        """Return access to the files, which `open_credentials` had to need (`needs_files`)."""
         assert self.place is not None
         return self.place
 
     def some(self, service: str | None, environment: str | None) -> list[Step]:
         """Return the steps of a service, of an environment, or all; raise UserError for none."""
-        for wanted, known, what in (
+        for name, known, what in (
             (service, [each.account.service for each in self.steps], "service"),
             (environment, [each.account.environment for each in self.steps], "environment"),
         ):
-            if wanted is not None and wanted not in known:
+            if name is not None and name not in known:
                 names = list(dict.fromkeys(known))
                 raise UserError(
-                    f"there is no {what} {wanted!r} in the project file: {suggest(wanted, names)}"
+                    f"there is no {what} {name!r} in the project file: {suggest(name, names)}"
                 )
         return [
             each
@@ -254,10 +254,10 @@ class Kept:
             )
         return step.held
 
-    def tell(self, change: str) -> None:
+    def report(self, change: str) -> None:
         """Print a change that was made, and keep it for the audit log."""
         echo(change)
-        self.told.append(change)
+        self.changes.append(change)
 
     def record_disclosure(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
         """Return a context that records the credentials shown in it in the host's audit log."""
@@ -266,18 +266,18 @@ class Kept:
 
     def record(self) -> AbstractContextManager[None]:
         """Return a context that records in the host's audit log the changes made in it."""
-        return self.reached.recorded("rotation", self.told)
+        return self.reached.recorded("rotation", self.changes)
 
 
 @contextmanager
-def keep(
+def open_credentials(
     inventory: str,
     file: Path | None,
     where: Path | None,
     *,
     lock: "Callable[[Host], None] | None" = None,
     needs_files: bool = True,
-) -> Iterator[Kept]:
+) -> Iterator[StoredCredentials]:
     """Yield the credentials of the Infisical that `reach` connects to.
 
     Args:
@@ -295,17 +295,17 @@ def keep(
         holders = client_secrets.find_holders(reached.client, reached.desired, known)
         steps = plan(reached.desired, holders, files or {}, now)
         if lock and store and any(map(client_secrets.can_carry_over, steps)):
-            _carry_over(Kept(reached, store, files, steps, now))
+            _carry_over(StoredCredentials(reached, store, files, steps, now))
             files = dict(store.read())
             steps = plan(reached.desired, holders, files, now)
-        yield Kept(reached, store, files, steps, now)
+        yield StoredCredentials(reached, store, files, steps, now)
 
 
-def _carry_over(kept: Kept) -> None:
+def _carry_over(kept: StoredCredentials) -> None:
     with kept.record():
         for step in filter(client_secrets.can_carry_over, kept.steps):
             client_secrets.carry_over(kept.store, step)
-            kept.tell(str(step.items[0]))
+            kept.report(str(step.items[0]))
 
 
 def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | None:

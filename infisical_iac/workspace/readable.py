@@ -24,7 +24,8 @@ def readable(person: PersonState, names: Names) -> list[str]:
     """Return the secrets that a person could read, such as `production /backend DATABASE_URL`.
 
     Args:
-        names: all secrets, as returned by `holdings.read_names`; the result has the same order.
+        names: all secrets, as `environment_contents.read_names` returns them; the result has their
+            order.
     """
     return [" ".join(each) for each in reads(person.roles, person.privileges or (), names)]
 
@@ -62,19 +63,19 @@ def _permits(rule: Mapping[str, Any], environment: str, folder: str, name: str) 
 def _holds(condition: Any, value: str) -> bool:
     if isinstance(condition, str):
         return condition == value
-    return all(_passes(operator, wanted, value) for operator, wanted in condition.items())
+    return all(_passes(operator, operand, value) for operator, operand in condition.items())
 
 
-def _passes(operator: str, wanted: Any, value: str) -> bool:
+def _passes(operator: str, operand: Any, value: str) -> bool:
     match operator:
         case "$eq":
-            return bool(value == wanted)
+            return bool(value == operand)
         case "$ne":
-            return bool(value != wanted)
+            return bool(value != operand)
         case "$in":
-            return value in wanted
+            return value in operand
         case "$glob":
-            return _matches(wanted, value)
+            return _matches(operand, value)
     return True
 
 

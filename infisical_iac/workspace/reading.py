@@ -70,7 +70,7 @@ class Differences:
 
 
 def find_altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
-    """Yield secrets with another value in the same version, which nobody has written."""
+    """Yield secrets with another value in the same version, which no write explains."""
     for id, old in before.items():
         new = after.get(id)
         if new and new.version == old.version and new.digest != old.digest:
@@ -104,7 +104,7 @@ def list_names(secrets: Iterable[ReadSecret]) -> str:
 
 # The number of files tried: refused logins may count towards a ban.
 _MOST_FILES = 3
-NONE = "No service's credentials are known to have worked before: no identity of one was asked."
+NONE = "No service's credentials worked before the change: no service's access was compared."
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
         now = _ids_shown(deployer, then.credential, slug, port)
     except ApiError as error:
         raise CheckFailed(
-            f"the credentials {then.name} do not work any more: {error}", code="checks.reach"
+            f"the credentials {then.name} no longer work: {error}", code="checks.reach"
         ) from None
-    # Secrets that somebody has written or deleted since are left out.
+    # Secrets that were written or deleted since are left out.
     common = there.keys() & set(_existing(deployer, slug))
     for generation in [each for each in then.shown if each in now]:
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
@@ -166,9 +166,9 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
             f"no generation of the secrets API answers the identity of {then.name}",
             code="checks.reach",
         )
-    told = f"The identity of {then.name} is shown what it was shown before, and nothing else"
-    lost = f"; the server has {' and '.join(gone)} of the secrets API no more" if gone else ""
-    return f"{told}{lost}."
+    sentence = f"The identity of {then.name} reads the same secrets as before, and nothing else"
+    lost = f"; the server no longer has {' and '.join(gone)} of the secrets API" if gone else ""
+    return f"{sentence}{lost}."
 
 
 def _refuse_difference(
@@ -181,8 +181,8 @@ def _refuse_difference(
 ) -> None:
     has = now[generation] & common
     for ids, how, code in (
-        (has - had, "is shown what it was refused before, by", "checks.isolation"),
-        (had - has, "is not shown any more what it may read, by", "checks.reach"),
+        (has - had, "reads what it was refused before, by", "checks.isolation"),
+        (had - has, "no longer reads what it may read, by", "checks.reach"),
     ):
         if ids:
             raise CheckFailed(

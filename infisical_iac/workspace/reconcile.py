@@ -39,7 +39,7 @@ from infisical_iac.workspace.state import Actual
 MEMORY = "/etc/infisical/workspace.json"
 
 _DEPLOYER = f"identity {DEPLOYER}"
-_SEEN_LATER = "what is inside Infisical can be looked at once the deployer has its role again"
+_SEEN_LATER = "the project can be inspected once the deployer has its role again"
 
 _memories: dict[str, Memory] = {}
 _latest: dict[str, Actual] = {}
@@ -70,7 +70,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             unseen = _SEEN_LATER
         else:
             _latest[host.name] = found
-            _tell_foreign(goal, found, admin, port)
+            _report_foreign(goal, found, admin, port)
     yield from decide(goal, found, port, unseen=unseen)
 
 
@@ -89,10 +89,10 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
     if blocked and not unseen and remember(goal, found) == goal.memory:
         yield from items
         if not items:
-            yield UpToDate("the workspace is as its file says")
+            yield UpToDate("the project matches the project file")
         return
     if blocked:
-        items.append(Item("~", MEMORY, "which object is which"))
+        items.append(Item("~", MEMORY, "ids of objects"))
     yield from [Unknown(unseen)] if unseen else items
     yield step(_converge, goal, port)
 
@@ -115,12 +115,12 @@ def beyond(port: int) -> Beyond | None:
 def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     """Return the client secrets of the current host's identities by id, as a plan has read them.
 
-    The result is empty in a run that changes things: it may have made others since.
+    The result is empty in a run that changes things, as it may have made others since.
     """
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
+def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
     try:
         access, findings, notes = find_foreign(
             session.deployer(port),
@@ -130,8 +130,8 @@ def _tell_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: 
             deployer=session.deployer_id(port),
             deployer_secret=session.deployer_secret(port),
         )
-    except ApiError as error:  # what differs is repaired nevertheless
-        journal.foreign([Item("*", "access to the project", f"can't be told: {error}")], ())
+    except ApiError as error:  # differences are repaired nevertheless
+        journal.foreign([Item("*", "access to the project", f"could not be read: {error}")], ())
         return
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
@@ -147,7 +147,7 @@ def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, memory=read_memory())
     made: list[Change] = []
 
-    def tell(change: Change) -> None:
+    def report(change: Change) -> None:
         made.append(change)
         logger.info(f"{host.print_prefix}{change}")
         if change.shown:
@@ -155,11 +155,11 @@ def _converge(goal: Goal, port: int) -> None:
             logger.info(f"{host.print_prefix}{change.shown}")
 
     admin = partial(session.administrator, port)
-    found = _latest[host.name] = converge(session.deployer(port), goal, tell, admin)
-    keep(learn(session.deployer(port), goal, found, made))
+    found = _latest[host.name] = converge(session.deployer(port), goal, report, admin)
+    save_memory(learn(session.deployer(port), goal, found, made))
 
 
-def keep(memory: Memory) -> None:
+def save_memory(memory: Memory) -> None:
     """Store the memory on the current host if it differs from the stored one."""
     if memory != read_memory():
         write(MEMORY, render(memory))
@@ -171,7 +171,7 @@ def read_memory() -> Memory:
 
 
 def known_memory(*, again: bool = False) -> Memory:
-    """Return the same, read once while a run changes nothing; its first step reads it again."""
+    """Return the stored memory, read once until the run changes something, or `again`."""
     if journal.current().has_changed:
         return read_memory()
     if again or host.name not in _memories:
@@ -200,7 +200,7 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
         return
     client, place = session.deployer(port), known_memory().canary
     try:
-        found = canary.look(client, admin_email, place)
+        found = canary.observe(client, admin_email, place)
     except CheckFailed as error:
         if not _is_seen_later(error.__cause__):
             raise
@@ -219,20 +219,22 @@ def decide_canary(
         is_known: whether the host remembers which project is the canary's.
         unseen: the reason why its state is unknown; empty if it is known.
     """
-    unknown = [] if is_known else [Item("~", MEMORY, "which project is the canary's")]
-    yield from settle(due or unknown, step(_keep, admin_email, port), "the canary lives", unseen)
+    unknown = [] if is_known else [Item("~", MEMORY, "id of the canary's project")]
+    yield from settle(
+        due or unknown, step(_keep, admin_email, port), "the canary is as desired", unseen
+    )
 
 
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
     memory = read_memory()
-    found = canary.look(client, admin_email, memory.canary)
+    found = canary.observe(client, admin_email, memory.canary)
     for _ in apply(client, _due(client, found, admin_email)):
         pass
     isolation.sweep(client)
-    if not canary.lives(client):
-        raise CheckFailed("the canary was made, and is not there: run again", code="checks.canary")
-    keep(replace(memory, canary=_id(canary.look(client, admin_email))))
+    if not canary.is_alive(client):
+        raise CheckFailed("the canary was made, but is missing: run again", code="checks.canary")
+    save_memory(replace(memory, canary=_id(canary.observe(client, admin_email))))
 
 
 def _due(client: Client, found: Canary, admin_email: str) -> list[Change]:

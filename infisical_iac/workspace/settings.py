@@ -1,4 +1,4 @@
-"""The settings of what should be inside Infisical."""
+"""The settings of the project inside Infisical."""
 
 import re
 from typing import Annotated, Literal

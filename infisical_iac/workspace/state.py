@@ -111,7 +111,7 @@ class PersonState:
 
 @dataclass(frozen=True)
 class ServerLists:
-    """The lists of the server, with objects of everybody.
+    """The server's lists, which include objects of others.
 
     Attributes:
         identities: those of the organization.
@@ -129,7 +129,7 @@ class People:
     """People other than the first administrator, by e-mail.
 
     Attributes:
-        members: those in the project, whoever added them.
+        members: all of them in the project.
         usernames: their usernames in the organization.
     """
 
@@ -150,7 +150,7 @@ class Actual:
         people: None if they were not requested, or the administrator can't log in.
         people_unseen: why the administrator can't log in, if people were requested; else empty.
         elsewhere: environment id to project slug, while no project has the desired slug.
-        usurper: the id of another project that has taken the slug of ours.
+        slug_holder: the id of another project that has taken the slug of ours.
         listed: the lists that the state was read from.
     """
 
@@ -164,7 +164,7 @@ class Actual:
     people: People | None = None
     people_unseen: str = ""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
-    usurper: str = ""
+    slug_holder: str = ""
     listed: ServerLists = field(default_factory=ServerLists, repr=False, compare=False)
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.workspace.change import Call, Change, Made, blocked_change, drift, words
+from infisical_iac.workspace.change import Call, Change, Made, blocked_change, diff_fields, words
 from infisical_iac.workspace.memory import Memory, known_folders
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
@@ -46,15 +46,15 @@ def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator
     """
     matched = match_environments(desired, actual, remembered.environments)
     stuck = _stuck_environments(desired, matched, actual)
-    for wanted in desired.environments:
-        there = matched.get(wanted.slug)
-        if wanted.slug in stuck:
+    for environment in desired.environments:
+        there = matched.get(environment.slug)
+        if environment.slug in stuck:
             continue
-        if there is None and deleted_one(wanted, actual, remembered.environments):
+        if there is None and find_deleted(environment, actual, remembered.environments):
             continue
-        there = there or EnvironmentState("", wanted.slug, wanted.name)
-        at = {"projectId": actual.project_id, "environment": wanted.slug}
-        known = known_folders(desired, actual, remembered, wanted.slug, there)
+        there = there or EnvironmentState("", environment.slug, environment.name)
+        at = {"projectId": actual.project_id, "environment": environment.slug}
+        known = known_folders(desired, actual, remembered, environment.slug, there)
         yield from _contents(desired, at, there, known)
 
 
@@ -76,7 +76,7 @@ def _contents(
         }
     )
     for folder in sorted(stuck):
-        now = f"it is called {matched[folder]} now, and " if folder in matched else ""
+        now = f"its name is now {matched[folder]}, and " if folder in matched else ""
         reason = f"{now}another folder has its name: rename or delete one of them in Infisical"
         yield blocked_change(f"folder {folder} in {slug}", reason)
     free = {folder: now for folder, now in matched.items() if not _is_in(folder, stuck)}
@@ -149,7 +149,7 @@ def _imports(
     folder: str, sources: Sequence[str], at: At, environment: str, present: Sequence[Import]
 ) -> Iterator[Change]:
     slug, at = at["environment"], {**at, "path": folder}
-    # The positions of all imports, ours and others'.
+    # The positions of all imports, also those of others.
     positions = {str(each.id): each.position for each in present}
     ids = {each.source[1]: each.id for each in present if each.source[0] == environment}
     for source in sources:
@@ -160,26 +160,26 @@ def _imports(
             yield Change("+", what, "", (Call("POST", (_IMPORTS,), body, made),))
             ids[source] = made
             positions[made] = max(positions.values(), default=0) + 1
-    wanted = [ids[source] for source in sources]
-    order = sorted(wanted, key=lambda id: positions[id])
-    if order != wanted:
+    desired = [ids[source] for source in sources]
+    order = sorted(desired, key=lambda id: positions[id])
+    if order != desired:
         names = {id: source for source, id in ids.items()}
-        detail = " → ".join(", ".join(names[id] for id in each) for each in (order, wanted))
+        detail = " → ".join(", ".join(names[id] for id in each) for each in (order, desired))
         calls = tuple(
             Call("PATCH", (_IMPORTS, id), {**at, "import": {"position": position}})
-            for id, position in _moves(positions, wanted)
+            for id, position in _moves(positions, desired)
         )
         yield Change("~", f"imports into {folder} in {slug}", f"order {detail}", calls)
 
 
-def _moves(positions: dict[str, int], wanted: list[str]) -> Iterator[tuple[str, int]]:
+def _moves(positions: dict[str, int], desired: list[str]) -> Iterator[tuple[str, int]]:
     """Yield imports with their new positions, one move after another, up to the desired order.
 
     Each move shifts the imports between the old and the new position by one, as on the server;
     imports of others are among them.
     """
-    for index, id in enumerate(wanted):
-        first = min(wanted[index:], key=lambda each: positions[each])
+    for index, id in enumerate(desired):
+        first = min(desired[index:], key=lambda each: positions[each])
         if first == id:
             continue
         old, new = positions[id], positions[first]
@@ -195,17 +195,15 @@ def match_environments(
 ) -> dict[str, EnvironmentState]:
     """Return the actual environments by their desired slugs.
 
-    The id of the last run identifies an environment also after a rename; the slug identifies one
-    that was not there at the last run.
+    The id of the last run identifies an environment also after a rename; the slug identifies a new
+    one.
     """
     by_id = {each.id: each for each in actual.environments}
-    wanted = [each.slug for each in desired.environments]
-    matched = {
-        slug: by_id[remembered[slug]] for slug in wanted if remembered.get(slug, "") in by_id
-    }
+    slugs = [each.slug for each in desired.environments]
+    matched = {slug: by_id[remembered[slug]] for slug in slugs if remembered.get(slug, "") in by_id}
     taken = {each.id for each in matched.values()}
     for each in actual.environments:
-        if each.slug in wanted and each.slug not in matched and each.id not in taken:
+        if each.slug in slugs and each.slug not in matched and each.id not in taken:
             matched[each.slug] = each
     return matched
 
@@ -220,26 +218,26 @@ def environments(
     matched = match_environments(desired, actual, remembered)
     stuck = _stuck_environments(desired, matched, actual)
     for slug in sorted(stuck):
-        now = f"its slug is {matched[slug].slug} now, and " if slug in matched else ""
+        now = f"its slug is now {matched[slug].slug}, and " if slug in matched else ""
         reason = f"{now}another environment has it: rename or delete one of them in Infisical"
         yield blocked_change(f"environment {slug}", reason)
     free = {slug: each for slug, each in matched.items() if slug not in stuck}
     yield from _renamed_environments(desired, free, actual)
     order = sorted(matched, key=lambda slug: matched[slug].position)
     ids = {slug: each.id for slug, each in matched.items()}
-    for wanted in desired.environments:
-        if wanted.slug in matched or wanted.slug in stuck:
+    for environment in desired.environments:
+        if environment.slug in matched or environment.slug in stuck:
             continue
-        deleted = deleted_one(wanted, actual, remembered)
+        deleted = find_deleted(environment, actual, remembered)
         if deleted:
-            yield from _restore(wanted, deleted, _path(actual))
-            ids[wanted.slug] = deleted.id
+            yield from _restore(environment, deleted, _path(actual))
+            ids[environment.slug] = deleted.id
         else:
-            made = Made(f"environment {wanted.slug}")
-            body = {"name": wanted.name, "slug": wanted.slug}
+            made = Made(f"environment {environment.slug}")
+            body = {"name": environment.name, "slug": environment.slug}
             yield Change("+", made, calls=(Call("POST", _path(actual), body, made),))
-            ids[wanted.slug] = made
-        order.append(wanted.slug)  # what is new or restored goes to the end
+            ids[environment.slug] = made
+        order.append(environment.slug)  # what is new or restored goes to the end
     slugs = [each.slug for each in desired.environments if each.slug in ids]
     if order != slugs:
         calls = tuple(
@@ -266,12 +264,12 @@ def _renamed_environments(
     desired: Workspace, matched: Mapping[str, EnvironmentState], actual: Actual
 ) -> Iterator[Change]:
     parking = _parking(matched, actual)
-    for wanted in desired.environments:
-        there = matched.get(wanted.slug)
-        if there and (drift := _drift(wanted, there)):
+    for environment in desired.environments:
+        there = matched.get(environment.slug)
+        if there and (drift := _diff_environment(environment, there)):
             detail = ", ".join(f"{key} {getattr(there, key)} → {drift[key]}" for key in drift)
             call = Call("PATCH", (*_path(actual), there.id), drift)
-            yield Change("~", f"environment {wanted.slug}", detail, (*parking, call))
+            yield Change("~", f"environment {environment.slug}", detail, (*parking, call))
             parking = ()
 
 
@@ -286,28 +284,28 @@ def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[C
     )
 
 
-def _drift(wanted: Environment, there: EnvironmentState) -> dict[str, str]:
-    dump = wanted.model_dump()
+def _diff_environment(environment: Environment, there: EnvironmentState) -> dict[str, str]:
+    dump = environment.model_dump()
     return {key: value for key, value in dump.items() if getattr(there, key) != value}
 
 
-def deleted_one(
-    wanted: Environment, actual: Actual, remembered: Mapping[str, str]
+def find_deleted(
+    environment: Environment, actual: Actual, remembered: Mapping[str, str]
 ) -> EnvironmentState | None:
     """Return the deleted environment with the id of the last run, or with the desired slug."""
-    id = remembered.get(wanted.slug)
-    candidates = [each for each in actual.deleted if each.id == id or each.slug == wanted.slug]
+    id = remembered.get(environment.slug)
+    candidates = [each for each in actual.deleted if each.id == id or each.slug == environment.slug]
     return min(candidates, key=lambda each: each.id != id, default=None)
 
 
 def _restore(
-    wanted: Environment, deleted: EnvironmentState, path: Sequence[str]
+    environment: Environment, deleted: EnvironmentState, path: Sequence[str]
 ) -> Iterator[Change]:
     calls = [Call("POST", (*path, deleted.id, "restore"), {})]
-    if drift := _drift(wanted, deleted):
+    if drift := _diff_environment(environment, deleted):
         calls.append(Call("PATCH", (*path, deleted.id), drift))
     detail = "deleted → restored, with all that it held"
-    yield Change("~", f"environment {wanted.slug}", detail, tuple(calls))
+    yield Change("~", f"environment {environment.slug}", detail, tuple(calls))
 
 
 def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
@@ -316,33 +314,33 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
     The project is blocked if the environments of the last run are in a project with another slug.
     Its slug is blocked if another project has it.
     """
-    wanted = desired.project
-    what = f"project {wanted.slug}"
+    what = f"project {desired.project.slug}"
     fields = _fields(desired)
     if actual.project is None:
         known = remembered.environments.values()
         if moved := [actual.elsewhere[id] for id in known if id in actual.elsewhere]:
             yield blocked_change(
                 what,
-                f"that of the last run has the slug {min(moved)!r} now, and the project file "
-                f"says {wanted.slug!r}: set it back in Infisical, or write it into the file",
+                f"the project of the last run now has the slug {min(moved)!r}, not "
+                f"{desired.project.slug!r} "
+                "as in the project file: set it back in Infisical, or write it into the file",
             )
             return
         body = {
-            "projectName": wanted.name,
-            "slug": wanted.slug,
+            "projectName": desired.project.name,
+            "slug": desired.project.slug,
             "type": "secret-manager",
             "shouldCreateDefaultEnvs": False,
             "hasDeleteProtection": fields["hasDeleteProtection"],
         }
         yield Change("+", what, calls=(Call("POST", (_PROJECTS,), body, Made("project")),))
         return
-    differing = drift(fields, actual.project.fields)
-    if "slug" in differing and actual.usurper:
+    differing = diff_fields(fields, actual.project.fields)
+    if "slug" in differing and actual.slug_holder:
         del differing["slug"]
         yield blocked_change(
             what,
-            f"its slug is {actual.project.slug!r} now, and another project has its slug: rename "
+            f"its slug is now {actual.project.slug!r}, and another project has its slug: rename "
             "or delete one of them in Infisical",
         )
     if differing:

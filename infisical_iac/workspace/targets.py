@@ -60,7 +60,7 @@ class DokployTarget(_TargetEntry):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if (self.application is None) == (self.compose is None):
-            raise ValueError("either an application or a compose must stand here, by its id")
+            raise ValueError("write either an application or a compose here, by its id")
         return self
 
     @property
@@ -96,7 +96,7 @@ class Target(_TargetEntry):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if (self.dokploy is None) == (self.file is None):
-            raise ValueError("either dokploy or file must stand here")
+            raise ValueError("write either dokploy or file here")
         return self
 
     @property

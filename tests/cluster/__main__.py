@@ -11,7 +11,7 @@ from tests.staging.shell import StagingError
 
 
 def main() -> int:
-    """Suffer the faults one after the other and print the table; 0 if all went as it must."""
+    """Inject the faults one by one and print the table; return 0 if nothing went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     parser.add_argument("--name", default="cluster", help="the cluster (default: cluster)")
     parser.add_argument("faults", nargs="*", metavar="fault", help=f"of: {_names()}")

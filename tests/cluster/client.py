@@ -1,6 +1,6 @@
-"""A client that writes and reads secrets all the while, at a bounded rate, at any of the nodes.
+"""A client that continuously writes and reads secrets, at a bounded rate, at all nodes.
 
-Every write has a name of its own. A write counts as acknowledged once a node has answered it with
+Every write has its own name. A write counts as acknowledged once a node has answered it with
 200; each read asks for one that was, and must get its value. A request that fails is tried once
 more at the next node, as a load balancer or a patient service does it, a write under a new name.
 """
@@ -25,7 +25,7 @@ _TRIES = 2
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what a client saw; times are in seconds, of its own clock."""
+    """The observations of a client; times are in seconds of its own clock."""
 
     writes: int
     reads: int
@@ -36,11 +36,11 @@ class Report:
     read_outages: tuple[Outage, ...]
 
     def longest(self) -> float:
-        """The longest time without a write or without a read."""
+        """Return the longest time without a write or without a read."""
         return max((each.seconds for each in (*self.write_outages, *self.read_outages)), default=0)
 
-    def told(self, moment: float) -> list[str]:
-        """The outages as lines, in seconds after a moment, in their order."""
+    def describe_outages(self, moment: float) -> list[str]:
+        """Return the outages as lines, in seconds after a moment, in their order."""
         kinds = {"writes": self.write_outages, "reads": self.read_outages}
         found = sorted(
             (each.began, each.ended, kind) for kind, all in kinds.items() for each in all
@@ -48,12 +48,12 @@ class Report:
         return [f"no {kind} from {a - moment:.1f} to {b - moment:.1f} s" for a, b, kind in found]
 
     def back_after(self, moment: float) -> float:
-        """Return how long after a moment the last outage, of writes or of reads, was over."""
+        """Return how long after a moment the last outage of writes or reads ended."""
         return back_after((*self.write_outages, *self.read_outages), moment)
 
 
 class Client:
-    """A client of these nodes, from `with` to its end; `now()` is its clock."""
+    """A client of these nodes, which runs while the context is open; `now()` is its clock."""
 
     now = staticmethod(time.monotonic)
 
@@ -92,13 +92,13 @@ class Client:
         self._balancer.stop()
 
     def wait(self, seconds: float) -> None:
-        """Go on for a while."""
+        """Continue for some seconds."""
         self._over.wait(seconds)
 
     def steady(self, seconds: float, within: float) -> bool:
-        """Go on until writes and reads have succeeded without an outage for some seconds.
+        """Continue until writes and reads have succeeded without an outage for some seconds.
 
-        Returns False where that has not come about `within` so many.
+        Returns False if that does not happen `within` so many.
         """
         begun = self.now()
         while (now := self.now()) < begun + within:
@@ -112,7 +112,7 @@ class Client:
         return False
 
     def report(self) -> Report:
-        """Return what was seen so far."""
+        """Return the observations so far."""
         ended = self._ended or self.now()
         seen: dict[Kind, list[float]] = {
             "write": self.ledger.successes("write"),
@@ -129,7 +129,7 @@ class Client:
         )
 
     def lost(self, node: Node) -> list[str]:
-        """The acknowledged writes that can't be read at a node."""
+        """Return the acknowledged writes that can't be read at a node."""
         return self.ledger.lost(self._place.all(node))
 
     def _work(self, action: Callable[[Node], bool], number: int) -> None:
@@ -170,8 +170,8 @@ class Client:
         try:
             answer = request()
         except httpx.HTTPError as error:
-            told = type(error).__name__
-            self.ledger.note(Attempt(kind, node.name, began, self.now(), False, told))
+            reason = type(error).__name__
+            self.ledger.note(Attempt(kind, node.name, began, self.now(), False, reason))
             return None
         ok = answer.status_code == 200
         detail = "" if ok else _reason(answer)
@@ -191,9 +191,9 @@ class Client:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """The status with what the API says of the error, without what differs each time."""
+    """Return the status with the API's error, without the parts that differ each time."""
     try:
-        told = answer.json()
+        data = answer.json()
     except ValueError:
         return str(answer.status_code)
-    return f"{answer.status_code} {told.get('error', '')} {told.get('message', '')}".strip()
+    return f"{answer.status_code} {data.get('error', '')} {data.get('message', '')}".strip()

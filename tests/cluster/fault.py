@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from tests.cluster.hosts import Cluster
 
 Undo = Callable[[], None]
-# Of one node or one thing, and of a node that comes back.
+# The bound for a fault of one node or service, and for a node that comes back.
 ONE_FAULT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is done to a cluster.
+    """A fault to inject into a cluster.
 
-    `strike` does it and returns what undoes it. Service must be back `within` so many seconds from
-    its beginning; where that is not the bound of one fault, `because` says why.
+    `strike` injects it and returns the function that undoes it. Service must be back `within` so
+    many seconds from its beginning; if that is not the bound of a single fault, `because` gives
+    the reason.
     """
 
     strike: Callable[[Cluster], Undo]
@@ -24,10 +25,10 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """Return what it is called on the command line."""
+        """Return its name on the command line."""
         return self.strike.__name__
 
     @property
     def title(self) -> str:
-        """Return what it does, without a full stop."""
+        """Return its description, without a full stop."""
         return (self.strike.__doc__ or "").strip().rstrip(".")

@@ -1,7 +1,7 @@
-"""The faults: each does something to a cluster, and returns what undoes it.
+"""The faults: each is injected into a cluster, and returns the function that undoes it.
 
-What `apply` has to repair is left to it: the way back of a fault puts right only what nobody but
-an operator at the machine can, such as the power.
+What `apply` must repair is left to it: undoing a fault only corrects what nobody but an operator at
+the machine can, such as the power.
 """
 
 import time
@@ -138,7 +138,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def make_good(cluster: Cluster) -> None:
-    """Undo whatever a fault that was left half-way may have done."""
+    """Undo the possible effects of an unfinished fault."""
     for number in cluster.numbers:
         cluster.heal(number)
     cluster.start(*(number for number in cluster.numbers if number not in cluster.alive()))

@@ -1,7 +1,7 @@
-"""A staging cluster to break: its hosts killed, cut off, asked from inside.
+"""A staging cluster to break: its hosts can be killed, cut off and queried from inside.
 
-Hosts go by their number, from 1. What is asked of a host goes past SSH and the network, so that it
-works for one that is cut off too.
+Hosts are numbered from 1. Queries of a host use neither SSH nor the network, so that they
+work for one that is cut off.
 """
 
 import shlex
@@ -28,7 +28,7 @@ _CREDENTIALS = "cat /etc/infisical/deployer.env"
 
 
 class Cluster:
-    """The hosts of a staging cluster that was deployed to, and the inventory that names them."""
+    """The hosts of a deployed staging cluster, and its inventory."""
 
     def __init__(self, name: str = "cluster", inventory: str = INVENTORY) -> None:
         self.staging = StagingCluster(name)
@@ -37,11 +37,11 @@ class Cluster:
         self.numbers = tuple(range(1, len(self._hosts) + 1))
 
     def host(self, number: int) -> StagingHost:
-        """A host by its number."""
+        """Return a host by its number."""
         return self._hosts[number - 1]
 
     def nodes(self) -> list[Node]:
-        """Where the API is reached on each host: at its address, by https."""
+        """Return the nodes of the API: each host's address, by https."""
         trust = ingress.certificate(self.staging)
         name = ingress.name(self.staging)
         return [
@@ -51,7 +51,7 @@ class Cluster:
         ]
 
     def credentials(self) -> dict[str, str]:
-        """Return what the deployer logs in with, from whichever host has it."""
+        """Return the deployer's credentials, from any host that has them."""
         for number in self.alive():
             said = self.host(number).run(_CREDENTIALS, check=False).stdout
             found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
@@ -60,17 +60,17 @@ class Cluster:
         raise StagingError(f"no host of {self.staging.name!r} has a deployer: deploy to it first")
 
     def alive(self) -> list[int]:
-        """The numbers of the hosts that run."""
+        """Return the numbers of the running hosts."""
         return [number for number in self.numbers if self._runs(number)]
 
     def kill(self, number: int) -> None:
-        """Take the power from a host."""
+        """Cut the power of a host."""
         docker("kill", self.host(number).container)
 
     def start(self, *numbers: int) -> None:
         """Boot hosts again, and wait until one can log in.
 
-        A host of which most others are away too has not booted before they are there.
+        A host without a majority of others has not booted before they are back.
         """
         for number in numbers:
             docker("start", self.host(number).container)
@@ -86,7 +86,7 @@ class Cluster:
         partition.heal(self.host(number))
 
     def drain(self, number: int) -> None:
-        """Have the Swarm take every task from a host."""
+        """Drain a host in the Swarm."""
         self.host(number).run(f"docker node update --availability drain {self._hostname(number)}")
 
     def kill_service(self, number: int, service: str) -> None:
@@ -94,7 +94,7 @@ class Cluster:
         self.host(number).run(f"docker kill $({_SERVICE}{service})")
 
     def leader(self) -> int | None:
-        """The number of the host that leads the swarm, as one that runs tells."""
+        """Return the number of the Swarm's leader, as a running host reports it."""
         listed = self.managers(_LEADER)
         leading = (n for n in self.numbers if f"{self._hostname(n)} Leader" in listed)
         return next(leading, None)
@@ -111,24 +111,24 @@ class Cluster:
 
         Args:
             inventory: another than the cluster's own.
-            program: what is run in the place of the command.
+            program: the program to run instead of the command.
         """
         own = {"STAGING_CLUSTER": self.staging.name}
         given = (*arguments, "-i", inventory or self.inventory)
         return infisical_iac("", *given, program=program, environment=own)
 
     def planned(self) -> list[str]:
-        """The items of `infisical-iac plan`, and what is unknown; raises AssertionError."""
+        """Return the items and unknowns of `infisical-iac plan`. Raises AssertionError."""
         return lines(self.command("plan", "--json"))
 
     def unready(self) -> str:
-        """The nodes that the Swarm doesn't have, as one that runs tells; empty if it has all."""
+        """Return the nodes that the Swarm misses, as a running host reports it; empty for none."""
         said = self.managers(_NODES)
         wrong = [line for line in said if "Ready" not in line or "Unreachable" in line]
         return ", ".join(wrong) if said else "a majority of the managers"
 
-    def unwell(self) -> str:
-        """The services that don't have all their tasks, and standbys that don't follow."""
+    def unhealthy(self) -> str:
+        """Return the services without all their tasks, and standbys that don't follow."""
         said = [line.split()[:2] for line in self.managers(_SERVICES)]
         wrong = [name for name, tasks in said if len(set(tasks.split("/"))) > 1]
         wrong += [] if said else ["a majority of the managers"]
@@ -141,20 +141,20 @@ class Cluster:
     def inside(self, number: int, service: str, command: str) -> str:
         """Return what a command prints in a host's container of a service; empty if that fails.
 
-        So it is after twenty seconds.
+        It fails after twenty seconds.
         """
         script = f"timeout 20 docker exec -i $(timeout 20 {_SERVICE}{service}) {command}"
         return self.host(number).run(script, check=False).stdout.strip()
 
     def sql(self, number: int, statement: str) -> str:
-        """Return what a host's own PostgreSQL answers, primary or not; empty if it doesn't."""
+        """Return the answer of a host's own PostgreSQL, primary or not; empty without one."""
         psql = (
             f"psql -h /run/postgresql -U infisical -d infisical -XqAt -c {shlex.quote(statement)}"
         )
         return self.inside(number, f"postgres-{number}", psql)
 
     def primary(self) -> int | None:
-        """The number of the host whose Patroni says that it leads, asked where that is."""
+        """Return the number of the host whose own Patroni reports to be the leader."""
         ask = (
             "sh -c 'curl --silent --output /dev/null --max-time 4 --write-out %{http_code} "
             "${REST:-http}://127.0.0.1:8008/primary'"
@@ -164,11 +164,11 @@ class Cluster:
         return leading[0] if leading else None
 
     def postmaster(self, number: int) -> str | None:
-        """Of a host's PostgreSQL, if it is a primary, as `postmaster.postmaster` tells it."""
+        """Return the start of a host's primary, as `postmaster.postmaster` does."""
         return postmaster(self.host(number), number)
 
     def managers(self, command: str) -> list[str]:
-        """The lines that the first host prints that has the Swarm's majority behind it."""
+        """Return the lines that the first host with the Swarm's majority prints."""
         for number in self.alive():
             done = self.host(number).run(f"timeout 20 {command}", check=False)
             if done.returncode == 0:

@@ -1,4 +1,4 @@
-"""Note what a client of the fault tests saw: which writes were acknowledged, and when none was."""
+"""Record a client's acknowledged writes, and the times without success."""
 
 import itertools
 import random
@@ -25,7 +25,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outage:
-    """A time without a success: from the last one before it to the first one after it."""
+    """A time without a success, from the last success before it to the first one after it."""
 
     began: float
     ended: float
@@ -37,29 +37,29 @@ class Outage:
 
 @dataclass
 class Ledger:
-    """The attempts in the order in which they ended, and the values that must be there."""
+    """The attempts in the order of their ends, and the values that must be stored."""
 
     attempts: list[Attempt] = field(default_factory=list)
     acknowledged: list[tuple[str, str]] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, attempt: Attempt) -> None:
-        """Keep an attempt."""
+        """Record an attempt."""
         with self._lock:
             self.attempts.append(attempt)
 
     def acknowledge(self, name: str, value: str) -> None:
-        """Keep what a server said that it has stored."""
+        """Record an acknowledged write."""
         with self._lock:
             self.acknowledged.append((name, value))
 
     def any(self) -> tuple[str, str] | None:
-        """The name and the value of some acknowledged write, if there is one."""
+        """Return name and value of any acknowledged write, if there is one."""
         with self._lock:
             return random.choice(self.acknowledged) if self.acknowledged else None
 
     def successes(self, kind: Kind) -> list[float]:
-        """When the successful attempts of a kind ended."""
+        """Return the times at which the successful attempts of a kind ended."""
         with self._lock:
             return sorted(each.ended for each in self.attempts if each.kind == kind and each.ok)
 
@@ -69,13 +69,13 @@ class Ledger:
             return sum(each.kind == kind and not each.ok for each in self.attempts)
 
     def reasons(self) -> list[tuple[str, int]]:
-        """Return why attempts failed, with the node and how often, the most frequent first."""
+        """Return the reasons of failures, with node and number, the most frequent first."""
         with self._lock:
             failed = [each for each in self.attempts if not each.ok]
         return Counter(f"{each.node}: {each.kind}: {each.detail}" for each in failed).most_common()
 
     def lost(self, found: dict[str, str]) -> list[str]:
-        """The names of acknowledged writes that aren't, or are other, in what was found."""
+        """Return the names of acknowledged writes that are missing or differ in `found`."""
         with self._lock:
             return sorted(name for name, value in self.acknowledged if found.get(name) != value)
 
@@ -83,13 +83,13 @@ class Ledger:
 def outages(
     successes: Sequence[float], began: float, ended: float, at_least: float = 2.0
 ) -> list[Outage]:
-    """The times without a success, within a time of observation.
+    """Return the times without a success, within a time of observation.
 
     Args:
         successes: when requests succeeded, in order.
         began: when the observation began.
         ended: when it ended; without a success since, the last outage ends with it.
-        at_least: how long, in seconds, a time without success is an outage.
+        at_least: the shortest time without success that is an outage, in seconds.
     """
     moments = [began, *(each for each in successes if began <= each <= ended), ended]
     pairs = itertools.pairwise(moments)
@@ -97,7 +97,5 @@ def outages(
 
 
 def back_after(found: Sequence[Outage], moment: float) -> float:
-    """Return how many seconds after a moment the last outage was over; 0 if there was none
-    since.
-    """
+    """Return the seconds from a moment to the end of the last outage; 0 without an outage."""
     return max((each.ended - moment for each in found if each.ended > moment), default=0.0)

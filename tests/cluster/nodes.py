@@ -1,4 +1,4 @@
-"""The nodes that a client reaches, and which one it asks, as a load balancer does it."""
+"""The nodes of a client, chosen like a load balancer does."""
 
 import ssl
 import threading
@@ -15,10 +15,10 @@ import httpx
 
 @dataclass(frozen=True)
 class Node:
-    """A place where the API answers.
+    """A node that serves the API.
 
-    `url` is where it is, `host` the name that it goes by there, if that is another one; `trust`
-    is the certificate that it is trusted by.
+    `url` is its address, `host` its host name, if that differs; `trust` is the certificate to
+    verify it with.
     """
 
     name: str
@@ -33,15 +33,15 @@ class Node:
         return httpx.Client(base_url=self.url, headers=headers, verify=verify)
 
     def ask(self, method: str, path: str, seconds: float, **options: Any) -> httpx.Response:
-        """The answer to a request; raises httpx.HTTPError without one in `seconds` a phase."""
+        """Return the answer to a request. Raises httpx.HTTPError after `seconds` in a phase."""
         extensions = {"sni_hostname": self.host} if self.host else {}
         return self._client.request(method, path, timeout=seconds, extensions=extensions, **options)
 
 
 class Balancer:
-    """Chooses among the nodes whose `/api/status` answered 200 when it was asked last, in turn.
+    """Choose in turn among the nodes whose `/api/status` answered 200 at the last check.
 
-    Where no node is well, all are tried.
+    If no node is healthy, all are tried.
     """
 
     def __init__(self, nodes: Sequence[Node], interval: float = 1.0, seconds: float = 3.0) -> None:
@@ -56,24 +56,24 @@ class Balancer:
         ]
 
     def start(self) -> None:
-        """Begin to ask for the health of each node."""
+        """Start the health checks."""
         for check in self._checks:
             check.start()
 
     def stop(self) -> None:
-        """Cease to ask."""
+        """Stop the health checks."""
         self._over.set()
         for check in self._checks:
             check.join()
 
     @property
-    def well(self) -> list[Node]:
-        """The nodes that were well when they were asked last."""
+    def healthy(self) -> list[Node]:
+        """Return the nodes that were healthy at the last check."""
         return [node for node in self._nodes if self._well[node.name]]
 
     def choose(self) -> Node:
-        """The next node."""
-        nodes = self.well or self._nodes
+        """Return the next node."""
+        nodes = self.healthy or self._nodes
         return nodes[next(self._turns) % len(nodes)]
 
     def _watch(self, node: Node) -> None:
@@ -89,7 +89,7 @@ class Balancer:
 
 
 def repeat(action: Callable[[], None], interval: float, over: threading.Event) -> None:
-    """Do something each `interval` seconds, or as soon as it is done where it takes longer."""
+    """Call a function every `interval` seconds, or at once after a longer call."""
     while not over.is_set():
         begun = time.monotonic()
         action()

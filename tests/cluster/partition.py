@@ -1,7 +1,7 @@
-"""Cutting a staging host off from the others, as a broken switch does: in silence, both ways.
+"""Cut a staging host off from the others like a broken switch: silently, both ways.
 
-The rule is in the bridge of this machine, so that nothing in the hosts knows of it, and it holds
-over a reboot. This machine still reaches the host.
+The rule is in the bridge of this machine, so that it is unknown to the hosts, and survives a
+reboot. This machine still reaches the host.
 """
 
 from tests.staging.host import StagingHost
@@ -27,7 +27,7 @@ def cut(host: StagingHost) -> None:
 
 
 def heal(host: StagingHost) -> None:
-    """Let the packets of the host through again; nothing to do if it isn't cut off."""
+    """Let the packets of the host pass again; do nothing if it isn't cut off."""
     run("nft", "delete", "table", "bridge", _table(host), check=False)
 
 

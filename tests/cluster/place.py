@@ -1,4 +1,4 @@
-"""Where the client of the fault tests writes: a project of its own, made by the deployer."""
+"""The project that the client of the fault tests writes to, made by the deployer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ class Place:
     folder: str = "/"
 
     def set_up(self, node: Node) -> "Place":
-        """Log in, and have the project; raises httpx.HTTPError where that fails."""
+        """Log in and make the project if it is missing. Raises httpx.HTTPError."""
         self.log_in(node)
-        projects = self._told(node, "GET", "/api/v1/projects")["projects"]
+        projects = self._request(node, "GET", "/api/v1/projects")["projects"]
         found = [each["id"] for each in projects if each["slug"] == self.project]
         self.project_id = found[0] if found else self._made(node)
         return self
@@ -40,16 +40,16 @@ class Place:
         }
         self.token = ""
         path = "/api/v1/auth/universal-auth/login"
-        self.token = self._told(node, "POST", path, json=body)["accessToken"]
+        self.token = self._request(node, "POST", path, json=body)["accessToken"]
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a request with the token."""
+        """Return the headers of a request with the token."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     @property
     def fields(self) -> dict[str, str]:
-        """Where a secret is, as fields of a body or a query."""
+        """Return the place of a secret, as fields of a body or a query."""
         return {
             "projectId": self.project_id,
             "environment": self.environment,
@@ -68,9 +68,9 @@ class Place:
         return node.ask("GET", path, seconds, params=self.fields, headers=self.headers)
 
     def all(self, node: Node) -> dict[str, str]:
-        """Every secret that is there; raises httpx.HTTPError where that fails."""
-        told = self._told(node, "GET", "/api/v4/secrets", params=self.fields)
-        return {each["secretKey"]: each["secretValue"] for each in told["secrets"]}
+        """Return all secrets. Raises httpx.HTTPError."""
+        data = self._request(node, "GET", "/api/v4/secrets", params=self.fields)
+        return {each["secretKey"]: each["secretValue"] for each in data["secrets"]}
 
     def _made(self, node: Node) -> str:
         body = {
@@ -78,12 +78,12 @@ class Place:
             "slug": self.project,
             "shouldCreateDefaultEnvs": False,
         }
-        project: str = self._told(node, "POST", "/api/v1/projects", json=body)["project"]["id"]
+        project: str = self._request(node, "POST", "/api/v1/projects", json=body)["project"]["id"]
         environment = {"name": self.environment, "slug": self.environment}
-        self._told(node, "POST", f"/api/v1/projects/{project}/environments", json=environment)
+        self._request(node, "POST", f"/api/v1/projects/{project}/environments", json=environment)
         return project
 
-    def _told(self, node: Node, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _request(self, node: Node, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = node.ask(method, path, _SETTING_UP_SECONDS, headers=self.headers, **options)
-        told: dict[str, Any] = answer.raise_for_status().json()
-        return told
+        data: dict[str, Any] = answer.raise_for_status().json()
+        return data

@@ -1,4 +1,4 @@
-"""Ask within seconds whether a host's own PostgreSQL is a primary, whatever Patroni says."""
+"""Check within seconds whether a host's own PostgreSQL is a primary, independent of Patroni."""
 
 from tests.staging import entering
 from tests.staging.host import StagingHost
@@ -19,17 +19,17 @@ _SECONDS = 20.0
 
 
 def postmaster(host: StagingHost, number: int) -> str | None:
-    """When the postmaster of the primary there started; empty if there surely is no primary.
+    """Return the start of the primary's postmaster; empty if there surely is no primary.
 
-    None is no answer. Raises subprocess.TimeoutExpired after twenty seconds.
+    Returns None without an answer. Raises subprocess.TimeoutExpired after twenty seconds.
     """
     script = ("bash", "-c", _ASK.format(number=number))
     done = entering.run(host.container, *script, input=None, seconds=_SECONDS)
-    return told(done.stdout, done.stderr)
+    return parse(done.stdout, done.stderr)
 
 
-def told(stdout: str, stderr: str) -> str | None:
-    """Return what the answer says, as `postmaster` does; a host without power has no primary."""
+def parse(stdout: str, stderr: str) -> str | None:
+    """Parse an answer, as `postmaster` returns it; a host without power has no primary."""
     lines = stdout.splitlines()
     primaries = [line.removeprefix("f|") for line in lines if line.startswith("f|")]
     if primaries:

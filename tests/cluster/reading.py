@@ -1,4 +1,4 @@
-"""Reading what a cluster is, as `state` has it."""
+"""Read the state of a cluster, as `state` defines it."""
 
 import subprocess
 import time
@@ -24,9 +24,9 @@ _SENTINEL = (
 
 
 def whole(cluster: Cluster) -> State:
-    """Return what a cluster is, once its data nodes are as they should be.
+    """Return the state of a cluster, once its data nodes are healthy.
 
-    Raises StagingError where they are not within a minute.
+    Raises StagingError if they are not within a minute.
     """
     wanted = state.expected(_data_nodes(cluster))
 
@@ -40,12 +40,12 @@ def whole(cluster: Cluster) -> State:
 
 
 def differing(cluster: Cluster, before: State) -> list[str]:
-    """Return what has not become again what it was, within a minute."""
+    """Return the differences from the earlier state that remain after a minute at most."""
     return _until_none(cluster, lambda seen: state.differences(before, seen))[1]
 
 
 def read(cluster: Cluster) -> State:
-    """Return what a cluster is at this moment."""
+    """Return the current state of a cluster."""
     numbers = _data_nodes(cluster)
     found: dict[str, str] = {}
     tasks = dict(line.split()[:2] for line in cluster.managers(_TASKS))
@@ -75,7 +75,7 @@ def _data_nodes(cluster: Cluster) -> tuple[int, ...]:
 
 
 def _until_none(cluster: Cluster, wrong: Callable[[State], list[str]]) -> tuple[State, list[str]]:
-    """Return what is read in the end, and what is wrong with it still."""
+    """Return the state read last, and its remaining differences."""
     end = time.monotonic() + _SECONDS
     while True:
         seen = read(cluster)

@@ -1,4 +1,4 @@
-"""The repair after a fault: `plan`, `apply` whatever it told, and whether all is as it was."""
+"""Repair a cluster after a fault by `plan` and `apply`, and compare its state."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from tests.cluster.state import State
 
 @dataclass(frozen=True)
 class Repair:
-    """Hold what `plan` told, the operations of `apply` that changed something, what `plan` told
-    then, and how the cluster differs from what it was before the fault.
+    """The plan, the operations of `apply` that changed something, the plan after it, and the
+    differences from the state before the fault.
     """
 
     planned: tuple[str, ...] = ()
@@ -20,7 +20,7 @@ class Repair:
 
     @property
     def wrong(self) -> list[str]:
-        """Return what must not be so, as sentences."""
+        """Return sentences on everything that is wrong."""
         untold = () if self.planned else self.changed
         return [
             *(f"`apply` changed what `plan` did not tell: {each}" for each in untold),
@@ -30,7 +30,7 @@ class Repair:
 
 
 def repair(cluster: Cluster, before: State) -> Repair:
-    """Repair a cluster, or find that there is nothing to; raises AssertionError if that fails."""
+    """Repair a cluster if needed. Raises AssertionError if a run fails."""
     planned = cluster.planned()
     changed = cluster.deploy().ok().changed
     unsettled = cluster.planned()

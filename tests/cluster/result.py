@@ -1,4 +1,4 @@
-"""Assess what became of a fault, and what of it must never be so. Pure."""
+"""Assess the result of a fault. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -11,13 +11,13 @@ from tests.cluster.repair import Repair
 
 @dataclass(frozen=True)
 class Result:
-    """Hold what became of a fault.
+    """The result of a fault.
 
-    It struck at `moment` and was undone at `over`, by the report's clock; the report ends after
-    the repair. `came_back` is whether service was there again before anything was undone,
-    `restless` tells what did not become steady after it was. `lost` are acknowledged writes that a
-    node doesn't have, `doubled` tells which hosts were primaries at the same time, `blind` of which
-    hosts too little is known for that.
+    It was injected at `moment` and undone at `over`, by the report's clock; the report ends after
+    the repair. `came_back` is whether service was back before the fault was undone; `restless`
+    lists what did not become steady afterwards. `lost` are acknowledged writes that a node doesn't
+    have, `doubled` the hosts that were primaries at the same time, `blind` the hosts with too few
+    answers to say so.
     """
 
     fault: str
@@ -33,22 +33,22 @@ class Result:
 
     @property
     def back_after(self) -> float:
-        """Seconds from the fault until service was back, however often it went before `over`."""
+        """Return the seconds from the fault to the end of the last outage begun before `over`."""
         return back_after([each for each in self._outages if each.began < self.over], self.moment)
 
     @property
     def within(self) -> float:
-        """The bound of that."""
+        """Return the bound of `back_after`."""
         return FAULTS[self.fault].within
 
     @property
     def later(self) -> float:
-        """The longest time without a write, or a read, that began after `over`, in seconds."""
+        """Return the longest time without a write or read that began after `over`, in seconds."""
         return max((each.seconds for each in self._outages if each.began >= self.over), default=0.0)
 
     @property
     def wrong(self) -> list[str]:
-        """Return what must never happen and did, as sentences; times apart."""
+        """Return sentences on what must never happen and did, except for times."""
         found = {
             f"{len(self.lost)} acknowledged writes are lost": self.lost,
             f"{len(self.report.wrong_reads)} reads were wrong": self.report.wrong_reads,
@@ -63,12 +63,12 @@ class Result:
         ]
 
     def late(self, times: float = 1.0) -> list[str]:
-        """Return what took longer than its bound, as sentences.
+        """Return sentences on what took longer than its bound.
 
         Args:
-            times: how often the bounds are granted, on a machine that has much else to do.
+            times: a factor for the bounds, on a busy machine.
         """
-        # Who comes back is one node, and must not cost more than its going did.
+        # The return of one node must not cost more than its failure.
         bound, later = self.within * times, ONE_FAULT_SECONDS * times
         found = {
             f"service was back after {self.back_after:.1f} s, and has {bound:.0f} s for it": (

@@ -1,4 +1,4 @@
-"""One fault after the other: one that goes wrong is told, and the rest goes on."""
+"""Inject faults one by one; a failed one is reported, and the others continue."""
 
 import subprocess
 from collections.abc import Iterable
@@ -18,19 +18,19 @@ _WRONG = (StagingError, AssertionError, httpx.HTTPError, subprocess.SubprocessEr
 
 @dataclass(frozen=True)
 class Failed:
-    """A fault that was not suffered to its end, and why, in one line."""
+    """A fault that was not completed, and the reason in one line."""
 
     fault: str
     why: str
 
 
 def series(cluster: Cluster, faults: Iterable[str]) -> list[Result | Failed]:
-    """Suffer the faults; what becomes of each."""
+    """Inject the faults, and return the result of each."""
     return [_suffered(cluster, fault) for fault in faults]
 
 
 def wrong(result: Result | Failed) -> list[str]:
-    """Return what must not be so of a fault that was measured, as sentences."""
+    """Return sentences on everything that is wrong with a measured fault."""
     return [result.why] if isinstance(result, Failed) else [*result.wrong, *result.late()]
 
 

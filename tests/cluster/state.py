@@ -1,4 +1,4 @@
-"""Describe a cluster as far as it must be the same after a fault and `apply`. Pure.
+"""Describe the parts of a cluster that must be equal after a fault and `apply`. Pure.
 
 Left out on purpose is what may differ: who is the primary or leads the swarm; ids, of tasks and of
 configs, whose names have the hash of what they hold; and how each etcd began, in a node's labels
@@ -19,7 +19,7 @@ _HOW_ETCD_BEGAN = (ETCD, JOINED)
 
 
 def service(specification: str, tasks: Mapping[str, str]) -> State:
-    """A service by its specification in JSON, and how many tasks run of how many, by name."""
+    """Return a service by its specification in JSON, and its running and desired tasks, by name."""
     found: dict[str, Any] = json.loads(specification)
     name, container = found["Name"], found["TaskTemplate"]["ContainerSpec"]
     replicated = found["Mode"].get("Replicated")
@@ -30,9 +30,9 @@ def service(specification: str, tasks: Mapping[str, str]) -> State:
     return {f"service {name}": _said(wanted, running, container["Image"], *configs, *secrets)}
 
 
-def node(told: str) -> State:
-    """A node of the Swarm, by what `docker node inspect` tells of it in JSON."""
-    found: dict[str, Any] = json.loads(told)
+def node(output: str) -> State:
+    """Return a node of the Swarm, from the JSON of `docker node inspect`."""
+    found: dict[str, Any] = json.loads(output)
     wanted, manager = found["Spec"], found.get("ManagerStatus") or {}
     labels = sorted(
         f"{name}={value}"
@@ -45,34 +45,34 @@ def node(told: str) -> State:
 
 
 def postgres(primaries: int, standbys: Iterable[str]) -> State:
-    """PostgreSQL, by the number of primaries and `<state>|<sync_state>` of each standby."""
-    told = [each.split("|") for each in standbys if each]
-    streaming = sum(each[0] == "streaming" for each in told)
-    synchronous = sum(each[-1] in ("sync", "quorum") for each in told)
+    """Return PostgreSQL's state, from its primaries and the standbys' `<state>|<sync_state>`."""
+    output = [each.split("|") for each in standbys if each]
+    streaming = sum(each[0] == "streaming" for each in output)
+    synchronous = sum(each[-1] in ("sync", "quorum") for each in output)
     return {"PostgreSQL": _postgres(primaries, streaming, synchronous)}
 
 
 def etcd(health: str) -> State:
-    """etcd, by what `etcdctl endpoint health --cluster` prints."""
+    """Return etcd's state, from the output of `etcdctl endpoint health --cluster`."""
     return {"etcd": _etcd(sum(" is healthy" in line for line in health.splitlines()))}
 
 
-def sentinel(number: int, told: str) -> State:
-    """Return what a sentinel sees, by what it tells of its replicas and of the other sentinels."""
-    lines = told.splitlines()
+def sentinel(number: int, output: str) -> State:
+    """Return a sentinel's state, from its report on replicas and other sentinels."""
+    lines = output.splitlines()
     flags = [how for key, how in itertools.pairwise(lines) if key == "flags"]
     return {f"sentinel-{number}": _sentinel(1 + flags.count("sentinel"), flags.count("slave"))}
 
 
 def expected(numbers: Sequence[int]) -> State:
-    """Return what a whole cluster's data nodes are, whatever else it is."""
+    """Return the state of the data nodes of a healthy cluster."""
     count = len(numbers)
     seen = {f"sentinel-{number}": _sentinel(count, count - 1) for number in numbers}
     return {"PostgreSQL": _postgres(1, count - 1, 1), "etcd": _etcd(count), **seen}
 
 
 def differences(before: State, after: State) -> list[str]:
-    """Return what is not as it was, in the order of names."""
+    """Return the differences from an earlier state, in the order of names."""
     names = sorted(before.keys() | after.keys())
     pairs = [(name, before.get(name, "not there"), after.get(name, "not there")) for name in names]
     return [f"{name}: {was} → {now}" for name, was, now in pairs if was != now]

@@ -1,4 +1,4 @@
-"""A fault suffered: a client before, during and after it, to the end of the repair by `apply`."""
+"""Inject a fault, with a client before, during and after it, until `apply` has repaired it."""
 
 from tests.cluster import reading, waiting
 from tests.cluster.client import Client
@@ -16,7 +16,7 @@ _WITHIN_SECONDS = 150.0
 
 
 def suffer(cluster: Cluster, fault: str) -> Result:
-    """Have a settled cluster suffer a fault, and `apply` repair what it does not repair itself.
+    """Inject a fault into a converged cluster, and let `apply` repair the rest.
 
     Raises AssertionError where a run of the deploy fails, StagingError where hosts that run
     again don't find together, and where the cluster is not settled.
@@ -30,7 +30,7 @@ def suffer(cluster: Cluster, fault: str) -> Result:
         restless = _restless(cluster, client)
         repaired = repair(cluster, before)
     report = client.report()
-    _tell(fault, report.told(moment), _reasons(client), repaired)
+    _report(fault, report.describe_outages(moment), _reasons(client), repaired)
     place.log_in(nodes[0])
     lost = {name for node in nodes for name in client.lost(node)}
     return Result(
@@ -48,7 +48,7 @@ def suffer(cluster: Cluster, fault: str) -> Result:
 
 
 def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float, bool]:
-    """When it struck, when it was undone, and whether service was back before that."""
+    """Return when it began, when it was undone, and whether service was back before that."""
     if not client.steady(_BEFORE_SECONDS, _WITHIN_SECONDS):
         raise StagingError(
             f"within {_WITHIN_SECONDS:.0f} s there were no {_BEFORE_SECONDS:.0f} s of writes and "
@@ -67,7 +67,7 @@ def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float,
 
 
 def _restless(cluster: Cluster, client: Client) -> list[str]:
-    """Return what does not become steady now that the fault is undone, as sentences."""
+    """Return sentences on what does not become steady after the fault is undone."""
     waiting.ready(cluster)
     found = []
     if moving := waiting.calm(cluster):
@@ -80,7 +80,7 @@ def _restless(cluster: Cluster, client: Client) -> list[str]:
     return found
 
 
-def _tell(fault: str, outages: list[str], reasons: list[str], repaired: Repair) -> None:
+def _report(fault: str, outages: list[str], reasons: list[str], repaired: Repair) -> None:
     changed = [f"`apply` changed: {each}" for each in repaired.changed]
     for line in (*outages, *reasons, *repaired.planned, *changed, *repaired.differences):
         say(f"{fault}: {line}")

@@ -1,4 +1,4 @@
-"""The results of the faults as a table in Markdown."""
+"""Format the results of the faults as a table in Markdown."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def table(results: Sequence[Result | Failed]) -> str:
-    """A row a fault; an outage shorter than two seconds counts as none."""
+    """Return one row per fault; an outage shorter than two seconds is ignored."""
     return "\n".join([_line(COLUMNS), f"|{'---|' * len(COLUMNS)}", *map(_row, results)]) + "\n"
 
 

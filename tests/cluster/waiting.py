@@ -1,4 +1,4 @@
-"""Waiting, bounded, for what a cluster does by itself."""
+"""Wait, with a time limit, for what a cluster repairs by itself."""
 
 import re
 import time
@@ -14,27 +14,27 @@ Missing = frozenset[str]
 
 
 def ready(cluster: Cluster) -> None:
-    """Wait until the Swarm has every host again; raises StagingError after four minutes."""
+    """Wait until the Swarm reaches every host. Raises StagingError after four minutes."""
     until(cluster.unready)
 
 
 def whole(cluster: Cluster) -> None:
-    """Wait until, besides, each service has all its tasks and each standby follows the primary.
+    """Wait until, in addition, each service has all its tasks and each standby follows.
 
     Raises StagingError after four minutes.
     """
-    until(lambda: cluster.unready() or cluster.unwell())
+    until(lambda: cluster.unready() or cluster.unhealthy())
 
 
 def calm(cluster: Cluster) -> Missing:
-    """Wait until nothing is missing, or what is has been the same for some time.
+    """Wait until nothing is missing, or the same for some time.
 
-    What nobody but `apply` brings back stays missing. Returns what is missing where it still
+    What only `apply` repairs stays missing. Returns what is missing where it still
     changes after four minutes, else nothing.
     """
     begun, seen = time.monotonic(), list[tuple[float, Missing]]()
     while True:
-        missing = frozenset(filter(None, cluster.unwell().split(", ")))
+        missing = frozenset(filter(None, cluster.unhealthy().split(", ")))
         seen.append((time.monotonic() - begun, missing))
         if at_rest(seen, _SAME_SECONDS):
             return frozenset()
@@ -43,8 +43,8 @@ def calm(cluster: Cluster) -> Missing:
         time.sleep(1)
 
 
-def told(cluster: Cluster, item: str) -> None:
-    """Wait until the plan has an item like this expression.
+def wait_for_item(cluster: Cluster, item: str) -> None:
+    """Wait until the plan has an item that matches this expression.
 
     Raises StagingError after four minutes.
     """
@@ -57,10 +57,9 @@ def told(cluster: Cluster, item: str) -> None:
 
 
 def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
-    """Return whether nothing is missing, or just the same as before, by what was seen at which
-    time.
+    """Return whether nothing is missing, or the same as before, by the observations and times.
 
-    What starts and dies again and again is missing now and then: all that was missing in the last
+    What crashes repeatedly is missing now and then: all that was missing in the last
     seconds is compared with all that was in as many before.
     """
     now, missing = seen[-1]
@@ -73,7 +72,7 @@ def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
 
 
 def until(missing: Callable[[], str]) -> None:
-    """Wait until nothing is missing; raises StagingError with what is after four minutes."""
+    """Wait until nothing is missing. Raises StagingError with the rest after four minutes."""
     end = time.monotonic() + _SECONDS
     while found := missing():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""Watch for two primaries: each host is asked every two seconds, all the while.
+"""Watch for two primaries, by querying each host every two seconds.
 
 A PostgreSQL that is a primary stays one until its postmaster ends, so between two answers of one
 postmaster it was one all the time. Two hosts whose such times overlap were primaries at the same
@@ -23,9 +23,9 @@ _MOST_SILENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what a host answered to a question that was on its way from `began` to `ended`.
+    """The answer of a host to a query from `began` to `ended`.
 
-    `postmaster` tells the run of a PostgreSQL that is a primary from others; empty without one.
+    `postmaster` identifies the run of a primary; empty without one.
     """
 
     host: int
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reign:
-    """A time in which a host's PostgreSQL was a primary without any doubt."""
+    """A time in which a host's PostgreSQL was certainly a primary."""
 
     host: int
     began: float
@@ -44,7 +44,7 @@ class Reign:
 
 
 class Watch:
-    """Asks each host, apart from the others, until its `with` ends.
+    """Query each host separately while the context is open.
 
     `ask` is given a host's number and returns the postmaster of its primary, an empty text where
     it surely has none, and None, or raises, where there is no answer; it has to end by itself.
@@ -80,7 +80,7 @@ class Watch:
         self._ended = time.monotonic()
 
     def blind(self) -> list[str]:
-        """The hosts that answered too seldom, once it has ended, and what errors were the last."""
+        """Return the hosts that answered too seldom, with their last errors."""
         found = blind(self.answers, self._hosts, self._began, self._ended, self._interval)
         return found and [*found, *(f"host {host}: {why}" for host, why in self._why.items())]
 
@@ -100,7 +100,7 @@ class Watch:
 
 
 def reigns(answers: Sequence[Answer]) -> list[Reign]:
-    """The times between the first and the last answer of each primary."""
+    """Return the times between the first and the last answer of each primary."""
     of: dict[tuple[int, str], list[Answer]] = {}
     for each in answers:
         if each.postmaster:
@@ -113,7 +113,7 @@ def reigns(answers: Sequence[Answer]) -> list[Reign]:
 
 
 def doubled(answers: Sequence[Answer]) -> list[str]:
-    """Return which hosts had a primary each at the same time, and for how long at least."""
+    """Return which hosts had primaries at the same time, and for how long at least."""
     found = []
     for one, other in itertools.combinations(reigns(answers), 2):
         together = min(one.ended, other.ended) - max(one.began, other.began)
@@ -129,7 +129,7 @@ def blind(
     ended: float,
     interval: float = INTERVAL,
 ) -> list[str]:
-    """The hosts of which too little is known for saying that there never were two primaries.
+    """Return the hosts with too few answers to exclude two primaries.
 
     That is, fewer answers than a third of the questions that there was time for, or none for more
     than half a minute.

@@ -1,1 +1,1 @@
-"""The stand-in against what a real server was seen to answer."""
+"""Tests of the stand-in against recorded answers of a real server."""

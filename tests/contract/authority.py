@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Authority:
-    """Pebble and its name server in processes of their own.
+    """Pebble and its name server in separate processes.
 
     Attributes:
         http_port: the port at which it checks challenges by HTTP.

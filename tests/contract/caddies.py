@@ -56,7 +56,7 @@ MACHINE = token('"identityId":"00000000-fake"', '"iat":1')
 
 
 class Caddy:
-    """A Caddy in a process of its own; its files are in `home`."""
+    """A Caddy in a separate process; its files are in `home`."""
 
     def __init__(self, home: Path, upstream_port: int, **changes: Any) -> None:
         program = shutil.which(os.environ.get("CADDY", "caddy"))
@@ -112,7 +112,7 @@ class Caddy:
         return self
 
     def is_trusted(self) -> bool:
-        """Return whether it serves a certificate that its own authority vouches for."""
+        """Return whether it serves a certificate of its own authority."""
         try:
             self.tls().close()
         except (OSError, ssl.SSLError):

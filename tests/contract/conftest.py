@@ -105,7 +105,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def start_caddy(upstream: Upstream, tmp_path: Path) -> Iterator[StartCaddy]:
-    """Start a Caddy with settings of its own."""
+    """Start a Caddy with the given settings."""
     started: list[Caddy] = []
 
     def start_one(certificate: str = "", /, *edits: tuple[str, str], **changes: Any) -> Caddy:

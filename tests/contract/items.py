@@ -1,4 +1,4 @@
-"""Compare items of plans and runs without the words of their details."""
+"""Compare items of plans and runs without the wording of their details."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _KINDS: dict[str, Kind] = {"+": "+", "~": "~", "-": "-", "!": "!", "*": "*"}
 
 
 class Expected:
-    """An item of a kind and an object, whose detail holds facts in whatever words.
+    """An item of a kind and an object, whose detail holds facts in any wording.
 
     It equals each such item, so that a detail may be worded better without breaking a test. Without
     facts the detail must be empty.

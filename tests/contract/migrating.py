@@ -1,4 +1,4 @@
-"""Files that are moved into a project of their own, and the commands that do it."""
+"""Files to migrate into a separate project, and the commands for it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Ran:
-    """Hold what a command came to."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str
@@ -56,18 +56,18 @@ class Ran:
 
     @property
     def shown(self) -> str:
-        """All that somebody could see."""
+        """Return all visible output."""
         return f"{self.stdout}{self.stderr}"
 
     @property
     def error(self) -> str:
-        """The sentence that it failed with; "" if it did not."""
+        """Return the sentence that it failed with; "" if it did not."""
         return self.stderr.partition("Error: ")[2]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A repository with `.env` files, and its project on a stand-in that many cases share."""
+    """A repository with `.env` files, and its project on a shared stand-in."""
 
     world: World
     name: str
@@ -113,14 +113,14 @@ class Case:
         return self.invoke("migrate", command, *given, url=url)
 
     def invoke(self, *arguments: str, url: str = "") -> Ran:
-        """Any command, asking the stand-in or what is at a URL."""
+        """Run a command against the stand-in, or a server at a URL."""
         result = CliRunner(env=self.environment(url)).invoke(main, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     def deploy(self) -> None:
-        """Make what the project file names."""
+        """Apply the project file."""
         given = ["workspace", "apply", "--yes", "--file", str(self.workspace_file)]
         result = CliRunner(env=self.environment()).invoke(main, given)
         assert result.exit_code == 0, result.output
@@ -139,19 +139,19 @@ class Case:
         return {"projectId": project, "environment": environment, "secretPath": folder}
 
     def identities(self) -> dict[str, str]:
-        """The ids of all identities, by name."""
+        """Return the ids of all identities, by name."""
         at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
         listed = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]
         return {each["identity"]["name"]: each["identity"]["id"] for each in listed}
 
     def put(self, environment: str, folder: str, **values: str) -> None:
-        """Write secrets past the commands."""
+        """Write secrets without the commands."""
         secrets = [{"secretKey": key, "secretValue": value} for key, value in values.items()]
         body = {**self.place(environment, folder), "mode": "upsert", "secrets": secrets}
         ok(self.world.deployer.patch("/api/v4/secrets/batch", json=body))
 
     def stored(self, environment: str = "production") -> dict[str, dict[str, Any]]:
-        """Return what is in an environment, by folder and name."""
+        """Return the values in an environment, by folder and name."""
         query = {**self.place(environment, "/"), "recursive": "true"}
         query["expandSecretReferences"] = "false"
         listed = ok(self.world.deployer.get("/api/v4/secrets", params=query))["secrets"]
@@ -162,13 +162,13 @@ class Case:
 
 
 def new(world: World, root: Path, *services: str, folders_made: bool = True) -> Case:
-    """A prepared case with a name of its own."""
+    """Return a prepared case with its own name."""
     name = f"move-{next(_numbers)}"
     return Case(world, name, root, services or ("backend",), folders_made).prepare()
 
 
 def deployed(world: World, root: Path) -> Case:
-    """A case of two services that are deployed and have a secret in each environment."""
+    """Return a case of two deployed services with a secret in each environment."""
     names = tuple(f"{each}-{next(_numbers)}" for each in ("api", "web"))
     case = new(world, root, *names)
     for service in names:
@@ -181,7 +181,7 @@ def deployed(world: World, root: Path) -> Case:
 
 
 def grant(by: httpx.Client, path: str, **to: str) -> None:
-    """Let somebody read all of production, past the commands."""
+    """Let a member read all of production, without the commands."""
     permission = {
         "subject": "secrets",
         "action": ["describeSecret", "readValue"],
@@ -194,7 +194,7 @@ def grant(by: httpx.Client, path: str, **to: str) -> None:
 def refuse(
     monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[str, Mapping[str, Any]], bool]
 ) -> None:
-    """Let the server refuse what it is told by the path and the options of a request."""
+    """Make the server refuse requests, chosen by path and options."""
     send = Client._send
 
     def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:

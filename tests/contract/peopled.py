@@ -8,9 +8,9 @@ from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge, difference
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
 
@@ -77,12 +77,12 @@ class Place:
 
     def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
         """Return the plan of the command line."""
-        return look(self._reached(text), prune=prune)
+        return compute_plan(self._reached(text), prune=prune)
 
     def make(self, text: str, plan: WorkspacePlan) -> list[Change]:
         """Make the changes of a plan, and return those that were made."""
         done: list[Change] = []
-        make(self._reached(text), plan, done.append)
+        apply_plan(self._reached(text), plan, done.append)
         return done
 
     def _reached(self, text: str) -> Reached:

@@ -17,7 +17,7 @@ USER = "infisical"
 
 
 class Postgres:
-    """One cluster in a directory of its own, owned by a user that is not root."""
+    """One cluster in a separate directory, owned by a user that is not root."""
 
     def __init__(self) -> None:
         self.port = free_port()

@@ -24,7 +24,7 @@ _STAGES = ("production", "qa")
 
 @dataclass
 class Case:
-    """A project of its own on the shared server, and the command for it."""
+    """A separate project on the shared server, and the command for it."""
 
     world: World
     name: str

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A Redis without persistence, with a part of its own for each database of PostgreSQL."""
+    """A Redis without persistence, with a separate part for each database of PostgreSQL."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -65,7 +65,7 @@ class RedisServer:
 
 
 class Standin:
-    """A stand-in in a process of its own; `environment` sets variables, None removes one."""
+    """A stand-in in a separate process; `environment` sets variables, None removes one."""
 
     def __init__(self, database_uri: str, redis_url: str, **environment: str | None) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""A deployed project, everything that may give foreign access to it, and who reports that."""
+"""A deployed project, everything that may give foreign access to it, and its reports."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from infisical_iac.core.journal import Journals
 from infisical_iac.stack import session
 from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 from tests.host.inside.test_foreign import told
 
@@ -134,7 +134,7 @@ class Project:
         )
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
-        return look(self.reached(), prune=prune)
+        return compute_plan(self.reached(), prune=prune)
 
     def foreign(self) -> list[str]:
         """Return the names of the access that the project file does not give."""
@@ -143,7 +143,7 @@ class Project:
     def apply(self, *, prune: bool = False) -> list[Change]:
         """Plan, make all changes, and return those that were made."""
         done: list[Change] = []
-        make(self.reached(), self.plan(prune=prune), done.append)
+        apply_plan(self.reached(), self.plan(prune=prune), done.append)
         return done
 
     def make_identity(self, name: str, role: str = "no-access") -> str:
@@ -180,7 +180,7 @@ class Project:
         actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.plans["workspace"] = found.current_plan
-            reconcile._tell_foreign(goal, actual, self.administrator(), 8080)
+            reconcile._report_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
                 journal=Journals({HOST: found}),
                 plan=lambda: ([], []),
@@ -221,7 +221,7 @@ class Stranger:
     """Something that gives foreign access.
 
     Attributes:
-        make: makes it, as somebody does by hand.
+        make: makes it manually.
         whats: the objects that a plan reports, without the part that differs from run to run.
         pruned: the beginnings of the lines that report its removal.
     """

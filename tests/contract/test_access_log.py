@@ -1,4 +1,4 @@
-"""The access log of a real Caddy in front of the stand-in: who did what, and no secret."""
+"""Test that the access log of a real Caddy has all requests and no secret."""
 
 from __future__ import annotations
 

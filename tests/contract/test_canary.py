@@ -45,14 +45,14 @@ def deployer(standin: Standin, made: Deployer) -> Iterator[Client]:
 
 def _keep(client: Client) -> list[Change]:
     """Make and repair the canary, and return the changes that were made."""
-    due = canary.due(canary.look(client, EMAIL), EMAIL)
+    due = canary.due(canary.observe(client, EMAIL), EMAIL)
     return list(apply(client, due))
 
 
 def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
-    assert not canary.lives(deployer)
+    assert not canary.is_alive(deployer)
     assert len(_keep(deployer)) == 1
-    assert canary.lives(deployer)
+    assert canary.is_alive(deployer)
     assert _keep(deployer) == []
     project = contents.project(deployer, canary.SLUG)
     assert project is not None
@@ -60,15 +60,15 @@ def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
     place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
     deployer.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})
     with pytest.raises(CheckFailed, match="altered"):
-        canary.lives(deployer)
+        canary.is_alive(deployer)
     assert _keep(deployer) == [Expected("~", "canary", "CANARY", "altered → alive")]
     deployer.delete("/api/v4/secrets/CANARY", json=place)
     assert _keep(deployer) == [Expected("~", "canary", "secret CANARY")]
     (environment,) = project["environments"]
     deployer.delete(f"/api/v1/projects/{project['id']}/environments/{environment['id']}")
-    assert not canary.lives(deployer)
+    assert not canary.is_alive(deployer)
     assert _keep(deployer) == [Expected("~", "canary", "prod", "deleted → restored")]
-    assert canary.lives(deployer)
+    assert canary.is_alive(deployer)
     assert _keep(deployer) == []
 
 
@@ -101,13 +101,13 @@ def test_each_field_of_the_canarys_secret_is_repaired_or_does_not_matter(deploye
         deployer.patch("/api/v4/secrets/CANARY", json={**place, field: value})
         assert [str(each) for each in _keep(deployer)] == lines, field
         assert _keep(deployer) == []
-        assert canary.lives(deployer)
+        assert canary.is_alive(deployer)
 
 
 def test_the_administrator_can_read_the_canary_too(standin: Standin, deployer: Client) -> None:
     _keep(deployer)
     with Client(standin.url) as client:
-        assert canary.lives(login.password(client, EMAIL, PASSWORD))
+        assert canary.is_alive(login.password(client, EMAIL, PASSWORD))
 
 
 def test_no_command_on_the_project_sees_the_canary(

@@ -200,7 +200,7 @@ def test_an_overlap_that_is_no_duration_is_refused(case: Case, span: str) -> Non
 
 
 def test_failed_logins_with_an_old_secret_lock_out_nobody(case: Case) -> None:
-    """By default Infisical locks an identity after three wrong secrets, for the right one too."""
+    """By default Infisical locks an identity after three wrong secrets, also for the right one."""
     case.rotate()
     old = case.held()
     case.rotate("--overlap", "0")

@@ -1,4 +1,4 @@
-"""Parse files in a time that is linear in their size, whatever they hold."""
+"""Test that any file is parsed in a time that is linear in its size."""
 
 import signal
 import time
@@ -72,7 +72,7 @@ _PATTERNS = [
 
 @pytest.fixture
 def _alarm() -> Iterator[None]:
-    """End a test that would never end."""
+    """Abort a test that would never end."""
     signal.alarm(60)
     yield
     signal.alarm(0)

@@ -1,4 +1,4 @@
-"""Access that the project file does not give: reported by each command, accepted, pruned."""
+"""Test that access that the project file does not give is reported, accepted and pruned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMANDS = ("plan", "drift", "status", "verify")
 
 @pytest.fixture(scope="module")
 def project(postgres: Postgres, redis_server: RedisServer) -> Iterator[Project]:
-    """A deployed project of an instance of its own, which each test leaves as the file says."""
+    """A deployed project on a separate instance; each test leaves it as the file says."""
     uri, url = postgres.create_database("strangers"), redis_server.url_for("strangers")
     standin = Standin(uri, url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
     with closing(standin), Client(standin.url) as anyone:
@@ -197,7 +197,7 @@ def test_an_accepted_privilege_with_other_permissions_is_reported_again(clean: P
     assert clean.foreign() != [found.what]
 
 
-def test_what_only_the_administrator_sees_is_noted_where_the_login_fails(
+def test_unread_access_is_noted_if_the_administrators_login_fails(
     clean: Project,
 ) -> None:
     STRANGERS["a service token"].make(clean)
@@ -221,7 +221,7 @@ def test_what_only_the_administrator_sees_is_noted_where_the_login_fails(
     assert all(kind in note for kind in ("service tokens", "privileges of persons"))
 
 
-def test_people_are_not_changed_where_the_administrator_can_not_log_in(
+def test_people_are_not_changed_if_the_administrator_cannot_log_in(
     clean: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = "a second factor is demanded"

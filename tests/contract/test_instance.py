@@ -170,7 +170,7 @@ def test_the_administrator_joins_a_project_to_give_the_role_back(
     assert bootstrap._deployer_drift(_PORT, projects) == ""
 
 
-def test_a_role_that_nobody_can_give_back_is_refused(admin: Client, world: World) -> None:
+def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) -> None:
     _lose(admin, world, "unknown-one")
     # Who is no member can't find the project by its slug.
     projects = {"unknown-one": ""}
@@ -252,14 +252,12 @@ _WRITABLE = json.loads((_TABLES / "writable.json").read_text(encoding="utf-8"))
 
 
 def _due() -> list[str]:
-    return [str(each) for each in bootstrap.due(_DESIRED, bootstrap._look(_DESIRED))]
+    return [str(each) for each in bootstrap.due(_DESIRED, bootstrap._observe(_DESIRED))]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("kind", "field"), [(kind, each) for kind in LEFT for each in LEFT[kind]])
-def test_a_field_that_people_set_is_left(
-    admin: Client, world: World, kind: str, field: str
-) -> None:
+def test_fields_set_by_people_are_kept(admin: Client, world: World, kind: str, field: str) -> None:
     bootstrap._bootstrap(_DESIRED)
     path = _PATHS[kind].format(organizationId=world.org_id)
     value: object = LEFT[kind][field][0]

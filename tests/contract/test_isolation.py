@@ -116,7 +116,7 @@ def test_a_release_without_privileges_still_isolates_projects(instance: Instance
 
 
 class Altered(httpx.BaseTransport):
-    """A server some of whose answers are altered on the way."""
+    """A server with some altered answers."""
 
     def __init__(self, alter: Callable[[httpx.Request], httpx.Response | None]) -> None:
         self._http, self._alter = httpx.HTTPTransport(), alter
@@ -126,7 +126,7 @@ class Altered(httpx.BaseTransport):
 
 
 def _open_v3(instance: Instance) -> Callable[[httpx.Request], None]:
-    """Let everybody read all secrets by v3, as if it no longer checked permissions."""
+    """Let every identity read all secrets by v3, as if it no longer checked permissions."""
     with Client(instance.url) as client:
         login_path = "/api/v1/auth/universal-auth/login"
         body = {"clientId": instance.made.client_id, "clientSecret": instance.made.client_secret}

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate` plan and apply: what goes where, and the proof that it is there."""
+"""Test `infisical-iac migrate` plan and apply: the targets of values, and their proof."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_no_value_is_shown_or_written_anywhere(case: Case) -> None:
             assert json.dumps(value)[1:-1] not in text
 
 
-def test_what_is_there_is_not_written_again(planned: Case) -> None:
+def test_existing_values_are_not_written_again(planned: Case) -> None:
     assert planned.run("apply").exit_code == 0
     assert planned.run("plan").exit_code == 0
     again = planned.run("apply")
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_written_again(planned: Case) -> None:
     assert _versions(planned) == {1}
 
 
-def test_each_secret_says_where_it_came_from(planned: Case) -> None:
+def test_each_secret_names_its_source(planned: Case) -> None:
     planned.run("apply")
     comment = planned.stored()["/backend/PEM"]["secretComment"]
     assert comment.startswith("migrated from backend/.env.production:5, 20")
@@ -87,7 +87,7 @@ def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:
     assert planned.values() == {"/backend/JSON": "other"}
 
 
-def test_a_conflict_is_skipped_if_asked_and_told_as_a_difference(planned: Case) -> None:
+def test_a_skipped_conflict_is_reported_as_a_difference(planned: Case) -> None:
     planned.put("production", "/backend", JSON="other")
     skipped = planned.run("apply", "--on-conflict", "skip")
     assert skipped.exit_code == 2
@@ -96,7 +96,7 @@ def test_a_conflict_is_skipped_if_asked_and_told_as_a_difference(planned: Case) 
     assert _report(planned)["sources"][0]["verified"] is False
 
 
-def test_a_conflict_is_overwritten_if_asked_and_a_comment_of_a_person_stays(case: Case) -> None:
+def test_an_overwritten_conflict_keeps_a_persons_comment(case: Case) -> None:
     case.put("production", "/backend", JSON="other", MORE="fake")
     body = {**case.place("production", "/backend"), "secretComment": "by hand"}
     case.world.deployer.patch("/api/v4/secrets/JSON", json=body).raise_for_status()
@@ -126,7 +126,7 @@ def test_missing_folders_are_made(world: World, tmp_path: Path) -> None:
     assert case.values() == {"/backend/FAKE": "fake-value"}
 
 
-def test_what_is_written_goes_into_the_audit_log_and_a_run_that_writes_nothing_does_not(
+def test_only_runs_that_write_are_in_the_audit_log(
     planned: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[Sequence[str]] = []

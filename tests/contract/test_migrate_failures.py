@@ -1,4 +1,4 @@
-"""An apply that dies, a network that fails, and servers that don't keep what they are given."""
+"""Test killed applies, failing networks, and servers that alter values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def case(new_case: Callable[[], Case]) -> Case:
 
 
 def _is_made_up_for(case: Case) -> None:
-    """The next run ends with everything there, and nothing was written twice."""
+    """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply")
     assert again.exit_code == 0, again.shown
     stored = [each for stage in ENVIRONMENTS for each in case.stored(stage).values()]
@@ -66,7 +66,7 @@ def _is_made_up_for(case: Case) -> None:
     assert {each["secretValue"] for each in stored} == set(_VALUES.values())
 
 
-def test_a_process_killed_in_the_middle_is_made_up_for(case: Case, proxy: UnreliableProxy) -> None:
+def test_a_killed_process_is_completed_by_the_next_run(case: Case, proxy: UnreliableProxy) -> None:
     proxy.expect(Fault("hang", "write", {2}, processed=True))
     arguments = ["apply", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
     program = f"from infisical_iac.cli.main import main; main(['migrate', *{arguments!r}])"
@@ -79,7 +79,7 @@ def test_a_process_killed_in_the_middle_is_made_up_for(case: Case, proxy: Unreli
 
 
 @pytest.mark.parametrize("processed", [False, True])
-def test_a_write_whose_answer_is_lost_is_told_and_made_up_for(
+def test_a_write_without_an_answer_is_reported_and_completed(
     processed: bool, new_case: Callable[[], Case], proxy: UnreliableProxy
 ) -> None:
     for nth in range(1, _WRITES + 1):
@@ -92,7 +92,7 @@ def test_a_write_whose_answer_is_lost_is_told_and_made_up_for(
         _is_made_up_for(case)
 
 
-def test_reads_that_fail_now_and_then_do_no_harm(case: Case, proxy: UnreliableProxy) -> None:
+def test_occasional_failed_reads_are_repeated(case: Case, proxy: UnreliableProxy) -> None:
     proxy.expect(Fault(503, "read", {1, 3, 5}))
     with stamina.set_testing(True, attempts=4):
         assert case.run("apply", url=proxy.url).exit_code == 0
@@ -100,7 +100,7 @@ def test_reads_that_fail_now_and_then_do_no_harm(case: Case, proxy: UnreliablePr
 
 
 def _falsify(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], list[Any]]) -> None:
-    """Let a server keep something else than what it is given."""
+    """Make a server store other values than the given ones."""
     send = Client._send
 
     def falsified(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _with_values(secrets: list[Any], change: Callable[[str], str]) -> list[Any]:
     ],
     ids=["trims", "expands", "drops", "replaces"],
 )
-def test_a_server_that_does_not_keep_values_is_found(
+def test_a_server_that_alters_values_is_detected(
     change: Callable[[list[Any]], list[Any]],
     told: str,
     case: Case,
@@ -150,7 +150,7 @@ def test_a_server_that_does_not_keep_values_is_found(
     assert any(not each["verified"] for each in report["sources"])
 
 
-def test_a_server_that_expands_what_is_read_unexpanded_is_found(
+def test_a_server_that_expands_unexpanded_reads_is_detected(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
@@ -176,7 +176,7 @@ def test_a_server_that_expands_what_is_read_unexpanded_is_found(
     )
 
 
-def test_what_can_not_be_read_expanded_is_noted(
+def test_values_that_cannot_be_read_expanded_are_noted(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate history` once the files are gone: Infisical has the values."""
+"""Test `infisical-iac migrate history` after the files are gone, with Infisical's values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def case(world: World, tmp_path: Path) -> Case:
 
 
 def _on_host(case: Case, told: list[Any]) -> Callable[..., Any]:
-    """Return what reaches a host through SSH, without the host; notes how it was asked."""
+    """Return a fake of the connection to a host, which records its arguments."""
 
     @contextmanager
     def reached(inventory: str, file: Path | None, _: None, lock: object) -> Iterator[Any]:
@@ -73,7 +73,7 @@ def _clean(case: Case) -> str:
     return CliRunner().invoke(main, given).output
 
 
-def test_what_was_moved_is_found_in_the_history_though_the_file_is_gone(case: Case) -> None:
+def test_migrated_values_are_found_in_the_history_of_a_deleted_file(case: Case) -> None:
     found = _history(case, "--json")
     assert found.exit_code == 2, found.output
     told = json.loads(found.stdout)
@@ -83,7 +83,7 @@ def test_what_was_moved_is_found_in_the_history_though_the_file_is_gone(case: Ca
     assert [value for value in VALUES.values() if value and value in found.output] == []
 
 
-def test_only_what_verify_has_just_seen_is_deleted_without_an_archive(case: Case) -> None:
+def test_only_just_verified_values_are_deleted_without_an_archive(case: Case) -> None:
     case.write(_FILE, FILE)
     case.deploy()
     assert "run `infisical-iac migrate verify` first" in _clean(case)
@@ -97,7 +97,7 @@ def test_only_what_verify_has_just_seen_is_deleted_without_an_archive(case: Case
     assert not (case.root / _FILE).exists()
 
 
-def test_a_value_that_was_rotated_in_infisical_is_told_and_not_taken_for_absent(case: Case) -> None:
+def test_a_rotated_value_is_reported_and_not_considered_absent(case: Case) -> None:
     case.put("production", "/backend", DATABASE_URL="postgres://fake:rotated-fake@db:5432/app")
     found = _history(case)
     assert f"Skipped {_FILE} DATABASE_URL: its file no longer has it" in found.output

@@ -1,4 +1,4 @@
-"""An apply that is killed after any of its requests, with everything in it that an apply does."""
+"""Test an apply with every kind of write, killed after any of its requests."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BATCHES = 7  # two of each new folder, and one where a key is there already
 
 
 class Killed(BaseException):
-    """Ends an apply as a kill does: nothing of it goes on."""
+    """End an apply like a kill: no handler runs."""
 
 
 def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
-    """A plan for four folders, of which one is there, with a conflict and a value that is."""
+    """Return a plan for four folders, one of which exists, with a conflict and an equal value."""
     case = new(world, factory.mktemp("repository"), *_SERVICES, folders_made=False)
     for service in _SERVICES:
         for environment in ENVIRONMENTS:
@@ -45,7 +45,7 @@ def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
 
 
 def _is_made_up_for(case: Case) -> None:
-    """The next run ends with everything there, and nothing was written twice."""
+    """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply", "--on-conflict", "overwrite")
     assert again.exit_code == 0, again.shown
     for environment in ENVIRONMENTS:
@@ -58,7 +58,7 @@ def _is_made_up_for(case: Case) -> None:
         assert all(stored[name]["version"] == 2 for name in overwritten)
 
 
-def test_a_kill_after_any_request_is_made_up_for_by_the_next_run(
+def test_a_kill_after_any_request_is_repaired_by_the_next_run(
     world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apply, "MOST_BYTES", 2_000)  # two of these values

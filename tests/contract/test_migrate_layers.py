@@ -1,4 +1,4 @@
-"""Files that a loader reads together, and files that are named one by one, moved for real."""
+"""Test migrating files that a loader reads together, and files that are named one by one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def case(world: World, tmp_path: Path) -> Case:
     return made
 
 
-def test_each_environment_gets_what_vite_makes_of_its_files(case: Case) -> None:
+def test_each_environment_gets_the_values_that_vite_would_load(case: Case) -> None:
     planned = case.run("plan")
     assert "Vite reads it in production too, and only here are URL" in planned.stdout
     assert "? backend/.env.local: It is one person's own file" in planned.stdout
@@ -46,7 +46,7 @@ def test_each_environment_gets_what_vite_makes_of_its_files(case: Case) -> None:
     assert case.run("plan").exit_code == 0
 
 
-def test_a_single_file_is_planned_and_applied_with_what_is_around_it(case: Case) -> None:
+def test_a_single_file_is_planned_and_applied_with_its_layers(case: Case) -> None:
     subprocess.run(["git", "init", "--quiet", case.root], check=True)
     files = [str(case.root / "backend" / name) for name in (".env", ".env.local")]
     given = [*files, "--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]

@@ -1,4 +1,4 @@
-"""An apply to a server where somebody has to approve what is written to production."""
+"""Test an apply to a server where writes to production need an approval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEYS = ("FAKE_0", "FAKE_1")
 
 
 class Approvers:
-    """Whoever approves; until then a write to production is but a request for it."""
+    """The approvers; until they approve, a write to production is only a request."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -64,9 +64,7 @@ def _pending(ran: Ran) -> list[str]:
     return [each for each in ran.stdout.splitlines() if each.startswith("? ")]
 
 
-def test_what_waits_for_an_approval_is_pending_and_never_done(
-    case: Case, approvers: Approvers
-) -> None:
+def test_writes_that_wait_for_approval_are_pending(case: Case, approvers: Approvers) -> None:
     applied = case.run("apply")
     assert applied.exit_code == 2
     assert len(_pending(applied)) == 2
@@ -82,7 +80,7 @@ def test_what_waits_for_an_approval_is_pending_and_never_done(
 
 
 @pytest.mark.parametrize("policy", ["fail", "skip", "overwrite"])
-def test_what_waits_already_is_not_asked_for_again(
+def test_pending_writes_are_not_requested_again(
     policy: str, case: Case, approvers: Approvers
 ) -> None:
     case.put("production", "/backend", FAKE_0="other-fake")
@@ -98,7 +96,7 @@ def test_what_waits_already_is_not_asked_for_again(
     assert "other-fake" not in shown
 
 
-def test_a_run_that_died_after_it_asked_is_made_up_for_without_asking_again(
+def test_a_run_killed_after_its_request_is_completed_without_another_request(
     case: Case, approvers: Approvers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:
@@ -111,7 +109,7 @@ def test_a_run_that_died_after_it_asked_is_made_up_for_without_asking_again(
     assert len(approvers.asked) == 1
 
 
-def test_what_was_approved_is_there_and_forgotten(case: Case, approvers: Approvers) -> None:
+def test_approved_writes_are_stored_and_no_longer_pending(case: Case, approvers: Approvers) -> None:
     case.run("apply")
     case.put("production", "/backend", **{key: f"value-of-{key.lower()}" for key in _KEYS})
     applied = case.run("apply")
@@ -120,7 +118,7 @@ def test_what_was_approved_is_there_and_forgotten(case: Case, approvers: Approve
     assert not (case.root / "migration-pending.json").exists()
 
 
-def test_another_value_is_asked_for_anew(case: Case, approvers: Approvers) -> None:
+def test_another_value_is_requested_again(case: Case, approvers: Approvers) -> None:
     case.run("apply")
     case.write("backend/.env.production", "FAKE_0=another\nFAKE_1=value-of-fake_1\n")
     case.run("plan")
@@ -128,7 +126,7 @@ def test_another_value_is_asked_for_anew(case: Case, approvers: Approvers) -> No
     assert approvers.asked == [list(_KEYS), ["FAKE_0"]]
 
 
-def test_after_a_refusal_it_is_asked_for_again_once_the_file_is_gone(
+def test_a_refused_write_is_requested_again_after_the_file_is_removed(
     case: Case, approvers: Approvers
 ) -> None:
     case.run("apply")
@@ -138,9 +136,7 @@ def test_after_a_refusal_it_is_asked_for_again_once_the_file_is_gone(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pending": []}'])
-def test_a_file_of_another_s_making_is_refused_before_anything_is_written(
-    text: str, case: Case
-) -> None:
+def test_a_file_of_others_is_refused_before_any_write(text: str, case: Case) -> None:
     case.write("migration-pending.json", text)
     refused = case.run("apply")
     assert refused.exit_code == 1

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate plan`: what is shown, and what people decide in the plan's file."""
+"""Test `infisical-iac migrate plan`: its output, and the decisions in its file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def planned(case: Case) -> Case:
     return case
 
 
-def test_a_plan_tells_new_same_changed_and_only_in_infisical(case: Case) -> None:
+def test_a_plan_distinguishes_new_same_changed_and_remote_only_values(case: Case) -> None:
     case.put("production", "/backend", HASH=VALUES["/backend/HASH"], JSON="other", MORE="fake")
     told = json.loads(case.run("plan", "--json").stdout)
     name = "production/backend"
@@ -47,7 +47,7 @@ def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
     assert "migration.key, with which the plan was made: plan again" in planned.run("apply").error
 
 
-def test_what_infisical_would_change_is_undecided_and_can_not_be_stored(case: Case) -> None:
+def test_values_that_infisical_would_change_are_undecided_and_not_stored(case: Case) -> None:
     case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
     planned = case.run("plan")
     assert planned.exit_code == 2
@@ -79,7 +79,7 @@ def test_a_reference_that_the_app_resolves_is_stored_resolved(case: Case) -> Non
     assert case.values()["/backend/URL"] == "http://fake-host/fake"
 
 
-def test_two_files_for_one_place_need_a_decision_where_they_differ(case: Case) -> None:
+def test_two_differing_files_for_one_place_need_a_decision(case: Case) -> None:
     case.write("backend/.env.production", "SAME=fake-one\nOTHER=fake-two\n")
     case.write("backend/.env.production.local", "SAME=fake-one\nOTHER=fake-three\n")
     assert case.run("plan").exit_code == 2
@@ -129,7 +129,7 @@ def test_a_plan_for_another_project_is_refused(planned: Case) -> None:
     )
 
 
-def test_without_the_project_the_remedy_is_told(case: Case) -> None:
+def test_a_missing_project_is_reported_with_the_remedy(case: Case) -> None:
     text = case.workspace_file.read_text(encoding="utf-8")
     case.workspace_file.write_text(text.replace(case.name, "not-there"), encoding="utf-8")
     refused = case.run("plan").error
@@ -147,7 +147,7 @@ def test_a_grammar_written_into_the_plan_counts_when_it_is_planned_again(case: C
     assert "as compose (the plan says so)" in case.run("plan").stdout
 
 
-def test_git_is_not_to_add_the_key_of_the_hashes(case: Case) -> None:
+def test_git_ignores_the_key_of_the_hashes(case: Case) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=case.root, check=True)
     assert "Note: git would add migration.key" in case.run("plan").stderr
     case.write(".gitignore", "migration.key\n")

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate verify`: who else is in the project, and reads what was moved."""
+"""Test that `infisical-iac migrate verify` lists other readers of migrated values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEN = "ben@example.com"
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
-    """Services that read their own, in a project that nobody else is in but who must."""
+    """Services that read their own folders, in a project without other members."""
     return deployed(world, tmp_path)
 
 
@@ -30,7 +30,7 @@ def _members(case: Case) -> str:
 
 
 def _join(case: Case, name: str, role: str) -> str:
-    """Let an identity in that somebody made by hand."""
+    """Add a manually made identity."""
     identity = make_identity(case.world.admin, case.world.org_id, name, "no-access")
     body = {"roles": [{"role": role}]}
     ok(case.world.deployer.post(f"{_members(case)}/identities/{identity.id}", json=body))
@@ -48,7 +48,7 @@ def _problems(ran: Ran) -> list[str]:
     return found
 
 
-def test_who_must_read_is_told_and_is_no_problem(case: Case) -> None:
+def test_required_readers_are_listed_and_no_problem(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert verified.exit_code == 0, verified.shown
     told = json.loads(verified.stdout)
@@ -70,7 +70,7 @@ def test_who_must_read_is_told_and_is_no_problem(case: Case) -> None:
     }
 
 
-def test_at_a_url_without_credentials_services_are_judged_by_what_they_were_given(
+def test_at_a_url_without_credentials_services_are_judged_by_their_grants(
     case: Case,
 ) -> None:
     api, web = case.services
@@ -90,7 +90,7 @@ def test_at_a_url_without_credentials_services_are_judged_by_what_they_were_give
     assert f"✗ development/{api}/FAKE can't be read by {api}-development, which needs it" in lines
 
 
-def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case: Case) -> None:
+def test_a_manually_made_identity_is_reported_with_what_it_reads(case: Case) -> None:
     case.put("production", f"/{case.services[0]}", ANOTHER="fake")  # none of the plan's
     _join(case, "ci-old", "viewer")
     _join(case, "harmless", "no-access")
@@ -104,7 +104,7 @@ def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case:
     ]
 
 
-def test_a_privilege_beside_the_role_counts(case: Case) -> None:
+def test_an_additional_privilege_counts(case: Case) -> None:
     id = _join(case, "ci-old", "no-access")
     project = str(case.place("production", "/")["projectId"])
     grant(case.world.deployer, OF_IDENTITIES, identityId=id, projectId=project)
@@ -113,7 +113,7 @@ def test_a_privilege_beside_the_role_counts(case: Case) -> None:
     ]
 
 
-def test_an_identity_with_the_name_of_a_service_is_not_taken_for_it(case: Case) -> None:
+def test_an_identity_with_a_services_name_is_not_considered_the_service(case: Case) -> None:
     api, _ = case.services
     _join(case, f"{api}-production", "viewer")
     told = _problems(case.run("verify", "--json"))
@@ -124,7 +124,7 @@ def test_an_identity_with_the_name_of_a_service_is_not_taken_for_it(case: Case) 
     )
 
 
-def test_a_person_whom_somebody_let_in_is_told(case: Case) -> None:
+def test_a_manually_added_person_is_reported(case: Case) -> None:
     _join_person(case, "viewer")
     verified = case.run("verify", "--json")
     assert len(_problems(verified)) == 4
@@ -148,7 +148,7 @@ def test_with_the_administrators_login_privileges_of_persons_count(
     assert _BEN not in verified.stderr
 
 
-def test_an_administrator_who_can_not_log_in_is_noted(
+def test_a_failed_login_of_the_administrator_is_noted(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _join_person(case, "no-access")
@@ -159,7 +159,7 @@ def test_an_administrator_who_can_not_log_in_is_noted(
     assert "fake-and-wrong" not in verified.shown
 
 
-def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
+def test_a_person_reads_only_what_the_project_file_grants(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, web = case.services
@@ -178,7 +178,7 @@ def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
     ]
 
 
-def test_if_nobody_can_tell_who_is_in_the_project_nothing_is_verified(
+def test_without_a_list_of_members_nothing_is_verified(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, lambda path, _: path.endswith("/memberships/identities"))

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate apply` with much to write: how many requests, and how long ones."""
+"""Test the number and size of requests of a large `infisical-iac migrate apply`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def large(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case,
     return case, values
 
 
-def test_a_tree_of_a_thousand_files_is_planned_and_moved(
+def test_a_tree_of_a_thousand_files_is_planned_and_migrated(
     large: tuple[Case, set[str]], proxy: UnreliableProxy
 ) -> None:
     case, values = large

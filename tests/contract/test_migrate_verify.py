@@ -1,4 +1,4 @@
-"""`infisical-iac migrate verify`: unchanged, and read by its service alone."""
+"""Test that `infisical-iac migrate verify` proves values unchanged and private to their service."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
-    """Two services that are deployed and have their secrets, and their credentials in files."""
+    """Two deployed services with secrets, and their credentials in files."""
     case = deployed(world, tmp_path)
     for path, credential in _credentials(case).items():
         case.write(f"credentials/{Path(path).name}", credential_file.render(credential))
@@ -54,7 +54,7 @@ def _verify(case: Case, *arguments: str) -> Ran:
     return case.run("verify", "--credentials", str(case.root / "credentials"), *arguments)
 
 
-def test_all_is_as_planned_though_the_files_are_gone(case: Case) -> None:
+def test_verification_succeeds_although_the_files_are_gone(case: Case) -> None:
     for file in case.root.glob("*/.env.*"):
         file.unlink()
     verified = _verify(case)
@@ -62,7 +62,7 @@ def test_all_is_as_planned_though_the_files_are_gone(case: Case) -> None:
     assert verified.shown == "✓ 4 secrets, 0 problems\n"
 
 
-def test_what_changed_or_is_gone_is_told(case: Case) -> None:
+def test_changed_or_missing_values_are_reported(case: Case) -> None:
     api, web = case.services
     case.put("production", f"/{api}", FAKE="changed-fake")
     place = case.place("production", f"/{web}")
@@ -79,7 +79,7 @@ def test_what_changed_or_is_gone_is_told(case: Case) -> None:
     assert "changed-fake" not in verified.shown
 
 
-def test_an_identity_that_reads_what_is_not_its_own_is_told(case: Case) -> None:
+def test_an_identity_that_reads_other_folders_is_reported(case: Case) -> None:
     api, web = case.services
     identity = case.identities()[f"{web}-development"]
     project = str(case.place("production", "/")["projectId"])
@@ -91,7 +91,7 @@ def test_an_identity_that_reads_what_is_not_its_own_is_told(case: Case) -> None:
     )
 
 
-def test_a_service_that_can_not_log_in_is_told(case: Case) -> None:
+def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
     api, web = case.services
     (case.root / f"credentials/{api}.production.env").unlink()
     file = case.root / f"credentials/{web}.production.env"
@@ -108,7 +108,7 @@ def test_a_service_that_can_not_log_in_is_told(case: Case) -> None:
     assert "fake-and-wrong" not in verified.shown
 
 
-def test_credentials_that_are_no_text_are_told_like_missing_ones(case: Case) -> None:
+def test_binary_credentials_are_reported_as_missing(case: Case) -> None:
     api, _ = case.services
     (case.root / f"credentials/{api}.production.env").write_bytes(b"\xff\xfe")
     told = _verify(case)

@@ -139,7 +139,7 @@ def test_status_fails_once_the_cached_settings_expire(
 def test_a_replica_that_was_ready_is_healthy_while_it_answers(
     world: World, postgres: Postgres, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """A restart repairs no database: Swarm must end no replica for its absence."""
+    """A restart repairs no database, so Swarm must not stop a replica for its absence."""
     replica, fresh = (_Check(world.standin, tmp_path / name) for name in ("replica", "fresh"))
     wait_until(replica.passes, "it is not ready", world.standin.log)
     ready = replica.ready_at()
@@ -189,7 +189,7 @@ def test_the_proxy_sends_no_request_to_a_replica_without_database(
 
 @dataclass(frozen=True)
 class _Check:
-    """The health check of a replica in a cluster, with a state file of its own."""
+    """The health check of a replica in a cluster, with a separate state file."""
 
     standin: Standin
     remembered: Path

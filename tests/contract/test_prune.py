@@ -119,7 +119,7 @@ def test_identities_of_another_project_of_the_organization_stay(case: Case, tmp_
     assert other.run("plan", "--prune").exit_code == 0
 
 
-def test_a_no_prunes_nothing(case: Case) -> None:
+def test_answering_no_prunes_nothing(case: Case) -> None:
     case.done("apply")
     case.write("api")
     refused = case.run("apply", "--prune", answer="n\n")

@@ -1,6 +1,6 @@
 """The API fails during `workspace apply`: an error reports it, and the next run completes.
 
-Nobody can know whether a request without an answer was processed, so both cases are tested.
+It is unknown whether a request without an answer was processed, so both cases are tested.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _numbers = count(100)
 
 @dataclass(frozen=True)
 class Case:
-    """A project of its own on the shared stand-in, and the command for it."""
+    """A separate project on the shared stand-in, and the command for it."""
 
     world: World
     name: str
@@ -134,7 +134,7 @@ def _is_made_up_for(case: Case, clean: Clean) -> None:
 
 @pytest.mark.parametrize("when", ["first", "middle", "last"])
 @pytest.mark.parametrize("mode", _MODES)
-def test_a_failed_write_is_reported_sent_once_and_made_up_for_by_the_next_run(
+def test_a_failed_write_is_reported_sent_once_and_completed_by_the_next_run(
     mode: str, when: str, case: Case, clean: Clean, proxy: UnreliableProxy
 ) -> None:
     nth = {"first": 1, "middle": clean.writes // 2, "last": clean.writes}[when]

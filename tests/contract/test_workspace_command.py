@@ -77,14 +77,14 @@ def test_json_holds_the_same_changes(command: Command) -> None:
     }
 
 
-def test_a_no_changes_nothing(command: Command) -> None:
+def test_answering_no_changes_nothing(command: Command) -> None:
     refused = command("apply", answer="n\n")
     assert refused.exit_code == 1
     assert "Make these changes?" in refused.output
     assert command("plan").exit_code == 2
 
 
-def test_a_yes_makes_the_changes(command: Command) -> None:
+def test_answering_yes_makes_the_changes(command: Command) -> None:
     assert command("apply", answer="y\n").exit_code == 0
     assert command("plan").exit_code == 0
 

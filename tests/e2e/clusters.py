@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tests.cluster.hosts import INVENTORY, Cluster
 from tests.e2e.conftest import FirstDeploy, frozen
-from tests.e2e.looking import reset_stack
+from tests.e2e.inspection import reset_stack
 from tests.staging import copies, ingress, stack
 from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost

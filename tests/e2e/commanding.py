@@ -1,4 +1,4 @@
-"""Ask each host, and each node's own way in, for the tests of commands on a cluster."""
+"""Query each host and each node's ingress, for the tests of commands on a cluster."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ from infisical_iac.stack import paths
 from tests.cluster.hosts import Cluster
 from tests.cluster.nodes import Node
 from tests.cluster.place import Place
-from tests.e2e import giving_up, looking
+from tests.e2e import giving_up, inspection
 from tests.e2e.backing import LOCAL
 from tests.e2e.running import Done
 
@@ -66,10 +66,10 @@ def ok(cluster: Cluster, *arguments: str, inventory: str = "") -> Done:
 
 
 def place(cluster: Cluster, node: Node) -> Place:
-    """The backend's folder of production, for the deployer who logs in at a node."""
+    """Return the backend's folder of production, for a deployer that logs in at a node."""
     here = Place(
         cluster.credentials(),
-        project=looking.PROJECT,
+        project=inspection.PROJECT,
         environment="production",
         folder=_FOLDER,
     )
@@ -77,14 +77,14 @@ def place(cluster: Cluster, node: Node) -> Place:
 
 
 def secrets(cluster: Cluster) -> list[dict[str, str]]:
-    """The backend's secrets, as each node's own way in gives them to who logs in there."""
+    """Return the backend's secrets, as read through each node's ingress."""
     return [place(cluster, node).all(node) for node in cluster.nodes()]
 
 
 def alter(cluster: Cluster, number: int, *, change: Mapping[str, str], delete: str) -> None:
-    """Give some of the backend's secrets another value and delete one, at one host."""
-    with looking.deployer(cluster.host(number)) as client:
-        project = contents.project(client, looking.PROJECT)
+    """Change some of the backend's secrets and delete one, at one host."""
+    with inspection.deployer(cluster.host(number)) as client:
+        project = contents.project(client, inspection.PROJECT)
         assert project is not None
         where = {"projectId": project["id"], "environment": "production", "secretPath": _FOLDER}
         for name, value in change.items():
@@ -94,7 +94,7 @@ def alter(cluster: Cluster, number: int, *, change: Mapping[str, str], delete: s
 
 @dataclass
 class Written:
-    """The names of the secrets that were acknowledged, and how often a closed edge said so."""
+    """The names of the acknowledged secrets, and how often a closed edge answered."""
 
     acknowledged: set[str] = field(default_factory=set)
     closed: int = 0
@@ -102,7 +102,7 @@ class Written:
 
 @contextmanager
 def writing(cluster: Cluster) -> Iterator[Written]:
-    """Write secrets past the edge for as long as the context is open, and ask the edge beside."""
+    """Write secrets behind the edge while the context is open, and query the edge too."""
     written, over = Written(), threading.Event()
     threads = [
         threading.Thread(target=_write, args=(cluster, written, over)),
@@ -123,7 +123,7 @@ def _write(cluster: Cluster, written: Written, over: threading.Event) -> None:
         name = f"WRITTEN_{number}"
         # Tokens and the service itself come and go meanwhile.
         with suppress(UserError, paramiko.SSHException, EOFError, OSError):
-            looking.write_secrets(cluster.host(1), _FOLDER, {name: "obviously-fake"})
+            inspection.write_secrets(cluster.host(1), _FOLDER, {name: "obviously-fake"})
             written.acknowledged.add(name)
         if over.wait(0.2):
             return
@@ -139,7 +139,7 @@ def _ask(cluster: Cluster, written: Written, over: threading.Event) -> None:
 
 
 def keys_of(cluster: Cluster, database: str) -> set[str]:
-    """The names of the secrets in a database of the cluster."""
+    """Return the names of the secrets in a database of the cluster."""
     primary = cluster.primary()
     assert primary
     names = shlex.quote(giving_up.KEYS)
@@ -148,7 +148,7 @@ def keys_of(cluster: Cluster, database: str) -> set[str]:
 
 
 def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
-    """The status that each node answers a login with that has a service's variables."""
+    """Return each node's status for a login with a service's variables."""
     body = {
         "clientId": variables["INFISICAL_CLIENT_ID"],
         "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
@@ -159,7 +159,7 @@ def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
 
 
 def takes(cluster: Cluster, here: Place) -> list[int]:
-    """The status that each node answers who reads with a token from before."""
+    """Return each node's status for a read with an earlier token."""
     options = {"params": here.fields, "headers": here.headers}
     path = "/api/v4/secrets"
     answers = [node.ask("GET", path, _ASK_SECONDS, **options) for node in cluster.nodes()]
@@ -167,7 +167,7 @@ def takes(cluster: Cluster, here: Place) -> list[int]:
 
 
 def agreed(cluster: Cluster, statement: str) -> str:
-    """Return what all three PostgreSQLs answer, each on its own, once a minute at most has passed.
+    """Return the common answer of all three PostgreSQLs, within a minute at most.
 
     A standby may not yet show what was acknowledged.
     """
@@ -181,18 +181,18 @@ def agreed(cluster: Cluster, statement: str) -> str:
 
 
 def versions(cluster: Cluster) -> list[str]:
-    """The versions of Infisical's replicas, of all hosts in their order."""
+    """Return the versions of Infisical's replicas, of all hosts in their order."""
     images = "\n".join(on_each(cluster, _REPLICAS)).split()
     return [image.partition("@")[0].rpartition(":")[2] for image in images]
 
 
 def digests(cluster: Cluster, path: str) -> list[str]:
-    """The SHA-256 of a file on each host."""
+    """Return the SHA-256 of a file on each host."""
     return [each.split()[0] for each in on_each(cluster, f"sha256sum {path}")]
 
 
 def opens(cluster: Cluster, key: str, file: str) -> list[bool]:
-    """Return whether the password in a file on each host opens what there is of a key's there."""
+    """Return whether the password in a file on each host works for a key's service there."""
     return [_opens(cluster, number, key, file) for number in cluster.numbers]
 
 
@@ -208,8 +208,8 @@ def _opens(cluster: Cluster, number: int, key: str, file: str) -> bool:
     return found.pop()
 
 
-def told(cluster: Cluster, *arguments: str) -> Any:
-    """The JSON that a command prints, which must succeed."""
+def read_json(cluster: Cluster, *arguments: str) -> Any:
+    """Return the JSON that a command prints, which must succeed."""
     return json.loads(ok(cluster, *arguments, "--json").stdout)
 
 

@@ -11,7 +11,7 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth_path,
 )
-from tests.e2e.looking import administrator, deployer
+from tests.e2e.inspection import administrator, deployer
 from tests.staging.host import StagingHost
 
 

@@ -1,8 +1,8 @@
 """List all drifts, and group those that are tested together."""
 
 from tests.e2e.drift import Drift
-from tests.e2e.drifts_inside import INSIDE_INFISICAL
 from tests.e2e.drifts_of_host import OF_HOST
+from tests.e2e.drifts_of_project import INSIDE_INFISICAL
 
 DRIFTS: dict[str, Drift] = {**OF_HOST, **INSIDE_INFISICAL}
 

@@ -47,12 +47,12 @@ def program(*points: str) -> tuple[str, ...]:
 
 
 def _be_unwell() -> None:
-    from infisical_iac.workspace import gate
+    from infisical_iac.workspace import checks
 
     def fail(*_: Any, **__: Any) -> Any:
         raise CheckFailed("it is made to fail")
 
-    replace(gate, "check_as_before", fail)
+    replace(checks, "check_as_before", fail)
 
 
 if __name__ == "__main__":

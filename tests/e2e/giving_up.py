@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infisical_iac.api import contents
-from tests.e2e import looking
+from tests.e2e import inspection
 from tests.staging.host import StagingHost
 
 _FOLDER = "/backend"
@@ -57,13 +57,13 @@ def writing(host: StagingHost) -> Iterator[set[str]]:
 
     The set holds the names of the acknowledged ones when the context ends.
     """
-    found = looking.env_file(host, "/etc/infisical/deployer.env")
+    found = inspection.env_file(host, "/etc/infisical/deployer.env")
     login = {
         "clientId": found["INFISICAL_CLIENT_ID"],
         "clientSecret": found["INFISICAL_CLIENT_SECRET"],
     }
-    with looking.deployer(host) as client:
-        project = contents.project(client, looking.PROJECT)
+    with inspection.deployer(host) as client:
+        project = contents.project(client, inspection.PROJECT)
     assert project is not None
     script = _WRITE.format(flag=_FLAG, login=_LOGIN, project=project["id"], folder=_FOLDER)
     host.run(f"umask 077; touch {_FLAG}; cat >{_LOGIN}", input=json.dumps(login))
@@ -80,8 +80,8 @@ def writing(host: StagingHost) -> Iterator[set[str]]:
 
 def serving(host: StagingHost) -> set[str]:
     """Return the names of production's secrets, as the API lists them."""
-    with looking.deployer(host) as client:
-        project = contents.project(client, looking.PROJECT)
+    with inspection.deployer(host) as client:
+        project = contents.project(client, inspection.PROJECT)
         assert project is not None
         listed = contents.secrets(client, project["id"], "production", values=False)
     return {each["secretKey"] for each in listed}
@@ -110,8 +110,8 @@ def lost_writes(host: StagingHost, acknowledged: set[str], told: str) -> set[str
 def forget(host: StagingHost) -> None:
     """Remove the given-up volumes and the written secrets."""
     host.run(f"{_LISTED} | xargs --no-run-if-empty docker volume rm")
-    with looking.deployer(host) as client:
-        project = contents.project(client, looking.PROJECT)
+    with inspection.deployer(host) as client:
+        project = contents.project(client, inspection.PROJECT)
         assert project is not None
         where = {"projectId": project["id"], "environment": "production", "secretPath": _FOLDER}
         for name in serving(host):

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.locking_out_ssh …`: run pyinfra whose hardening lets nobody log in."""
+"""`python -m tests.e2e.locking_out_ssh …`: run pyinfra with a hardening that blocks all logins."""
 
 from infisical_iac.host import sshd_config
 

@@ -10,7 +10,7 @@ from typing import Any
 from pyrage.x25519 import Identity
 
 from infisical_iac.api import contents, login
-from tests.e2e import looking
+from tests.e2e import inspection
 from tests.e2e.backing import inventory
 from tests.e2e.running import PROGRAM, Done, infisical_iac
 from tests.staging.host import StagingHost
@@ -98,10 +98,10 @@ def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
 
 def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict[str, str]:
     """Return the secrets of a folder, read with a service's credentials."""
-    with looking.deployer(host) as client:
-        project = contents.project(client, looking.PROJECT)
+    with inspection.deployer(host) as client:
+        project = contents.project(client, inspection.PROJECT)
     assert project is not None
-    with looking.api(host) as client:
+    with inspection.api(host) as client:
         service = login.universal(
             client, credentials["INFISICAL_CLIENT_ID"], credentials["INFISICAL_CLIENT_SECRET"]
         )

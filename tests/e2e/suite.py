@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from tests.e2e.looking import deployer
+from tests.e2e.inspection import deployer
 from tests.e2e.running import REPOSITORY, Done
 from tests.staging.host import StagingHost
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import administrator, env_file, reset_stack
+from tests.e2e.inspection import administrator, env_file, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
 

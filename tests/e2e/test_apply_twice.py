@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drift import CREDENTIALS, ENGINE_PACKAGES, STACK
-from tests.e2e.looking import administrator, secrets
+from tests.e2e.inspection import administrator, secrets
 from tests.e2e.running import deploy, infisical_iac
 from tests.staging.host import StagingHost
 

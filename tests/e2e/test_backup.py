@@ -13,7 +13,7 @@ from infisical_iac.core.rendering import script
 from tests.e2e import backing
 from tests.e2e.backing import LOCAL, STATE, count, inventory, last_backup, now, restic, sql
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import secrets
+from tests.e2e.inspection import secrets
 from tests.e2e.running import deploy, infisical_iac, metrics
 from tests.staging.host import StagingHost
 

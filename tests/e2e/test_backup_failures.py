@@ -9,7 +9,7 @@ import pytest
 from tests.e2e import backing
 from tests.e2e.backing import UNIT, WORK, inventory, last_backup, now, sql, until
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import api
+from tests.e2e.inspection import api
 from tests.e2e.running import infisical_iac
 from tests.e2e.webhook import receiver
 from tests.staging.host import StagingHost

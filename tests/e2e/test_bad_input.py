@@ -8,7 +8,7 @@ import pytest
 from paramiko import RSAKey
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import api, containers, reset_stack
+from tests.e2e.inspection import api, containers, reset_stack
 from tests.e2e.running import REPOSITORY, Run, deploy
 from tests.staging.host import StagingHost
 
@@ -66,7 +66,7 @@ def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
     ("before", "after", "sentence"),
     [
         ("project:", "project: [", "this is no YAML"),
-        ("slug: staging", "slug: production", "the environment 'production' is there already"),
+        ("slug: staging", "slug: production", "the environment 'production' is listed twice"),
         ("slug: chainalign", "slug: Chain Align", "'Chain Align' is no slug"),
         ("folder: /backend", "folder: backend", "'backend' is no folder"),
         ("    folder: /backend\n", "", "has no 'folder'"),

@@ -1,4 +1,4 @@
-"""A cluster of three hosts: settled, drifted and repaired, and what it goes through by itself."""
+"""Test a cluster of three hosts: converged, drifted and repaired, and its own failovers."""
 
 import json
 import re
@@ -65,7 +65,7 @@ _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 @pytest.fixture(scope="module")
 def cluster(first: FirstDeploy) -> Iterator[Cluster]:
-    """Three hosts, deployed to, whose Infisical starts as slowly as a real one."""
+    """Three deployed hosts, whose Infisical starts as slowly as a real one."""
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging, _DISK_GB)
         for host in staging.hosts:
@@ -82,13 +82,13 @@ def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
 
 @pytest.mark.real
 def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
-    lead = cluster.host(1)
+    leader = cluster.host(1)
     cluster.drain(3)
-    lead.run("docker service scale --detach infisical_infisical=1")
-    lead.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
-    lead.run(_REPLACE_CONFIG)
-    lead.run(_RELAX)
-    told = cluster.planned()
+    leader.run("docker service scale --detach infisical_infisical=1")
+    leader.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
+    leader.run(_REPLACE_CONFIG)
+    leader.run(_RELAX)
+    planned = cluster.planned()
     for expected in (
         f"~ node {_NAME}-2: infisical.host (none) → {_NAME}-2",
         f"~ node {_NAME}-3: drained → active",
@@ -96,10 +96,10 @@ def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
         "~ service sentinel-2: runs with another configuration",
         "~ patroni synchronous_mode: false → true",
     ):
-        assert expected in told, told
+        assert expected in planned, planned
     cluster.deploy().ok()
     assert cluster.planned() == []
-    lead.run("docker config rm by-hand")
+    leader.run("docker config rm by-hand")
 
 
 @pytest.mark.cluster
@@ -121,7 +121,7 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
 @pytest.mark.cluster
 @pytest.mark.real
 def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluster: Cluster) -> None:
-    """It was told of one whose name did not resolve, and is not told again."""
+    """It was informed about a name that did not resolve, and is not informed again."""
     waiting.whole(cluster)
 
     def masters() -> list[str]:
@@ -136,7 +136,7 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
     time.sleep(_HELLOS_SECONDS)
     cluster.host(3).run(_NAMES.format("delete"))
     time.sleep(_HELLOS_SECONDS)
-    assert masters() == [new, new, old], "the third was told again"
+    assert masters() == [new, new, old], "the third was informed again"
     # On the new one, or on the old one: the third takes that for the master, and may have made the
     # new one its replica, which the other two answer by another failover.
     waiting.until(lambda: "" if len(set(masters())) == 1 else "three sentinels that agree")
@@ -165,7 +165,7 @@ def test_verify_passes_after_all_faults(cluster: Cluster) -> None:
 
 @pytest.mark.cluster
 def test_replicas_that_crash_repeatedly_are_reported_without_waiting(cluster: Cluster) -> None:
-    """There is nothing to go back to, as on a first deploy; 32 MB are too few for any server."""
+    """As on a first deploy, there is no rollback; 32 MB are too few for any server."""
     waiting.whole(cluster)
     cluster.host(1).run("docker service rm infisical_infisical")
     run = cluster.deploy(data={"infisical_memory_needed": "16m", "infisical_memory": "32m"})
@@ -190,7 +190,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_repaired_by_
         for number in cluster.numbers:
             cluster.kill(number)
     cluster.start(*cluster.numbers)
-    waiting.told(
+    waiting.wait_for_item(
         cluster, r"etcd: has lost its quorum .* starts first on \S+, which has every write"
     )
     cluster.deploy().ok()

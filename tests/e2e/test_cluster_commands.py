@@ -1,6 +1,6 @@
-"""The commands that operate a cluster, from its first backup to its end, one after the other.
+"""Test the commands that operate a cluster, from its first backup to its removal.
 
-Each test goes on where the one before has ended; the last one takes the cluster away.
+Each test continues where the one before ended; the last one removes the cluster.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from tests.e2e import (
     drilling,
     dying_script,
     giving_up,
-    looking,
+    inspection,
     upgrading,
 )
 from tests.e2e.backing import LOCAL, inventory
-from tests.e2e.commanding import agreed, digests, ok, on_each, opens, secrets, told, versions
+from tests.e2e.commanding import agreed, digests, ok, on_each, opens, read_json, secrets, versions
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drifts import DRIFTS
 from tests.e2e.dying_script import KILLED
@@ -68,7 +68,7 @@ _DONE = [
 
 @pytest.fixture(scope="module")
 def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three hosts with secrets, whose backups go into a directory of each and a bucket of all."""
+    """Three hosts with secrets, with backups in a directory of each and a shared bucket."""
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging)
         with backing.s3_server(backing.gateway(staging.hosts[0])) as url:
@@ -76,7 +76,7 @@ def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
             directory = tmp_path_factory.mktemp("commands")
             own = inventory(directory, INVENTORY, backup_targets=(LOCAL, bucket))
             made = clusters.deployed(staging, own, _ACCESS)
-            looking.write_secrets(made.host(1), "/backend", _SECRETS)
+            inspection.write_secrets(made.host(1), "/backend", _SECRETS)
             yield made
 
 
@@ -84,16 +84,16 @@ def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
     cluster: Cluster,
 ) -> None:
     assert secrets(cluster) == [_SECRETS] * 3
-    saved = told(cluster, "backup", "now")["saved"]
+    saved = read_json(cluster, "backup", "now")["saved"]
     assert [(each["name"], each["snapshots"]) for each in saved] == [("local", 1), ("bucket", 1)]
-    listed = told(cluster, "backup", "list")
+    listed = read_json(cluster, "backup", "list")
     snapshots = {each["name"]: each["snapshots"] for each in listed}
     count = int(agreed(cluster, commanding.SECRETS))
     for each in saved:
         (found,) = snapshots[each["name"]]
         assert (found["id"], found["secrets"]) == (each["snapshot"], count)
     alone = on_each(cluster, _SNAPSHOTS)
-    assert sorted(alone) == ["0", "0", "1"], "only the lead was asked"
+    assert sorted(alone) == ["0", "0", "1"], "only the leader was asked"
     leader = cluster.leader()
     for number in cluster.numbers:
         ran = backing.ran(cluster.host(number))
@@ -104,7 +104,7 @@ def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
 
 @pytest.mark.parametrize("target", ["local", "bucket"])
 def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) -> None:
-    (listed,) = (each for each in told(cluster, "backup", "list") if each["name"] == target)
+    (listed,) = (each for each in read_json(cluster, "backup", "list") if each["name"] == target)
     snapshot = max(listed["snapshots"], key=lambda each: each["at"])
     done = ok(cluster, "restore", "--drill", "--from", target)
     assert f": snapshot {snapshot['id']} of {target}, made at " in done.stdout
@@ -116,7 +116,7 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
 
 def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> None:
     commanding.alter(cluster, 2, change={"KEY_1": "fake-and-changed"}, delete="KEY_2")
-    looking.write_secrets(cluster.host(3), "/backend", {"SINCE": "obviously-fake"})
+    inspection.write_secrets(cluster.host(3), "/backend", {"SINCE": "obviously-fake"})
     changed = {**_SECRETS, "KEY_1": "fake-and-changed", "SINCE": "obviously-fake"}
     del changed["KEY_2"]
     assert secrets(cluster) == [changed] * 3
@@ -131,7 +131,7 @@ def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> Non
 def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
     cluster: Cluster,
 ) -> None:
-    """Somebody writes past the edge all the while, which lets nobody else in."""
+    """A client writes behind the edge throughout, while the edge is closed."""
     program = (sys.executable, "-m", "tests.e2e.interrupting", _PROOF)
     with commanding.writing(cluster) as written:
         done = cluster.command("restore", "--yes", "--from", "bucket", program=program)
@@ -141,7 +141,7 @@ def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
     assert written.acknowledged - served <= kept
     assert written.acknowledged & served
     assert written.acknowledged & kept
-    assert written.closed, "nobody was told to come again"
+    assert written.closed, "no request got a Retry-After"
     assert agreed(cluster, commanding.GIVEN_UP) == "1"
     assert cluster.planned() == []
     ok(cluster, "restore", "--yes", "--from", "bucket")
@@ -163,11 +163,11 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     assert secrets(cluster) == [_SECRETS] * 3
     ok(cluster, "plan", inventory=newer)
 
-    looking.write_secrets(cluster.host(2), "/backend", {"NEWER": "obviously-fake"})
+    inspection.write_secrets(cluster.host(2), "/backend", {"NEWER": "obviously-fake"})
     assert secrets(cluster) == [{**_SECRETS, "NEWER": "obviously-fake"}] * 3
-    (release,) = told(cluster, "rollback", "--list")
+    (release,) = read_json(cluster, "rollback", "--list")
     _dies_and_is_undone_without_a_loss(cluster, newer, release["release"])
-    assert told(cluster, "rollback", "--list") == [release]
+    assert read_json(cluster, "rollback", "--list") == [release]
     assert (release["infisical"], str(release["migrations"])) == (WAS, migrations)
     done = ok(cluster, "rollback", "--confirm", release["release"], inventory=newer)
     assert f'Set infisical_version = "{WAS}"' in done.stdout
@@ -177,7 +177,7 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
 
 
 def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: str) -> None:
-    """A rollback that dies once the databases have changed places, and Infisical is started."""
+    """Kill a rollback after databases were swapped and Infisical started; the next undoes it."""
     program = dying_script.program("upgrade-cluster", "remember")
     with commanding.writing(cluster) as written:
         died = cluster.command("rollback", "--confirm", release, inventory=newer, program=program)
@@ -192,7 +192,7 @@ def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: st
     assert written.acknowledged - served <= kept
     assert written.acknowledged & served
     assert written.acknowledged & kept - served
-    assert written.closed, "nobody was told to come again"
+    assert written.closed, "no request got a Retry-After"
     assert "NEWER" in served
     giving_up.forget(cluster.host(1))
 
@@ -205,7 +205,7 @@ def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
     here = commanding.place(cluster, cluster.nodes()[0])
     on_each(cluster, f"cp {file} {_OLD}")
     (old,) = set(digests(cluster, file))
-    snapshots = told(cluster, "backup", "list")
+    snapshots = read_json(cluster, "backup", "list")
     if key in commanding.OPENED:
         assert opens(cluster, key, file) == [True] * 3
     done = ok(cluster, "keys", "rotate", key, "--yes")
@@ -216,12 +216,12 @@ def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
         assert (opens(cluster, key, file), opens(cluster, key, _OLD)) == ([True] * 3, [False] * 3)
     assert commanding.takes(cluster, here) == [403 if key == "auth-secret" else 200] * 3
     assert secrets(cluster) == [_SECRETS] * 3
-    assert told(cluster, "backup", "list") == snapshots
+    assert read_json(cluster, "backup", "list") == snapshots
     on_each(cluster, f"rm {_OLD}; ! ls {commanding.KEYS} | grep -E '[.](old|next|new)$'")
 
 
 def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> None:
-    old = looking.env_file(cluster.host(1), _CREDENTIALS)
+    old = inspection.env_file(cluster.host(1), _CREDENTIALS)
     shown = ok(cluster, "credentials", "show", *_ROTATED).stdout.splitlines()
     assert dict(line.split("=", 1) for line in shown if line[0] != "#") == old
     new = _rotated(cluster)
@@ -233,10 +233,10 @@ def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> N
 
 
 def _rotated(cluster: Cluster, *overlap: str) -> dict[str, str]:
-    """The new credentials, which are the same on all hosts."""
+    """Return the new credentials, which are the same on all hosts."""
     ok(cluster, "credentials", "rotate", *_ROTATED, *overlap)
     assert len(set(digests(cluster, _CREDENTIALS))) == 1
-    return looking.env_file(cluster.host(3), _CREDENTIALS)
+    return inspection.env_file(cluster.host(3), _CREDENTIALS)
 
 
 def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
@@ -255,7 +255,7 @@ def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
     assert "invitation link for ben@example.com: https://" in joined.stdout + joined.stderr
     renewed = ok(cluster, "workspace", "invite", "--file", str(file), "ben@example.com")
     assert renewed.stdout.startswith("invitation link for ben@example.com: https://")
-    pruned = told(cluster, "workspace", "apply", "--prune", "--yes")
+    pruned = read_json(cluster, "workspace", "apply", "--prune", "--yes")
     assert [each["what"] for each in pruned["changes"]] == ["person ben@example.com"]
 
 
@@ -274,7 +274,7 @@ def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Pa
     key = hashlib.sha256(kit.files["keys/swarm_unlock_key"].strip().encode()).hexdigest()
     assert on_each(cluster, _UNLOCKS) == [f"{key}  -"] * 3
     text = file.read_text()
-    held = looking.secrets(cluster.host(1))
+    held = inspection.secrets(cluster.host(1))
     assert [name for name, value in held.items() if value in text] == []
 
 
@@ -300,13 +300,13 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
 
 def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
     # Beside those that failed, or died.
-    log = told(cluster, "audit", "--last", str(2 * len(_DONE)))
+    log = read_json(cluster, "audit", "--last", str(2 * len(_DONE)))
     done = [each["event"] for each in log if each["outcome"] == "done"]
     assert done[-len(_DONE) :] == _DONE, " ".join(done)
     for number in cluster.numbers:
         host = cluster.host(number)
         text = host.run(f"cat {_LOG}").stdout
-        held = looking.secrets(host)
+        held = inspection.secrets(host)
         assert [name for name, value in held.items() if value in text] == []
         host.run(f"cp -p {_LOG} /root/kept && sed -i '1s/begun/done/' {_LOG}")
         changed = cluster.command("audit")
@@ -343,5 +343,5 @@ def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Clus
     nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)} yet"
     assert nothing in cluster.command("status").stdout
     assert cluster.command("verify").stderr.startswith(f"Error: {nothing}")
-    last = told(cluster, "audit", "--last", "1")[0]
+    last = read_json(cluster, "audit", "--last", "1")[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")

@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.core.errors import ApiError
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import api, env_file
+from tests.e2e.inspection import api, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned
 from tests.staging.host import StagingHost
 

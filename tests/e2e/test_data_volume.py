@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.core.rendering import script
 from tests.e2e.drift import DATA_VOLUME, KEYS
-from tests.e2e.looking import PROJECT, deployer, env_file, write_secrets
+from tests.e2e.inspection import PROJECT, deployer, env_file, write_secrets
 from tests.e2e.running import REPOSITORY, deploy
 from tests.staging.host import StagingHost
 
@@ -34,7 +34,7 @@ class Moved:
 
 @pytest.fixture(scope="module")
 def hosts(images: None, worker_id: str) -> Iterator[Moved]:
-    """Two bare hosts, and a blank block device that either can have."""
+    """Two bare hosts, and a blank block device for either of them."""
     old, new = (StagingHost(f"volume-{worker_id}-{name}") for name in ("old", "new"))
     for host in (old, new):
         host.down()

@@ -3,7 +3,7 @@
 import json
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import deployer
+from tests.e2e.inspection import deployer
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drifts import DRIFTS, TOGETHER
-from tests.e2e.looking import containers, secrets
+from tests.e2e.inspection import containers, secrets
 from tests.e2e.running import deploy, planned
 from tests.staging.host import StagingHost
 

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.api import contents
 from infisical_iac.workspace import canary
-from tests.e2e import backing, drilling, looking, restoring
+from tests.e2e import backing, drilling, inspection, restoring
 from tests.e2e.backing import LOCAL, sql, until
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drilling import (
@@ -43,9 +43,9 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
     """The host with a secret and no backup; both are removed after the tests."""
     backing.forget_backups(deployed)
     deployed.run(f"rm -f {STATE}/last.json")
-    looking.write_secrets(deployed, "/backend", {"DRILLED": _VALUE})
+    inspection.write_secrets(deployed, "/backend", {"DRILLED": _VALUE})
     yield deployed
-    with looking.deployer(deployed) as client:
+    with inspection.deployer(deployed) as client:
         project = contents.project(client, "chainalign")
         assert project is not None
         place = {"projectId": project["id"], "environment": "production", "secretPath": "/backend"}
@@ -58,9 +58,9 @@ def host(deployed: StagingHost) -> Iterator[StagingHost]:
 @pytest.fixture(autouse=True)
 def untouched(host: StagingHost) -> Iterator[None]:
     """Assert that no live container was restarted, and that nothing of a drill is left."""
-    before = looking.containers(host)
+    before = inspection.containers(host)
     yield
-    assert looking.containers(host) == before
+    assert inspection.containers(host) == before
     assert left(host) == ""
 
 
@@ -107,7 +107,7 @@ def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_leaks_no_secret(
     assert "infisical_drill_run_success 1\n" in metrics
     assert f"infisical_drill_secrets {backing.count(host, 'secrets_v2')}\n" in metrics
     seen = journal + arguments[0] + text
-    hidden = {**looking.secrets(host), "secret": _VALUE}
+    hidden = {**inspection.secrets(host), "secret": _VALUE}
     assert "infisical-drill" in seen
     assert [name for name, value in hidden.items() if value in seen] == []
     assert "eyJ" not in seen
@@ -251,11 +251,11 @@ def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administra
 
 def test_an_altered_canary_is_told_apart_from_a_missing_one(host: StagingHost) -> None:
     assert "canary alive\n" in look(host)[0]
-    looking.set_canary(host, "dead")
+    inspection.set_canary(host, "dead")
     assert "the canary was altered" in look(host)[1]
-    looking.set_canary(host, None)
+    inspection.set_canary(host, None)
     assert "canary none\n" in look(host)[0]
-    looking.set_canary(host, canary.VALUE)
+    inspection.set_canary(host, canary.VALUE)
     assert "canary alive\n" in look(host)[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.api.lists import all_of
 from tests.e2e import dying
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import administrator, deployer, reset_stack
+from tests.e2e.inspection import administrator, deployer, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
 

@@ -1,4 +1,4 @@
-"""Test that access given by hand is reported by each command, and kept until it is pruned."""
+"""Test that manually given access is reported by each command, and kept until pruned."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.workspace.memory import parse
 from tests.contract.strangers import STRANGERS, Project
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import administrator, deployer, env_file
+from tests.e2e.inspection import administrator, deployer, env_file
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 

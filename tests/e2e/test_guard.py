@@ -10,9 +10,9 @@ import pytest
 
 from infisical_iac.core.trial import mark
 from tests.e2e import backing, wrong_firewall
-from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import assert_converged, assert_converged_after_boot
 from tests.e2e.drift import FIREWALL, FIREWALL_OFF
+from tests.e2e.ports import HOST4, HOST6, answering
 from tests.e2e.running import Run, deploy, infisical_iac
 from tests.staging import access
 from tests.staging.host import StagingHost

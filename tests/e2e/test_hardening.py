@@ -6,7 +6,7 @@ from infisical_iac.host import sshd_config
 from infisical_iac.host.sshd_config import DROP_IN
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
-from tests.e2e.looking import containers
+from tests.e2e.inspection import containers
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import Release, StagingHost, host_image
 from tests.staging.shell import run

@@ -16,10 +16,10 @@ from infisical_iac.stack import paths
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
 from tests.e2e.backing import inventory
-from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import FirstDeploy, assert_converged, copied
 from tests.e2e.dying_script import KILLED
-from tests.e2e.looking import containers, reset_stack, set_canary, write_secrets
+from tests.e2e.inspection import containers, reset_stack, set_canary, write_secrets
+from tests.e2e.ports import HOST4, HOST6, answering
 from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, planned
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS

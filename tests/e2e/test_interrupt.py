@@ -27,7 +27,7 @@ from tests.e2e.drift import (
     UNITS,
     WORKSPACE,
 )
-from tests.e2e.looking import reset_stack
+from tests.e2e.inspection import reset_stack
 from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
 from tests.e2e.test_dying import nothing_exists_twice
 from tests.staging.host import StagingHost

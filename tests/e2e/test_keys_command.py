@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.api import identities
 from infisical_iac.core.errors import ApiError
-from tests.e2e import backing, dying_rotation, looking, restoring
+from tests.e2e import backing, dying_rotation, inspection, restoring
 from tests.e2e.backing import LOCAL, inventory, restic, sql
 from tests.e2e.conftest import assert_converged
 from tests.e2e.dying_rotation import UNWELL, program
@@ -50,7 +50,7 @@ def _ok(host: StagingHost, *arguments: str, answer: str = "") -> Done:
 
 
 def _serves(host: StagingHost) -> None:
-    with looking.deployer(host) as client:
+    with inspection.deployer(host) as client:
         assert identities.organization_id(client)
 
 
@@ -125,7 +125,7 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: Sta
     refused = infisical_iac(host.name, "keys", "rotate", "auth-secret", answer="n\n")
     assert "every session" in refused.stderr
     assert refused.returncode == 1
-    with looking.deployer(host) as before:
+    with inspection.deployer(host) as before:
         back = program(UNWELL)
         failed = infisical_iac(host.name, "keys", "rotate", "auth-secret", "--yes", program=back)
         assert "was given up" in failed.stderr
@@ -137,8 +137,8 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: Sta
             before.get(_SELF)
     assert _key(host, "auth_secret") != old
     _serves(host)
-    restoring.read_as(host, looking.env_file(host, _SERVICE), "/backend")
-    with looking.administrator(host):
+    restoring.read_as(host, inspection.env_file(host, _SERVICE), "/backend")
+    with inspection.administrator(host):
         pass
     entry = json.loads(_ok(host, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("keys", "done")

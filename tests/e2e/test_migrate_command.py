@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac import dotenv
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import deployer, env_file
+from tests.e2e.inspection import deployer, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
 

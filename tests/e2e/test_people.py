@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.looking import deployer
+from tests.e2e.inspection import deployer
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import StagingHost
 

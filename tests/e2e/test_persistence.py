@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import assert_converged_after_boot
-from tests.e2e.looking import deployer
+from tests.e2e.inspection import deployer
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real

@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.api import identities
 from infisical_iac.api.universal_auth import revoke_client_secret
 from infisical_iac.core.rendering import script
-from tests.e2e import dying_script, giving_up, looking, restoring
+from tests.e2e import dying_script, giving_up, inspection, restoring
 from tests.e2e.backing import count, sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.restoring import World, read_as
@@ -42,12 +42,12 @@ def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> It
     made = restoring.world(deployed, store, tmp_path_factory.mktemp("restore"))
     made.deploy()
     for folder, secrets in _SERVICES.values():
-        looking.write_secrets(deployed, folder, secrets)
+        inspection.write_secrets(deployed, folder, secrets)
     made.make_kit()
     made.ok("backup", "now")
     yield made
     store.down()
-    looking.reset_stack(deployed)
+    inspection.reset_stack(deployed)
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
 
 
@@ -68,7 +68,7 @@ def test_a_kit_shows_no_secret_and_is_not_overwritten_without_force(world: World
     assert file.stat().st_mode & 0o777 == 0o600
     record = world.host.run("cat /etc/infisical/recovery-kit.json").stdout
     log = world.host.run("cat /var/log/infisical-iac/audit.jsonl").stdout
-    for name, value in looking.secrets(world.host).items():
+    for name, value in inspection.secrets(world.host).items():
         assert value not in text + record + log, name
     refused = world.run("recovery-kit", "--recipient", "age1x", "--output", str(file))
     assert refused.returncode == 1
@@ -77,7 +77,7 @@ def test_a_kit_shows_no_secret_and_is_not_overwritten_without_force(world: World
 
 def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     before = restoring.files(world.host)
-    credentials = {path: looking.env_file(world.host, path) for path in _SERVICES}
+    credentials = {path: inspection.env_file(world.host, path) for path in _SERVICES}
     world.wipe()
     for refused, told in (
         (world.kit[:4], "nothing shows that this is the deployment's key"),
@@ -93,7 +93,7 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     assert "nobody can tell" in done.stderr
     assert restoring.files(world.host) == before
     for path, (folder, secrets) in _SERVICES.items():
-        assert looking.env_file(world.host, path) == credentials[path]
+        assert inspection.env_file(world.host, path) == credentials[path]
         assert read_as(world.host, credentials[path], folder) == secrets
     assert world.run("plan").returncode == 0
     world.ok("verify")
@@ -105,14 +105,14 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
         each.startswith("+ database infisical: ") and each.endswith("snapshot of store")
         for each in entry["changes"]
     )
-    for value in looking.secrets(world.host).values():
+    for value in inspection.secrets(world.host).values():
         assert value not in done.stdout + done.stderr + json.dumps(entry)
 
 
 def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: World) -> None:
     id = _secret_id(world.host)
     _revoke(world.host, id)
-    looking.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})
+    inspection.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})
     # The snapshot is older than these rotations.
     for key in ("database", "restic"):
         world.ok("keys", "rotate", key)
@@ -125,7 +125,7 @@ def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: Wo
     done = world.ok("restore", "--yes")
     assert "back and serve" in done.stderr
     assert f"client secret {id} of identity backend-production" in done.stderr
-    assert read_as(world.host, looking.env_file(world.host, _BACKEND), "/backend") == _SECRETS
+    assert read_as(world.host, inspection.env_file(world.host, _BACKEND), "/backend") == _SECRETS
     (volume,) = _aside(world.host)
     assert f"docker volume rm {volume}" in done.stderr
     world.host.run(f"docker volume rm {volume} && rm -r /var/lib/infisical-restore/aside")
@@ -137,7 +137,7 @@ def _secret_id(host: StagingHost) -> str:
 
 
 def _revoke(host: StagingHost, id: str) -> None:
-    with looking.deployer(host) as client:
+    with inspection.deployer(host) as client:
         organization = identities.organization_id(client)
         identity = identities.find(client, organization, "backend-production")
         assert identity is not None
@@ -154,10 +154,10 @@ def _aside(host: StagingHost) -> list[str]:
 def living(world: World) -> Iterator[World]:
     """The world with data that are in no snapshot, and that the test must keep."""
     sql(world.host, _MARK)
-    up = looking.containers(world.host)
+    up = inspection.containers(world.host)
     yield world
     assert count(world.host, "lived") == "1"
-    assert looking.containers(world.host).keys() == up.keys()
+    assert inspection.containers(world.host).keys() == up.keys()
     assert _aside(world.host) == []
     assert world.host.run("ls /var/lib/infisical-restore/aside || true").stdout == ""
     assert restoring.files(world.host)
@@ -185,13 +185,13 @@ def test_a_damaged_snapshot_is_reported_with_its_damage(
 
 
 def test_a_missing_repository_is_reported_and_no_data_are_touched(living: World) -> None:
-    started = looking.containers(living.host)
+    started = inspection.containers(living.host)
     with restoring.damage_pack(living.store, f"rm -r {restoring.REPOSITORY}"):
         done = living.run("restore", "--yes")
     assert done.returncode == 1
     assert "store: " in done.stderr
     assert "data were not touched" in done.stderr
-    assert looking.containers(living.host) == started
+    assert inspection.containers(living.host) == started
 
 
 def test_a_host_with_another_encryption_key_is_not_restored(living: World) -> None:
@@ -269,7 +269,7 @@ def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: W
 
 def test_replace_keys_gives_a_deployed_host_the_keys_of_the_kit(world: World) -> None:
     before = restoring.files(world.host)
-    looking.reset_stack(world.host)
+    inspection.reset_stack(world.host)
     world.ok("apply", "--yes")
     refused = world.run("restore", "--yes", *world.kit)
     assert "--replace-keys" in refused.stderr
@@ -280,5 +280,5 @@ def test_replace_keys_gives_a_deployed_host_the_keys_of_the_kit(world: World) ->
     assert restoring.files(world.host) == own
     world.ok("restore", "--yes", "--replace-keys", *world.kit)
     assert restoring.files(world.host) == before
-    assert read_as(world.host, looking.env_file(world.host, _BACKEND), "/backend") == _SECRETS
+    assert read_as(world.host, inspection.env_file(world.host, _BACKEND), "/backend") == _SECRETS
     assert world.run("plan").returncode == 0

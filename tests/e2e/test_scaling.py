@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import clusters, dying_script, giving_up, looking, upgrading
+from tests.e2e import clusters, dying_script, giving_up, inspection, upgrading
 from tests.e2e.backing import inventory
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.dying_script import KILLED
@@ -35,12 +35,12 @@ _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
 
 @pytest.fixture(scope="module")
 def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
-    """A single host with secrets, and two with nothing of Infisical."""
+    """A single host with secrets, and two hosts without Infisical."""
     with clusters.fresh(first, _NAME) as staging:
         alone, *others = clusters.boot(staging)
         for each in others:
             assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
-        looking.write_secrets(alone, "/backend", _SECRETS)
+        inspection.write_secrets(alone, "/backend", _SECRETS)
         yield [alone, *others]
 
 
@@ -69,7 +69,7 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
         assert "has not ended" in _on_one(alone, "plan").stderr
         done = _moved("scale-out")
     assert done.returncode == 0, done.stderr
-    assert "had taken over" in done.stderr
+    assert "has switched already" in done.stderr
     assert "Read as before: " in done.stderr
     assert f"Kept on {alone.name}: volume infisical_postgres." in done.stderr
     (named,) = set(_NAMED.findall(done.stderr))
@@ -80,7 +80,7 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _assert_converged(_together("plan"))
-    assert "one of a cluster" in _on_one(alone, "plan").stderr
+    assert "belongs to a cluster" in _on_one(alone, "plan").stderr
     assert "from the cluster already" in _moved("scale-out").stderr
     _assert_converged(_together("plan"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
-from tests.e2e.looking import secrets
+from tests.e2e.inspection import secrets
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 

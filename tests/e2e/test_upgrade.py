@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from infisical_iac.change.path import RELEASES
-from tests.e2e import drilling, dying_script, giving_up, looking, upgrading
+from tests.e2e import drilling, dying_script, giving_up, inspection, upgrading
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import Done, infisical_iac
@@ -30,14 +30,14 @@ _POINTS = [("snapshot", 'start "$2" postgres'), ("upgrade", 'put_aside "$old"')]
 @pytest.fixture(scope="module")
 def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrading]:
     """The host with an older PostgreSQL and secrets, and images of later releases on it."""
-    looking.reset_stack(deployed)
+    inspection.reset_stack(deployed)
     older = upgrading.have_older_postgres(deployed)
     made = Upgrading(deployed, tmp_path_factory.mktemp("upgrade"), older)
     made.ok(WAS, "apply", "--yes")
     upgrading.make_later(deployed)
-    looking.write_secrets(deployed, "/backend", _SECRETS)
+    inspection.write_secrets(deployed, "/backend", _SECRETS)
     yield made
-    looking.reset_stack(deployed)
+    inspection.reset_stack(deployed)
     upgrading.forget_releases(deployed)
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
 
@@ -87,7 +87,7 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
     assert upgrading.version(world.host) == WAS
     assert f"{WAS} → {version}, which failed at 20" in world.run(version, "plan").stdout
     assert f"{stack.INFISICAL}:{version}" in world.logs()
-    for value in looking.secrets(world.host).values():
+    for value in inspection.secrets(world.host).values():
         assert value not in world.logs() + done.stderr
     world.assert_converged(WAS)
 
@@ -132,9 +132,9 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
 
 
 def test_an_altered_canary_stops_an_upgrade_before_it_begins(world: Upgrading) -> None:
-    looking.set_canary(world.host, "dead")
+    inspection.set_canary(world.host, "dead")
     done = world.run(BREAKS, "apply", "--yes", postgres_image=upgrading.NEWER)
-    looking.set_canary(world.host, "alive")
+    inspection.set_canary(world.host, "alive")
     assert done.returncode == 1
     assert "the canary was altered" in done.stderr
     world.assert_converged(ADDS)
@@ -157,7 +157,7 @@ def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgradin
         assert died.returncode == KILLED, died.stderr
         host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1; sleep 2")
         assert upgrading.version(host) == WAS
-        looking.set_canary(host, "altered")
+        inspection.set_canary(host, "altered")
         failed = world.run(ADDS, "rollback", "--confirm", old)
     assert failed.returncode == 1
     assert f"Infisical {WAS} was given up and {ADDS} serves again" in failed.stderr
@@ -173,7 +173,7 @@ def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgradin
 @pytest.mark.real
 def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgrading) -> None:
     since = {"SINCE": "obviously-fake"}
-    looking.write_secrets(world.host, "/backend", since)
+    inspection.write_secrets(world.host, "/backend", since)
     # The release is older than this rotation, and gets today's password.
     world.ok(ADDS, "keys", "rotate", "database")
     (old,) = world.releases()

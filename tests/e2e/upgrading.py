@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infisical_iac.api import contents
 from infisical_iac.change.path import RELEASES
-from tests.e2e import giving_up, looking
+from tests.e2e import giving_up, inspection
 from tests.e2e.backing import inventory, sql
 from tests.e2e.running import PROGRAM, Done, infisical_iac
 from tests.staging import stack
@@ -174,8 +174,8 @@ def have_older_postgres(host: StagingHost) -> str:
 
 def secrets(host: StagingHost) -> Mapping[str, str]:
     """Return all secrets of production."""
-    with looking.deployer(host) as client:
-        project = contents.project(client, looking.PROJECT)
+    with inspection.deployer(host) as client:
+        project = contents.project(client, inspection.PROJECT)
         assert project is not None
         listed = contents.secrets(client, project["id"], "production")
     return {each["secretKey"]: each["secretValue"] for each in listed}

@@ -1,4 +1,4 @@
-"""Ask a staging host's public address: as a service that reads, and as an attacker."""
+"""Query a staging host's public address, as a service and as an attacker."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infisical_iac.api import contents
-from tests.e2e.looking import PROJECT, deployer, env_file
+from tests.e2e.inspection import PROJECT, deployer, env_file
 from tests.e2e.web import ask
 from tests.staging.host import StagingHost
 
@@ -53,7 +53,7 @@ def read_by_service(host: StagingHost, service: str) -> set[str]:
 
 
 def is_kept_out(host: StagingHost, address: str) -> bool:
-    """Return whether an address gets no answer any more, within a time limit."""
+    """Return whether an address stops getting answers, within a time limit."""
     end = time.monotonic() + 20
     while ask(host, "/api/status", "--interface", address)[0] != 0:
         if time.monotonic() > end:

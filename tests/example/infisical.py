@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from infisical_iac.api.client import Client
 from tests.contract.services import wait_until
-from tests.e2e.looking import PORT, deployer
+from tests.e2e.inspection import PORT, deployer
 from tests.staging import access
 from tests.staging.host import StagingHost
 

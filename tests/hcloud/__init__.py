@@ -1,1 +1,1 @@
-"""Hetzner Cloud's API, played on loopback, and the commands that work with it."""
+"""Tests of the server commands with a fake API of Hetzner Cloud on loopback."""

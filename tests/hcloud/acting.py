@@ -1,4 +1,4 @@
-"""Do what the actions upon resources do, as the API documents them."""
+"""Apply actions to resources, as the API documents them."""
 
 from collections.abc import Callable
 

@@ -40,7 +40,7 @@ def create_certificate(cloud: Cloud, given: Data) -> tuple[int, Data]:
 
 
 def seen_certificate(cloud: Cloud, found: Data) -> Data:
-    """A certificate as it is shown: issued once its action has ended."""
+    """Return a certificate as the API shows it: issued once its action has ended."""
     action = cloud.actions[found["actions"][-1]]
     issuance = {"running": "pending", "success": "completed", "error": "failed"}[action["status"]]
     error = {"code": "dns_zone_not_found", "message": "no zone"} if issuance == "failed" else None
@@ -75,7 +75,7 @@ def create_load_balancer(cloud: Cloud, given: Data) -> tuple[int, Data]:
 
 
 def seen_balancer(cloud: Cloud, found: Data) -> Data:
-    """A Load Balancer as it is shown: with how it finds each server at each of its ports."""
+    """Return a Load Balancer as the API shows it, with the health of each server and port."""
 
     def status(server: int, port: int) -> Data:
         is_well = server in cloud.well

@@ -20,10 +20,10 @@ class Booted:
 
     Attributes:
         lets_in: the public key that it accepts.
-        commands: the last words of each that was run, in order.
-        failing: last words of a command that fails.
-        answers: what a command prints, by its last words.
-        is_shut: whether a firewall lets no new connection through.
+        commands: the ends of the commands that were run, in order.
+        failing: the end of a command that fails.
+        answers: the output of commands, by their ends.
+        is_shut: whether a firewall blocks new connections.
     """
 
     address: str
@@ -42,17 +42,17 @@ class Booted:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def off(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         # Closed alone, it would go on listening until whoever waits for a connection has one.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def public(self) -> str:
-        """Its host key at this moment, as OpenSSH writes it."""
+        """Return its current host key, as OpenSSH writes it."""
         return f"{self.key.get_name()} {self.key.get_base64()}"
 
     def run(self, command: str) -> tuple[int, str]:
-        """The exit status and output of a command."""
+        """Return the exit status and output of a command."""
         words = " ".join(command.split()[-2:])
         self.commands.append(words)
         if self.failing and words.endswith(self.failing):
@@ -112,12 +112,12 @@ class _Server(paramiko.ServerInterface):
 
 
 def generated() -> paramiko.PKey:
-    """A new host key."""
+    """Return a new host key."""
     return _read(generate_host_key().private)
 
 
 def key_in(user_data: str) -> paramiko.PKey:
-    """The host key that a server's user data bring."""
+    """Return the host key in a server's user data."""
     told = json.loads(user_data.removeprefix("#cloud-config\n"))
     return _read(told["ssh_keys"]["ed25519_private"])
 

@@ -1,4 +1,4 @@
-"""The resources of one project at Hetzner Cloud, and what requests do to them."""
+"""The resources of one project at Hetzner Cloud, and the effects of requests."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,16 +16,16 @@ CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 
 @dataclass
 class Cloud:
-    """Hold what is there.
+    """Hold the resources of a project.
 
     Attributes:
-        slow: how often an action is asked for before it has ended.
+        slow: how often an action is polled before it ends.
         failing: commands of actions that fail, each once.
-        limits: how many of a kind there may be.
+        limits: the largest number of resources by kind.
         boot: called with each new server and its user data.
         addresses: of the IPv4 kind, in the order in which they are given out.
         network: of the IPv6 kind, with the place of its number.
-        well: the ids of the servers that Load Balancers find well.
+        well: the ids of the servers that Load Balancers find healthy.
     """
 
     slow: int = 0
@@ -43,18 +43,18 @@ class Cloud:
     _ids: Any = field(default_factory=lambda: count(1001))
 
     def only(self, kind: str) -> Data:
-        """The one resource of a kind that there is."""
+        """Return the only resource of a kind."""
         (found,) = self.kinds[kind].values()
         return found
 
     def add(self, kind: str, **given: Any) -> Data:
-        """Put a resource there past the API."""
+        """Add a resource without the API."""
         id = next(self._ids)
         made = self.kinds[kind][id] = {**named(id, given), **given}
         return made
 
     def action(self, command: str, *resources: Data) -> Data:
-        """An action that has begun."""
+        """Return a new action."""
         id = next(self._ids)
         fails = command in self.failing
         self.failing.discard(command)
@@ -73,7 +73,7 @@ class Cloud:
         return self.shown(id)
 
     def shown(self, id: int) -> Data:
-        """An action as it is at this moment; that it is asked for brings it on."""
+        """Return the current state of an action, which each poll advances."""
         found = self.actions.get(id)
         if found is None:
             raise Refused(404, "not_found")
@@ -183,11 +183,11 @@ class Cloud:
         return balancing.create_certificate(self, given)
 
     def guard(self, wall: Data, server: Data) -> None:
-        """Let a firewall guard a server."""
+        """Apply a firewall to a server."""
         wall["applied_to"].append({"type": "server", "server": {"id": server["id"]}})
 
     def seen(self, kind: str, found: Data) -> Data:
-        """A resource as it is shown: a server with what belongs to it."""
+        """Return a resource as the API shows it: a server with its attachments."""
         if kind == "load_balancers":
             return balancing.seen_balancer(self, found)
         if kind == "certificates":
@@ -203,5 +203,5 @@ class Cloud:
         return {**found, "public_net": net, "volumes": volumes}
 
     def pricing(self) -> Data:
-        """The prices."""
+        """Return the prices."""
         return pricing()

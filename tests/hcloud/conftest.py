@@ -1,4 +1,4 @@
-"""A world of its own for each test."""
+"""A separate world for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,13 @@ from tests.hcloud.world import CLUSTER, World, made
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world with nothing of ours at Hetzner Cloud yet."""
+    """A world without resources at Hetzner Cloud."""
     with made(tmp_path / "clone", monkeypatch) as world:
         yield world
 
 
 @pytest.fixture
 def cluster(world: World) -> World:
-    """A world whose settings want a cluster."""
+    """A world whose settings describe a cluster."""
     world.set(CLUSTER)
     return world

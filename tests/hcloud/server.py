@@ -1,4 +1,4 @@
-"""Hetzner Cloud's API over HTTP on loopback, with the troubles that a network and it can have."""
+"""A fake of Hetzner Cloud's API over HTTP on loopback, with faults of API and network."""
 
 import json
 import re
@@ -22,10 +22,11 @@ class Api:
     """The API of a project.
 
     Attributes:
-        requests: method and path of each that was asked, in order.
-        troubles: statuses and bodies that the next requests are answered with, in turn.
-        dies_after: after how many changes the connection breaks for good; None for never.
-        per_page: how much of a list is shown at most.
+        requests: method and path of each request, in order.
+        troubles: statuses and bodies of the next answers, in turn.
+        dies_after: the number of changes after which the connection breaks for good; None for
+            never.
+        per_page: the largest number of entries on a page.
     """
 
     cloud: Cloud = field(default_factory=Cloud)
@@ -37,18 +38,16 @@ class Api:
 
     @property
     def changes(self) -> list[tuple[str, str]]:
-        """The requests that asked for a change."""
+        """Return the requests for changes."""
         return [each for each in self.requests if each[0] != "GET"]
 
     @property
     def dead(self) -> bool:
-        """Return whether nothing more is answered: what was asked last has been done all the
-        same.
-        """
+        """Return whether the API is dead; the last request was executed without an answer."""
         return self.dies_after is not None and len(self.changes) >= self.dies_after
 
     def answer(self, method: str, path: str, token: str | None, given: Data) -> tuple[int, Data]:
-        """The status and body of an answer."""
+        """Return the status and body of an answer."""
         self.requests.append((method, path))
         try:
             if token != f"Bearer {TOKEN}":
@@ -167,7 +166,7 @@ _RATE = {"RateLimit-Limit": "3600", "RateLimit-Remaining": "0", "RateLimit-Reset
 
 @contextmanager
 def serving(api: Api) -> Iterator[Api]:
-    """Let it answer on a port of loopback, its `url`."""
+    """Serve on a port of loopback, at its `url`."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:

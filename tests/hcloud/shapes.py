@@ -1,4 +1,4 @@
-"""Show resources as the API of Hetzner Cloud does, and word its errors.
+"""Format resources and errors as the API of Hetzner Cloud does.
 
 The shapes are those of its published reference, https://docs.hetzner.cloud/reference/cloud.
 """
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 def named(id: int, given: Data) -> Data:
-    """Return what all resources have."""
+    """Return the common fields of all resources."""
     return {
         "id": id,
         "name": given.get("name"),
@@ -39,7 +39,7 @@ def named(id: int, given: Data) -> Data:
 
 
 def server_type(name: str) -> Data:
-    """A type of server."""
+    """Return a type of server."""
     id, cores, memory = TYPES[name]
     return {
         "id": id,
@@ -57,7 +57,7 @@ def server_type(name: str) -> Data:
 
 
 def balancer_type(name: str) -> Data:
-    """A type of Load Balancer."""
+    """Return a type of Load Balancer."""
     limits = {"max_connections": 10000, "max_services": 5, "max_targets": 25}
     id = [*BALANCERS].index(name) + 1
     return {"id": id, "name": name, **limits, "prices": _prices(BALANCERS[name])}
@@ -71,7 +71,7 @@ def _prices(cost: tuple[str, str]) -> list[Data]:
 
 
 def pricing() -> Data:
-    """The prices; those of servers are obviously made up."""
+    """Return the prices; those of servers are obviously made up."""
     ips = {"ipv4": ("0.0008", "0.5000"), "ipv6": ("0.0000", "0.0000")}
     return {
         "currency": "EUR",
@@ -88,6 +88,6 @@ def pricing() -> Data:
 
 
 def rules(given: list[Data]) -> list[Data]:
-    """The rules of a firewall as they are shown: with all that a request may leave out."""
+    """Return the rules of a firewall as the API shows them, with all optional fields."""
     empty: Data = {"source_ips": [], "destination_ips": [], "port": None, "description": None}
     return [{**empty, **each} for each in given]

@@ -1,4 +1,4 @@
-"""`server adopt`: what an earlier version made gets the labels of the deployment, and no other."""
+"""Test that `server adopt` labels the resources of an earlier version, and no others."""
 
 import copy
 from pathlib import Path
@@ -25,7 +25,7 @@ def _labels(world: World) -> dict[tuple[int, str], Data]:
 
 
 def _age(world: World) -> None:
-    """Make everything as the version before has made it."""
+    """Change all resources to the form of the earlier version."""
     for each in _all(world):
         if each["labels"].pop("infisical-iac-replaces", "") and "auto_delete" in each:
             each |= {"labels": {}, "name": f"primary_ip-{each['id']}"}
@@ -33,7 +33,7 @@ def _age(world: World) -> None:
 
 
 @pytest.mark.parametrize("settings", ["", _CLUSTER])
-def test_adopt_takes_over_resources_of_an_earlier_version(world: World, settings: str) -> None:
+def test_adopt_labels_resources_of_an_earlier_version(world: World, settings: str) -> None:
     world.set(settings)
     world.ok("create", "--yes")
     right = copy.deepcopy(world.cloud.kinds)
@@ -73,7 +73,7 @@ def test_adopt_takes_over_resources_of_an_earlier_version(world: World, settings
     assert "of no deployment" not in world.ok("list")
 
 
-def test_an_adoption_that_dies_after_any_change_is_completed_by_the_next(
+def test_a_killed_adoption_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
@@ -93,7 +93,7 @@ def test_an_adoption_that_dies_after_any_change_is_completed_by_the_next(
     assert 10 <= deaths < 39
 
 
-def test_the_things_of_a_deployment_with_a_longer_name_are_not_taken_over(world: World) -> None:
+def test_resources_of_a_deployment_with_a_longer_name_are_not_adopted(world: World) -> None:
     world.set('server_name = "infisical-test"\nserver_dns_zone = ""\n')
     world.ok("create", "--yes")
     _age(world)
@@ -108,7 +108,7 @@ def test_the_things_of_a_deployment_with_a_longer_name_are_not_taken_over(world:
     assert _labels(world) == theirs
 
 
-def test_what_is_another_deployments_as_far_as_can_be_seen_is_refused(world: World) -> None:
+def test_resources_that_seem_to_belong_to_another_deployment_are_refused(world: World) -> None:
     world.set('server_name = "infisical-2"\nserver_dns_zone = ""\n')
     world.ok("create", "--yes")
     _age(world)
@@ -139,7 +139,7 @@ def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
         production_host(world.directory / "group_data" / "hetzner.py")
 
 
-def test_a_replacement_that_an_earlier_version_began_is_ended_once_it_is_adopted(
+def test_a_replacement_of_an_earlier_version_is_completed_after_adoption(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = grown(world, monkeypatch)

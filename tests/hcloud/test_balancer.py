@@ -1,6 +1,4 @@
-"""Test what stands before a cluster: its Load Balancer, the certificate of that, and the
-records.
-"""
+"""Test the Load Balancer of a cluster, its certificate, and the records."""
 
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import ZONE, World, planned
@@ -45,7 +43,7 @@ def test_without_caddy_https_ends_at_the_balancer_with_a_certificate_of_its_own(
     assert cluster.run("plan").exit_code == 0
 
 
-def test_a_certificate_that_was_not_issued_is_tried_again(cluster: World) -> None:
+def test_a_failed_certificate_is_requested_again(cluster: World) -> None:
     cluster.set('ingress = "none"\n')
     cluster.cloud.failing.add("create_certificate")
     error = cluster.error("create", "--yes")
@@ -57,7 +55,7 @@ def test_a_certificate_that_was_not_issued_is_tried_again(cluster: World) -> Non
     assert cluster.run("plan").exit_code == 0
 
 
-def test_another_name_has_another_certificate_and_the_old_one_goes(cluster: World) -> None:
+def test_a_new_name_gets_a_new_certificate_and_the_old_one_is_deleted(cluster: World) -> None:
     cluster.set('ingress = "none"\n')
     cluster.ok("create", "--yes")
     cluster.set(f'site_url = "https://vault.{ZONE}"\n')
@@ -69,7 +67,7 @@ def test_another_name_has_another_certificate_and_the_old_one_goes(cluster: Worl
     assert cluster.run("plan").exit_code == 0
 
 
-def test_what_was_changed_at_the_balancer_by_hand_is_set_right(cluster: World) -> None:
+def test_manual_changes_of_the_balancer_are_corrected(cluster: World) -> None:
     cluster.ok("create", "--yes")
     balancer = cluster.cloud.only("load_balancers")
     right = [dict(each) for each in balancer["services"]]
@@ -86,8 +84,8 @@ def test_what_was_changed_at_the_balancer_by_hand_is_set_right(cluster: World) -
     for line in (
         "port 443: tcp to 443",
         "port 80: tcp to 80",
-        "port 8080: nothing any more",
-        f"sends nothing to server {stranger['id']} any more",
+        "port 8080: removed",
+        f"no longer sends to server {stranger['id']}",
         "sends to infisical\n",
     ):
         assert f"~ Load Balancer infisical: {line}" in said

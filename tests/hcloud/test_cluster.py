@@ -1,4 +1,4 @@
-"""`server plan` and `create` of a cluster: its servers and their network."""
+"""Test `server plan` and `create` of a cluster: its servers and their network."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_everything_is_made_and_a_second_run_changes_nothing(cluster: World) -> 
     assert len(cluster.api.changes) == before
 
 
-def test_a_group_spreads_the_servers_without_being_asked_for(cluster: World) -> None:
+def test_a_cluster_gets_a_placement_group_by_default(cluster: World) -> None:
     cluster.set('server_placement_group = ""\n')
     cluster.ok("create", "--yes")
     group = cluster.cloud.only("placement_groups")
@@ -88,7 +88,7 @@ def test_further_servers_are_workers_and_surplus_ones_are_reported(cluster: Worl
     assert "'servers'" in note
 
 
-def test_a_server_on_its_own_becomes_the_first_node(world: World) -> None:
+def test_a_single_server_becomes_the_first_node(world: World) -> None:
     world.ok("create", "--yes")
     first, volume = world.cloud.only("servers"), world.cloud.only("volumes")
     world.set(CLUSTER)

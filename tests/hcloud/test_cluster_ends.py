@@ -1,4 +1,4 @@
-"""A cluster whose making died, `server destroy` of one, and what is listed of it."""
+"""Test killed creates, `server destroy` and `server list` of a cluster."""
 
 import json
 from collections import Counter
@@ -28,7 +28,7 @@ def cluster(world: World) -> World:
     return world
 
 
-def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
+def test_a_killed_create_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is done over SSH is that of a server on its own, see test_killed.py.
@@ -47,7 +47,7 @@ def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
     assert 25 <= deaths < 59
 
 
-def test_the_volumes_stay_and_the_next_create_has_them_again(cluster: World) -> None:
+def test_the_volumes_stay_and_the_next_create_reuses_them(cluster: World) -> None:
     volumes = [*cluster.cloud.kinds["volumes"].values()]
     done = cluster.run("destroy", answer="infisical\n")
     removed = {what for kind, what in planned(done.output) if kind == "-"}
@@ -62,7 +62,7 @@ def test_the_volumes_stay_and_the_next_create_has_them_again(cluster: World) -> 
     assert _counts(cluster) == _WHOLE
 
 
-def test_with_data_nothing_stays_not_even_of_servers_that_are_wanted_no_more(
+def test_destroying_data_also_removes_surplus_servers(
     cluster: World,
 ) -> None:
     cluster.set("servers = 4\n")
@@ -72,7 +72,7 @@ def test_with_data_nothing_stays_not_even_of_servers_that_are_wanted_no_more(
     assert _counts(cluster) == {"zones": 1}
 
 
-def test_a_destroy_that_dies_after_any_change_is_ended_by_the_next(
+def test_a_destroy_killed_after_any_change_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:

@@ -1,4 +1,4 @@
-"""`server plan` and `server create`: what is made, in which order, and what is left alone."""
+"""Test what `server plan` and `server create` make, in which order, and what they keep."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.hcloud.shapes import Refused
 from tests.hcloud.world import ZONE, World, notes
 
 
-def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) -> None:
+def test_a_plan_lists_each_resource_with_its_price_and_changes_nothing(world: World) -> None:
     done = world.run("plan")
     assert done.exit_code == 2, done.output
     for line in (
@@ -23,7 +23,7 @@ def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) 
         "+ backups of infisical: 1.10 EUR a month (0.0018 an hour)",
         "~ reverse DNS of the ipv4 address: secrets.example.com",
         "+ record secrets A in example.com",
-        "~ server infisical: waited for, then known by a host key of its own",
+        "~ server infisical: wait for its first boot, then let it make its own host key",
         "In total: 7.97 EUR a month",
         "11 changes to make.",
     ):
@@ -68,7 +68,7 @@ def test_no_to_the_question_makes_nothing(world: World) -> None:
     assert world.api.changes == []
 
 
-def test_the_server_is_known_by_a_key_that_was_never_in_its_user_data(world: World) -> None:
+def test_the_final_host_key_was_never_in_the_user_data(world: World) -> None:
     brought = []
     world.cloud.boot = lambda server, data: (brought.append(data), world.boot(server, data))[0]  # type: ignore[func-returns-value]
     world.ok("create", "--yes")
@@ -77,7 +77,7 @@ def test_the_server_is_known_by_a_key_that_was_never_in_its_user_data(world: Wor
     assert booted.public() not in brought[0]
 
 
-def test_a_server_with_another_host_key_is_not_spoken_to(world: World) -> None:
+def test_a_server_with_another_host_key_is_refused(world: World) -> None:
     def someone_else(server: dict[str, object], brought: str) -> None:
         other = user_data(generate_host_key(), ssh_port=22)
         world.boot(server, other)
@@ -98,7 +98,7 @@ def test_a_private_host_key_is_stored_nowhere(world: World) -> None:
     assert "PRIVATE KEY" not in done.output + "".join(each.read_text() for each in kept)
 
 
-def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: World) -> None:
+def test_a_server_without_a_login_times_out_and_the_next_run_continues(world: World) -> None:
     world.cloud.boot = lambda *_: None
     error = world.error("create", "--yes", "--timeout", "1")
     assert error.code == "unreachable.host"
@@ -108,17 +108,17 @@ def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: Worl
     # It did boot, only late: with the key that is known already.
     assert len(world.known_hosts) == 1
     assert "infisical-iac-ready" not in server["labels"]
-    assert "waited for" in world.run("plan").output
+    assert "wait for its first boot" in world.run("plan").output
 
 
-def test_a_key_that_is_there_already_is_used(world: World) -> None:
+def test_an_existing_ssh_key_is_used(world: World) -> None:
     kind, text, _ = (world.directory / "operator.pub").read_text().split()
     there = world.cloud.add("ssh_keys", name="laptop", public_key=f"{kind} {text} me", labels={})
     world.ok("create", "--yes")
     assert world.cloud.only("ssh_keys") == there
 
 
-def test_a_server_may_have_ipv6_alone(world: World) -> None:
+def test_a_server_may_have_only_ipv6(world: World) -> None:
     world.cloud.network = "::/64"  # whose first address is the loopback's
     world.set("server_ipv4 = False\nserver_ipv6 = True\n")
     assert "is up at ::1." in world.ok("create", "--yes")
@@ -136,7 +136,7 @@ def test_a_volume_grows_with_its_setting(world: World) -> None:
     assert world.cloud.only("volumes")["size"] == 50
 
 
-def test_another_type_is_a_matter_of_replacing(world: World) -> None:
+def test_another_type_needs_a_replacement(world: World) -> None:
     world.ok("create", "--yes")
     world.set('server_type = "cx43"\n')
     (note,) = notes(world.run("plan").output)

@@ -1,11 +1,11 @@
-"""`server destroy` and `server list`: the data stay unless it is said that they go."""
+"""Test `server list`, and that `server destroy` keeps the data unless told otherwise."""
 
 import json
 
 from tests.hcloud.world import World, planned
 
 
-def test_the_volume_stays_and_the_next_create_has_it_again(world: World) -> None:
+def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
     world.ok("create", "--yes")
     volume = world.cloud.only("volumes")
     said = world.ok("destroy", answer="infisical\n")
@@ -21,7 +21,7 @@ def test_the_volume_stays_and_the_next_create_has_it_again(world: World) -> None
     assert volume["server"] == world.cloud.only("servers")["id"]
 
 
-def test_with_data_nothing_stays(world: World) -> None:
+def test_destroying_the_data_leaves_nothing(world: World) -> None:
     world.ok("create", "--yes")
     said = world.ok("destroy", "--with-data", "--confirm", "infisical")
     assert planned(said)["-", "volume infisical-data"].startswith("20 GB")
@@ -45,13 +45,13 @@ def test_a_failure_to_lift_the_protection_of_a_volume_is_reported(world: World) 
     assert "volume infisical-data" in str(error)
 
 
-def test_what_somebody_else_made_is_not_destroyed(world: World) -> None:
+def test_resources_of_others_are_not_destroyed(world: World) -> None:
     world.cloud.add("servers", name="infisical", labels={"of": "somebody"})
     assert world.error("destroy").code == "refused.foreign"
     assert world.api.changes == []
 
 
-def test_keys_and_groups_of_somebody_else_stay(world: World) -> None:
+def test_keys_and_groups_of_others_stay(world: World) -> None:
     world.cloud.add("ssh_keys", name="theirs", public_key="ssh-ed25519 AAAA")
     world.cloud.add("placement_groups", name="apart", servers=[])
     world.ok("create", "--yes")
@@ -60,7 +60,7 @@ def test_keys_and_groups_of_somebody_else_stay(world: World) -> None:
     assert world.cloud.only("placement_groups")["name"] == "apart"
 
 
-def test_a_destroy_that_dies_is_ended_by_the_next(world: World) -> None:
+def test_a_killed_destroy_is_completed_by_the_next(world: World) -> None:
     world.ok("create", "--yes")
     world.api.dies_after = len(world.api.changes) + 2
     world.refused("destroy", "--confirm", "infisical")
@@ -96,7 +96,7 @@ def test_a_list_has_all_pages(world: World) -> None:
     assert all(f"v{number}" in world.ok("list") for number in range(5))
 
 
-def test_a_server_without_a_volume_is_said_to_take_its_disk_along(world: World) -> None:
+def test_destroying_a_server_without_a_volume_warns_about_its_disk(world: World) -> None:
     world.set("server_volume_gb = 0\n")
     world.ok("create", "--yes")
     done = world.run("destroy", answer="no\n")

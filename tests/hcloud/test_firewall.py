@@ -1,4 +1,4 @@
-"""The firewall at Hetzner Cloud: as the host's own, set right, tried, and taken away."""
+"""Test the firewall at Hetzner Cloud: its rules, their correction, and its removal."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.hcloud.shapes import Data
 from tests.hcloud.world import World, planned
 
 
-def test_a_firewall_that_was_opened_by_hand_is_set_right(world: World) -> None:
+def test_a_manually_opened_firewall_is_corrected(world: World) -> None:
     world.ok("create", "--yes")
     wall = world.cloud.only("firewalls")
     right = wall["rules"]
@@ -18,7 +18,7 @@ def test_a_firewall_that_was_opened_by_hand_is_set_right(world: World) -> None:
     assert wall["rules"] == right
 
 
-def test_a_firewall_that_is_off_is_taken_away(world: World) -> None:
+def test_a_firewall_that_is_turned_off_is_removed(world: World) -> None:
     world.ok("create", "--yes")
     world.set('firewall = "off"\n')
     assert "'firewall'" in planned(world.run("plan").output)["-", "firewall infisical"]
@@ -34,7 +34,7 @@ def test_a_firewall_that_is_off_is_taken_away(world: World) -> None:
     assert world.cloud.only("firewalls")["applied_to"]
 
 
-def test_the_firewall_lets_in_what_the_hosts_own_does(world: World) -> None:
+def test_the_firewall_has_the_rules_of_the_hosts_firewall(world: World) -> None:
     world.set(
         'ssh_networks = ("203.0.113.0/24",)\n'
         'allowed_ports = ({"port": 9100, "networks": ("10.0.0.0/8",)},)\n'
@@ -55,7 +55,7 @@ def test_the_firewall_lets_in_what_the_hosts_own_does(world: World) -> None:
     }
 
 
-def test_rules_that_would_lock_out_are_taken_back(
+def test_rules_that_would_lock_out_are_reverted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ok("create", "--yes")

@@ -1,4 +1,4 @@
-"""The production inventory: the server is found by its label, and verified by its own key."""
+"""Test that the inventory finds the server by its label, and verifies it by its own key."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def _file(world: World) -> Path:
 
 
 def _add(world: World, kind: str, name: str, *, of: str = "", **labels: str) -> Data:
-    """Add what a deployment has made; without `of`, one that is named as it is."""
+    """Add a server of the deployment `of`, or of one with the server's name."""
     ours = {"managed-by": "infisical-iac", "infisical-iac-deployment": of or name}
     return world.cloud.add(kind, name=name, labels=ours | labels, private_net=[])
 
@@ -34,7 +34,7 @@ def test_the_server_is_found_with_its_volume_and_its_key(world: World) -> None:
     assert Path(data["ssh_known_hosts_file"]) == world.directory / ".infisical-iac" / "known_hosts"
 
 
-def test_a_server_with_ipv6_alone_is_found_by_that(world: World) -> None:
+def test_a_server_with_only_ipv6_is_found_by_it(world: World) -> None:
     world.cloud.network = "::/64"
     world.set("server_ipv4 = False\nserver_ipv6 = True\n")
     world.ok("create", "--yes")
@@ -43,7 +43,7 @@ def test_a_server_with_ipv6_alone_is_found_by_that(world: World) -> None:
     assert data["ssh_strict_host_key_checking"] == "yes"
 
 
-def test_a_host_that_is_named_wins_and_nothing_is_asked(
+def test_a_named_host_wins_without_an_api_request(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFISICAL_HOST", "203.0.113.7")
@@ -53,20 +53,20 @@ def test_a_host_that_is_named_wins_and_nothing_is_asked(
     assert world.api.requests == []
 
 
-def test_of_several_servers_the_one_with_the_set_name_is_meant(world: World) -> None:
+def test_of_several_servers_the_named_one_is_chosen(world: World) -> None:
     world.ok("create", "--yes")
     _add(world, "servers", "other")
     world.set('server_name = "infisical"\n')
     assert production_host(_file(world))[0] == "infisical"
 
 
-def test_the_default_of_the_name_counts_as_it_does_for_the_server_commands(world: World) -> None:
+def test_the_default_name_counts_as_for_the_server_commands(world: World) -> None:
     _add(world, "servers", "infisical-production")
     with pytest.raises(SystemExit, match=r"no server infisical .* is infisical-production: set"):
         production_host(_file(world))
 
 
-def test_a_server_that_is_about_to_take_over_is_not_deployed_to(world: World) -> None:
+def test_a_replacing_server_is_not_deployed_to(world: World) -> None:
     world.ok("create", "--yes")
     server = world.cloud.only("servers")
     server["name"] = "infisical-next"
@@ -159,7 +159,7 @@ def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
     ("clusters", "settings", "sentence"),
     [
         ([], "", r"no server at Hetzner Cloud has the labels managed-by=infisical-iac and inf"),
-        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, what is there is a: make"),
+        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, but there is a: make"),
         (["a", "b"], "", r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
     ],
 )

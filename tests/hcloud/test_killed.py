@@ -1,4 +1,4 @@
-"""A `server create` that dies after any of its requests is completed by the next one."""
+"""Test that a `server create` killed after any request is completed by the next one."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.hcloud.cloud import KINDS
 from tests.hcloud.world import made
 
 
-def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
+def test_a_killed_create_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for deaths in range(1, 40):

@@ -1,4 +1,4 @@
-"""The table of all kinds of resources: its order, and what it takes to add a kind."""
+"""Test the order of the kinds of resources, and the addition of a kind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from tests.hcloud.world import World
 
 
 def test_kinds_are_made_after_what_they_need() -> None:
-    """A server is made with what precedes it; the balancer sends to it, and records lead there."""
+    """A server needs the kinds before it, the balancer needs servers, and records need both."""
     assert [kind.__name__ for kind in plan.KINDS] == [
         "SshKeys",
         "CloudFirewall",
@@ -33,7 +33,7 @@ def test_kinds_are_made_after_what_they_need() -> None:
 
 
 def test_kinds_are_deleted_before_what_they_need_and_data_last() -> None:
-    """Hetzner refuses to delete what is in use, and a run that dies must not have cost data."""
+    """Hetzner refuses to delete resources in use, and a killed run must not lose data."""
     deleted = {kind.deleted: kind.__name__ for kind in plan.KINDS if kind.deleted}
     assert [deleted[rank] for rank in sorted(deleted)] == [
         "DnsRecords",
@@ -51,7 +51,7 @@ def test_kinds_are_deleted_before_what_they_need_and_data_last() -> None:
 
 
 class _FloatingIps(SharedResource):
-    """A kind that nothing else knows of."""
+    """A kind that no other module names."""
 
     collection, made, deleted, listed = "floating_ips", 45, 55, 4
 
@@ -73,7 +73,7 @@ class _FloatingIps(SharedResource):
 
 @pytest.fixture
 def floating(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A world whose table of kinds has one more."""
+    """A world with a further kind in the table."""
 
     def create(cloud: Cloud, given: Data) -> tuple[int, Data]:
         return 201, {"floating_ip": cloud.add("floating_ips", **given), "action": None}
@@ -98,7 +98,7 @@ def test_a_kind_in_the_table_is_planned_made_and_destroyed(floating: World) -> N
     assert not floating.cloud.kinds["floating_ips"]
 
 
-def test_a_kind_in_the_table_that_somebody_else_made_is_refused(floating: World) -> None:
+def test_a_resource_of_others_of_any_kind_is_refused(floating: World) -> None:
     floating.cloud.add("floating_ips", name="spare", type="ipv4")
     error = floating.error("create", "--yes")
     assert error.code == "refused.foreign"

@@ -1,4 +1,4 @@
-"""Two deployments in one project, and servers of strangers: each leaves the others' alone."""
+"""Test that deployments in one project never change the resources of others."""
 
 import copy
 import re
@@ -29,7 +29,7 @@ from tests.hcloud.world import CLUSTER, ZONE, World, made, notes, planned
 
 
 def _of(world: World, deployment: str) -> dict[tuple[str, int], Data]:
-    """A copy of what carries the label of a deployment."""
+    """Return a copy of the resources with the label of a deployment."""
     return {
         (kind, id): copy.deepcopy(each)
         for kind, found in world.cloud.kinds.items()
@@ -43,13 +43,13 @@ def _of(world: World, deployment: str) -> dict[tuple[str, int], Data]:
 
 
 def _make(world: World, name: str, more: str = "") -> None:
-    """Make another deployment in the same project, with records of its own."""
+    """Make another deployment in the same project, with its own records."""
     world.set(f'server_name = "{name}"\nserver_dns_zone = ""\n{more}')
     world.ok("create", "--yes")
     world.set('server_name = "infisical"\n')
 
 
-def test_a_server_that_is_not_the_named_one_is_never_found(world: World) -> None:
+def test_only_the_named_server_is_found(world: World) -> None:
     _make(world, "infisical-production")
     world.set('server_name = "infisical-staging"\n')
     with pytest.raises(SystemExit) as refused:
@@ -59,7 +59,7 @@ def test_a_server_that_is_not_the_named_one_is_never_found(world: World) -> None
     assert "infisical-production" in sentence
 
 
-def test_undo_leaves_a_server_without_our_labels_alone(world: World) -> None:
+def test_undo_keeps_a_server_without_our_labels(world: World) -> None:
     world.ok("create", "--yes")
     stranger = world.cloud.add("servers", name="infisical-next", status="running", private_net=[])
     world.cloud.add("primary_ips", type="ipv4", ip="203.0.113.9", assignee_id=stranger["id"])
@@ -83,7 +83,7 @@ def test_a_cluster_does_not_take_another_deployments_server(world: World) -> Non
     assert not _of(world, "infisical")
 
 
-def test_destroy_leaves_keys_and_certificates_of_a_longer_name_alone(world: World) -> None:
+def test_destroy_keeps_keys_and_certificates_of_a_longer_name(world: World) -> None:
     theirs: dict[str, Any] = {
         "managed-by": "infisical-iac",
         "infisical-iac-deployment": "infisical-test",
@@ -124,7 +124,7 @@ def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
     assert {name: _of(world, name) for name in before} == before
 
 
-def test_what_a_create_that_died_left_is_known_beside_another_deployment(
+def test_resources_of_a_killed_create_are_recognized_next_to_another_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
@@ -146,7 +146,7 @@ def test_what_a_create_that_died_left_is_known_beside_another_deployment(
     assert 6 <= deaths < 39
 
 
-def test_destroy_takes_what_is_left_of_servers_that_were_deleted_by_hand(world: World) -> None:
+def test_destroy_removes_leftovers_of_manually_deleted_servers(world: World) -> None:
     ours = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
     world.ok("create", "--yes")
     volume = world.cloud.only("volumes")
@@ -198,7 +198,7 @@ def test_nodes_of_a_former_cluster_are_reported_and_deleted_with_the_deployment(
     ],
 )
 @pytest.mark.parametrize("undo", [(), ("--undo",)])
-def test_a_replacement_is_known_by_both_labels_not_by_its_name(
+def test_a_replacement_is_recognized_by_both_labels_not_by_its_name(
     world: World, labels: dict[str, str], code: str, undo: tuple[str, ...]
 ) -> None:
     world.ok("create", "--yes")
@@ -210,7 +210,7 @@ def test_a_replacement_is_known_by_both_labels_not_by_its_name(
     assert len(world.cloud.kinds["servers"]) == 2
 
 
-def test_an_undo_deletes_the_addresses_of_a_server_that_was_not_made_yet(
+def test_an_undo_deletes_the_addresses_of_an_uncreated_server(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grown(world, monkeypatch)
@@ -223,7 +223,7 @@ def test_an_undo_deletes_the_addresses_of_a_server_that_was_not_made_yet(
     assert world.cloud.only("primary_ips")["name"] == "infisical-ipv4"
 
 
-def test_an_address_that_somebody_gave_the_new_server_is_not_deleted(
+def test_a_manually_assigned_address_is_not_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = grown(world, monkeypatch)
@@ -265,10 +265,10 @@ _CHANGES: dict[str, Callable[[Client, int], object]] = {
         ),
     ],
 )
-def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
+def test_no_request_can_change_resources_that_are_not_owned(
     world: World, kind: str, labels: dict[str, str], code: str
 ) -> None:
-    """The library's own calls, with ids that no look-up of this project has found."""
+    """The library's own calls, with ids that this project has not queried."""
     more = {"server": None, "applied_to": [], "services": [], "targets": [], "actions": [0]}
     world.cloud.actions[0] = {"status": "success", "left": 0, "fails": False}
     stranger = world.cloud.add(kind, name="it", labels=labels, assignee_id=None, **more)
@@ -282,7 +282,7 @@ def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
     assert world.api.changes == []
 
 
-def test_nothing_is_made_without_the_labels_and_nothing_by_a_client_that_looks(
+def test_nothing_is_created_without_labels_or_by_a_reading_client(
     world: World,
 ) -> None:
     theirs = {"managed-by": "infisical-iac", "infisical-iac-deployment": "other"}
@@ -300,7 +300,7 @@ def test_nothing_is_made_without_the_labels_and_nothing_by_a_client_that_looks(
     assert len(world.api.changes) == 1
 
 
-def test_records_of_another_deployment_are_left_alone(world: World) -> None:
+def test_records_of_another_deployment_are_kept(world: World) -> None:
     theirs = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical-2"}
     zone = world.cloud.only("zones")["id"]
     record = {"name": "secrets", "type": "A", "labels": theirs, "records": [{"value": "192.0.2.1"}]}
@@ -317,7 +317,7 @@ def test_records_of_another_deployment_are_left_alone(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "infisical", "secrets-2-eu", "a" * 42, "0-0"])
-def test_the_labels_of_each_name_that_settings_accept_are_what_hetzner_accepts(name: str) -> None:
+def test_labels_of_every_accepted_name_are_valid_at_hetzner(name: str) -> None:
     """https://docs.hetzner.cloud/reference/cloud#labels: at most 63 characters of [-A-Za-z0-9_.]"""
     assert re.fullmatch(_NAME, name)
     found = api.labels(name) | {api.REPLACES: name, api.CLUSTER: name}

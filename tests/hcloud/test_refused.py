@@ -1,4 +1,4 @@
-"""Test what `server create` and `plan` refuse, with nothing made: others' things, and settings."""
+"""Test that resources of others and invalid settings are refused before any change."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.hcloud.world import CLUSTER, ZONE, World
         (CLUSTER, "load_balancers", "Load Balancer infisical"),
     ],
 )
-def test_what_somebody_else_made_is_refused_and_left_alone(
+def test_resources_of_others_are_refused_and_kept(
     world: World, settings: str, kind: str, what: str
 ) -> None:
     world.set(settings)
@@ -29,7 +29,7 @@ def test_what_somebody_else_made_is_refused_and_left_alone(
     assert world.api.changes == []
 
 
-def test_records_of_somebody_else_are_refused(world: World) -> None:
+def test_records_of_others_are_refused(world: World) -> None:
     world.cloud.rrsets["secrets", "A"] = {"name": "secrets", "type": "A", "labels": {}}
     error = world.error("create", "--yes")
     assert error.code == "refused.foreign"

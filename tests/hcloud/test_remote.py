@@ -1,4 +1,4 @@
-"""Test what a replacement does on servers: over SSH, and by this project's own commands."""
+"""Test the steps of a replacement on servers: over SSH, and by this project's commands."""
 
 import json
 from pathlib import Path
@@ -33,13 +33,13 @@ def server(world: World) -> Booted:
 
 @pytest.fixture
 def login(world: World, server: Booted) -> Login:
-    """Return how to log in to it."""
+    """Return the login to it."""
     return Login(server.address, server.port, str(world.directory / "operator"))
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in the place of `infisical-iac`."""
+    """A fake of the program `infisical-iac`."""
     file = fake_program(tmp_path, "infisical-iac", _PROGRAM)
     monkeypatch.setattr(remote, "_PROGRAM", file)
     return file
@@ -58,7 +58,7 @@ def _status(program: Path, *unwell: str, without: str = "") -> None:
     _beside(program, "status").write_text("1")
 
 
-def test_the_server_itself_lets_go_of_the_volume(server: Booted, login: Login) -> None:
+def test_the_server_unmounts_the_volume(server: Booted, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
     assert server.commands[-1] == "volume.sh release"
     server.failing = "volume.sh release"
@@ -66,12 +66,10 @@ def test_the_server_itself_lets_go_of_the_volume(server: Booted, login: Login) -
         RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
 
 
-def test_data_on_the_servers_own_disk_are_seen_before_anything_is_begun(
-    server: Booted, login: Login
-) -> None:
+def test_data_on_the_servers_own_disk_are_detected_first(server: Booted, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).check_data(login)
     server.failing = "volume.sh ours"
-    with pytest.raises(UserError, match="see that the data of"):
+    with pytest.raises(UserError, match="check that the data of"):
         RemoteExecutor(_DEVICE, timeout=5).check_data(login)
 
 
@@ -113,9 +111,7 @@ def test_a_failed_or_endless_deploy_is_reported(
     assert refused.value.code == "run.timeout"
 
 
-def test_what_does_the_work_must_be_well_and_a_backup_may_be_to_come(
-    program: Path, login: Login
-) -> None:
+def test_services_must_be_healthy_and_a_backup_may_be_missing(program: Path, login: Login) -> None:
     _status(program)
     RemoteExecutor(_DEVICE, timeout=5).check_health(login)
     assert _beside(program, "called").read_text().startswith("status --json\n")
@@ -130,7 +126,7 @@ def test_an_unhealthy_row_fails_the_health_check(program: Path, login: Login, na
         RemoteExecutor(_DEVICE, timeout=5).check_health(login)
 
 
-def test_a_status_that_says_nothing_proves_nothing(program: Path, login: Login) -> None:
+def test_an_empty_status_fails_the_health_check(program: Path, login: Login) -> None:
     _beside(program, "said").write_text("Error: the connection was lost\n")
     with pytest.raises(CheckFailed, match=r"\(infisical, postgres, redis, Drift\)"):
         RemoteExecutor(_DEVICE, timeout=5).check_health(login)

@@ -1,4 +1,4 @@
-"""`server replace`: the volume moves, then the addresses, and the old server goes last."""
+"""Test that `server replace` moves the volume, then the addresses, and deletes the old server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +13,11 @@ from tests.hcloud.world import World, made
 
 @dataclass
 class Played:
-    """Hold what is done on servers, told and not done; each looks whether its time has come.
+    """Record the steps on servers instead of running them, and check their order.
 
     Attributes:
-        did: what was done, with who had the volume and the first address then.
-        unwell: whether Infisical is not well on the new server.
+        did: the steps, with the owners of the volume and of the first address then.
+        unwell: whether Infisical is unhealthy on the new server.
         elsewhere: whether the data of the old server are on its own disk.
     """
 
@@ -59,7 +59,7 @@ class Played:
 
 
 def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
-    """A server is there, and the settings want a bigger one."""
+    """A world with a server, whose settings describe a bigger one."""
     played = Played(world)
     monkeypatch.setattr(
         "infisical_iac.hetzner.remote.RemoteExecutor", lambda device, timeout: played
@@ -73,7 +73,7 @@ def _type(server: Data) -> str:
     return str(server["server_type"]["name"])
 
 
-def test_everything_moves_in_an_order_in_which_nothing_can_be_lost(
+def test_everything_moves_in_an_order_that_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = grown(world, monkeypatch)
@@ -101,7 +101,7 @@ def test_everything_moves_in_an_order_in_which_nothing_can_be_lost(
     assert "--fresh" in world.ok("replace", "--yes")
 
 
-def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
+def test_a_killed_replacement_is_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for deaths in range(1, 60):
@@ -140,7 +140,7 @@ def test_undo_returns_to_the_old_server_until_the_addresses_move(
     assert len(world.known_hosts) <= 2
 
 
-def test_an_undo_that_dies_after_any_change_is_ended_by_the_next(
+def test_a_killed_undo_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for deaths in range(1, 20):
@@ -161,7 +161,7 @@ def test_an_undo_that_dies_after_any_change_is_ended_by_the_next(
     assert 3 <= deaths < 19
 
 
-def test_nothing_is_replaced_without_need_or_volume(world: World) -> None:
+def test_a_server_without_need_or_volume_is_not_replaced(world: World) -> None:
     assert world.error("replace", "--yes").code == "refused.no_volume"
     world.ok("create", "--yes")
     before = len(world.api.changes)

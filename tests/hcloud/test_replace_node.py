@@ -1,4 +1,4 @@
-"""`server replace` of a cluster's node: only where the others can do without it."""
+"""Test that `server replace` replaces a cluster's node only if the others can do without it."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ node infisical-3 3 ready {}
 def _told(
     *, second: str = "ready reachable", third: str = "reachable", **members: tuple[str, str]
 ) -> str:
-    """Return what a node prints; `members` are those of Patroni with role and state."""
+    """Return the report of a node; `members` are those of Patroni with role and state."""
     found = [
         {"name": name.replace("_", "-"), "role": role, "state": state}
         for name, (role, state) in members.items()
@@ -61,7 +61,7 @@ _WELL = _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
         ),
     ],
 )
-def test_a_node_goes_only_if_the_others_have_a_majority_and_all_writes(
+def test_a_node_is_removed_only_if_the_others_have_a_majority_and_all_writes(
     told: str, reason: str
 ) -> None:
     assert explain_need(told, "infisical-2") == reason
@@ -69,7 +69,7 @@ def test_a_node_goes_only_if_the_others_have_a_majority_and_all_writes(
 
 @pytest.fixture
 def cluster(world: World) -> World:
-    """A world with a cluster that is well, whose settings want bigger servers."""
+    """A world with a healthy cluster, whose settings describe bigger servers."""
     world.set(CLUSTER)
     world.ok("create", "--yes")
     _say(world, _WELL)
@@ -92,11 +92,11 @@ def _type(server: Data) -> str:
 
 
 def _ends(world: World, number: int) -> None:
-    """A server answers no more."""
+    """Stop a server from answering."""
     world.booted.pop(f"127.0.0.{number + 1}").off()
 
 
-def test_a_new_server_has_the_name_and_addresses_and_a_volume_with_nothing_on_it(
+def test_a_new_server_has_the_name_the_addresses_and_an_empty_volume(
     cluster: World,
 ) -> None:
     old, stopped = _servers(cluster)["infisical-2"], cluster.booted["127.0.0.3"]
@@ -132,7 +132,7 @@ def test_a_new_server_has_the_name_and_addresses_and_a_volume_with_nothing_on_it
     assert not cluster.cloud.kinds["volumes"]
 
 
-def test_a_node_that_the_others_need_stays(cluster: World) -> None:
+def test_a_needed_node_is_not_replaced(cluster: World) -> None:
     _say(cluster, _told(third="unreachable"))
     before = len(cluster.api.changes)
     error = cluster.error("replace", "infisical-2")
@@ -141,7 +141,7 @@ def test_a_node_that_the_others_need_stays(cluster: World) -> None:
     assert len(cluster.api.changes) == before
 
 
-def test_one_that_nobody_can_vouch_for_stays(
+def test_a_node_of_unknown_importance_is_not_replaced(
     cluster: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
@@ -150,7 +150,7 @@ def test_one_that_nobody_can_vouch_for_stays(
     assert cluster.error("replace", "infisical-2", "--yes").code == "unreachable.nodes"
 
 
-def test_a_node_that_is_gone_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_node_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
     _ends(cluster, 2)
     _servers(cluster)["infisical-2"]["status"] = "off"
@@ -158,7 +158,7 @@ def test_a_node_that_is_gone_is_replaced(cluster: World, monkeypatch: pytest.Mon
     assert _type(_servers(cluster)["infisical-2"]) == "cx43"
 
 
-def test_nothing_else_is_made_while_a_replacement_is_under_way(cluster: World) -> None:
+def test_a_create_is_refused_during_a_replacement(cluster: World) -> None:
     cluster.api.dies_after = len(cluster.api.changes) + 2
     cluster.refused("replace", "infisical-2", "--yes")
     cluster.api.dies_after = None
@@ -172,7 +172,7 @@ def test_nothing_else_is_made_while_a_replacement_is_under_way(cluster: World) -
 @pytest.mark.parametrize(
     ("arguments", "named"), [((), "no node"), (("infisical-9",), "infisical-9")]
 )
-def test_which_node_is_meant_has_to_be_said(
+def test_the_node_to_replace_must_be_named(
     cluster: World, arguments: tuple[str, ...], named: str
 ) -> None:
     error = cluster.error("replace", *arguments)
@@ -181,7 +181,7 @@ def test_which_node_is_meant_has_to_be_said(
     assert str(error).endswith("infisical, infisical-2, infisical-3")
 
 
-def test_a_node_that_is_as_the_settings_say_stays_unless_asked_for(cluster: World) -> None:
+def test_a_node_that_matches_the_settings_is_replaced_only_on_request(cluster: World) -> None:
     cluster.set('server_type = "cx33"\n')
     old = _servers(cluster)["infisical-3"]["id"]
     assert "--fresh" in cluster.ok("replace", "infisical-3", "--yes")
@@ -190,7 +190,7 @@ def test_a_node_that_is_as_the_settings_say_stays_unless_asked_for(cluster: Worl
     assert _servers(cluster)["infisical-3"]["id"] != old
 
 
-def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
+def test_a_killed_replacement_is_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is done over SSH to a new server is that of one on its own, see test_killed.py.

@@ -56,12 +56,12 @@ class World:
 
     @property
     def cloud(self) -> Cloud:
-        """Return what is at Hetzner Cloud."""
+        """Return the resources at Hetzner Cloud."""
         return self.api.cloud
 
     @property
     def known_hosts(self) -> list[str]:
-        """The lines of the project's known_hosts."""
+        """Return the lines of the project's known_hosts."""
         file = self.directory / ".infisical-iac" / "known_hosts"
         return file.read_text().splitlines() if file.exists() else []
 
@@ -75,7 +75,7 @@ class World:
         return CliRunner(env=environment).invoke(main, ["server", *arguments], input=answer)
 
     def ok(self, *arguments: str, answer: str = "") -> str:
-        """The output of a command that must succeed."""
+        """Return the output of a command that must succeed."""
         done = self.run(*arguments, answer=answer)
         assert done.exit_code == 0, (done.output, done.exc_info)
         return done.output
@@ -98,7 +98,7 @@ class World:
         return error
 
     def boot(self, server: Data, user_data: str) -> None:
-        """Stand in for what `Cloud.boot` calls."""
+        """Start a fake server, as `Cloud.boot` calls it."""
         net = server["public_net"]
         address = net["ipv4"]["ip"] if net["ipv4"] else str(ip_network(net["ipv6"]["ip"])[1])
         if address in self.booted:
@@ -119,13 +119,13 @@ def planned(output: str) -> dict[tuple[str, str], str]:
 
 
 def notes(output: str) -> list[str]:
-    """Return the lines of a plan on what differs and is not changed."""
+    """Return the lines of a plan on differences that are not changed."""
     return [line[2:] for line in output.splitlines() if line.startswith("! ")]
 
 
 @contextmanager
 def made(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world in a directory, the current one from then on."""
+    """Return a world in a directory, which becomes the current one."""
     (directory / "group_data").mkdir(parents=True)
     shutil.copy(_ALL, directory / "group_data" / "all.py")
     (directory / "group_data" / "hetzner.py").write_text(SETTINGS)

@@ -1,4 +1,4 @@
-"""Test bans by the real fail2ban in a real kernel: who is banned, and who never is."""
+"""Test bans by the real fail2ban in a real kernel."""
 
 import time
 from collections.abc import Iterator

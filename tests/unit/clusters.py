@@ -28,5 +28,5 @@ def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
         )
         for number in (1, 2, 3)
     )
-    cluster = Cluster(nodes=nodes, me=nodes[0], lead=nodes[0], ipvs=True)
+    cluster = Cluster(nodes=nodes, me=nodes[0], leader=nodes[0], ipvs=True)
     return ClusterSite(settings(**changes), MachineState(), cluster)

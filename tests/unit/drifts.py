@@ -157,7 +157,7 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
     ),
     "privilege made temporary": (
         lambda server: _set(_privilege(server), isTemporary=True),
-        ["~ privilege read-own-folder of backend-staging: temporary → lasting"],
+        ["~ privilege read-own-folder of backend-staging: temporary → permanent"],
     ),
     "privilege added": (_extra_privilege, ["- privilege write-all of backend-staging"]),
     "privilege added by the name of ours": (

@@ -7,9 +7,9 @@ from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge, difference
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
@@ -38,7 +38,7 @@ class PeopleDeployment(Deployment):
         self.server.add_deployer("client-of-the-deployer")
         self.server.organization[ADMIN] = {"username": ADMIN, "email": ADMIN}
         self.logins = 0
-        self.told: list[Change] = []
+        self.made: list[Change] = []
 
     def admin(self) -> Client:
         self.logins += 1
@@ -46,12 +46,14 @@ class PeopleDeployment(Deployment):
 
     def look(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
         """Return what the command line plans."""
-        return look(self.reached(text), prune=prune)
+        return compute_plan(self.reached(text), prune=prune)
 
     def prune(self, text: str) -> list[str]:
         """Plan and make it all with `--prune`; what was done, as people read it."""
         done: list[str] = []
-        make(self.reached(text), self.look(text, prune=True), lambda each: done.append(str(each)))
+        apply_plan(
+            self.reached(text), self.look(text, prune=True), lambda each: done.append(str(each))
+        )
         return done
 
     def reached(self, text: str = PEOPLE) -> Reached:
@@ -75,11 +77,11 @@ class PeopleDeployment(Deployment):
 
     def settle(self, text: str = PEOPLE) -> list[str]:
         """Converge; what was done, as people read it, and in `told` as it was told."""
-        self.told = []
+        self.made = []
         goal = self.goal(load(text))
-        actual = converge(self.client, goal, self.told.append, self.admin)
+        actual = converge(self.client, goal, self.made.append, self.admin)
         self.remembered = remember(goal, actual)
-        return [str(change) for change in self.told]
+        return [str(change) for change in self.made]
 
     def seat(self, email: str) -> dict[str, Any]:
         """A person's membership of the project."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 
@@ -41,7 +41,7 @@ class RememberingDeployment(Deployment):
         self.credentials: dict[str, str] = {}  # client ids in files on the host, by path
 
     def plan(self, desired: Workspace, *, prune: bool = False) -> WorkspacePlan:
-        return look(self.reached(desired), prune=prune)
+        return compute_plan(self.reached(desired), prune=prune)
 
     def apply(self, desired: Workspace, *, prune: bool = False) -> list[str]:
         """Plan and make it all; what was done, as people read it."""
@@ -49,7 +49,7 @@ class RememberingDeployment(Deployment):
 
     def make(self, desired: Workspace, plan: WorkspacePlan) -> list[str]:
         done: list[str] = []
-        make(self.reached(desired), plan, lambda change: done.append(str(change)))
+        apply_plan(self.reached(desired), plan, lambda change: done.append(str(change)))
         return done
 
     def reached(self, desired: Workspace) -> Reached:
@@ -69,7 +69,7 @@ class RememberingDeployment(Deployment):
         )
 
     def _nobody(self) -> Client:
-        raise UserError("there is no way to the administrator's login here")
+        raise UserError("the administrator's login is not available here")
 
     def _remember(self, memory: Memory) -> None:
         self.memory = memory

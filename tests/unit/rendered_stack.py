@@ -40,7 +40,7 @@ def stack_inputs(
         Node(f"node-{n}", f"10.0.0.{n}", n, True, "existing" if n in existing else "new")
         for n in range(1, nodes + 1)
     ]
-    cluster = Cluster(tuple(found), found[0], found[0], ipvs=True, esp=True, begun=True)
+    cluster = Cluster(tuple(found), found[0], found[0], ipvs=True, esp=True, has_databases=True)
     secrets = {purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS}
     start = {settings.stack.infisical_reference: START}
     return StackInputs(replace(cluster, **changes), secrets, start, tls)

@@ -38,13 +38,13 @@ matches() {
     return 1
 }
 
-# Prints `well` if this node's etcd is healthy, which needs a majority; an etcd that has just
+# Prints `healthy` if this node's etcd is, which needs a majority; an etcd that has just
 # started gets a second try. Prints `lost` if it has no volume, has ended by itself three times or
 # more, or was abandoned by a run. Prints nothing in between.
 etcd() {
     id=$(container etcd)
     for attempt in 1 2; do
-        ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo well; return; }
+        ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo healthy; return; }
     done
     ended=$(docker ps --all --quiet --filter "volume=infisical_etcd" --filter exited=1 --filter exited=2)
     volume=/var/lib/docker/volumes/infisical_etcd
@@ -96,7 +96,7 @@ if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
 if [ -e "$root/stack.yaml" ]; then
     found=$(etcd)
     echo "etcd $found"
-    if [ "$found" != well ]; then
+    if [ "$found" != healthy ]; then
         if primary; then echo primary; elif has_data; then echo "wal $(written)"; fi
     fi
 fi

@@ -10,7 +10,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
-from infisical_iac.workspace.foreign import EverybodysAccess
+from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import Goal, Memory, parse
 from infisical_iac.workspace.model import Workspace
@@ -68,7 +68,7 @@ def inside(deployer: Client, admin: Client, goal: Goal) -> Actual:
 class Seen(NamedTuple):
     """Everybody's access, and the id of the deployer's client secret."""
 
-    access: EverybodysAccess
+    access: AccessState
     deployer_secret: str
 
 

@@ -11,7 +11,7 @@ from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.stack import compose, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import site
 
@@ -27,8 +27,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     monkeypatch.setattr(rollout, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "record_before", lambda *_: None)
+    monkeypatch.setattr(checks, "check_as_before", made.passed)
     return made
 
 

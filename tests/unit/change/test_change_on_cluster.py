@@ -17,7 +17,7 @@ from infisical_iac.cluster.upgrade import ClusterVersionChanges
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 from tests.unit.noting import Noting
 
@@ -29,7 +29,7 @@ _GIVEN_UP = "given-up infisical_given_up_y 2026-11-25T10:12:00Z 30 image\n"
 _RELEASE = Release("20261125T101112Z-v0.165.16", {"infisical": _OLD}, {}, _THEN)
 
 
-class _Lead(Noting):
+class _Leader(Noting):
     """Notes the steps; a roll-out is of an image's version."""
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ class _Lead(Noting):
 
 
 @pytest.fixture
-def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
-    made = _Lead()
+def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
+    made = _Leader()
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
     for module in (changeover, cluster_upgrade):
@@ -85,9 +85,9 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
-    monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "check_as_before", made.passed)
-    monkeypatch.setattr(gate, "usable", made.usable)
+    monkeypatch.setattr(checks, "record_before", lambda *_: None)
+    monkeypatch.setattr(checks, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "check_usable", made.usable)
     return made
 
 
@@ -103,20 +103,20 @@ _SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
 
 
-def test_an_upgrade_is_proven_without_stopping_infisical(lead: _Lead) -> None:
+def test_an_upgrade_is_proven_without_stopping_infisical(leader: _Leader) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
-    assert lead.steps == [*_UP, "gate", *_END]
+    assert leader.steps == [*_UP, "gate", *_END]
 
 
-def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
-    lead.failing = ["roll out v0.166.0"]
+def test_a_version_that_never_gets_healthy_costs_no_data(leader: _Leader) -> None:
+    leader.failing = ["roll out v0.166.0"]
     with pytest.raises(RunFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
-    assert lead.steps == [*_UP, *_BACK, *_END]
+    assert leader.steps == [*_UP, *_BACK, *_END]
 
 
-def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(lead: _Lead) -> None:
-    lead.failing = ["gate", "use"]
+def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(leader: _Leader) -> None:
+    leader.failing = ["gate", "use"]
     with pytest.raises(
         RunFailed,
         match=f"with the data of {_THEN.at}.*3 writes since .* are in the database "
@@ -124,45 +124,45 @@ def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(lead: _Le
     ):
         _upgrade()
     revert = ["load", "revert", "roll out v0.165.16", *_END]
-    assert lead.steps == [*_UP, "gate", *_BACK, *revert]
+    assert leader.steps == [*_UP, "gate", *_BACK, *revert]
 
 
-def test_failed_checks_with_usable_data_revert_nothing(lead: _Lead) -> None:
-    lead.failing = ["gate"]
+def test_failed_checks_with_usable_data_revert_nothing(leader: _Leader) -> None:
+    leader.failing = ["gate"]
     with pytest.raises(RunFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
-    assert lead.steps == [*_UP, "gate", *_BACK, *_END]
+    assert leader.steps == [*_UP, "gate", *_BACK, *_END]
 
 
-def test_deleted_secrets_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
-    lead.failing = ["gate"]
-    lead.deleted = ["deleted since: TOKEN in production:/"]
+def test_deleted_secrets_revert_nothing_and_keep_the_dump(leader: _Leader) -> None:
+    leader.failing = ["gate"]
+    leader.deleted = ["deleted since: TOKEN in production:/"]
     told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
     with pytest.raises(RunFailed, match=told):
         _upgrade()
-    assert lead.steps == [*_UP, "gate", *_BACK, "keep", *_END]
+    assert leader.steps == [*_UP, "gate", *_BACK, "keep", *_END]
 
 
-def test_data_that_cannot_be_checked_are_left_in_place(lead: _Lead) -> None:
-    lead.failing = ["gate", "roll out v0.165.16"]
+def test_data_that_cannot_be_checked_are_left_in_place(leader: _Leader) -> None:
+    leader.failing = ["gate", "roll out v0.165.16"]
     with pytest.raises(RunFailed, match="could not be restored"):
         _upgrade()
-    assert lead.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
+    assert leader.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
 
 
-def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(lead: _Lead) -> None:
+def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(leader: _Leader) -> None:
     was = Images(_NEW, _WAS.postgres)
     cluster_upgrade.change_version(
         site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
     )
     proof = ["roll out v0.165.16", "gate", "open", "public"]
-    assert lead.steps == [*_SWAPPED, *proof, *_END]
+    assert leader.steps == [*_SWAPPED, *proof, *_END]
 
 
 @pytest.mark.parametrize("failing", ["roll out v0.165.16", "gate", "public"])
-def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing: str) -> None:
+def test_a_rollback_that_fails_names_what_was_written_since(leader: _Leader, failing: str) -> None:
     """The edge is closed on all nodes from before the swap until the checks have passed."""
-    lead.failing, lead.said["back"] = [failing], _GIVEN_UP
+    leader.failing, leader.said["back"] = [failing], _GIVEN_UP
     was = Images(_NEW, _WAS.postgres)
     told = (
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
@@ -175,14 +175,14 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     done = proof[: proof.index(failing) + 1]
     back = ["close", "back", "roll out v0.166.0", "use"]
-    assert lead.steps == [*_SWAPPED, *done, *back, *_END]
+    assert leader.steps == [*_SWAPPED, *done, *back, *_END]
 
 
-def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) -> None:
-    lead.exchanged = True
+def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(leader: _Leader) -> None:
+    leader.exchanged = True
     unfinished = UnfinishedChange(_RELEASE.name, "swapped", _NEW)
     ClusterVersionChanges(site()).recover(unfinished, "chainalign")
-    assert lead.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
+    assert leader.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) 
     ],
 )
 def test_an_interrupted_change_is_ended_by_its_phase(
-    lead: _Lead, phase: str, steps: Iterable[str], told: str
+    leader: _Leader, phase: str, steps: Iterable[str], told: str
 ) -> None:
     unfinished = UnfinishedChange(_RELEASE.name, phase, _NEW)
     assert ClusterVersionChanges(site()).recover(unfinished, "chainalign") == told
-    assert lead.steps == steps
+    assert leader.steps == steps
 
 
 @pytest.mark.parametrize(

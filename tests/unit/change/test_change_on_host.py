@@ -15,7 +15,7 @@ from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.noting import Noting
 from tests.unit.settings_of import settings_of
 
@@ -62,8 +62,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
-    monkeypatch.setattr(gate, "before", lambda *_, **__: None)
-    monkeypatch.setattr(gate, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "record_before", lambda *_, **__: None)
+    monkeypatch.setattr(checks, "check_as_before", made.passed)
     return made
 
 

@@ -26,7 +26,7 @@ from infisical_iac.stack import compose as stack
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
-from infisical_iac.workspace import canary, gate
+from infisical_iac.workspace import canary, checks
 from tests.unit import clusters
 from tests.unit.settings_of import settings_of
 
@@ -98,7 +98,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
     monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
     monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)
-    monkeypatch.setattr(gate, "refuse", lambda _: None)
+    monkeypatch.setattr(checks, "refuse_undecryptable", lambda _: None)
     return made
 
 
@@ -150,7 +150,7 @@ def test_an_error_before_a_change_of_version_blocks_nothing_else(
     def refuse(_: int) -> None:
         raise refusal
 
-    monkeypatch.setattr(gate, "refuse", refuse)
+    monkeypatch.setattr(checks, "refuse_undecryptable", refuse)
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
     assert _changed(planned) == ["~ container redis"]
     (refused,) = blocked
@@ -174,7 +174,7 @@ def test_unreadable_secrets_end_the_whole_run(host: _Host, monkeypatch: pytest.M
     def refuse(_: int) -> None:
         raise canary.unreadable(ApiError(500, "InternalServerError", "no such key", "GET", "/"))
 
-    monkeypatch.setattr(gate, "refuse", refuse)
+    monkeypatch.setattr(checks, "refuse_undecryptable", refuse)
     with pytest.raises(CheckFailed, match="no such key"):
         host.plan(settings_of(infisical_version="v0.166.0"))
 
@@ -209,15 +209,15 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
     rolled_out: list[Settings] = []
 
-    def look_and_note(site: ClusterSite, _: object) -> DesiredStack:
+    def record(site: ClusterSite, _: object) -> DesiredStack:
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
     for module in (cluster_stack, cluster_upgrade):
         monkeypatch.setattr(module, "host", host)
     monkeypatch.setattr(cluster_upgrade, "shared_fact", lambda *_, **__: UpgradeState(was))
-    monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
-    monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
+    monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
+    monkeypatch.setattr(cluster_stack, "desired_stack", record)
     site = clusters.site(**changes, redis_memory="512m")
     changed = _function(cluster_upgrade.version_change)
     run = _function(cluster_stack.services)

@@ -1,12 +1,12 @@
-"""A cluster's lead that is played."""
+"""A fake leader of a cluster."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.played_lead import Lead
+from tests.unit.cluster.fake_leader import Leader
 
 
 @pytest.fixture
-def lead(tmp_path: Path) -> Lead:
-    return Lead(tmp_path)
+def leader(tmp_path: Path) -> Leader:
+    return Leader(tmp_path)

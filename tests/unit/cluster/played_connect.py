@@ -1,4 +1,4 @@
-"""Connecting to played hosts, for `forked.run`: gevent takes the process whole."""
+"""Connect to fake hosts, for `forked.run`, as gevent patches the whole process."""
 
 from infisical_iac.core import inventory
 
@@ -19,7 +19,7 @@ from infisical_iac.core.errors import Refused, UserError
 
 
 def _play(played: dict[str, Any]) -> list[str]:
-    """Put played things in the place of what needs hosts; where the state was shared from."""
+    """Replace all that needs hosts by fakes; return where the state was shared from."""
     shared: list[str] = []
 
     def connect_all(state: State) -> None:
@@ -34,7 +34,7 @@ def _play(played: dict[str, Any]) -> list[str]:
     def known() -> Any:
         if played.get("refused"):
             raise Refused(played["refused"])
-        return SimpleNamespace(lead=SimpleNamespace(name=played["lead"]))
+        return SimpleNamespace(leader=SimpleNamespace(name=played["leader"]))
 
     def spread(_: object) -> tuple[str, ...]:
         shared.append(host.name)
@@ -50,18 +50,17 @@ def _play(played: dict[str, Any]) -> list[str]:
 
 
 def main(played: dict[str, Any]) -> dict[str, Any]:
-    """Return who was `current`, where the state was `shared` from, the `error`, and what was said.
+    """Return the `current` host, where the state was `shared` from, the `error`, and the output.
 
-    `played` has an `inventory`, `up`, the hosts that can be connected to, the `lead`, or why it is
-    `refused`, whether the command `writes`, looks `anyway` or `fails`, and why the state is
-    `unshared`.
+    `played` has an `inventory`, `up`, the reachable hosts, the `leader`, or why it is `refused`,
+    whether the command `writes`, reads `anyway` or `fails`, and why the state is `unshared`.
     """
     found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
     with redirect_stderr(StringIO()) as said:
         try:
-            with inventory.connect(played["inventory"], quorum=not played.get("anyway")) as lead:
+            with inventory.connect(played["inventory"], quorum=not played.get("anyway")) as leader:
                 found["current"] = host.name
-                assert lead.name == host.name
+                assert leader.name == host.name
                 if played.get("fails"):
                     raise UserError(played["fails"])
         except UserError as error:

@@ -1,4 +1,4 @@
-"""A deploy of operations to played hosts, for `forked.run`: gevent takes the process whole."""
+"""Deploy operations to fake hosts, for `forked.run`, as gevent patches the whole process."""
 
 from infisical_iac.core.deployment import prepare
 
@@ -24,21 +24,21 @@ _audits: list[tuple[str, str, str, Sequence[str], str]] = []
 
 @telling_operation
 def everywhere(broken: str) -> Commands:
-    """Is to be done on each host."""
+    """Is due on each host."""
     yield Item("+", "package curl", diff="+1")
     yield step(_make, "everywhere", broken)
 
 
 @telling_operation
 def alone() -> Commands:
-    """Is called on the first host only, before what is called on all."""
+    """Is called on the first host only, before the operations of all hosts."""
     yield Item("+", "key")
     yield step(_make, "alone", "")
 
 
 @telling_operation
 def on_the_second() -> Commands:
-    """Is to be done on one host; what the first one finds depends on it."""
+    """Is due on the second host; the state of the first one depends on it."""
     if host.name == "two" and "second on two" not in _made:
         yield Item("~", "file", "old → new")
         yield step(_make, "second", "")
@@ -46,7 +46,7 @@ def on_the_second() -> Commands:
 
 @telling_operation
 def on_the_first() -> Commands:
-    """Is to be done on the first host, and can't be seen before the second has been changed."""
+    """Is due on the first host, and unknown before the second one has changed."""
     if host.name == "one":
         if "second on two" in _made:
             yield Item("+", "the rest")
@@ -87,7 +87,7 @@ def _hosts(names: list[str]) -> Iterator[Host]:
 
 
 def main(names: str, broken: str = "") -> dict[str, Any]:
-    """Return what was planned, run, written into the audit logs, and how it ended.
+    """Return what was planned, run and written into the audit logs, and the result.
 
     `names` are the hosts, divided by commas, and `broken` is the one that fails.
     """

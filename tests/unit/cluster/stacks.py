@@ -1,4 +1,4 @@
-"""A settled stack of two services, for tests."""
+"""A converged stack of two services, for tests."""
 
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (

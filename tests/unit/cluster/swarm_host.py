@@ -1,4 +1,4 @@
-"""A played host whose engine can be in a swarm."""
+"""A fake host whose engine can be in a swarm."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ _DOCKER = f"""
 "volume ls"*"name=^infisical_etcd$") echo infisical_etcd ;;
 "ps --all"*volume=infisical_etcd*exited*) cat "$HOST/crashes" ;;
 "ps --all"*label=*) echo ended ;;
-"exec"*etcdctl*) test -e "$HOST/well" ;;
+"exec"*etcdctl*) test -e "$HOST/healthy" ;;
 "exec"*psql*) cat "$HOST/recovery" ;;
 "run"*pg_waldump*) cat "$HOST/wal" ;;
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
@@ -42,7 +42,7 @@ if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/st
 
 
 def in_no_swarm(directory: Path) -> PlayedHost:
-    """A host whose engine runs, in no swarm."""
+    """Return a host with a running engine outside any swarm."""
     host = played(directory)
     fake_docker(directory / "programs", _DOCKER)
     host.program("curl", _CURL)
@@ -53,6 +53,6 @@ def in_no_swarm(directory: Path) -> PlayedHost:
 
 
 def join(host: PlayedHost, *anew: str) -> subprocess.CompletedProcess[str]:
-    """Have it join the swarm of another one, with a token."""
+    """Join the host to the swarm of another one, with a token."""
     step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *anew)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")

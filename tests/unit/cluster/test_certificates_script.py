@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.cluster.deploy import Certificates, Lacking
+from infisical_iac.cluster.deploy import Certificates, DueFile
 from infisical_iac.core.rendering import script
 
 _SERVICES = "etcd postgres redis sentinel"
@@ -21,24 +21,24 @@ _FILES = {f"tls/{name}-{number}.pem" for name in _SERVICES.split() for number in
 
 
 class Authority:
-    """A lead's `/etc/infisical`, of a cluster with these services."""
+    """A leader's `/etc/infisical`, of a cluster with these services."""
 
     def __init__(self, root: Path, services: str = _SERVICES) -> None:
         self.root = root
         self.services = services
 
     def script(self, *arguments: str) -> str:
-        """The command that runs the script in the directory."""
+        """Return the command that runs the script in the directory."""
         text = script("certificates", *arguments).replace("/etc/infisical", str(self.root))
         assert f'services="{_SERVICES}"' in text
         return text.replace(f'services="{_SERVICES}"', f'services="{self.services}"')
 
     def run(self, *arguments: str, days: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the script, as if it were so many days later for what it makes."""
+        """Run the script with a clock that is so many days ahead."""
         text = self.script(*arguments).replace('"$days days"', f'"$((days - {days})) days"')
         return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
 
-    def check(self) -> list[Lacking]:
+    def check(self) -> list[DueFile]:
         done = self.run("check")
         assert (done.returncode, done.stderr) == (0, "")
         return Certificates().process(done.stdout.splitlines())
@@ -59,7 +59,7 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """All certificates, as the first run makes them; tests leave them as they are."""
+    """All certificates, as the first run makes them; tests don't change them."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
     lacking = authority.check()
     assert {each.file for each in lacking} == _FILES | {"keys/cluster_ca_key"}
@@ -68,7 +68,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return authority
 
 
-def test_what_was_made_is_settled_and_private(made: Authority) -> None:
+def test_made_certificates_are_up_to_date_and_private(made: Authority) -> None:
     assert made.check() == []
     files = [each for each in made.root.rglob("*") if each.is_file()]
     assert {str(each.relative_to(made.root)) for each in files} == _FILES | {
@@ -80,7 +80,7 @@ def test_what_was_made_is_settled_and_private(made: Authority) -> None:
 
 
 def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority) -> None:
-    """A recovery kit, and what keeps keys out of logs, know keys of one line."""
+    """Recovery kits and the masking of keys in logs expect keys of one line."""
     [line] = (made.root / "keys/cluster_ca_key").read_text().splitlines()
     assert line.replace("+", "").replace("/", "").replace("=", "").isalnum()
 
@@ -94,7 +94,7 @@ def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority
         ("tls/postgres-1.pem", "localhost"),
     ],
 )
-def test_a_service_is_verified_by_the_names_it_is_reached_by(
+def test_a_certificate_has_the_names_that_its_service_is_reached_by(
     made: Authority, file: str, name: str
 ) -> None:
     assert made.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
@@ -107,12 +107,12 @@ def test_members_and_patroni_log_in_at_etcd(made: Authority, name: str, client: 
 
 
 @pytest.mark.parametrize("name", ["redis-1", "sentinel-1"])
-def test_nobody_logs_in_at_etcd_by_the_certificate_of_redis(made: Authority, name: str) -> None:
+def test_etcd_refuses_the_certificate_of_redis(made: Authority, name: str) -> None:
     assert not made.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
 
 
 def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) -> None:
-    """Infisical believes it for all addresses that it reaches."""
+    """Infisical trusts it for all addresses that it reaches."""
     key = (made.root / "keys/cluster_ca_key").read_text()
     (tmp_path / "ca.key").write_text(
         f"-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\n"
@@ -135,7 +135,7 @@ def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def made_for_redis(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Those of one service: to look at all again and again takes openssl many seconds."""
+    """The certificates of one service only, as openssl takes seconds to read all of them."""
     authority = Authority(tmp_path_factory.mktemp("redis"), "redis")
     authority.make()
     return authority
@@ -143,12 +143,12 @@ def made_for_redis(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def own(made_for_redis: Authority, tmp_path: Path) -> Authority:
-    """A copy of these, to be changed."""
+    """A copy of these that a test can change."""
     subprocess.run(["cp", "-a", f"{made_for_redis.root}/.", str(tmp_path)], check=True)
     return Authority(tmp_path, made_for_redis.services)
 
 
-def test_a_certificate_that_ends_within_60_days_is_made_again(own: Authority) -> None:
+def test_a_certificate_that_ends_within_60_days_is_renewed(own: Authority) -> None:
     (own.root / "tls/redis-2.pem").unlink()
     own.make(days=731 - 59)
     [lacking] = own.check()
@@ -160,7 +160,7 @@ def test_a_certificate_that_ends_within_60_days_is_made_again(own: Authority) ->
     assert {name for name in after if after[name] != before[name]} == {"redis-2.pem"}
 
 
-def test_a_public_key_with_a_line_that_begins_like_an_extension_s_is_settled(
+def test_a_public_key_with_a_line_like_an_extension_is_up_to_date(
     own: Authority,
 ) -> None:
     """One key of 64 has a second line that begins with an X, as `X509v3 …` does."""
@@ -183,7 +183,7 @@ def _is_alike(key: ec.EllipticCurvePrivateKey) -> bool:
     return public.splitlines()[2].startswith(b"X")
 
 
-def test_a_certificate_that_is_another_s_is_made_again(own: Authority) -> None:
+def test_a_certificate_of_another_service_is_replaced(own: Authority) -> None:
     tls = own.root / "tls"
     (tls / "redis-1.pem").write_text((tls / "redis-2.pem").read_text())
     (tls / "redis-3.pem").write_text("cut")
@@ -195,7 +195,7 @@ def test_a_certificate_that_is_another_s_is_made_again(own: Authority) -> None:
     assert own.check() == []
 
 
-def test_the_authority_s_certificate_comes_back_and_what_it_signed_stays(own: Authority) -> None:
+def test_a_lost_authority_certificate_is_restored_and_keeps_its_leaves(own: Authority) -> None:
     (own.root / "tls/ca.crt").unlink()
     assert [each.file for each in own.check()] == ["tls/ca.crt"]
     before = (own.root / "tls/redis-1.pem").read_text()
@@ -204,8 +204,8 @@ def test_the_authority_s_certificate_comes_back_and_what_it_signed_stays(own: Au
     assert (own.root / "tls/redis-1.pem").read_text() == before
 
 
-def test_a_lost_key_of_the_authority_is_not_made_anew(own: Authority) -> None:
-    """Services would not know each other while some have a certificate of the new one."""
+def test_a_lost_authority_key_is_not_replaced(own: Authority) -> None:
+    """Services would not trust each other while only some have a certificate of the new one."""
     (own.root / "keys/cluster_ca_key").unlink()
     done = own.run("make")
     assert done.returncode == 1

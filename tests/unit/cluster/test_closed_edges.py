@@ -1,4 +1,4 @@
-"""The edges of a cluster's nodes: closed together, and opened again whatever has failed since."""
+"""Test that the edges of all nodes are closed together, and opened again after any failure."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 from tests.unit.noting import Noting
 
 
 class _Nodes:
-    """Hold which nodes are closed; on those that fail, nothing can be done."""
+    """Record the closed nodes; steps on failing nodes raise an error."""
 
     print_prefix = ""
 
@@ -73,15 +73,15 @@ def test_every_connected_node_is_closed_and_opened(seen: _Nodes) -> None:
     assert (seen.closed, seen.warned) == (set(), [])
 
 
-def test_a_node_that_can_not_be_closed_is_named_and_the_others_are_closed(seen: _Nodes) -> None:
+def test_a_node_that_cannot_be_closed_is_reported_and_the_others_are_closed(seen: _Nodes) -> None:
     seen.failing = {"node-2": CommandFailed("could not close the edge: no space left")}
     with pytest.raises(CommandFailed, match=r"every node: node-2: .* no space left$"):
         edge.close_on(settings(), site().names)
     assert seen.closed == {"node-1", "node-3"}
 
 
-def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Nodes) -> None:
-    """The others have let people in already."""
+def test_a_failing_node_does_not_keep_the_others_closed(seen: _Nodes) -> None:
+    """The others are open already."""
     edge.close_on(settings(), site().names)
     seen.failing = {"node-2": paramiko.SSHException()}
     edge.open_on(site().names)
@@ -90,7 +90,7 @@ def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Node
     assert "connection to node-2 " in warned
 
 
-def test_edges_of_which_none_can_be_opened_are_an_error(seen: _Nodes) -> None:
+def test_opening_no_edge_at_all_is_an_error(seen: _Nodes) -> None:
     seen.failing = dict.fromkeys(_ALL, OSError())
     with pytest.raises(CommandFailed, match="could not open the edge of any node"):
         edge.open_on(site().names)
@@ -100,7 +100,7 @@ _GIVEN_UP = "given-up infisical_given_up_x 2026-11-25T10:12:00Z 3 image\n"
 
 
 class _Restore:
-    """Notes the steps of a restore, with the nodes that are closed meanwhile."""
+    """Record the steps of a restore, with the nodes that are closed meanwhile."""
 
     def __init__(self, nodes: _Nodes, phase: str) -> None:
         self.steps: list[tuple[str, set[str]]] = []
@@ -128,15 +128,15 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(snapshot, "fetch", lambda *_: ("key", then))
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(manifest, "refuse", lambda *_, **__: None)
-    monkeypatch.setattr(gate, "public", lambda _: True)
+    monkeypatch.setattr(checks, "is_public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore, "complete", lambda *_: None)
     monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))
-    monkeypatch.setattr(cluster_site, "running", lambda site: site)
+    monkeypatch.setattr(cluster_site, "keep_running_version", lambda site: site)
     return made
 
 
-def test_a_restore_lets_nobody_in_from_the_swap_on(
+def test_a_restore_closes_all_edges_from_the_swap_on(
     seen: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _noting(monkeypatch, seen)
@@ -145,7 +145,7 @@ def test_a_restore_lets_nobody_in_from_the_swap_on(
 
 
 @pytest.mark.parametrize("phase", ["data", "backing", "back"])
-def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
+def test_an_undone_restore_opens_all_nodes_and_reports_writes(
     seen: _Nodes, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     seen.closed = set(_ALL)

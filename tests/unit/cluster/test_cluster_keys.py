@@ -1,4 +1,4 @@
-"""The keys that only a cluster has: made where they are missing, but not in place of lost ones."""
+"""Test that the keys of a cluster are made if missing, but not in place of lost ones."""
 
 import pytest
 
@@ -13,11 +13,11 @@ def _refuse(**found: object) -> None:
     refuse(state, admin_email=_EMAIL, password_given=False)
 
 
-def test_a_cluster_s_keys_are_made_where_there_is_only_a_single_host_s_database() -> None:
+def test_cluster_keys_are_made_next_to_a_single_hosts_database() -> None:
     _refuse(database=True, missing=frozenset(OF_A_CLUSTER.split()))
 
 
-def test_the_replicas_password_is_not_made_anew_beside_their_database() -> None:
+def test_a_lost_replication_password_is_not_replaced_next_to_its_database() -> None:
     with pytest.raises(Refused, match="replication_password is gone but the database"):
         _refuse(database=True, replicas=True, missing=frozenset(OF_A_CLUSTER.split()))
 

@@ -1,4 +1,4 @@
-"""Test which node's last backup the status of a cluster tells, and which node's last drill."""
+"""Test which node's last backup and last drill the status of a cluster shows."""
 
 import json
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", 
 
 
 def _backup(minute: int, **errors: str) -> LastRun:
-    """A run of 02:<minute> UTC that was for these targets, each with its error."""
+    """Return a run of 02:<minute> UTC for these targets, each with its error."""
     targets = [{"name": name, "error": error} for name, error in errors.items()]
     failure = "; ".join(filter(None, errors.values()))
     record = json.dumps({"ended": f"2026-11-26T02:{minute:02}:00Z", "targets": targets})
@@ -32,12 +32,12 @@ def _told(*runs: LastRun, own: tuple[str, ...] = ("local",)) -> tuple[str, bool]
     return row.text, row.ok
 
 
-def test_where_all_are_well_the_newest_is_told() -> None:
+def test_the_newest_run_is_shown_if_all_are_healthy() -> None:
     assert _told(_backup(30, local="", bucket=""), _backup(50, local="")) == ("s2: saved", True)
     assert _told(_drill(50, "bucket"), _drill(30, "local")) == ("s1: proven", True)
 
 
-def test_a_failure_is_told_though_another_node_has_saved_for_itself_since() -> None:
+def test_a_failure_is_shown_although_another_node_saved_its_own_data_later() -> None:
     runs = _backup(30, local="", bucket="no answer"), _backup(50, local="")
     assert _told(*runs) == ("s1: no answer", False)
     assert _told(_drill(30, "local", "altered"), _drill(50, "bucket")) == ("s1: altered", False)
@@ -50,14 +50,14 @@ def test_a_failure_is_told_though_another_node_has_saved_for_itself_since() -> N
         (_drill(30, "bucket", "altered"), _drill(50, "bucket")),
     ],
 )
-def test_what_all_share_is_well_once_any_node_has_done_it_well(
+def test_a_shared_target_is_healthy_once_any_node_succeeded(
     failed: LastRun, since: LastRun
 ) -> None:
     assert _told(failed, since)[1]
     assert _told(since, failed)[1]
 
 
-def test_what_was_well_before_does_not_count() -> None:
+def test_an_earlier_success_does_not_hide_a_failure() -> None:
     assert not _told(_backup(30, local="", bucket=""), _backup(50, local="", bucket="away"))[1]
 
 
@@ -66,7 +66,7 @@ def test_a_directory_is_the_nodes_own() -> None:
     assert _told(*runs) == ("s1: no space", False)
 
 
-def test_a_node_that_has_made_none_in_its_own_is_told_by_its_name() -> None:
+def test_a_node_without_a_run_in_its_own_directory_is_named() -> None:
     assert _told(_backup(30, local=""), _NONE) == (f"s2: {_NONE.row.text}", False)
 
 
@@ -76,7 +76,7 @@ def test_one_node_saves_for_all_where_no_target_is_a_nodes_own() -> None:
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"targets": [{}]}'])
-def test_a_record_that_cannot_be_read_is_told(record: str) -> None:
+def test_an_unreadable_record_is_shown(record: str) -> None:
     unread = LastRun(record, Row("Last backup", "unreadable", ok=False))
     assert _told(_backup(30, local=""), unread) == ("s2: unreadable", False)
 
@@ -90,7 +90,7 @@ _TARGETS = [
 
 
 def _node(bucket: datetime | None) -> NodeState:
-    """One that saved in its own directory last night, and in the bucket then."""
+    """Return a node that saved in its own directory last night, and in the bucket then."""
     saved = {"name": "local", "success": "2026-11-27T02:30:00Z", "snapshot": "ab", "error": ""}
     run = {"began": "2026-11-27T02:29:00Z", "ended": "2026-11-27T02:30:00Z", "failure": ""}
     record = {**run, "bytes": 1000, "targets": [{**saved, "added": 1, "snapshots": 1}]}
@@ -107,7 +107,7 @@ def _row(
     return row.text, row.ok
 
 
-def test_a_shared_target_that_each_node_left_to_another_is_told() -> None:
+def test_a_shared_target_that_no_node_saved_to_is_reported() -> None:
     nights = [datetime(2026, 11, day, 2, 30, tzinfo=UTC) for day in (25, 26)]
     text, ok = _row(*nights, None)
     assert not ok
@@ -116,11 +116,11 @@ def test_a_shared_target_that_each_node_left_to_another_is_told() -> None:
     assert "without s3)" in _row(*nights, away=("s3",))[0]
 
 
-def test_a_shared_target_that_one_of_them_has_saved_in_is_well() -> None:
+def test_a_shared_target_with_a_backup_of_one_node_is_healthy() -> None:
     assert _row(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 27, 2, tzinfo=UTC))[1]
 
 
-def test_a_shared_target_without_any_snapshot_is_waited_for_for_a_day() -> None:
+def test_a_shared_target_without_snapshots_is_healthy_for_a_day() -> None:
     text, ok = _row(None, None)
     assert not ok
     assert "bucket yet;" in text

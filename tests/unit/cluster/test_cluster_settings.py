@@ -1,4 +1,4 @@
-"""The settings of a cluster: what is taken, and how the rest is refused."""
+"""Test which settings of a cluster are accepted, and how others are refused."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from infisical_iac.core.errors import SettingsError
 from tests.unit.settings_of import settings_of
 
 
-def test_one_host_is_the_default_and_runs_what_it_did() -> None:
+def test_a_single_host_is_the_default_and_needs_no_cluster_images() -> None:
     settings = settings_of()
     assert settings.cluster.topology == "single"
     assert list(settings.services) == ["infisical", "postgres", "redis", "caddy"]
@@ -36,7 +36,7 @@ def test_a_version_may_have_a_letter_before_it(image: str) -> None:
     assert settings_of(etcd_image=image).cluster.etcd_image == image
 
 
-def test_an_address_is_taken_in_its_shortest_form() -> None:
+def test_an_address_is_normalized() -> None:
     assert settings_of(cluster_address="fd00:0:0::2").cluster.cluster_address == "fd00::2"
     assert settings_of(cluster_address="").cluster.cluster_address == ""
 
@@ -57,7 +57,7 @@ def test_an_address_is_taken_in_its_shortest_form() -> None:
         ({"haproxy_image": "haproxy:lts"}, "names no version; write one such as haproxy:3.2.25"),
     ],
 )
-def test_what_can_not_work_is_refused(changes: dict[str, Any], sentence: str) -> None:
+def test_invalid_settings_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError) as refused:
         settings_of(**changes)
     assert sentence in str(refused.value)

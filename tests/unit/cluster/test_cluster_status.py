@@ -1,4 +1,4 @@
-"""Test what `status` says of a cluster, and whether it calls it well."""
+"""Test the rows of `status` for a cluster, and which of them are healthy."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -69,7 +69,9 @@ def _changed(nodes: dict[str, NodeState], name: str, **changes: Any) -> dict[str
     return nodes | {name: replace(nodes[name], **changes)}
 
 
-def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Settings) -> None:
+def test_a_healthy_cluster_has_only_healthy_rows(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
     found = _rows(nodes, settings)
     assert [row for row in found.values() if not row.ok] == []
     assert found["Nodes"].text == "3 of 3 ready and active; the Swarm's leader is one"
@@ -86,11 +88,11 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     ("overlay", "chosen", "text", "ok"),
     [
         ("encrypted", "required", "encrypted between the hosts", True),
-        ("plain", "required", "not encrypted: what HAProxy passes", False),
-        ("plain", "optional", "not encrypted: what HAProxy passes", True),
+        ("plain", "required", "not encrypted: HAProxy reaches", False),
+        ("plain", "optional", "not encrypted: HAProxy reaches", True),
     ],
 )
-def test_an_overlay_in_clear_is_healthy_only_if_the_settings_accept_it(
+def test_an_unencrypted_overlay_is_healthy_only_if_the_settings_accept_it(
     nodes: dict[str, NodeState], overlay: str, chosen: str, text: str, ok: bool
 ) -> None:
     settings = settings_of(topology="swarm", ingress="none", overlay_encryption=chosen)
@@ -137,7 +139,7 @@ def test_tls_is_healthy_once_required_and_until_60_days_before_a_certificate_end
     assert (row.text.startswith(text), row.ok) == (True, ok)
 
 
-def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(
+def test_backups_are_reported_as_far_as_known_without_unreachable_nodes(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     del nodes["three"]
@@ -146,7 +148,7 @@ def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(
     assert row.text.endswith(" three)")
 
 
-def test_a_node_that_is_drained_or_away_is_told(
+def test_a_drained_or_unreachable_node_is_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     members = (
@@ -169,7 +171,7 @@ def test_a_node_that_is_drained_or_away_is_told(
     assert others == ["two drained", "three down"]
 
 
-def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
+def test_an_unreachable_host_is_reported_although_the_swarm_reaches_it(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     del nodes["three"]
@@ -179,20 +181,22 @@ def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
     assert found["infisical"].text.endswith("2 of 3 healthy")
 
 
-def test_no_majority_is_told(nodes: dict[str, NodeState], settings: Settings) -> None:
+def test_a_missing_majority_is_reported(nodes: dict[str, NodeState], settings: Settings) -> None:
     alone = {name: replace(node, members=()) for name, node in nodes.items()}
     row = _rows(alone, settings)["Nodes"]
     assert (row.ok, row.text.partition(":")[0]) == (False, "no manager answers")
 
 
-def test_two_primaries_or_none_are_told(nodes: dict[str, NodeState], settings: Settings) -> None:
+def test_two_primaries_or_none_are_reported(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
     row = _rows(_changed(nodes, "two", postgres="primary"), settings)["PostgreSQL"]
     assert (row.ok, "one and two" in row.text) == (False, True)
     row = _rows(_changed(nodes, "one", postgres="silent"), settings)["PostgreSQL"]
     assert (row.ok, "no primary" in row.text) == (False, True)
 
 
-def test_no_synchronous_standby_is_not_well(
+def test_a_missing_synchronous_standby_is_unhealthy(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     copies = tuple(replace(each, sync="async") for each in nodes["one"].copies)
@@ -201,7 +205,7 @@ def test_no_synchronous_standby_is_not_well(
     assert "no synchronous standby" in row.text
 
 
-def test_a_standby_that_does_not_follow_is_not_well(
+def test_a_standby_that_does_not_follow_is_unhealthy(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     copies = nodes["one"].copies
@@ -217,7 +221,7 @@ def test_a_standby_that_does_not_follow_is_not_well(
         ({"etcd": ""}, "2 of 3 members healthy"),
     ],
 )
-def test_a_member_of_etcd_that_is_unwell_is_told(
+def test_an_unhealthy_etcd_member_is_reported(
     nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str], text: str
 ) -> None:
     row = _rows(_changed(nodes, "two", **changes), settings)["etcd"]
@@ -225,13 +229,13 @@ def test_a_member_of_etcd_that_is_unwell_is_told(
 
 
 @pytest.mark.parametrize("changes", [{"sentinel": "redis-2"}, {"redis": "master"}, {"redis": ""}])
-def test_sentinels_that_disagree_and_a_second_master_are_told(
+def test_disagreeing_sentinels_and_a_second_master_are_reported(
     nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str]
 ) -> None:
     assert not _rows(_changed(nodes, "two", **changes), settings)["Redis"].ok
 
 
-def test_a_replica_of_another_version_is_told(
+def test_a_replica_of_another_version_is_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     (task,) = nodes["two"].tasks["infisical"]
@@ -243,7 +247,7 @@ def test_a_replica_of_another_version_is_told(
     assert "infisical/infisical:v0.1.0" in row.text
 
 
-def test_the_fullest_disk_and_the_newest_backup_are_told_with_the_nodes_name(
+def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     def record(hour: int, failure: str = "") -> str:
@@ -268,7 +272,7 @@ def test_the_fullest_disk_and_the_newest_backup_are_told_with_the_nodes_name(
     assert not found["Last backup"].ok
 
 
-def test_who_is_at_work_is_told_with_the_nodes_name(
+def test_the_holder_of_a_lock_is_shown_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     busy = replace(nodes["two"].condition, holder="by ada@laptop")
@@ -276,7 +280,7 @@ def test_who_is_at_work_is_told_with_the_nodes_name(
     assert row.text == "two: by ada@laptop"
 
 
-def test_a_node_whose_firewall_is_not_loaded_is_told(
+def test_an_unloaded_firewall_is_reported_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     bad = replace(nodes["two"].condition, firewall="ssh-only")

@@ -1,4 +1,4 @@
-"""Settings and hosts that a cluster can't be had with."""
+"""Test the settings and hosts that a cluster refuses."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,15 +10,15 @@ from infisical_iac.cluster.validation import (
     notes,
     refuse,
     refuse_malformed,
-    refuse_move_in,
-    refuse_move_out,
     refuse_overlapping,
+    refuse_scale_in,
+    refuse_scale_out,
     refuse_single,
     refuse_unencrypted,
 )
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.topology import refuse_mixed
-from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
+from tests.unit.cluster.observed import bare, cluster_of, converged, member, three, three_bare
 from tests.unit.settings_of import settings_of
 
 _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
@@ -37,44 +37,46 @@ def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[s
         ({"ingress": "traefik"}, "'ingress': 'traefik' is Dokploy's, whose Swarm is not this"),
     ],
 )
-def test_a_way_in_that_three_hosts_can_not_have_is_refused(
+def test_an_ingress_that_three_hosts_cannot_have_is_refused(
     chosen: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(Refused, match=sentence):
         refuse(settings_of(topology="swarm", **chosen))
 
 
-def test_a_cluster_without_the_firewall_is_told_what_is_open_then() -> None:
+def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     chosen = {"topology": "swarm", "ingress": "none"}
-    assert [*notes(settings_of(**chosen), told(three()))] == []
-    [note] = notes(settings_of(**chosen, firewall="off", http_port=8081), told(three()))
+    assert [*notes(settings_of(**chosen), cluster_of(three()))] == []
+    [note] = notes(settings_of(**chosen, firewall="off", http_port=8081), cluster_of(three()))
     assert note.startswith("setting 'firewall' is 'off'")
     assert "8081/tcp" in note
 
 
 @pytest.mark.parametrize("looks", [three_bare(), three()])
-def test_kernels_that_can_not_encrypt_the_overlay_are_refused_unless_accepted(
-    looks: dict[str, SwarmState],
+def test_kernels_that_cannot_encrypt_the_overlay_are_refused_unless_accepted(
+    observed: dict[str, SwarmState],
 ) -> None:
     required = settings_of(topology="swarm", ingress="none")
     optional = settings_of(topology="swarm", ingress="none", overlay_encryption="optional")
-    refuse_unencrypted(told(looks), required.cluster)
-    looks["two"] = replace(looks["two"], esp=False)
+    refuse_unencrypted(cluster_of(observed), required.cluster)
+    observed["two"] = replace(observed["two"], esp=False)
     with pytest.raises(Refused, match="overlay_encryption = 'optional'") as refused:
-        refuse_unencrypted(told(looks), required.cluster)
+        refuse_unencrypted(cluster_of(observed), required.cluster)
     assert refused.value.code == "refused.unencrypted"
     assert "kernel of two " in str(refused.value)
-    refuse_unencrypted(told(looks), optional.cluster)
-    [note] = notes(optional, told(looks))
+    refuse_unencrypted(cluster_of(observed), optional.cluster)
+    [note] = notes(optional, cluster_of(observed))
     assert note.startswith("setting 'overlay_encryption' ")
 
 
 def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None:
     away = member(3, "three", down=True, lacks="esp")
-    looks = settled(member(1, "one"), member(2, "two"), away)
-    del looks["three"]
+    observed = converged(member(1, "one"), member(2, "two"), away)
+    del observed["three"]
     with pytest.raises(Refused, match="the kernel of three can't encrypt"):
-        refuse_unencrypted(told(looks), settings_of(topology="swarm", ingress="none").cluster)
+        refuse_unencrypted(
+            cluster_of(observed), settings_of(topology="swarm", ingress="none").cluster
+        )
 
 
 def test_hosts_of_one_inventory_have_one_topology() -> None:
@@ -83,17 +85,17 @@ def test_hosts_of_one_inventory_have_one_topology() -> None:
         refuse_mixed(["single", "swarm", "swarm"])
 
 
-def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
-    looks = three_bare()
-    refuse_single(told(looks))
-    looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
+def test_a_single_host_is_refused_in_favour_of_scale_out() -> None:
+    observed = three_bare()
+    refuse_single(cluster_of(observed))
+    observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
     with pytest.raises(Refused, match=r"^two serves as a single host: `infisical-iac sc"):
-        refuse_single(told(looks))
+        refuse_single(cluster_of(observed))
 
 
-def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
-    looks = three()
-    refuse_single(told({**looks, "one": replace(looks["one"], single=True)}))
+def test_kept_data_of_a_single_host_do_not_block_a_cluster() -> None:
+    observed = three()
+    refuse_single(cluster_of({**observed, "one": replace(observed["one"], single=True)}))
 
 
 def test_an_address_of_another_host_is_checked_too() -> None:
@@ -103,38 +105,38 @@ def test_an_address_of_another_host_is_checked_too() -> None:
 
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
-    looks = three_bare()
+    observed = three_bare()
     with pytest.raises(Refused, match=r"^one, the leader, is no single host"):
-        refuse_move_out(told(looks))
-    alone = replace(looks["two"], single=True, key="key", digest="state")
-    refuse_move_out(told({**looks, "two": alone}))
+        refuse_scale_out(cluster_of(observed))
+    alone = replace(observed["two"], single=True, key="key", digest="state")
+    refuse_scale_out(cluster_of({**observed, "two": alone}))
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_cluster_that_serves_is_moved_into_no_second_time(kept: bool) -> None:
-    looks = three()
-    looks["one"] = replace(looks["one"], single=kept)
+def test_a_serving_cluster_refuses_another_scale_out(kept: bool) -> None:
+    observed = three()
+    observed["one"] = replace(observed["one"], single=kept)
     with pytest.raises(Refused, match="serves from the cluster already: `infisical-iac app"):
-        refuse_move_out(told(looks))
+        refuse_scale_out(cluster_of(observed))
 
 
-def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
-    refuse_move_in(told(three()))
-    looks = three_bare()
-    looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
+def test_scale_in_needs_a_serving_cluster() -> None:
+    refuse_scale_in(cluster_of(three()))
+    observed = three_bare()
+    observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
     with pytest.raises(Refused, match=r"^there is no cluster to move back from"):
-        refuse_move_in(told(looks))
+        refuse_scale_in(cluster_of(observed))
 
 
-def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_not() -> None:
-    looks = three_bare()
-    refuse_overlapping(told({**looks, "two": bare(2, address="172.31.244.7")}))
-    refuse_overlapping(told(looks, addresses={"two": "fd00::2"}))
+def test_a_new_host_inside_the_stacks_networks_is_refused() -> None:
+    observed = three_bare()
+    refuse_overlapping(cluster_of({**observed, "two": bare(2, address="172.31.244.7")}))
+    refuse_overlapping(cluster_of(observed, addresses={"two": "fd00::2"}))
     inside = {"two": "172.31.242.7"}
     with pytest.raises(Refused, match=r"^two .* in 172\.31\.242\.0/24, .*'databases' is: set"):
-        refuse_overlapping(told(looks, addresses=inside))
+        refuse_overlapping(cluster_of(observed, addresses=inside))
 
 
-def test_a_host_within_them_that_is_in_the_swarm_already_is_left_there() -> None:
+def test_a_swarm_member_inside_the_stacks_networks_is_accepted() -> None:
     first = member(1, "one", address="172.31.243.1")
-    refuse_overlapping(told(settled(first, member(2, "two"), member(3, "three"))))
+    refuse_overlapping(cluster_of(converged(first, member(2, "two"), member(3, "three"))))

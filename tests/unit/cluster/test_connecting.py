@@ -1,4 +1,4 @@
-"""Test who is connected and current, of one host, of several, and of a cluster."""
+"""Test which hosts are connected and current: of one, of several, and of a cluster."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ _INVENTORIES: dict[str, tuple[list[str], str]] = {
     "part": (["one"], "swarm"),
 }
 _MINORITY = {"inventory": "cluster", "up": ["two"], "refused": "only 1 of 3 managers answer"}
-_WRITES = {"inventory": "cluster", "up": _NAMES, "lead": "two", "writes": True}
+_WRITES = {"inventory": "cluster", "up": _NAMES, "leader": "two", "writes": True}
 _PLAYED: dict[str, dict[str, Any]] = {
-    "one away": {"inventory": "cluster", "up": ["one", "three"], "lead": "three"},
-    "several": {"inventory": "several", "up": _NAMES, "lead": "one"},
+    "one away": {"inventory": "cluster", "up": ["one", "three"], "leader": "three"},
+    "several": {"inventory": "several", "up": _NAMES, "leader": "one"},
     "single": {"inventory": "single", "up": ["one"], "refused": "not asked for", "writes": True},
     "none": {"inventory": "single", "up": []},
-    "part": {"inventory": "part", "up": ["one"], "refused": "a swarm takes 3 hosts or more"},
+    "part": {"inventory": "part", "up": ["one"], "refused": "a swarm needs 3 hosts or more"},
     "minority": _MINORITY,
     "minority looked at": _MINORITY | {"anyway": True},
     "writes": _WRITES,
@@ -33,7 +33,7 @@ Found = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """Return what came of connecting, in all of these ways."""
+    """Return the results of connecting in all of these ways."""
     directory = tmp_path_factory.mktemp("inventories")
     for name, (hosts, topology) in _INVENTORIES.items():
         data = [(each, {"topology": topology}) for each in hosts]
@@ -47,14 +47,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     }
 
 
-def test_the_lead_of_a_cluster_is_current_and_who_is_away_is_told(found: Found) -> None:
+def test_the_leader_is_current_and_unreachable_hosts_are_reported(found: Found) -> None:
     said = found["one away"].pop("said")
     assert found["one away"] == {"current": "three", "error": "", "shared": []}
     assert said.startswith("Note: two ")
     assert "timed out" in said
 
 
-def test_several_hosts_that_are_no_cluster_are_refused_as_ever(found: Found) -> None:
+def test_several_hosts_without_a_cluster_are_refused(found: Found) -> None:
     error = found["several"]["error"]
     assert "several.py names 3 hosts" in error
     assert "topology" in error
@@ -64,31 +64,31 @@ def test_a_single_host_is_current_and_nothing_is_shared(found: Found) -> None:
     assert found["single"] == {"current": "one", "error": "", "shared": [], "said": ""}
 
 
-def test_a_host_that_can_not_be_reached_is_told_with_the_reason(found: Found) -> None:
+def test_an_unreachable_host_is_reported_with_the_reason(found: Found) -> None:
     assert "[one]" in found["none"]["error"]
     assert "timed out" in found["none"]["error"]
 
 
-def test_one_host_of_a_cluster_alone_is_no_single_host(found: Found) -> None:
+def test_one_reachable_host_of_a_cluster_is_no_single_host(found: Found) -> None:
     assert "3 hosts or more" in found["part"]["error"]
 
 
-def test_without_a_majority_nothing_is_done_but_looking(found: Found) -> None:
+def test_without_a_majority_only_reading_commands_work(found: Found) -> None:
     assert found["minority"]["error"] == _MINORITY["refused"]
     assert found["minority looked at"]["current"] == "two"
     assert found["minority looked at"]["error"] == ""
 
 
-def test_what_a_command_with_the_lock_has_changed_is_shared_from_the_lead(found: Found) -> None:
+def test_changes_of_a_locking_command_are_shared_from_the_leader(found: Found) -> None:
     assert (found["writes"]["shared"], found["writes"]["error"]) == (["two"], "")
 
 
-def test_it_is_shared_after_a_failure_too(found: Found) -> None:
+def test_changes_are_shared_after_a_failure_too(found: Found) -> None:
     assert (found["fails"]["shared"], found["fails"]["error"]) == (["two"], "it broke")
 
 
-def test_what_could_not_be_shared_is_told_and_the_command_has_not_failed(found: Found) -> None:
+def test_a_failure_to_share_is_reported_and_the_command_succeeds(found: Found) -> None:
     assert found["unshared"]["error"] == ""
     said = found["unshared"]["said"]
-    assert "not on all hosts" in said
+    assert "has not reached all hosts" in said
     assert "(the disk is full)" in said

@@ -1,4 +1,4 @@
-"""Test how each data node's etcd begins, by what its host tells."""
+"""Test how each data node's etcd starts, by the observed state of its host."""
 
 from dataclasses import replace
 from typing import Literal
@@ -11,14 +11,14 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import refuse_undecided
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
+from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
 
-Etcd = Literal["", "well", "lost"]
+Etcd = Literal["", "healthy", "lost"]
 
 
 def _with_etcd(*etcd: Etcd, primaries: tuple[str, ...] = ("two",)) -> dict[str, SwarmState]:
     return {
-        name: replace(look, data=True, etcd=each, primary=each != "well" and name in primaries)
+        name: replace(look, data=True, etcd=each, primary=each != "healthy" and name in primaries)
         for (name, look), each in zip(three().items(), etcd, strict=True)
     }
 
@@ -27,54 +27,54 @@ def _joined(cluster: Cluster) -> list[str]:
     return [node.joined for node in cluster.nodes]
 
 
-def test_a_settled_etcd_goes_on() -> None:
-    cluster = told(_with_etcd("well", "well", "well"))
-    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {})
+def test_a_healthy_etcd_is_not_reset() -> None:
+    cluster = cluster_of(_with_etcd("healthy", "healthy", "healthy"))
+    assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {})
 
 
-def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary() -> None:
-    looks = _with_etcd("", "lost", "lost")
-    looks["one"] = replace(
-        looks["one"],
-        members=tuple(replace(each, joined="existing") for each in looks["one"].members),
+def test_an_etcd_without_a_quorum_is_reset_while_there_is_a_primary() -> None:
+    observed = _with_etcd("", "lost", "lost")
+    observed["one"] = replace(
+        observed["one"],
+        members=tuple(replace(each, joined="existing") for each in observed["one"].members),
     )
-    cluster = told(looks)
-    assert (cluster.anew, members_to_replace(cluster.nodes)) == (True, {})
+    cluster = cluster_of(observed)
+    assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (True, {})
     assert (_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
 
 
-def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
-    looks = _with_etcd("", "lost", "lost")
-    looks["one"] = replace(
-        looks["one"],
+def test_a_reset_etcd_has_another_generation_on_all_nodes() -> None:
+    observed = _with_etcd("", "lost", "lost")
+    observed["one"] = replace(
+        observed["one"],
         members=tuple(
             # A run died after it had begun again on the first host.
             replace(each, generation=2 if each.host == "one" else 1)
-            for each in looks["one"].members
+            for each in observed["one"].members
         ),
     )
-    cluster = told(looks)
+    cluster = cluster_of(observed)
     assert cluster.generation == 3
     assert [each.why for each in swarm.updates(cluster)] == [
         "infisical.etcd 2 → 3",
         "infisical.etcd 1 → 3",
         "infisical.etcd 1 → 3",
     ]
-    assert told(three()).generation == 0
-    assert told({name: bare(n) for n, name in enumerate(NAMES, 1)}).generation == 0
+    assert cluster_of(three()).generation == 0
+    assert cluster_of({name: bare(n) for n, name in enumerate(NAMES, 1)}).generation == 0
 
 
-@pytest.mark.parametrize("etcd", [("", "", ""), ("lost", "", ""), ("lost", "lost", "well")])
-def test_it_does_not_for_what_is_slow_or_waits_for_the_others(etcd: tuple[Etcd, ...]) -> None:
-    assert not told(_with_etcd(*etcd)).anew
+@pytest.mark.parametrize("etcd", [("", "", ""), ("lost", "", ""), ("lost", "lost", "healthy")])
+def test_slow_or_waiting_members_do_not_reset_etcd(etcd: tuple[Etcd, ...]) -> None:
+    assert not cluster_of(_with_etcd(*etcd)).is_etcd_reset
 
 
 def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
-    """All have restarted without an etcd; what each of them has written."""
-    looks = _with_etcd("", "lost", "lost", primaries=())
+    """Return nodes that all restarted without an etcd, with the WAL position of each."""
+    observed = _with_etcd("", "lost", "lost", primaries=())
     return {
         name: replace(look, wal=wal)
-        for (name, look), wal in zip(looks.items(), written, strict=True)
+        for (name, look), wal in zip(observed.items(), written, strict=True)
     }
 
 
@@ -87,23 +87,23 @@ def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
     ],
     ids=["further", "on a newer timeline", "as far as another"],
 )
-def test_it_begins_anew_around_the_one_that_has_written_most_where_none_is_the_primary(
+def test_without_a_primary_etcd_is_reset_around_the_furthest_postgres(
     written: tuple[tuple[int, int], ...], first: int
 ) -> None:
-    cluster = told(_without_primary(*written))
-    assert (cluster.anew, cluster.first) == (True, first)
+    cluster = cluster_of(_without_primary(*written))
+    assert (cluster.is_etcd_reset, cluster.first) == (True, first)
     assert (_joined(cluster), cluster.generation) == (["new"] * 3, 1)
     refuse_undecided(cluster)
 
 
-def _down(looks: dict[str, SwarmState], name: str) -> dict[str, SwarmState]:
-    """The same, where the managers take one for down whose engine runs."""
+def _down(observed: dict[str, SwarmState], name: str) -> dict[str, SwarmState]:
+    """Return the same states, but the managers consider a node with a running engine down."""
     return {
         each: replace(
             look,
             members=tuple(replace(one, down=one.host == name) for one in look.members),
         )
-        for each, look in looks.items()
+        for each, look in observed.items()
     }
 
 
@@ -127,98 +127,106 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
     ],
     ids=["away", "given up", "without data", "two primaries", "unread"],
 )
-def test_nothing_is_done_where_it_is_not_plain_who_has_every_write(
-    looks: dict[str, SwarmState], why: str
+def test_etcd_is_not_reset_while_it_is_unknown_who_has_every_write(
+    observed: dict[str, SwarmState], why: str
 ) -> None:
-    cluster = told(looks)
-    assert not cluster.anew
+    cluster = cluster_of(observed)
+    assert not cluster.is_etcd_reset
     with pytest.raises(Refused, match=f"^etcd has lost its quorum, and {why}"):
         refuse_undecided(cluster)
 
 
-def test_where_nobody_has_data_there_is_nothing_to_decide() -> None:
-    looks = {name: replace(look, data=False) for name, look in _SAME.items()}
-    refuse_undecided(told(looks))
+def test_without_data_etcd_is_not_reset() -> None:
+    observed = {name: replace(look, data=False) for name, look in _SAME.items()}
+    refuse_undecided(cluster_of(observed))
 
 
-def test_a_run_that_was_killed_before_etcd_began_anew_is_repeated_alike() -> None:
+def test_a_run_killed_before_the_reset_is_repeated() -> None:
     # Etcd's volumes and two PostgreSQLs are gone; the positions of the WAL are read without them.
-    looks = _without_primary((2, 100), (2, 300), (2, 200))
-    gone = {name: replace(look, etcd="lost") for name, look in looks.items()}
-    assert (told(gone).anew, told(gone).first) == (True, told(looks).first)
+    observed = _without_primary((2, 100), (2, 300), (2, 200))
+    gone = {name: replace(look, etcd="lost") for name, look in observed.items()}
+    assert (cluster_of(gone).is_etcd_reset, cluster_of(gone).first) == (
+        True,
+        cluster_of(observed).first,
+    )
 
 
-@pytest.mark.parametrize("etcd", [("well", "well", "well"), ("lost", "", ""), ("lost", "well", "")])
-def test_an_etcd_that_has_not_lost_most_of_its_data_is_no_reason_to_do_nothing(
+@pytest.mark.parametrize(
+    "etcd", [("healthy", "healthy", "healthy"), ("lost", "", ""), ("lost", "healthy", "")]
+)
+def test_an_etcd_that_kept_most_of_its_data_does_not_block_the_run(
     etcd: tuple[Etcd, ...],
 ) -> None:
-    refuse_undecided(told(_with_etcd(*etcd, primaries=())))
+    refuse_undecided(cluster_of(_with_etcd(*etcd, primaries=())))
 
 
 def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
-    cluster = told(_with_etcd("lost", "well", "well"))
-    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {1: "one"})
+    cluster = cluster_of(_with_etcd("lost", "healthy", "healthy"))
+    assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {1: "one"})
     assert _joined(cluster) == ["existing", "new", "new"]
 
 
-def test_one_that_does_not_answer_is_left_alone() -> None:
-    cluster = told(_with_etcd("", "well", "well"))
-    assert (cluster.anew, members_to_replace(cluster.nodes)) == (False, {})
+def test_a_silent_member_is_not_replaced() -> None:
+    cluster = cluster_of(_with_etcd("", "healthy", "healthy"))
+    assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {})
     assert _joined(cluster) == ["new"] * 3
 
 
-def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
-    lost = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
-    looks = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
-    cluster = told(looks, inventory=("one", "two", "four"))
+def test_a_host_without_a_number_replaces_a_lost_one() -> None:
+    lost = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    observed = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
+    cluster = cluster_of(observed, inventory=("one", "two", "four"))
     assert members_to_replace(cluster.nodes) == {3: "four"}
     # A worker has joined already, and has no number yet.
     worker = member(4, "four")
-    looks |= settled(*(lost["one"].members), worker)
-    cluster = told(
-        {name: looks[name] for name in ("one", "two", "four")}, inventory=("one", "two", "four")
+    observed |= converged(*(lost["one"].members), worker)
+    cluster = cluster_of(
+        {name: observed[name] for name in ("one", "two", "four")}, inventory=("one", "two", "four")
     )
     assert members_to_replace(cluster.nodes) == {3: "four"}
     done = replace(worker, number=3, joined="existing", manager=True)
-    looks = settled(member(1, "one"), member(2, "two"), done)
-    assert members_to_replace(told(looks, inventory=("one", "two", "four")).nodes) == {}
+    observed = converged(member(1, "one"), member(2, "two"), done)
+    assert members_to_replace(cluster_of(observed, inventory=("one", "two", "four")).nodes) == {}
 
 
 def _survivor() -> dict[str, SwarmState]:
-    """Two were lost for good, and two new hosts are in their places."""
+    """Return the states after two hosts were lost for good and replaced by new ones."""
     alone = bare(3, stack=True, data=True, state="active", mark="new", serial=4, key="key")
     return {"one": bare(1), "two": bare(2), "three": alone}
 
 
-def test_a_swarm_is_made_anew_around_the_data_of_a_survivor() -> None:
-    cluster = told(_survivor())
-    assert (cluster.lead.name, cluster.lead.number) == ("three", 3)
-    assert (_joined(cluster), cluster.anew) == (["new"] * 3, False)
+def test_a_swarm_is_re_created_around_the_data_of_a_survivor() -> None:
+    cluster = cluster_of(_survivor())
+    assert (cluster.leader.name, cluster.leader.number) == ("three", 3)
+    assert (_joined(cluster), cluster.is_etcd_reset) == (["new"] * 3, False)
     assert cluster.holders == {3}
 
 
 def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
-    looks = _survivor()
-    looks["three"] = replace(looks["three"], mark="swarm-id")
+    observed = _survivor()
+    observed["three"] = replace(observed["three"], mark="swarm-id")
     with pytest.raises(Refused, match=r"follow docs/operate/cluster/runbooks\.md, 'Two of three"):
-        told(looks)
+        cluster_of(observed)
 
 
 @pytest.mark.parametrize("other", ["one", "two"])
 def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
-    looks = _survivor()
-    looks[other] = replace(looks[other], data=True)
-    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
-        told(looks)
+    observed = _survivor()
+    observed[other] = replace(observed[other], data=True)
+    with pytest.raises(Refused, match=f"^{other} would join a new swarm of three with"):
+        cluster_of(observed)
 
 
 @pytest.mark.parametrize("other", ["one", "two"])
-def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
-    looks = {**_survivor(), **settled(member(3, "three", number=0))}
-    looks["three"] = replace(looks["three"], data=True, serial=4, key="key", stack=False)
+def test_a_new_swarm_of_a_killed_run_takes_the_data_of_no_other_host(other: str) -> None:
+    observed = {**_survivor(), **converged(member(3, "three", number=0))}
+    observed["three"] = replace(observed["three"], data=True, serial=4, key="key", stack=False)
     # A stack.yaml from before does not count.
-    looks[other] = replace(looks[other], stack=True)
-    assert (told(looks).begun, _joined(told(looks))) == (False, ["new"] * 3)
-    looks[other] = replace(looks[other], data=True)
-    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
-        told(looks)
+    observed[other] = replace(observed[other], stack=True)
+    assert (cluster_of(observed).has_databases, _joined(cluster_of(observed))) == (
+        False,
+        ["new"] * 3,
+    )
+    observed[other] = replace(observed[other], data=True)
+    with pytest.raises(Refused, match=f"^{other} would join a new swarm of three with"):
+        cluster_of(observed)

@@ -1,48 +1,48 @@
-"""Test who keeps the data of a cluster, and Patroni, asked and told."""
+"""Test the scripts for the data services of a cluster and for Patroni."""
 
 import pytest
 
-from tests.unit.cluster.played_lead import CURL, Lead
+from tests.unit.cluster.fake_leader import CURL, Leader
 
 _LEADER = '{"name": "postgres-1", "role": "leader", "state": "running", "lag": 0}'
 _STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming", "lag": 0}'
 _STARTING = '{"name": "postgres-3", "role": "replica", "state": "starting"}'
 
 
-def test_who_keeps_data_is_well_by_his_own_word(lead: Lead) -> None:
-    lead.write(
+def test_data_services_count_as_healthy_by_their_own_report(leader: Leader) -> None:
+    leader.write(
         "health", "http://etcd-1:2379 is healthy: took\nhttp://etcd-2:2379 is unhealthy: x\n"
     )
-    lead.write("patroni", f'{{"members": [{_LEADER}, {_STANDBY}, {_STARTING}], "scope": "x"}}')
-    assert lead.run("data").stdout == "1 2\n"
-    assert lead.run("again", "0", "1", "2").returncode == 0
-    done = lead.run("again", "0", "1", "3")
+    leader.write("patroni", f'{{"members": [{_LEADER}, {_STANDBY}, {_STARTING}], "scope": "x"}}')
+    assert leader.run("data").stdout == "1 2\n"
+    assert leader.run("again", "0", "1", "2").returncode == 0
+    done = leader.run("again", "0", "1", "3")
     assert done.returncode == 1
     assert "PostgreSQL 2" in done.stderr
     assert "1 and 3" in done.stderr
 
 
-def test_where_nobody_keeps_data_nobody_is_waited_for(lead: Lead) -> None:
-    lead.write("health", "").unlink()
-    assert lead.run("data").stdout == "0 0\n"
-    assert lead.run("again", "0", "0", "0").returncode == 0
+def test_without_data_services_nothing_is_waited_for(leader: Leader) -> None:
+    leader.write("health", "").unlink()
+    assert leader.run("data").stdout == "0 0\n"
+    assert leader.run("again", "0", "0", "0").returncode == 0
 
 
-def test_patroni_tells_its_configuration_and_its_members(lead: Lead) -> None:
+def test_patroni_reports_its_configuration_and_members(leader: Leader) -> None:
     for kind in ("secrets", "configs"):
-        lead.write(kind, "")
-    lead.write("dynamic", '{"ttl": 20}\n')
-    lead.write("patroni", f'{{"members": [{_LEADER}]}}\n')
-    told = lead.run("state", "").stdout.splitlines()
+        leader.write(kind, "")
+    leader.write("dynamic", '{"ttl": 20}\n')
+    leader.write("patroni", f'{{"members": [{_LEADER}]}}\n')
+    told = leader.run("state", "").stdout.splitlines()
     assert told[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
 
 
-def test_a_patroni_that_does_not_answer_tells_nothing(lead: Lead) -> None:
+def test_a_silent_patroni_reports_nothing(leader: Leader) -> None:
     for kind in ("secrets", "configs"):
-        lead.write(kind, "")
-    lead.write("dynamic", "\n")
-    lead.write("patroni", "\n")
-    done = lead.run("state", "")
+        leader.write(kind, "")
+    leader.write("dynamic", "\n")
+    leader.write("patroni", "\n")
+    done = leader.run("state", "")
     assert (done.returncode, "patroni" in done.stdout) == (0, False)
 
 
@@ -59,14 +59,14 @@ def test_a_patroni_that_does_not_answer_tells_nothing(lead: Lead) -> None:
         ),
     ],
 )
-def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
-    lead: Lead, step: tuple[str, ...], asked: str
+def test_patroni_requests_pass_the_password_outside_arguments(
+    leader: Leader, step: tuple[str, ...], asked: str
 ) -> None:
-    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
-    lead.program("curl", CURL)
-    done = lead.run(*step)
+    leader.write("env", "PATRONI_PASSWORD=not-a-password\n")
+    leader.program("curl", CURL)
+    done = leader.run(*step)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    arguments, given = lead.changes()
+    arguments, given = leader.changes()
     assert arguments.endswith(asked)
     assert "not-a-password" not in arguments
     assert given == 'user = "patroni:not-a-password"'
@@ -99,18 +99,18 @@ case $answer in *[!r]) exit 22 ;; esac
 
 
 @pytest.fixture
-def stopping(lead: Lead) -> Lead:
-    """A node whose Docker is about to stop, and which has the primary and the master."""
-    lead.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
-    lead.program("curl", CURL)
-    lead.program("redis-cli", _REDIS_CLI)
-    lead.program("sleep")
-    lead.program("systemctl", "echo 4711")
-    lead.write("masters", "redis-1\n")
-    return lead
+def stopping(leader: Leader) -> Leader:
+    """A node with the primary and the master, whose Docker is about to stop."""
+    leader.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
+    leader.program("curl", CURL)
+    leader.program("redis-cli", _REDIS_CLI)
+    leader.program("sleep")
+    leader.program("systemctl", "echo 4711")
+    leader.write("masters", "redis-1\n")
+    return leader
 
 
-def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> None:
+def test_stopping_docker_hands_the_primary_over(stopping: Leader) -> None:
     done = stopping.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     arguments, given = stopping.changes()
@@ -119,7 +119,7 @@ def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> Non
     assert given == 'user = "patroni:not-a-password"'
 
 
-def test_a_standby_that_is_just_back_is_waited_for(stopping: Lead) -> None:
+def test_a_standby_that_is_just_back_is_waited_for(stopping: Leader) -> None:
     stopping.program("curl", _PATRONI)
     refused = "no good candidates have been found\ncan not find sync_standby\n"
     stopping.write("tries", f"{refused}Successfully switched over\n")
@@ -127,26 +127,26 @@ def test_a_standby_that_is_just_back_is_waited_for(stopping: Lead) -> None:
     assert (stopping.directory / "tries").read_text() == ""
 
 
-def test_it_hands_the_master_over_and_waits_until_another_one_is_it(stopping: Lead) -> None:
+def test_stopping_docker_hands_the_master_over_and_waits_for_the_new_one(stopping: Leader) -> None:
     assert stopping.run(of="hand-over").returncode == 0
     who = "sentinel get-master-addr-by-name infisical"
     asked = (stopping.directory / "asked").read_text().splitlines()
     assert asked == [who, "sentinel failover infisical", who, who]
 
 
-def test_a_master_elsewhere_stays_where_it_is(stopping: Lead) -> None:
+def test_a_master_on_another_node_stays(stopping: Leader) -> None:
     stopping.write("masters", "redis-3\n")
     assert stopping.run(of="hand-over").returncode == 0
     assert "failover" not in (stopping.directory / "asked").read_text()
 
 
-def test_an_engine_that_has_crashed_is_asked_nothing(stopping: Lead) -> None:
+def test_a_crashed_engine_is_not_queried(stopping: Leader) -> None:
     stopping.program("systemctl", "echo 0")
     assert stopping.run(of="hand-over").returncode == 0
     assert stopping.changes() == []
 
 
-def test_docker_stops_where_nobody_can_take_over(stopping: Lead) -> None:
+def test_docker_stops_even_if_no_node_can_take_over(stopping: Leader) -> None:
     for program in ("curl", "redis-cli"):
         stopping.program(program, "echo 'error: nobody' >&2; exit 22")
     done = stopping.run(of="hand-over")

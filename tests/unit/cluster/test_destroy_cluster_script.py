@@ -1,4 +1,4 @@
-"""Test what destroy-cluster.sh does on one node, with a Docker that is played."""
+"""Test destroy-cluster.sh on one node, with a fake Docker."""
 
 from pathlib import Path
 
@@ -35,13 +35,13 @@ def node(tmp_path: Path) -> PlayedHost:
     return host
 
 
-def test_it_tells_what_is_there(node: PlayedHost) -> None:
+def test_what_is_deployed_is_listed(node: PlayedHost) -> None:
     lines = node.run("destroy-cluster", "look").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
 
 
 @pytest.mark.parametrize(("standby", "told"), [("f\n", "primary\n"), ("t\n", ""), ("", "")])
-def test_only_a_primary_says_that_it_is_one(node: PlayedHost, standby: str, told: str) -> None:
+def test_only_a_primary_reports_itself(node: PlayedHost, standby: str, told: str) -> None:
     node.write("/standby", standby)
     assert node.run("destroy-cluster", "primary").stdout == told
 
@@ -67,7 +67,7 @@ def test_a_dump_that_can_not_be_read_back_is_none(node: PlayedHost) -> None:
     assert node.read(f"{_BACKUP}.new/database.dump") is None
 
 
-def test_containers_that_do_not_end_are_told_and_nothing_is_removed(node: PlayedHost) -> None:
+def test_running_containers_are_reported_and_nothing_is_removed(node: PlayedHost) -> None:
     node.write("/etc/infisical/stack.yaml", "services: {}")
     done = node.run("destroy-cluster", "gone")
     assert done.returncode != 0
@@ -75,7 +75,7 @@ def test_containers_that_do_not_end_are_told_and_nothing_is_removed(node: Played
     assert node.read("/etc/infisical/stack.yaml") is not None
 
 
-def test_once_they_have_ended_what_they_were_made_from_goes_and_keys_and_data_stay(
+def test_after_the_containers_ended_configs_are_removed_and_keys_and_data_stay(
     node: PlayedHost,
 ) -> None:
     node.remove("/runs")
@@ -89,7 +89,7 @@ def test_once_they_have_ended_what_they_were_made_from_goes_and_keys_and_data_st
     assert node.volumes() == {"infisical_patroni": {"base": "data"}}
 
 
-def test_the_data_go_with_what_opened_the_swarm_and_a_second_time_changes_nothing(
+def test_removing_the_data_removes_the_unlock_key_too_and_is_repeatable(
     node: PlayedHost,
 ) -> None:
     unit = "/etc/systemd/system/infisical-unlock.service"

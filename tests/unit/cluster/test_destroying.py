@@ -1,4 +1,4 @@
-"""In which order a cluster is taken away, and what is told of a host where that fails."""
+"""Test the order in which a cluster is removed, and the report of a failing host."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -14,8 +14,8 @@ from infisical_iac.core.errors import CommandFailed
 
 
 @pytest.fixture
-def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """The first of three hosts, which are spoken to one by one."""
+def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """The first of three hosts, which are handled one by one."""
     hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three")]
     for each in hosts:
         each.state = SimpleNamespace(inventory=hosts, active_hosts=hosts)
@@ -35,7 +35,7 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 def _play(
     monkeypatch: pytest.MonkeyPatch, *, fails: str = "", removes: str = "removed"
 ) -> list[str]:
-    """Play each step on a host; what was done, with the host's name."""
+    """Fake each step on a host; return the steps with the host's name."""
     done: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
@@ -52,11 +52,11 @@ def _play(
 _LEAVE = "take the host out of the swarm"
 
 
-def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
-    lead: Host, monkeypatch: pytest.MonkeyPatch
+def test_the_hosts_leave_the_swarm_one_by_one_and_the_leader_last(
+    leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
     left = [each for each in done if each.endswith(_LEAVE)]
     assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
@@ -65,27 +65,31 @@ def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
 
 
 @pytest.mark.parametrize(("removes", "first"), [("removed", True), ("", False)])
-def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
-    lead: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
+def test_without_a_working_manager_containers_end_as_the_hosts_leave(
+    leader: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
-    ended = [number for number, each in enumerate(done) if each.endswith("see the containers end")]
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
+    ended = [
+        number
+        for number, each in enumerate(done)
+        if each.endswith("wait until the containers have stopped")
+    ]
     assert (ended[0] < done.index(f"two: {_LEAVE}")) is first
     assert ended[-1] > done.index(f"one: {_LEAVE}")
 
 
-def test_without_the_data_the_swarm_stays(lead: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_data_the_swarm_stays(leader: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=False)
+    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=False)
     assert "one: remove the services" in done
     assert not any(_LEAVE in each for each in done)
 
 
 def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
-    lead: Host, monkeypatch: pytest.MonkeyPatch
+    leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch, fails=f"three: {_LEAVE}")
     with pytest.raises(CommandFailed, match=r"^three: no$"):
-        destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
+        destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
     assert not any(each.endswith("remove the volumes") for each in done)

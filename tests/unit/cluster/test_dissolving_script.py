@@ -1,4 +1,4 @@
-"""dissolve.sh on a host that has left the swarm: what is kept of the cluster, and what goes."""
+"""Test what dissolve.sh keeps and removes on a host that has left the swarm."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _DATA = ("dissolve", "data", _STAMP)
 
 @pytest.fixture
 def host(tmp_path: Path) -> PlayedHost:
-    """A host with what a cluster left, and with data of its own."""
+    """A host with the leftovers of a cluster, and with its own data."""
     made = played(tmp_path)
     for name in ("etcd", "redis-replica", "sentinel", "tmp"):
         made.volume(f"infisical_{name}", state="of the cluster")
@@ -25,7 +25,7 @@ def host(tmp_path: Path) -> PlayedHost:
     return made
 
 
-def test_the_database_of_the_cluster_is_kept_by_name_and_the_rest_goes(host: PlayedHost) -> None:
+def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: PlayedHost) -> None:
     done = host.run(*_DATA)
     assert done.stdout.splitlines() == [f"volume {_KEPT}"]
     assert host.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
@@ -40,13 +40,13 @@ def test_nothing_is_kept_of_a_cluster_that_never_served(host: PlayedHost) -> Non
     assert host.volumes() == {MAIN: {"base": "alone"}}
 
 
-def test_an_end_that_is_killed_is_gone_to_its_end(host: PlayedHost) -> None:
+def test_a_killed_removal_is_completed(host: PlayedHost) -> None:
     for each in host.deaths(_DATA):
         assert each.run(*_DATA).stdout.splitlines() == [f"volume {_KEPT}"]
         assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
 
 
-def test_an_engine_that_does_not_answer_keeps_all(host: PlayedHost) -> None:
+def test_a_silent_engine_keeps_everything(host: PlayedHost) -> None:
     host.write("/failing", "volume\n")
     done = host.run(*_DATA)
     assert (done.returncode, done.stderr.strip()) == (1, "Docker does not answer")

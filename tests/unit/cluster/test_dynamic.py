@@ -1,4 +1,4 @@
-"""Patroni's dynamic configuration: what differs of it, what is sent, and who is restarted."""
+"""Test the differences of Patroni's dynamic configuration, its updates and its restarts."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def _told(found: PatroniState) -> list[str]:
     return [str(item) for item in patroni_config.items(found, WANTED)]
 
 
-def test_what_is_set_by_others_is_no_difference() -> None:
+def test_keys_set_by_others_are_no_difference() -> None:
     assert (_told(SETTLED), patroni_config.patch(SETTLED, WANTED)) == ([], {})
 
 
@@ -66,14 +66,14 @@ def test_what_is_set_by_others_is_no_difference() -> None:
         ),
     ],
 )
-def test_what_differs_is_told_and_sent_and_nothing_else(
+def test_only_differing_keys_are_reported_and_sent(
     changes: dict[str, Any], line: str, sent: dict[str, Any]
 ) -> None:
     assert _told(_with(**changes)) == [f"~ patroni {line}"]
     assert patroni_config.patch(_with(**changes), WANTED) == sent
 
 
-def test_where_no_patroni_answers_nothing_is_told_and_nothing_sent() -> None:
+def test_without_an_answering_patroni_nothing_is_reported_or_sent() -> None:
     assert (_told(PatroniState()), patroni_config.patch(PatroniState(), WANTED)) == ([], {})
 
 
@@ -108,7 +108,7 @@ def _lines(members: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def test_the_primary_is_the_last_that_waits_for_a_restart() -> None:
+def test_the_primary_is_restarted_last() -> None:
     found = parse(["engine", *_lines(MEMBERS)])
     assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
     assert [line.partition(":")[0] for line in _told(found)] == ["~ postgres-3", "~ postgres-1"]
@@ -122,7 +122,7 @@ def test_an_answer_that_is_missing_is_read_as_none() -> None:
 
 
 class _Members:
-    """A Patroni of which members wait for restarts; `steps` are those of the script."""
+    """A Patroni whose members wait for restarts; `steps` are those of the script."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
         self.steps: list[str] = []
@@ -140,7 +140,7 @@ class _Members:
         return "\n".join(_lines(members))
 
 
-def test_what_needs_no_restart_is_sent_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_without_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
     assert rollout.merge_configuration(_with(synchronous_mode=False), WANTED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
@@ -149,7 +149,7 @@ def test_what_needs_no_restart_is_sent_and_that_is_all(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("there", "seconds"), [(3, 6), (30, 60), (1, 6), (None, 20)])
-def test_each_member_looks_before_it_is_asked_whether_it_waits(
+def test_members_have_time_to_read_the_configuration_before_they_are_queried(
     monkeypatch: pytest.MonkeyPatch, there: int | None, seconds: int
 ) -> None:
     members = _Members(monkeypatch)
@@ -162,7 +162,7 @@ def test_each_member_looks_before_it_is_asked_whether_it_waits(
     assert '"postgresql": {"parameters": {"max_connections": 200}}' in step
 
 
-def test_members_are_restarted_one_after_another_and_each_is_seen_back(
+def test_members_are_restarted_one_by_one_and_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))

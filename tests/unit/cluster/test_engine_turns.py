@@ -1,4 +1,4 @@
-"""Engines that are restarted one after another: each waits for Swarm, etcd and PostgreSQL."""
+"""Test that engines restart one by one, each waiting for Swarm, etcd and PostgreSQL."""
 
 import subprocess
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from infisical_iac.cluster import docker
 from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
-from tests.unit.cluster.looks import member, settled, told
+from tests.unit.cluster.observed import cluster_of, converged, member
 from tests.unit.cluster.swarm_host import MANAGER
 from tests.unit.fake_programs import fake_docker, run_with
 
@@ -30,11 +30,11 @@ Engine = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def played(tmp_path: Path) -> Engine:
-    """Runs the script on a manager whose Docker is played; files of it are written first."""
+    """Return a function that runs the script on a manager with a fake Docker and its files."""
     fake_docker(tmp_path, _DOCKER + MANAGER)
 
     def run(*step: str, **files: str) -> subprocess.CompletedProcess[str]:
-        told = {
+        texts = {
             "info": "active true\n",
             "nodes": "Ready Active Leader\nReady Active Reachable\n",
             "services": "infisical_etcd-1 1/1\n",
@@ -42,18 +42,18 @@ def played(tmp_path: Path) -> Engine:
             "patroni": f"[{_LEADER}, {_STANDBY}]",
             **files,
         }
-        for name, text in told.items():
+        for name, text in texts.items():
             (tmp_path / name).write_text(text)
         return run_with(tmp_path, script("engine", *step))
 
     return run
 
 
-def test_before_a_restart_it_is_counted_who_keeps_data(played: Engine) -> None:
+def test_data_services_are_counted_before_a_restart(played: Engine) -> None:
     assert played("ready").stdout == "3 2\n"
 
 
-def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
+def test_a_host_without_data_waits_for_no_data_service(played: Engine) -> None:
     assert played("ready", **{"docker ps": ""}).stdout == "0 0\n"
 
 
@@ -68,7 +68,7 @@ def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
         ({"etcd": ""}, "only 0 members of etcd are healthy"),
     ],
 )
-def test_a_restart_that_would_end_a_majority_is_none(
+def test_a_restart_that_would_end_a_majority_is_refused(
     played: Engine, files: dict[str, str], why: str
 ) -> None:
     done = played("ready", **files)
@@ -77,7 +77,7 @@ def test_a_restart_that_would_end_a_majority_is_none(
 
 
 @pytest.mark.parametrize(
-    ("files", "settled"),
+    ("files", "converged"),
     [
         ({}, True),
         ({"etcd": "etcd-1 etcd-2"}, False),
@@ -86,17 +86,19 @@ def test_a_restart_that_would_end_a_majority_is_none(
         ({"info": "active false\n", "docker ps": ""}, False),
     ],
 )
-def test_after_it_as_many_are_waited_for(
-    played: Engine, files: dict[str, str], settled: bool
+def test_as_many_data_services_as_before_are_waited_for(
+    played: Engine, files: dict[str, str], converged: bool
 ) -> None:
-    assert (played("settle", "0", "3", "2", **files).returncode == 0) is settled
+    assert (played("settle", "0", "3", "2", **files).returncode == 0) is converged
 
 
-def test_what_was_away_before_is_not_waited_for(played: Engine) -> None:
+def test_services_that_were_missing_before_are_not_waited_for(played: Engine) -> None:
     assert played("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
 
 
-def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_engine_waits_for_the_services_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     steps: list[str] = []
 
     def run(command: str, *, doing: str) -> str:
@@ -109,19 +111,19 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    monkeypatch.setattr(docker, "_apart", [])
+    monkeypatch.setattr(docker, "_lost_hosts", [])
     with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* 2 members of etcd and 3"):
-        docker.in_turn("restart", "docker.service")
+        docker.act_in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
     # No other host of the run takes its turn.
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
-    with pytest.raises(Refused, match="node-2 waits for a restart, and for node-1"):
-        docker.in_turn("restart", "docker.service")
+    with pytest.raises(Refused, match="node-2 waits for a restart until node-1 is back"):
+        docker.act_in_turn("restart", "docker.service")
     assert steps == expected
 
 
-def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_needed_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     restarted: list[str] = []
 
     def run(_: str, *, doing: str) -> str:
@@ -131,13 +133,13 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is unreachable"):
-        docker.in_turn("restart", "docker.service")
+        docker.act_in_turn("restart", "docker.service")
     assert restarted == []
-    docker.in_turn("start", "docker.service")
+    docker.act_in_turn("start", "docker.service")
     assert restarted == ["start"]
 
 
-def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
+def test_the_swarm_gets_time_to_reach_a_node(played: Engine) -> None:
     assert played("seen", "id1", "5", states="down\nready\n").returncode == 0
     done = played("seen", "id1", "0", states="down\nready\n")
     assert (done.returncode, done.stdout) == (1, "")
@@ -151,7 +153,7 @@ def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
         (1, ["seen id2 30", "restart docker.service", "seen id2 120"]),
     ],
 )
-def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
+def test_an_engine_that_the_swarm_considers_down_is_restarted(
     monkeypatch: pytest.MonkeyPatch, missed: int, expected: list[str]
 ) -> None:
     steps: list[str] = []
@@ -166,9 +168,9 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    cluster = told(looks, me="two")
-    assert [each.name for each in cluster.nodes if each.given_up] == ["two"]
+    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    cluster = cluster_of(observed, me="two")
+    assert [each.name for each in cluster.nodes if each.is_cut_off] == ["two"]
     docker._bring_back(cluster)
     assert steps == expected
 
@@ -185,14 +187,20 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
-    with pytest.raises(Refused, match="on two waits for a restart, and for three: could not"):
-        docker._bring_back(told(looks, me="two"))
+    observed = converged(
+        member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
+    )
+    with pytest.raises(
+        Refused, match="on two can't be restarted while three is missing: could not"
+    ):
+        docker._bring_back(cluster_of(observed, me="two"))
     assert restarted == []
 
 
-def test_a_node_that_is_locked_or_away_is_not_one_that_the_swarm_gave_up() -> None:
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
-    looks["two"] = replace(looks["two"], state="locked", id="")
-    del looks["three"]
-    assert not any(each.given_up for each in told(looks).nodes)
+def test_a_locked_or_unreachable_node_is_not_considered_cut_off() -> None:
+    observed = converged(
+        member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
+    )
+    observed["two"] = replace(observed["two"], state="locked", id="")
+    del observed["three"]
+    assert not any(each.is_cut_off for each in cluster_of(observed).nodes)

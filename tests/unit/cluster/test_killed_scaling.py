@@ -1,4 +1,4 @@
-"""scale-out.sh and scale-in.sh killed after each of their effects: one side has all."""
+"""Test that scale-out.sh and scale-in.sh, killed after any effect, leave all data on one side."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ _IN = {name: ("scale-in", name) for name in ("pause", "proven", "back", "end")} 
 
 @pytest.fixture
 def alone(tmp_path: Path) -> PlayedHost:
-    """A single host whose move into a cluster has begun."""
+    """A single host whose scale-out has begun."""
     made = played(tmp_path)
     made.write(_COMPOSE, "alone")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
@@ -32,7 +32,7 @@ def alone(tmp_path: Path) -> PlayedHost:
 
 @pytest.fixture
 def together(tmp_path: Path) -> PlayedHost:
-    """The lead of a cluster whose data are loaded beside it, with those of earlier days."""
+    """The leader of a cluster whose data are loaded for a scale-in, next to earlier ones."""
     made = played(tmp_path)
     made.write("/etc/infisical/stack.yaml", "together")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
@@ -43,7 +43,7 @@ def together(tmp_path: Path) -> PlayedHost:
     return made
 
 
-def test_a_move_into_a_cluster_that_is_killed_leaves_the_single_host_what_it_had(
+def test_a_killed_scale_out_leaves_the_single_host_its_data(
     alone: PlayedHost,
 ) -> None:
     deaths = alone.deaths(_OUT["pause"], _OUT["switch"])
@@ -55,8 +55,8 @@ def test_a_move_into_a_cluster_that_is_killed_leaves_the_single_host_what_it_had
         assert each.read(_STATE) is None
 
 
-def test_what_the_cluster_was_given_is_counted_and_told_where_it_is(tmp_path: Path) -> None:
-    """It is known still when the next move gives the database up."""
+def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
+    """The number is still known when the next scale-out discards the database."""
     node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "alone")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
@@ -75,7 +75,7 @@ def test_what_the_cluster_was_given_is_counted_and_told_where_it_is(tmp_path: Pa
     assert node.databases()[aside] == "moved"
 
 
-def test_a_move_that_is_undone_before_the_databases_change_places_tells_of_no_write(
+def test_a_scale_out_undone_before_the_switch_reports_no_writes(
     tmp_path: Path,
 ) -> None:
     node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
@@ -85,7 +85,7 @@ def test_a_move_that_is_undone_before_the_databases_change_places_tells_of_no_wr
     assert node.run(*_OUT["back"]).stdout == ""
 
 
-def test_a_move_into_a_cluster_keeps_volume_and_compose_file(alone: PlayedHost) -> None:
+def test_a_scale_out_keeps_volume_and_compose_file(alone: PlayedHost) -> None:
     alone.ok(_OUT["pause"], _OUT["switch"])
     done = alone.run(*_OUT["end"])
     # The fake database reports tables, as a cluster's would that was written to.
@@ -97,7 +97,7 @@ def test_a_move_into_a_cluster_keeps_volume_and_compose_file(alone: PlayedHost) 
     assert alone.volumes() == {MAIN: {"base": "old"}}
 
 
-def test_a_move_out_of_a_cluster_that_is_killed_is_undone(together: PlayedHost) -> None:
+def test_a_killed_scale_in_is_undone(together: PlayedHost) -> None:
     for each in together.deaths(_IN["pause"], _IN["switch"]):
         each.ok(_IN["back"], _IN["end"])
         assert each.read(_COMPOSE) is None
@@ -105,7 +105,7 @@ def test_a_move_out_of_a_cluster_that_is_killed_is_undone(together: PlayedHost) 
         assert each.read(_STATE) is None
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end(together: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(together: PlayedHost) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     for each in together.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
@@ -113,7 +113,7 @@ def test_a_way_back_that_is_killed_is_gone_to_its_end(together: PlayedHost) -> N
         assert each.volumes()[MAIN] == {"base": "of earlier days"}
 
 
-def test_what_took_over_is_kept_when_it_is_undone(together: PlayedHost) -> None:
+def test_data_of_an_undone_target_are_kept(together: PlayedHost) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     for each in together.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
@@ -123,7 +123,7 @@ def test_what_took_over_is_kept_when_it_is_undone(together: PlayedHost) -> None:
         assert volumes[f"{MAIN}_given_up_{_STAMP}"] == {"base": "new"}
 
 
-def test_a_move_out_of_a_cluster_puts_the_old_data_aside(together: PlayedHost) -> None:
+def test_a_scale_in_sets_the_old_data_aside(together: PlayedHost) -> None:
     together.ok(_IN["pause"], _IN["switch"], _IN["proven"])
     done = together.run(*_IN["end"])
     aside = f"{MAIN}_before_{_STAMP}"
@@ -133,7 +133,7 @@ def test_a_move_out_of_a_cluster_puts_the_old_data_aside(together: PlayedHost) -
     assert together.volumes()[aside] == {"base": "of earlier days"}
 
 
-def test_a_host_that_had_no_data_of_its_own_has_none_after_the_way_back(
+def test_a_host_without_data_has_none_after_a_rollback(
     together: PlayedHost,
 ) -> None:
     together.ok(("scale-in", "back"), ("scale-in", "end"))
@@ -147,7 +147,7 @@ def test_a_host_that_had_no_data_of_its_own_has_none_after_the_way_back(
     assert MAIN not in together.volumes()
 
 
-def test_a_move_out_of_a_cluster_ends_when_it_is_proven_and_has_no_way_back_then(
+def test_a_proven_scale_in_ends_and_cannot_be_rolled_back(
     together: PlayedHost,
 ) -> None:
     together.ok(_IN["pause"], _IN["switch"])
@@ -161,13 +161,13 @@ def test_a_move_out_of_a_cluster_ends_when_it_is_proven_and_has_no_way_back_then
     assert together.volumes()[MAIN] == {"base": "new"}
 
 
-def test_no_second_move_begins_beside_one(alone: PlayedHost) -> None:
+def test_a_second_migration_is_refused_during_the_first(alone: PlayedHost) -> None:
     done = alone.run("scale-out", "begin", "20261126T111213Z", "out")
     assert done.returncode == 1
     assert "another migration" in done.stderr
 
 
-def test_what_is_no_single_host_moves_into_no_cluster(together: PlayedHost) -> None:
+def test_scale_out_needs_a_single_host(together: PlayedHost) -> None:
     together.ok(_IN["back"], _IN["end"])
     begin = ("scale-out", "begin", _STAMP, "out")
     assert "no Infisical" in together.run(*begin).stderr
@@ -176,7 +176,7 @@ def test_what_is_no_single_host_moves_into_no_cluster(together: PlayedHost) -> N
     assert together.read(_STATE) is None
 
 
-def test_what_is_no_cluster_moves_to_no_single_host(alone: PlayedHost) -> None:
+def test_scale_in_needs_a_cluster(alone: PlayedHost) -> None:
     alone.ok(_OUT["back"], _OUT["end"])
     done = alone.run("scale-in", "begin", _STAMP, "in")
     no_cluster = "Infisical does not serve from a cluster that this host leads"

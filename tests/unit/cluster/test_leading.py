@@ -1,48 +1,50 @@
-"""Test which host of a cluster leads."""
+"""Test which host of a cluster becomes the leader."""
 
 from dataclasses import replace
 
-from tests.unit.cluster.looks import NAMES, bare, three, three_bare, told
+from tests.unit.cluster.observed import NAMES, bare, cluster_of, three, three_bare
 
 
 def test_the_first_host_of_a_new_cluster_leads() -> None:
-    assert told(three_bare(), me="two").lead.name == "one"
-    assert [told(three_bare(), me=name).leads for name in NAMES] == [True, False, False]
+    assert cluster_of(three_bare(), me="two").leader.name == "one"
+    assert [cluster_of(three_bare(), me=name).leads for name in NAMES] == [True, False, False]
 
 
-def test_a_host_that_has_keys_leads_hosts_that_have_none() -> None:
-    looks = three_bare() | {"three": bare(3, key="key", digest="state")}
-    assert told(looks).lead.name == "three"
+def test_a_host_with_keys_leads_hosts_without() -> None:
+    observed = three_bare() | {"three": bare(3, key="key", digest="state")}
+    assert cluster_of(observed).leader.name == "three"
 
 
-def test_a_host_of_the_cluster_that_died_while_it_got_another_key_gets_it_again() -> None:
-    looks = three()
-    looks["two"] = replace(looks["two"], serial=0, key="older", digest="torn")
-    assert told(looks).lead.name == "one"
+def test_a_host_killed_while_it_got_a_new_key_gets_it_again() -> None:
+    observed = three()
+    observed["two"] = replace(observed["two"], serial=0, key="older", digest="torn")
+    assert cluster_of(observed).leader.name == "one"
 
 
 def test_the_host_with_the_newest_state_leads() -> None:
-    looks = three()
-    looks["two"] = replace(looks["two"], serial=5)
-    assert told(looks).lead.name == "two"
+    observed = three()
+    observed["two"] = replace(observed["two"], serial=5)
+    assert cluster_of(observed).leader.name == "two"
 
 
 def test_a_stale_first_host_that_comes_back_does_not_lead() -> None:
-    looks = three()
-    looks["two"] = replace(looks["two"], serial=5, led=5)
-    looks["three"] = replace(looks["three"], serial=5)
-    looks["one"] = replace(looks["one"], digest="changed", key="older")
-    assert told(looks).lead.name == "two"
+    observed = three()
+    observed["two"] = replace(observed["two"], serial=5, serial_as_leader=5)
+    observed["three"] = replace(observed["three"], serial=5)
+    observed["one"] = replace(observed["one"], digest="changed", key="older")
+    assert cluster_of(observed).leader.name == "two"
 
 
-def test_of_hosts_with_one_serial_the_one_that_led_leads_on_with_what_it_changed() -> None:
-    looks = three()
-    looks["one"] = replace(looks["one"], led=0)
-    looks["three"] = replace(looks["three"], led=4, digest="changed")
-    assert told(looks).lead.name == "three"
+def test_of_hosts_with_one_serial_the_last_leader_leads_with_its_changes() -> None:
+    observed = three()
+    observed["one"] = replace(observed["one"], serial_as_leader=0)
+    observed["three"] = replace(observed["three"], serial_as_leader=4, digest="changed")
+    assert cluster_of(observed).leader.name == "three"
 
 
-def test_a_host_without_a_majority_behind_it_does_not_lead_whatever_its_serial() -> None:
-    looks = three()
-    looks["one"] = replace(looks["one"], state="locked", id="", control=False, members=(), serial=9)
-    assert told(looks).lead.name == "two"
+def test_a_host_without_a_majority_never_leads() -> None:
+    observed = three()
+    observed["one"] = replace(
+        observed["one"], state="locked", id="", control=False, members=(), serial=9
+    )
+    assert cluster_of(observed).leader.name == "two"

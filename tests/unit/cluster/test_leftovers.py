@@ -1,4 +1,4 @@
-"""Test what goes with the state of what a former lead had begun."""
+"""Test what is removed with the state of a former leader's unfinished changes."""
 
 import subprocess
 from pathlib import Path
@@ -17,9 +17,9 @@ from infisical_iac.cluster import deploy
         ("scale", "20261125T101112Z out switched", False),
     ],
 )
-def test_data_that_a_former_lead_had_put_aside_are_named(what: str, state: str, told: bool) -> None:
+def test_data_set_aside_by_a_former_leader_are_reported(what: str, state: str, told: bool) -> None:
     which, *how = state.split()
-    said = " ".join(deploy._describe_data_aside(what, which, how, "node-1"))
+    said = " ".join(deploy._describe_kept_data(what, which, how, "node-1"))
     assert ("infisical_before_20261125t101112z" in said) is told
 
 
@@ -30,7 +30,7 @@ def test_data_that_a_former_lead_had_put_aside_are_named(what: str, state: str, 
         ("restore", {"var/lib/infisical-restore/fetched/database.dump"}),
     ],
 )
-def test_old_passwords_and_copies_of_the_data_go_and_keys_stay(
+def test_old_passwords_and_copies_of_data_are_removed_and_keys_stay(
     tmp_path: Path, what: str, goes: set[str]
 ) -> None:
     stays = {

@@ -1,4 +1,4 @@
-"""The locks of a cluster's hosts, each asked for once."""
+"""Test that the lock of each host of a cluster is requested once."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +19,7 @@ def _hosts(*names: str, away: str = "") -> list[Host]:
 
 
 class _Answers(list[str]):
-    """Hold what each lock that is asked for answers, in turn; `asked` counts."""
+    """Hold the answers to requests of locks, in turn; `asked` counts the requests."""
 
     asked = 0
 
@@ -37,7 +37,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> _Answers:
     return found
 
 
-def test_all_that_are_connected_are_taken_and_none_twice(answers: _Answers) -> None:
+def test_each_connected_host_is_locked_once(answers: _Answers) -> None:
     one, two, three = _hosts("one", "two", "three", away="three")
     answers += ["held"] * 2
     lock.take(two)
@@ -46,7 +46,7 @@ def test_all_that_are_connected_are_taken_and_none_twice(answers: _Answers) -> N
     assert (lock.is_held(one), lock.is_held(two), lock.is_held(three)) == (True, True, False)
 
 
-def test_who_is_at_work_is_told_with_the_hosts_name(answers: _Answers) -> None:
+def test_the_holder_of_a_lock_is_reported_with_the_host(answers: _Answers) -> None:
     one, two = _hosts("one", "two")
     answers += ["held", "busy by ada@laptop"]
     with pytest.raises(Refused, match=r"^another run is at work on two, by ada@laptop: "):
@@ -54,19 +54,19 @@ def test_who_is_at_work_is_told_with_the_hosts_name(answers: _Answers) -> None:
     assert not lock.is_held(two)
 
 
-def test_of_a_single_host_no_name_is_told(answers: _Answers) -> None:
+def test_a_single_host_is_not_named(answers: _Answers) -> None:
     answers.append("busy by ada@laptop")
     with pytest.raises(Refused, match=r"^another run is at work on this host, by ada@laptop: "):
         lock.take(_hosts("one")[0])
 
 
-def test_a_lock_that_can_not_be_taken_is_told_with_the_hosts_name(answers: _Answers) -> None:
+def test_a_failed_lock_is_reported_with_the_host(answers: _Answers) -> None:
     answers += ["held", ""]
     with pytest.raises(Refused, match="can't be taken on two: "):
         lock.take(_hosts("one", "two")[0])
 
 
-def test_who_only_looks_takes_none(answers: _Answers) -> None:
+def test_reading_commands_take_no_lock(answers: _Answers) -> None:
     one, two = _hosts("one", "two")
     lock.spare(one)
     lock.take(two)

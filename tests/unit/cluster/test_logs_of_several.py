@@ -1,4 +1,4 @@
-"""The audit logs and the access logs of several hosts, read as one."""
+"""Test that the audit and access logs of several hosts are merged."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ def _entry(
     return AuditEntry(moment, "ada@laptop", "apply", outcome, run, "abc123", changes or [], why)
 
 
-def test_what_was_done_on_all_hosts_is_told_once_and_else_with_the_hosts_names() -> None:
+def test_entries_of_all_hosts_are_merged_and_others_name_their_hosts() -> None:
     same = [_entry("1", "begun", "00:00"), _entry("1", "done", "00:09", ["+ package curl"])]
     more = [_entry("1", "begun", "00:01"), _entry("1", "done", "00:08", ["+ package curl", "~ b"])]
     (run,) = merge_runs({"one": Log(same), "two": Log(more), "three": Log(same)})
@@ -22,13 +22,13 @@ def test_what_was_done_on_all_hosts_is_told_once_and_else_with_the_hosts_names()
     assert run.last.changes == ["+ package curl", "two: ~ b"]
 
 
-def test_a_change_of_one_host_is_told_with_its_name_though_no_other_took_part() -> None:
+def test_an_entry_of_a_single_host_names_it() -> None:
     done = [_entry("1", "done", "00:00", ["~ file"])]
     (run,) = merge_runs({"one": Log([]), "two": Log(done), "three": Log([])})
     assert run.last.changes == ["two: ~ file"]
 
 
-def test_a_run_has_failed_if_it_did_on_one_and_not_ended_if_it_has_not_on_one() -> None:
+def test_a_run_has_the_worst_result_of_its_hosts() -> None:
     done = _entry("1", "done", "00:05")
     failed = _entry("1", "failed", "00:04", why="no space")
     (run,) = merge_runs({"one": Log([done]), "two": Log([failed])})
@@ -37,7 +37,7 @@ def test_a_run_has_failed_if_it_did_on_one_and_not_ended_if_it_has_not_on_one() 
     assert not run.has_ended
 
 
-def test_runs_stand_in_the_order_in_which_they_began() -> None:
+def test_runs_are_ordered_by_their_start() -> None:
     late, early = _entry("2", "done", "09:00"), _entry("1", "done", "01:00")
     found = merge_runs({"one": Log([late]), "two": Log([early])})
     assert [each.last.run for each in found] == ["1", "2"]
@@ -47,11 +47,11 @@ def _line(at: float) -> str:
     return json.dumps({"at": at, "uri": "/"})
 
 
-def test_requests_to_several_hosts_stand_in_the_order_of_time_and_the_latest_are_kept() -> None:
+def test_requests_to_several_hosts_are_ordered_by_time_and_limited_to_the_latest() -> None:
     logs = [[_line(1), _line(4)], [_line(3.5), _line(2)], []]
     assert [json.loads(line)["at"] for line in latest(logs, 3)] == [2, 3.5, 4]
 
 
-def test_a_log_that_was_not_read_to_its_end_is_told_of_all() -> None:
+def test_a_truncated_log_truncates_the_merged_log() -> None:
     assert latest([[_line(1)], [_line(2), UNFINISHED]], 9)[-1] == UNFINISHED
     assert latest([[_line(1)], [_line(2)]], 9) == [_line(1), _line(2)]

@@ -1,5 +1,4 @@
-"""The maintenance window on hosts of a cluster, played: one after another, and none while one is
-away."""
+"""Test that hosts of a cluster take turns in the maintenance window, if none is unreachable."""
 
 import json
 import subprocess
@@ -30,7 +29,7 @@ Turn = Callable[[int], subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A manager of a cluster in which all is well."""
+    """A manager of a healthy cluster."""
     for part in ("maintenance", "reporting", "together"):
         text = script_file(part).replace("/var/lib/", f"{tmp_path}/")
         (tmp_path / f"{part}.sh").write_text(text)
@@ -46,7 +45,7 @@ def host(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def turn(host: Path) -> Turn:
-    """Waits for the host's turn."""
+    """Return a function that waits for the host's turn."""
 
     def run(number: int) -> subprocess.CompletedProcess[str]:
         command = f"sh {host}/maintenance.sh turn {number}"
@@ -75,7 +74,7 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         ("patroni", _PATRONI.replace("streaming", "running"), "of PostgreSQL 1"),
     ],
 )
-def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
+def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
     host: Path, turn: Turn, file: str, text: str, told: str
 ) -> None:
     (host / file).write_text(text)
@@ -89,7 +88,7 @@ def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
 
 
 @pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
-def test_what_docker_can_not_tell_is_not_there(host: Path, turn: Turn, failing: str) -> None:
+def test_a_silent_docker_counts_as_unavailable(host: Path, turn: Turn, failing: str) -> None:
     error = "Error response from daemon: The swarm does not have a leader."
     (host / "failing").write_text(f"{failing}\n{error}\n")
     done = turn(0)
@@ -97,13 +96,13 @@ def test_what_docker_can_not_tell_is_not_there(host: Path, turn: Turn, failing: 
     assert "a leader" in done.stderr
 
 
-def test_a_worker_sees_no_more_than_that_it_is_in_there(host: Path, turn: Turn) -> None:
+def test_a_worker_only_checks_its_own_membership(host: Path, turn: Turn) -> None:
     (host / "info").write_text("active false\n")
     (host / "nodes").unlink()
     assert turn(3).returncode == 0
 
 
-def test_the_unit_of_a_clusters_host_waits_for_its_turn() -> None:
+def test_the_maintenance_unit_of_a_node_waits_for_its_turn() -> None:
     def unit(turn: int | None) -> str:
         files = {file.path.rpartition("/")[2]: file for file in programs(settings_of(), turn)}
         return files["infisical-maintenance.service"].content

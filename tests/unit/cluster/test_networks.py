@@ -1,4 +1,4 @@
-"""The networks of the stack: how they differ, what uses them, and how they are made anew."""
+"""Test how networks of the stack differ, which services use them, and their re-creation."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import yaml
 
 from infisical_iac.cluster import rollout, stack, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStack,
@@ -28,7 +28,7 @@ from tests.unit.fake_programs import fake_docker, run_with
 
 _SITE = site()
 PLAIN, ENCRYPTED = (
-    wanted_stack(replace(_SITE, cluster=replace(_SITE.cluster, esp=esp)), ClusterStackState()).text
+    desired_stack(replace(_SITE, cluster=replace(_SITE.cluster, esp=esp)), ClusterStackState()).text
     for esp in (False, True)
 )
 _MTU = {"com.docker.network.driver.mtu": "1350"}
@@ -47,7 +47,7 @@ def _told(found: dict[str, Network], text: str) -> list[str]:
     return [str(item) for item in stack_file.network_items(found, text)]
 
 
-def test_networks_that_are_as_the_file_says_are_no_difference() -> None:
+def test_networks_that_match_the_file_are_no_difference() -> None:
     assert _told(FOUND, PLAIN) == []
     encrypted = {
         name: replace(each, options={**each.options, "encrypted": ""})
@@ -57,7 +57,7 @@ def test_networks_that_are_as_the_file_says_are_no_difference() -> None:
     assert _told({}, PLAIN) == []
 
 
-def test_a_network_that_is_not_encrypted_and_could_be_is_told() -> None:
+def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
     assert _told(FOUND, ENCRYPTED) == [
         f"~ network infisical-{name}: not encrypted → encrypted; {_PAUSES}"
         for name in ("consensus", "databases", "edge")
@@ -73,26 +73,26 @@ def test_a_network_that_is_not_encrypted_and_could_be_is_told() -> None:
         (replace(FOUND[EDGE], subnets=("10.0.1.0/24",)), "subnet 10.0.1.0/24 → 172.31.243.0/24"),
     ],
 )
-def test_a_network_tells_how_it_differs(network: Network, why: str) -> None:
+def test_the_differences_of_a_network_are_reported(network: Network, why: str) -> None:
     told = _told({**FOUND, EDGE: network}, PLAIN)
     assert told == [f"~ network {EDGE}: {why}; {_PAUSES}"]
 
 
-def test_what_is_in_a_network_is_stopped_for_it_and_nothing_else() -> None:
+def test_only_the_services_of_a_network_are_stopped() -> None:
     assert stack_file.network_users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
     in_consensus = stack_file.network_users(PLAIN, frozenset({"infisical-consensus"}))
     assert {name.rpartition("-")[0] for name in in_consensus} == {"etcd", "postgres"}
     assert stack_file.network_users(PLAIN, frozenset()) == frozenset()
 
 
-def test_what_runs_is_started_as_it_was_in_the_new_network() -> None:
+def test_running_services_are_started_unchanged_in_the_new_network() -> None:
     old = PLAIN.replace("NODE_ENV: production", "NODE_ENV: earlier")
     whole = yaml.safe_load(stack_file.with_networks(old, ENCRYPTED))
     assert whole["networks"] == yaml.safe_load(ENCRYPTED)["networks"]
     assert whole["services"] == yaml.safe_load(old)["services"]
 
 
-def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -> None:
+def test_the_record_follows_re_created_services_and_hides_no_other_difference() -> None:
     found = ClusterStackState(
         services={
             name: SwarmService(1, 1, hash=name) for name in ("haproxy", "infisical", "caddy")
@@ -110,7 +110,7 @@ def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -
     }
 
 
-def test_the_look_tells_networks() -> None:
+def test_networks_are_read() -> None:
     told = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
     bare = {"internal": False, "options": None, "ipam": None}
     found = ClusterStack().process(
@@ -130,7 +130,7 @@ _REMADE = {
 
 
 @pytest.mark.parametrize("name", _REMADE)
-def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its_databases(
+def test_services_are_removed_before_a_network_is_re_created_and_start_after_databases(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     steps: list[str] = []
@@ -152,19 +152,19 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(stack, "run", run)
     monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
-    monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
+    monkeypatch.setattr(cluster_site, "read_stack_again", lambda _: found)
     monkeypatch.setattr(
-        cluster_site, "wanted_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
+        cluster_site, "desired_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
     )
     monkeypatch.setattr(rollout, "roll_out_part", part)
-    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("most well"))
-    stack._make_anew(site())
+    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("wait for a majority"))
+    stack._recreate_networks(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
         "cat /etc/infisical/stack.yaml",
         f"remove {services} {name}",
         *_REMADE[name],
-        "most well",
+        "wait for a majority",
         "write /etc/infisical/stack.json",
     ]
 
@@ -182,7 +182,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
         (
             Task("redis-2", "id", "unready", frozenset({_DATABASES})),
-            "can't reach PostgreSQL or Redis any more, which another one reaches",
+            "can no longer reach PostgreSQL or Redis, unlike another task",
         ),
         (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
         (
@@ -191,7 +191,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         ),
     ],
 )
-def test_a_task_that_swarm_takes_for_well_and_is_not_is_told(task: Task, reason: str) -> None:
+def test_a_stuck_task_that_swarm_considers_healthy_is_reported(task: Task, reason: str) -> None:
     assert stack_file.find_stuck([task], PLAIN) == ({task: reason} if reason else {})
 
 
@@ -199,7 +199,7 @@ _ALONE = Task("redis-2", "id", "running", frozenset())
 
 
 def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
-    """Its successors would be in the same networks, and all of them would stop at once."""
+    """New tasks would be in the same networks, and all of them would stop at once."""
     detached = {"redis-2": frozenset({_CONSENSUS})}
     assert stack_file.find_stuck([_ALONE], PLAIN, detached) == {}
     paused = replace(_ALONE, status="paused")
@@ -210,7 +210,7 @@ def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
     assert stuck[_ALONE].endswith(" databases")
 
 
-def test_the_networks_of_services_are_read_where_a_manager_tells_them() -> None:
+def test_the_networks_of_services_are_read_from_a_manager() -> None:
     output = "service infisical_redis-2\nservice infisical_haproxy\n"
     output += f"attached infisical_haproxy {EDGE}\nattached infisical_haproxy {_DATABASES}\n"
     assert stack_file.parse_attached(output) == {
@@ -234,7 +234,7 @@ _SERVICES = """
 
 
 @pytest.mark.parametrize("is_worker", [False, True])
-def test_a_node_asks_for_the_networks_of_services_by_name(tmp_path: Path, is_worker: bool) -> None:
+def test_a_node_queries_the_networks_of_services_by_name(tmp_path: Path, is_worker: bool) -> None:
     fake_docker(tmp_path, _SERVICES)
     if is_worker:
         (tmp_path / "failing").write_text("service ls\n")
@@ -255,7 +255,7 @@ def test_the_tasks_of_a_node_are_read_with_their_networks() -> None:
     )
 
 
-def test_paused_tasks_go_on_and_others_are_left_to_swarm_to_make_anew(tmp_path: Path) -> None:
+def test_paused_tasks_are_resumed_and_others_re_created_by_swarm(tmp_path: Path) -> None:
     fake_docker(
         tmp_path, 'inspect*" p1") echo paused ;; inspect*) echo running ;; "stop d1") exit 1 ;;'
     )
@@ -287,7 +287,7 @@ inspect*)
         (None, True, "running"),
     ],
 )
-def test_a_replica_that_lost_what_another_one_has_is_found(
+def test_a_replica_that_lost_a_database_is_found(
     tmp_path: Path, age: int | None, another: bool, status: str
 ) -> None:
     """If no replica has it, a restart repairs nothing; older versions' replicas report nothing."""
@@ -306,7 +306,7 @@ def test_a_replica_that_lost_what_another_one_has_is_found(
 
 
 def _ready(directory: Path, age: int) -> None:
-    """Have the process 77 be ready so many seconds ago."""
+    """Set how many seconds ago process 77 was ready."""
     file = directory / "proc/77/root/dev/shm/ready"
     file.parent.mkdir(parents=True)
     file.write_text("")

@@ -1,4 +1,4 @@
-"""Removing networks of the stack, as the script does it: once nothing is left in them."""
+"""Test that the script removes networks of the stack once they are unused."""
 
 import subprocess
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
     ]
 
 
-def test_what_does_not_stop_keeps_service_and_network(tmp_path: Path) -> None:
+def test_a_running_container_keeps_service_and_network(tmp_path: Path) -> None:
     done, changes = _removed(tmp_path, "s1 Running 2 hours ago\n" * 400)
     assert done.returncode == 1
     assert "3 minutes" in done.stderr

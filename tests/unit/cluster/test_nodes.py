@@ -1,4 +1,4 @@
-"""Test who is who in a cluster: numbers, managers, and who is gone."""
+"""Test the numbers and roles of a cluster's nodes, and which of them are lost."""
 
 from dataclasses import replace
 
@@ -7,16 +7,24 @@ import pytest
 from infisical_iac.cluster.model import free_pool
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
+from tests.unit.cluster.observed import (
+    NAMES,
+    bare,
+    cluster_of,
+    converged,
+    member,
+    three,
+    three_bare,
+)
 
 
-def _numbers(looks: dict[str, SwarmState], *inventory: str) -> dict[str, int]:
-    cluster = told(looks, inventory=inventory or NAMES)
+def _numbers(observed: dict[str, SwarmState], *inventory: str) -> dict[str, int]:
+    cluster = cluster_of(observed, inventory=inventory or NAMES)
     return {node.name: node.number for node in cluster.nodes}
 
 
-def test_the_first_three_hosts_of_a_new_cluster_keep_data_and_manage() -> None:
-    cluster = told({**three_bare(), "four": bare(4)}, inventory=(*NAMES, "four"))
+def test_the_first_three_hosts_of_a_new_cluster_are_data_nodes_and_managers() -> None:
+    cluster = cluster_of({**three_bare(), "four": bare(4)}, inventory=(*NAMES, "four"))
     assert [(node.name, node.number, node.manager) for node in cluster.nodes] == [
         ("one", 1, True),
         ("two", 2, True),
@@ -24,18 +32,22 @@ def test_the_first_three_hosts_of_a_new_cluster_keep_data_and_manage() -> None:
         ("four", 0, False),
     ]
     assert {node.joined for node in cluster.nodes} == {"new", ""}
-    assert (cluster.numbers, cluster.existing, cluster.begun) == ((1, 2, 3), frozenset(), False)
+    assert (cluster.numbers, cluster.existing, cluster.has_databases) == (
+        (1, 2, 3),
+        frozenset(),
+        False,
+    )
 
 
 def test_numbers_come_from_the_swarm_and_not_from_the_inventorys_order() -> None:
-    looks = three()
-    assert _numbers(looks, "three", "one", "two") == {"one": 1, "two": 2, "three": 3}
+    observed = three()
+    assert _numbers(observed, "three", "one", "two") == {"one": 1, "two": 2, "three": 3}
 
 
-def test_a_new_host_gets_the_number_of_the_one_that_is_gone_and_joins_its_etcd() -> None:
-    lost = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    looks = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
-    cluster = told(looks, inventory=("one", "four", "three"))
+def test_a_new_host_gets_the_number_of_a_lost_one_and_joins_etcd() -> None:
+    lost = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
+    cluster = cluster_of(observed, inventory=("one", "four", "three"))
     assert {node.name: node.number for node in cluster.nodes} == {"one": 1, "four": 2, "three": 3}
     assert cluster.existing == {2}
     assert [each.host for each in cluster.gone] == ["two"]
@@ -43,9 +55,9 @@ def test_a_new_host_gets_the_number_of_the_one_that_is_gone_and_joins_its_etcd()
 
 
 def test_a_lost_data_node_keeps_its_place_until_another_takes_it() -> None:
-    looks = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
-    del looks["three"]
-    cluster = told(looks, inventory=("one", "two", "four"))
+    observed = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    del observed["three"]
+    cluster = cluster_of(observed, inventory=("one", "two", "four"))
     assert [(node.name, node.number, node.up) for node in cluster.nodes] == [
         ("one", 1, True),
         ("two", 2, True),
@@ -55,68 +67,68 @@ def test_a_lost_data_node_keeps_its_place_until_another_takes_it() -> None:
     away, lost = cluster.notes
     assert (away.partition(" ")[0], away.rpartition(" with ")[2]) == ("four", "one, two")
     assert lost.startswith("three is lost")
-    cluster = told({**looks, "four": bare(4)}, inventory=("one", "two", "four"))
+    cluster = cluster_of({**observed, "four": bare(4)}, inventory=("one", "two", "four"))
     assert [each.host for each in cluster.gone] == ["three"]
     assert [node.name for node in cluster.nodes] == ["one", "two", "four"]
 
 
-def test_a_data_node_that_was_taken_out_by_hand_leaves_its_services_in_the_stack() -> None:
-    looks = settled(member(1, "one"), member(2, "two"))
-    assert told(looks, inventory=("one", "two", "four")).numbers == (1, 2, 3)
+def test_a_manually_removed_data_node_keeps_its_services_in_the_stack() -> None:
+    observed = converged(member(1, "one"), member(2, "two"))
+    assert cluster_of(observed, inventory=("one", "two", "four")).numbers == (1, 2, 3)
 
 
 @pytest.mark.parametrize("remains", [{}, {"mark": "swarm-id", "state": "inactive"}])
-def test_a_host_made_anew_under_its_old_name_takes_its_old_place(remains: dict[str, str]) -> None:
-    lost = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    cluster = told({**lost, "two": bare(2, **remains)})
+def test_a_re_created_host_gets_its_old_number(remains: dict[str, str]) -> None:
+    lost = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    cluster = cluster_of({**lost, "two": bare(2, **remains)})
     assert {node.name: node.number for node in cluster.nodes} == {"one": 1, "two": 2, "three": 3}
     assert cluster.existing == {2}
     assert [each.id for each in cluster.gone] == ["id2"]
 
 
-def test_a_host_made_anew_waits_until_the_swarm_has_given_the_old_one_up() -> None:
+def test_a_re_created_host_waits_until_the_swarm_considers_the_old_one_down() -> None:
     with pytest.raises(Refused, match=r"^two was re-created, .*: run again in a minute"):
-        told({**three(), "two": bare(2)})
+        cluster_of({**three(), "two": bare(2)})
 
 
 @pytest.mark.parametrize("state", ["locked", "error", ""])
 def test_a_host_that_is_locked_or_can_not_start_or_has_no_engine_running_is_not_gone(
     state: str,
 ) -> None:
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    looks["two"] = replace(looks["two"], state=state, id="", control=False, members=())
-    cluster = told(looks)
-    assert (cluster.gone, _numbers(looks)) == ((), {"one": 1, "two": 2, "three": 3})
+    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed["two"] = replace(observed["two"], state=state, id="", control=False, members=())
+    cluster = cluster_of(observed)
+    assert (cluster.gone, _numbers(observed)) == ((), {"one": 1, "two": 2, "three": 3})
 
 
-def test_a_host_whose_certificate_has_ended_is_brought_in_anew_in_its_place() -> None:
-    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    looks["two"] = replace(
-        looks["two"], state="error", expired=True, id="", control=False, members=()
+def test_a_host_with_an_expired_certificate_joins_again_with_its_number() -> None:
+    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed["two"] = replace(
+        observed["two"], state="error", expired=True, id="", control=False, members=()
     )
-    cluster = told(looks)
+    cluster = cluster_of(observed)
     assert [each.id for each in cluster.gone] == ["id2"]
-    assert _numbers(looks) == {"one": 1, "two": 2, "three": 3}
+    assert _numbers(observed) == {"one": 1, "two": 2, "three": 3}
     assert cluster.existing == {2}
 
 
-def test_a_host_that_cant_be_reached_keeps_its_place_and_is_told() -> None:
-    lost = settled(member(1, "one", down=True), member(2, "two"), member(3, "three"))
-    cluster = told({name: lost[name] for name in ("two", "three")})
+def test_an_unreachable_host_keeps_its_number_and_is_reported() -> None:
+    lost = converged(member(1, "one", down=True), member(2, "two"), member(3, "three"))
+    cluster = cluster_of({name: lost[name] for name in ("two", "three")})
     assert [(node.name, node.number, node.up) for node in cluster.nodes] == [
         ("one", 1, False),
         ("two", 2, True),
         ("three", 3, True),
     ]
-    assert (cluster.lead.name, cluster.gone) == ("two", ())
+    assert (cluster.leader.name, cluster.gone) == ("two", ())
     assert cluster.peers == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
     (away,) = cluster.notes
     assert (away.partition(" ")[0], away.rpartition(" with ")[2]) == ("one", "three, two")
 
 
-def test_a_node_that_answers_is_not_taken_out_for_being_in_no_inventory() -> None:
-    four = settled(*(member(n, name) for n, name in enumerate((*NAMES, "four"), 1)))
-    cluster = told({name: four[name] for name in NAMES})
+def test_an_answering_node_outside_the_inventory_is_kept() -> None:
+    four = converged(*(member(n, name) for n, name in enumerate((*NAMES, "four"), 1)))
+    cluster = cluster_of({name: four[name] for name in NAMES})
     assert [node.name for node in cluster.nodes] == [*NAMES, "four"]
     assert cluster.gone == ()
     assert cluster.notes[0].startswith("four ")
@@ -124,29 +136,29 @@ def test_a_node_that_answers_is_not_taken_out_for_being_in_no_inventory() -> Non
 
 
 def test_turns_are_in_the_order_of_the_numbers() -> None:
-    looks = three()
-    assert [told(looks, me=name).turn for name in ("three", "one", "two")] == [2, 0, 1]
+    observed = three()
+    assert [cluster_of(observed, me=name).turn for name in ("three", "one", "two")] == [2, 0, 1]
 
 
 def test_one_kernel_that_lacks_something_lacks_it_for_all() -> None:
-    looks = three()
-    assert (told(looks).ipvs, told(looks).esp) == (True, True)
-    looks["two"] = replace(looks["two"], ipvs=False, esp=False)
-    assert (told(looks).ipvs, told(looks).esp) == (False, False)
+    observed = three()
+    assert (cluster_of(observed).ipvs, cluster_of(observed).esp) == (True, True)
+    observed["two"] = replace(observed["two"], ipvs=False, esp=False)
+    assert (cluster_of(observed).ipvs, cluster_of(observed).esp) == (False, False)
 
 
-def test_what_a_kernel_lacks_it_lacks_while_its_host_is_away() -> None:
+def test_missing_kernel_features_are_remembered_while_the_host_is_unreachable() -> None:
     away = member(3, "three", down=True, lacks="esp,ipvs")
-    looks = settled(member(1, "one"), member(2, "two"), away)
-    del looks["three"]
-    assert (told(looks).ipvs, told(looks).esp) == (False, False)
+    observed = converged(member(1, "one"), member(2, "two"), away)
+    del observed["three"]
+    assert (cluster_of(observed).ipvs, cluster_of(observed).esp) == (False, False)
 
 
-def test_a_setting_says_where_the_others_reach_a_host() -> None:
-    cluster = told(three_bare(), addresses={"two": "192.0.2.2"})
+def test_cluster_address_overrides_the_address_of_a_host() -> None:
+    cluster = cluster_of(three_bare(), addresses={"two": "192.0.2.2"})
     assert [node.address for node in cluster.nodes] == ["10.0.0.1", "192.0.2.2", "10.0.0.3"]
 
 
-def test_overlay_networks_are_where_no_node_is() -> None:
+def test_overlay_networks_avoid_the_addresses_of_nodes() -> None:
     assert free_pool(["10.0.0.1", "fd00::1"]) == "10.201.0.0/16"
     assert free_pool(["10.0.0.1", "10.201.3.4"]) == "172.30.0.0/16"

@@ -1,4 +1,4 @@
-"""The nodes of a swarm, as a script lists them: all of them as they are, or none."""
+"""Test that a script lists all nodes of a swarm, or none."""
 
 from pathlib import Path
 
@@ -23,15 +23,15 @@ def _listed(directory: Path) -> str:
     return run_with(directory, text, check=True).stdout
 
 
-def test_what_is_told_of_a_node_is_one_line_as_it_is(directory: Path) -> None:
+def test_a_node_is_listed_as_one_line(directory: Path) -> None:
     assert _listed(directory).splitlines() == [_CERTIFICATE] * 2
 
 
-def test_where_one_can_not_be_told_of_none_is(directory: Path) -> None:
+def test_an_unreadable_node_makes_the_whole_list_fail(directory: Path) -> None:
     (directory / "lost").touch()
     assert _listed(directory) == ""
 
 
-def test_a_host_that_does_not_manage_lists_none(directory: Path) -> None:
+def test_a_worker_lists_no_nodes(directory: Path) -> None:
     (directory / "docker node ls").write_text("")
     assert _listed(directory) == ""

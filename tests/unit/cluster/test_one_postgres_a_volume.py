@@ -1,4 +1,4 @@
-"""Test how a cluster's PostgreSQL starts: never beside another one with the same data."""
+"""Test that a cluster's PostgreSQL never starts next to another one with the same data."""
 
 import os
 import subprocess
@@ -15,10 +15,8 @@ from tests.unit.fake_programs import fake_program
 
 
 def _start(directory: Path) -> str:
-    """Return what the container of the first data node starts with, in a directory of this
-    machine.
-    """
-    text = cluster_site.wanted_stack(site(), ClusterStackState()).text
+    """Return the start command of the first data node's container, for a local directory."""
+    text = cluster_site.desired_stack(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # The line would kill all visible processes, which in a container are the container's own.
     lines = [line for line in script.splitlines() if "kill" not in line]

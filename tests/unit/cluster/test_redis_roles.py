@@ -1,6 +1,4 @@
-"""Test how a Redis and a sentinel of a cluster start: in the role that is known, with a private
-file.
-"""
+"""Test that Redis and sentinels start in the known role, with a private file."""
 
 import re
 import subprocess
@@ -32,7 +30,7 @@ case "$*" in *shutdown*) echo "$REDISCLI_AUTH $*" >"$HOST/shutdown" ;; esac
 
 
 class Node:
-    """The directories of a container, and programs in the place of Redis's."""
+    """The directories of a container, with fakes of Redis's programs."""
 
     def __init__(self, root: Path):
         self.tls, self.root = 3, root
@@ -47,16 +45,16 @@ class Node:
         self.program("sleep", 'echo "$@" >>"$HOST/slept"\n/bin/sleep 0.01')
 
     def program(self, name: str, text: str) -> None:
-        """Have a program in the container."""
+        """Add a program to the container."""
         fake_program(self.programs, name, text)
 
     def answer(self, sentinel: str, master: str, epoch: int) -> None:
-        """Have a sentinel say who is the master, by a decision of some number."""
+        """Make a sentinel report the master, with the number of its decision."""
         lines = ("name", "infisical", "ip", master, "port", "6379", "config-epoch", str(epoch))
         (self.programs / sentinel).write_text("\n".join(lines) + "\n")
 
     def start(self, script: str, name: str) -> str:
-        """Start `name` by a script of the stack; the text of the file it is started with."""
+        """Start `name` by a script of the stack; return the text of its configuration."""
         done = self.run(script, name)
         assert done.returncode == 0, done.stderr
         file = Path(done.stdout.split()[0])
@@ -81,7 +79,7 @@ class Node:
         )
 
     def redis(self, name: str) -> str:
-        """The master that the Redis `name` follows, empty if it is the master."""
+        """Return the master that the Redis `name` follows, empty if it is the master."""
         found = re.search(r"^replicaof (\S+) 6379$", self.start("redis.sh", name), re.MULTILINE)
         return found[1] if found else ""
 
@@ -92,14 +90,12 @@ def node(tmp_path: Path) -> Node:
 
 
 @pytest.mark.parametrize(("name", "master"), [("redis-1", ""), ("redis-2", "redis-1")])
-def test_on_the_very_first_start_the_first_is_the_master(
-    node: Node, name: str, master: str
-) -> None:
+def test_on_the_very_first_start_redis_1_is_the_master(node: Node, name: str, master: str) -> None:
     assert node.redis(name) == master
 
 
 @pytest.mark.parametrize(("name", "master"), [("redis-1", "redis-3"), ("redis-3", "")])
-def test_a_redis_starts_in_the_role_that_the_sentinels_say(
+def test_a_redis_starts_in_the_role_that_the_sentinels_report(
     node: Node, name: str, master: str
 ) -> None:
     node.answer("sentinel-2", "redis-3", 4)
@@ -122,7 +118,7 @@ def test_without_a_sentinel_it_keeps_the_role_it_had(node: Node, before: str, ma
     assert node.redis("redis-2") == master
 
 
-def test_a_new_password_is_taken_by_the_next_start(node: Node) -> None:
+def test_a_new_password_is_used_from_the_next_start(node: Node) -> None:
     (node.data / "redis.conf").write_text("requirepass old\nmasterauth old\n")
     text = node.start("redis.sh", "redis-1")
     assert f"requirepass {_PASSWORD}\nmasterauth {_PASSWORD}\n" in text
@@ -203,7 +199,7 @@ def test_a_sentinel_that_does_not_answer_is_not_healthy(node: Node) -> None:
         ),
     ],
 )
-def test_plain_ports_are_closed_at_the_last_level_alone(
+def test_plain_ports_are_closed_only_at_the_last_level(
     node: Node, tls: int, redis: set[str], sentinel: set[str]
 ) -> None:
     node.tls = tls

@@ -1,4 +1,4 @@
-"""A data node that takes the place of another, in the eyes of etcd."""
+"""Test how etcd members of lost data nodes are replaced."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +11,16 @@ from infisical_iac.cluster import etcd
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.looks import bare, member, settled, three, told
+from tests.unit.cluster.observed import bare, cluster_of, converged, member, three
 
 _INVENTORY = ("one", "two", "four")
 
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps, each with the host that it is done on."""
+    """The steps, each with its host."""
     done: list[str] = []
-    current = ["lead"]
+    current = ["leader"]
 
     @contextmanager
     def on(name: str) -> Iterator[None]:
@@ -34,18 +34,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: list[str]) -> None:
-    looks = _looks("well", "well")
-    etcd._replace_member(told(looks, inventory=_INVENTORY), 3, "four")
+def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str]) -> None:
+    observed = _looks("healthy", "healthy")
+    etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
-    # The leader's own etcd is the one that lost its data.
-    etcd._replace_member(told(_looks("lost", "well"), inventory=_INVENTORY), 1, "one")
+    # The leader's own etcd has lost its data.
+    etcd._replace_member(cluster_of(_looks("lost", "healthy"), inventory=_INVENTORY), 1, "one")
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
 def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
-    """All members of etcd have lost their data; who is the primary, or has written most."""
+    """Return states in which etcd has lost its data, with the primary or the furthest server."""
     return {
         name: replace(
             look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
@@ -54,48 +54,54 @@ def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
     }
 
 
-def test_an_etcd_that_lost_its_quorum_goes_while_a_primary_goes_on(
+def test_an_etcd_without_a_quorum_is_removed_while_the_primary_keeps_running(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = _lost("two", "")
-    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
-    etcd.end_lost(told(looks))
-    abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
-    assert steps == [*abandoned, "lead: stop etcd-1 etcd-2 etcd-3", *forgotten]
+    observed = _lost("two", "")
+    monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
+    etcd.remove_lost_etcd(cluster_of(observed))
+    abandoned, forgotten = (
+        [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
+    )
+    assert steps == [*abandoned, "leader: stop etcd-1 etcd-2 etcd-3", *forgotten]
 
 
-def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
+def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = _lost("", "two")
-    monkeypatch.setattr(etcd, "_read_state", lambda name: looks[name])
-    etcd.end_lost(told(looks))
-    ended = ["lead: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3", "one: ended", "three: ended"]
-    abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
+    observed = _lost("", "two")
+    monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
+    etcd.remove_lost_etcd(cluster_of(observed))
+    ended = [
+        "leader: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3",
+        "one: ended",
+        "three: ended",
+    ]
+    abandoned, forgotten = (
+        [f"{name}: {what}" for name in observed] for what in ("abandon", "forget")
+    )
     assert steps == [*abandoned, *ended, *forgotten]
 
 
-def test_an_etcd_that_is_well_by_now_stays(
-    steps: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = {name: replace(look, etcd="well") for name, look in three().items()}
+def test_a_recovered_etcd_is_kept(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {name: replace(look, etcd="healthy") for name, look in three().items()}
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
-    etcd.end_lost(told(_lost("", "two")))
+    etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
     assert steps == []
 
 
 @pytest.mark.parametrize("now", [_lost("one", ""), _lost("", "three")])
-def test_nothing_goes_where_another_one_is_ahead_by_now(
+def test_nothing_is_removed_if_another_server_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
-    with pytest.raises(Refused, match="nothing was taken away: run again"):
-        etcd.end_lost(told(_lost("", "two")))
+    with pytest.raises(Refused, match="nothing was removed: run again"):
+        etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
     assert steps == []
 
 
-def _looks(one: Literal["well", "lost"], two: Literal["well"]) -> dict[str, SwarmState]:
-    known = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+def _looks(one: Literal["healthy", "lost"], two: Literal["healthy"]) -> dict[str, SwarmState]:
+    known = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     return {
         "one": replace(known["one"], etcd=one),
         "two": replace(known["two"], etcd=two),

@@ -1,4 +1,4 @@
-"""Test how the stack on the Swarm differs from what is wanted."""
+"""Test the differences between the actual and the desired stack."""
 
 from dataclasses import replace
 from typing import Any
@@ -119,8 +119,8 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
         replace(SETTLED, record={}),
         WANTED,
         [
-            "~ service haproxy: was never rolled out to its end",
-            "~ service infisical: was never rolled out to its end",
+            "~ service haproxy: was never rolled out completely",
+            "~ service infisical: was never rolled out completely",
         ],
     ),
     "secrets and configs differ": (

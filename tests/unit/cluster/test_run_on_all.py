@@ -1,4 +1,4 @@
-"""A deploy to several hosts: what is planned, run, told and written into their logs."""
+"""Test what a deploy to several hosts plans, runs, reports and logs."""
 
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ def _run(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_what_is_planned_and_made_is_told_with_the_hosts_name() -> None:
+def test_planned_and_made_changes_name_their_host() -> None:
     found = _run("one,two,three")
     everywhere = [f"+ {name}: package curl" for name in ("one", "two", "three")]
     unseen = "? one: the rest can be seen once two is set right"
@@ -29,7 +29,7 @@ def test_what_is_planned_and_made_is_told_with_the_hosts_name() -> None:
     ]
 
 
-def test_a_host_looks_again_once_another_has_been_changed() -> None:
+def test_a_host_is_observed_again_after_another_changed() -> None:
     assert "first on one" in _run("one,two,three")["made"]
 
 
@@ -46,7 +46,7 @@ def test_each_hosts_log_has_its_own_changes() -> None:
     }
 
 
-def test_what_fails_on_one_host_is_ended_on_the_others_and_nothing_follows() -> None:
+def test_a_failed_step_ends_on_all_hosts_and_blocks_later_ones() -> None:
     found = _run("one,two,three", "two")
     assert found["made"] == ["alone on one", "everywhere on one", "everywhere on three"]
     reason = f"Everywhere: two: {_FAILURE}"
@@ -60,7 +60,7 @@ def test_what_fails_on_one_host_is_ended_on_the_others_and_nothing_follows() -> 
     assert {why for *_, why in found["audits"]} == {"", reason}
 
 
-def test_of_a_single_host_no_name_is_told() -> None:
+def test_a_single_host_is_not_named() -> None:
     found = _run("one")
     *changes, rest = found["planned"]
     assert changes == ["+ key", "+ package curl"]
@@ -68,5 +68,5 @@ def test_of_a_single_host_no_name_is_told() -> None:
     assert found["steps"] == [["Alone", ["+ key"]], ["Everywhere", ["+ package curl"]]]
 
 
-def test_a_single_hosts_failure_is_told_as_it_is() -> None:
+def test_a_single_hosts_failure_is_reported_unchanged() -> None:
     assert _run("two", "two")["error"].startswith(f"Everywhere: {_FAILURE}; ")

@@ -1,4 +1,4 @@
-"""The steps of a move, with a host that only notes them."""
+"""Test the steps of scale-out and scale-in, with a host that records them."""
 
 import json
 from collections.abc import Callable
@@ -7,12 +7,12 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.cluster import rollout, scaling
-from infisical_iac.cluster.scaling import Direction, UnfinishedMove
+from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {
@@ -28,7 +28,7 @@ _STAMP = "20261126T101112Z"
 
 
 class _Host:
-    """Notes the scripts that are run, each by its name and its first word."""
+    """Record the scripts that are run, each by its name and its first argument."""
 
     name = "node-1"
     print_prefix = ""
@@ -68,8 +68,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(scaling, "with_others", lambda host: [host])
     monkeypatch.setattr(scaling, "write", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(gate, "before", lambda *_: None)
-    monkeypatch.setattr(gate, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
+    monkeypatch.setattr(checks, "record_before", lambda *_: None)
+    monkeypatch.setattr(checks, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
     monkeypatch.setattr(
         rollout, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}"
     )
@@ -86,12 +86,12 @@ _PAUSED = [
 ]
 
 
-def test_the_cluster_takes_over_once_all_rows_are_there(host: _Host) -> None:
+def test_the_cluster_takes_over_once_all_rows_are_loaded(host: _Host) -> None:
     scaling._move_out(site(), "chainalign")
     assert host.steps == [*_PAUSED, _CLOSE, "scale-out switch", "cluster-stack part"]
 
 
-def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
+def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
     scaling._move_in("", settings(topology="single"), "chainalign")
     assert host.steps[-2:] == ["close", "scale-in switch"]
 
@@ -99,10 +99,10 @@ def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
 @pytest.mark.parametrize(
     ("direction", "topology", "opens"), [("out", "swarm", _OPEN), ("in", "single", "open")]
 )
-def test_the_side_that_serves_is_proven_and_let_people_in_to(
+def test_the_serving_side_is_proven_and_opened(
     host: _Host, monkeypatch: pytest.MonkeyPatch, direction: Direction, topology: str, opens: str
 ) -> None:
-    """The host has a database of each meanwhile, with other secrets in it."""
+    """The host has both databases meanwhile, with different secrets."""
 
     def passed(
         serving: Settings, *_: object, opening: Callable[[], None], **__: object
@@ -111,19 +111,19 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
         opening()
         return []
 
-    monkeypatch.setattr(gate, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", passed)
     scaling._prove(direction, settings(), "chainalign", site().names)
     assert host.steps[:2] == [topology, opens]
 
 
-def test_a_load_with_other_rows_is_refused_before_anything_takes_over(host: _Host) -> None:
+def test_a_load_with_other_rows_is_refused_before_the_switch(host: _Host) -> None:
     host.rows = "projects 1"
     with pytest.raises(CheckFailed, match="projects"):
         scaling._move_out(site(), "chainalign")
     assert host.steps == _PAUSED
 
 
-def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
+def test_a_scale_in_with_other_rows_is_refused(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 3})
@@ -137,17 +137,19 @@ def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
     ]
 
 
-def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unproven_migration_does_not_end(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def passed(*_: object, **__: object) -> list[str]:
         raise CheckFailed("the secrets can't be read")
 
-    monkeypatch.setattr(gate, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", passed)
     with pytest.raises(CheckFailed):
         scaling._prove("out", settings(), "chainalign", site().names)
     assert host.steps == []
 
 
-def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_in_ends_after_the_cluster_is_removed(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = "Kept on node-2: volume infisical_patroni_before_x."
 
     def dissolve(stamp: str) -> list[str]:
@@ -155,7 +157,7 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
         return [kept]
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    assert scaling.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
+    assert scaling.end_cluster(UnfinishedScaling(_STAMP, "in", "proven")) == [
         kept,
         "Kept on node-1: volume old.",
     ]
@@ -163,7 +165,7 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("phase", "stamp"), [("paused", ""), ("switched", _STAMP)])
-def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
+def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     host: _Host, monkeypatch: pytest.MonkeyPatch, phase: str, stamp: str
 ) -> None:
     def dissolve(stamp: str) -> list[str]:
@@ -171,7 +173,7 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         return []
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    found = UnfinishedMove(_STAMP, "out", phase)
+    found = UnfinishedScaling(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
     now, left = scaling.go_back(found, 60, dissolving=True)
     assert now.startswith("node-1 ")
@@ -181,10 +183,10 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
     assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
 
 
-def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
+def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The move before had taken over, and was undone; this one has just begun."""
+    """An earlier scale-out had switched, and was undone; this one has just begun."""
     host.served = "20261125T101112Z\n"
     kept: list[str] = []
 
@@ -193,25 +195,25 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
         return []
 
     monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    scaling.go_back(UnfinishedMove(_STAMP, "out", "begun"), 60, dissolving=True)
+    scaling.go_back(UnfinishedScaling(_STAMP, "out", "begun"), 60, dissolving=True)
     assert kept == ["20261125T101112Z"]
 
 
-def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
-    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+def test_writes_to_the_cluster_are_reported_with_their_place(host: _Host) -> None:
+    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "could not be counted" in told[1]
     assert "database infisical" in told[1]
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
-    told = scaling.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
+    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "3 writes since 2026-11-26T10:12:00Z" in told[1]
     assert "database infisical," in told[1]
-    assert len(scaling.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
+    assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 
-def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
+def test_an_unhealthy_rollback_leaves_the_migration_unfinished(host: _Host) -> None:
     host.unwell = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
-        scaling.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
+        scaling.go_back(UnfinishedScaling(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
 
 
@@ -226,7 +228,7 @@ def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> 
         ("in", "switched", False),
     ],
 )
-def test_the_clusters_data_are_kept_where_it_may_have_served(
+def test_data_of_a_cluster_that_may_have_served_are_kept(
     direction: Direction, phase: str, served: bool
 ) -> None:
-    assert UnfinishedMove(_STAMP, direction, phase).has_served is served
+    assert UnfinishedScaling(_STAMP, direction, phase).has_served is served

@@ -1,4 +1,4 @@
-"""The state on its way from one played host to another, also where that one dies meanwhile."""
+"""Test copying the shared state from one fake host to another, also if it is killed."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ _OWN = {"serial": "2\n", "backup/backup.conf": "TARGETS=local", "swarm": "swarm-
 
 
 @pytest.fixture
-def lead(tmp_path: Path) -> PlayedHost:
+def leader(tmp_path: Path) -> PlayedHost:
     """A host with a state."""
     (tmp_path / "lead").mkdir()
     host = played(tmp_path / "lead")
@@ -31,7 +31,7 @@ def lead(tmp_path: Path) -> PlayedHost:
 
 @pytest.fixture
 def other(tmp_path: Path) -> PlayedHost:
-    """A host with an older state and a configuration of its own."""
+    """A host with an older state and its own configuration."""
     (tmp_path / "other").mkdir()
     host = played(tmp_path / "other")
     for path, text in _OWN.items():
@@ -53,38 +53,36 @@ def _digest(host: PlayedHost) -> str:
     return next(line for line in lines if line.startswith("state "))
 
 
-def test_a_host_gets_the_state_and_keeps_what_is_its_own(
-    lead: PlayedHost, other: PlayedHost
+def test_a_host_gets_the_state_and_keeps_its_own_files(
+    leader: PlayedHost, other: PlayedHost
 ) -> None:
-    given = lead.run("share", "give")
+    given = leader.run("share", "give")
     done = other.run("share", "take", "3", stdin=given.stdout)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert _files(other) == _STATE | _OWN | {"serial": "3\n"}
-    assert _digest(other) == _digest(lead)
+    assert _digest(other) == _digest(leader)
 
 
-def test_what_is_replaced_or_ended_is_kept_aside(lead: PlayedHost, other: PlayedHost) -> None:
-    other.run("share", "take", "3", stdin=lead.run("share", "give").stdout)
+def test_replaced_files_are_kept_aside(leader: PlayedHost, other: PlayedHost) -> None:
+    other.run("share", "take", "3", stdin=leader.run("share", "give").stdout)
     before = "/var/lib/infisical-share/before/3"
     assert other.read(f"{before}/admin.env") == "older"
     assert other.read(f"{before}/credentials/gone.env") == "ended"
 
 
-def test_what_a_later_state_replaces_is_kept_beside_it_five_times(
-    lead: PlayedHost, other: PlayedHost
-) -> None:
+def test_the_last_five_replaced_states_are_kept(leader: PlayedHost, other: PlayedHost) -> None:
     for serial in range(8, 15):
-        lead.write("/etc/infisical/keys/encryption_key", f"obviously-fake-{serial}")
-        other.run("share", "take", str(serial), stdin=lead.run("share", "give").stdout)
+        leader.write("/etc/infisical/keys/encryption_key", f"obviously-fake-{serial}")
+        other.run("share", "take", str(serial), stdin=leader.run("share", "give").stdout)
     kept = other.directory / "var/lib/infisical-share/before"
     found = {int(each.name): (each / "keys/encryption_key").read_text() for each in kept.iterdir()}
     assert found == {serial: f"obviously-fake-{serial - 1}" for serial in range(10, 15)}
 
 
-def test_what_is_replaced_twice_by_one_serial_is_kept_twice(
-    lead: PlayedHost, other: PlayedHost
+def test_states_replaced_by_the_same_serial_are_all_kept(
+    leader: PlayedHost, other: PlayedHost
 ) -> None:
-    given = lead.run("share", "give").stdout
+    given = leader.run("share", "give").stdout
     for text in ("first", "second"):
         other.write("/etc/infisical/admin.env", text)
         other.run("share", "take", "3", stdin=given)
@@ -92,19 +90,19 @@ def test_what_is_replaced_twice_by_one_serial_is_kept_twice(
     assert (other.read(f"{before}.~1~"), other.read(before)) == ("first", "second")
 
 
-def test_no_secret_stands_open_on_either_host(lead: PlayedHost, other: PlayedHost) -> None:
-    given = lead.run("share", "give").stdout
+def test_secrets_are_private_on_both_hosts(leader: PlayedHost, other: PlayedHost) -> None:
+    given = leader.run("share", "give").stdout
     assert not any(text in given for text in _STATE.values())
-    (lead.directory / "etc/infisical/keys/encryption_key").chmod(0o600)
-    other.run("share", "take", "3", stdin=lead.run("share", "give").stdout)
+    (leader.directory / "etc/infisical/keys/encryption_key").chmod(0o600)
+    other.run("share", "take", "3", stdin=leader.run("share", "give").stdout)
     assert (other.directory / "etc/infisical/keys/encryption_key").stat().st_mode & 0o077 == 0
     assert (other.directory / "var/lib/infisical-share").stat().st_mode & 0o077 == 0
 
 
-def test_a_host_that_dies_in_between_has_no_serial_or_all_of_the_state(
-    lead: PlayedHost, other: PlayedHost
+def test_a_killed_copy_leaves_no_serial_or_the_whole_state(
+    leader: PlayedHost, other: PlayedHost
 ) -> None:
-    found = other.deaths(("share", "take", "3"), stdin=lead.run("share", "give").stdout)
+    found = other.deaths(("share", "take", "3"), stdin=leader.run("share", "give").stdout)
     assert len(found) > 10
     serials = [each.read("/etc/infisical/serial") for each in found]
     assert set(serials) == {"2\n", None, "3\n"}
@@ -115,18 +113,16 @@ def test_a_host_that_dies_in_between_has_no_serial_or_all_of_the_state(
             assert each.read("/etc/infisical/admin.env") == "older"
 
 
-def test_a_state_that_is_cut_off_on_its_way_leaves_the_host_as_it_was(
-    lead: PlayedHost, other: PlayedHost
-) -> None:
+def test_a_truncated_state_is_refused(leader: PlayedHost, other: PlayedHost) -> None:
     before = _files(other)
-    given = lead.run("share", "give").stdout
+    given = leader.run("share", "give").stdout
     assert other.run("share", "take", "3", stdin=given[: len(given) // 2]).returncode != 0
     assert _files(other) == before
 
 
-def test_a_host_that_leads_says_so(lead: PlayedHost) -> None:
-    lead.ok(("share", "lead", "7"))
-    lines = lead.run("swarm-look").stdout.splitlines()
+def test_a_leader_reports_its_serial(leader: PlayedHost) -> None:
+    leader.ok(("share", "lead", "7"))
+    lines = leader.run("swarm-look").stdout.splitlines()
     assert {"serial 7", "led 7"} <= set(lines)
 
 
@@ -135,17 +131,17 @@ def test_the_state_of_a_host_without_any_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["backup/backup.conf", "keys/a/b", "compose.yaml"])
-def test_a_host_takes_nothing_that_is_no_part_of_the_state(
+def test_a_host_accepts_only_files_of_the_shared_state(
     other: PlayedHost, tmp_path: Path, path: str
 ) -> None:
-    """The configuration of backups is the host's own, whatever another one sends."""
+    """The configuration of backups is the host's own, so it is never copied."""
     file = tmp_path / "sent" / path
     file.parent.mkdir(parents=True)
     file.write_text("TARGETS=$(touch /tmp/forged)")
     _refuses(other, tmp_path / "sent", path)
 
 
-def test_a_host_takes_no_link(other: PlayedHost, tmp_path: Path) -> None:
+def test_a_host_refuses_links(other: PlayedHost, tmp_path: Path) -> None:
     (tmp_path / "sent/keys").mkdir(parents=True)
     (tmp_path / "sent/keys/auth_secret").symlink_to("/etc/shadow")
     _refuses(other, tmp_path / "sent", "keys/auth_secret")

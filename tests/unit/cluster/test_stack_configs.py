@@ -1,4 +1,4 @@
-"""The secrets and configurations of stack.yaml: their names, and what is in those that matter."""
+"""Test the names and contents of the secrets and configurations of stack.yaml."""
 
 import shutil
 import socket
@@ -40,13 +40,13 @@ def test_configurations_are_named_by_their_content() -> None:
     assert mounted == rendered["configs"].keys()
 
 
-def test_a_setting_that_changes_a_configuration_changes_its_name_alone() -> None:
+def test_a_changed_setting_changes_only_the_name_of_its_configuration() -> None:
     before, after = swarm_settings(redis_memory="256m"), swarm_settings(redis_memory="512m")
     old, new = configs(before, stack_inputs(before)), configs(after, stack_inputs(after))
     assert {name.rpartition("_")[0] for name in old.keys() ^ new.keys()} == {"redis_sh"}
 
 
-def test_postgresql_loses_nothing_that_was_acknowledged() -> None:
+def test_postgresql_keeps_acknowledged_writes() -> None:
     settings = swarm_settings()
     found = configs(settings, stack_inputs(settings))
     text = next(text for name, text in found.items() if name.startswith("patroni_yml"))
@@ -74,7 +74,7 @@ def test_the_proxy_follows_the_primary_and_asks_infisical() -> None:
     assert "server-template infisical 6 tasks.infisical:8080 check" in text
 
 
-def test_the_balancers_word_on_a_callers_address_counts_and_no_callers_own() -> None:
+def test_only_the_balancers_forwarded_address_is_trusted() -> None:
     services = render(edge="load-balancer", ingress="none")["services"]
     trusted = services["infisical"]["environment"]["TRUSTED_PROXY_CIDRS"].split(",")
     assert "10.42.0.254/32" in trusted
@@ -84,8 +84,8 @@ def test_the_balancers_word_on_a_callers_address_counts_and_no_callers_own() -> 
     assert f"    http-request del-header '{paths.forged_headers()}' -m reg\n" in haproxy
 
 
-def test_connections_of_infisical_are_kept_alive_whoever_opens_them(tmp_path: Path) -> None:
-    """The real server's client of PostgreSQL asks for no keep-alives, and waits without a limit."""
+def test_all_connections_of_infisical_have_keep_alives(tmp_path: Path) -> None:
+    """Infisical's client of PostgreSQL sets no keep-alives, and waits without a limit."""
     settings = swarm_settings()
     texts = configs(settings, stack_inputs(settings))
     (text,) = (text for name, text in texts.items() if name.startswith("keepalive_cjs_"))
@@ -113,7 +113,7 @@ def test_connections_of_infisical_are_kept_alive_whoever_opens_them(tmp_path: Pa
 
 
 def _timer(port: int, peer: int) -> str:
-    """Return the kind of timer of a connection on loopback, of which 02 is that of keep-alives."""
+    """Return the kind of timer of a loopback connection; 02 is for keep-alives."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ends = (f"0100007F:{port:04X}", f"0100007F:{peer:04X}")
     return next((row[5][:2] for row in rows if (row[1], row[2]) == ends), "none")

@@ -1,4 +1,4 @@
-"""Test what is read of the stack on a Swarm, and of its record."""
+"""Test reading the stack on a Swarm, and its record."""
 
 import pytest
 
@@ -7,18 +7,18 @@ from infisical_iac.cluster.stack_state import ClusterStack, SwarmService, hashes
 from tests.unit.cluster.stacks import SETTLED, WANTED
 
 
-def test_what_is_recorded_is_read_again() -> None:
+def test_a_record_round_trips() -> None:
     record = stack_plan.make_record(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
     assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"services": {"infisical": {"hash": "a"}}}'])
-def test_a_record_that_is_cut_or_edited_is_none(text: str) -> None:
+def test_a_truncated_or_edited_record_is_ignored(text: str) -> None:
     assert ClusterStack().process(["next:", f"record {text}"]).record == {}
 
 
-def test_the_look_is_read() -> None:
+def test_the_state_of_the_stack_is_read() -> None:
     found = ClusterStack().process(
         [
             "600 root:root /etc/infisical/stack.yaml|regular file",

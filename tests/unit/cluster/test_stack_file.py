@@ -1,4 +1,4 @@
-"""The services and networks of stack.yaml: hardened, pinned, and fit for each cluster."""
+"""Test that the services and networks of stack.yaml are hardened and fit each cluster."""
 
 import re
 
@@ -34,7 +34,7 @@ def test_every_service_is_hardened_and_limited() -> None:
         assert service["deploy"]["restart_policy"]["condition"] == "any"
 
 
-def test_what_swarm_passes_over_is_not_written() -> None:
+def test_keys_that_swarm_ignores_are_not_written() -> None:
     ignored = {"security_opt", "mem_limit", "pids_limit", "shm_size", "restart", "depends_on"}
     for service in render()["services"].values():
         assert service.keys().isdisjoint(ignored)
@@ -48,7 +48,7 @@ def test_only_http_is_published_and_not_by_the_routing_mesh() -> None:
     }
 
 
-def test_the_databases_have_no_way_out_and_the_consensus_is_apart() -> None:
+def test_the_networks_of_databases_and_consensus_are_internal_and_separate() -> None:
     rendered = render()
     networks = rendered["networks"]
     assert {name for name, each in networks.items() if each.get("internal")} == {
@@ -82,7 +82,7 @@ def test_a_service_of_many_has_one_address_where_every_kernel_has_ipvs(
     ("replicas", "nodes", "spread", "order"),
     [(3, 3, True, "stop-first"), (3, 5, True, "start-first"), (4, 3, False, "stop-first")],
 )
-def test_replicas_are_spread_and_updated_as_there_is_room(
+def test_replicas_are_spread_and_updated_according_to_the_number_of_nodes(
     replicas: int, nodes: int, spread: bool, order: str
 ) -> None:
     service = render(inputs={"nodes": nodes}, infisical_replicas=replicas)["services"]["infisical"]
@@ -94,14 +94,14 @@ def test_replicas_are_spread_and_updated_as_there_is_room(
     assert deploy["update_config"]["failure_action"] == "rollback"
 
 
-def test_a_replaced_node_joins_the_consensus_that_is_there() -> None:
+def test_a_replaced_node_joins_the_existing_etcd() -> None:
     services = render(inputs={"existing": frozenset({2})})["services"]
     for number, state in ((1, "new"), (2, "existing"), (3, "new")):
         assert f"--initial-cluster-state={state}" in services[f"etcd-{number}"]["command"]
 
 
 @pytest.mark.parametrize(("generation", "token"), [(0, "infisical"), (2, "infisical-2")])
-def test_an_etcd_that_began_anew_is_another_one(generation: int, token: str) -> None:
+def test_a_reset_etcd_has_another_name(generation: int, token: str) -> None:
     services = render(inputs={"generation": generation})["services"]
     for number in (1, 2, 3):
         assert f"--initial-cluster-token={token}" in services[f"etcd-{number}"]["command"]
@@ -117,7 +117,7 @@ def test_infisical_is_started_by_what_its_image_would_start() -> None:
     assert "REDIS_URL=rediss://:$$REDIS_PASSWORD@haproxy:6379" in script
 
 
-def test_infisical_gets_what_it_gets_on_a_single_host() -> None:
+def test_infisical_has_the_environment_of_a_single_host() -> None:
     settings = swarm_settings()
     single = yaml.safe_load(compose_file(settings, TRIXIE))["services"]["infisical"]
     cluster = render()["services"]["infisical"]
@@ -132,8 +132,8 @@ def test_infisical_gets_what_it_gets_on_a_single_host() -> None:
     assert trusted == f"{single['environment']['TRUSTED_PROXY_CIDRS']},{edge}"
 
 
-def test_a_connection_whose_other_end_vanished_is_given_up_within_half_a_minute() -> None:
-    """Until then it may hold a lock of PostgreSQL, or a place among Infisical's ten."""
+def test_a_dead_connection_is_closed_within_half_a_minute() -> None:
+    """Until then it may hold a lock in PostgreSQL, or one of Infisical's ten connections."""
     services = render()["services"]
     for name in ("infisical", "haproxy", *(f"{each}-1" for each in _NUMBERED)):
         sysctls = {key: int(value) for key, value in services[name]["sysctls"].items()}
@@ -147,8 +147,8 @@ def test_a_connection_whose_other_end_vanished_is_given_up_within_half_a_minute(
     assert infisical["configs"] == [{"source": "keepalive_cjs", "target": "/keepalive.cjs"}]
 
 
-def test_a_new_replica_has_to_be_ready_as_on_a_single_host_and_then_only_to_answer() -> None:
-    """Swarm restarts what is unhealthy, and a restart mends no database."""
+def test_a_new_replica_must_become_ready_and_then_only_answer() -> None:
+    """Swarm restarts unhealthy tasks, and a restart repairs no database."""
     single = yaml.safe_load(compose_file(swarm_settings(), TRIXIE))["services"]["infisical"]
     _, ready = single["healthcheck"]["test"]
     _, cluster = render()["services"]["infisical"]["healthcheck"]["test"]
@@ -170,7 +170,7 @@ def test_nothing_is_restarted_before_a_failover_can_have_ended() -> None:
                 assert int(check["interval"][:-1]) * check["retries"] == patience, name
 
 
-def test_an_older_engine_is_not_given_what_it_does_not_know() -> None:
+def test_an_older_engine_gets_no_unknown_keys() -> None:
     new, old = render(TRIXIE), render(BOOKWORM)
     assert (new["version"], old["version"]) == ("3.12", "3.9")
     assert "start_interval" in new["services"]["redis-1"]["healthcheck"]

@@ -1,4 +1,4 @@
-"""Test what the services of a cluster speak at each level on their way to TLS."""
+"""Test the protocols of a cluster's services at each TLS level."""
 
 import re
 from typing import Any
@@ -38,7 +38,7 @@ def test_each_service_has_its_level_as_a_label(level: Level) -> None:
 
 
 @pytest.mark.parametrize("level", _LEVELS)
-def test_each_database_has_a_certificate_of_its_own_and_all_believe_one_authority(
+def test_each_database_has_its_own_certificate_of_one_authority(
     level: Level,
 ) -> None:
     for name, service in _services(level).items():
@@ -48,7 +48,7 @@ def test_each_database_has_a_certificate_of_its_own_and_all_believe_one_authorit
         assert ("tls_ca" in sources) == (name != "caddy")
 
 
-def test_the_key_of_etcd_is_for_root_alone_who_it_runs_as() -> None:
+def test_the_key_of_etcd_is_readable_only_by_root() -> None:
     [own] = [each for each in _services(Level.REQUIRED)["etcd-1"]["secrets"] if "mode" in each]
     assert own == {"source": "tls_etcd-1", "target": "tls.pem", "mode": 0o400}
 
@@ -72,21 +72,21 @@ def test_etcd_listens_to_both_before_it_requires_tls() -> None:
     assert required["listen-peer-urls"] == "https://0.0.0.0:2382"
 
 
-def test_etcd_takes_no_one_without_a_certificate_and_no_other_service_for_a_member() -> None:
+def test_etcd_accepts_only_certified_clients_and_its_own_members() -> None:
     found = _etcd(Level.REQUIRED)
     assert {"client-cert-auth", "peer-client-cert-auth"} <= found.keys()
     assert found["peer-cert-allowed-cn"] == "etcd"
     assert found["trusted-ca-file"] == found["peer-trusted-ca-file"] == "/run/secrets/ca.crt"
 
 
-def test_a_new_member_is_given_the_addresses_that_the_others_have() -> None:
+def test_a_new_member_gets_the_addresses_of_the_others() -> None:
     """They are changed between the first level and the second one."""
     assert "etcd-2=http://etcd-2:2380" in _etcd(Level.OFFERED)["initial-cluster"]
     for level in (Level.USED, Level.REQUIRED):
         assert "etcd-2=https://etcd-2:2382" in _etcd(level)["initial-cluster"]
 
 
-def test_infisical_asks_for_tls_once_all_offer_it() -> None:
+def test_infisical_uses_tls_once_all_servers_offer_it() -> None:
     before, after = _services(Level.OFFERED)["infisical"], _services(Level.USED)["infisical"]
     assert "REDIS_SENTINEL_HOSTS" in before["environment"]
     assert "sslmode" not in before["entrypoint"][2]
@@ -97,7 +97,7 @@ def test_infisical_asks_for_tls_once_all_offer_it() -> None:
     assert "rediss://" in after["entrypoint"][2]
 
 
-def test_postgresql_lets_in_from_the_network_by_tls_alone_in_the_end() -> None:
+def test_postgresql_finally_accepts_only_tls_from_the_network() -> None:
     rules = {
         level: yaml.safe_load(_config("patroni_yml", level))["postgresql"]["pg_hba"]
         for level in _LEVELS
@@ -122,7 +122,7 @@ def test_patroni_verifies_postgresql_etcd_and_the_other_patronis() -> None:
 
 
 def test_the_proxy_finds_servers_of_both_levels_while_one_follows_the_other() -> None:
-    """HAProxy gives the second server of one address none unless it is told that this is meant."""
+    """HAProxy resolves the second server of an address only with an explicit option."""
     for level in _LEVELS:
         text = _config("haproxy_cfg", level)
         both = level < Level.REQUIRED

@@ -1,4 +1,4 @@
-"""In which order the services of the stack are rolled out."""
+"""Test the order in which the services of the stack are rolled out."""
 
 from dataclasses import replace
 
@@ -32,11 +32,11 @@ def _running(wanted: DesiredStack) -> ClusterStackState:
 
 
 def _stages(found: ClusterStackState, wanted: DesiredStack) -> list[list[str]]:
-    return [sorted(names) for names in stack_plan.stages(found, wanted)]
+    return [sorted(names) for names in stack_plan.plan_stages(found, wanted)]
 
 
-def test_a_first_roll_out_is_one_of_all() -> None:
-    assert stack_plan.stages(ClusterStackState(), DATA) == []
+def test_a_first_roll_out_is_complete_at_once() -> None:
+    assert stack_plan.plan_stages(ClusterStackState(), DATA) == []
 
 
 def test_data_nodes_change_one_after_the_other() -> None:
@@ -48,7 +48,7 @@ def test_data_nodes_change_one_after_the_other() -> None:
     ]
 
 
-def test_a_part_has_the_rest_of_the_file() -> None:
+def test_a_part_keeps_the_rest_of_the_file() -> None:
     text = "networks: {edge: {}}\nservices: {a: {image: a}, b: {image: b}}\n"
     assert yaml.safe_load(stack_plan.select_services(text, {"b"})) == {
         "networks": {"edge": {}},
@@ -70,12 +70,12 @@ AWAY = (True, True, False)
 
 
 def _changed(text: str) -> tuple[ClusterStackState, DesiredStack]:
-    """Return what runs, and the same of other images."""
+    """Return the running stack, and the same with other images."""
     wanted = DesiredStack(text, {}, frozenset())
     return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
 
 
-def test_what_has_a_node_for_each_task_changes_first_on_those_that_are_there() -> None:
+def test_services_with_a_node_per_task_change_first_on_active_nodes() -> None:
     found, wanted = _changed(EACH_ITS_OWN)
     assert _stages(replace(found, nodes=NODES), wanted) == []
     assert _stages(replace(found, nodes=AWAY), wanted) == [["infisical"]]
@@ -83,7 +83,7 @@ def test_what_has_a_node_for_each_task_changes_first_on_those_that_are_there() -
     assert _stages(replace(found, nodes=AWAY), settled) == []
 
 
-def test_it_comes_after_the_data_nodes_that_change() -> None:
+def test_services_with_a_node_per_task_change_after_data_nodes() -> None:
     pinned = "".join(f"  etcd-{n}: {{image: etcd}}\n" for n in (1, 2))
     found, wanted = _changed(EACH_ITS_OWN + pinned)
     stages = _stages(replace(found, nodes=AWAY), wanted)
@@ -102,7 +102,7 @@ def test_it_comes_after_the_data_nodes_that_change() -> None:
         ((), 3, "stop-first", (3, "stop-first")),
     ],
 )
-def test_a_part_leaves_out_the_tasks_that_no_node_takes(
+def test_a_part_omits_tasks_without_a_node(
     nodes: tuple[bool, ...], replicas: int, order: str, told: tuple[int, str]
 ) -> None:
     text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
@@ -115,7 +115,7 @@ def test_a_part_leaves_out_the_tasks_that_no_node_takes(
     assert services["haproxy"] == {"image": "haproxy", "deploy": {"mode": "global"}}
 
 
-def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
+def test_services_without_a_node_per_task_keep_all_tasks() -> None:
     text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
     found, wanted = _changed(text)
     assert _stages(replace(found, nodes=AWAY), wanted) == []
@@ -123,12 +123,12 @@ def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
     assert part["services"]["infisical"]["deploy"]["replicas"] == 3
 
 
-def test_one_data_node_changes_with_all_the_rest() -> None:
+def test_a_single_changed_data_node_changes_with_the_rest() -> None:
     changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
-    assert stack_plan.stages(_running(DATA), changed) == []
+    assert stack_plan.plan_stages(_running(DATA), changed) == []
 
 
-def test_what_is_missing_comes_before_another_node_changes() -> None:
+def test_missing_services_come_before_other_nodes_change() -> None:
     changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
     found = _running(DATA)
     found = replace(found, services={k: v for k, v in found.services.items() if k != "etcd-1"})
@@ -136,47 +136,47 @@ def test_what_is_missing_comes_before_another_node_changes() -> None:
 
 
 def _leading(
-    found: ClusterStackState, *holders: int, anew: bool = False, first: int = 0
+    found: ClusterStackState, *holders: int, reset: bool = False, first: int = 0
 ) -> list[str]:
     known = site().cluster
     nodes = tuple(
         replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
-    known = replace(known, nodes=nodes, anew=anew, first=first)
-    return sorted(stack_plan.leading(found, DATA, known))
+    known = replace(known, nodes=nodes, is_etcd_reset=reset, first=first)
+    return sorted(stack_plan.choose_first(found, DATA, known))
 
 
-def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
+def test_a_postgres_with_data_starts_before_empty_ones() -> None:
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
     assert _leading(ClusterStackState(), 2) == expected
     # A run that died in between had rolled these out.
-    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
-    assert _leading(ClusterStackState(services=begun), 2) == expected
+    started = {
+        name: service for name, service in _running(DATA).services.items() if name in expected
+    }
+    assert _leading(ClusterStackState(services=started), 2) == expected
 
 
-def test_where_all_or_none_have_data_none_starts_before_another() -> None:
+def test_with_data_on_all_or_no_nodes_none_starts_first() -> None:
     assert _leading(ClusterStackState()) == []
     assert _leading(ClusterStackState(), 1, 2, 3) == []
     # A replacement host of the third has nothing yet.
     assert _leading(_running(DATA), 1, 2) == []
 
 
-def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
-    assert _leading(_running(DATA), 1, 2, 3, anew=True) == ["etcd-1", "etcd-2", "etcd-3"]
+def test_a_reset_etcd_is_rolled_out_first_and_at_once() -> None:
+    assert _leading(_running(DATA), 1, 2, 3, reset=True) == ["etcd-1", "etcd-2", "etcd-3"]
     with_last = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
-    assert _leading(_running(DATA), 1, 2, 3, anew=True, first=2) == with_last
+    assert _leading(_running(DATA), 1, 2, 3, reset=True, first=2) == with_last
     changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
     etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
-    assert stack_plan.stages(_running(DATA), changed, etcd) == []
+    assert stack_plan.plan_stages(_running(DATA), changed, etcd) == []
 
 
-def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_before_the_others() -> (
-    None
-):
+def test_the_only_postgres_left_by_a_killed_run_starts_first_with_etcd() -> None:
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
     running = _running(DATA)
-    begun = {name: service for name, service in running.services.items() if name in expected}
-    found = replace(running, services=begun)
+    started = {name: service for name, service in running.services.items() if name in expected}
+    found = replace(running, services=started)
     # Somebody else has removed them.
     assert _leading(found, 1, 2, 3) == []
     old = {name: replace(was, hash="before") for name, was in running.record.items()}

@@ -1,4 +1,4 @@
-"""Test what the script of a node's condition prints, with a Docker that is played."""
+"""Test the output of the script for a node's health, with a fake Docker."""
 
 import os
 from pathlib import Path
@@ -59,7 +59,7 @@ def _run(programs: Path, broken: str = "") -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
+def test_a_node_reports_its_whole_health(programs: Path) -> None:
     found = NodeCondition().process(_run(programs))
     assert [(each.name, each.trouble) for each in found.members] == [("one", ""), ("four", "down")]
     assert [(each.manager, each.number) for each in found.members] == [("leader", 1), ("-", 0)]
@@ -80,7 +80,7 @@ def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
         ("", ""),
     ],
 )
-def test_a_node_tells_whether_the_overlay_is_encrypted(
+def test_a_node_reports_whether_the_overlay_is_encrypted(
     programs: Path, options: str, told: str
 ) -> None:
     (programs / "docker network inspect").write_text(f"{options}\n")
@@ -91,11 +91,11 @@ def test_a_node_tells_whether_the_overlay_is_encrypted(
     ("broken", "what", "told"),
     [("psql", "postgres", "silent"), ("etcdctl", "etcd", "unhealthy"), ("redis-cli", "redis", "")],
 )
-def test_what_does_not_answer_is_told(programs: Path, broken: str, what: str, told: str) -> None:
+def test_a_silent_service_is_reported(programs: Path, broken: str, what: str, told: str) -> None:
     assert getattr(NodeCondition().process(_run(programs, broken)), what) == told
 
 
-def test_a_node_whose_docker_is_down_tells_the_rest(programs: Path) -> None:
+def test_a_node_without_docker_reports_the_rest(programs: Path) -> None:
     (programs / "failing").touch()
     found = NodeCondition().process(_run(programs))
     assert not found.condition.engine
@@ -103,7 +103,7 @@ def test_a_node_whose_docker_is_down_tells_the_rest(programs: Path) -> None:
 
 
 def test_a_replica_that_has_lost_its_database_is_not_healthy(programs: Path) -> None:
-    """Swarm takes it for healthy while it answers."""
+    """Swarm considers it healthy while it answers."""
     ready = programs / "proc/77/root/dev/shm/ready"
     ready.parent.mkdir(parents=True)
     ready.write_text("")

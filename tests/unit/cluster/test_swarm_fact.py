@@ -1,4 +1,4 @@
-"""Test what a host says of the swarm, as it is read."""
+"""Test reading a host's state in the swarm."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.cluster.swarm_state import Swarm
 
 
-def test_what_a_manager_says_is_read() -> None:
+def test_the_report_of_a_manager_is_read() -> None:
     info = {
         "NodeID": "id1",
         "NodeAddr": "10.0.0.1",
@@ -55,7 +55,7 @@ def test_what_a_manager_says_is_read() -> None:
     assert (found.autolock, found.expiry, found.pool) == (True, 2592000, "10.201.0.0/16")
     assert (found.control, found.unlocks, found.ipvs, found.esp) == (True, True, True, False)
     assert (found.data, found.etcd, found.primary) == (True, "lost", True)
-    assert (found.serial, found.led, found.digest, found.key) == (3, 0, "4567", "0123")
+    assert (found.serial, found.serial_as_leader, found.digest, found.key) == (3, 0, "4567", "0123")
     [other] = found.members
     assert (other.id, other.host, other.number, other.joined) == ("id2", "two", 2, "new")
     assert other.generation == 1
@@ -76,7 +76,7 @@ def test_what_a_manager_says_is_read() -> None:
         ("primary", (0, 0)),
     ],
 )
-def test_what_a_server_has_written_is_read(line: str, wal: tuple[int, int]) -> None:
+def test_the_wal_position_is_read(line: str, wal: tuple[int, int]) -> None:
     assert Swarm().process([line, "next:", "next:"]).wal == wal
 
 
@@ -119,7 +119,7 @@ _NOW = "and it is currently Thu, 26 Nov 2026 13:07:38 UTC: "
         ("", False, False),
     ],
 )
-def test_a_certificate_that_has_ended_is_told_from_a_clock_that_is_behind(
+def test_an_expired_certificate_differs_from_a_clock_that_is_behind(
     error: str, expired: bool, early: bool
 ) -> None:
     info = {"LocalNodeState": "error", "Error": error}

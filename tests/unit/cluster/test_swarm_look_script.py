@@ -1,6 +1,4 @@
-"""Test what a host tells of the swarm, on a played host: its data, what its kernel can, and no
-key.
-"""
+"""Test a host's report on the swarm, its data and its kernel, which shows no key."""
 
 from pathlib import Path
 
@@ -21,13 +19,13 @@ _DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/glob
 @pytest.mark.parametrize(
     ("etcd", "volume", "crashes", "recovery", "lines"),
     [
-        ("well", True, 5, "f", ["etcd well"]),
+        ("healthy", True, 5, "f", ["etcd healthy"]),
         ("", True, 2, "f", ["etcd ", "primary"]),
         ("", True, 3, "t", ["etcd lost"]),
         ("", False, 0, "f", ["etcd lost", "primary"]),
     ],
 )
-def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
+def test_the_state_of_etcd_and_the_primary_is_reported(
     host: PlayedHost, etcd: str, volume: bool, crashes: int, recovery: str, lines: list[str]
 ) -> None:
     host.write("/etc/infisical/stack.yaml", "services: {}")
@@ -51,7 +49,7 @@ def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: PlayedHost) -> None:
     assert "etcd lost" in host.run("swarm-look").stdout.splitlines()
 
 
-def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedHost) -> None:
+def test_the_wal_position_of_a_standby_is_reported(host: PlayedHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services:\n  postgres-1:\n    image: spilo:17\n")
     host.write("/crashes", "id\n" * 3)
     host.write(_DATA, "something")
@@ -64,7 +62,7 @@ def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedH
     assert "wal" not in host.run("swarm-look").stdout
 
 
-def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
+def test_existing_data_are_reported(host: PlayedHost) -> None:
     host.write(_DATA, "")
     assert "data" not in host.run("swarm-look").stdout.splitlines()
     host.write(_DATA, "something")
@@ -80,7 +78,7 @@ def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
         (2, "xt_u32", "xt_bpf", False),
     ],
 )
-def test_a_kernel_encrypts_that_has_esp_and_can_tell_the_packets_of_one_network(
+def test_encryption_needs_esp_and_a_packet_match_in_the_kernel(
     host: PlayedHost, tried: int, loaded: str, found: str, told: bool
 ) -> None:
     host.program("unshare", f"exit {tried}")
@@ -89,7 +87,7 @@ def test_a_kernel_encrypts_that_has_esp_and_can_tell_the_packets_of_one_network(
     assert ("esp" in host.run("swarm-look").stdout.splitlines()) == told
 
 
-def test_a_look_shows_no_key(host: PlayedHost) -> None:
+def test_no_key_is_reported(host: PlayedHost) -> None:
     host.ok(("swarm", "keep"))
     found = host.run("swarm-look").stdout
     assert "unlocks" in found.splitlines()

@@ -1,4 +1,4 @@
-"""A host's part in the swarm, on a played host: no secret among arguments, nothing half-known."""
+"""Test joining and leaving a swarm on a fake host, with no secret among arguments."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ def host(tmp_path: Path) -> PlayedHost:
     return in_no_swarm(tmp_path)
 
 
-def test_a_host_joins_with_a_token_that_no_process_has_as_an_argument(host: PlayedHost) -> None:
+def test_the_join_token_is_never_an_argument(host: PlayedHost) -> None:
     done = join(host)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads(host.read("/body") or "") == {
@@ -28,7 +28,7 @@ def test_a_host_joins_with_a_token_that_no_process_has_as_an_argument(host: Play
     assert host.read("/etc/infisical/swarm") == "swarm-id\n"
 
 
-def test_a_host_that_is_in_the_swarm_is_marked_and_left_there(host: PlayedHost) -> None:
+def test_a_swarm_member_is_marked_and_not_joined_again(host: PlayedHost) -> None:
     host.write("/state", "active\n")
     host.write("/etc/infisical/swarm", "new\n")
     assert join(host).returncode == 0
@@ -36,14 +36,14 @@ def test_a_host_that_is_in_the_swarm_is_marked_and_left_there(host: PlayedHost) 
     assert host.read("/body") is None
 
 
-def test_a_host_that_was_taken_out_joins_anew(host: PlayedHost) -> None:
+def test_a_removed_host_joins_again(host: PlayedHost) -> None:
     host.write("/state", "active\n")
     assert join(host, "anew").returncode == 0
     assert "docker swarm leave --force" in host.calls()
     assert host.read("/body") is not None
 
 
-def test_a_part_that_its_managers_gave_up_and_that_cant_leave_is_forgotten(
+def test_a_membership_that_cannot_be_left_is_deleted(
     host: PlayedHost,
 ) -> None:
     host.write("/state", "pending\n")
@@ -56,7 +56,7 @@ def test_a_part_that_its_managers_gave_up_and_that_cant_leave_is_forgotten(
     assert host.read("/etc/infisical/swarm") == "swarm-id\n"
 
 
-def test_a_refusal_is_told_without_the_token_and_the_host_stays_this_projects(
+def test_a_refused_join_is_reported_without_the_token(
     host: PlayedHost,
 ) -> None:
     host.write("/refusal", f'{{"message": "invalid join token {TOKEN}"}}')
@@ -67,7 +67,7 @@ def test_a_refusal_is_told_without_the_token_and_the_host_stays_this_projects(
     assert host.read("/etc/infisical/swarm") == "new\n"
 
 
-def test_the_first_manager_keeps_the_key_and_says_nothing(host: PlayedHost) -> None:
+def test_the_first_manager_stores_the_key_and_prints_nothing(host: PlayedHost) -> None:
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     [begun] = [call for call in host.calls() if "swarm init" in call]
@@ -78,7 +78,7 @@ def test_the_first_manager_keeps_the_key_and_says_nothing(host: PlayedHost) -> N
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_swarm_whose_key_was_lost_before_anything_was_in_it_is_begun_anew(
+def test_an_empty_swarm_with_a_lost_key_is_re_created(
     host: PlayedHost,
 ) -> None:
     host.write("/state", "locked\n")
@@ -97,7 +97,7 @@ def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: Pla
     assert done.stderr.endswith(" run again\n")
 
 
-def test_of_a_stack_whose_swarm_is_no_more_postgresqls_data_stay(host: PlayedHost) -> None:
+def test_the_data_of_postgresql_outlive_their_swarm(host: PlayedHost) -> None:
     host.write("/state", "pending\n")
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
@@ -118,7 +118,7 @@ def test_after_a_rotation_the_new_key_is_kept(host: PlayedHost) -> None:
     assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{KEY}\n"
 
 
-def test_a_host_that_leaves_keeps_nothing_of_the_swarm_but_its_other_keys(
+def test_a_leaving_host_keeps_only_its_other_keys(
     host: PlayedHost,
 ) -> None:
     join(host)

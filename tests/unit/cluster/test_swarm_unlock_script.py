@@ -1,4 +1,4 @@
-"""Opening a host's part in the swarm when Docker starts, on a played host."""
+"""Test unlocking a manager when Docker starts, on a fake host."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def host(tmp_path: Path) -> PlayedHost:
     return in_no_swarm(tmp_path)
 
 
-def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost) -> None:
+def test_a_locked_manager_is_unlocked_with_the_key_on_standard_input(host: PlayedHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
     host.ok(("swarm", "unlock"), ("swarm", "ready", "3"))
@@ -21,7 +21,7 @@ def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost
     assert not any(KEY in call for call in host.calls())
 
 
-def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
+def test_the_unit_unlocks_the_manager_when_docker_starts(host: PlayedHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
     host.ok(("swarm-unlock",))
@@ -29,7 +29,7 @@ def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
 
 
 @pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
-def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
+def test_leftovers_of_a_network_do_not_block_a_new_one(
     host: PlayedHost, step: tuple[str, ...]
 ) -> None:
     host.note("ip")
@@ -40,12 +40,12 @@ def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
     assert interfaces == ["ip link delete vx-001002-fu51t"]
 
 
-def test_the_unit_fails_where_the_key_does_not_open_it(host: PlayedHost) -> None:
+def test_the_unit_fails_if_the_key_does_not_fit(host: PlayedHost) -> None:
     host.write("/state", "pending\n")
     done = host.run("swarm-unlock")
     assert (done.returncode, done.stderr.count("still locked")) == (1, 1)
 
 
-def test_a_part_that_does_not_come_up_is_told(host: PlayedHost) -> None:
+def test_a_manager_that_does_not_start_is_reported(host: PlayedHost) -> None:
     done = host.run("swarm", "ready", "3")
     assert "inactive after 3 s" in done.stderr

@@ -1,4 +1,4 @@
-"""Test how a cluster that runs without TLS comes to it, and that none goes back."""
+"""Test that a cluster without TLS is switched to it in stages, and never back."""
 
 from dataclasses import replace
 
@@ -8,14 +8,14 @@ from infisical_iac.cluster import rollout, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
-from tests.unit.cluster.looks import three, told
+from tests.unit.cluster.observed import cluster_of, three
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 
 _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical")
 
 
 def _found(**levels: int) -> ClusterStackState:
-    """A stack of which each service is at the level of its name, those without one at the last."""
+    """Return a stack whose services have the levels given by name, and others the last one."""
     services = {
         name: SwarmService(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
         for name in _NAMES
@@ -36,13 +36,13 @@ _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "hapro
         (_found(redis=2, sentinel=2), [Level.REQUIRED]),
     ],
 )
-def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
+def test_a_roll_out_continues_from_the_lowest_level(
     found: ClusterStackState, levels: list[Level]
 ) -> None:
     assert list(stack_plan.levels_ahead(found)) == levels
 
 
-def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
+def test_a_plan_lists_the_remaining_roll_outs_to_tls() -> None:
     assert stack_plan.tls_item(_found()) is None
     item = stack_plan.tls_item(_PLAIN)
     assert item
@@ -51,7 +51,7 @@ def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
     assert "3 roll-outs" in item.detail
 
 
-def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
+def test_redis_and_sentinels_close_their_plain_ports_together() -> None:
     assert stack_plan.changing_together(_PLAIN, Level.OFFERED) == frozenset()
     assert stack_plan.changing_together(_found(redis=2), Level.REQUIRED) == {
         "redis-1",
@@ -62,11 +62,11 @@ def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what a roll-out does, by level, with the stack that `found` of the module says."""
+    """Return the steps of a roll-out by level, for the stack `found` of the module."""
     made: list[str] = []
 
     def roll_out(site: ClusterSite) -> None:
-        made.append(f"{site.tls.name}{' anew' if site.cluster.anew else ''}")
+        made.append(f"{site.tls.name}{' anew' if site.cluster.is_etcd_reset else ''}")
 
     def run(command: str, *, doing: str) -> str:
         made.append(doing)
@@ -78,7 +78,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-_SECURED = "have etcd's members reach each other by TLS"
+_SECURED = "make etcd's members use TLS"
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ _SECURED = "have etcd's members reach each other by TLS"
         (ClusterStackState(), False, ["REQUIRED"]),
     ],
 )
-def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_close(
+def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     monkeypatch: pytest.MonkeyPatch,
     done: list[str],
     found: ClusterStackState,
     anew: bool,
     steps: list[str],
 ) -> None:
-    monkeypatch.setattr(rollout, "fresh", lambda _: found)
-    cluster = replace(told(three()), anew=anew)
+    monkeypatch.setattr(rollout, "read_stack_again", lambda _: found)
+    cluster = replace(cluster_of(three()), is_etcd_reset=anew)
     rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert done == steps

@@ -1,4 +1,4 @@
-"""Nobody writes any more: Infisical's replicas are stopped, or it is said that they are not."""
+"""Test that Infisical's replicas are stopped before data change, or an error is raised."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ def _stopped(host: Path) -> subprocess.CompletedProcess[str]:
     return run_with(host, f"{script_file('basics')}\n{script_file('tasks')}\nwithout_replicas")
 
 
-def test_a_replica_that_runs_still_is_waited_for(tmp_path: Path) -> None:
+def test_a_running_replica_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
     done = _stopped(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -31,7 +31,7 @@ def test_a_replica_that_runs_still_is_waited_for(tmp_path: Path) -> None:
     assert (tmp_path / "tasks").read_text() == ""
 
 
-def test_a_swarm_that_elects_a_leader_is_not_taken_for_one_without_replicas(
+def test_a_swarm_without_a_leader_does_not_count_as_without_replicas(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
@@ -40,7 +40,7 @@ def test_a_swarm_that_elects_a_leader_is_not_taken_for_one_without_replicas(
     assert (tmp_path / "elections").read_text() == (tmp_path / "tasks").read_text() == ""
 
 
-def test_one_on_a_node_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_replica_on_a_lost_node_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "tasks").write_text("s2 Running 2 minutes ago\n")
     assert _stopped(tmp_path).returncode == 0
 
@@ -49,7 +49,9 @@ def test_one_on_a_node_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
     ("silent", "said"),
     [(True, "the Swarm does not answer"), (False, "Infisical does not stop on s1 Running")],
 )
-def test_what_can_not_be_stopped_is_an_error(tmp_path: Path, silent: bool, said: str) -> None:
+def test_a_replica_that_cannot_be_stopped_is_an_error(
+    tmp_path: Path, silent: bool, said: str
+) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\n" * 200)
     if silent:
         (tmp_path / "failing").write_text("service ls\n")

@@ -1,4 +1,4 @@
-"""The hosts of a cluster: named by the environment, else by the group data."""
+"""Test that the environment, or else the group data, name the hosts of a cluster."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_each_host_has_what_is_said_of_it_and_else_what_is_said_of_all(file: Path) -> None:
+def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
     assert production_hosts(file) == [
         (
             "one",
@@ -65,7 +65,7 @@ def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [data["ssh_user"] for _, data in found] == ["deploy", "deploy"]
 
 
-def test_a_key_that_the_project_keeps_is_the_only_one_that_will_do(tmp_path: Path) -> None:
+def test_only_the_projects_host_key_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "group_data" / "hetzner.py"
     file.parent.mkdir()
     file.write_text(_FILE)
@@ -77,7 +77,7 @@ def test_a_key_that_the_project_keeps_is_the_only_one_that_will_do(tmp_path: Pat
     assert second["ssh_known_hosts_file"] == str(kept)
 
 
-def test_a_host_on_its_own_is_one_as_ever(file: Path) -> None:
+def test_a_single_host_needs_no_list(file: Path) -> None:
     file.write_text(_FILE.replace("swarm", "single"))
     [(name, data)] = production_hosts(file)
     assert (name, data["ssh_user"]) == ("203.0.113.1", "deploy")

@@ -1,4 +1,4 @@
-"""The stage that a replacement goes on with, decided by what is at Hetzner Cloud."""
+"""Test that the next stage of a replacement follows from the state at Hetzner Cloud."""
 
 from dataclasses import replace
 
@@ -38,7 +38,9 @@ _MOVED = replace(_NEW, volume="new", proven=True, addresses=("new", "new"))
         (replace(_MOVED, old=False), "rename"),
     ],
 )
-def test_replacement_goes_on_from_wherever_it_is(state: ReplacementState, stage: Stage) -> None:
+def test_a_replacement_continues_from_its_current_stage(
+    state: ReplacementState, stage: Stage
+) -> None:
     assert state.next_stage() == stage
 
 
@@ -52,7 +54,7 @@ def test_replacement_goes_on_from_wherever_it_is(state: ReplacementState, stage:
         (_NEW, "apply"),
     ],
 )
-def test_undo_gives_the_old_server_back_what_it_had(
+def test_undo_returns_volume_and_addresses_to_the_old_server(
     state: ReplacementState, stage: UndoStage
 ) -> None:
     assert state.next_undo() == stage
@@ -72,7 +74,7 @@ def test_undo_is_refused_where_there_is_no_rollback(state: ReplacementState, cod
     assert refused.value.code == code
 
 
-def test_nothing_is_replaced_where_there_is_no_server() -> None:
+def test_a_missing_server_is_not_replaced() -> None:
     with pytest.raises(UserError) as refused:
         replace(_OLD, old=False).next_stage()
     assert refused.value.code == "refused.no_server"

@@ -20,7 +20,7 @@ from infisical_iac.host.hardening import root_may_log_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
-from tests.unit.cluster.looks import NAMES, told
+from tests.unit.cluster.observed import NAMES, cluster_of
 from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import settings_of
 
@@ -35,13 +35,13 @@ def _look(host: Path, docker: str) -> MachineState:
     """
     fake_docker(host / "programs", docker)
 
-    def told(command: str) -> list[str]:
+    def cluster_of(command: str) -> list[str]:
         command = command.replace("/var/lib/docker", f"{host}/lib")
         command = command.replace("/etc/docker/", f"{host}/etc/")
         return run_with(host / "programs", command).stdout.splitlines()
 
-    version, compose = Engine().process(told(Engine().command()))
-    machine = Machine().process(told(Machine().command()))
+    version, compose = Engine().process(cluster_of(Engine().command()))
+    machine = Machine().process(cluster_of(Machine().command()))
     return replace(machine, engine=version, compose=compose)
 
 
@@ -93,9 +93,9 @@ def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
 def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
     ingress: str, machine: MachineState, why: str
 ) -> None:
-    told = not_ours(settings_of(ingress=ingress), machine)
-    assert told.startswith(why)
-    assert bool(told) is bool(why)
+    reason = not_ours(settings_of(ingress=ingress), machine)
+    assert reason.startswith(why)
+    assert bool(reason) is bool(why)
 
 
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
@@ -157,11 +157,9 @@ def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> Non
 def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     """Return whether the engine of a host is told to read its configuration anew, and does."""
     looks = dict.fromkeys(NAMES, seen)
-    cluster = told({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
+    cluster = cluster_of({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
     asked: list[File] = []
-    monkeypatch.setattr(
-        cluster_docker, "without_live_restore", lambda config, name: asked.append(config)
-    )
+    monkeypatch.setattr(cluster_docker, "engine_reload", lambda config, name: asked.append(config))
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())
     site = ClusterSite(settings_of(topology="swarm"), _BARE, cluster)

@@ -88,7 +88,7 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
     [
         ("decision: store}", "decision: maybe}", "line 14, sources[0].keys.FAKE.decision: "),
         ("project: ", "projects: ", "line 2, projects: "),
-        ("why: it says so", "why: x\n  why: y", "line 12: sources[0].why is there a second time"),
+        ("why: it says so", "why: x\n  why: y", "line 12: sources[0].why is in line"),
         ("schema_version: 1", "schema_version: 2", "was written for a newer infisical-iac"),
         ("backend/.env", "../.env", "'../.env' is no path below the root"),
         ("backend/.env", "/etc/passwd", "'/etc/passwd' is no path below the root"),

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
-from infisical_iac.cluster.deploy import Lacking
+from infisical_iac.cluster.deploy import DueFile
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     Network,
@@ -21,7 +21,7 @@ from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
 from tests.unit import clusters
-from tests.unit.cluster import looks
+from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, of, settled
 from tests.unit.settings_of import settings_of
 
@@ -30,20 +30,23 @@ _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 
 _UNIT = "infisical-unlock.service"
 
-# Three hosts: converged, as the leader and as another one see them; and bare.
-_LOOKS = looks.three()
-_LEAD, _TWO = looks.told(_LOOKS), looks.told(_LOOKS, me="two")
-_BARE, _BARE_TWO = looks.told(looks.three_bare()), looks.told(looks.three_bare(), me="two")
+# Three hosts: converged, as seen by the leader and by another; bare.
+_OBSERVED = observed.three()
+_LEADER, _TWO = observed.cluster_of(_OBSERVED), observed.cluster_of(_OBSERVED, me="two")
+_BARE, _BARE_TWO = (
+    observed.cluster_of(observed.three_bare()),
+    observed.cluster_of(observed.three_bare(), me="two"),
+)
 _PROGRAMS = [File("/etc/systemd/system/infisical-swarm.service", "unit\n")]
 _OPENS = replace(
-    _LOOKS["one"],
+    _OBSERVED["one"],
     files={each.path: each.state for each in _PROGRAMS},
     units={_UNIT: _RUNS},
 )
 
 # The stack of three nodes.
 _SITE = clusters.site()
-_WANTED = wanted_stack(_SITE, ClusterStackState())
+_WANTED = desired_stack(_SITE, ClusterStackState())
 _IN_ORDER = [*yaml.safe_load(_WANTED.text)["services"]]
 _SERVICES = {
     name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.hash_services())
@@ -75,7 +78,7 @@ _REDIS = "redis-1"
 def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
     members = [
         replace(each, active=not (drained and each.host == "three"))
-        for each in _LOOKS["one"].members
+        for each in _OBSERVED["one"].members
     ]
     now = replace(
         cluster,
@@ -88,7 +91,7 @@ def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
 
 
 def _shared(**changed: SwarmState) -> Iterable[Any]:
-    return shared_state.decide(_LEAD, {**_LOOKS, **changed})
+    return shared_state.decide(_LEADER, {**_OBSERVED, **changed})
 
 
 def _without(service: str) -> ClusterStackState:
@@ -99,83 +102,83 @@ def _without(service: str) -> ClusterStackState:
 OPERATIONS = {
     "cluster.swarm.initialization": Cases(
         settled(
-            lambda: swarm.decide_initialization(_LEAD, _LOOKS["one"]),
-            "the swarm is there, and locked",
+            lambda: swarm.decide_initialization(_LEADER, _OBSERVED["one"]),
+            "the swarm exists and is locked",
         ),
         due(
-            lambda: swarm.decide_initialization(_LEAD, replace(_LOOKS["one"], autolock=False)),
+            lambda: swarm.decide_initialization(_LEADER, replace(_OBSERVED["one"], autolock=False)),
             "~ swarm: autolock off → on",
             steps=("set the swarm's settings",),
         ),
         due(
-            lambda: swarm.decide_initialization(_BARE, looks.bare(1)),
+            lambda: swarm.decide_initialization(_BARE, observed.bare(1)),
             "+ swarm: one is its first manager",
-            steps=("make the swarm",),
+            steps=("create the swarm",),
         ),
         # An earlier step starts an engine that does not answer; then its swarm is known.
         due(
             lambda: swarm.decide_initialization(_BARE, SwarmState()),
             "+ swarm: one is its first manager",
-            steps=("make the swarm",),
+            steps=("create the swarm",),
         ),
     ),
     "cluster.swarm.host_membership": Cases(
         settled(
-            lambda: swarm.decide_host_membership(_TWO, _LOOKS["two"]), "the host is in the swarm"
+            lambda: swarm.decide_host_membership(_TWO, _OBSERVED["two"]), "the host is in the swarm"
         ),
         due(
-            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="locked")),
-            "~ swarm on two: locked → open",
+            lambda: swarm.decide_host_membership(_TWO, replace(_OBSERVED["two"], state="locked")),
+            "~ swarm on two: locked → unlocked",
             steps=("_unlock",),
         ),
         due(
-            lambda: swarm.decide_host_membership(_BARE_TWO, looks.bare(2)),
+            lambda: swarm.decide_host_membership(_BARE_TWO, observed.bare(2)),
             "+ two in the swarm: manager, data node 2",
             steps=("_join",),
         ),
         due(
-            lambda: swarm.decide_host_membership(_TWO, replace(_LOOKS["two"], state="")),
-            unknown="the host's part in the swarm can be looked at once Docker runs",
+            lambda: swarm.decide_host_membership(_TWO, replace(_OBSERVED["two"], state="")),
+            unknown="the host's membership in the swarm can be inspected once Docker runs",
             steps=("_join",),
         ),
     ),
     "cluster.swarm.node_roles": Cases(
-        settled(lambda: _arranged(_LEAD), "each node is what it should be"),
+        settled(lambda: _arranged(_LEADER), "all nodes have their roles and labels"),
         due(
-            lambda: _arranged(_LEAD, drained=True),
+            lambda: _arranged(_LEADER, drained=True),
             "~ node three: drained → active",
-            steps=("_arrange",),
+            steps=("_apply_node_roles",),
         ),
-        due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_arrange",)),
+        due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_apply_node_roles",)),
         # A node that is down may come back, so it stays in the swarm.
         settled(
             lambda: swarm.decide_node_roles(
-                looks.told(
-                    looks.settled(
-                        looks.member(1, "one"),
-                        looks.member(2, "two"),
-                        looks.member(3, "three", down=True),
+                observed.cluster_of(
+                    observed.converged(
+                        observed.member(1, "one"),
+                        observed.member(2, "two"),
+                        observed.member(3, "three", down=True),
                     )
                 ),
                 (),
             ),
-            "each node is what it should be",
+            "all nodes have their roles and labels",
         ),
     ),
     "cluster.swarm.unlock_unit": Cases(
         settled(
-            lambda: swarm.decide_unlock_unit(_LEAD, _OPENS, _PROGRAMS),
-            "the host opens its part in the swarm when it boots",
+            lambda: swarm.decide_unlock_unit(_LEADER, _OPENS, _PROGRAMS),
+            "the host unlocks its swarm manager when it boots",
         ),
         due(
             lambda: swarm.decide_unlock_unit(
-                _LEAD, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
+                _LEADER, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
             ),
             f"~ {_UNIT}: enabled",
             steps=("systemctl",),
         ),
         due(
-            lambda: swarm.decide_unlock_unit(_BARE, looks.bare(1), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_BARE, observed.bare(1), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             "+ /etc/systemd/system/infisical-swarm.service",
             f"~ {_UNIT}: enabled and started",
@@ -189,40 +192,44 @@ OPERATIONS = {
         ),
         # A key is fetched again if nobody knows what it opens.
         due(
-            lambda: swarm.decide_unlock_unit(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
+            lambda: swarm.decide_unlock_unit(_LEADER, replace(_OPENS, unlocks=False), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
             steps=("_keep_key",),
         ),
     ),
     "cluster.shared_state.leadership": Cases(
-        settled(lambda: of(shared_state.leadership)(_LEAD), "the host leads, as before"),
+        settled(lambda: of(shared_state.leadership)(_LEADER), "the host is the leader, as before"),
         due(
             lambda: of(shared_state.leadership)(
-                looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})
+                observed.cluster_of(
+                    {**_OBSERVED, "one": replace(_OBSERVED["one"], serial_as_leader=0)}
+                )
             ),
-            "~ lead: one, by serial 5",
-            steps=("_lead",),
+            "~ leader: one, by serial 5",
+            steps=("_record_leadership",),
         ),
         due(
-            lambda: of(shared_state.leadership)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)
+            lambda: of(shared_state.leadership)(_BARE),
+            "~ leader: one, by serial 1",
+            steps=("_record_leadership",),
         ),
         settled(lambda: of(shared_state.leadership)(_TWO), "one leads"),
     ),
     "cluster.shared_state.state_copies": Cases(
-        settled(lambda: _shared(), "all data nodes have the lead's state"),
+        settled(lambda: _shared(), "all data nodes have the leader's state"),
         due(
-            lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
+            lambda: _shared(three=replace(_OBSERVED["three"], serial=3, digest="older")),
             "~ /etc/infisical on three: serial 3 → 4, from one",
             steps=("spread",),
         ),
         due(
-            lambda: _shared(three=looks.bare(3)),
+            lambda: _shared(three=observed.bare(3)),
             "+ /etc/infisical on three: serial none → 4, from one",
             steps=("spread",),
         ),
         # An earlier step makes the leader's files, which all nodes get.
         due(
-            lambda: shared_state.decide(_BARE, looks.three_bare()),
+            lambda: shared_state.decide(_BARE, observed.three_bare()),
             "+ /etc/infisical on two: serial none → 1, from one",
             "+ /etc/infisical on three: serial none → 1, from one",
             steps=("spread",),
@@ -231,49 +238,47 @@ OPERATIONS = {
     "cluster.deploy.certificates": Cases(
         settled(
             lambda: deploy.decide_certificates([]),
-            "all certificates are there, and none ends soon",
+            "all certificates exist, and none ends soon",
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "ends", 1796688000)]),
-            "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → made again",
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "ends", 1796688000)]),
+            "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → renewed",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "missing", 0)]),
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "missing", 0)]),
             "+ /etc/infisical/tls/redis.pem",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
-            "~ /etc/infisical/tls/redis.pem: not of its key, its authority or its names",
+            lambda: deploy.decide_certificates([DueFile("tls/redis.pem", "stale", 0)]),
+            "~ /etc/infisical/tls/redis.pem: does not match its key, its authority or its names",
             steps=("make the certificates in /etc/infisical",),
         ),
     ),
     "cluster.etcd.member_replacement": Cases(
-        settled(
-            lambda: of(etcd.member_replacement)(_LEAD), "no data node takes the place of another"
-        ),
+        settled(lambda: of(etcd.member_replacement)(_LEADER), "no data node replaces another"),
         due(
             lambda: of(etcd.member_replacement)(
-                looks.told(
+                observed.cluster_of(
                     {
-                        name: replace(each, etcd="lost" if name == "three" else "well")
-                        for name, each in _LOOKS.items()
+                        name: replace(each, etcd="lost" if name == "three" else "healthy")
+                        for name, each in _OBSERVED.items()
                     }
                 )
             ),
             "~ etcd-3: the lost member → a new one on three",
             steps=("_replace_member",),
         ),
-        settled(
-            lambda: of(etcd.member_replacement)(_BARE), "no data node takes the place of another"
-        ),
+        settled(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
         # An etcd that is slow, or waits for the others, does not answer, but has lost nothing.
         settled(
             lambda: of(etcd.member_replacement)(
-                looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
+                observed.cluster_of(
+                    {name: replace(each, etcd="") for name, each in _OBSERVED.items()}
+                )
             ),
-            "no data node takes the place of another",
+            "no data node replaces another",
         ),
     ),
     "cluster.stack.node_images": Cases(
@@ -292,7 +297,7 @@ OPERATIONS = {
         due(
             lambda: stack.decide_tasks({Task(_REDIS, "fake", "paused", frozenset()): "is paused"}),
             "~ container redis-1: is paused",
-            steps=("let the node's tasks run",),
+            steps=("free the node's stuck tasks",),
         ),
         "a task that is not there is for the roll-out to start",
         "a task that can't be told of is none that could be freed",
@@ -300,7 +305,7 @@ OPERATIONS = {
     "cluster.stack.services": Cases(
         settled(
             lambda: stack.decide(_SITE, _ROLLED_OUT),
-            "all services are as stack.yaml says, and healthy",
+            "all services match stack.yaml and are healthy",
         ),
         due(
             lambda: stack.decide(_SITE, _without(_REDIS)),
@@ -319,7 +324,7 @@ OPERATIONS = {
             lambda: stack.decide(
                 _SITE, ClusterStackState(files={"/etc/infisical/stack.yaml": _OTHER}, engine=True)
             ),
-            unknown="the services can be looked at once the hosts are a Swarm",
+            unknown="the services can be inspected once the hosts form a Swarm",
             steps=("roll_out",),
         ),
     ),
@@ -347,18 +352,16 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.networks": Cases(
-        settled(
-            lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks are as stack.yaml says"
-        ),
+        settled(lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks match stack.yaml"),
         due(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks=_DIFFERS)),
             _NETWORK,
-            steps=("_make_anew",),
+            steps=("_recreate_networks",),
         ),
         # The roll-out makes a missing network.
         settled(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks={})),
-            "the networks are as stack.yaml says",
+            "the networks match stack.yaml",
         ),
         due(
             lambda: stack.decide_networks(
@@ -374,10 +377,10 @@ OPERATIONS = {
             steps=(),
         ),
     ),
-    "cluster.scaling.outward_move": Cases(
+    "cluster.scaling.outward_migration": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.outward_move)(site=_SITE, project="chainalign"),
+            lambda: of(scaling.outward_migration)(site=_SITE, project="chainalign"),
             "~ database infisical: from this host into the cluster; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_out",),
@@ -385,10 +388,12 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
         "the command that calls it has seen which of the two serves",
     ),
-    "cluster.scaling.inward_move": Cases(
+    "cluster.scaling.inward_migration": Cases(
         "the command that calls it has seen which of the two serves",
         due(
-            lambda: of(scaling.inward_move)(text="", settings=settings_of(), project="chainalign"),
+            lambda: of(scaling.inward_migration)(
+                text="", settings=settings_of(), project="chainalign"
+            ),
             "~ database infisical: from the cluster to this host; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_in",),
@@ -397,14 +402,14 @@ OPERATIONS = {
         "the command that calls it has seen which of the two serves",
     ),
     "cluster.scaling.proof": Cases(
-        "a move is proven each time, for that is what ends it",
+        "data are proven each time, as that ends the migration",
         due(
             lambda: of(scaling.proof)(
                 "out", settings=settings_of(), project="chainalign", names=["one"]
             ),
             steps=("_prove",),
         ),
-        "it is called only after a move",
+        "it is called only after a migration",
         "what can't be read is what the proof finds out",
     ),
     "cluster.scaling.dissolution": Cases(

@@ -27,7 +27,7 @@ from infisical_iac.host.openings import openings
 from infisical_iac.host.sshd_config import Line, Sshd
 from infisical_iac.host.volume import PLACES, DataVolume, VolumeState
 from infisical_iac.host.watch import WatchState
-from tests.unit.cluster import looks
+from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, of, refused, settled
 from tests.unit.settings_of import settings_of
 
@@ -46,10 +46,10 @@ _ADDED = "+ Docker's apt repository: https://download.docker.com/linux"
 _ADD = ("_add",)
 
 # The swarm's view of engines.
-_THREE = looks.told(looks.three())
-_MISSED = looks.told(
-    looks.settled(
-        looks.member(1, "one"), looks.member(2, "two", down=True), looks.member(3, "three")
+_THREE = observed.cluster_of(observed.three())
+_MISSED = observed.cluster_of(
+    observed.converged(
+        observed.member(1, "one"), observed.member(2, "two", down=True), observed.member(3, "three")
     ),
     me="two",
 )
@@ -190,28 +190,26 @@ OPERATIONS = {
         "it changes nothing, whatever there is",
         "the preflight has looked at the engine, or ended the run",
     ),
-    "cluster.docker.without_live_restore": Cases(
+    "cluster.docker.engine_reload": Cases(
         "it is called only where the engine of a single host has become a cluster's",
         due(
-            lambda: of(cluster_docker.without_live_restore)(_FILE),
-            "~ docker.service: reads daemon.json again, without live-restore",
+            lambda: of(cluster_docker.engine_reload)(_FILE),
+            "~ docker.service: reloads daemon.json, without live-restore",
             steps=("_reload",),
         ),
         "it is called only where there is an engine",
         "it is called only where the engine has told that it runs with live-restore",
     ),
-    "cluster.docker.back_in_swarm": Cases(
-        settled(
-            lambda: of(cluster_docker.back_in_swarm)(_THREE), "the swarm does not miss the engine"
-        ),
+    "cluster.docker.engine_rejoin": Cases(
+        settled(lambda: of(cluster_docker.engine_rejoin)(_THREE), "the swarm reaches the engine"),
         due(
-            lambda: of(cluster_docker.back_in_swarm)(_MISSED),
-            "~ docker.service: runs, and the swarm takes it for down → brought back",
+            lambda: of(cluster_docker.engine_rejoin)(_MISSED),
+            "~ docker.service: runs, but the swarm considers it down → rejoins",
             steps=("_bring_back",),
         ),
         settled(
-            lambda: of(cluster_docker.back_in_swarm)(looks.told(looks.three_bare())),
-            "the swarm does not miss the engine",
+            lambda: of(cluster_docker.engine_rejoin)(observed.cluster_of(observed.three_bare())),
+            "the swarm reaches the engine",
         ),
         "a host that can't be looked at is not one that operations run on",
     ),

@@ -273,8 +273,8 @@ OPERATIONS = {
             lambda: deploy.decide_unfinished_changes(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
             ),
-            "- unfinished restore: 20261125T101112Z, of when this host led",
-            "- unfinished scale: 20261125T101112Z, of when this host led",
+            "- unfinished restore: 20261125T101112Z, from when this host was the leader",
+            "- unfinished scale: 20261125T101112Z, from when this host was the leader",
             steps=(
                 "remove /var/lib/infisical-restore/state",
                 "remove /var/lib/infisical-scale/state",
@@ -396,7 +396,7 @@ OPERATIONS = {
         due(
             lambda: of(cluster_upgrade.snapshot_restore)(
                 _KIT,
-                site=replace(_SITE, cluster=replace(_SITE.cluster, begun=True)),
+                site=replace(_SITE, cluster=replace(_SITE.cluster, has_databases=True)),
                 project="chainalign",
             ),
             "~ database infisical: latest snapshot of local",

@@ -91,7 +91,7 @@ OPERATIONS = {
         ),
     ),
     "workspace.reconcile.project_contents": Cases(
-        settled(lambda: _inside(*_converged()), "the workspace is as its file says"),
+        settled(lambda: _inside(*_converged()), "the project matches the project file"),
         due(
             lambda: _inside(_renamed(), _converged()[1]),
             "~ project chainalign: name Another → ChainAlign",
@@ -105,10 +105,10 @@ OPERATIONS = {
         ),
     ),
     "workspace.reconcile.canary_project": Cases(
-        settled(lambda: _canary([], is_known=True), "the canary lives"),
+        settled(lambda: _canary([], is_known=True), "the canary is as desired"),
         due(
             lambda: _canary([]),
-            "~ /etc/infisical/workspace.json: which project is the canary's",
+            "~ /etc/infisical/workspace.json: id of the canary's project",
             steps=_KEEP,
         ),
         due(lambda: _canary(_CANARY), *map(str, _CANARY), steps=_KEEP),

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge
 from infisical_iac.stack.paths import TEXT
-from infisical_iac.workspace import gate
+from infisical_iac.workspace import checks
 from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import settings_of
 
@@ -127,18 +127,18 @@ def _settings(url: str, **changes: Any) -> Any:
 def test_what_caddys_own_authority_certified_is_trusted(
     url: str, authority: _Signed, volume: Path, place: str
 ) -> None:
-    assert not gate.public(_settings(url))
+    assert not checks.is_public(_settings(url))
     file = volume / place
     file.parent.mkdir(parents=True)
     file.write_text(_pem(authority[0]))
-    assert gate.public(_settings(url))
+    assert checks.is_public(_settings(url))
 
 
 def test_another_authority_is_not_trusted(url: str, volume: Path) -> None:
     file = volume / "caddy/pki/authorities/local/root.crt"
     file.parent.mkdir(parents=True)
     file.write_text(_pem(_certificate("an authority of Caddy's own")[0]))
-    assert not gate.public(_settings(url))
+    assert not checks.is_public(_settings(url))
 
 
 def test_a_proxy_of_the_users_own_is_trusted_as_the_host_does(
@@ -148,7 +148,7 @@ def test_a_proxy_of_the_users_own_is_trusted_as_the_host_does(
     file.parent.mkdir(parents=True)
     file.write_text(_pem(authority[0]))
     settings = _settings(url).with_values(ingress="none")
-    assert not gate.public(settings)
+    assert not checks.is_public(settings)
 
 
 def test_a_closed_edge_is_seen_to_be_closed_behind_caddys_own_authority(

@@ -175,7 +175,7 @@ def test_all_nodes_are_tried_where_none_is_well() -> None:
     nowhere = [Node(name, "http://127.0.0.1:9") for name in ("a", "b")]
     balancer = Balancer(nowhere, interval=0.02)
     balancer.start()
-    until(lambda: not balancer.well)
+    until(lambda: not balancer.healthy)
     assert {balancer.choose().name for _ in range(4)} == {"a", "b"}
     balancer.stop()
     with pytest.raises(httpx.ConnectError):

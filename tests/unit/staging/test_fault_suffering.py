@@ -57,7 +57,7 @@ def test_a_fault_that_apply_repairs_leaves_no_difference(
     monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
 ) -> None:
     striking(monkeypatch, cluster)
-    cluster.plans, cluster.applied = [["~ node a-1: drained → active"]], ["Swarm | Have the nodes"]
+    cluster.plans, cluster.applied = [["~ node a-1: drained → active"]], ["Swarm | Join the nodes"]
     result = suffering.suffer(cluster.as_cluster(), "node_drained")
     assert result.wrong == []
     assert (len(result.repair.planned), len(result.repair.changed)) == (1, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.postmaster import postmaster, told
+from tests.cluster.postmaster import parse, postmaster
 from tests.cluster.waiting import Missing, at_rest
 from tests.cluster.watch import Answer, Watch, blind, doubled
 from tests.staging import entering
@@ -97,7 +97,7 @@ def test_hosts_are_asked_while_another_hangs_or_fails() -> None:
 def test_a_primary_a_standby_and_no_answer_are_distinguished(
     stdout: str, stderr: str, expected: str | None
 ) -> None:
-    assert told(stdout, stderr) == expected
+    assert parse(stdout, stderr) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The canary: made, repaired, and read by whoever needs proof."""
+"""Test that the canary is made, repaired, and read."""
 
 from collections.abc import Callable
 
@@ -31,11 +31,11 @@ class Server(FakeInfisical):
         return {"secrets": [other, *super()._list_secrets(query)["secrets"]]}
 
     def keep(self) -> list[str]:
-        """Set the canary right; what was done, as people read it."""
+        """Correct the canary; return the changes, as people read them."""
         return [str(change) for change in apply(self.client(), self.due())]
 
     def due(self) -> list[Change]:
-        return canary.due(canary.look(self.client(), ADMIN), ADMIN)
+        return canary.due(canary.observe(self.client(), ADMIN), ADMIN)
 
 
 @pytest.fixture
@@ -50,45 +50,45 @@ def kept(server: Server) -> Server:
     return server
 
 
-def test_it_is_made_at_once_and_left_alone_then(server: Server) -> None:
-    assert canary.lives(server.client()) is False
+def test_the_canary_is_made_once(server: Server) -> None:
+    assert canary.is_alive(server.client()) is False
     assert [str(change) for change in canary.due(Canary(), ADMIN)] == [_ALL]
     assert server.keep() == [_ALL]
     assert server.project is not None
     assert server.project["hasDeleteProtection"] is True
-    assert canary.lives(server.client()) is True
+    assert canary.is_alive(server.client()) is True
     (((_, folder), (secret,)),) = server.stored.items()
     assert (folder, secret["secretKey"]) == ("/", canary.SECRET)
     assert server.keep() == []
 
 
-def test_its_project_says_what_it_is_for(server: Server) -> None:
+def test_the_canarys_project_has_a_description(server: Server) -> None:
     server.keep()
     (body,) = [sent for method, path, sent in server.requests if path == "/api/v1/projects"]
     assert body["projectName"] == "Canary of infisical-iac"
     assert "prove" in body["projectDescription"]
 
 
-def test_a_settled_one_takes_three_requests_that_change_nothing(kept: Server) -> None:
+def test_an_up_to_date_canary_takes_three_reading_requests(kept: Server) -> None:
     assert kept.due() == []
     assert [method for method, _, _ in kept.requests] == ["GET", "GET", "GET"]
 
 
-def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Server) -> None:
+def test_a_renamed_canary_project_is_found_and_not_made_twice(kept: Server) -> None:
     assert kept.project is not None
     id = kept.project["id"]
     kept.project["slug"] = "renamed"
-    due = canary.due(canary.look(kept.client(), ADMIN, id), ADMIN)
+    due = canary.due(canary.observe(kept.client(), ADMIN, id), ADMIN)
     assert list(map(str, apply(kept.client(), due))) == [
         f"~ canary: project {canary.SLUG}: slug renamed → {canary.SLUG}"
     ]
     assert kept.due() == []
 
 
-def test_a_project_that_is_gone_for_good_is_made_again(kept: Server) -> None:
+def test_a_lost_canary_project_is_made_again(kept: Server) -> None:
     kept.project = None
     kept.environments.clear()
-    due = canary.due(canary.look(kept.client(), ADMIN, "project-1"), ADMIN)
+    due = canary.due(canary.observe(kept.client(), ADMIN, "project-1"), ADMIN)
     assert [str(each).partition(";")[0] for each in due] == [f"+ canary: project {canary.SLUG}"]
 
 
@@ -125,39 +125,39 @@ def _rename(server: Server) -> None:
         ),
     ],
 )
-def test_what_is_missing_or_altered_is_one_item_and_repaired(
+def test_differences_of_the_canary_are_one_item_and_repaired(
     kept: Server, spoil: Callable[[Server], None], told: str
 ) -> None:
     spoil(kept)
     assert kept.keep() == [told]
     assert kept.keep() == []
-    assert canary.lives(kept.client())
+    assert canary.is_alive(kept.client())
 
 
-def test_one_that_was_altered_is_told_without_its_text(kept: Server) -> None:
+def test_an_altered_canary_is_reported_without_its_text(kept: Server) -> None:
     kept.write(secretValue="obviously-fake")
     with pytest.raises(CheckFailed, match="is not 'alive'") as told:
-        canary.lives(kept.client())
+        canary.is_alive(kept.client())
     assert "obviously-fake" not in str(told.value)
 
 
-def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> None:
+def test_an_unreadable_canary_is_reported_and_not_overwritten(kept: Server) -> None:
     kept.refused["/"] = Refused(500, "InternalServerError", "unable to authenticate data")
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         kept.keep()
     with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
-        canary.lives(kept.client())
+        canary.is_alive(kept.client())
     assert {method for method, _, _ in kept.requests} == {"GET"}
 
 
 @pytest.mark.parametrize(("status", "ends"), [(400, True), (500, True), (403, False), (404, False)])
-def test_a_refusal_is_about_the_canary_alone_and_an_unusable_answer_ends_the_run(
+def test_a_refusal_concerns_only_the_canary_and_an_unusable_answer_ends_the_run(
     status: int, ends: bool
 ) -> None:
     reason = ApiError(status, "Error", "no such thing", "GET", "/api/v4/secrets")
     assert canary.unreadable(reason).ends_run is ends
 
 
-def test_a_workspace_file_can_not_take_its_project() -> None:
+def test_a_project_file_cannot_name_the_canarys_project() -> None:
     with pytest.raises(UserError, match="is the canary's; give yours another slug"):
         load(TEXT.replace("slug: chainalign", f"slug: {canary.SLUG}"))

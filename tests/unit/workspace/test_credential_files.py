@@ -1,4 +1,4 @@
-"""The files with credentials, on a host and in a directory."""
+"""Test the files with credentials, on a host and in a directory."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
 @pytest.fixture(params=["directory", "host"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Both kinds of them, the host being this machine."""
+    """Both kinds of stores; the host is this machine."""
     where = tmp_path / "credentials"
     if request.param == "directory":
         return directory(where)
@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return credentials_issue.store()
 
 
-def test_what_is_written_is_read_back_and_removed(store: Store, tmp_path: Path) -> None:
+def test_written_files_are_read_back_and_removed(store: Store, tmp_path: Path) -> None:
     assert dict(store.read()) == {}
     store.write("a.production", "A=1\n")
     store.write("b.production", "# two\nB=2\n")
@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back_and_removed(store: Store, tmp_path: Path) 
     assert list(store.read()) == ["b.production"]
 
 
-def test_a_file_goes_on_under_the_new_name_of_its_service(store: Store, tmp_path: Path) -> None:
+def test_a_file_is_moved_to_the_new_name_of_its_service(store: Store, tmp_path: Path) -> None:
     account = ACCOUNT._replace(former="server")
     store.write(account.former_credentials, TEXT_HELD)
     holder = Holder("identity-1", HELD.client_id, ())
@@ -62,7 +62,7 @@ def test_a_file_without_a_line_end_does_not_hide_the_next(store: Store, tmp_path
     assert store.read()["b.production"] == "B=2\n"
 
 
-def test_files_are_told_by_name_with_their_lines(store: Store, tmp_path: Path) -> None:
+def test_files_are_read_by_name_with_their_lines(store: Store, tmp_path: Path) -> None:
     where = tmp_path / "credentials"
     where.mkdir()
     (where / "backend.staging.env").write_text("A=1\nB=2\n")
@@ -82,7 +82,7 @@ def test_a_damaged_file_hides_no_other(store: Store, tmp_path: Path, odd: bytes)
     assert len(found) == 2
 
 
-def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="can't be used"):
         directory(tmp_path / "file").write("a.production", "A=1\n")

@@ -1,4 +1,4 @@
-"""The form of a file with a credential: what is rendered is read back, and nothing else is."""
+"""Test that only rendered credentials are parsed back."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def test_the_file_has_a_fixed_form() -> None:
     )
 
 
-def test_a_time_that_no_calendar_has_is_no_credential() -> None:
+def test_an_impossible_date_is_no_credential() -> None:
     ends = "# ends 2026-02-30T00:00:00Z, made 2026-01-01T00:00:00Z\n"
     assert parse(TEXT_HELD.replace("INFISICAL_CLIENT_ID", f"{ends}INFISICAL_CLIENT_ID")) is None
 
@@ -47,7 +47,7 @@ def test_no_value_shows_in_a_credential() -> None:
         "templates/init/group_data/chainalign.yaml.j2",
     ],
 )
-def test_what_people_read_says_how_long_before_its_end_a_secret_is_reported(file: str) -> None:
+def test_pages_and_templates_name_the_time_before_the_end(file: str) -> None:
     assert timedelta(weeks=2) == REPORTED_BEFORE_END
     text = re.sub(r"\s+(# )?", " ", Path(file).read_text())
     assert re.search(r"(two weeks|14 days) before\b", text)
@@ -72,7 +72,7 @@ _REPLACED = st.builds(
     term=st.none() | st.builds(Term, _TIMES, _TIMES),
     replaced=st.none() | _REPLACED,
 )
-def test_what_is_rendered_is_parsed_back(
+def test_a_rendered_credential_is_parsed_back(
     environment: str,
     ids: tuple[str, str],
     value: str,
@@ -84,7 +84,7 @@ def test_what_is_rendered_is_parsed_back(
 
 
 @given(at=st.integers(0, len(TEXT_HELD) - 1), character=st.characters(codec="ascii"))
-def test_no_changed_character_goes_unnoticed_that_would_change_the_credential(
+def test_a_changed_character_never_changes_the_credential_unnoticed(
     at: int, character: str
 ) -> None:
     parsed = parse(TEXT_HELD[:at] + character + TEXT_HELD[at + 1 :])

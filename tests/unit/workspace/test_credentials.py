@@ -65,42 +65,42 @@ def test_a_file_of_another_environment_is_replaced() -> None:
     assert _plan(other, _secret("secret-1")) == (True, ("secret-1",))
 
 
-def test_a_file_of_an_identity_that_was_made_anew_is_replaced() -> None:
+def test_a_file_of_a_re_created_identity_is_replaced() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1"), client_id="client-2") == (True, ("secret-1",))
 
 
-def test_a_secret_that_was_revoked_in_infisical_is_replaced() -> None:
+def test_a_revoked_secret_is_replaced() -> None:
     assert _plan(TEXT_HELD) == (True, ())
 
 
-def test_a_secret_that_has_ended_or_is_used_up_is_replaced() -> None:
+def test_an_expired_or_used_up_secret_is_replaced() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1", ttl=10 * DAY)) == (True, ("secret-1",))
     assert _plan(TEXT_HELD, _secret("secret-1", limit=5)) == (True, ("secret-1",))
 
 
-def test_a_secret_that_will_end_is_kept_until_then() -> None:
+def test_a_secret_is_kept_until_it_expires() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1", ttl=11 * DAY)) == (False, ())
 
 
 @pytest.mark.parametrize("until", [None, NOW + timedelta(seconds=1)])
-def test_what_a_rotation_replaced_is_kept_until_its_time_has_come(until: datetime | None) -> None:
+def test_replaced_secrets_are_kept_during_the_overlap(until: datetime | None) -> None:
     secrets = (_secret("secret-0"), _secret("secret-1"), _secret("stray"))
     step = _step(_replacing(until), *secrets)
     assert (step.creates, step.orphans, step.spared) == (False, ("stray",), ("secret-0",))
 
 
-def test_what_a_rotation_replaced_is_revoked_afterwards() -> None:
+def test_replaced_secrets_are_revoked_after_the_overlap() -> None:
     secrets = (_secret("secret-0"), _secret("secret-1"))
     assert _plan(_replacing(NOW), *secrets) == (False, ("secret-0",))
 
 
-def test_what_was_delivered_stays_when_its_file_is_lost() -> None:
+def test_delivered_secrets_are_kept_when_their_file_is_lost() -> None:
     secrets = (_secret("secret-0", ttl=DAY), _secret("secret-1"))
     step = _step("", *secrets, delivered=True)
     assert (step.creates, step.orphans, step.spared) == (True, ("secret-0",), ("secret-1",))
 
 
-def test_a_person_is_told_of_an_end_that_is_near() -> None:
+def test_a_secret_that_ends_soon_is_reported() -> None:
     term = Term(NOW - timedelta(days=80), NOW + timedelta(days=10))
     step = _step(render(replace(HELD, term=term)), _secret("secret-1"))
     (note,) = notes([step], NOW)
@@ -110,18 +110,18 @@ def test_a_person_is_told_of_an_end_that_is_near() -> None:
 
 
 @pytest.mark.parametrize(("delivered", "command"), [(True, "push"), (False, "rotate")])
-def test_a_person_is_told_of_a_rotation_that_has_no_end(delivered: bool, command: str) -> None:
+def test_an_unfinished_rotation_is_reported(delivered: bool, command: str) -> None:
     step = _step(_replacing(None), _secret("secret-1"), delivered=delivered)
     (told,) = notes([step], NOW)
     assert told.endswith(f"run `infisical-iac credentials {command} backend --env production`")
 
 
-def test_what_an_interrupted_run_made_is_revoked_and_what_others_made_is_kept() -> None:
+def test_secrets_of_an_interrupted_run_are_revoked_and_those_of_others_kept() -> None:
     secrets = (_secret("secret-0"), _secret("secret-1"), _secret("secret-2", "by hand"))
     assert _plan(TEXT_HELD, *secrets) == (False, ("secret-0",))
 
 
-def test_an_identity_still_to_be_made_shows_in_the_plan_and_yields_no_secret() -> None:
+def test_a_missing_identity_is_planned_and_yields_no_secret() -> None:
     (step,) = plan(DESIRED, {}, {})
     assert str(step) == "+ credentials backend.production"
     server = httpx.MockTransport(lambda _: httpx.Response(500))
@@ -148,7 +148,7 @@ def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
     desired = load(TEXT)
     actual = read(deployment.client, deployment.goal(desired))
     steps = plan(desired, client_secrets.holders(deployment.client, actual), files)
-    due = [step for step in steps if not step.is_settled]
+    due = [step for step in steps if not step.is_up_to_date]
     for step in due:
         if step.creates:
             made = client_secrets.create(deployment.client, step)

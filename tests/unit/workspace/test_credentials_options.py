@@ -1,4 +1,4 @@
-"""Test what is given away on standard output, and how long ago something was."""
+"""Test the warning about secrets on a terminal, and the description of past times."""
 
 from datetime import timedelta
 from io import StringIO
@@ -14,7 +14,7 @@ class _Terminal(StringIO):
         return True
 
 
-def test_a_terminal_is_warned_of(
+def test_a_terminal_gets_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check_disclosure("backend.development", "development", yes=False)
@@ -34,5 +34,5 @@ def test_a_terminal_is_warned_of(
         (timedelta(days=400), "400 days ago"),
     ],
 )
-def test_a_time_that_is_past_is_told_in_its_largest_unit(span: timedelta, text: str) -> None:
+def test_a_past_time_is_shown_in_its_largest_unit(span: timedelta, text: str) -> None:
     assert ago(span) == text

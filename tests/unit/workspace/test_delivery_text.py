@@ -1,4 +1,4 @@
-"""Three variables in a text of others, which stay as they are."""
+"""Test that the three variables are set in a text, whose others stay as they are."""
 
 import re
 
@@ -21,12 +21,12 @@ LINES = (
 
 
 @pytest.mark.parametrize("text", ["", "PORT=80\n", "PORT=80", "# a comment\n\n\n", "KEY='a\nb'\n"])
-def test_they_are_added_at_the_end(text: str) -> None:
+def test_missing_variables_are_added_at_the_end(text: str) -> None:
     end = "" if text.endswith("\n") or not text else "\n"
     assert with_variables(text, WANTED) == f"{text}{end}{LINES}"
 
 
-def test_each_is_replaced_in_its_place() -> None:
+def test_each_variable_is_replaced_in_its_place() -> None:
     text = (
         "A=1\n  export NODE_ENV = development # not for long\n"
         'INFISICAL_CLIENT_SECRET="old\nover lines"\nB="x # y"\n'
@@ -37,19 +37,19 @@ def test_each_is_replaced_in_its_place() -> None:
     )
 
 
-def test_what_is_there_already_is_left_as_it_is_written() -> None:
+def test_up_to_date_variables_stay_as_written() -> None:
     text = (
         'NODE_ENV=production\nINFISICAL_CLIENT_ID="client-1"\nINFISICAL_CLIENT_SECRET=fake-secret'
     )
     assert with_variables(text, WANTED) == text
 
 
-def test_of_a_variable_that_is_there_twice_the_one_that_counts_is_replaced() -> None:
+def test_the_effective_one_of_duplicate_variables_is_replaced() -> None:
     made = with_variables(f"NODE_ENV=a\n{LINES}NODE_ENV=b\n", WANTED)
     assert made == f"NODE_ENV=a\n{LINES}NODE_ENV='production'\n"
 
 
-def test_line_ends_of_windows_stay() -> None:
+def test_windows_line_ends_stay() -> None:
     made = with_variables("A=1\r\nNODE_ENV=x\r\nB=2\r\n", WANTED)
     assert made.startswith("A=1\r\nNODE_ENV='production'\r\nB=2\r\nINFISICAL_CLIENT_ID=")
 
@@ -59,8 +59,8 @@ def test_a_name_in_the_value_of_another_is_no_assignment() -> None:
     assert with_variables(text, WANTED) == f"{text}{LINES}"
 
 
-def test_a_text_that_would_be_read_differently_with_them_is_refused() -> None:
-    with pytest.raises(FileError, match="a line that is not finished") as refused:
+def test_a_text_that_would_be_read_differently_is_refused() -> None:
+    with pytest.raises(FileError, match="an unfinished line") as refused:
         with_variables("PASSWORD=hunter\nKEY:", WANTED)
     assert "hunter" not in str(refused.value)
 
@@ -94,7 +94,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=25).map("".join) | st.text(max_size=60))
-def test_whatever_the_text_is_ours_are_read_from_it_and_others_as_before(text: str) -> None:
+def test_in_any_text_our_variables_are_read_and_others_unchanged(text: str) -> None:
     try:
         made = with_variables(text, WANTED)
     except FileError:

@@ -1,4 +1,4 @@
-"""Credentials into an application and a compose service of Dokploy."""
+"""Test the delivery of credentials to applications and compose services of Dokploy."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,14 +20,14 @@ OURS = (
 
 @pytest.fixture(params=["application", "compose"])
 def dokploy(request: pytest.FixtureRequest) -> Iterator[Dokploy]:
-    """A service of each kind with variables of its own."""
+    """A service of each kind with its own variables."""
     with serving(Dokploy(request.param, {"env": OTHERS})) as server:
         yield server
 
 
 @pytest.fixture
 def application() -> Iterator[Dokploy]:
-    """An application with texts of its own for the build."""
+    """An application with its own texts for the build."""
     service: dict[str, Any] = {"env": OTHERS, "buildArgs": "A=1", "buildSecrets": "B=2"}
     with serving(Dokploy("application", service)) as server:
         yield server
@@ -50,7 +50,7 @@ def test_the_variables_are_set_and_the_others_stay_byte_for_byte(dokploy: Dokplo
 def test_the_key_of_a_dokploy_on_this_machine_passes_no_proxy(
     dokploy: Dokploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy would be told the key and the credentials in clear."""
+    """A proxy would see the key and the credentials unencrypted."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -72,7 +72,7 @@ def test_an_application_keeps_its_build_texts_and_puts_no_file_into_its_image(
     assert application.service["createEnvFile"] is False
 
 
-def test_an_application_that_would_put_them_into_its_image_is_not_settled(
+def test_an_application_that_would_copy_them_into_its_image_is_not_up_to_date(
     application: Dokploy,
 ) -> None:
     courier = _courier(application)
@@ -89,29 +89,29 @@ def test_a_compose_service_whose_variables_reach_no_container_is_refused() -> No
         _courier(server).check()
 
 
-def test_a_service_that_does_not_show_its_variables_is_left_alone(dokploy: Dokploy) -> None:
+def test_a_service_that_hides_its_variables_is_not_changed(dokploy: Dokploy) -> None:
     del dokploy.service["env"]
     with pytest.raises(UserError, match="does not show its variables"):
         _courier(dokploy).deliver(HELD)
     assert dokploy.changes == []
 
 
-def test_variables_that_can_not_be_added_to_are_told_before_anything_is_made(
+def test_unusable_variables_are_reported_before_any_change(
     dokploy: Dokploy,
 ) -> None:
     dokploy.service["env"] = "PASSWORD=hunter\nKEY:"
-    with pytest.raises(UserError, match="a line that is not finished") as refused:
+    with pytest.raises(UserError, match="an unfinished line") as refused:
         _courier(dokploy).check()
     assert "hunter" not in str(refused.value)
 
 
-def test_what_was_not_kept_is_told(dokploy: Dokploy) -> None:
+def test_variables_that_were_not_saved_are_reported(dokploy: Dokploy) -> None:
     dokploy.forgets = True
     with pytest.raises(UserError, match="did not keep what was saved"):
         _courier(dokploy).deliver(HELD)
 
 
-def test_a_wrong_key_and_a_wrong_id_are_told_apart(dokploy: Dokploy) -> None:
+def test_a_wrong_key_and_a_wrong_id_have_different_errors(dokploy: Dokploy) -> None:
     with pytest.raises(UserError, match="refuses the key in DOKPLOY_API_KEY") as refused:
         _courier(dokploy, key="another-fake-key").check()
     assert "another-fake-key" not in str(refused.value)
@@ -119,14 +119,14 @@ def test_a_wrong_key_and_a_wrong_id_are_told_apart(dokploy: Dokploy) -> None:
         _courier(dokploy, id="elsewhere").check()
 
 
-def test_without_a_key_nothing_is_asked(dokploy: Dokploy) -> None:
+def test_without_a_key_no_request_is_sent(dokploy: Dokploy) -> None:
     with pytest.raises(UserError, match="DOKPLOY_API_KEY is not set"):
         _courier(dokploy, key="")
     assert dokploy.requests == []
 
 
 @pytest.mark.parametrize("status", [302, 403, 500])
-def test_no_word_of_an_answer_is_in_an_error(dokploy: Dokploy, status: int) -> None:
+def test_an_error_contains_nothing_of_an_answer(dokploy: Dokploy, status: int) -> None:
     dokploy.broken = status
     with pytest.raises(UserError) as failed:
         _courier(dokploy).check()
@@ -134,7 +134,7 @@ def test_no_word_of_an_answer_is_in_an_error(dokploy: Dokploy, status: int) -> N
     assert "DATABASE_HOST" not in str(failed.value)
 
 
-def test_a_server_that_does_not_answer_is_told() -> None:
+def test_a_silent_server_is_reported() -> None:
     gone = Dokploy(url="http://127.0.0.1:1")
     with pytest.raises(UserError, match=r"does not answer \(ConnectError\)"):
         _courier(gone).check()

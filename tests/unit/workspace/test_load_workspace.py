@@ -1,4 +1,4 @@
-"""Test what the project file may say."""
+"""Test which project files are accepted."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def test_a_service_may_have_its_own_life_of_client_secrets() -> None:
     assert lives == {("a", 7_776_000), ("b", 0)}
 
 
-def test_a_service_says_by_environment_where_its_credentials_go() -> None:
+def test_a_service_has_targets_by_environment() -> None:
     workspace = load(
         DELIVERED
         + "      production: {dokploy: {url: https://dokploy.example.com/api/, application: x-1}}\n"
@@ -97,7 +97,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
         load(text)
 
 
-def test_accepted_access_may_be_commented_out_whole() -> None:
+def test_the_list_of_accepted_access_may_be_empty() -> None:
     assert load(HEAD + "accepted:\n").accepted == ()
     entry = "accepted: [{what: token-auth of a-qa, reason: a test, id: some-id}]\n"
     (accepted,) = load(HEAD + entry).accepted
@@ -115,7 +115,7 @@ class TestDeclaredFile:
         (tmp_path / "group_data/all.py").write_text('workspace_file = "group_data/first.yaml"\n')
         return tmp_path
 
-    def test_the_setting_for_all_groups_counts(self, clone: Path) -> None:
+    def test_the_setting_of_all_groups_counts(self, clone: Path) -> None:
         assert declared_file("inventory/hetzner.py") == Path("group_data/first.yaml")
 
     @pytest.mark.parametrize("group", ["office", "hosts"])
@@ -126,13 +126,13 @@ class TestDeclaredFile:
         assert declared_file("inventory/office.py") == Path(f"group_data/{group}.yaml")
         assert declared_file("inventory/other.py") == Path("group_data/first.yaml")
 
-    def test_outside_of_a_clone_it_is_the_shipped_one(
+    def test_outside_of_a_clone_the_shipped_file_counts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert declared_file("inventory/hetzner.py") == Path("group_data/chainalign.yaml")
 
-    def test_no_setting_is_run(self, clone: Path) -> None:
+    def test_settings_files_are_not_executed(self, clone: Path) -> None:
         (clone / "group_data/office.py").write_text("workspace_file = open('made', 'w').name\n")
         assert declared_file("inventory/office.py") == Path("group_data/first.yaml")
         assert not (clone / "made").exists()

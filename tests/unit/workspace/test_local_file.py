@@ -1,4 +1,4 @@
-"""`.infisical.json`: what is written into it, and by `infisical-iac init`."""
+"""Test writing `.infisical.json`, also by `infisical-iac init`."""
 
 import json
 import shutil
@@ -17,11 +17,11 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
 
 
-def test_what_is_written_is_what_is_read() -> None:
+def test_a_written_file_round_trips() -> None:
     assert parse(complete("", _KNOWN)) == _KNOWN
 
 
-def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:
+def test_unknown_fields_and_other_keys_stay(tmp_path: Path) -> None:
     there = {"defaultEnvironment": "staging", "domain": "https://other.example.com"}
     (tmp_path / NAME).write_text(json.dumps(there))
     assert write(tmp_path, LocalFile(project_id="fake-id"))
@@ -42,7 +42,7 @@ def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:
         '{"allow": [1]}',
     ],
 )
-def test_what_no_loader_could_read_is_refused(text: str) -> None:
+def test_files_that_no_loader_could_read_are_refused(text: str) -> None:
     with pytest.raises(FileError, match="write it"):
         parse(text)
 
@@ -60,7 +60,7 @@ def _init(root: Path, *options: str) -> Result:
     return CliRunner().invoke(main, ["init", "--directory", str(clone), *given])
 
 
-def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
+def test_init_writes_known_fields_and_names_the_command_for_the_rest(
     tmp_path: Path,
 ) -> None:
     ran = _init(tmp_path, "--domain", "secrets.example.com")

@@ -1,4 +1,4 @@
-"""Test what is kept from one run to the next."""
+"""Test the memory of a host from one run to the next."""
 
 import json
 from dataclasses import replace
@@ -30,27 +30,27 @@ _IDS = st.dictionaries(_WORDS, _WORDS)
         *[_WORDS] * 3,
     )
 )
-def test_what_is_kept_is_read_again(memory: Memory) -> None:
+def test_a_memory_round_trips(memory: Memory) -> None:
     assert parse(render(memory)) == memory
 
 
-def test_a_file_of_earlier_versions_tells_of_nothing_made() -> None:
+def test_a_file_of_earlier_versions_lists_nothing_as_made() -> None:
     old = {"development": "id-1", "environments": "id-2", "made": "id-3"}
     assert parse(json.dumps(old)) == Memory(old)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", "7", "{broken", '{"environments": {}}'])
-def test_a_file_that_says_nothing_is_an_empty_memory(text: str) -> None:
+def test_an_unusable_file_is_an_empty_memory(text: str) -> None:
     assert parse(text) == Memory()
 
 
 @pytest.mark.parametrize("made", ["null", '"id-1"', "7", "{}"])
-def test_what_is_no_list_of_ids_made_nothing(made: str) -> None:
+def test_an_invalid_list_of_ids_counts_as_empty(made: str) -> None:
     text = f'{{"environments": {{"qa": "id-1", "uat": 7}}, "made": {made}}}'
     assert parse(text) == Memory({"qa": "id-1"})
 
 
-def test_a_deleted_environment_is_forgotten_yet_stays_one_that_was_made() -> None:
+def test_a_deleted_environment_is_forgotten_but_still_counts_as_made() -> None:
     memory = Memory({"qa": "id-1", "staging": "id-2"}, frozenset({"id-1"}))
     assert memory.without({"id-1", "id-9"}) == Memory({"staging": "id-2"}, frozenset({"id-1"}))
 
@@ -72,7 +72,7 @@ def test_a_first_run_made_every_environment_folder_and_import() -> None:
     assert len(made) == 3 + 3 * 4 + 3
 
 
-def test_a_run_that_made_nothing_learns_nothing_and_asks_for_nothing() -> None:
+def test_a_run_without_changes_reads_and_learns_nothing() -> None:
     deployment = _deployed()
     known = deployment.memory
     deployment.server.requests.clear()
@@ -82,7 +82,7 @@ def test_a_run_that_made_nothing_learns_nothing_and_asks_for_nothing() -> None:
     assert deployment.server.requests == []
 
 
-def test_what_was_there_before_was_not_made() -> None:
+def test_existing_objects_do_not_count_as_made() -> None:
     deployment = RememberingDeployment()
     deployment.deploy()
     server = deployment.server
@@ -93,7 +93,7 @@ def test_what_was_there_before_was_not_made() -> None:
     assert deployment.memory.environments["staging"] == staging
 
 
-def test_what_somebody_deleted_right_after_it_was_made_has_no_id() -> None:
+def test_objects_deleted_right_after_their_creation_have_no_id() -> None:
     qa = EnvironmentState("id-1", "qa", "QA", 1)
     at = {"environment": "qa", "path": "/", "projectId": "project-1"}
     made = [

@@ -1,4 +1,4 @@
-"""The organization's name: any printable one at the first deploy, and harmless wherever it goes."""
+"""Test that any printable name of the organization is accepted, and never executed."""
 
 import json
 import shlex
@@ -74,10 +74,10 @@ def test_another_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _HOSTILE)
-def test_a_name_arrives_as_it_is_and_runs_nothing(
+def test_a_name_arrives_unchanged_and_is_not_executed(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command is run by two shells, as with sudo, in a directory of its own."""
+    """The command is run by two shells, as with sudo, in a separate directory."""
     (tmp_path / "work").mkdir()
     fake_program(tmp_path / "bin", "curl", _CURL)
     fake_program(tmp_path / "bin", "flock")
@@ -108,7 +108,7 @@ class _Ended(Exception):
     pass
 
 
-def test_a_rename_that_the_server_refuses_is_blocked_with_what_to_do() -> None:
+def test_a_refused_rename_is_blocked_with_a_remedy() -> None:
     desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
     there = InstanceState(True, organization="ChainAlign")
     (item,) = decide(desired, there)
@@ -118,14 +118,14 @@ def test_a_rename_that_the_server_refuses_is_blocked_with_what_to_do() -> None:
     assert "or to 'ChainAlign'" in item.detail
 
 
-def test_the_rest_is_made_where_a_rename_is_blocked() -> None:
+def test_a_blocked_rename_does_not_block_other_changes() -> None:
     desired = DesiredInstance("A.B", _ADMIN, 8080)
     found = [*decide(desired, InstanceState(True, True, "Other"))]
     assert [str(each)[:14] for each in found[:2]] == ["! organization", "~ sign-up: ope"]
     assert len(found) == 3
 
 
-def test_a_name_that_the_first_deploy_gave_is_up_to_date() -> None:
+def test_the_name_of_the_first_deploy_is_up_to_date() -> None:
     name = "Müller & Söhne GmbH"
     assert due(DesiredInstance(name, _ADMIN, 8080), InstanceState(True, organization=name)) == []
 

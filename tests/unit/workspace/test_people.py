@@ -1,4 +1,4 @@
-"""People of the file: invited, given their roles, kept to them, and let go."""
+"""Test that people of the file are invited, get their roles, and lose them."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def deployed() -> PeopleDeployment:
     return deployment
 
 
-def test_a_first_deploy_invites_everybody_and_a_second_finds_nothing_to_do() -> None:
+def test_a_first_deploy_invites_all_people_and_a_second_changes_nothing() -> None:
     deployment = PeopleDeployment()
     planned = deployment.plan()
     people = [each for each in planned if "example.com" in each.what and ADMIN not in each.what]
@@ -36,24 +36,24 @@ def test_a_first_deploy_invites_everybody_and_a_second_finds_nothing_to_do() -> 
     assert deployment.settle() == []
 
 
-def test_an_invitation_s_link_is_shown_once_and_nowhere_else() -> None:
+def test_an_invitations_link_is_shown_only_once() -> None:
     deployment = PeopleDeployment()
     assert [change.shown for change in deployment.plan() if change.shown] == []
     deployment.settle()
-    shown = [change for change in deployment.told if LINK in change.shown]
+    shown = [change for change in deployment.made if LINK in change.shown]
     assert [(each.kind, each.what.partition("@")[0]) for each in shown] == [
         ("+", "invitation of ben")
     ]
-    assert "signupinvite" not in repr(deployment.told)
+    assert "signupinvite" not in repr(deployment.made)
     deployment.settle()
-    assert [change.shown for change in deployment.told] == []
+    assert [change.shown for change in deployment.made] == []
 
 
-def test_a_plus_in_an_address_outlives_the_way_through_a_browser() -> None:
+def test_a_plus_in_an_address_survives_a_browser() -> None:
     deployment = PeopleDeployment()
     deployment.settle(PEOPLE.replace("ben@example.com", "ben+test@example.com"))
     (shown,) = (
-        change.shown for change in deployment.told if "ben+test" in change.what and change.shown
+        change.shown for change in deployment.made if "ben+test" in change.what and change.shown
     )
     assert shown == LINK.replace("for ben@", "for ben+test@").replace("to=ben@", "to=ben%2Btest@")
 
@@ -62,18 +62,18 @@ def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:
     deployment = PeopleDeployment()
     deployment.server.has_smtp = True
     deployment.settle()
-    assert {change.shown for change in deployment.told} == {""}
+    assert {change.shown for change in deployment.made} == {""}
     assert deployment.settle() == []
 
 
-def test_the_link_is_told_before_anything_else_is_asked_of_the_server() -> None:
+def test_the_link_is_reported_before_the_next_request() -> None:
     deployment = PeopleDeployment()
     made = apply(deployment.client, deployment.plan(), admin=deployment.admin)
     assert str(next(change for change in made if change.shown == LINK)).startswith("+ invitation")
     assert deployment.server.requests[-1][:2] == ("POST", "/api/v1/invite-org/signup")
 
 
-def test_whoever_has_an_account_is_added_without_an_invitation() -> None:
+def test_people_with_an_account_are_added_without_an_invitation() -> None:
     deployment = PeopleDeployment()
     user = {"username": "ben", "email": "Ben@example.com"}
     deployment.server.organization["ben"] = user
@@ -83,7 +83,7 @@ def test_whoever_has_an_account_is_added_without_an_invitation() -> None:
     assert [each["user"]["username"] for each in deployment.server.persons][2] == "ben"
 
 
-def test_the_project_s_role_gives_nothing_and_the_privilege_everything(
+def test_the_role_in_the_project_gives_nothing_and_the_privilege_everything(
     deployed: PeopleDeployment,
 ) -> None:
     assert deployed.seat("ben@example.com")["roles"] == [
@@ -102,7 +102,7 @@ def test_the_administrator_logs_in_once_a_run(deployed: PeopleDeployment) -> Non
     assert deployed.logins == 1
 
 
-def test_a_workspace_without_people_is_read_as_ever_and_nobody_logs_in() -> None:
+def test_a_project_file_without_people_needs_no_login() -> None:
     plain, able = Deployment(), PeopleDeployment()
     plain.converge()
     able.settle(TEXT)
@@ -119,7 +119,7 @@ def test_a_change_of_the_file_is_a_change_of_permissions(deployed: PeopleDeploym
     assert deployed.settle(less) == []
 
 
-def test_a_run_that_died_half_way_is_taken_up_by_the_next() -> None:
+def test_a_killed_run_is_completed_by_the_next() -> None:
     planned = [change.what for change in PeopleDeployment().plan()]
     first = planned.index("invitation of ada@example.com")
     for died_after in range(first, planned.index("person cy@example.com") + 1):
@@ -131,7 +131,7 @@ def test_a_run_that_died_half_way_is_taken_up_by_the_next() -> None:
         assert deployment.plan() == []
 
 
-def test_a_privilege_of_another_s_making_is_left_alone(
+def test_a_privilege_of_others_is_kept(
     deployed: PeopleDeployment,
 ) -> None:
     theirs = {**deployed.mark("ben@example.com"), "id": "theirs", "slug": "break-glass"}
@@ -140,13 +140,13 @@ def test_a_privilege_of_another_s_making_is_left_alone(
     assert deployed.server.grants["theirs"] == theirs
 
 
-def test_the_first_administrator_may_be_named_as_what_he_is(deployed: PeopleDeployment) -> None:
+def test_the_first_administrator_may_be_listed_as_admin(deployed: PeopleDeployment) -> None:
     assert deployed.settle(PEOPLE + f"  {ADMIN}: admin\n") == []
     with pytest.raises(UserError, match=f"{ADMIN} is the first administrator"):
         deployed.settle(PEOPLE + f"  {ADMIN}: viewer\n")
 
 
-def test_people_without_a_way_to_the_administrator_are_refused() -> None:
+def test_people_without_the_administrators_login_are_refused() -> None:
     with pytest.raises(UserError, match="people need the administrator's login"):
         Deployment().changes(PEOPLE)
     with pytest.raises(UserError, match="takes the administrator's login"):

@@ -1,4 +1,4 @@
-"""Test what somebody may do to people of the file, and what the deploy then says and does."""
+"""Test that changes of people of the file are reported and repaired."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,11 +63,11 @@ DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
     "privilege edited": (_widen, [f"~ person ben@example.com: permissions → {BEN}"]),
     "privilege made temporary": (
         lambda deployed: deployed.mark("ben@example.com").update(isTemporary=True),
-        ["~ person ben@example.com: temporary → lasting"],
+        ["~ person ben@example.com: temporary → permanent"],
     ),
     "privilege added by the name of ours": (
         _rename_to_ours,
-        ["~ person ben@example.com: a second privilege of the same name → none"],
+        ["~ person ben@example.com: a second privilege of the same name → removed"],
     ),
     "privilege deleted": (_lose_mark, [f"~ person ben@example.com: permissions → {BEN}"]),
     "membership removed": (_lose_seat, [f"+ person ben@example.com: {BEN}"]),

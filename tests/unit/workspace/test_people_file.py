@@ -1,4 +1,4 @@
-"""Test what the project file may say of people, and how a mistake in it is named."""
+"""Test the people of the project file, and the report of mistakes."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_the_example_in_the_shipped_file_is_valid() -> None:
     assert list(load(before + written + after).people) == ["ada@example.com", "ben@example.com"]
 
 
-def test_nobody_may_be_left_when_all_are_commented_out() -> None:
+def test_the_list_of_people_may_be_empty() -> None:
     assert load(HEAD + "  # ada@example.com: admin\n").people == {}
 
 
@@ -52,7 +52,7 @@ MISTAKES = {
     "  ben: admin": "line 7, people.ben: 'ben' is no e-mail address; write one such as",
     "  Ben@example.com: admin": "'Ben@example.com' has capital letters; write ben@example.com",
     "  ben@example.com: admn": "line 7, people.ben@example.com: 'admn' is no role; write admin,",
-    "  ben@example.com:": "line 7, people.ben@example.com: no role stands here; write admin,",
+    "  ben@example.com:": "line 7, people.ben@example.com: the role is missing; write admin,",
     "  ben@example.com: [admin]": "people.ben@example.com: ['admin'] is no role",
     "  ben@example.com:\n    staging: 5": (
         "line 8, people.ben@example.com.staging: 5 is no role; write admin, developer, viewer"
@@ -65,12 +65,12 @@ MISTAKES = {
     ),
     "  ben@example.com: {staging: {/backend: viewer, /backend/jobs: none}}": (
         "people.ben@example.com.staging./backend/jobs: it is in /backend, whose role 'viewer' "
-        "counts here too; remove it, or give it more"
+        "applies here too; remove it, or give it a higher role"
     ),
     "  ben@example.com: admin\n  ben@example.com: none": (
-        "line 8: people.ben@example.com is there a second time, after line 7"
+        "line 8: people.ben@example.com is in line 7 too"
     ),
-    "  - ben@example.com": "line 6, people: keys with values must stand here",
+    "  - ben@example.com": "line 6, people: write keys with values",
 }
 
 
@@ -81,7 +81,7 @@ def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
     assert MISTAKES[entry] in str(refused.value)
 
 
-def test_the_first_administrator_can_be_nothing_less() -> None:
+def test_the_first_administrator_cannot_have_a_lower_role() -> None:
     text = HEAD + "  ben@example.com: viewer\n  ada@example.com: {staging: admin}\n"
     with pytest.raises(
         UserError,

@@ -1,4 +1,4 @@
-"""From the roles in the file to permissions and to words."""
+"""Test that roles in the file become permissions and descriptions."""
 
 import json
 from functools import cache
@@ -62,13 +62,13 @@ def test_folders_and_imports_are_seen_by_all_and_changed_by_admins_only() -> Non
 
 
 @pytest.mark.parametrize("access", ["admin", "none", {}, {"staging": "none"}])
-def test_the_mark_of_whoever_needs_no_permission_permits_nothing(access: Access) -> None:
+def test_the_mark_of_an_admin_permits_nothing(access: Access) -> None:
     assert permissions(access, WORKSPACE) == []
     for action in ("describeSecret", "readValue", "create", "edit", "delete"):
         assert not any(may(access, action, each, "/backend") for each in ENVIRONMENTS)
 
 
-def test_only_an_admin_everywhere_is_one_of_the_project() -> None:
+def test_only_an_admin_everywhere_is_an_admin_of_the_project() -> None:
     assert project_role("admin") == "admin"
     assert project_role("developer") == "no-access"
     assert project_role(dict.fromkeys(ENVIRONMENTS, "admin")) == "no-access"
@@ -91,7 +91,7 @@ def test_only_an_admin_everywhere_is_one_of_the_project() -> None:
         ),
     ],
 )
-def test_roles_are_told_in_words(access: Access, expected: str) -> None:
+def test_roles_are_described_in_words(access: Access, expected: str) -> None:
     assert describe_access(access) == expected
 
 
@@ -110,5 +110,5 @@ def _validator() -> Any:
 
 
 @given(access=_ACCESS)
-def test_every_permission_has_the_shape_that_the_server_demands(access: Any) -> None:
+def test_every_permission_has_the_form_that_the_server_requires(access: Any) -> None:
     _validator().validate(permissions(access, WORKSPACE))

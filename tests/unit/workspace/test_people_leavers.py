@@ -1,4 +1,4 @@
-"""Test how people who left the file are known by the mark, told of, and let go if asked for."""
+"""Test that people who left the file are recognized, reported, and pruned on request."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.foreign import LEFT, UNKNOWN
-from infisical_iac.workspace.inside import WorkspacePlan
+from infisical_iac.workspace.plan import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 
@@ -23,12 +23,12 @@ def deployed() -> PeopleDeployment:
 
 
 def _told(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
-    """Return the address, the role and the reason of each person whom the file does not name."""
+    """Return address, role and reason of each person that the file does not name."""
     found = [(*each.what.split(" with role "), each.why) for each in plan.foreign]
     return [(person.removeprefix("person "), role, why) for person, role, why in found]
 
 
-def test_who_left_the_file_keeps_access_until_it_is_taken_away(deployed: PeopleDeployment) -> None:
+def test_people_who_left_the_file_keep_access_until_pruned(deployed: PeopleDeployment) -> None:
     assert deployed.settle(WITHOUT_BEN) == []
     plan = deployed.look(WITHOUT_BEN)
     assert plan.due == []
@@ -41,16 +41,16 @@ def test_who_left_the_file_keeps_access_until_it_is_taken_away(deployed: PeopleD
     assert _told(deployed.look(WITHOUT_BEN)) == []
 
 
-def test_an_admin_who_left_is_known_by_the_mark_too(deployed: PeopleDeployment) -> None:
+def test_an_admin_who_left_is_recognized_by_the_mark(deployed: PeopleDeployment) -> None:
     text = PEOPLE.replace("  ada@example.com: admin\n", "")
     assert _told(deployed.look(text)) == [("ada@example.com", "admin", LEFT)]
 
 
-def test_who_left_a_file_that_names_nobody_any_more_is_told(deployed: PeopleDeployment) -> None:
+def test_people_who_left_an_empty_list_are_reported(deployed: PeopleDeployment) -> None:
     assert len(_told(deployed.look(TEXT))) == 3
 
 
-def test_a_person_whom_this_project_did_not_add_is_told_as_such(deployed: PeopleDeployment) -> None:
+def test_a_person_added_by_others_is_reported_as_such(deployed: PeopleDeployment) -> None:
     deployed.server._add_persons(
         {"usernames": ["dan@example.com"], "emails": [], "roleSlugs": ["member"]}
     )
@@ -72,7 +72,7 @@ _PEOPLE = st.dictionaries(
 
 @settings(max_examples=25)
 @given(before=_PEOPLE, after=_PEOPLE)
-def test_any_people_become_any_others_and_whoever_left_can_be_let_go(
+def test_any_people_can_be_replaced_by_any_others_and_pruned(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     deployment = PeopleDeployment()

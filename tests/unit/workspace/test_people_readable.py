@@ -1,4 +1,4 @@
-"""Test what a person who left could read, for rotation."""
+"""Test the list of secrets that a person who left could read."""
 
 from typing import Any
 
@@ -44,7 +44,9 @@ def _rule(**conditions: Any) -> dict[str, Any]:
         ({"production": {"/backend/jobs": "admin", "/shared": "viewer"}}, EVERYTHING[3:]),
     ],
 )
-def test_what_a_role_of_the_file_reads_is_listed(access: Access, expected: list[str]) -> None:
+def test_secrets_readable_by_a_role_of_the_file_are_listed(
+    access: Access, expected: list[str]
+) -> None:
     assert readable(_person(*permissions(access, load(TEXT))), NAMES) == expected
 
 
@@ -67,13 +69,11 @@ def test_a_role_in_the_project_reads_everything(role: str) -> None:
         ({**_rule(), "inverted": True}, []),
     ],
 )
-def test_a_privilege_of_another_s_making_counts_too(
-    rule: dict[str, Any], expected: list[str]
-) -> None:
+def test_a_privilege_of_others_counts(rule: dict[str, Any], expected: list[str]) -> None:
     assert readable(_person(rule), NAMES) == expected
 
 
-def test_what_cannot_be_judged_is_listed_rather_than_left_out() -> None:
+def test_secrets_with_unknown_conditions_are_listed() -> None:
     assert readable(_person(_rule(secretTags={"$in": ["x"]})), NAMES) == EVERYTHING
     assert readable(_person(_rule(secretPath={"$glob": "/{a,b}"})), NAMES) == EVERYTHING
     assert readable(_person(_rule(environment={"$new": "x"})), NAMES) == EVERYTHING

@@ -1,4 +1,4 @@
-"""Test that people are left as they are, and all else is done, where nobody can look at them."""
+"""Test that people are not changed, and all else is, if they cannot be read."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import NotBootstrapped, SettingsError, Unreachable
-from infisical_iac.workspace.inside import look
+from infisical_iac.workspace.plan import compute_plan
 from tests.unit.deployment import TEXT, update
 from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
@@ -33,7 +33,7 @@ def deployed() -> Locked:
     return deployment
 
 
-def test_a_note_says_so_and_all_else_is_told_and_set_right(deployed: Locked) -> None:
+def test_unread_people_are_noted_and_all_else_is_repaired(deployed: Locked) -> None:
     deployed.seat("ben@example.com").update(roles=[{"role": "developer"}])
     deployed.server.identity("backend-staging")["name"] = "other"
     due = ["~ identity backend-staging: name other → backend-staging"]
@@ -49,7 +49,7 @@ def test_a_note_says_so_and_all_else_is_told_and_set_right(deployed: Locked) -> 
     ]
 
 
-def test_who_joins_the_file_waits_for_the_login(deployed: Locked) -> None:
+def test_new_people_wait_for_the_login(deployed: Locked) -> None:
     text = f"{PEOPLE}  dan@example.com: viewer\n"
     assert deployed.plan(text) == []
     assert deployed.settle(text) == []
@@ -65,19 +65,21 @@ def test_a_first_deploy_makes_everything_but_people() -> None:
 
 
 @pytest.mark.parametrize("error", [Unreachable("no answer"), SettingsError("set it too")])
-def test_what_he_could_not_cure_is_an_error(deployed: Locked, error: Exception) -> None:
+def test_a_failure_that_the_administrator_cannot_fix_is_an_error(
+    deployed: Locked, error: Exception
+) -> None:
     deployed.error = error
     with pytest.raises(type(error)):
         deployed.look()
 
 
-def test_a_release_without_privileges_is_noted_where_isolation_rests_on_the_role() -> None:
+def test_a_release_without_privileges_is_noted_with_isolation_by_role() -> None:
     deployment = PeopleDeployment()
     deployment.deploy(TEXT, "viewer")
     routes = deployment.server.routes
     routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _gone))
     reached = replace(deployment.reached(TEXT), isolation="viewer")
-    planned = look(reached, prune=False)
+    planned = compute_plan(reached, prune=False)
     assert planned.due == []
     (note,) = planned.notes
     assert note.startswith("privileges of identities")

@@ -17,7 +17,7 @@ def _but(**changed: Any) -> list[dict[str, Any]]:
     return [{**copy.deepcopy(OWN), **changed}, SHARED]
 
 
-def test_the_order_and_the_server_s_way_of_writing_do_not_matter() -> None:
+def test_order_and_notation_of_permissions_do_not_matter() -> None:
     written = [
         {**SHARED, "inverted": False},
         {
@@ -45,7 +45,7 @@ def test_the_order_and_the_server_s_way_of_writing_do_not_matter() -> None:
         _but(inverted=True),
     ],
 )
-def test_whatever_grants_something_else_is_different(permissions: list[dict[str, Any]]) -> None:
+def test_permissions_that_grant_something_else_differ(permissions: list[dict[str, Any]]) -> None:
     assert not are_equal(permissions, reading(ACCOUNT))
 
 

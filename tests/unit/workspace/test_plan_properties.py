@@ -1,4 +1,4 @@
-"""Test what holds of every plan, whatever is wanted and whatever is there."""
+"""Test properties of every plan, for any desired and actual state."""
 
 import json
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ _STRANGERS: dict[str, Drift] = {
 
 
 def _possessions(server: FakeInfisical) -> dict[Key, str]:
-    """Everything in the server, byte for byte, but positions of environments and imports."""
+    """Return everything in the server except positions of environments and imports."""
     state = [(each, "there") for each in server.environments]
     state += [(each, "deleted") for each in server.deleted]
     everything: dict[Key, object] = {
@@ -100,7 +100,7 @@ def _possessions(server: FakeInfisical) -> dict[Key, str]:
 
 
 def _ours(server: FakeInfisical, desired: Workspace, remembered: Memory) -> set[Key]:
-    """Return what a deploy may change: what the file names and this project made or took over."""
+    """Return the objects that a deploy may change: named by the file, and made or adopted."""
     slugs = {each.slug for each in desired.environments}
     ids = remembered.environments
     environments = {ids[slug] for slug in slugs if slug in ids}
@@ -145,7 +145,7 @@ _ISOLATIONS: st.SearchStrategy[Isolation] = st.sampled_from(["privilege", "privi
     forgets=st.booleans(),
     other=st.none() | st.tuples(workspaces(), _ISOLATIONS),
 )
-def test_a_plan_that_was_applied_is_empty_and_nothing_of_others_was_touched(
+def test_an_applied_plan_is_empty_and_others_objects_are_unchanged(
     before: tuple[str, Isolation],
     drifts: list[str],
     strangers: list[str],

@@ -1,4 +1,4 @@
-"""Test what is refused before anything is changed."""
+"""Test what is refused before any change."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,11 +13,11 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace.preflight import (
     admin_password,
-    note_undone,
     refuse,
-    refuse_between,
     refuse_ingress,
+    refuse_unfinished_scaling,
     refuse_unfit,
+    report_undone_restore,
 )
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
@@ -32,7 +32,7 @@ _ADA = "ada@example.com"
 @pytest.mark.parametrize(
     ("os", "release"), [("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")]
 )
-def test_a_supported_host_is_let_through(os: str, release: str) -> None:
+def test_a_supported_host_is_accepted(os: str, release: str) -> None:
     refuse(replace(_MACHINE, os=os, release=release), minimum_free_disk_gb=8.0)
 
 
@@ -51,7 +51,7 @@ def test_a_host_that_cannot_work_is_refused(machine: MachineState, sentence: str
     assert sentence in str(refusal.value)
 
 
-def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> None:
+def test_a_deployed_host_needs_no_space_for_a_first_deploy() -> None:
     refuse(replace(_MACHINE, free_disk_gb=2.0, deployed=True), minimum_free_disk_gb=8.0)
 
 
@@ -61,27 +61,27 @@ def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> N
         (replace(_MACHINE, scaling="s out paused"), "single", "`infisical-iac scale-out --undo`"),
         (replace(_MACHINE, scaling="s in switching"), "swarm", "`infisical-iac scale-in --undo`"),
         (replace(_MACHINE, scaling="s in switched"), "swarm", "`infisical-iac scale-in` completes"),
-        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` ends the cluster"),
-        (replace(_MACHINE, clustered=True), "single", "the host is one of a cluster"),
+        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` removes the old cluster"),
+        (replace(_MACHINE, clustered=True), "single", "the host belongs to a cluster"),
     ],
 )
-def test_a_host_between_single_host_and_cluster_is_refused(
+def test_a_host_with_an_unfinished_migration_is_refused(
     machine: MachineState, topology: str, sentence: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
-        refuse_between(machine, topology=topology)
+        refuse_unfinished_scaling(machine, topology=topology)
     assert sentence in str(refusal.value)
 
 
-def test_a_host_in_a_cluster_is_let_through_as_one() -> None:
-    refuse_between(replace(_MACHINE, clustered=True), topology="swarm")
+def test_a_cluster_host_is_accepted_as_part_of_a_cluster() -> None:
+    refuse_unfinished_scaling(replace(_MACHINE, clustered=True), topology="swarm")
 
 
-def test_no_password_given_means_that_one_is_made() -> None:
+def test_without_a_password_one_is_made() -> None:
     assert admin_password(None, is_new=True) is None
 
 
-def test_a_strong_password_is_taken_as_it_is() -> None:
+def test_a_strong_password_is_used_unchanged() -> None:
     assert admin_password("obviously-fake-Passw0rd!", is_new=True) == "obviously-fake-Passw0rd!"
 
 
@@ -110,7 +110,7 @@ def test_a_weak_or_fragile_password_is_refused_without_being_shown(
     ("given", "taken"),
     [("short-fake", "short-fake"), ("", None), ("obviously fake", None), (" fake", None)],
 )
-def test_the_password_of_an_administrator_who_is_there_keeps_no_run_from_going_on(
+def test_the_password_of_an_existing_administrator_never_ends_a_run(
     given: str, taken: str | None
 ) -> None:
     assert admin_password(given, is_new=False) == taken
@@ -136,7 +136,7 @@ def test_the_password_of_an_administrator_who_is_there_keeps_no_run_from_going_o
         (KeysState(admin_email="ben@example.com"), "is for ben@example.com: set it back"),
     ],
 )
-def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentence: str) -> None:
+def test_a_missing_irreplaceable_key_ends_the_run(state: KeysState, sentence: str) -> None:
     with pytest.raises(Refused) as refusal:
         keys.refuse(state, admin_email=_ADA, password_given=False)
     assert sentence in str(refusal.value)
@@ -151,7 +151,7 @@ def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentenc
         KeysState(admin_email="ben@example.com"),
     ],
 )
-def test_a_key_that_no_container_has_keeps_none_from_being_looked_at(state: KeysState) -> None:
+def test_an_unmade_key_does_not_prevent_observing_containers(state: KeysState) -> None:
     def blocks(changed: KeysState, *, shared: bool = False) -> bool:
         with pytest.raises(Refused) as refusal:
             keys.refuse(changed, admin_email=_ADA, password_given=False, shared=shared)
@@ -165,7 +165,7 @@ def test_a_key_that_no_container_has_keeps_none_from_being_looked_at(state: Keys
     assert blocks(replace(state, stale=frozenset({".env"})))
 
 
-def test_keys_that_nothing_depends_on_are_made() -> None:
+def test_keys_without_dependants_are_made() -> None:
     for state in (
         KeysState(missing=frozenset({"encryption_key", "admin.env"})),
         KeysState(
@@ -185,19 +185,19 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Journal:
     return made
 
 
-def test_a_restore_that_failed_here_is_told_before_a_new_instance_is_made(run: Journal) -> None:
-    note_undone(replace(_MACHINE, undone="20261125T101112Z"))
+def test_a_failed_restore_is_reported_before_a_new_instance_is_made(run: Journal) -> None:
+    report_undone_restore(replace(_MACHINE, undone="20261125T101112Z"))
     (note,) = run.notes
     assert "20261125T101112Z" in note
     assert "`infisical-iac restore`" in note
 
 
-def test_where_no_restore_failed_nothing_is_told(run: Journal) -> None:
-    note_undone(_MACHINE)
+def test_without_a_failed_restore_nothing_is_reported(run: Journal) -> None:
+    report_undone_restore(_MACHINE)
     assert run.notes == []
 
 
-def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_ends_the_run(
+def test_the_hosts_state_blocks_a_part_and_wrong_settings_end_the_run(
     run: Journal,
 ) -> None:
     held = replace(_MACHINE, deployed=True, web={443: "nginx"})
@@ -214,10 +214,10 @@ def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_en
 
 
 @pytest.mark.parametrize("under_way", [{"upgrading": "x y z"}, {"rotating": "x"}])
-def test_a_change_that_has_not_ended_waits_for_what_holds_caddys_ports(
+def test_an_unfinished_change_waits_for_caddys_ports(
     run: Journal, under_way: dict[str, Any]
 ) -> None:
-    """Its end brings all containers up, and goes back where one does not get well."""
+    """Its end starts all containers, and rolls back if one does not become healthy."""
     run.goes_on = True
     held = replace(_MACHINE, deployed=True, web={443: "nginx"}, **under_way)
     refuse_ingress(settings_of(ingress="caddy", site_url="https://secrets.example.com"), held)
@@ -232,7 +232,7 @@ def test_a_change_that_has_not_ended_waits_for_what_holds_caddys_ports(
         ({}, {"ingress": "traefik", "firewall": "off"}),
     ],
 )
-def test_dokploy_blocks_the_ingress_of_a_deployed_host_alone(
+def test_dokploy_blocks_only_the_ingress_of_a_deployed_host(
     run: Journal, machine: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     run.goes_on = True
@@ -245,7 +245,7 @@ def test_dokploy_blocks_the_ingress_of_a_deployed_host_alone(
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
-def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
+def test_a_kernel_without_encryption_blocks_the_swarm_of_a_running_cluster(
     run: Journal, goes_on: bool
 ) -> None:
     run.goes_on = goes_on
@@ -261,7 +261,7 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
     assert "kernel of node-1" in blocked.detail
 
 
-def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:
+def test_a_bare_host_is_refused_if_its_ports_are_taken(run: Journal) -> None:
     caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
     with pytest.raises(Refused, match="held by nginx"):
         refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))

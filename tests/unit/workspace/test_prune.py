@@ -1,4 +1,4 @@
-"""Test what `--prune` takes away, and what it never does."""
+"""Test which objects `--prune` removes, and which it never does."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def _read_only(deployment: RememberingDeployment) -> bool:
     return {method for method, _, _ in deployment.server.requests} == {"GET"}
 
 
-def test_a_service_that_left_the_file_goes_with_its_identities_imports_and_folders(
+def test_a_service_that_left_the_file_is_pruned_with_its_objects(
     deployed: RememberingDeployment,
 ) -> None:
     assert deployed.apply(NO_BACKEND, prune=True) == [
@@ -42,7 +42,7 @@ def test_a_service_that_left_the_file_goes_with_its_identities_imports_and_folde
     assert deployed.plan(NO_BACKEND).unnamed == []
 
 
-def test_folders_go_from_the_inside_out(deployed: RememberingDeployment) -> None:
+def test_folders_are_pruned_from_the_inside(deployed: RememberingDeployment) -> None:
     left = without(services=["python-service"])
     done = deployed.apply(left, prune=True)
     assert [each for each in done if each.endswith("in staging")] == [
@@ -51,7 +51,7 @@ def test_folders_go_from_the_inside_out(deployed: RememberingDeployment) -> None
     ]
 
 
-def test_an_environment_goes_last_and_can_be_had_back(deployed: RememberingDeployment) -> None:
+def test_an_environment_is_pruned_last_and_can_be_restored(deployed: RememberingDeployment) -> None:
     server, id = deployed.server, deployed.server.environment("staging")["id"]
     assert deployed.apply(NO_STAGING, prune=True) == [
         "- identity backend-staging",
@@ -67,13 +67,13 @@ def test_an_environment_goes_last_and_can_be_had_back(deployed: RememberingDeplo
     assert deployed.plan(NO_STAGING).unnamed[-1].change.what == "environment staging"
 
 
-def test_an_import_that_left_the_file_goes(deployed: RememberingDeployment) -> None:
+def test_an_import_that_left_the_file_is_pruned(deployed: RememberingDeployment) -> None:
     done = deployed.apply(without(imports=False), prune=True)
     assert done[-3:] == [f"- {import_of('/shared', '/backend', stage)}" for stage in STAGES]
     assert deployed.server.imports == []
 
 
-def test_without_being_asked_for_it_nothing_goes(deployed: RememberingDeployment) -> None:
+def test_nothing_is_pruned_without_the_option(deployed: RememberingDeployment) -> None:
     deployed.server.requests.clear()
     planned = deployed.plan(NO_STAGING)
     assert (planned.due, len(planned.foreign), len(planned.unnamed)) == ([], 2, 1)
@@ -81,7 +81,7 @@ def test_without_being_asked_for_it_nothing_goes(deployed: RememberingDeployment
     assert _read_only(deployed)
 
 
-def test_what_was_there_before_the_first_run_stays() -> None:
+def test_objects_from_before_the_first_run_stay() -> None:
     deployment = RememberingDeployment()
     deployment.deploy()
     assert deployment.memory == Memory()
@@ -90,7 +90,7 @@ def test_what_was_there_before_the_first_run_stays() -> None:
     assert deployment.server.environment("staging")
 
 
-def test_our_folders_go_from_an_environment_that_somebody_else_made() -> None:
+def test_our_folders_are_pruned_from_an_environment_of_others() -> None:
     deployment = RememberingDeployment()
     deployment.deploy()
     server = deployment.server
@@ -103,7 +103,7 @@ def test_our_folders_go_from_an_environment_that_somebody_else_made() -> None:
     assert server.folders[staging] == {"/backend", "/by-hand", "/services", "/shared"}
 
 
-def test_what_somebody_made_by_hand_stays(deployed: RememberingDeployment) -> None:
+def test_manually_made_objects_stay(deployed: RememberingDeployment) -> None:
     server = deployed.server
     staging = server.environment("staging")["id"]
     server.environments.append({"id": "qa", "slug": "qa", "name": "QA", "position": 9})
@@ -133,7 +133,7 @@ def _second(deployed: RememberingDeployment, name: str, *metadata: dict[str, str
     deployed.server.members["second"] = [{"role": "no-access"}]
 
 
-def test_an_identity_of_the_deployers_name_loses_its_membership_alone(
+def test_an_identity_of_the_deployers_name_only_loses_its_membership(
     deployed: RememberingDeployment,
 ) -> None:
     _second(deployed, identities.DEPLOYER, identities.MARKER)
@@ -142,7 +142,7 @@ def test_an_identity_of_the_deployers_name_loses_its_membership_alone(
     assert "second" in deployed.server.identities
 
 
-def test_a_duplicate_is_told_and_loses_its_access_with_prune(
+def test_a_duplicate_is_reported_and_pruning_ends_its_access(
     deployed: RememberingDeployment,
 ) -> None:
     _second(deployed, "backend-staging", identities.MARKER)
@@ -157,7 +157,7 @@ def test_a_duplicate_is_told_and_loses_its_access_with_prune(
     assert deployed.plan(WHOLE, prune=True).due == []
 
 
-def test_a_duplicate_without_its_mark_is_known_by_the_client_secret_that_was_made_for_it(
+def test_a_duplicate_without_a_mark_is_recognized_by_its_client_secret(
     deployed: RememberingDeployment,
 ) -> None:
     _second(deployed, "backend-staging")
@@ -188,7 +188,7 @@ def test_an_identity_without_its_mark_is_pruned_once_its_service_left_the_file(
     assert "backend-staging" not in deployed.memory.identities
 
 
-def test_the_identity_that_is_logged_in_stays(deployed: RememberingDeployment) -> None:
+def test_the_logged_in_identity_stays(deployed: RememberingDeployment) -> None:
     backend = deployed.server.identity("backend-staging")["id"]
     del deployed.server.identities["identity-of-the-deployer"]
     deployed.server.auths[backend]["clientId"] = "client-of-the-deployer"
@@ -202,7 +202,7 @@ def test_an_identity_of_another_project_stays(deployed: RememberingDeployment) -
     assert [each for each in done if "identity" in each] == ["- identity python-service-staging"]
 
 
-def test_credentials_go_before_their_identity_and_no_others_do(
+def test_only_the_credentials_of_a_pruned_identity_are_removed_and_first(
     deployed: RememberingDeployment,
 ) -> None:
     server = deployed.server

@@ -1,4 +1,4 @@
-"""Whatever environments hold: nothing but what runs made goes, and all of that does."""
+"""Test that, for any contents, exactly the objects that runs made are pruned."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ _Situation = tuple[Actual, list[EnvironmentState], Memory, dict[str, dict[str, i
 def _situations(
     draw: st.DrawFn,
 ) -> _Situation:
-    """Return what environments hold, some of it made by runs and some by others."""
+    """Return contents of environments, some made by runs and some by others."""
     slugs = draw(st.lists(st.sampled_from([*STAGES, "qa", "uat"]), unique=True, min_size=1))
     environments = [EnvironmentState(f"id-{s}", s, s, n) for n, s in enumerate(slugs, start=1)]
     held = []
@@ -55,7 +55,7 @@ def _ids(held: list[EnvironmentState]) -> list[str]:
 
 
 @given(_situations())
-def test_nothing_that_was_not_made_is_deleted_but_with_a_typed_name(
+def test_objects_of_others_are_deleted_only_with_a_typed_name(
     situation: _Situation,
 ) -> None:
     actual, held, memory, secrets = situation
@@ -78,7 +78,7 @@ def test_nothing_that_was_not_made_is_deleted_but_with_a_typed_name(
 
 
 @given(_situations())
-def test_all_that_was_made_and_is_not_named_goes(
+def test_all_made_objects_that_are_not_named_are_pruned(
     situation: _Situation,
 ) -> None:
     actual, held, memory, secrets = situation

@@ -1,4 +1,4 @@
-"""Addresses that credentials are sent to, and files that pruning reads and removes on a host."""
+"""Test where credentials are sent, and which files pruning reads and removes on a host."""
 
 import subprocess
 from pathlib import Path
@@ -32,13 +32,13 @@ def _write(path: Path, client_id: str) -> str:
     return str(path)
 
 
-def test_credentials_tell_the_client_id_and_not_the_secret(directory: Path) -> None:
+def test_only_the_client_ids_of_credentials_are_read(directory: Path) -> None:
     one, two = (_write(directory / f"{name}.qa.env", f"id-{name}") for name in ("one", "two"))
     (directory / "other.env").write_text("A=b\n", encoding="utf-8")
     assert reach._credentials() == {one: "id-one", two: "id-two"}
 
 
-def test_a_single_file_is_named_too_and_none_is_none(directory: Path) -> None:
+def test_a_single_file_and_no_file_are_read(directory: Path) -> None:
     assert reach._credentials() == {}
     one = _write(directory / "one.qa.env", "id-one")
     assert reach._credentials() == {one: "id-one"}
@@ -53,7 +53,7 @@ def test_only_the_named_files_are_removed(directory: Path) -> None:
 
 @pytest.fixture
 def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that credentials were sent to, once a URL is given with all it needs."""
+    """The addresses that credentials were sent to, with a complete set of variables."""
     sent: list[str] = []
     monkeypatch.setattr(login, "universal", lambda client, *_: sent.append(repr(client)))
     for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "INFISICAL_ADMIN_EMAIL"):

@@ -1,4 +1,4 @@
-"""Credentials into a file on another host, through ssh."""
+"""Test the delivery of credentials into a file on another host, through ssh."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ HELD = Credential(
 
 @pytest.fixture
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """An SSH server that `ssh` reaches, and is known there."""
+    """The port of an SSH server that `ssh` reaches and whose key it knows."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
@@ -39,7 +39,7 @@ def _courier(port: int, file: Path) -> RemoteFile:
     return RemoteFile(FileTarget(host=f"deploy@127.0.0.1:{port}", path=str(file)))
 
 
-def test_the_file_is_written_whole_for_its_user_alone(port: int, file: Path) -> None:
+def test_the_file_is_written_atomically_and_private(port: int, file: Path) -> None:
     courier = _courier(port, file)
     courier.check()
     assert courier.differs(HELD)
@@ -50,7 +50,7 @@ def test_the_file_is_written_whole_for_its_user_alone(port: int, file: Path) -> 
     assert not courier.differs(HELD)
 
 
-def test_a_file_that_others_may_read_is_written_anew(port: int, file: Path) -> None:
+def test_a_file_that_others_may_read_is_rewritten(port: int, file: Path) -> None:
     courier = _courier(port, file)
     courier.deliver(HELD)
     file.chmod(0o644)
@@ -59,7 +59,7 @@ def test_a_file_that_others_may_read_is_written_anew(port: int, file: Path) -> N
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
+def test_a_file_with_other_content_is_kept(port: int, file: Path) -> None:
     file.write_text("PASSWORD=hunter\n")
     with pytest.raises(UserError, match="holds something else") as refused:
         _courier(port, file).deliver(HELD)
@@ -67,19 +67,19 @@ def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
     assert file.read_text() == "PASSWORD=hunter\n"
 
 
-def test_a_directory_that_is_not_there_is_told(port: int, file: Path) -> None:
+def test_a_missing_directory_is_reported(port: int, file: Path) -> None:
     file.parent.rmdir()
-    with pytest.raises(UserError, match="its directory is not there"):
+    with pytest.raises(UserError, match="its directory is missing"):
         _courier(port, file).check()
 
 
-def test_a_host_whose_key_is_not_known_gets_nothing(port: int, file: Path, tmp_path: Path) -> None:
+def test_a_host_with_an_unknown_key_gets_nothing(port: int, file: Path, tmp_path: Path) -> None:
     (tmp_path / "home" / "known_hosts").unlink()
     with pytest.raises(UserError, match="Host key verification failed"):
         _courier(port, file).deliver(HELD)
     assert not file.exists()
 
 
-def test_a_host_that_does_not_answer_is_told(port: int, file: Path) -> None:
+def test_a_silent_host_is_reported(port: int, file: Path) -> None:
     with pytest.raises(UserError, match=r"can't be written: .*refused"):
         _courier(1, file).check()

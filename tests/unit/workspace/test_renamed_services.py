@@ -1,4 +1,4 @@
-"""Test a service that gets another name: `renamed_from` in the project file."""
+"""Test renaming a service with `renamed_from` in the project file."""
 
 from dataclasses import replace
 
@@ -51,13 +51,13 @@ def test_a_renamed_service_keeps_its_identities(
     assert deployed.plan(API, prune=True).due == []
 
 
-def test_the_line_may_go_once_the_service_is_renamed(deployed: RememberingDeployment) -> None:
+def test_renamed_from_may_be_removed_after_the_rename(deployed: RememberingDeployment) -> None:
     deployed.apply(API)
     settled = deployed.plan(UNSAID, prune=True)
     assert (settled.due, settled.left) == ([], [])
 
 
-def test_a_new_service_of_the_former_name_gets_identities_of_its_own(
+def test_a_new_service_of_the_former_name_gets_its_own_identities(
     deployed: RememberingDeployment,
 ) -> None:
     deployed.apply(API)
@@ -72,8 +72,8 @@ def test_a_new_service_of_the_former_name_gets_identities_of_its_own(
 
 
 @pytest.mark.parametrize("remembers", [True, False], ids=["host", "url"])
-def test_a_rename_that_died_anywhere_is_completed_by_the_next_run(remembers: bool) -> None:
-    """The file is small, for each death takes a deployment of its own."""
+def test_a_killed_rename_is_completed_by_the_next_run(remembers: bool) -> None:
+    """The file is small, as each kill takes a separate deployment."""
     small = HEAD + "services:\n  backend: {folder: /backend, imports: [/shared]}"
     before = load(small)
     after = load(
@@ -105,7 +105,7 @@ def _staging(deployed: RememberingDeployment) -> str:
     return str(deployed.server.environment("staging")["id"])
 
 
-def test_its_folder_is_renamed_with_it_and_keeps_what_it_holds(
+def test_a_renamed_services_folder_is_renamed_and_keeps_its_contents(
     deployed: RememberingDeployment,
 ) -> None:
     server, staging = deployed.server, _staging(deployed)
@@ -142,7 +142,7 @@ def test_a_folder_whose_new_name_is_taken_leaves_the_service_as_it_is(
     assert deployed.plan(API_MOVED).due == []
 
 
-def test_an_environment_that_comes_back_brings_the_folder_of_a_renamed_service(
+def test_a_restored_environment_has_the_folder_of_a_renamed_service(
     deployed: RememberingDeployment,
 ) -> None:
     staging = _staging(deployed)
@@ -166,7 +166,7 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
 # Leftovers of a service that was renamed without `renamed_from`.
 
 
-def test_credentials_of_a_service_that_is_not_named_any_more_are_told_with_the_remedy(
+def test_credentials_of_a_removed_service_are_reported_with_the_remedy(
     deployed: RememberingDeployment,
 ) -> None:
     (sentence,) = deployed.plan(UNSAID).left
@@ -177,7 +177,7 @@ def test_credentials_of_a_service_that_is_not_named_any_more_are_told_with_the_r
     assert deployed.plan(UNSAID, prune=True).left == deployed.plan(UNSAID).left
 
 
-def test_a_former_name_does_nothing_once_the_service_has_identities_of_its_own(
+def test_a_former_name_has_no_effect_once_the_service_has_identities(
     deployed: RememberingDeployment,
 ) -> None:
     deployed.apply(UNSAID)
@@ -210,7 +210,7 @@ class _Died(Exception):
 def _run(
     deployed: RememberingDeployment, files: dict[str, str], text: str = "renamed", lives: int = 99
 ) -> list[str]:
-    """Store credentials as an apply does, and die before a file is written or removed."""
+    """Store credentials as an apply does, and stop before a file is written or removed."""
     left = [lives]
 
     def live() -> None:
@@ -227,7 +227,7 @@ def _run(
         files.pop(name, None)
 
     store = Store("here", lambda: files, write, remove)
-    due = [step for step in _steps(deployed, files, text) if not step.is_settled]
+    due = [step for step in _steps(deployed, files, text) if not step.is_up_to_date]
     for step in due:
         if step.creates:
             made = client_secrets.create(deployed.client, step)
@@ -245,7 +245,7 @@ def files(deployed: RememberingDeployment) -> dict[str, str]:
     return made
 
 
-def test_credentials_go_on_under_the_new_name(
+def test_credentials_are_moved_to_the_new_name(
     deployed: RememberingDeployment, files: dict[str, str]
 ) -> None:
     before, secrets = dict(files), dict(deployed.server.secrets)
@@ -257,7 +257,7 @@ def test_credentials_go_on_under_the_new_name(
     assert _run(deployed, files) == []
 
 
-def test_a_client_secret_stays_this_projects_own_when_the_line_goes(
+def test_a_client_secret_is_recognized_without_renamed_from(
     deployed: RememberingDeployment, files: dict[str, str]
 ) -> None:
     deployed.apply(API)
@@ -266,7 +266,7 @@ def test_a_client_secret_stays_this_projects_own_when_the_line_goes(
     assert deployed.plan(UNSAID).foreign == []
 
 
-def test_files_that_were_half_moved_are_moved_by_the_next_run(
+def test_an_interrupted_move_of_files_is_completed_by_the_next_run(
     deployed: RememberingDeployment, files: dict[str, str]
 ) -> None:
     whole = dict(files)
@@ -301,7 +301,7 @@ def test_a_file_of_another_identity_stays(
     assert {f"backend.{each}" for each in STAGES} <= files.keys()
 
 
-def test_a_rotation_that_was_begun_goes_on_under_the_new_name(
+def test_an_unfinished_rotation_continues_under_the_new_name(
     deployed: RememberingDeployment, files: dict[str, str]
 ) -> None:
     held = parse(files["backend.staging"])
@@ -322,13 +322,13 @@ _REFUSED = {
         "line 8, services.b.renamed_from: 'a' was renamed from 'c' too"
     ),
     _A + "/b}": "services.a.renamed_from: '/b' is no slug",
-    _A + "[b, c]}": "services.a.renamed_from: text, in quotes if need be must stand here",
+    _A + "[b, c]}": "services.a.renamed_from: write text, in quotes if needed",
     HEAD + "services:\n  a: {folder: /a, renamed: b}": "did you mean 'renamed_from'?",
 }
 
 
 @pytest.mark.parametrize("text", _REFUSED)
-def test_a_former_name_that_can_not_be_meant_is_refused(text: str) -> None:
+def test_an_impossible_former_name_is_refused(text: str) -> None:
     with pytest.raises(UserError) as refused:
         load(text)
     assert _REFUSED[text] in str(refused.value)

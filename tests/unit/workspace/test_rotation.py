@@ -1,4 +1,4 @@
-"""Test that what a person who left the file could read is told, whatever becomes of the run."""
+"""Test that the secrets that a person who left could read are listed, even if the run fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _ROTATE = ["Rotate what ben@example.com could read:", "  staging /backend KEY"]
 
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
-    """A deployment with a secret, whose file names nobody any more, for the command."""
+    """A deployment with a secret, whose file no longer names anyone, for the command."""
     deployment = PeopleDeployment()
     deployment.settle(f"{TEXT}\npeople: {{ben@example.com: viewer}}\n")
     deployment.server.store("staging", "/backend", "KEY")
@@ -35,7 +35,7 @@ def _apply() -> Any:
     return CliRunner().invoke(main, ["workspace", "apply", "--prune", "--yes"])
 
 
-def test_it_is_told_when_access_is_taken_away(deployed: PeopleDeployment) -> None:
+def test_readable_secrets_are_listed_when_access_is_pruned(deployed: PeopleDeployment) -> None:
     applied = _apply()
     assert applied.exit_code == 0
     *rotate, removed, count = applied.stdout.splitlines()
@@ -44,7 +44,9 @@ def test_it_is_told_when_access_is_taken_away(deployed: PeopleDeployment) -> Non
     assert count == "1 change made."
 
 
-def test_it_is_told_though_the_server_fails_right_after(deployed: PeopleDeployment) -> None:
+def test_readable_secrets_are_listed_although_the_server_then_fails(
+    deployed: PeopleDeployment,
+) -> None:
     def fail(body: Json, id: str) -> Json:
         deployed.server._drop_person(body, id)
         raise Refused(500, "Something", "Something went wrong")

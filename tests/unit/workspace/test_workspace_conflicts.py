@@ -1,4 +1,4 @@
-"""Test that a name which was given away blocks one object, and all else is told and set right."""
+"""Test that a taken name blocks only one object, and all else is reported and repaired."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,11 +16,11 @@ from tests.unit.deployment import TEXT, folder, update
 from tests.unit.people_deployment import PeopleDeployment
 
 _FOLDER = (
-    "! folder /services in staging: blocked: it is called /older now, and another folder has its "
+    "! folder /services in staging: blocked: its name is now /older, and another folder has its "
     "name: rename or delete one of them in Infisical"
 )
 _ENVIRONMENT = (
-    "! environment staging: blocked: its slug is uat now, and another environment has it: rename "
+    "! environment staging: blocked: its slug is now uat, and another environment has it: rename "
     "or delete one of them in Infisical"
 )
 
@@ -49,7 +49,7 @@ def _give_environment_away(deployed: PeopleDeployment) -> None:
     deployed.server._create_environment({"slug": "staging", "name": "Another"})
 
 
-def test_a_folder_whose_name_was_given_away_is_blocked_and_all_else_is_set_right(
+def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
     deployed: PeopleDeployment,
 ) -> None:
     _give_folder_away(deployed)
@@ -71,7 +71,7 @@ def test_a_folder_whose_name_was_given_away_is_blocked_and_all_else_is_set_right
     }
 
 
-def test_a_folder_that_waits_for_one_that_is_blocked_is_blocked_too(
+def test_a_folder_that_waits_for_a_blocked_one_is_blocked(
     deployed: PeopleDeployment,
 ) -> None:
     _give_folder_away(deployed)
@@ -86,7 +86,7 @@ def test_a_folder_that_waits_for_one_that_is_blocked_is_blocked_too(
     assert deployed.settle(TEXT) == []
 
 
-def test_an_environment_whose_slug_was_given_away_is_blocked_and_all_else_is_set_right(
+def test_an_environment_whose_slug_is_taken_is_blocked_and_all_else_is_repaired(
     deployed: PeopleDeployment,
 ) -> None:
     _give_environment_away(deployed)
@@ -98,7 +98,7 @@ def test_an_environment_whose_slug_was_given_away_is_blocked_and_all_else_is_set
     assert _folders(deployed) == set()
 
 
-def test_environments_that_wait_for_one_that_is_blocked_are_not_parked(
+def test_environments_that_wait_for_a_blocked_one_are_not_parked(
     deployed: PeopleDeployment,
 ) -> None:
     _give_environment_away(deployed)
@@ -109,7 +109,7 @@ def test_environments_that_wait_for_one_that_is_blocked_are_not_parked(
     assert deployed.settle(TEXT) == []
 
 
-def test_the_host_remembers_what_is_blocked_and_sets_it_right_once_the_name_is_free(
+def test_a_blocked_object_is_remembered_and_repaired_once_its_name_is_free(
     deployed: PeopleDeployment,
 ) -> None:
     before = deployed.remembered
@@ -127,7 +127,7 @@ def test_the_host_remembers_what_is_blocked_and_sets_it_right_once_the_name_is_f
     assert deployed.plan(TEXT) == []
 
 
-def test_what_is_blocked_is_not_pruned(deployed: PeopleDeployment) -> None:
+def test_blocked_objects_are_not_pruned(deployed: PeopleDeployment) -> None:
     server = deployed.server
     made = {each["id"] for each in server.environments} | {each["id"] for each in server.imports}
     made |= {server.folder_id(id, path) for id, paths in server.folders.items() for path in paths}
@@ -140,14 +140,14 @@ def test_what_is_blocked_is_not_pruned(deployed: PeopleDeployment) -> None:
     assert planned.removals == []
 
 
-def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
+def test_a_project_whose_slug_is_taken_blocks_nothing_else(
     deployed: PeopleDeployment,
 ) -> None:
     actual = deployed.actual(TEXT)
     assert actual.project
     moved = {**actual.project.fields, "slug": "moved", "name": "Other"}
     project = replace(actual.project, fields=moved)
-    actual = replace(actual, project=project, usurper="project-9")
+    actual = replace(actual, project=project, slug_holder="project-9")
     goal = deployed.goal(load(TEXT))
     blocked, change = difference(goal, actual)
     assert (blocked.kind, blocked.what) == ("!", "project chainalign")
@@ -156,12 +156,14 @@ def test_a_project_whose_slug_was_given_away_keeps_all_else_from_nothing(
     assert remember(goal, actual) == deployed.remembered
 
 
-def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDeployment) -> None:
+def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
+    deployed: PeopleDeployment,
+) -> None:
     _give_folder_away(deployed)
     run = Journal(goes_on=True)
     run.plan(
         "operation",
-        "Workspace | Bring Infisical to what its file says",
+        "Workspace | Apply its file",
         lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
     )
     assert [str(each) for each in run.blocked_parts] == [_FOLDER]
@@ -169,7 +171,7 @@ def test_a_deploy_tells_it_as_blocked_and_has_nothing_to_do(deployed: PeopleDepl
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
-def test_the_command_shows_it_with_all_else_and_ends_with_an_error(
+def test_the_command_shows_a_blocked_object_and_ends_with_an_error(
     deployed: PeopleDeployment, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _give_folder_away(deployed)

@@ -1,4 +1,4 @@
-"""Deploying a workspace twice, and after every kind of drift, against the fake in memory."""
+"""Test deploying a project twice, and after every kind of drift, with a fake in memory."""
 
 from contextlib import suppress
 from itertools import permutations
@@ -33,7 +33,7 @@ def deployed() -> Deployment:
     return deployment
 
 
-def test_a_first_deploy_makes_everything_and_a_second_finds_nothing_to_do() -> None:
+def test_a_first_deploy_makes_everything_and_a_second_changes_nothing() -> None:
     deployment = Deployment()
     done = deployment.deploy()
     assert done[:3] == [
@@ -47,7 +47,9 @@ def test_a_first_deploy_makes_everything_and_a_second_finds_nothing_to_do() -> N
     assert deployment.changes() == []
 
 
-def test_a_settled_workspace_is_read_with_few_requests_and_no_writes(deployed: Deployment) -> None:
+def test_an_up_to_date_project_is_read_with_few_requests_and_no_writes(
+    deployed: Deployment,
+) -> None:
     assert deployed.changes() == []
     assert {method for method, _, _ in deployed.server.requests} == {"GET"}
     assert len(deployed.server.requests) <= 60
@@ -70,7 +72,7 @@ def test_a_service_may_read_its_own_and_its_imported_folders_only(deployed: Depl
     assert deployed.server.members[backend] == [{"role": "no-access", "isTemporary": False}]
 
 
-def test_viewer_isolation_grants_the_role_and_leaves_the_privilege_api_alone() -> None:
+def test_viewer_isolation_grants_the_role_and_avoids_the_privilege_api() -> None:
     deployment = Deployment()
     deployment.deploy(isolation="viewer")
     backend = deployment.server.identity("backend-staging")["id"]
@@ -93,7 +95,7 @@ def test_a_drift_is_found_named_and_repaired_in_one_pass(deployed: Deployment, d
 
 @settings(max_examples=40)
 @given(drifts=st.lists(st.sampled_from(sorted(DRIFTS)), unique=True, min_size=2))
-def test_drifts_that_come_together_are_repaired_too(drifts: list[str]) -> None:
+def test_simultaneous_drifts_are_repaired(drifts: list[str]) -> None:
     deployment = Deployment()
     deployment.deploy()
     for drift in drifts:
@@ -115,7 +117,7 @@ def test_two_environments_that_swapped_slugs_are_swapped_back(deployed: Deployme
     assert deployed.changes() == []
 
 
-def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Deployment) -> None:
+def test_a_renamed_environment_whose_slug_is_taken_is_blocked(deployed: Deployment) -> None:
     deployed.server.environment("staging")["slug"] = "stage"
     deployed.server.environments.append(
         {"id": "new", "slug": "staging", "name": "Staging", "position": 9}
@@ -123,10 +125,10 @@ def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Depl
     deployed.server.folders["new"] = set()
     (blocked,) = deployed.changes()
     assert (blocked.kind, blocked.what) == ("!", "environment staging")
-    assert "slug is stage now" in blocked.detail
+    assert "slug is now stage" in blocked.detail
 
 
-def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
+def test_a_renamed_and_deleted_environment_is_restored_with_its_slug(
     deployed: Deployment,
 ) -> None:
     id = deployed.server.environment("staging")["id"]
@@ -136,7 +138,7 @@ def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
     assert deployed.server.environment("staging")["id"] == id
 
 
-def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_time(
+def test_a_project_of_an_earlier_release_is_not_made_twice(
     deployed: Deployment,
 ) -> None:
     assert deployed.server.project is not None
@@ -156,7 +158,7 @@ def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_r
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
-def test_a_renamed_folder_gets_its_name_back_and_keeps_what_is_in_it(
+def test_a_renamed_folder_gets_its_name_back_and_keeps_its_contents(
     deployed: Deployment, folder: str
 ) -> None:
     staging = deployed.server.environment("staging")["id"]
@@ -173,7 +175,7 @@ def test_a_renamed_folder_gets_its_name_back_and_keeps_what_is_in_it(
     assert deployed.changes() == []
 
 
-def test_a_folder_and_the_one_around_it_get_their_names_back(deployed: Deployment) -> None:
+def test_a_folder_and_its_parent_get_their_names_back(deployed: Deployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.rename_folder(staging, "/services/python", "snake")
     deployed.server.rename_folder(staging, "/services", "all")
@@ -197,7 +199,7 @@ def test_two_folders_that_swapped_names_are_swapped_back(deployed: Deployment) -
     assert deployed.changes() == []
 
 
-def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deployment) -> None:
+def test_a_renamed_folder_whose_name_is_taken_is_blocked(deployed: Deployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.rename_folder(staging, "/backend", "be")
     deployed.server.folders[staging].add("/backend")
@@ -207,7 +209,7 @@ def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deploymen
     assert "called /be now" in blocked.detail
 
 
-def test_a_folder_deleted_and_made_again_by_hand_is_taken_over(deployed: Deployment) -> None:
+def test_a_manually_re_created_folder_is_adopted(deployed: Deployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.kept_ids[staging, "/services/python"] = "by-hand"
     assert deployed.deploy() == []
@@ -255,7 +257,7 @@ def test_imports_get_their_order_back_among_those_of_others(
     assert bool(foreign) == ("theirs" in {each["id"] for each in deployment.server.imports})
 
 
-def test_an_import_that_was_deleted_comes_back_to_its_place(deployed: Deployment) -> None:
+def test_a_deleted_import_is_restored_at_its_position(deployed: Deployment) -> None:
     deployed.deploy(IMPORTING)
     deployed.server.imports = [
         each for each in deployed.server.imports if each["importPath"] != "/shared"
@@ -290,7 +292,7 @@ def test_metadata_of_others_stay_when_the_mark_is_set_again(deployed: Deployment
     assert identity["metadata"] == [MARKER, {"key": "team", "value": "blue"}]
 
 
-def test_a_restored_environment_gets_what_it_lacks_in_the_next_pass(deployed: Deployment) -> None:
+def test_a_restored_environment_is_completed_in_the_next_pass(deployed: Deployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.delete_environment("staging")
     deployed.server.folders[staging].remove("/shared")
@@ -299,7 +301,7 @@ def test_a_restored_environment_gets_what_it_lacks_in_the_next_pass(deployed: De
     assert deployed.changes() == []
 
 
-def test_what_the_project_did_not_make_is_left_alone(deployed: Deployment) -> None:
+def test_objects_of_others_are_not_changed(deployed: Deployment) -> None:
     server = deployed.server
     server.identities["theirs"] = {
         "id": "theirs",
@@ -313,7 +315,7 @@ def test_what_the_project_did_not_make_is_left_alone(deployed: Deployment) -> No
     assert deployed.changes() == []
 
 
-def test_an_unmarked_identity_of_the_same_name_is_not_taken_over() -> None:
+def test_an_unmarked_identity_of_the_same_name_is_not_adopted() -> None:
     deployment = Deployment()
     deployment.server.identities["theirs"] = {
         "id": "theirs",
@@ -336,7 +338,7 @@ def test_an_identity_beyond_the_first_page_is_found(deployed: Deployment) -> Non
     assert deployed.changes() == []
 
 
-def test_a_run_that_died_half_way_is_taken_up_by_the_next(deployed: Deployment) -> None:
+def test_a_killed_run_is_completed_by_the_next(deployed: Deployment) -> None:
     whole = len(Deployment().changes())
     for died_after in range(whole):
         deployment = Deployment()

@@ -1,4 +1,4 @@
-"""Test how a mistake in the project file is named."""
+"""Test the report of mistakes in the project file."""
 
 from pathlib import Path
 
@@ -19,16 +19,16 @@ MISTAKES = {
         "line 10, services.a.deliver.prod: 'prod' is no environment; there are: staging, production"
     ),
     DELIVERED + "      production: {}": (
-        "services.a.deliver.production: either dokploy or file must stand here"
+        "services.a.deliver.production: write either dokploy or file here"
     ),
     DELIVERED + "      production: {dokply: {}}": "unknown; did you mean 'dokploy'?",
     DOKPLOY + "{url: 'https://a.example', aplication: x}}": "unknown; did you mean 'application'?",
     DOKPLOY + "{application: x}}": "has no 'url'; add the address of Dokploy such as",
     DOKPLOY + "{url: 'https://a.example'}}": (
-        "services.a.deliver.production.dokploy: either an application or a compose must stand here"
+        "services.a.deliver.production.dokploy: write either an application or a compose here"
     ),
     DOKPLOY + "{url: 'https://a.example', application: x, compose: y}}": (
-        "either an application or a compose must stand here"
+        "write either an application or a compose here"
     ),
     DOKPLOY + "{url: 'http://a.example', compose: y}}": "'http://a.example' is no address of a",
     DOKPLOY + "{url: 'https://u@a.example', compose: y}}": "is no address of a Dokploy",
@@ -44,14 +44,14 @@ MISTAKES = {
     HEAD + "accepted: [{what: identity a with role viewer}]": (
         "accepted[0]: has no 'reason'; add who wants it and what for"
     ),
-    HEAD + "accepted: [{reason: x}]": "has no 'what'; add what `infisical-iac plan` tells",
+    HEAD + "accepted: [{reason: x}]": "has no 'what'; add what `infisical-iac plan` shows",
     HEAD + "accepted: [{what: ci-runner, reason: x}]": (
-        "accepted[0].what: 'ci-runner' names no access; copy what `infisical-iac plan` tells"
+        "accepted[0].what: 'ci-runner' names no access; copy what `infisical-iac plan` shows"
     ),
-    HEAD + "accepted: [{what: person a, reason: ' '}]": "no reason stands here; write who wants it",
+    HEAD + "accepted: [{what: person a, reason: ' '}]": "the reason is missing; write who wants it",
     HEAD + "accepted: [{what: person a, reason: x, ids: y}]": "unknown; did you mean 'id'?",
     HEAD + "accepted: [{what: person a, reason: x}, {what: person a, reason: y}]": (
-        "accepted[1]: 'person a' is there already; remove one of them"
+        "accepted[1]: 'person a' is listed twice; remove one of them"
     ),
     "project: [": "line 1: this is no YAML",
     "a: 1\n b: 2": "line 2: this is no YAML",
@@ -64,9 +64,7 @@ MISTAKES = {
     "project: {name: A, slug: abcde}\nenvironments: []": (
         "line 2, environments: at least one is needed"
     ),
-    "project: x\nenvironments: [{slug: a, name: A}]": (
-        "line 1, project: keys with values must stand here"
-    ),
+    "project: x\nenvironments: [{slug: a, name: A}]": ("line 1, project: write keys with values"),
     "project: {name: A, slug: abcd}\nenvironments: [{slug: a, name: A}]": (
         "line 1, project.slug: 'abcd' is no slug of a project; write 5 to 36"
     ),
@@ -79,7 +77,7 @@ MISTAKES = {
     ),
     HEAD + "services:\n  a:": "line 7, services.a: has no 'folder'; add its own folder",
     HEAD + "services:\n  a: {folder: /a}\n  a: {folder: /b}": (
-        "line 8: services.a is there a second time, after line 7"
+        "line 8: services.a is in line 7 too"
     ),
     HEAD + "services:\n  a: {folder: /a}\n  b: {folder: /a}": (
         "line 8, services.b.folder: /a is the folder of 'a' already"
@@ -101,12 +99,12 @@ MISTAKES = {
         "services.a: access_token_ttl 100000 is above access_token_max_ttl 86400"
     ),
     HEAD + "access_token_ttl: 5": "line 6, access_token_ttl: 5 is out of range",
-    HEAD + "access_token_ttl: yes": "line 6, access_token_ttl: a whole number must stand here",
+    HEAD + "access_token_ttl: yes": "line 6, access_token_ttl: write a whole number",
     HEAD.replace("[/shared]", "[/shared, /shared]"): (
-        "line 5, shared_folders[1]: /shared is there already"
+        "line 5, shared_folders[1]: /shared is listed twice"
     ),
     HEAD.replace("slug: production", "slug: staging"): (
-        "line 4, environments[1].slug: the environment 'staging' is there already"
+        "line 4, environments[1].slug: the environment 'staging' is listed twice"
     ),
     HEAD.replace("name: Production", "name: Staging"): (
         "line 4, environments[1].name: another environment is named 'Staging'"
@@ -117,7 +115,7 @@ MISTAKES = {
     HEAD.replace("slug: staging", f"slug: {'a' * 65}"): "is no slug; write at most 64",
     HEAD.replace("name: Staging", "name: ' '"): "environments[0].name: ' ' is no name",
     HEAD.replace("slug: staging", "slug: 7"): (
-        "environments[0].slug: text, in quotes if need be must stand here"
+        "environments[0].slug: write text, in quotes if needed"
     ),
 }
 
@@ -139,7 +137,7 @@ def test_two_services_whose_identities_would_share_a_name_are_refused() -> None:
         load(text)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     text = HEAD + "services:\n  a: {folder: x}\n  b: {imports: []}\nextra: 1"
     with pytest.raises(UserError) as refused:
         load(text)

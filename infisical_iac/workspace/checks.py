@@ -31,33 +31,35 @@ class Before:
         secrets: those that the deployer read.
         public: whether the public address answered.
         canary: whether there was one.
-        same_way: whether the ingress and its port stay the same.
+        same_ingress: whether the ingress and its port stay the same.
         reach: the secrets that a service's identity was shown; None if none could log in.
     """
 
     secrets: Secrets
     public: bool
     canary: bool = False
-    same_way: bool = True
+    same_ingress: bool = True
     reach: Reach | None = None
 
 
-def refuse(port: int) -> None:
+def refuse_undecryptable(port: int) -> None:
     """Raise CheckFailed if the running Infisical can't decrypt its secrets before the change.
 
-    Nothing could be compared afterwards. An Infisical that does not work at all passes.
+    Nothing could be compared afterwards. An Infisical that does not work at all is accepted.
     """
     if session.works(port):
-        canary.lives(session.deployer(port))
+        canary.is_alive(session.deployer(port))
 
 
-def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
+def record_before(
+    settings: Settings, project: str, port: int, *, same_ingress: bool = True
+) -> Before | None:
     """Run the checks before a change; None if the deployer can't log in or can't read secrets.
 
     Args:
         project: the slug of the project whose secrets are read.
         port: where the API is published.
-        same_way: as Before has it.
+        same_ingress: as Before has it.
     """
     try:
         if not session.works(port):
@@ -65,7 +67,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
         client = session.deployer(port)
         secrets = _read(client, project).secrets
         reach = reading.before(client, project, port)
-        return Before(secrets, public(settings), canary.lives(client), same_way, reach)
+        return Before(secrets, is_public(settings), canary.is_alive(client), same_ingress, reach)
     except UserError:
         return None
 
@@ -83,7 +85,7 @@ def check_as_before(
     """Run the checks after a change, and return sentences on the results. Raises CheckFailed.
 
     The public address is checked last. A closed edge must first answer that it is closed; then it
-    is opened and must lead to Infisical. So nobody can have written before the other checks.
+    is opened and must lead to Infisical. So nothing can have been written before the other checks.
 
     Args:
         port: where the API is published now.
@@ -96,17 +98,17 @@ def check_as_before(
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
     if client is None:
-        told = ["The deployer could not log in before the change: no secret was read."]
+        sentences = ["The deployer could not log in before the change: no secret was read."]
     else:
-        told = _check_secrets(settings, client, project, then, same_data=same_data)
+        sentences = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
-            # This comes before the check of a service: its error names the choices.
-            told.append(_prove_isolation(client, settings.workspace))
+            # Before the check of a service, as this error names the choices.
+            sentences.append(_prove_isolation(client, settings.workspace))
         if same_data and then and then.reach:
-            told.append(reading.compare(client, project, port, then.reach, then.secrets))
+            sentences.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
-            told.append(reading.NONE)
-    return [*check_public_address(settings, then, opening), *told]
+            sentences.append(reading.NONE)
+    return [*check_public_address(settings, then, opening), *sentences]
 
 
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
@@ -115,7 +117,7 @@ def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     except CheckFailed:
         raise
     except UserError as error:
-        raise CheckFailed(f"it could not be seen whether services are isolated: {error}") from None
+        raise CheckFailed(f"could not check whether services are isolated: {error}") from None
 
 
 def _check_secrets(
@@ -125,17 +127,17 @@ def _check_secrets(
         found = _read(client, project)
     except ApiError as error:
         raise CheckFailed(f"the secrets can't be read: {error.message}") from None
-    told = []
+    sentences = []
     if then and same_data:
-        told += _refuse_difference(_compare(settings, then.secrets, found))
+        sentences += _refuse_difference(_compare(settings, then.secrets, found))
     alive = _canary(client, then if same_data else None)
-    told += [] if alive else [canary.NONE]
+    sentences += [] if alive else [canary.NONE]
     count = len(found.secrets)
     number = f"{count} secret{'' if count == 1 else 's'}{' and the canary' * alive}"
-    return [*told, f"Read as before: {number}."] if same_data else told
+    return [*sentences, f"Read as before: {number}."] if same_data else sentences
 
 
-def usable(
+def check_usable(
     settings: Settings, project: str, then: Before | None, *, port: int
 ) -> tuple[list[str], bool]:
     """Read all data with the former version, which runs again.
@@ -159,13 +161,13 @@ def _read_again(
     settings: Settings, project: str, then: Before | None, port: int
 ) -> tuple[list[str], bool]:
     session.forget()
-    told = []
+    sentences = []
     try:
-        client = _anybody(port)
+        client = _log_in(port)
         found = _read(client, project)
-        alive = canary.lives(client)
+        alive = canary.is_alive(client)
         if then and then.canary and not alive:
-            told.append("the canary is gone")
+            sentences.append("the canary is gone")
     except NotBootstrapped as error:
         return [f"no secret was read: {error}"], False
     except ApiError as error:
@@ -173,21 +175,21 @@ def _read_again(
     except CheckFailed as error:
         if isinstance(error.__cause__, ApiError):  # of a canary that can't be read
             return [_explain_refusal(settings, error.__cause__)], False
-        told.append(str(error))
+        sentences.append(str(error))
     differences = _compare(settings, then.secrets if then else {}, found)
     if differences.unreadable:
         what = reading.list_names(differences.unreadable)
         raise CheckFailed(f"secrets can't be read as before: {what}", code="checks.data")
     if differences.deleted:
-        told.append(f"deleted since: {reading.list_names(differences.deleted)}")
-    return told, bool(differences.deleted)
+        sentences.append(f"deleted since: {reading.list_names(differences.deleted)}")
+    return sentences, bool(differences.deleted)
 
 
 def _explain_refusal(settings: Settings, error: ApiError) -> str:
     """Return a sentence on a refusal that people may have caused; raise for other answers."""
     if error.status in canary.OF_DATA:
         # Raises if the database does not answer, such as after the loss of its primary.
-        _ask(settings, "migrations", doing="see that the database answers")
+        _ask(settings, "migrations", doing="check that the database answers")
         raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")
     if error.status == 429 or error.status >= 500:
         raise error
@@ -195,7 +197,7 @@ def _explain_refusal(settings: Settings, error: ApiError) -> str:
 
 
 def _canary(client: Client, then: Before | None) -> bool:
-    alive = canary.lives(client)
+    alive = canary.is_alive(client)
     if then and then.canary and not alive:
         raise CheckFailed("the canary, which was there before, is gone")
     return alive
@@ -207,7 +209,7 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
     Returns None if neither can and none is needed.
     """
     try:
-        return session.deployer(port) if deployer or not needed else _anybody(port)
+        return session.deployer(port) if deployer or not needed else _log_in(port)
     except NotBootstrapped as error:
         if not needed:
             return None
@@ -216,8 +218,8 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
         raise CheckFailed(f"the deployer can't log in: {error}") from None
 
 
-def _anybody(port: int) -> Client:
-    """Return the client of the deployer, or of the administrator.
+def _log_in(port: int) -> Client:
+    """Log in the deployer, or else the administrator, and return the client.
 
     Older data may not know the deployer's present secret.
     """
@@ -262,9 +264,9 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
     """
     if not ids:
         return set()
-    # An id that SQL would have to quote is not looked up, and never counts as deleted.
+    # An id that SQL would have to quote is not queried, and never counts as deleted.
     odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
-    doing = "see which secrets the database has"
+    doing = "read which secrets the database has"
     stdin = "".join(f"{each}\n" for each in ids)
     return odd | set(_ask(settings, "present", doing=doing, stdin=stdin).split())
 
@@ -284,7 +286,7 @@ def _refuse_difference(found: Differences) -> list[str]:
     if found.is_damage:
         raise CheckFailed(
             f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
-            f"{reading.list_names(found.deleted)}; if that was somebody, run again"
+            f"{reading.list_names(found.deleted)}; if a person did that, run again"
         )
     return [f"Deleted meanwhile: {reading.list_names(found.deleted)}."] if found.deleted else []
 
@@ -294,33 +296,31 @@ def check_public_address(
 ) -> list[str]:
     """Check the public address as `check_as_before` describes it. Raises CheckFailed."""
     url = settings.stack.site_url
-    told = _not_asked(url, then)
-    asked = url.startswith("https:") and not told
+    sentences = _explain_unchecked(url, then)
+    asked = url.startswith("https:") and not sentences
     # A load balancer takes a while to notice that a node is healthy again.
     attempts = 30 if settings.balancer_address else 7
     if opening:
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
-            raise CheckFailed(
-                f"{url} does not lead to the closed Caddy of this deployment any more"
-            )
+            raise CheckFailed(f"{url} no longer leads to the closed Caddy of this deployment")
         opening()
-    if asked and not public(settings, retries=attempts - 1):
-        raise CheckFailed(f"{url} does not answer any more, as it did before")
-    return told
+    if asked and not is_public(settings, retries=attempts - 1):
+        raise CheckFailed(f"{url} no longer answers, as it did before")
+    return sentences
 
 
-def _not_asked(url: str, then: Before | None) -> list[str]:
+def _explain_unchecked(url: str, then: Before | None) -> list[str]:
     """Return a sentence on why the public address is not checked; none if it is, or is no HTTPS."""
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:
-        return [f"{url} did not answer before the change either: it was not asked for."]
-    if not then.same_way:
-        return [f"{url} is to be led to in another way than before: it was not asked for."]
+        return [f"{url} did not answer before the change either: it was not checked."]
+    if not then.same_ingress:
+        return [f"{url} is reached in another way than before: it was not checked."]
     return []
 
 
-def public(settings: Settings, retries: int = 0) -> bool:
+def is_public(settings: Settings, retries: int = 0) -> bool:
     """Return whether the host reaches Infisical by its public address."""
     url = settings.stack.site_url
     if not url.startswith("https:"):

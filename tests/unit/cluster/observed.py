@@ -1,4 +1,4 @@
-"""Hosts of a cluster as they are looked at, for tests."""
+"""Observed states of a cluster's hosts, for tests."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,18 +13,18 @@ SWARM = "swarm-id"
 
 
 def bare(number: int, **changes: Any) -> SwarmState:
-    """A host with nothing on it."""
+    """Return the state of a bare host."""
     seen = SwarmState(address=f"10.0.0.{number}", ipvs=True, esp=True)
     return replace(seen, **changes)
 
 
 def three_bare() -> dict[str, SwarmState]:
-    """Three hosts with nothing on them."""
+    """Return the states of three bare hosts."""
     return {name: bare(number) for number, name in enumerate(NAMES, 1)}
 
 
 def member(number: int, name: str, /, **changes: Any) -> SwarmMember:
-    """A node as the managers of a settled cluster see it."""
+    """Return a node as the managers of a converged cluster see it."""
     kept = number if number <= 3 else 0
     there = SwarmMember(
         id=f"id{number}",
@@ -41,8 +41,8 @@ def member(number: int, name: str, /, **changes: Any) -> SwarmMember:
     return replace(there, **changes)
 
 
-def settled(*members: SwarmMember) -> dict[str, SwarmState]:
-    """Return what the hosts of a settled cluster are like, by the names of their members."""
+def converged(*members: SwarmMember) -> dict[str, SwarmState]:
+    """Return the states of the hosts of a converged cluster, by the names of their members."""
     return {
         each.host: bare(
             int(each.id.removeprefix("id")),
@@ -59,7 +59,7 @@ def settled(*members: SwarmMember) -> dict[str, SwarmState]:
             pool="10.201.0.0/16" if each.manager else "",
             members=members if each.manager else (),
             serial=4,
-            led=4 if each.id == "id1" else 0,
+            serial_as_leader=4 if each.id == "id1" else 0,
             digest="state",
             key="key",
         )
@@ -68,16 +68,16 @@ def settled(*members: SwarmMember) -> dict[str, SwarmState]:
 
 
 def three() -> dict[str, SwarmState]:
-    """A settled cluster of three, which the first one leads."""
-    return settled(*(member(number, name) for number, name in enumerate(NAMES, 1)))
+    """Return the states of a converged cluster of three, led by the first one."""
+    return converged(*(member(number, name) for number, name in enumerate(NAMES, 1)))
 
 
-def told(
-    looks: dict[str, SwarmState],
+def cluster_of(
+    observed: dict[str, SwarmState],
     *,
     inventory: tuple[str, ...] = NAMES,
     me: str = "",
     addresses: dict[str, str] | None = None,
 ) -> Cluster:
-    """The cluster, told to the first of the hosts that are connected."""
-    return cluster(inventory, looks, addresses=addresses or {}, me=me or next(iter(looks)))
+    """Return the cluster as seen from `me`, or from the first connected host."""
+    return cluster(inventory, observed, addresses=addresses or {}, me=me or next(iter(observed)))

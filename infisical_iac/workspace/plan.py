@@ -1,13 +1,13 @@
-"""Plan and apply the changes inside an Infisical."""
+"""Plan and apply the changes of a project."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import foreign, holdings, prune
+from infisical_iac.workspace import environment_contents, foreign, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
-from infisical_iac.workspace.foreign import EverybodysAccess, ForeignAccess
+from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
@@ -46,7 +46,7 @@ class WorkspacePlan:
         return [*self.changes, *(each.change for each in self.removals)]
 
 
-def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
+def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     """Return the plan, from a comparison that changes nothing.
 
     Raises UserError if the actual state can't be read.
@@ -60,16 +60,16 @@ def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     if prune:
         rotate = _rotate(reached, seen)
         return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, left, rotate)
-    told = {each.id for each in seen.findings}
-    unnamed = [each for each in removals if each.id not in told]
+    reported = {each.id for each in seen.findings}
+    unnamed = [each for each in removals if each.id not in reported]
     return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, left, {})
 
 
-def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
+def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[Change], None]) -> None:
     """Apply the changes until nothing differs, and then the removals.
 
     Args:
-        tell: called with each change once it is made.
+        report: called with each change once it is made.
 
     Raises UserError. Changes made before it stay, and the next run continues from there.
     """
@@ -77,7 +77,7 @@ def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) 
 
     def note(change: Change) -> None:
         made.append(change)
-        tell(change)
+        report(change)
 
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
@@ -86,7 +86,7 @@ def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) 
         reached = replace(reached, memory=memory)
     if plan.removals:
         now = _removals(reached, _see(reached))
-        _remove(reached, prune.still(plan.removals, now), tell)
+        _remove(reached, prune.filter_due(plan.removals, now), report)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Seen:
     """The actual state, and the access that the file neither gives nor accepts."""
 
     actual: Actual
-    access: EverybodysAccess
+    access: AccessState
     findings: list[ForeignAccess]
     notes: list[str]
 
@@ -120,14 +120,14 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     going = {each.id for each in seen.findings if each.kind == "person"}
     members = seen.access.people.members.items()
     persons = {email: each for email, each in members if each.membership_id in going}
-    names = holdings.read_names(reached.client, seen.actual) if persons else {}
+    names = environment_contents.read_names(reached.client, seen.actual) if persons else {}
     return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 
-def _remove(reached: Reached, removals: list[Removal], tell: Callable[[Change], None]) -> None:
+def _remove(reached: Reached, removals: list[Removal], report: Callable[[Change], None]) -> None:
     reached.discard([each.file for each in removals if each.file])
     changes = [each.change for each in removals]
     for change in apply(reached.client, changes, admin=reached.admin):
-        tell(change)
+        report(change)
     if reached.remember:
         reached.remember(reached.memory.without({each.id for each in removals}))

@@ -1,4 +1,4 @@
-"""Test a deploy next to Dokploy: nothing of Dokploy's changes, and it routes to Infisical.
+"""Test a deploy next to Dokploy, which is not changed and routes to Infisical.
 
 Its Docker is in a Swarm. Another Caddy takes the part of its Traefik: it proxies to ours over the
 overlay network, and sends the secret that Traefik finds in a label.
@@ -11,7 +11,7 @@ import yaml
 
 from infisical_iac.stack.ingress_kinds import SECRET_HEADER, SECRET_LABEL
 from tests.e2e.conftest import FirstDeploy, assert_converged, copied
-from tests.e2e.looking import containers, reset_stack
+from tests.e2e.inspection import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
 from tests.e2e.suite import verify
 from tests.e2e.web import ask

@@ -1,4 +1,4 @@
-"""Test what `--prune` asks a name for: what holds something that would be gone."""
+"""Test that `--prune` requires the name of an object with contents of others."""
 
 import re
 
@@ -26,7 +26,7 @@ def _names(found: list[Removal]) -> list[str]:
     return [each.name for each in found if each.name]
 
 
-def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
+def test_a_folder_with_secrets_needs_its_name(deployed: RememberingDeployment) -> None:
     deployed.server.store("staging", "/backend", "A", "B")
     left = deployed.server.store("staging", "/", "C")
     (gone,) = (each for each in deployed.plan(NO_STAGING).unnamed if each.name)
@@ -39,7 +39,7 @@ def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
     assert [*deployed.server.stored.values()] == [left]
 
 
-def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
+def test_a_secret_needs_the_name_of_the_innermost_pruned_folder(
     deployed: RememberingDeployment,
 ) -> None:
     deployed.server.store("staging", "/services/python", "A")
@@ -47,7 +47,7 @@ def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
     assert _names(deployed.plan(left).unnamed) == ["staging/services/python"]
 
 
-def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDeployment) -> None:
+def test_contents_of_others_need_the_name_of_the_folder(deployed: RememberingDeployment) -> None:
     staging = deployed.server.environment("staging")["id"]
     deployed.server.folders[staging].add("/backend/by-hand")
     deployed.server.store("staging", "/backend/by-hand", "A")
@@ -58,17 +58,19 @@ def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDe
     assert re.split(", | and ", gone.holds) == ["1 secret", "1 foreign folder", "1 foreign import"]
 
 
-def test_what_came_to_hold_a_secret_since_the_question_stays(
+def test_an_object_that_got_a_secret_since_the_question_stays(
     deployed: RememberingDeployment,
 ) -> None:
     planned = deployed.plan(NO_STAGING, prune=True)
     deployed.server.store("staging", "/backend", "A")
-    with pytest.raises(Refused, match="environment staging has come to hold 1 secret"):
+    with pytest.raises(Refused, match="environment staging now holds 1 secret"):
         deployed.make(NO_STAGING, planned)
     assert deployed.server.environment("staging")
 
 
-def test_what_left_the_file_after_the_question_stays(deployed: RememberingDeployment) -> None:
+def test_an_object_that_left_the_file_after_the_question_stays(
+    deployed: RememberingDeployment,
+) -> None:
     planned = deployed.plan(NO_STAGING, prune=True)
     done = deployed.make(without(environments=["staging", "development"]), planned)
     assert done[-1].startswith("- environment staging")

@@ -1,9 +1,9 @@
-"""Test what is read of environments: names and numbers of secrets, folders, imports in order."""
+"""Test reading environments: names and numbers of secrets, folders, and imports in order."""
 
 from dataclasses import replace
 
 from infisical_iac.api.client import Client
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, ProjectState
 from tests.unit.fake_infisical import FakeInfisical
 
@@ -29,21 +29,21 @@ def _client() -> Client:
     return server.client()
 
 
-def test_names_of_secrets_are_told_by_environment_and_folder_and_sorted() -> None:
+def test_names_of_secrets_are_sorted_by_environment_and_folder() -> None:
     actual = Actual("o", ProjectState("id"), environments=(_STAGING, _PRODUCTION))
-    assert list(holdings.read_names(_client(), actual).items()) == [
+    assert list(environment_contents.read_names(_client(), actual).items()) == [
         (("staging", "/backend"), ["KEY", "URL"]),
         (("staging", "/shared"), ["KEY"]),
         (("production", "/backend"), ["KEY"]),
     ]
 
 
-def test_a_project_that_is_not_there_holds_no_name() -> None:
-    assert holdings.read_names(_client(), Actual("o")) == {}
+def test_a_missing_project_has_no_names() -> None:
+    assert environment_contents.read_names(_client(), Actual("o")) == {}
 
 
 def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
-    assert holdings.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
+    assert environment_contents.read(_client(), "id", [_STAGING, _PRODUCTION]) == [
         replace(
             _STAGING,
             folders={"/backend": "folder-s.backend", "/shared": "folder-s.shared"},
@@ -64,4 +64,7 @@ def test_each_folder_is_read_with_its_imports_in_their_order() -> None:
 
 
 def test_secrets_are_counted_by_folder() -> None:
-    assert holdings.count_secrets(_client(), "id", "staging") == {"/backend": 2, "/shared": 1}
+    assert environment_contents.count_secrets(_client(), "id", "staging") == {
+        "/backend": 2,
+        "/shared": 1,
+    }

@@ -1,4 +1,4 @@
-"""Test that a plan reports what somebody changed inside Infisical, and an apply repairs it."""
+"""Test that a plan reports manual changes inside Infisical, and an apply repairs them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.memory import Memory
 
-from .inside import AUTH, HANDS, Inside, expected, second
 from .items import Expected
+from .project_changes import AUTH, HANDS, Inside, expected, second
 from .world import EMAIL, World
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The lead of a cluster, in a directory, with a Docker that is played."""
+"""A fake leader of a cluster, in a directory, with a fake Docker."""
 
 import subprocess
 from hashlib import sha256
@@ -90,8 +90,8 @@ TEXT = "ENCRYPTION_KEY=not-a-key\nAUTH_SECRET=not-a-secret\n"
 NAME = f"infisical_env_{sha256(TEXT.encode()).hexdigest()[:12]}"
 
 
-class Lead:
-    """A manager's `/etc/infisical` and a Docker that is played, below a directory."""
+class Leader:
+    """A manager's `/etc/infisical` and a fake Docker, below a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -120,7 +120,7 @@ class Lead:
         fake_program(self.directory, name, body)
 
     def run_tasks(self, waiting: str = "", **running: int) -> None:
-        """Have so many tasks of services run, and one of `waiting` have no node."""
+        """Set the number of running tasks per service, and a service with a task without a node."""
         lines = [
             f"infisical_{name}.{number} node{number} Running 2 hours ago\n"
             for name, many in running.items()

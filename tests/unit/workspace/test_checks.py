@@ -1,4 +1,4 @@
-"""The gate: what a version has to do before it is kept."""
+"""Test the checks that a new version must pass before it is kept."""
 
 import re
 import time
@@ -11,8 +11,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, gate, isolation, reading, reconcile
-from infisical_iac.workspace.gate import Before, check_as_before, usable
+from infisical_iac.workspace import canary, checks, isolation, reading, reconcile
+from infisical_iac.workspace.checks import Before, check_as_before, check_usable
 from infisical_iac.workspace.memory import Memory, render
 from infisical_iac.workspace.reading import ReadSecret
 from tests.unit.fake_infisical import UNREADABLE, FakeInfisical
@@ -70,7 +70,7 @@ class World(FakeInfisical):
         return ""
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
-        """The host's curl, and its database."""
+        """Answer the host's curl and its database."""
         if "releases.sh" in command:
             self.asked.append(command)
             if not self.database_runs:
@@ -90,7 +90,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(session, "administrator", made.person)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
-    monkeypatch.setattr(gate, "run", made.run)
+    monkeypatch.setattr(checks, "run", made.run)
     monkeypatch.setattr(reading, "run", made.files)
     monkeypatch.setattr(reconcile, "run", lambda command, *, doing: made.memory)
     monkeypatch.setattr(edge, "run", made.run)
@@ -106,7 +106,7 @@ _PUBLIC = _settings(site_url="https://secrets.example.com")
 
 
 def _before(settings: Settings) -> Before:
-    found = gate.before(settings, "chainalign", _PORT)
+    found = checks.record_before(settings, "chainalign", _PORT)
     assert found is not None
     return found
 
@@ -117,14 +117,14 @@ def _counts(told: list[str]) -> list[tuple[int, bool]]:
     return [(int(each[1]), bool(each[2])) for each in found if each]
 
 
-def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
+def test_a_version_that_works_like_the_old_one_passes(world: World) -> None:
     then = _before(_PUBLIC)
     assert then.public
     (told,) = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert _counts([told]) == [(1, True)]
 
 
-def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World) -> None:
+def test_secrets_of_a_manually_renamed_project_are_read(world: World) -> None:
     world.memory = render(Memory({"production": "e"}, project=_PROJECT, slug="chainalign"))
     assert world.project
     world.project["slug"] = "renamed"
@@ -135,30 +135,30 @@ def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
+def test_an_altered_secret_fails(world: World) -> None:
     then = _before(_settings())
     world.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_secrets_that_cannot_be_read_do_not_pass(world: World) -> None:
+def test_unreadable_secrets_fail(world: World) -> None:
     then = _before(_settings())
     world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="can't be read: no such column"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_deployer_that_got_in_before_must_get_in(world: World) -> None:
+def test_a_deployer_that_logged_in_before_must_log_in(world: World) -> None:
     then = _before(_settings())
     world.deployer = False
     with pytest.raises(CheckFailed, match="the deployer can't log in"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World) -> None:
+def test_a_deployer_that_could_not_log_in_before_is_not_checked(world: World) -> None:
     world.deployer = False
-    assert gate.before(_settings(), "chainalign", _PORT) is None
+    assert checks.record_before(_settings(), "chainalign", _PORT) is None
     told = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
     (sentence,) = told
     assert "no secret was read" in sentence
@@ -168,9 +168,7 @@ def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World)
 def test_a_public_address_that_answered_must_answer(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
-    with pytest.raises(
-        CheckFailed, match=r"https://secrets\.example\.com does not answer any more"
-    ):
+    with pytest.raises(CheckFailed, match=r"https://secrets\.example\.com no longer answers"):
         check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -181,11 +179,11 @@ _CADDY = _settings(site_url="https://secrets.example.com", ingress="caddy")
     ("closed", "public", "reason"),
     [
         (True, True, ""),
-        (False, True, "does not lead to the closed Caddy of this deployment any more"),
-        (True, False, "does not answer any more, as it did before"),
+        (False, True, "no longer leads to the closed Caddy of this deployment"),
+        (True, False, "no longer answers, as it did before"),
     ],
 )
-def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
+def test_an_edge_is_opened_only_after_it_answered_as_closed(
     world: World, monkeypatch: pytest.MonkeyPatch, closed: bool, public: bool, reason: str
 ) -> None:
     then = _before(_CADDY)
@@ -209,7 +207,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
     assert opened == [True] * closed
 
 
-def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> None:
+def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> None:
     then, opened = _before(_CADDY), []
     world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="can't be read"):
@@ -222,23 +220,23 @@ def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> 
     assert opened == []
 
 
-def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: World) -> None:
+def test_a_public_address_that_did_not_answer_before_is_not_checked(world: World) -> None:
     world.public = False
     told = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
     assert told[0].startswith("https://secrets.example.com did not answer")
 
 
-def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
+def test_a_public_address_with_a_changed_ingress_is_not_checked(
     world: World,
 ) -> None:
-    then = gate.before(_PUBLIC, "chainalign", _PORT, same_way=False)
+    then = checks.record_before(_PUBLIC, "chainalign", _PORT, same_ingress=False)
     world.public = False
     told = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert "https://secrets.example.com" in told[0]
     assert "another way" in told[0]
 
 
-def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
+def test_older_data_may_lack_current_secrets(world: World) -> None:
     today = Before({"b": ReadSecret("production:/", "NEW", 1, "00")}, public=False)
     assert check_as_before(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
 
@@ -250,7 +248,7 @@ def _passed(*, same_data: bool = True) -> list[str]:
 
 
 @pytest.mark.parametrize("same_data", [True, False])
-def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) -> None:
+def test_an_altered_canary_fails(world: World, same_data: bool) -> None:
     then = _before(_settings())
     world.canary.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="the canary was altered") as refused:
@@ -258,48 +256,48 @@ def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) 
     assert "garbled" not in str(refused.value)
 
 
-def test_a_canary_that_cannot_be_read_does_not_pass(world: World) -> None:
+def test_an_unreadable_canary_fails(world: World) -> None:
     then = _before(_settings())
     world.canary.refused["/"] = UNREADABLE
     with pytest.raises(CheckFailed, match="can't be read: unable to authenticate data"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_a_canary_that_is_gone_does_not_pass(world: World) -> None:
+def test_a_missing_canary_fails(world: World) -> None:
     then = _before(_settings())
     world.others.clear()
     with pytest.raises(CheckFailed, match="the canary, which was there before, is gone"):
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_data_without_a_canary_are_told_of_and_pass(world: World) -> None:
+def test_data_without_a_canary_pass_with_a_note(world: World) -> None:
     world.others.clear()
     assert _passed() == [canary.NONE, "Read as before: 1 secret."]
     assert _passed(same_data=False) == [canary.NONE]
 
 
-def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
+def test_older_data_may_have_no_canary(world: World) -> None:
     then = _before(_settings())
     world.others.clear()
     told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
     assert told == [canary.NONE]
 
 
-def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -> None:
-    gate.refuse(_PORT)
+def test_a_change_is_refused_if_the_canary_fails_before_it(world: World) -> None:
+    checks.refuse_undecryptable(_PORT)
     world.canary.write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="the canary was altered"):
-        gate.refuse(_PORT)
+        checks.refuse_undecryptable(_PORT)
     world.deployer = False
-    gate.refuse(_PORT)  # a change may be the cure for an instance that does not work at all
+    checks.refuse_undecryptable(_PORT)  # A change may repair an instance that does not work.
 
 
-def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:
+def test_a_large_project_has_time_to_be_read(world: World) -> None:
     _before(_settings())
     assert (world.patience, world.canary.patience) == ({600.0}, {30.0})
 
 
-def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World) -> None:
+def test_a_deleted_secret_passes_and_is_reported(world: World) -> None:
     _, lost, _ = world.add("production", 3)
     then = _before(_settings())
     world.lose(lost)
@@ -309,7 +307,7 @@ def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World)
     assert _counts([read]) == [(3, True)]
 
 
-def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
+def test_a_renamed_secret_passes(world: World) -> None:
     (renamed,) = world.add("production", 1)
     then = _before(_settings())
     renamed.update(secretKey="RENAMED", version=2)
@@ -319,7 +317,7 @@ def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
     assert world.asked == []
 
 
-def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world: World) -> None:
+def test_a_secret_in_the_database_that_cannot_be_read_fails(world: World) -> None:
     _, hidden, _ = world.add("production", 3)
     then = _before(_settings())
     world.hidden.add(hidden["id"])
@@ -327,7 +325,7 @@ def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world:
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
+def test_an_environment_that_reads_empty_fails(world: World) -> None:
     (hidden,) = world.add("staging", 1)
     then = _before(_settings())
     world.hidden.add(hidden["id"])
@@ -335,7 +333,7 @@ def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> None:
+def test_an_environment_without_any_row_fails(world: World) -> None:
     """No person deletes all of it while a version changes; a migration may."""
     gone = world.add("staging", 2)
     then = _before(_settings())
@@ -345,7 +343,7 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
 
 
 @pytest.mark.parametrize(("there", "gone", "passes"), [(20, 5, True), (20, 6, False)])
-def test_more_deletions_than_people_make_do_not_pass(
+def test_more_deletions_than_people_make_fail(
     world: World, there: int, gone: int, passes: bool
 ) -> None:
     added = world.add("production", there)
@@ -358,7 +356,7 @@ def test_more_deletions_than_people_make_do_not_pass(
         check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
-def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(world: World) -> None:
+def test_a_deleted_environment_keeps_its_rows_and_passes(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.delete_environment("staging")
@@ -366,7 +364,7 @@ def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(worl
     assert "KEY_0 in staging:/" in told[0]
 
 
-def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(world: World) -> None:
+def test_a_missing_secret_fails_if_the_database_cannot_be_queried(world: World) -> None:
     (lost,) = world.add("production", 1)
     then = _before(_settings())
     world.lose(lost)
@@ -376,9 +374,7 @@ def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(worl
 
 
 @pytest.mark.parametrize("topology", ["single", "swarm"])
-def test_the_database_that_serves_is_asked_while_a_host_has_two(
-    world: World, topology: str
-) -> None:
+def test_the_serving_database_is_queried_while_a_host_has_two(world: World, topology: str) -> None:
     settings = _settings(topology=topology)
     (lost,) = world.add("production", 1)
     then = _before(settings)
@@ -388,7 +384,7 @@ def test_the_database_that_serves_is_asked_while_a_host_has_two(
 
 
 def _used(then: Before | None) -> tuple[list[str], bool]:
-    return usable(_settings(), "chainalign", then, port=_PORT)
+    return check_usable(_settings(), "chainalign", then, port=_PORT)
 
 
 def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
@@ -397,7 +393,7 @@ def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
     assert world.waited == []
 
 
-def test_deletions_of_any_number_are_no_reason_to_put_other_data_in_place(world: World) -> None:
+def test_any_number_of_deletions_leaves_the_data_usable(world: World) -> None:
     gone = world.add("staging", 30)
     then = _before(_settings())
     world.lose(*gone)
@@ -422,7 +418,7 @@ def _seal(world: World) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garble, _hide, _break, _seal])
-def test_data_that_can_not_be_read_again_and_again_are_unusable(
+def test_data_that_fail_to_be_read_repeatedly_are_unusable(
     world: World, damage: Callable[[World], None]
 ) -> None:
     then = _before(_settings())
@@ -432,7 +428,7 @@ def test_data_that_can_not_be_read_again_and_again_are_unusable(
     assert world.waited == [10, 10]
 
 
-def test_data_that_are_read_at_last_are_usable(
+def test_data_that_are_finally_read_are_usable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = _before(_settings())
@@ -441,7 +437,7 @@ def test_data_that_are_read_at_last_are_usable(
     assert _used(then) == ([], False)
 
 
-def test_data_are_not_unusable_while_the_database_does_not_answer(world: World) -> None:
+def test_a_silent_database_does_not_make_data_unusable(world: World) -> None:
     then = _before(_settings())
     world.refused["/"] = _NO_COLUMN
     world.database_runs = False
@@ -449,8 +445,8 @@ def test_data_are_not_unusable_while_the_database_does_not_answer(world: World) 
         _used(then)
 
 
-def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
-    """Such as a deployer who is locked out for some minutes."""
+def test_a_refused_login_does_not_judge_the_data(world: World) -> None:
+    """Such as that of a deployer which is locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
     (told,), are_gone = _used(then)
@@ -463,9 +459,7 @@ def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "told"), [(None, "the canary is gone"), ("edited", "the canary was altered")]
 )
-def test_a_canary_that_somebody_has_changed_is_reported(
-    world: World, text: str | None, told: str
-) -> None:
+def test_a_changed_canary_is_reported(world: World, text: str | None, told: str) -> None:
     then = _before(_settings())
     if text:
         world.canary.write(secretValue=text)
@@ -476,7 +470,7 @@ def test_a_canary_that_somebody_has_changed_is_reported(
     assert not deleted
 
 
-def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
+def test_the_public_address_does_not_judge_the_data(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
     assert _used(then) == ([], False)
@@ -484,7 +478,7 @@ def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
 
 @pytest.fixture
 def proven(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The isolation that was asked for, one entry a time."""
+    """The requested isolation, one entry per proof."""
     asked: list[str] = []
 
     def prove(client: Client, wanted: str) -> str:
@@ -523,11 +517,11 @@ def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
         (CheckFailed("it does not"), "^it does not$"),
         (
             UserError("no project"),
-            "^it could not be seen whether services are isolated: no project",
+            "^could not check whether services are isolated: no project",
         ),
     ],
 )
-def test_a_version_that_proves_nothing_is_given_up_before_the_edge_opens(
+def test_a_version_without_a_proof_is_rejected_before_the_edge_opens(
     world: World, monkeypatch: pytest.MonkeyPatch, error: UserError, reason: str
 ) -> None:
     def prove(client: Client, wanted: str) -> str:

@@ -1,4 +1,4 @@
-"""A deployed project on a server, changes by hand inside it, and what a plan reports of each."""
+"""A deployed project on a server, manual changes to it, and the plan after each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import identities
-from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PRIVILEGE = "/api/v2/identity-project-additional-privilege"
 
 @dataclass
 class Inside:
-    """A project of a name, the deployer's client, and what its host remembers."""
+    """A project of a name, the deployer's client, and its host's memory."""
 
     name: str
     client: Client
@@ -48,7 +48,7 @@ class Inside:
         return load(json.dumps(content))
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
-        return look(self._reached(), prune=prune)
+        return compute_plan(self._reached(), prune=prune)
 
     def due(self) -> list[Change]:
         """Return the changes of a plan."""
@@ -57,7 +57,7 @@ class Inside:
     def apply(self, *, prune: bool = False) -> list[Change]:
         """Plan, make all changes, and return those that were made."""
         done: list[Change] = []
-        make(self._reached(), self.plan(prune=prune), done.append)
+        apply_plan(self._reached(), self.plan(prune=prune), done.append)
         return done
 
     def _reached(self) -> Reached:
@@ -100,7 +100,7 @@ class Inside:
         return listed
 
     def remove_strays(self) -> None:
-        """Remove the imports into the folder of the service in `qa` that somebody has moved."""
+        """Remove the moved imports into the folder of the service in `qa`."""
         for each in self.imports():
             if (each["importEnv"]["slug"], each["importPath"]) not in _IMPORTED:
                 path = f"/api/v2/secret-imports/{each['id']}"
@@ -110,7 +110,7 @@ class Inside:
         return self.memory.identities[f"{self.name}-api-qa"]
 
     def rename(self, path: str, name: str) -> None:
-        """Rename a folder of `qa` by hand."""
+        """Rename a folder of `qa` manually."""
         body = {**self.place(path.rpartition("/")[0] or "/"), "name": name}
         self.client.patch(self.folder(path), json=body)
 
@@ -131,7 +131,7 @@ class Inside:
 
 @dataclass(frozen=True)
 class Hand:
-    """A change that somebody makes by hand, and the lines of a plan after it.
+    """A manual change, and the lines of a plan after it.
 
     There is no line where the project leaves the field as people set it.
     """
@@ -268,7 +268,7 @@ HANDS: dict[tuple[str, str], Hand] = {
         (f"~ {_THEIRS}: permissions → read /api and /shared and /common/base in qa only",),
     ),
     ("privilege", "type"): Hand(
-        _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → lasting",)
+        _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → permanent",)
     ),
     **{
         ("universal auth", key): Hand(
