@@ -52,7 +52,7 @@ def on_the_first() -> Commands:
             yield Item("+", "the rest")
             yield step(_make, "first", "")
         else:
-            yield Unknown("the rest can be seen once two is set right")
+            yield Unknown("the rest can be seen once two is corrected")
 
 
 def _make(name: str, broken: str) -> None:

@@ -121,8 +121,8 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
     [
         (3, "2028-11-25", "PostgreSQL, Redis and etcd require it; certificates until 2028", True),
         (3, "2027-01-23", "a certificate within the cluster ends 2027-01-23: `infisical", False),
-        (2, "2028-11-25", "PostgreSQL, Redis and etcd do not require it yet: `infis", False),
-        (0, None, "PostgreSQL, Redis and etcd do not require it yet: `infis", False),
+        (2, "2028-11-25", "PostgreSQL, Redis and etcd do not require it yet: run `infis", False),
+        (0, None, "PostgreSQL, Redis and etcd do not require it yet: run `infis", False),
     ],
 )
 def test_tls_is_healthy_once_required_and_until_60_days_before_a_certificate_ends(

@@ -52,7 +52,7 @@ def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     assert "8081/tcp" in note
 
 
-@pytest.mark.parametrize("looks", [three_bare(), three()])
+@pytest.mark.parametrize("observed", [three_bare(), three()])
 def test_kernels_that_cannot_encrypt_the_overlay_are_refused_unless_accepted(
     observed: dict[str, SwarmState],
 ) -> None:

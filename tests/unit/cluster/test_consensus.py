@@ -111,7 +111,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
 
 
 @pytest.mark.parametrize(
-    ("looks", "why"),
+    ("observed", "why"),
     [
         ({name: look for name, look in _SAME.items() if name != "one"}, "one can't be reached"),
         (_down(_SAME, "two"), "the swarm considers two down"),

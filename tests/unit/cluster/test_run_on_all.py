@@ -18,7 +18,7 @@ def _run(*arguments: str) -> dict[str, Any]:
 def test_planned_and_made_changes_name_their_host() -> None:
     found = _run("one,two,three")
     everywhere = [f"+ {name}: package curl" for name in ("one", "two", "three")]
-    unseen = "? one: the rest can be seen once two is set right"
+    unseen = "? one: the rest can be seen once two is corrected"
     on_all = "+ one, two, three: package curl"
     assert found["planned"] == ["+ one: key", on_all, "~ two: file: old → new", unseen]
     assert found["steps"] == [

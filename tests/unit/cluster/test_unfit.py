@@ -28,12 +28,12 @@ def test_a_host_whose_clock_is_behind_keeps_its_number_and_is_reported() -> None
     observed["two"] = replace(
         observed["two"], state="error", early=True, id="", control=False, members=()
     )
-    with pytest.raises(Refused, match=r"^the clock of two is behind: .*: set the clock \("):
+    with pytest.raises(Refused, match=r"^the clock of two is behind, .*: set the clock \("):
         cluster_of(observed)
 
 
 @pytest.mark.parametrize(
-    ("looks", "inventory", "sentence"),
+    ("observed", "inventory", "sentence"),
     [
         (three_bare(), ("one", "two"), "a swarm needs 3 hosts or more, and the inventory has 2"),
         (

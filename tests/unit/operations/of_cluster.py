@@ -372,8 +372,8 @@ OPERATIONS = {
                     nodes=(False,),
                 ),
             ),
-            unknown="network infisical-edge can be re-created once all nodes and all of etcd are "
-            "there: run again then",
+            unknown="network infisical-edge can be re-created once all nodes and all etcd members "
+            "are up: run again then",
             steps=(),
         ),
     ),

@@ -149,7 +149,7 @@ def test_the_first_administrator_may_be_listed_as_admin(deployed: PeopleDeployme
 def test_people_without_the_administrators_login_are_refused() -> None:
     with pytest.raises(UserError, match="people need the administrator's login"):
         Deployment().changes(PEOPLE)
-    with pytest.raises(UserError, match="takes the administrator's login"):
+    with pytest.raises(UserError, match="it needs the administrator's login"):
         list(apply(Deployment().client, PeopleDeployment().plan()[-30:]))
 
 

@@ -93,7 +93,7 @@ MISTAKES = {
         "did you mean '/shared'?"
     ),
     HEAD + "services:\n  a: {folder: /a, imports: [/shared, /shared]}": (
-        "services.a.imports[1]: /shared is imported already"
+        "services.a.imports[1]: /shared is imported twice; remove one of them"
     ),
     HEAD + "services:\n  a: {folder: /a, access_token_ttl: 100000}": (
         "services.a: access_token_ttl 100000 is above access_token_max_ttl 86400"
