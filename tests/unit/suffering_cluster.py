@@ -50,7 +50,7 @@ class SufferingCluster:
     def unready(self) -> str:
         return ""
 
-    def unwell(self) -> str:
+    def unhealthy(self) -> str:
         return ""
 
     def postmaster(self, number: int) -> str | None:

@@ -94,7 +94,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(journal, "_journals", {"one": made.journal})
     for module in (journal, stack, operation):
         monkeypatch.setattr(module, "host", made)
-    monkeypatch.setattr(stack, "look", made.look)
+    monkeypatch.setattr(stack, "observe", made.look)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
     monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
     monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)

@@ -70,8 +70,12 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         ("nodes", _NODES.replace("Active \n", "Active Unreachable\n"), "Unreachable"),
         ("services", _SERVICES.replace("3/3", "2/3"), "infisical_infisical 2/3"),
         ("info", "locked false\n", ""),
-        ("etcd", _ETCD.replace("etcd-2:2379 is healthy", "etcd-2:2379 is unhealthy"), "of etcd 1"),
-        ("patroni", _PATRONI.replace("streaming", "running"), "of PostgreSQL 1"),
+        (
+            "etcd",
+            _ETCD.replace("etcd-2:2379 is healthy", "etcd-2:2379 is unhealthy"),
+            "1 members of etcd",
+        ),
+        ("patroni", _PATRONI.replace("streaming", "running"), "1 PostgreSQLs"),
     ],
 )
 def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(

@@ -213,7 +213,7 @@ OPERATIONS = {
             "~ leader: one, by serial 1",
             steps=("_record_leadership",),
         ),
-        settled(lambda: of(shared_state.leadership)(_TWO), "one leads"),
+        settled(lambda: of(shared_state.leadership)(_TWO), "one is the leader"),
     ),
     "cluster.shared_state.state_copies": Cases(
         settled(lambda: _shared(), "all data nodes have the leader's state"),

@@ -25,7 +25,7 @@ def _host(name: str, **data: Any) -> Host:
         # A host that INFISICAL_HOST names has that name.
         (
             _host("203.0.113.7", ssh_hostname="203.0.113.7"),
-            "with all its data away. Type the host's name, 203.0.113.7: ",
+            "with all its data. Type the host's name, 203.0.113.7: ",
         ),
         (
             _host("infisical-2", topology="swarm", **{HOST_DEPLOYMENT: "infisical"}),

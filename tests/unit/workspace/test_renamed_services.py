@@ -129,7 +129,7 @@ def test_a_folder_whose_new_name_is_taken_leaves_the_service_as_it_is(
     planned = deployed.plan(API_MOVED)
     (blocked,) = planned.blocked
     assert (blocked.kind, blocked.what) == ("!", folder("/api", "staging"))
-    assert "called /backend now" in blocked.detail
+    assert "its name is now /backend" in blocked.detail
     deployed.make(API_MOVED, planned)
     assert server.identity("backend-staging")
     assert server.identity("api-production")

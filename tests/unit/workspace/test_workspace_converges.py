@@ -146,7 +146,7 @@ def test_a_project_of_an_earlier_release_is_not_made_twice(
     deployed.remembered = Memory(deployed.remembered.environments)
     (blocked,) = deployed.changes()
     assert blocked.kind == "!"
-    assert "the slug 'renamed' now" in blocked.detail
+    assert "now has the slug 'renamed'" in blocked.detail
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
@@ -154,7 +154,7 @@ def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_r
 ) -> None:
     (blocked,) = deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
     assert blocked.kind == "!"
-    assert "the slug 'chainalign' now" in blocked.detail
+    assert "now has the slug 'chainalign'" in blocked.detail
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
@@ -206,7 +206,7 @@ def test_a_renamed_folder_whose_name_is_taken_is_blocked(deployed: Deployment) -
     deployed.server.kept_ids[staging, "/backend"] = "by-hand"
     (blocked,) = deployed.changes()
     assert (blocked.kind, blocked.what) == ("!", folder("/backend", "staging"))
-    assert "called /be now" in blocked.detail
+    assert "its name is now /be" in blocked.detail
 
 
 def test_a_manually_re_created_folder_is_adopted(deployed: Deployment) -> None:
