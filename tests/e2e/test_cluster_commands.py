@@ -312,7 +312,7 @@ def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
         changed = cluster.command("audit")
         host.run(f"mv /root/kept {_LOG}")
         assert changed.returncode == 1
-        assert f"line 2 of {_LOG} on {host.name} does not follow" in changed.stderr
+        assert f"line 2 of {_LOG} on {host.name} " in changed.stderr
 
 
 def test_the_plan_after_all_commands_is_empty(cluster: Cluster) -> None:
