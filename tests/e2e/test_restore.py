@@ -90,7 +90,7 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     done = world.ok("restore", "--yes", *world.kit)
     assert "and the canary." in done.stderr
     assert "6 of 6 log in" in done.stderr
-    assert "nobody can tell" in done.stderr
+    assert "and can't be listed" in done.stderr
     assert restoring.files(world.host) == before
     for path, (folder, secrets) in _SERVICES.items():
         assert inspection.env_file(world.host, path) == credentials[path]
