@@ -1,5 +1,6 @@
 """`infisical-iac plan` and `apply`: plan a deploy, confirm and run it; run one with a rollback."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -204,7 +205,11 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
 
 
 def _print_operator_notes(deployment: "Deployment") -> None:
-    """Print the sentences that no later command repeats, such as one with an invitation's link."""
+    """Print the sentences that no later command repeats, such as one with an invitation's link.
+
+    They are printed after what went to standard output, wherever both go to one file.
+    """
+    sys.stdout.flush()
     for sentence in deployment.journal.operator_notes:
         console(stderr=True).print(Text(sentence))
 
