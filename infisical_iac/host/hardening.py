@@ -1,4 +1,7 @@
-"""Harden the host: sshd, file modes and small files; and configure the maintenance window."""
+"""Harden the host: sshd, file modes and small files; and configure the maintenance window.
+
+Kernel parameters and modules are in `kernel`.
+"""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
