@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from infisical_iac.dotenv.languages import Language
 from infisical_iac.dotenv.model import Entry, Finding
 from infisical_iac.dotenv.text import FileRefused, Text
 
@@ -97,12 +98,11 @@ class Grammar(ABC):
     Attributes:
         name: the name in plans and options.
         place: the position in lists of all grammars.
-        node_packages, python_packages: the packages that read by it, for each language in
-            `languages`.
+        packages: the packages that read by it, by their language.
         node_calls: functions of Node itself that read by it, such as ("process", "loadEnvFile").
         python_calls: functions of its Python package; their arguments may turn interpolation off.
-            `migrate clean` searches for packages and calls by its own patterns, in
-            migrate/cleaning.py.
+        mentions: patterns of what stays in code that reads `.env` by it without naming the file;
+            `migrate clean` lists the places.
         uninterpolated: the grammar of these functions without interpolation, or "".
         commands: the command lines that pass files to such a program.
         reads_compose_files: whether it reads the files that a compose file names or has next to it.
@@ -112,10 +112,10 @@ class Grammar(ABC):
 
     name: ClassVar[str]
     place: ClassVar[int]
-    node_packages: ClassVar[tuple[Package, ...]] = ()
-    python_packages: ClassVar[tuple[Package, ...]] = ()
+    packages: ClassVar[Mapping[Language, tuple[Package, ...]]] = {}
     node_calls: ClassVar[tuple[tuple[str, str], ...]] = ()
     python_calls: ClassVar[frozenset[str]] = frozenset()
+    mentions: ClassVar[tuple[str, ...]] = ()
     uninterpolated: ClassVar[str] = ""
     commands: ClassVar[tuple[Command, ...]] = ()
     reads_compose_files: ClassVar[bool] = False

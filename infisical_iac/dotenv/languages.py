@@ -1,7 +1,7 @@
 """The languages of services, recognized by the names of files.
 
-To support a third one, add it to LANGUAGES, give the grammars its packages (`grammar.Grammar`), and
-read its manifests in `migrate/loaders.py`.
+To support a third one, add it to LANGUAGES, add its packages to those of the grammars, and add a
+reader of its manifests to `_MANIFESTS` in `migrate/loaders.py`.
 """
 
 import posixpath

@@ -13,6 +13,7 @@ import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.dotenv import all_grammars
 from infisical_iac.dotenv.languages import LANGUAGES
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
@@ -320,12 +321,7 @@ LIMIT = 500
 _LARGEST = 2 << 20
 _HEAD = 8192
 # Calls and packages that read `.env` without naming it.
-_LOADERS = (
-    r"(?<![\w-])dotenv[/.]config\b",
-    r"\b(?:load_dotenv|find_dotenv|dotenv_values|loadEnvFile|loadEnvConfig)\b",
-    r"(?<=[\"'])dotenv(?:-expand|-cli)?(?=[\"'])",
-    r"\bpython-dotenv\b",
-)
+_LOADERS = tuple(mention for each in all_grammars() for mention in each.mentions)
 # Neither a property such as process.env, nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
 # These name the files to exclude them, or repeat another file.

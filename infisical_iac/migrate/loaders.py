@@ -4,15 +4,15 @@ import ast
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 from warnings import catch_warnings
 
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
-from infisical_iac.dotenv.grammar import Grammar, Package
-from infisical_iac.dotenv.languages import NODE, PYTHON
+from infisical_iac.dotenv.grammar import Package
+from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, Language
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
@@ -122,13 +122,16 @@ _Readers = list[tuple[str, Package]]
 """Packages with the names of their grammars; the first one that is installed reads the files."""
 
 
-def _readers(packages: Callable[[Grammar], Iterable[Package]]) -> _Readers:
-    found = [(each.name, package) for each in all_grammars() for package in packages(each)]
+def _readers(language: Language) -> _Readers:
+    found = [
+        (each.name, package)
+        for each in all_grammars()
+        for package in each.packages.get(language, ())
+    ]
     return sorted(found, key=lambda each: each[1].rank)
 
 
-_NODE = _readers(lambda each: each.node_packages)
-_PYTHON = _readers(lambda each: each.python_packages)
+_READERS = {language: _readers(language) for language in LANGUAGES}
 
 # The forms in the lock files of npm, yarn and pnpm, and of Python.
 _LOCKED = r"""(?m)node_modules/NAME"|^[ "'/]*NAME@|"NAME"(?=[:\n])"""
@@ -141,18 +144,17 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     it. Evidence in code goes to the directory of the nearest manifest.
     """
     paths = list(paths)
-    of_node = {path: _node(path, text(path)) for path in paths if NODE.is_manifest(path)}
-    of_python = {path: _python(path, text(path)) for path in paths if PYTHON.is_manifest(path)}
-    places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
+    manifests = {
+        language: {path: read(path, text(path)) for path in paths if language.is_manifest(path)}
+        for language, read in _MANIFESTS.items()
+    }
+    places = {posixpath.dirname(path) for each in manifests.values() for path in each}
     code_evidence = evidence_in_code(paths, places, text)
     by_directory: dict[str, list[Evidence]] = {}
-    for language, manifests, readers in (
-        (NODE, of_node, _NODE),
-        (PYTHON, of_python, _PYTHON),
-    ):
-        found = _by_place(manifests)
+    for language, evidence_by_path in manifests.items():
+        found = _by_place(evidence_by_path)
         locks = (path for path in paths if language.is_lock(path))
-        locked = {path: _evidence_in_lock(path, text(path), readers) for path in locks}
+        locked = {path: _evidence_in_lock(path, text(path), _READERS[language]) for path in locks}
         for place, weak in _by_place(locked).items():
             found.setdefault(place, weak)
         for place, each in found.items():
@@ -172,10 +174,10 @@ def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:
 
 def _node(path: str, text: str) -> list[Evidence]:
     wanted = _dependencies(text)
-    brought = {name for _, each in _NODE if each.name in wanted for name in each.brings}
+    brought = {name for _, each in _READERS[NODE] if each.name in wanted for name in each.brings}
     return [
         _sign(path, grammar, _adjust_to_release(each, wanted[each.name]))
-        for grammar, each in _NODE
+        for grammar, each in _READERS[NODE]
         if each.name in wanted and each.name not in brought
     ]
 
@@ -202,7 +204,7 @@ def _dependencies(text: str) -> dict[str, str]:
 def _python(path: str, text: str) -> list[Evidence]:
     named = without_comments(text)
     found = []
-    for reader, package in _PYTHON:
+    for reader, package in _READERS[PYTHON]:
         name = re.escape(package.name).replace(r"\-", "[-_.]")
         if re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", named):
             found.append(_sign(path, reader, package))
@@ -212,6 +214,10 @@ def _python(path: str, text: str) -> list[Evidence]:
 def without_comments(text: str) -> str:
     """Return a manifest of Python without its comments."""
     return re.sub(r"(?m)(^|\s)#.*", "", text)
+
+
+# The reader of each language's manifests.
+_MANIFESTS: Mapping[Language, Callable[[str, str], list[Evidence]]] = {NODE: _node, PYTHON: _python}
 
 
 def _evidence_in_lock(path: str, text: str, readers: _Readers) -> list[Evidence]:

@@ -20,6 +20,7 @@ class NodeEnvFile(Grammar):
     name = "node-env-file"
     place = 3
     node_calls = (("process", "loadEnvFile"), ("util", "parseEnv"))
+    mentions = (r"\bloadEnvFile\b",)
     commands = (
         Command(re.compile(rf"\b(?:node|tsx|nodemon)\b{OPTION}"), "gives it to node --env-file"),
     )

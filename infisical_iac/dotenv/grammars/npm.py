@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
 from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replace_first
+from infisical_iac.dotenv.languages import NODE
 from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import (
     FileRefused,
@@ -66,13 +67,16 @@ class Dotenv(_Npm):
 
     name = "dotenv"
     place = 0
-    node_packages = (
-        Package("@nestjs/config", rank=2, brings=("dotenv",)),
-        Package("dotenv-flow", rank=2, cascade="dotenv-flow", brings=("dotenv",)),
-        Package("dotenv-safe", rank=2, brings=("dotenv",)),
-        Package("dotenv", rank=2),
-        Package("env-cmd", rank=2, exact=False),
-    )
+    packages: ClassVar = {
+        NODE: (
+            Package("@nestjs/config", rank=2, brings=("dotenv",)),
+            Package("dotenv-flow", rank=2, cascade="dotenv-flow", brings=("dotenv",)),
+            Package("dotenv-safe", rank=2, brings=("dotenv",)),
+            Package("dotenv", rank=2),
+            Package("env-cmd", rank=2, exact=False),
+        )
+    }
+    mentions = (r"(?<![\w-])dotenv[/.]config\b", r"(?<=[\"'])dotenv(?=[\"'])")
     cascades: ClassVar = {
         "dotenv-flow": Cascade("dotenv-flow", (".env.defaults", *_LOCAL_FIRST), "as-written"),
     }
@@ -83,19 +87,21 @@ class DotenvExpand(_Npm):
 
     name = "dotenv-expand"
     place = 1
-    node_packages = (
-        Package("dotenv-expand", rank=1, brings=("dotenv",)),
-        Package("dotenv-cli", rank=1),
-        Package("nuxt", rank=1, exact=False),  # has Vite, but reads only .env by itself
-        # These read through Vite's loadEnv. It uses Node's parser since Vite 8, and npm dotenv
-        # before; astro's release decides which, SvelteKit's does not.
-        Package("vite", rank=1, cascade="vite-8", remark=_VITE, earlier=(7, "vite")),
-        Package("astro", rank=1, cascade="vite-8", remark=_VITE, earlier=(6, "vite")),
-        Package("@sveltejs/kit", rank=1, cascade="vite-8", remark=_VITE),
-        # It has old releases of dotenv (10) and dotenv-expand (5), which read differently.
-        Package("react-scripts", rank=1, exact=False, cascade="react-scripts"),
-        Package("@dotenvx/dotenvx", rank=3, exact=False),
-    )
+    packages: ClassVar = {
+        NODE: (
+            Package("dotenv-expand", rank=1, brings=("dotenv",)),
+            Package("dotenv-cli", rank=1),
+            Package("nuxt", rank=1, exact=False),  # has Vite, but reads only .env by itself
+            # These read through Vite's loadEnv. It uses Node's parser since Vite 8, and npm dotenv
+            # before; astro's release decides which, SvelteKit's does not.
+            Package("vite", rank=1, cascade="vite-8", remark=_VITE, earlier=(7, "vite")),
+            Package("astro", rank=1, cascade="vite-8", remark=_VITE, earlier=(6, "vite")),
+            Package("@sveltejs/kit", rank=1, cascade="vite-8", remark=_VITE),
+            # It has old releases of dotenv (10) and dotenv-expand (5), which read differently.
+            Package("react-scripts", rank=1, exact=False, cascade="react-scripts"),
+            Package("@dotenvx/dotenvx", rank=3, exact=False),
+        )
+    }
     commands = (
         Command(
             re.compile(rf"\bdotenv\s+(?:[^\n|&;]*?\s)?-e[= ]+{FILE}"),
@@ -103,6 +109,7 @@ class DotenvExpand(_Npm):
             rank=3,
         ),
     )
+    mentions = (r"(?<=[\"'])dotenv-(?:expand|cli)(?=[\"'])",)
     cascades: ClassVar = {
         "react-scripts": Cascade("react-scripts", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
         "vite": Cascade("Vite", _LOCAL_FIRST, "together"),
@@ -124,7 +131,8 @@ class Next(_Npm):
 
     name = "next"
     place = 2
-    node_packages = (Package("next", cascade="next"),)
+    packages: ClassVar = {NODE: (Package("next", cascade="next"),)}
+    mentions = (r"\bloadEnvConfig\b",)
     cascades: ClassVar = {
         "next": Cascade("Next.js", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
     }

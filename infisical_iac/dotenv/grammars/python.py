@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, OPTION, Command, Grammar, Package
+from infisical_iac.dotenv.languages import PYTHON
 from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.text import (
     CONTROLS,
@@ -43,13 +45,16 @@ class PythonDotenv(_Python):
 
     name = "python-dotenv"
     place = 4
-    python_packages = (
-        Package("python-dotenv"),
-        Package("pydantic-settings"),
-        Package("environs"),
-        Package("dynaconf"),
-    )
+    packages: ClassVar = {
+        PYTHON: (
+            Package("python-dotenv"),
+            Package("pydantic-settings"),
+            Package("environs"),
+            Package("dynaconf"),
+        )
+    }
     python_calls = frozenset({"load_dotenv", "dotenv_values"})
+    mentions = (r"\b(?:load_dotenv|find_dotenv|dotenv_values)\b", r"\bpython-dotenv\b")
     uninterpolated = "python-dotenv-raw"
     commands = (
         Command(re.compile(rf"\buvicorn\b{OPTION}"), "gives it to uvicorn", rank=2),
@@ -79,10 +84,12 @@ class PythonDotenvRaw(_Python):
 
     name = "python-dotenv-raw"
     place = 5
-    python_packages = (
-        Package("django-environ", exact=False),
-        Package("python-decouple", exact=False),
-    )
+    packages: ClassVar = {
+        PYTHON: (
+            Package("django-environ", exact=False),
+            Package("python-decouple", exact=False),
+        )
+    }
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         return _drop_unset(_statements(text))

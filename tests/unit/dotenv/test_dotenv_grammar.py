@@ -15,13 +15,15 @@ _TOY = """
 import re
 from infisical_iac.dotenv import Entry, Grammar
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Package
+from infisical_iac.dotenv.languages import NODE
 
 
 class Toy(Grammar):
     name = "toy"
     place = 99
-    node_packages = (Package("toy-env", rank=-1, cascade="toys", brings=("dotenv",)),)
+    packages = {NODE: (Package("toy-env", rank=-1, cascade="toys", brings=("dotenv",)),)}
     node_calls = (("toys", "read"),)
+    mentions = (r"\\btoys[.]read\\b",)
     commands = (Command(re.compile(rf"\\btoy\\s+{FILE}"), "gives it to toy", rank=-1),)
     file_names = {".env.toy": "toys read their own"}
     cascades = {"toys": Cascade("Toys", (".env", ".env.toys"), "as-written")}
@@ -50,6 +52,9 @@ assert choose("a/.env.toy", {}).evidence.why == "toys read their own"
 called = choose("a/.env", {"a/package.json": node(), "a/main.js": "toys.read(x)"})
 assert called.evidence.why == "a/main.js calls toys.read", called
 assert "toy" in choose("a/.env", {}).others
+
+from infisical_iac.migrate import cleaning
+assert cleaning.matches(b"toys.read(x)", cleaning.pattern(["a/.env"])) == [(1, "toys.read")]
 """
 
 
@@ -57,6 +62,7 @@ def test_a_module_with_a_class_is_all_that_a_grammar_needs(tmp_path: Path) -> No
     """It is put into a copy of the package, in which nothing else is changed."""
     package, root = Path(infisical_iac.__path__[0]), Path(__file__).resolve().parents[3]
     shutil.copytree(package, tmp_path / "infisical_iac", ignore=lambda *_: ["__pycache__"])
+    (tmp_path / "templates").symlink_to(root / "templates")
     toy = tmp_path / "infisical_iac" / "dotenv" / "grammars" / "toy.py"
     toy.write_text(_TOY, encoding="utf-8")
     path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
@@ -81,7 +87,7 @@ def test_no_two_grammars_have_the_same_place_or_cascade() -> None:
 
 def test_what_a_grammar_names_is_known() -> None:
     for each in all_grammars():
-        packages = (*each.node_packages, *each.python_packages)
+        packages = [package for some in each.packages.values() for package in some]
         earlier = {package.earlier[1] for package in packages if package.earlier}
         named = {package.cascade for package in packages} | earlier
         assert named - {""} <= each.cascades.keys()

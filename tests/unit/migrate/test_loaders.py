@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.dotenv.languages import LANGUAGES
+from infisical_iac.migrate import loaders
 from tests.unit.migrate.trees import choose, node
 
 RAW, BOTH = ("python-dotenv-raw", ()), ("python-dotenv-raw", ("python-dotenv",))
@@ -185,3 +187,7 @@ _MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py"
 @given(st.dictionaries(st.sampled_from(_MANIFESTS), st.text(max_size=100)))
 def test_whatever_the_files_hold_there_is_a_grammar(files: dict[str, str]) -> None:
     assert choose(".env", files).evidence.grammar in GRAMMARS
+
+
+def test_the_manifests_of_every_language_are_read() -> None:
+    assert {*loaders._MANIFESTS} == {*LANGUAGES}
