@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.model import CheckFinding, Kind
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
@@ -172,7 +172,7 @@ def _is_secret(path: str) -> bool:
     return is_env(name) and not is_sample(name)
 
 
-MIGRATED = "migrated-file"
+MIGRATED: Kind = "migrated-file"
 _DELETE = (
     "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
     "clean`."

@@ -3,10 +3,32 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.workspace.document import parse
+
+# docs/develop/check.md has a row for each.
+Kind = Literal[
+    "secret-in-file",
+    "migrated-file",
+    "in-env-local",
+    "unreadable-file",
+    "tracked",
+    "not-ignored",
+    "no-service",
+    "no-loader",
+    "no-local-file",
+    "local-file",
+    "missing-key",
+    "empty-environment",
+    "not-seen",
+    "left-over",
+    "optional",
+    "dynamic-read",
+    "not-checked",
+    "unused-exception",
+]
 
 
 @dataclass(frozen=True)
@@ -14,14 +36,13 @@ class CheckFinding:
     """A problem in a repository or in Infisical or, as a note, something that a person should know.
 
     Attributes:
-        kind: a slug, such as `missing-key`.
         place: a path, with a line if there is one, or a folder of Infisical.
         key: the name that it is about, or "".
         message: the problem and the remedy, in sentences.
         is_note: whether it is no problem.
     """
 
-    kind: str
+    kind: Kind
     place: str
     key: str
     message: str
