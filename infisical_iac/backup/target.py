@@ -60,6 +60,14 @@ class TargetKind:
         """Return the variables in the target's file on the host besides its address."""
         return {}
 
+    @classmethod
+    def variables(cls, name: str) -> tuple[str, ...]:
+        """Return the names of an operator's variables with the login of the target `name`."""
+        part = name.replace("-", "_").upper()
+        return tuple(
+            f"INFISICAL_BACKUP_{part}_{each.partition('_')[2] or each}" for each in cls.login
+        )
+
 
 class DirectoryKind(TargetKind):
     """A directory on the host, or on a file system that is mounted there."""
@@ -213,9 +221,7 @@ class BackupTarget(SettingsModel):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the names of the operator's environment variables with its credentials."""
-        name = self.name.replace("-", "_").upper()
-        parts = (each.partition("_")[2] or each for each in self.kind.login)
-        return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in parts)
+        return self.kind.variables(self.name)
 
 
 def _kind_of(address: str) -> type[TargetKind] | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.host.model import SYSTEMS
+
 ROOT = Path(__file__).parents[3]
 INDEX = ROOT / "docs" / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -98,6 +100,14 @@ def test_every_page_that_code_names_exists() -> None:
         if _is_broken(ROOT / "README.md", target)
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/operate/first-deploy.md", "docs/troubleshooting.md"]
+)
+def test_each_supported_system_is_on_the_pages_that_list_them(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert [each.name for each in SYSTEMS.values() if each.name not in text] == []
 
 
 def test_the_readme_is_short() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from infisical_iac.backup.target import KINDS
 from infisical_iac.cli.main import main
 from infisical_iac.core.settings import SECTION_OF
 from infisical_iac.core.validation import SettingsModel
@@ -87,6 +88,11 @@ def test_each_default_is_on_the_page() -> None:
 def test_each_variable_that_is_read_is_in_the_reference() -> None:
     known = {*environment.VARIABLES, *(each.name for each in environment.read_inventory())}
     assert sorted(_variables()) == sorted(name for name in known if "<" not in name)
+
+
+def test_the_login_of_each_kind_of_backup_target_is_in_the_reference() -> None:
+    known = {name for name in environment.VARIABLES if "<" in name}
+    assert known == {name for kind in KINDS for name in kind.variables("<name>")}
 
 
 # Continued by a backup target's name.
