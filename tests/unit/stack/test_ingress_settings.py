@@ -12,8 +12,8 @@ from tests.unit.settings_of import settings_of
     ("change", "sentence"),
     [
         (
-            {"ingress": "nginx"},
-            "'ingress': 'nginx' is not accepted; write 'caddy', 'traefik'",
+            {"ingress": "nowhere"},
+            "'ingress': 'nowhere' is not accepted; write 'caddy', 'traefik'",
         ),
         ({"caddy_image": "caddy"}, "'caddy_image': 'caddy' names no version; write one such as"),
         ({"caddy_image": "caddy:latest"}, "'caddy:latest' names no version"),
