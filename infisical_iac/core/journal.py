@@ -261,6 +261,11 @@ class Journal:
             plan.blocks_others = error.blocks_others
         if missing := missing_for(plan):
             plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        if not state.is_executing:
+            # Both the firewall and the backup need reporting.sh: whichever runs first writes it.
+            others = [each for other, each in self.plans.items() if other != operation]
+            planned = {change for each in others for change in each.changes}
+            plan.changes = [change for change in plan.changes if change not in planned]
         if not plan.blocked:
             left = {change.what for change in plan.changes}
             plan.made_before = [change for change in before.changes if change.what not in left]

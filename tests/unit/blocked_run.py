@@ -34,6 +34,7 @@ _INSIDE = ("Bootstrap", "Workspace", "Credentials")
 _blocked: list[str] = []
 _silent: list[str] = []
 _starts: list[str] = []
+_shared: list[str] = []
 _done: list[str] = []
 _audits: list[tuple[str, str, Sequence[str], str]] = []
 
@@ -50,6 +51,11 @@ def look_and_do(what: str, part: str) -> Commands:
     elif what == "Keep Docker running" and _starts and f"Install Docker on {host.name}" in _done:
         yield UpToDate("Docker runs")
         return
+    elif _shared and what in ("Drop", "Configure backups"):
+        if f"Drop on {host.name}" not in _done:
+            yield Item("~", "a shared file")
+        if what == "Configure backups":
+            yield Item("~", what)
     else:
         yield Item("~", what)
     yield step(_do, what)
@@ -98,13 +104,14 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
     `names` are the hosts, and `blocks` names operations, divided by commas, of one host or of all:
     "two:Harden SSH"; "Change the version alone" has nothing wait for it. With "new" there is
     nothing on the hosts yet; with "plain" it is pyinfra's own command line; with "starts" Docker
-    runs as soon as it is installed.
+    runs as soon as it is installed; with "shared" two operations need the same file.
     """
     blocked, goes_on = blocks.split(","), "new" not in how
     audit._append = _append
     _blocked.extend(each for each in blocked if each != "silent")
     _silent.extend(each for each in blocked if each == "silent")
     _starts.extend(each for each in how if each == "starts")
+    _shared.extend(each for each in how if each == "shared")
     found: dict[str, Any] = {"error": "", "code": "", "planned": [], "blocked": []}
     with _hosts(names.split(",")) as first:
         try:

@@ -76,6 +76,14 @@ def test_a_change_that_an_earlier_step_made_is_counted_once_it_is_its_turn() -> 
     assert (outcome, sorted(changes)) == ("done", sorted(found["planned"]))
 
 
+def test_a_change_that_two_steps_need_is_counted_once() -> None:
+    found = _run("one", "nothing", "shared")
+    expected = [f"~ {each}" for each in _ALL if each != "Drop"] + ["~ a shared file"]
+    assert sorted(found["planned"]) == sorted(expected)
+    _, (_, _, changes, _) = found["audits"]
+    assert sorted(changes) == sorted(expected)
+
+
 def test_pyinfras_own_command_runs_all_others_and_fails_at_the_end() -> None:
     found = _run("one", "Harden SSH", "plain")
     assert _done(found, "one") == [each for each in _ALL if each != "Harden SSH"]
