@@ -264,8 +264,9 @@ class Journal:
         if not state.is_executing:
             # Both the firewall and the backup need reporting.sh: whichever runs first writes it.
             others = [each for other, each in self.plans.items() if other != operation]
-            planned = {change for each in others for change in each.changes}
-            plan.changes = [change for change in plan.changes if change not in planned]
+            # A change of an object inside Infisical has no hash.
+            planned = {(str(change), change.diff) for each in others for change in each.changes}
+            plan.changes = [each for each in plan.changes if (str(each), each.diff) not in planned]
         if not plan.blocked:
             left = {change.what for change in plan.changes}
             plan.made_before = [change for change in before.changes if change.what not in left]
