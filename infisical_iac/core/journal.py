@@ -268,8 +268,13 @@ class Journal:
             planned = {(str(change), change.diff) for each in others for change in each.changes}
             plan.changes = [each for each in plan.changes if (str(each), each.diff) not in planned]
         if not plan.blocked:
-            left = {change.what for change in plan.changes}
-            plan.made_before = [change for change in before.changes if change.what not in left]
+            # By name, as the reason of a change may be another one by now.
+            left = [change.what for change in plan.changes]
+            for change in before.changes:
+                if change.what in left:
+                    left.remove(change.what)
+                else:
+                    plan.made_before.append(change)
         return plan
 
 
