@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,7 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         foreign = journal.foreign
         if not as_json:
             print_foreign(foreign)
+        planned = journal.planned_changes
         if deployment.has_work:
             asked = time.monotonic()
             confirm("Make these changes?", yes=yes)
@@ -115,7 +117,7 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
         found = {"changes": made, "blocked": blocked, "foreign": as_data(foreign)}
         print_data({**found, "seconds": round(seconds, 1)})
     else:
-        _summarize(steps, seconds)
+        _summarize(steps, seconds, planned)
         if not has_kit:
             echo(next_steps(load(deployment.host.data.dict())))  # type: ignore[no-untyped-call]
     _print_operator_notes(deployment)
@@ -168,7 +170,7 @@ def next_steps(settings: "Settings") -> str:
     return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
+def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Item]") -> None:
     made = [item for step in steps for item in step.changes]
     if not made:
         echo(f"Nothing to change. {seconds:.1f} s.")
@@ -178,7 +180,17 @@ def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
         ((step.name, len(step.changes), f"{step.seconds:.1f}") for step in steps),
         numbers=("Changes", "Seconds"),
     )
-    echo(f"{count(made)} made in {seconds:.1f} s.")
+    echo(f"{count(made)} made in {seconds:.1f} s{_describe_unplanned(made, planned)}.")
+
+
+def _describe_unplanned(made: "list[Item]", planned: "list[Item]") -> str:
+    """Return the names of changes that could not be planned, as those of a package's own files."""
+    more = Counter(each.what for each in made) - Counter(each.what for each in planned)
+    if not more:
+        return ""
+    names = list(more.elements())
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f", {len(names)} of which not planned: {', '.join(names[:3])}{rest}"
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":

@@ -1,8 +1,11 @@
 """Output of `plan` and `apply`: headings of a long plan, and the next steps of a first deploy."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from infisical_iac.cli.deploy import next_steps, restarts
+from infisical_iac.cli.deploy import _summarize, next_steps, restarts
 from infisical_iac.cli.output import show_plan
 from infisical_iac.core.item import Item
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
@@ -90,3 +93,14 @@ def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
     (note,) = restarts([Item("~", "container exporter", "is exited")])
     assert "log in" not in note
     assert restarts([Item("+", "container infisical")]) == []
+
+
+def test_the_summary_names_changes_that_were_not_planned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    planned = [Item("+", "package cron"), Item("~", "docker.service", "enabled")]
+    made = [*planned, Item("~", "/etc/cron.d", "mode 755 → 700")]
+    for changes, expected in ((planned, "2 changes made in 1.0 s."), (made, ": /etc/cron.d.")):
+        step: Any = SimpleNamespace(name="Base | Install", changes=changes, seconds=1.0)
+        _summarize([step], 1.0, planned)
+        assert capsys.readouterr().out.splitlines()[-1].endswith(expected)
