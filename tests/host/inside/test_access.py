@@ -11,11 +11,11 @@ from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.credential_file import Credential
-from infisical_iac.workspace.credentials import description
 from infisical_iac.workspace.isolation import Generation, IsolationPlace
 from infisical_iac.workspace.model import ServiceAccount, Workspace, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
+from tests.host.inside.client_secrets import find_problem
 from tests.host.inside.logins import Login, Seen, read_credentials, seen, status
 
 Place = tuple[str, str]
@@ -56,7 +56,7 @@ def existing(deployer: Client, project: str, places: list[Place]) -> set[Seen]:
 def login(logins: dict[str, Login], account: ServiceAccount) -> Login:
     found = logins[account.identity]
     if found.failure:
-        pytest.fail(found.failure, pytrace=False)
+        pytest.fail(f"{account.identity}: {found.failure}", pytrace=False)
     return found
 
 
@@ -85,7 +85,8 @@ def _names(secrets: set[Seen]) -> set[tuple[str, str, str]]:
 def test_it_logs_in_with_its_credentials_file(
     logins: dict[str, Login], account: ServiceAccount
 ) -> None:
-    assert logins[account.identity].failure == ""
+    if failure := logins[account.identity].failure:
+        pytest.fail(f"{account.identity}: {failure}", pytrace=False)
 
 
 def test_its_token_lives_as_long_as_the_workspace_file_says(
@@ -108,16 +109,10 @@ def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
     credentials: dict[str, Credential | None],
     account: ServiceAccount,
 ) -> None:
-    credential = credentials[account.identity]
-    assert credential is not None
-    now = datetime.now(UTC)
-    replaced = credential.replaced
-    spared = replaced.ids if replaced and replaced.is_kept(now) else ()
     listed = client_secrets(deployer, there.identity.id)
-    # One that a person made by hand is foreign access, which has a check of its own.
-    made = [each for each in listed if each.description == description(account)]
-    held = [(each.id, each.works(now)) for each in made if each.id not in spared]
-    assert held == [(credential.secret_id, True)]
+    found = credentials[account.identity]
+    if problem := find_problem(account, listed, found, datetime.now(UTC)):
+        pytest.fail(problem, pytrace=False)
 
 
 def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
