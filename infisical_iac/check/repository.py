@@ -31,7 +31,7 @@ class Repository:
 
     A directory belongs to a service if its `.infisical.json` names the service's folder, or else if
     it has the name of the folder or the service. So does everything below it that belongs to no
-    other service.
+    other service. Of a renamed service without such a directory, the former name counts.
     """
 
     def __init__(self, root: Path, workspace: Workspace, *, is_sample: bool = False) -> None:
@@ -46,16 +46,28 @@ class Repository:
         self.root, self.workspace, self._is_sample = root, workspace, is_sample
         self.paths = find.walk(root)
         self.text = cache(partial(_text, root))
-        self._homes = self._services_by_directory()
+        self._homes = self._services_by_directory({})
+        former = {
+            each: name
+            for each, name in workspace.renamed_services.items()
+            if name not in self._homes.values()
+        }
+        if former:
+            self._homes = self._services_by_directory(former)
         self._containers = list(startup.containers(self.paths, self.text))
         self._by_service: dict[str, list[str]] = {}
         for path in self.paths:
             service = _around(posixpath.dirname(path), self._homes)
             self._by_service.setdefault(service, []).append(path)
 
-    def _services_by_directory(self) -> dict[str, str]:
-        """Return the services by the topmost directories that belong to them."""
-        folders = {service.folder: name for name, service in self.workspace.services.items()}
+    def _services_by_directory(self, former: Mapping[str, str]) -> dict[str, str]:
+        """Return the services by the topmost directories that belong to them.
+
+        Args:
+            former: services by the former names that count.
+        """
+        folders = {_former_folder(self.workspace, *each): each[1] for each in former.items()}
+        folders |= {service.folder: name for name, service in self.workspace.services.items()}
         declared: dict[str, str] = {}
         for path in self.paths:
             directory, name = posixpath.split(path)
@@ -65,16 +77,16 @@ class Repository:
         directories = {each for path in self.paths for each in upwards(posixpath.dirname(path))}
         homes: dict[str, str] = {}
         for directory in sorted(directories, key=lambda each: (each.count("/"), each)):
-            service = declared.get(directory) or self._service_by_name(directory)
+            service = declared.get(directory) or self._service_by_name(directory, former)
             if service and _around(directory, homes) != service:
                 homes[directory] = service
         return homes
 
-    def _service_by_name(self, directory: str) -> str:
+    def _service_by_name(self, directory: str, former: Mapping[str, str]) -> str:
         """Return the service with the name of this directory; names of parents do not count."""
         above, root = posixpath.dirname(directory), self.root.resolve().name
         service, other = (
-            service_of(posixpath.join(each, "-"), root, (), self.workspace)
+            service_of(posixpath.join(each, "-"), root, (), self.workspace, former)
             for each in (directory, above)
         )
         return service if service != other or not directory else ""
@@ -131,6 +143,27 @@ class Repository:
                 yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
             yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
+        if project_id:
+            yield from self._stale_local_files(project_id)
+
+    def _stale_local_files(self, project_id: str) -> Iterator[CheckFinding]:
+        """Yield a finding on each `.infisical.json` of the project that names an unknown folder.
+
+        It may be that of a renamed service, whose directory nothing else shows.
+        """
+        for path in self.paths:
+            directory, name = posixpath.split(path)
+            if name != NAME or directory in self._homes:
+                continue
+            with suppress(FileError):
+                file = parse(self.text(path))
+                known = any(f"{file.folder}/".startswith(f"{e}/") for e in self.workspace.folders)
+                if file.project_id == project_id and file.folder.strip("/") and not known:
+                    message = (
+                        f"Its defaultSecretPath is {file.folder}, which the project file does not "
+                        "name. Write its service's folder into it, or delete the file."
+                    )
+                    yield CheckFinding("local-file", path, "", message)
 
     def find_absent(self) -> Iterator[CheckFinding]:
         """Yield notes on the services of the project file that are not in this repository."""
@@ -173,6 +206,14 @@ class Repository:
         return [
             each for each in self._containers if startup.belongs(each, name, homes, self.workspace)
         ]
+
+
+def _former_folder(workspace: Workspace, former: str, name: str) -> str:
+    """Return the folder that a renamed service had if it had the service's former name.
+
+    Infisical renames a folder only within its parent.
+    """
+    return posixpath.join(posixpath.dirname(workspace.services[name].folder), former)
 
 
 def _around(directory: str, homes: Mapping[str, str]) -> str:

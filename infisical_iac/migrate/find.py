@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infisical_iac.core.errors import FileError
@@ -144,13 +144,20 @@ def _group(word: str) -> tuple[str, ...]:
     return next((group for group in _WORDS if word in group), ())
 
 
-def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspace) -> str:
+def service_of(
+    path: str,
+    root: str,
+    readers: Sequence[str],
+    workspace: Workspace,
+    former: Mapping[str, str] | None = None,
+) -> str:
     """Return the service that a file belongs to, or "".
 
     Args:
         path: of the file, relative to the scanned directory.
         root: the name of the scanned directory, which may be the service's own.
         readers: the names of the containers in compose files that read it.
+        former: services by further names, which count like theirs; None takes all former names.
 
     The nearest directory with a service's folder or name decides; then the readers, if they are one
     service.
@@ -160,14 +167,16 @@ def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspac
         name: [_plain(each) for each in service.folder.strip("/").split("/")]
         for name, service in workspace.services.items()
     }
+    names = dict(workspace.renamed_services if former is None else former)
+    names |= {name: name for name in workspace.services}
     while here:
         fitting = [name for name, folder in folders.items() if here[-len(folder) :] == folder]
         if fitting:
             return max(fitting, key=lambda name: len(folders[name]))
-        if here[-1] in workspace.services:
-            return here[-1]
+        if here[-1] in names:
+            return names[here[-1]]
         here.pop()
-    known = {each for each in map(_plain, readers) if each in workspace.services}
+    known = {names[each] for each in map(_plain, readers) if each in names}
     return known.pop() if len(known) == 1 else ""
 
 

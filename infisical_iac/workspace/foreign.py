@@ -206,7 +206,7 @@ def left_behind(
     new = {
         each.environment for each in goal.desired.accounts() if each.identity not in actual.accounts
     }
-    heirs = {each.renamed_from: name for name, each in goal.desired.services.items()}
+    heirs = goal.desired.renamed_services
     sentences = []
     for service, environments in left.items():
         may_be_renamed = service not in heirs and not new.isdisjoint(environments)

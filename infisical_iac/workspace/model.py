@@ -239,6 +239,12 @@ class Workspace(_Entry):
         parents = {"/".join(p[:n]) for p in parts.values() for n in range(2, len(p))}
         return sorted(named | parents)
 
+    @property
+    def renamed_services(self) -> dict[str, str]:
+        """Return the present names of services by their former names."""
+        named = self.services.items()
+        return {each.renamed_from: name for name, each in named if each.renamed_from}
+
     def accounts(self) -> list[ServiceAccount]:
         """Return the accounts of all services, by service and then in the environments' order."""
         return [

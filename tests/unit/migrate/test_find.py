@@ -110,6 +110,17 @@ def test_a_container_that_reads_the_file_says_whose_it_is() -> None:
     assert service_of("ingest/.env", "x", ["backend"], WORKSPACE) == "ingest"
 
 
+def test_a_directory_or_a_container_of_the_former_name_is_the_renamed_services() -> None:
+    renamed = load(
+        "project: {name: A, slug: abcde}\n"
+        "environments: [{slug: production, name: Production}]\n"
+        "services:\n  api: {folder: /api, renamed_from: backend}\n"
+    )
+    assert service_of("backend/.env", "repository", [], renamed) == "api"
+    assert service_of("deploy/a.env", "x", ["backend"], renamed) == "api"
+    assert service_of("backend/.env", "repository", [], renamed, {}) == ""
+
+
 def test_what_others_made_is_left_out(tmp_path: Path) -> None:
     for path in ("node_modules/a", ".git/b", "env/lib", "src", ".next/standalone"):
         (tmp_path / path).mkdir(parents=True)
