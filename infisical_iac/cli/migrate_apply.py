@@ -20,6 +20,7 @@ from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationPlan
+from infisical_iac.migrate.renames import follow_renames
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -71,6 +72,7 @@ def apply(
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again",
                 code="error.other_project",
             )
+        plan = follow_renames(plan, reached.desired)
         secrets = planning.read_values(plan, root, key, reached.desired)
         project = verify.project_id(reached.client, plan.project)
         moved = _transfer(reached, project, secrets, on_conflict, pending, quiet=as_json)

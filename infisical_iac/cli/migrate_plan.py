@@ -25,6 +25,7 @@ from infisical_iac.migrate.plan_file import (
     PlannedSource,
 )
 from infisical_iac.migrate.planning import apply_chosen_grammars
+from infisical_iac.migrate.renames import follow_renames
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import explain
 from infisical_iac.workspace.reach import Reached, reach
@@ -73,6 +74,8 @@ def plan(
     """
     earlier = plan_file.load(output) if output.exists() else None
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+        if earlier:
+            earlier = follow_renames(earlier, reached.desired)
         roots = [each.root for each in trees(paths)]
         root = planning.common(roots)
         left_out = planning.find_left_out(earlier, output.parent) if earlier else ()

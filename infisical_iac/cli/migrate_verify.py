@@ -11,6 +11,7 @@ from infisical_iac.cli.output import pluralize, print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import inspect_access
+from infisical_iac.migrate.renames import follow_renames, unknown_services
 from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import find_changes, planned_values, project_id, read
 from infisical_iac.workspace.reach import reach
@@ -50,22 +51,27 @@ def verify(
     members of the project can't be read.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
-    expected = planned_values(plan)
+    planned = planned_values(plan)
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
         project = project_id(reached.client, plan.project)
-        actual = read(reached.client, project, {each.environment for each in expected})
+        actual = read(reached.client, project, {each.environment for each in planned})
+        plan = follow_renames(plan, reached.desired, actual)
+        expected = planned_values(plan)
         access = inspect_access(reached, project, expected, directory)
+        notes = [*access.notes, *unknown_services(plan, reached.desired)]
     problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems
-    mark_verified(file.parent, expected, datetime.now(UTC) if is_verified else None)
+    # The report has the folders from before a rename, or those from after it.
+    either = planned | expected
+    mark_verified(file.parent, either, datetime.now(UTC) if is_verified else None)
     if as_json:
         checks = {"secrets": len(expected), "problems": problems}
         checks |= {"access_checked": access.is_checked}
-        print_data({**checks, "readers": access.readers, "notes": access.notes})
+        print_data({**checks, "readers": access.readers, "notes": notes})
     else:
         show(f"✗ {each}" for each in problems)
         sign = "✓" if is_verified else "✗"
         secrets = pluralize(len(expected), "secret")
         show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
-        print_notes(access.notes)
+        print_notes(notes)
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)

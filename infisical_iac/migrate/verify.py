@@ -229,9 +229,15 @@ def readers(
 
 
 def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
-    """Return the secrets that each service reads, by identity; none if it is not in the project."""
+    """Return the secrets that each service reads, by identity; none if it is not in the project.
+
+    A service that is renamed by the next apply has its identity under the former name.
+    """
     services = {each.member.name: each.reads for each in found if each.member.part == "service"}
-    return {each.identity: services.get(each.identity, set()) for each in workspace.accounts()}
+    return {
+        each.identity: services.get(each.identity, services.get(each.former_identity, set()))
+        for each in workspace.accounts()
+    }
 
 
 def unintended_reads(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:

@@ -137,3 +137,44 @@ def test_on_a_host_the_credentials_are_read_there(
     verified = case.run("verify")
     assert (verified.exit_code, verified.stderr) == (0, "")
     assert len(asked) == len(case.services) * len(ENVIRONMENTS)
+
+
+def _rename(case: Case, folder: str, former: str | None) -> str:
+    """Rename the first service in the project file, and return its new name."""
+    api, _ = case.services
+    content = json.loads(case.workspace_file.read_text(encoding="utf-8"))
+    content["services"].pop(api, None)
+    content["services"][f"new-{api}"] = {"folder": folder, "renamed_from": former}
+    case.workspace_file.write_text(json.dumps(content), encoding="utf-8")
+    return f"new-{api}"
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["with-its-folder", "without"])
+def test_verification_follows_a_renamed_service(case: Case, moves: bool) -> None:
+    api, _ = case.services
+    new = _rename(case, "/postman" if moves else f"/{api}", api)
+    for before in (_verify(case), case.run("verify")):
+        assert before.exit_code == 0, before.shown
+    case.deploy()
+    for file in (case.root / "credentials").glob(f"{api}.*"):
+        file.rename(file.with_name(file.name.replace(api, new)))
+    verified = _verify(case)
+    assert (verified.exit_code, verified.shown) == (0, "✓ 4 secrets, 0 problems\n")
+    report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
+    assert report["verified_at"]
+    applied = case.run("apply")
+    assert applied.exit_code == 0, applied.shown
+    assert "4 there already" in applied.stdout
+    assert _verify(case).exit_code == 0
+    planned = case.run("plan")
+    assert "0 new, 4 the same" in planned.stdout
+
+
+def test_without_renamed_from_a_note_names_the_unknown_service(case: Case) -> None:
+    api, _ = case.services
+    _rename(case, "/postman", api)
+    case.deploy()
+    _rename(case, "/postman", None)
+    verified = _verify(case)
+    assert verified.exit_code == 2
+    assert f"`renamed_from: {api}`" in " ".join(verified.stderr.split())
