@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import environment_contents, foreign, prune
+from infisical_iac.workspace import environment_contents, foreign, prune, renames
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
@@ -57,12 +57,13 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
     left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
+    notes = [*seen.notes, *renames.notes(reached.desired, seen.actual, moves_files=False)]
     if prune:
         rotate = _rotate(reached, seen)
-        return WorkspacePlan(changes, blocked, removals, [], [], seen.notes, left, rotate)
+        return WorkspacePlan(changes, blocked, removals, [], [], notes, left, rotate)
     reported = {each.id for each in seen.findings}
     unnamed = [each for each in removals if each.id not in reported]
-    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, seen.notes, left, {})
+    return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, notes, left, {})
 
 
 def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[Change], None]) -> None:

@@ -18,7 +18,7 @@ from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, settle, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
-from infisical_iac.workspace import canary, foreign, isolation
+from infisical_iac.workspace import canary, foreign, isolation, renames
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.change import Change
@@ -71,6 +71,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
         else:
             _latest[host.name] = found
             _report_foreign(goal, found, admin, port)
+            _note_renames(goal, found)
     yield from decide(goal, found, port, unseen=unseen)
 
 
@@ -143,8 +144,16 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     journal.foreign((each.item for each in findings), [*notes, *left])
 
 
+def _note_renames(goal: Goal, found: Actual) -> None:
+    run_notes = journal.current().notes
+    for each in renames.notes(goal.desired, found, moves_files=True):
+        if each not in run_notes:  # An operation may inspect the host twice.
+            run_notes.append(each)
+
+
 def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, memory=read_memory())
+    renamed = renames.notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[Change] = []
 
     def report(change: Change) -> None:
@@ -156,6 +165,7 @@ def _converge(goal: Goal, port: int) -> None:
 
     admin = partial(session.administrator, port)
     found = _latest[host.name] = converge(session.deployer(port), goal, report, admin)
+    journal.current().operator_notes.extend(renamed)
     save_memory(learn(session.deployer(port), goal, found, made))
 
 

@@ -1,18 +1,20 @@
 """Test renaming a service with `renamed_from` in the project file."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace import client_secrets
+from infisical_iac.core.journal import Journal
+from infisical_iac.workspace import client_secrets, reconcile, renames
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
 from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, remember
-from infisical_iac.workspace.model import PRIVILEGE
+from infisical_iac.workspace.model import PRIVILEGE, Workspace
 from tests.unit.deployment import TEXT, folder, update
 from tests.unit.remembering_deployment import RememberingDeployment, applied
 from tests.unit.workspace_file import HEAD
@@ -161,6 +163,59 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
     done = deployed.apply(load(text.replace(_OLD, moved)))
     assert "+ folder /api in staging" in done
     assert not any(each.startswith("~ folder") for each in done)
+
+
+# The steps that follow a rename.
+
+
+def _rename_notes(deployed: RememberingDeployment, desired: Workspace) -> list[str]:
+    return [each for each in deployed.plan(desired).notes if "renamed from" in each]
+
+
+def test_a_rename_is_noted_with_the_steps_that_follow(deployed: RememberingDeployment) -> None:
+    (note,) = _rename_notes(deployed, API_MOVED)
+    for fact in ("api, renamed from backend", "`infisical-iac check REPO --fix`", " /api,"):
+        assert fact in note
+    assert "keep `renamed_from` until" in note
+    deployed.apply(API_MOVED)
+    assert _rename_notes(deployed, API_MOVED) == []
+    assert _rename_notes(deployed, UNSAID) == []
+
+
+def test_an_apply_that_renames_the_files_too_says_that_renamed_from_can_be_removed(
+    deployed: RememberingDeployment,
+) -> None:
+    actual = read(deployed.client, deployed.reached(API))
+    (note,) = renames.notes(API, actual, moves_files=True)
+    assert "`renamed_from` can be removed" in note
+    assert "\n" not in note
+
+
+def test_the_plan_of_a_host_notes_a_rename_and_its_apply_ends_with_it(
+    deployed: RememberingDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, run = deployed.reached(API_MOVED), Journal()
+    saved: list[Memory] = []
+    for name, value in {
+        "host": SimpleNamespace(name="here", print_prefix=""),
+        "journal": SimpleNamespace(current=lambda: run),
+        "session": SimpleNamespace(
+            deployer=lambda port: deployed.client, administrator=lambda port: deployed.client
+        ),
+        "read_memory": lambda: deployed.memory,
+        "save_memory": saved.append,
+    }.items():
+        monkeypatch.setattr(reconcile, name, value)
+    found = read(deployed.client, reached)
+    monkeypatch.setitem(reconcile._latest, "here", found)
+    for _ in range(2):
+        reconcile._note_renames(reached, found)
+    reconcile._converge(reached, 8080)
+    assert saved
+    assert len(run.notes) == 1
+    assert run.operator_notes == run.notes
+    reconcile._note_renames(reached, read(deployed.client, deployed.reached(API_MOVED)))
+    assert len(run.notes) == 1
 
 
 # Leftovers of a service that was renamed without `renamed_from`.
