@@ -11,6 +11,7 @@ from infisical_iac.check.model import CheckFinding, Kind
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
+from infisical_iac.migrate.encryption import ENCRYPTED, find_encryption
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
@@ -104,7 +105,8 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
 
     Raises FileError if git fails.
     """
-    env_files = [path for path in paths if _is_secret(path)]
+    secret = (path for path in paths if _is_secret(path))
+    env_files = [path for path in secret if not _find_encryption(root, path)]
     for path in sorted(tracked_paths(root, env_files)):
         message = "Git tracks it. Move what is in it, then `git rm --cached` it."
         yield CheckFinding("tracked", path, "", message)
@@ -204,6 +206,9 @@ def findings(
             if problem:
                 message = f"{problem} Delete or correct it."
                 yield CheckFinding("unreadable-file", path, "", message)
+            elif program := find_encryption(posixpath.basename(path), data):
+                message = f"It is encrypted by {program}: its values were not checked."
+                yield CheckFinding(ENCRYPTED, path, "", message, is_note=True)
             else:
                 grammar = detection.choose(path).evidence.grammar
                 found = [*_in_file(path, data, grammar, is_ignored=path in ignored)]
@@ -211,6 +216,10 @@ def findings(
                 yield from (each for each in found if each not in moved)
                 if any(not each.is_note for each in moved):
                     yield CheckFinding(MIGRATED, path, "", _DELETE)
+
+
+def _find_encryption(root: Path, path: str) -> str:
+    return find_encryption(posixpath.basename(path), find.content(root, path)[0])
 
 
 def is_local(path: str) -> bool:

@@ -4,9 +4,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from infisical_iac.core.errors import FileError
+from infisical_iac.migrate import archive
 from infisical_iac.workspace.model import Workspace
 
 Content = Callable[[str], tuple[bytes, str]]
@@ -61,8 +63,8 @@ _WORDS = (
 def walk(root: Path) -> list[str]:
     """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
-    Left out are version control, installed packages, virtual environments, caches, and a clone of
-    this project with its examples. Links to directories are not followed. A pipe or a broken link
+    Left out are version control, installed packages, virtual environments, caches, the archives
+    of `migrate clean`, and a clone of this project with its examples. Links to directories are not followed. A pipe or a broken link
     with the name of an `.env` file is returned, so that it is reported.
 
     Raises FileError for a directory that can't be listed: it may have `.env` files in it.
@@ -87,6 +89,8 @@ def walk(root: Path) -> list[str]:
                 )
                 if not is_foreign:
                     waiting.append(f"{path}/")
+            elif _is_archive(entry.name):
+                continue
             elif entry.is_file(follow_symlinks=False) or is_env(entry.name):
                 found.append(path)
     return sorted(found)
@@ -94,9 +98,13 @@ def walk(root: Path) -> list[str]:
 
 def is_env(name: str) -> bool:
     """Return whether a file of this name is an `.env` file or a sample: `.env*`, `.envrc`,
-    `*.env`.
+    `*.env`. An archive of `migrate clean` is none.
     """
-    return bool(_ENV.fullmatch(name))
+    return bool(_ENV.fullmatch(name)) and not _is_archive(name)
+
+
+def _is_archive(name: str) -> bool:
+    return fnmatchcase(name, archive.PATTERN)
 
 
 def is_sample(name: str) -> bool:

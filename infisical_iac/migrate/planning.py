@@ -15,6 +15,7 @@ from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
 from infisical_iac.migrate.cascades import OVERRIDDEN, PERSONAL_OVERRIDE, paths, read_in
 from infisical_iac.migrate.comparison import KINDS, compare_files
+from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.evidence import Evidence
 from infisical_iac.migrate.findings import (
     LONGEST_NAME,
@@ -38,7 +39,7 @@ from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace
 
-_NOT_MOVED = frozenset({"bootstrap-key", OVERRIDDEN, PERSONAL_OVERRIDE})
+_NOT_MOVED = frozenset({"bootstrap-key", ENCRYPTED, OVERRIDDEN, PERSONAL_OVERRIDE})
 _Any = TypeVar("_Any", Decision, FileDecision)
 Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
@@ -58,6 +59,8 @@ def default_decision(findings: Collection[FileFinding], *, allow_literal: bool) 
 
 def decide_file(findings: Collection[FileFinding]) -> FileDecision:
     """Return the decision on a file with these findings on the whole of it."""
+    if any(each.kind == ENCRYPTED for each in findings):
+        return "skip"
     return "undecided" if any(each.blocking for each in findings) else "store"
 
 

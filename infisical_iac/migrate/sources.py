@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.dotenv import Finding, Reading
+from infisical_iac.dotenv import GRAMMARS, Finding, Reading
 from infisical_iac.migrate import find, multiline_keys
 from infisical_iac.migrate.cascades import (
     OVERRIDDEN,
@@ -23,6 +23,7 @@ from infisical_iac.migrate.cascades import (
     read_in,
 )
 from infisical_iac.migrate.comparison import compare_files, compare_with_samples
+from infisical_iac.migrate.encryption import ENCRYPTED, find_encryption, is_encrypted_copy
 from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import (
     disagreements,
@@ -94,12 +95,15 @@ def source(
     A file that can't be read is a source without entries and with a finding that blocks.
     """
     data, problem = content(path)
+    how = "Correct it."
+    if not problem and (program := find_encryption(posixpath.basename(path), data)):
+        problem = f"It is encrypted by {program}, so no value can be read from it."
+        how = "Decrypt it and plan again."
     slugs = [each.slug for each in workspace.environments]
     place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace)
     if problem:
-        remedy = "Correct it."
-        found = [Finding(0, "unreadable-file", "", problem, remedy)]
+        found = [Finding(0, "unreadable-file", "", problem, how)]
         layered = Layered(Reading(place.grammar, (), (), problem), {}, {})
     else:
         others = {each: content(each) for each in paths(place) if each != path}
@@ -128,6 +132,22 @@ def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
     """Return the facts of a file that decide which others are read with it."""
     sign = choice.evidence
     return Spot(path, find.environment_of(path, slugs), sign.grammar, sign.loader)
+
+
+def _encrypted_copies(
+    root: Path, paths: Iterable[str], content: Content, workspace: Workspace
+) -> Iterator[Source]:
+    """Yield the encrypted copies, such as `.env.age`, each with one note; no loader reads them."""
+    for path in paths:
+        name = posixpath.basename(path)
+        data = content(path)[0] if is_encrypted_copy(name) else b""
+        if program := find_encryption(name, data):
+            message = f"It is encrypted by {program}: no loader reads it, and it is left out."
+            remedy = "If its values are nowhere else, decrypt it and plan again."
+            note = FileFinding.of(path, Finding(0, ENCRYPTED, "", message, remedy))
+            service = service_of(path, root.resolve().name, (), workspace)
+            why, nothing = f"encrypted by {program}", Reading(GRAMMARS[0], (), ())
+            yield Source(path, service, "", "", GRAMMARS[0], why, data, nothing, (note,))
 
 
 # The kinds of findings on lines that are not migrated; others would report what never happens.
@@ -253,6 +273,9 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     paths = find.walk(root)
     detection = LoaderDetection(paths, partial(find.text, root))
     named = {path for path in paths if find.is_env(posixpath.basename(path))} | (only or set())
+    content = cache(partial(find.content, root))
+    encrypted = [*_encrypted_copies(root, named, content, workspace)]
+    named -= {each.path for each in encrypted}
     chosen = {path: detection.choose(path) for path in sorted(named)}
     samples = [path for path in chosen if _is_sample(path, chosen[path], only or ())]
     slugs = [each.slug for each in workspace.environments]
@@ -260,7 +283,6 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     aside = {e.path for e in spots if Path(os.path.abspath(root / e.path)) in left_out}
     layers_by_path = layers(spots) | layers(each for each in spots if each.path not in aside)
     in_git = tracked_paths(root, layers_by_path)
-    content = cache(partial(find.content, root))
     sources = [
         source(
             root,
@@ -276,6 +298,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     sources = [replace(each, is_left_out=each.path in aside) for each in sources]
     contents = {path: content(path)[0] for path in samples}
     sources = with_findings(sources, [*of_modes(sources), *compare_with_samples(sources, contents)])
+    sources = sorted([*sources, *encrypted], key=lambda each: each.path)
     return [each for each in sources if only is None or each.path in only]
 
 

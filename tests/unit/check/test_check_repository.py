@@ -397,3 +397,13 @@ def test_a_project_file_that_is_deployed_has_absent_services(tmp_path: Path) -> 
     assert [(each.kind, each.place, each.is_note) for each in notes] == [
         ("not-checked", "python-service", True)
     ]
+
+
+def test_an_encrypted_file_may_be_in_git_and_is_only_noted(tmp_path: Path) -> None:
+    text = (
+        "-----BEGIN AGE ENCRYPTED FILE-----\n" + "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOQ\n" * 9
+    )
+    repository = plant(tmp_path, GOOD | {"backend/.env.production.age": text, "backend/.env": text})
+    assert found(repository) == []
+    notes = [each for each in repository.files() if each.kind == "encrypted-file"]
+    assert [each.place for each in notes] == ["backend/.env", "backend/.env.production.age"]

@@ -1,0 +1,79 @@
+"""Encrypted files next to `.env` files are one finding each, and `clean`'s archives are none."""
+
+from pathlib import Path
+
+import pytest
+from pyrage import encrypt
+from pyrage.x25519 import Identity
+
+from infisical_iac.migrate import planning
+from infisical_iac.migrate.encryption import find_encryption
+from infisical_iac.migrate.find import is_env, walk
+from infisical_iac.migrate.sources import scan_all
+from tests.unit.migrate.modes import KEY
+from tests.unit.migrate.trees import WORKSPACE, node, plant
+
+_BYTES = {
+    "age": encrypt(b"A=obviously-fake\n" * 200, [Identity.generate().to_public()]),
+    "PGP": b"-----BEGIN PGP MESSAGE-----\n\nfake\n",
+    "git-crypt": b"\0GITCRYPT\0fake",
+    "Ansible Vault": b"$ANSIBLE_VAULT;1.1;AES256\n6661\n",
+    "OpenSSL": b"U2FsdGVkX1fake\n",
+    "Laravel": b"eyJpdiI6ImZha2UifQ==",
+    "SOPS": b"# c\nA=ENC[AES256_GCM,data:fake]\nsops_version=3\n",
+    "dotenv-vault": b'# .env.vault\nDOTENV_VAULT_PRODUCTION="fake"\n',
+    "dotenvx": b'#/-- public key\nDOTENV_PUBLIC_KEY="03fake"\nA="encrypted:BFfake"\n',
+}
+
+
+@pytest.mark.parametrize("program", _BYTES)
+def test_an_encrypted_file_is_recognized_by_its_bytes(program: str) -> None:
+    assert find_encryption(".env", _BYTES[program]) == program
+
+
+@pytest.mark.parametrize("name", [".env", ".env.enc", ".env.vault", ".env.age", "vault.env"])
+def test_a_plain_file_is_none_by_any_name(name: str) -> None:
+    """A plain file that is taken for an encrypted one would never be migrated."""
+    assert find_encryption(name, b"A=obviously-fake\nB=encrypted\nC=age\n") == ""
+
+
+def test_bytes_without_a_sign_are_encrypted_only_by_their_name() -> None:
+    assert find_encryption(".env.gpg", b"\x85\x01\x0c\x03fake")
+    assert find_encryption(".env", b"\x85\x01\x0c\x03fake") == ""
+
+
+@pytest.mark.parametrize("end", ["", "-2", ".tar.age", ".tar.age.part"])
+def test_an_archive_of_clean_is_no_env_file(end: str, tmp_path: Path) -> None:
+    name = f".env-archive-20260101T000000Z{end}"
+    plant(tmp_path, {name: "fake", "backend/.env": "A=b\n"})
+    assert not is_env(name)
+    assert walk(tmp_path) == ["backend/.env"]
+
+
+def test_an_encrypted_copy_is_one_note_and_no_decision(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "backend/package.json": node("vite"),
+            "backend/.env.production": "A=obviously-fake\n",
+            "backend/.env.example": "A=\n",
+        },
+    )
+    (tmp_path / "backend" / ".env.production.age").write_bytes(_BYTES["age"])
+    source = next(s for s in scan_all([tmp_path], WORKSPACE) if s.path.endswith(".age"))
+    (finding,) = source.findings
+    assert (finding.kind, finding.blocking, finding.line) == ("encrypted-file", False, 0)
+    assert "age" in finding.message
+    plan = planning.make([source], project="abcde", root=".", key=KEY)
+    assert [(each.decision, each.keys) for each in plan.sources] == [("skip", {})]
+    again = planning.make([source], project="abcde", root=".", key=KEY, earlier=plan)
+    assert again == plan
+
+
+def test_an_encrypted_file_that_a_loader_reads_is_one_decision(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/package.json": node("dotenv")})
+    (tmp_path / "backend" / ".env").write_bytes(_BYTES["git-crypt"] + b"\n" * 80)
+    (source,) = scan_all([tmp_path], WORKSPACE)
+    (finding,) = source.findings
+    assert (finding.kind, finding.blocking) == ("unreadable-file", True)
+    assert "git-crypt" in finding.message
