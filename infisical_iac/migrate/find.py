@@ -64,8 +64,9 @@ def walk(root: Path) -> list[str]:
     """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
     Left out are version control, installed packages, virtual environments, caches, the archives
-    of `migrate clean`, and a clone of this project with its examples. Links to directories are not followed. A pipe or a broken link
-    with the name of an `.env` file is returned, so that it is reported.
+    of `migrate clean`, and a clone of this project with its examples. Links to directories are not
+    followed. A pipe or a broken link with the name of an `.env` file is returned, so that it is
+    reported.
 
     Raises FileError for a directory that can't be listed: it may have `.env` files in it.
     """
