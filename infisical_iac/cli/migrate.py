@@ -1,7 +1,7 @@
 """`infisical-iac migrate`: move secrets from .env files into Infisical, with proof."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from infisical_iac.cli.options import FOUND, json_option, name_inventory
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.migrate import fingerprint, git, summary
+from infisical_iac.migrate import cleaning, fingerprint, git, summary
 from infisical_iac.migrate.findings import safe_name
-from infisical_iac.migrate.model import Source
+from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
-from infisical_iac.migrate.sources import scan_all
+from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import SummaryLine
 from infisical_iac.workspace.load import declared_file, load
 
@@ -101,7 +101,8 @@ def scan(
 
     A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
     come first. Keys that look like plain configuration, or that the sample lacks, are listed once
-    for each file; --json lists every finding. Nothing is changed, and no value is ever shown. With
+    for each file; --json lists every finding. A file that `migrate apply` has proven, and that is
+    unchanged since, is one line. Nothing is changed, and no value is ever shown. With
     --keys or --json, values are identified by length and by a hash; the key of the hash is written
     to ./migration.key.
 
@@ -109,7 +110,8 @@ def scan(
     error.
     """
     file = workspace_file or declared_file(inventory)
-    sources = scan_all(paths, load(file))
+    workspace = load(file)
+    sources = _mark_migrated(scan_all(paths, workspace), paths, workspace.project.slug)
     if as_json:
         key = _key()
         print_data([_data(each, key) for each in sources])
@@ -122,6 +124,34 @@ def scan(
     if not all(each.service for each in sources):
         _note_sample(file)
     ctx.exit(FOUND if _blocking(sources) else 0)
+
+
+_MIGRATED = "migrated-file"
+
+
+def _mark_migrated(sources: Sequence[Source], paths: Sequence[Path], slug: str) -> list[Source]:
+    """Return the sources; a proven one that is unchanged since has only a note that says so.
+
+    The report of the migration counts if it is in the working directory or in that of a tree.
+    """
+    found = trees(paths)
+    migrated: set[str] = set()
+    for tree in found:
+        place = f"{tree.root.as_posix()}/" if len(found) > 1 else ""
+        proven = cleaning.proven_keys(tree.root, (Path.cwd(), tree.root), slug)
+        migrated.update(f"{place}{path}" for path in proven)
+    message = "Its secrets are in Infisical, as `migrate apply` proved."
+    remedy = "Delete it, once its service starts by a loader: `infisical-iac migrate clean`."
+    return [
+        replace(
+            each,
+            why="migrated already",
+            findings=(FileFinding(each.path, 0, _MIGRATED, "", message, remedy, False),),
+        )
+        if each.path in migrated
+        else each
+        for each in sources
+    ]
 
 
 def _note_sample(project_file: Path) -> None:
@@ -176,7 +206,8 @@ def _table(sources: Sequence[Source]) -> Table:
     table.add_column("findings", justify="right")
     for each in sources:
         place = (each.service or "?", each.environment or "?", each.folder or "?")
-        grammar = f"{each.grammar}: {each.why}"
+        is_migrated = any(one.kind == _MIGRATED for one in each.findings)
+        grammar = each.why if is_migrated else f"{each.grammar}: {each.why}"
         counts = (len(each.reading.values), len(each.findings))
         table.add_row(*map(_cell, (each.path, *place, grammar, *counts)))
     return table

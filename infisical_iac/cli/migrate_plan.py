@@ -14,7 +14,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core import atomic
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.migrate import cascades, plan_file, planning, verify
+from infisical_iac.migrate import cascades, cleaning, plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Secret, Source
@@ -66,8 +66,9 @@ def plan(
 
     The plan has a decision for each key: change those that you don't agree with, and make those
     that are undecided. They are printed first, with the edit for each choice. When you plan again,
-    your decisions on unchanged keys are kept, and each file is read with the grammar that you
-    wrote. The plan holds no values, and no value is shown. Nothing is changed in Infisical.
+    your decisions on unchanged keys are kept, each file is read with the grammar that you wrote,
+    and an unchanged file that is migrated already with the one that it was migrated by. The plan
+    holds no values, and no value is shown. Nothing is changed in Infisical.
 
     Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
     1 for an error.
@@ -80,10 +81,12 @@ def plan(
         root = planning.common(roots)
         left_out = planning.find_left_out(earlier, output.parent) if earlier else ()
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
-        sources = apply_chosen_grammars(found, earlier, root, reached.desired)
+        slug = reached.desired.project.slug
+        proven = cleaning.proven_keys(root, [output.parent], slug) if earlier else {}
+        sources = apply_chosen_grammars(found, earlier, root, reached.desired, proven)
         made = planning.make(
             sources,
-            project=reached.desired.project.slug,
+            project=slug,
             root=Path(os.path.relpath(root, output.parent)).as_posix(),
             key=load_or_make(output.parent / KEY_FILE),
             allow_literal=allow_literal,

@@ -16,6 +16,7 @@ from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, Language
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
+from infisical_iac.migrate.locks import is_brought_by_us_only
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
@@ -141,7 +142,8 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     """Return the evidence of all manifests and lock files, by their directory.
 
     A lock file counts where the manifests next to it name no loader: then another package brings
-    it. Evidence in code goes to the directory of the nearest manifest.
+    it. What only the loader of this project brings does not count. Evidence in code
+    goes to the directory of the nearest manifest.
     """
     paths = list(paths)
     manifests = {
@@ -223,7 +225,8 @@ _MANIFESTS: Mapping[Language, Callable[[str, str], list[Evidence]]] = {NODE: _no
 def _evidence_in_lock(path: str, text: str, readers: _Readers) -> list[Evidence]:
     found = []
     for reader, package in readers:
-        if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text):
+        is_locked = re.search(_LOCKED.replace("NAME", re.escape(package.name)), text)
+        if is_locked and not is_brought_by_us_only(package.name, text):
             why = f"{path} has {package.name}, which another package brings"
             found.append(Evidence(reader, why, package.exact, loader=package.cascade))
     return found

@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -118,6 +118,7 @@ def find_obstacle(key: str, value: str) -> str:
 
 
 CHOSEN = "the plan says so"
+MIGRATED = "it was migrated so"
 
 # Findings on a file's place, which do not depend on its grammar.
 _AROUND = frozenset(
@@ -126,18 +127,30 @@ _AROUND = frozenset(
 
 
 def apply_chosen_grammars(
-    sources: Sequence[Source], earlier: MigrationPlan | None, root: Path, workspace: Workspace
+    sources: Sequence[Source],
+    earlier: MigrationPlan | None,
+    root: Path,
+    workspace: Workspace,
+    proven: Container[str] = (),
 ) -> list[Source]:
-    """Return the sources; read again those whose grammar a person changed in an earlier plan.
+    """Return the sources; read again those whose grammar an earlier plan decides.
 
-    A person changed it if the earlier plan has another grammar for the same reason.
+    It decides for a migrated file: once its service starts by a loader of this project, nothing
+    else says how the file was read. And it decides if a person changed the grammar, which shows in
+    another grammar for the same reason.
+
+    Args:
+        proven: the paths of the files that are unchanged since they were migrated.
     """
     before = {each.path: each for each in earlier.sources} if earlier else {}
     made = []
     for source in sources:
         chosen = before.get(source.path)
-        if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
-            source = _read_again(source, chosen.grammar, root, workspace)
+        if chosen and source.path in proven:
+            layers = (chosen.loader, chosen.layers)
+            source = _read_again(source, chosen.grammar, MIGRATED, root, workspace, *layers)
+        elif chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
+            source = _read_again(source, chosen.grammar, CHOSEN, root, workspace)
         made.append(source)
     if made == list(sources):
         return made
@@ -147,23 +160,37 @@ def apply_chosen_grammars(
     return with_findings(fresh, compare_files(fresh))
 
 
-def _read_again(source: Source, grammar: str, root: Path, workspace: Workspace) -> Source:
+def _read_again(
+    source: Source,
+    grammar: str,
+    why: str,
+    root: Path,
+    workspace: Workspace,
+    loader: str = "",
+    layers: tuple[str, ...] = (),
+) -> Source:
     if grammar not in GRAMMARS:
         return source
-    choice = Choice(Evidence(grammar, CHOSEN), others=(), readers=())
-    content = partial(find.content, root)
-    fresh = read_source(root, source.path, choice, workspace, content=content, is_tracked=False)
+    fresh = read_source(
+        root,
+        source.path,
+        Choice(Evidence(grammar, why, loader=loader), others=(), readers=()),
+        workspace,
+        content=partial(find.content, root),
+        is_tracked=False,
+        layers=layers,
+    )
     around = (each for each in source.findings if each.kind in _AROUND)
     inside = (each for each in fresh.findings if each.kind not in _AROUND)
     return replace(
         source,
         grammar=grammar,
-        why=CHOSEN,
+        why=why,
         data=fresh.data,
         reading=fresh.reading,
-        loader="",
-        layers=(),
-        overridden=frozenset(),
+        loader=loader,
+        layers=layers,
+        overridden=fresh.overridden,
         findings=(*around, *inside),
     )
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from infisical_iac.migrate import planning
 from infisical_iac.migrate.planning import apply_chosen_grammars
-from tests.unit.migrate.modes import planned, scanned
-from tests.unit.migrate.trees import WORKSPACE
+from infisical_iac.migrate.sources import scan_all
+from tests.unit.migrate.modes import KEY, planned, scanned
+from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 
 def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_path: Path) -> None:
@@ -22,3 +24,39 @@ def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_pat
     assert {("backend/.env", "same-target"), ("backend/.env.development", "same-target")} <= told
     again = apply_chosen_grammars(anew, earlier, tmp_path, WORKSPACE)
     assert again == anew
+
+
+def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: Path) -> None:
+    """Once python-dotenv is removed, nothing else in the repository says how the file was read."""
+    path = "backend/.env"
+    plant(tmp_path, {"backend/requirements.txt": "python-dotenv\n", path: "A=fake\nB='$A # x'#y\n"})
+    before = planned({path: scan_all([tmp_path], WORKSPACE)[0]})
+    assert before.sources[0].grammar == "python-dotenv"
+    plant(tmp_path, {"backend/requirements.txt": "infisical-config\n"})
+    sources = scan_all([tmp_path], WORKSPACE)
+    assert sources[0].grammar == "dotenv"
+    kept = apply_chosen_grammars(sources, before, tmp_path, WORKSPACE, {path})
+    again = planning.make(kept, project="abcde", root=".", key=KEY, earlier=before)
+    assert again.sources[0].grammar == "python-dotenv"
+    digests = [[each.digest for each in plan.sources[0].keys.values()] for plan in (before, again)]
+    assert digests[0] == digests[1]
+    assert [each.decision for each in again.sources[0].keys.values()] == [
+        each.decision for each in before.sources[0].keys.values()
+    ]
+    (other,) = apply_chosen_grammars(sources, before, tmp_path, WORKSPACE)
+    assert other.grammar == "dotenv"
+
+
+def test_a_migrated_file_keeps_the_files_that_it_was_read_with(tmp_path: Path) -> None:
+    files = {".env": "A=base\nB=$A\n", ".env.development": "A=mode\n"}
+    before = planned(scanned(tmp_path, "vite", files))
+    plant(tmp_path, {"backend/package.json": node("infisical-config")})
+    sources = scan_all([tmp_path], WORKSPACE)
+    paths = {each.path for each in sources}
+    kept = apply_chosen_grammars(sources, before, tmp_path, WORKSPACE, paths)
+    again = planning.make(kept, project="abcde", root=".", key=KEY, earlier=before)
+    for earlier, now in zip(before.sources, again.sources, strict=True):
+        assert (earlier.loader, earlier.layers) == (now.loader, now.layers)
+        assert {n: k.digest for n, k in earlier.keys.items()} == {
+            n: k.digest for n, k in now.keys.items()
+        }

@@ -15,6 +15,7 @@ from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate.findings import is_plain
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.workspace.load import load
+from tests.unit.migrate.cleanable import report, verified
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE_TEXT, git, plant
 
 Scan = Callable[..., Result]
@@ -179,3 +180,17 @@ def test_no_piece_of_a_torn_key_is_printed(run: Scan, tmp_path: Path, name: str)
         result = run(tmp_path, option)
         assert result.exit_code == 2
         assert [each for each in pieces if each in result.output] == []
+
+
+def test_a_proven_file_is_one_line_until_it_changes(run: Scan, tmp_path: Path) -> None:
+    path = "backend/.env"
+    file = plant(tmp_path / "tree", {path: "TOKEN=fake-${SECRET}\nPORT=3000\nB='x'#y\n"}) / path
+    assert run(tmp_path / "tree").exit_code == 2
+    report(Path.cwd(), verified(tmp_path / "tree", path), root="../tree", project="abcde")
+    result = run(tmp_path / "tree")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.output.splitlines() if line.startswith(("✗", "·"))]
+    assert line.startswith(f"· {path} migrated-file")
+    assert "`infisical-iac migrate clean`" in result.output
+    file.write_text("TOKEN=fake-${OTHER}\n")
+    assert run(tmp_path / "tree").exit_code == 2
