@@ -1,6 +1,7 @@
 """Find secrets in the `.env` files of a repository, and gaps in the rules that exclude them."""
 
 import json
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -111,31 +112,59 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
         message = "Git tracks it. Move what is in it, then `git rm --cached` it."
         yield CheckFinding("tracked", path, "", message)
     wanted = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
-    if left := sorted(wanted - ignored_by_git(root, wanted)):
-        message = f"Git would take in {', '.join(left)}. Add {' and '.join(_RULES)} to it."
-        yield CheckFinding("not-ignored", ".gitignore", "", message)
+    by_repository = _group_by_repository(root, wanted)
+    is_in_git = any(repository is not None for repository in by_repository)
+    for repository, names in by_repository.items():
+        if repository is None and is_in_git:
+            continue  # a directory around repositories: git takes in nothing of it
+        if left := sorted(names - ignored_by_git(root, names)):
+            message = f"Git would take in {', '.join(left)}. Add {' and '.join(_RULES)} to it."
+            yield CheckFinding("not-ignored", _rules_of(root, repository), "", message)
+
+
+def _rules_of(root: Path, repository: Path | None) -> str:
+    """Return the path of a repository's `.gitignore`, or of the root's if that is further down."""
+    top, here = repository, root.resolve()
+    if top is None or not top.is_relative_to(here):
+        return ".gitignore"
+    return (top.relative_to(here) / ".gitignore").as_posix()
+
+
+def _group_by_repository(root: Path, paths: Iterable[str]) -> dict[Path | None, set[str]]:
+    """Return the paths by the top of their nearest repository, which may be above the root."""
+    found: dict[Path | None, set[str]] = {}
+    top = root.resolve()
+    for path in sorted(paths):
+        found.setdefault(git.repository_of((top / path).parent), set()).add(path)
+    return found
 
 
 def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
-    """Return the paths, existing or not, that the repository's own rules keep out of git.
+    """Return the paths, existing or not, that the rules of their own repository keep out of git.
 
-    Rules of one person or one machine do not count. Without a repository, the `.gitignore` at the
-    root decides for all paths.
+    Rules of one person or one machine do not count. For paths in no repository, the `.gitignore`
+    at the root decides.
     """
-    asked = sorted(set(paths))
-    if git.top(root) is None:
-        text = find.text(root, ".gitignore")
-        return set() if ignores.missing(text, _RULES) else {p for p in asked if _is_secret(p)}
+    ignored: set[str] = set()
+    for repository, inside in _group_by_repository(root, paths).items():
+        if repository is not None:
+            ignored |= set(_ignored_in(repository, root.resolve(), sorted(inside)))
+        elif not ignores.missing(find.text(root, ".gitignore"), _RULES):
+            ignored |= {path for path in inside if _is_secret(path)}
+    return ignored
+
+
+def _ignored_in(repository: Path, root: Path, asked: Sequence[str]) -> Iterator[str]:
+    """Yield those of the paths below `root` that a repository's own rules ignore."""
+    names = [os.path.relpath(root / path, repository) for path in asked]
     query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
-    found = run(root, *query, *asked) if asked else None
-    if found and found.returncode not in (0, 1):
-        raise FileError(f"git can't list what it ignores in {root}: {found.stderr.strip()}")
-    ignored = set()
-    for path, line in zip(asked, found.stdout.split("\n") if found else (), strict=False):
+    found = run(repository, *query, *names)
+    if found.returncode not in (0, 1):
+        raise FileError(f"git can't list what it ignores in {repository}: {found.stderr.strip()}")
+    for path, line in zip(asked, found.stdout.split("\n"), strict=False):
         source, rule = decided.groups() if (decided := _RULE.match(line)) else ("", "")
         if rule and not rule.startswith("!") and not _OWN_EXCLUDES.fullmatch(source):
-            ignored.add(path)
-    return ignored
+            yield path
 
 
 def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterator[CheckFinding]:

@@ -13,7 +13,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.migrate import plan_file, verify
+from infisical_iac.migrate import git, plan_file, verify
 from infisical_iac.migrate.history import (
     Commit,
     HistoryPlace,
@@ -165,6 +165,8 @@ def history(
 ) -> None:
     """Search all objects of each git repository REPO for the values, and list what must be rotated.
 
+    A REPO that is in no repository stands for all repositories below it.
+
     It searches every branch, tag, stash, reflog and unreferenced object, for each value in plain
     text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped, and their
     keys listed. No value is ever shown. The values are those of the plan: from the files, or from
@@ -180,7 +182,7 @@ def history(
         known = _read_plan_values(plan or _plan_file(repositories), inventory, workspace_file)
     terms = SearchTerms(known.values)
     terms.skipped |= known.unknown
-    searched = [search(repository, terms) for repository in repositories]
+    searched = [search(repository, terms) for repository in _find_repositories(repositories)]
     command = write_hashes(filter_repo, searched) if filter_repo else ""
     if as_json:
         print_data(as_data(searched, terms, command))
@@ -189,6 +191,12 @@ def history(
         for line in lines(searched, terms, command):
             to.print(Text(line))
     ctx.exit(FOUND if any(each.hits for each in searched) else 0)
+
+
+def _find_repositories(directories: Sequence[Path]) -> list[Path]:
+    """Return the repositories of these directories, or below them, each once."""
+    found = (each for directory in directories for each in git.repositories(directory))
+    return [*{each.resolve(): each for each in found}.values()]
 
 
 def _plan_file(repositories: Sequence[Path]) -> Path:

@@ -164,3 +164,30 @@ def repository_of(directory: Path) -> Path | None:
     """Return the top of the repository that a directory is in, found without git, or None."""
     around = (directory, *directory.parents)
     return next((each for each in around if (each / ".git").exists()), None)
+
+
+_NOT_SEARCHED = frozenset({"node_modules", ".venv", "venv", "site-packages"})
+
+
+def repositories(directory: Path) -> list[Path]:
+    """Return the directory if it is in a repository, or else the repositories below it.
+
+    Raises FileError if there is none.
+    """
+    done = run(directory, "rev-parse", "--git-dir")
+    # With another reason, such as another owner, git explains it when the repository is read.
+    if done.returncode == 0 or "not a git repository" not in done.stderr:
+        return [directory]
+    found = []
+    for place, inside, files in os.walk(directory):
+        is_bare = "HEAD" in files and {"objects", "refs"} <= {*inside}
+        if ".git" in inside or ".git" in files or is_bare:
+            found.append(Path(place))
+            inside.clear()
+        inside[:] = sorted(each for each in inside if each not in _NOT_SEARCHED)
+    if not found:
+        raise FileError(
+            f"{directory} is in no git repository, and has none below it: name a repository",
+            code="file.no_repository",
+        )
+    return found

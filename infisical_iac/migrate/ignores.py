@@ -76,18 +76,20 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     """Return the lines that the ignore files around the files at `paths` lack; change nothing.
 
     Rules go to the top of a working tree, or to the root if that is further down. For images they
-    go there too, and to each directory with a Dockerfile or a `.dockerignore` on the way down.
+    go there too, and to each directory with a Dockerfile or a `.dockerignore` on the way down. A
+    root that only holds repositories gets none.
 
     Raises FileError for a file that can't be read, and if git fails.
     """
-    homes: dict[Path, list[Path]] = {root: []}
-    for path in paths:
-        directory = (root / path).parent
-        while not directory.is_dir():  # it was deleted with its file
-            directory = directory.parent
-        top = git.top(directory)
-        home = top if top is not None and top.is_relative_to(root) else root
-        homes.setdefault(home, []).append(root / path)
+    tops = {path: _top(root, (root / path).parent) for path in paths}
+    is_around = git.top(root) is None and any(tops.values())
+    homes: dict[Path, list[Path]] = {} if is_around else {root: []}
+    for path, top in tops.items():
+        file = root / path
+        home = top or root
+        if home == root and is_around:
+            home = _existing(file.parent)  # it is in no repository, but others are
+        homes.setdefault(home, []).append(file)
     additions = []
     for home, files in homes.items():
         wanted = rules(file.name for file in files)
@@ -95,6 +97,19 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
         for file in _docker_files(home, files):
             additions.append(_addition(file, for_docker(wanted)))
     return [each for each in additions if each.lines]
+
+
+def _top(root: Path, directory: Path) -> Path | None:
+    """Return the top of the working tree that a directory is in, if it is the root or below it."""
+    top = git.top(_existing(directory))
+    return top if top is not None and top.is_relative_to(root) else None
+
+
+def _existing(directory: Path) -> Path:
+    """Return the directory, or the nearest existing one above: it may be deleted with its file."""
+    while not directory.is_dir():
+        directory = directory.parent
+    return directory
 
 
 def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:

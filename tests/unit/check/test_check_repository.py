@@ -407,3 +407,21 @@ def test_an_encrypted_file_may_be_in_git_and_is_only_noted(tmp_path: Path) -> No
     assert found(repository) == []
     notes = [each for each in repository.files() if each.kind == "encrypted-file"]
     assert [each.place for each in notes] == ["backend/.env", "backend/.env.production.age"]
+
+
+def test_each_of_several_repositories_has_its_own_rules(tmp_path: Path) -> None:
+    """`init` takes `..` by default: a directory around repositories, which is none itself."""
+    files = {
+        "backend/.gitignore": IGNORE,
+        "python-service/main.py": "",
+        "backend/.env.local": "A=b",
+    }
+    plant(tmp_path, files, git=False)
+    for name in ("backend", "python-service"):
+        plant(tmp_path / name, {})
+    repository = Repository(tmp_path, WORKSPACE)
+    rules = [each for each in repository.files() if each.kind == "not-ignored"]
+    assert told(rules) == [("not-ignored", "python-service/.gitignore")]
+    assert "python-service/.env.production" in rules[0].message
+    (local,) = [each for each in repository.files() if each.kind == "in-env-local"]
+    assert "ignore the file" not in local.message

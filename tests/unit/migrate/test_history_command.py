@@ -170,3 +170,28 @@ def test_an_unknown_grammar_is_refused(repository: Repository, env_file: Path) -
     assert isinstance(result.exception, UserError)
     assert result.exception.code == "error.no_grammar"
     assert {"toml", "dotenv,"} <= {*str(result.exception).split()}
+
+
+def test_a_directory_around_repositories_stands_for_each_of_them(
+    leaking: Repository, env_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "group").mkdir()
+    other = Repository.made(tmp_path / "group" / "other")
+    other.commit("README", "Nothing here\n")
+    (tmp_path / "node_modules").mkdir()
+    Repository.made(tmp_path / "node_modules" / "package")
+    result = CliRunner().invoke(history, [str(tmp_path), "--env-file", str(env_file), "--json"])
+    assert result.exit_code == 2, result.output
+    paths = [each["path"] for each in json.loads(result.stdout)["repositories"]]
+    assert paths == [str(leaking.path), str(other.path)]
+
+
+def test_a_directory_without_a_repository_is_refused_in_one_sentence(
+    env_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = [str(tmp_path / "empty"), "--env-file", str(env_file)]
+    error = CliRunner().invoke(history, arguments).exception
+    assert isinstance(error, UserError)
+    assert error.code == "file.no_repository"
+    assert str(tmp_path / "empty") in str(error)

@@ -171,3 +171,15 @@ def test_an_ignore_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
 )
 def test_an_image_is_built_with_a_file_of_such_a_name(name: str, builds: bool) -> None:
     assert is_dockerfile(name) == builds
+
+
+def test_a_root_that_only_holds_repositories_gets_no_rules(tmp_path: Path) -> None:
+    for path in ("api/.env", "web/.env", "loose/.env"):
+        write(tmp_path, path)
+    for name in ("api", "web"):
+        git(tmp_path / name, "init", "--quiet")
+    changed = _add(tmp_path, "api/.env", "web/.env", "loose/.env")
+    assert {"api/.gitignore", "api/.dockerignore", "web/.gitignore", "loose/.gitignore"} <= {
+        *changed
+    }
+    assert not {*changed} & {".gitignore", ".dockerignore"}
