@@ -19,7 +19,7 @@ from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all, trees
-from infisical_iac.migrate.summary import SummaryLine
+from infisical_iac.migrate.summary import SummaryLine, fold_conflicts
 from infisical_iac.workspace.load import declared_file, load
 
 
@@ -112,10 +112,12 @@ def scan(
     file = workspace_file or declared_file(inventory)
     workspace = load(file)
     sources = _mark_migrated(scan_all(paths, workspace), paths, workspace.project.slug)
+    exit_status = FOUND if _blocking(sources) else 0
     if as_json:
         key = _key()
         print_data([_data(each, key) for each in sources])
     else:
+        sources = [replace(e, findings=tuple(fold_conflicts(e.findings))) for e in sources]
         _print_decisions(sources)
         console().print(_table(sources))
         if keys:
@@ -123,7 +125,7 @@ def scan(
         _print_notes(sources)
     if not all(each.service for each in sources):
         _note_sample(file)
-    ctx.exit(FOUND if _blocking(sources) else 0)
+    ctx.exit(exit_status)
 
 
 _MIGRATED = "migrated-file"

@@ -1,6 +1,7 @@
 """`infisical-iac migrate plan`: write a plan of each key's place in Infisical, for review."""
 
 import os
+import posixpath
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -14,8 +15,9 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core import atomic
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.migrate import cascades, cleaning, plan_file, planning, verify
+from infisical_iac.migrate import cascades, cleaning, find, plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
+from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Secret, Source
 from infisical_iac.migrate.plan_file import (
@@ -27,7 +29,7 @@ from infisical_iac.migrate.plan_file import (
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.renames import follow_renames
 from infisical_iac.migrate.sources import scan_all, trees
-from infisical_iac.migrate.summary import explain
+from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file, explain
 from infisical_iac.workspace.reach import Reached, reach
 
 _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
@@ -125,14 +127,36 @@ def _compare(reached: Reached, sources: Sequence[Source], made: MigrationPlan) -
 
 
 def _list_undecided(made: MigrationPlan) -> Iterator[str]:
+    """Yield the decisions to make; that on a personal file comes before those on its conflicts."""
+    undecided_files = [each for each in made.sources if each.decision == "undecided"]
+    waiting = {each.target for each in undecided_files if find.is_personal(_name(each))}
     for source in made.sources:
         if source.decision == "skip":
             continue
+        folded = {PERSONAL_CONFLICT} if source.target in waiting else set()
         if source.decision == "undecided":
-            yield f"? {source.path}: {_explain(source.findings)}"
+            yield f"? {source.path}: {_explain(_describe_conflicts(source))}"
         for name, each in source.keys.items():
-            if each.decision == "undecided":
-                yield f"? {source.path}:{each.line} {name}: {_explain(each.findings)}"
+            left = [one for one in each.findings if one.kind not in folded]
+            is_folded = len(left) < len(each.findings) and not _explain(left)
+            if each.decision == "undecided" and not is_folded:
+                yield f"? {source.path}:{each.line} {name}: {_explain(left)}"
+
+
+def _describe_conflicts(source: PlannedSource) -> list[PlannedFinding]:
+    """Return the findings on a file; that on a personal one has the number of its conflicts."""
+    of_keys = (one for each in source.keys.values() for one in each.findings)
+    conflicts = sum(one.kind == PERSONAL_CONFLICT for one in of_keys)
+    return [
+        one.model_copy(update={"message": describe_personal_file(one.message, conflicts)})
+        if one.kind == PERSONAL_FILE
+        else one
+        for one in source.findings
+    ]
+
+
+def _name(source: PlannedSource) -> str:
+    return posixpath.basename(source.path)
 
 
 def _explain(findings: Sequence[PlannedFinding]) -> str:

@@ -14,9 +14,13 @@ from infisical_iac.migrate.find import SAMPLES, words
 from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 
+PERSONAL_CONFLICT = "personal-conflict"
+"""The kind of the finding on a key of which only a personal file has another value: the decision on
+that file comes first.
+"""
 KINDS = frozenset(
     {
-        *("same-target", "same-value", "shared-candidate"),
+        *("same-target", PERSONAL_CONFLICT, "same-value", "shared-candidate"),
         *("other-password", "differs-across-services"),
     }
 )
@@ -133,10 +137,15 @@ def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iter
 
 
 def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
-    """Yield the values that differ and go to the same place."""
+    """Yield the values that differ and go to the same place.
+
+    Where only a personal file has another value, the finding has a kind of its own.
+    """
     for group in _group_equal(places, lambda each: (*each.source.target, each.key)):
         personal = dict.fromkeys(each.source.path for each in group if each.is_personal)
         for each in group:
+            others = [other for other in group if _has_other_value(each, other)]
+            is_personal = each.is_personal or all(other.is_personal for other in others)
             remedy = (
                 "Keep the one of this file: `decision: store` here, `decision: skip` there; or the "
                 "other way round."
@@ -155,7 +164,7 @@ def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
                 )
             yield from _report(
                 group,
-                "same-target",
+                PERSONAL_CONFLICT if is_personal else "same-target",
                 "Has {length} characters here, another value in {others}, and both go to the same "
                 "place.",
                 remedy,

@@ -50,7 +50,7 @@ BLOCKING = frozenset(
         *("glued-name", "grammars-disagree", "undefined-reference", "literal-reference"),
         *("trimmed", "nul", "refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target", "lacking"),
-        "personal-file",
+        *("personal-file", "personal-conflict"),
     }
 )
 

@@ -87,7 +87,10 @@ def refusal(decision: Decision, key: str, value: str) -> str:
     if decision == "skip":
         return ""
     if decision == "undecided":
-        return "is undecided; write its decision into the plan"
+        return (
+            "is undecided; write its decision into the plan, or if you have just decided on a whole "
+            "file, run `infisical-iac migrate plan` again, then apply"
+        )
     why = find_obstacle(key, value)
     if why:
         return f"{why}; decide `skip`, or change the file and plan again"
@@ -308,6 +311,10 @@ def _planned_findings(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...
 
 
 _MOST_SHOWN = 10
+_DECIDE = (
+    "decide in the plan, run `infisical-iac migrate plan` again, which keeps your decisions and "
+    "reads the files by them, then apply"
+)
 
 
 def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
@@ -323,7 +330,7 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
             contents[path] = (root / path).read_bytes()
     _refuse(_changed_files(sources, contents, key), "plan again", "error.plan_stale")
     undecided = _misplaced_files(sources, workspace)
-    _refuse(undecided, "decide in the plan, then apply again", "error.plan_targets")
+    _refuse(undecided, _DECIDE, "error.plan_targets")
     _refuse(_lost(plan), "plan again", "error.plan_stale")
     found: dict[Name, Secret] = {}
     problems: list[str] = []

@@ -1,12 +1,15 @@
 """Group findings into lines for people: decisions first, repetitive ones once a file or scan."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
+from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import PlannedFinding
 
+PERSONAL_FILE = "personal-file"
 _ONCE_A_FILE = {
     "plain-configuration": (
         "look like configuration rather than secrets",
@@ -44,6 +47,25 @@ def explain(found: Sequence[FileFinding] | Sequence[PlannedFinding]) -> str:
     messages = dict.fromkeys(each.message for each in found)
     remedies = dict.fromkeys(each.remedy for each in found if each.kind not in covered)
     return " ".join([*messages, *remedies])
+
+
+def describe_personal_file(message: str, conflicts: int) -> str:
+    """Return the message on a personal file, with the number of keys that wait for its decision."""
+    have = "has" if conflicts == 1 else "have"
+    more = f" {conflicts} of them {have} another value in a shared file." if conflicts else ""
+    return f"{message}{more}"
+
+
+def fold_conflicts(found: Sequence[FileFinding]) -> list[FileFinding]:
+    """Return the findings on a file; conflicts with a personal file are part of the one on that."""
+    conflicts = sum(each.kind == PERSONAL_CONFLICT for each in found)
+    return [
+        replace(each, message=describe_personal_file(each.message, conflicts))
+        if each.kind == PERSONAL_FILE
+        else each
+        for each in found
+        if each.kind != PERSONAL_CONFLICT
+    ]
 
 
 def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:

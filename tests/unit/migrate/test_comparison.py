@@ -28,7 +28,7 @@ def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
         "backend/.env.local": "B=fake-same\nA=fake-two\n",
         "backend/.env.production": "A=fake-three\n",
     }
-    findings = found(tmp_path, files, "same-target")
+    findings = found(tmp_path, files, "personal-conflict")
     assert told(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 2, "A")]
     assert all(each.blocking for each in findings)
     assert "backend/.env.local:2" in findings[0].message

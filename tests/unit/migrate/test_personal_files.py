@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.cli.migrate_plan import _list_undecided as list_undecided
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import FileDecision, MigrationPlan
 from infisical_iac.migrate.sources import scan_all
+from infisical_iac.migrate.summary import decisions, fold_conflicts
 from tests.unit.migrate.modes import KEY, PACKAGES, found, planned, scanned
-from tests.unit.migrate.trees import WORKSPACE, plant
+from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 _OF_MODES = {
     ".env": "A=fake-base\n",
@@ -143,10 +145,52 @@ def test_without_a_loader_for_both_the_file_is_decided_before_its_keys(tmp_path:
         path: one.remedy
         for path, each in sources.items()
         for one in each.findings
-        if one.kind == "same-target"
+        if one.kind == "personal-conflict"
     }
     for path in ("backend/.env", "backend/.env.local"):
         leave, give = remedies[path].split(";")
         assert {"`decision: skip`", "plan again"} <= {*re.findall(r"`[^`]+`|plan again", leave)}
         assert "backend/.env.local" in leave or path == "backend/.env.local"
         assert {"`decision: store`", "`decision: skip`"} == {*re.findall(r"`[^`]+`", give)}
+
+
+_TWO_KEYS = {
+    "backend/package.json": node("dotenv"),
+    "backend/.env": "A=fake-base\nB=fake-base\nC=fake\n",
+    "backend/.env.local": "A=fake-mine\nB=fake-mine\n",
+}
+
+
+def test_an_undecided_personal_file_is_one_decision_with_its_conflicts(tmp_path: Path) -> None:
+    plant(tmp_path, _TWO_KEYS)
+    sources = scan_all([tmp_path], WORKSPACE)
+    scanned_lines = [line for each in sources for line in decisions(fold_conflicts(each.findings))]
+    (line,) = scanned_lines
+    assert (line.place, line.about) == ("backend/.env.local", "personal-file")
+    assert "2 of them have another value" in line.text
+    plan = planning.make(sources, project="abcde", root=".", key=KEY)
+    (first,) = list_undecided(plan)
+    assert first.startswith("? backend/.env.local: ")
+    assert "2 of them have another value" in first
+    given = list_undecided(_decide(plan, local="store"))
+    assert [each.split(":")[1].split()[0] for each in given] == ["1", "2", "1", "2"]
+
+
+def test_a_conflict_with_a_shared_file_too_is_a_decision_of_its_own(tmp_path: Path) -> None:
+    plant(tmp_path, _TWO_KEYS | {"backend/.env.development": "A=fake-of-mode\n"})
+    sources = scan_all([tmp_path], WORKSPACE)
+    kinds = {(one.file, one.kind) for e in sources for one in e.findings if one.key == "A"}
+    assert ("backend/.env", "same-target") in kinds
+    assert ("backend/.env.local", "personal-conflict") in kinds
+
+
+def test_a_decision_on_a_file_that_needs_a_new_plan_says_so(tmp_path: Path) -> None:
+    plant(tmp_path, _TWO_KEYS)
+    plan = planning.make(scan_all([tmp_path], WORKSPACE), project="abcde", root=".", key=KEY)
+    for given in (plan, _decide(plan, local="skip")):
+        with pytest.raises(UserError, match=r"undecided.*`infisical-iac migrate plan` again.*apply"):
+            planning.read_values(given, tmp_path, KEY, WORKSPACE)
+    left = _decide(plan, local="skip")
+    sources = scan_all([tmp_path], WORKSPACE, planning.find_left_out(left, tmp_path))
+    again = planning.make(sources, project="abcde", root=".", key=KEY, earlier=left)
+    assert len(planning.read_values(again, tmp_path, KEY, WORKSPACE)) == 3
