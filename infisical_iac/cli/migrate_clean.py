@@ -24,6 +24,7 @@ from infisical_iac.migrate.cleaning import (
     examine_login_files,
     read_report,
 )
+from infisical_iac.migrate.find import is_personal
 from infisical_iac.migrate.plan_file import load_key
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
@@ -81,7 +82,7 @@ def clean(
     read back from Infisical. Ignore rules and examples with a service's three login variables are
     added, and places that still mention the old files are listed.
 
-    Files that hold only login variables are kept.
+    Files that hold only login variables are kept, and those that the plan skips as a whole.
 
     Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
     to the question.
@@ -98,6 +99,7 @@ def clean(
     _show(root, plan)
     for path in left:
         echo(printable(f"{path} stays: it holds only login variables."))
+    _show_left_out(root, report.left_out_paths)
     if report.verified_files:
         _show_references(root, plan_file, [each.path for each in report.verified_files])
     if plan.archive and not keys[0]:
@@ -151,6 +153,17 @@ def _show(root: Path, plan: _Plan) -> None:
         detail += f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
         items.append(Item("-", file.path, detail))
     show(items, _lines_of(plan.examined.kept))
+
+
+def _show_left_out(root: Path, paths: Sequence[str]) -> None:
+    there = [path for path in paths if (root / path).exists()]
+    for path in there:
+        echo(printable(f"{path} stays: the plan skips it, so it is left to its owner."))
+    if any(is_personal(Path(path).name) for path in there):
+        echo(
+            "The loaders read only INFISICAL_* and NODE_ENV from .env.local: docs/develop/README.md, "
+            "Every day, says how its owner keeps other values."
+        )
 
 
 def _lines_of(kept: Iterable[KeptFile]) -> list[str]:

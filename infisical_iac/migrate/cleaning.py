@@ -85,6 +85,14 @@ class MovedFile:
         return not self.keys and bool(self.skipped) and all(map(is_bootstrap, self.skipped))
 
 
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore", strict=True))
+class SkippedPart:
+    """A key that the plan skipped, or with an empty `key` a whole file."""
+
+    file: str
+    key: str
+
+
 class Report(BaseModel):
     """The report of `migrate apply`, as `read_report` returns it."""
 
@@ -92,15 +100,23 @@ class Report(BaseModel):
 
     root: str
     sources: tuple[MovedFile, ...]
+    skipped: tuple[SkippedPart, ...] = ()
     project: str = ""
     verified_at: str = ""
 
     @property
     def unverified_paths(self) -> set[str]:
         """Return the paths of files that were not read back in full from all their targets."""
-        return {each.path for each in self.sources if not each.verified} - {
-            each.path for each in self.login_files
-        }
+        left = {each.path for each in self.login_files} | {*self.left_out_paths}
+        return {each.path for each in self.sources if not each.verified} - left
+
+    @property
+    def left_out_paths(self) -> list[str]:
+        """Return the paths of files that a person decided to skip, such as a personal one."""
+        whole = {each.file for each in self.skipped if not each.key}
+        others = {each.path for each in self.login_files}
+        others |= {each.path for each in self.sources if each.keys}
+        return sorted(whole - others)
 
     @property
     def login_files(self) -> list[MovedFile]:
@@ -113,6 +129,7 @@ class Report(BaseModel):
     def verified_files(self) -> list[MovedFile]:
         """Return the files that were read back in full."""
         left = self.unverified_paths | {each.path for each in self.login_files}
+        left |= {*self.left_out_paths}
         return [each for each in self.sources if each.path not in left]
 
     def require_recent(self, now: datetime) -> None:
@@ -147,7 +164,8 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
         raise FileError(f"{root}, which was migrated, is not there: run this where it is")
-    if not report.verified_files and (report.unverified_paths or not report.login_files):
+    is_left = bool(report.login_files or report.left_out_paths)
+    if not report.verified_files and (report.unverified_paths or not is_left):
         raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
     return root, report
 

@@ -88,7 +88,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
         return ""
     if decision == "undecided":
         return (
-            "is undecided; write its decision into the plan, or if you have just decided on a whole "
+            "is undecided; write its decision into the plan; or, if you have decided on a whole "
             "file, run `infisical-iac migrate plan` again, then apply"
         )
     why = find_obstacle(key, value)

@@ -50,15 +50,23 @@ def report(
     verified_at: str = "",
     root: str = ".",
     project: str = "chainalign",
+    skipped: tuple[str, ...] = (),
 ) -> Path:
     """Write plan and report into a directory; returns the path of the plan.
 
     Args:
         root: the directory that was migrated, seen from there.
         project: the slug of the project that it was migrated into.
+        skipped: the paths of the files that the plan skips as a whole.
     """
     sources = [asdict(each) | {"verified": each.path not in unverified} for each in files]
-    data = {"root": root, "project": project, "sources": sources, "verified_at": verified_at}
+    data: dict[str, Any] = {
+        "root": root,
+        "project": project,
+        "sources": sources,
+        "verified_at": verified_at,
+    }
+    data["skipped"] = [{"file": each, "line": 0, "key": "", "kinds": []} for each in skipped]
     write(at, "migration-report.json", json.dumps(data))
     (at / KEY_FILE).write_bytes(HASH_KEY)
     (at / KEY_FILE).chmod(0o600)

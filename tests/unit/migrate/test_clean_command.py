@@ -200,6 +200,23 @@ def test_such_a_file_with_more_in_it_is_kept(
     assert f"? {login} is kept" in ran.output
 
 
+def test_a_file_that_a_person_skipped_stays_and_is_a_success(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
+    own = "backend/.env.local"
+    write(tmp_path, own, "LOG_LEVEL=debug\n")
+    left_out = _left_out(tmp_path, own, "LOG_LEVEL")
+    report(tmp_path, *files, left_out, unverified=(own,), skipped=(own,))
+    ran = run(*TO, "--yes")
+    assert ran.exit_code == 0, ran.output
+    (line,) = [line for line in ran.output.splitlines() if line.startswith(own)]
+    assert "stays" in line
+    assert "owner" in line
+    assert "docs/develop/README.md" in ran.output
+    assert "is kept" not in ran.output
+    assert (tmp_path / own).exists()
+
+
 def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
