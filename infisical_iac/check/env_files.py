@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.check.model import CheckFinding, Kind
+from infisical_iac.check.model import Cause, CheckFinding, Kind
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
@@ -208,9 +208,10 @@ _DELETE = (
     "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
     "clean`."
 )
-_MOVE = "Move it to Infisical: begin with `infisical-iac migrate scan`."
-_REWRITE = "Leave the value empty, and rotate it if it is or was in use."
-_IGNORED = "The loaders ignore it: secrets belong in Infisical."
+_MOVE = "Move such values to Infisical: begin with `infisical-iac migrate scan`."
+_REWRITE = "Leave such values empty, and rotate those that are or were in use."
+_EXCLUDE = "Add .env.local to .gitignore."
+_IGNORED = "The loaders ignore such values: secrets belong in Infisical."
 
 
 def findings(
@@ -262,11 +263,15 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
         yield CheckFinding("unreadable-file", path, "", f"{reading.error} Correct it.")
     written = {entry.key: entry.written for entry in reading.entries}
     in_sample, local = is_sample(posixpath.basename(path)), is_local(path) and is_ignored
-    what = f"a value that looks like a secret. {_MOVE}"
+    what, many, remedy = "a value that looks like a secret", "look like secrets", _MOVE
     if is_local(path):
-        what = "a value, and git does not ignore the file. Add .env.local to .gitignore."
+        what, many = "a value, and git does not ignore the file", "are in a file that git would add"
+        remedy = _EXCLUDE
     elif in_sample:
-        what = f"a value that looks real, in a sample. {_REWRITE}"
+        what, many = "a value that looks real, in a sample", "look real, in a sample"
+        remedy = _REWRITE
+    cause = Cause(path, f"{{count}} values {many}", remedy)
+    ignored = Cause(path, "{count} values are not of the three variables", _IGNORED)
     for key, value in written.items():
         sensitive = is_sensitive(key, value, in_sample=in_sample)
         place, name = (
@@ -277,6 +282,7 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
             continue
         if is_local(path) and not is_bootstrap(key):
             message = f"{name} is not one of the three variables. {_IGNORED}"
-            yield CheckFinding("in-env-local", place, name, message, is_note=not sensitive)
+            yield CheckFinding("in-env-local", place, name, message, not sensitive, ignored)
         elif sensitive:
-            yield CheckFinding("secret-in-file", place, name, f"{name} has {what}")
+            message = f"{name} has {what}. {remedy}"
+            yield CheckFinding("secret-in-file", place, name, message, cause=cause)

@@ -31,6 +31,20 @@ Kind = Literal[
 ]
 
 
+class Cause(NamedTuple):
+    """The cause that several findings have in common, so that a person reads it once.
+
+    Attributes:
+        place: the file or service; findings of one kind and place, with one text, are one line.
+        text: the message for several of them, with `{count}` for their number.
+        remedy: the last sentence of each one's message.
+    """
+
+    place: str
+    text: str
+    remedy: str
+
+
 @dataclass(frozen=True)
 class CheckFinding:
     """A problem in a repository or in Infisical or, as a note, something that a person should know.
@@ -40,6 +54,7 @@ class CheckFinding:
         key: the name that it is about, or "".
         message: the problem and the remedy, in sentences.
         is_note: whether it is no problem.
+        cause: what it has in common with others, if there may be others.
     """
 
     kind: Kind
@@ -47,6 +62,7 @@ class CheckFinding:
     key: str
     message: str
     is_note: bool = False
+    cause: Cause | None = None
 
 
 class Read(NamedTuple):

@@ -7,7 +7,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from infisical_iac.check import env_files, model, startup
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.check.usage import ServiceCode, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
@@ -23,7 +23,7 @@ _INIT_FIRST = (
     "The project file still declares sample services: run `infisical-iac init` first, which "
     "declares yours."
 )
-_LOADERS = 'the page "Loaders" in the documentation of infisical-iac'
+_START = "See docs/develop/loaders.md in the documentation of infisical-iac."
 
 
 class Repository:
@@ -138,9 +138,11 @@ class Repository:
             if not startup.has_loader(mine, self.text, self._containers_of(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
-                    f"another runner: see {_LOADERS}."
+                    f"another runner. {_START}"
                 )
-                yield CheckFinding("no-loader", homes[0] or ".", "", message)
+                place = homes[0] or "."
+                cause = Cause(place, "", _START)
+                yield CheckFinding("no-loader", place, "", message, cause=cause)
             folder = self.workspace.services[name].folder
             yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
         if project_id:

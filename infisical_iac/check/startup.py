@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.dotenv.languages import NODE, PYTHON
@@ -155,7 +155,8 @@ def local_file(
             "apply`, `infisical-iac check --fix` does."
         )
         message = f"It is missing: a service finds Infisical by it. {remedy}"
-        yield CheckFinding("no-local-file", there[0], "", message)
+        cause = Cause(there[0], "", remedy)
+        yield CheckFinding("no-local-file", there[0], "", message, cause=cause)
         return
     try:
         file = parse(text(found))

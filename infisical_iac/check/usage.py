@@ -2,12 +2,12 @@
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.model import CheckFinding, Reads
+from infisical_iac.check.model import Cause, CheckFinding, Reads
 from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import is_env
@@ -203,11 +203,10 @@ def missing(
             compared = {slug: keys for slug, keys in there.items() if slug not in empty}
             lacking = [slug for slug, keys in compared.items() if key not in keys]
             if lacking:
-                message = (
-                    f"{name} reads {key}, which is not in {' and '.join(lacking)}. Add it in "
-                    "Infisical, or give it a default here."
-                )
-                yield CheckFinding("missing-key", place, key, message)
+                missing_in = f"not in {_enumerate(lacking)}"
+                message = f"{name} reads {key}, which is {missing_in}. {_ADD}"
+                cause = Cause(name, f"{name} reads {{count}} keys that are {missing_in}", _ADD)
+                yield CheckFinding("missing-key", place, key, message, cause=cause)
         if blind:
             continue
         nowhere = usage.optional.difference(*there.values())
@@ -221,6 +220,13 @@ def missing(
             "project file."
         )
         yield CheckFinding("empty-environment", slug, "", message)
+
+
+_ADD = "Add such keys in Infisical, or give them a default in the code."
+
+
+def _enumerate(slugs: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(slugs[:-1])]), slugs[-1]])
 
 
 def left_over(

@@ -15,6 +15,7 @@ from infisical_iac.check import model, usage
 from infisical_iac.check.env_files import MIGRATED
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
+from infisical_iac.check.summary import summarize
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import ApiError, printable
@@ -49,22 +50,25 @@ def print_json(repository: Repository, judged: Judged, *, is_compared: bool) -> 
 
 
 def _data(finding: CheckFinding) -> dict[str, Any]:
-    return {key: value for key, value in asdict(finding).items() if key != "is_note"}
+    left_out = ("is_note", "cause")  # the findings of one cause are one line of the text only
+    return {key: value for key, value in asdict(finding).items() if key not in left_out}
 
 
 def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print the services, the findings, and then the notes."""
+    """Print the services, the findings, the notes, and then the remedies that many of them have."""
     to = console()
     to.print(_table(repository))
     to.print()
-    findings = _merge_migrated(judged.findings)
-    for each in sorted(findings, key=lambda each: each.is_note):
-        to.print(_line(each))
+    lines, remedies = summarize(_merge_migrated(judged.findings))
+    for line in sorted(lines, key=lambda each: each.finding.is_note):
+        to.print(_line(line.finding, line.text))
+    for remedy, kinds in remedies.items():
+        to.print(Text(printable(f"→ {', '.join(kinds)}: {remedy}")))
     if judged.accepted:
         to.print(Text(f"{pluralize(len(judged.accepted), 'finding')} accepted.", style="dim"))
     if not is_compared:
         to.print(Text(f"? {_OFFLINE}", style="cyan"))
-    found = sum(not each.is_note for each in findings)
+    found = sum(not each.finding.is_note for each in lines)
     sign, style = ("✗", "red") if found else ("✓", "green")
     to.print(Text(f"{sign} {pluralize(found, 'finding')}", style=style))
 
@@ -97,10 +101,10 @@ def _table(repository: Repository) -> Table:
     return table
 
 
-def _line(found: CheckFinding) -> Text:
+def _line(found: CheckFinding, text: str) -> Text:
     sign, style = ("· ", "dim") if found.is_note else ("✗ ", "red")
     line = Text(sign, style=style).append(printable(found.place), style="bold")
-    return line.append(printable(f" {found.kind}: {found.message}"))
+    return line.append(printable(f" {found.kind}: {text}"))
 
 
 @click.command()

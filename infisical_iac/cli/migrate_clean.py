@@ -161,8 +161,8 @@ def _show_left_out(root: Path, paths: Sequence[str]) -> None:
         echo(printable(f"{path} stays: the plan skips it, so it is left to its owner."))
     if any(is_personal(Path(path).name) for path in there):
         echo(
-            "The loaders read only INFISICAL_* and NODE_ENV from .env.local: docs/develop/README.md, "
-            "Every day, says how its owner keeps other values."
+            "The loaders read only INFISICAL_* and NODE_ENV from .env.local. To keep other values, "
+            "see docs/develop/README.md, Every day."
         )
 
 

@@ -173,6 +173,13 @@ def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
             )
 
 
+_SHARE = (
+    "To keep it once: declare a folder in `shared_folders` of the project file and in `imports` of "
+    "each service; then `decision: skip` on this key in each of the files, and add the key to that "
+    "folder in Infisical by hand."
+)
+
+
 def _compare_services(
     shared: Iterable[_Place], reported: Set[tuple[str, int]]
 ) -> Iterator[FileFinding]:
@@ -191,7 +198,7 @@ def _compare_services(
                     group,
                     "shared-candidate",
                     "Has the same value in {others}.",
-                    "Keep it once, in a shared folder that the services import.",
+                    _SHARE,
                     is_other=lambda each, other: each is not other,
                 )
         elif not all(is_plain(each.key, each.value) for each in group):

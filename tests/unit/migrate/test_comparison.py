@@ -47,6 +47,9 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
     }
     findings = found(tmp_path, files, "shared-candidate")
     assert told(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
+    # A plan has one folder for each file, so no edit of it puts one key elsewhere.
+    for edit in ("`shared_folders`", "`imports`", "`decision: skip` on this key", "by hand"):
+        assert edit in findings[0].remedy
 
 
 def test_a_key_with_another_value_in_another_service_is_told(tmp_path: Path) -> None:

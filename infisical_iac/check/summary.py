@@ -1,0 +1,62 @@
+"""Group the findings of a check into lines for people: one for each cause, and its remedy once."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from infisical_iac.check.model import Cause, CheckFinding
+
+_NAMED = 10  # of the keys on one line
+
+
+class SummaryLine(NamedTuple):
+    """One line of a summary, and the remedy that follows it, or follows all lines."""
+
+    finding: CheckFinding
+    text: str
+    remedy: str = ""
+
+
+def summarize(found: Iterable[CheckFinding]) -> tuple[list[SummaryLine], dict[str, list[str]]]:
+    """Return the lines, and the remedies of several lines, each with the kinds of these.
+
+    Lines have no remedy that several of them have.
+    """
+    groups: dict[object, list[CheckFinding]] = {}
+    for number, each in enumerate(found):
+        shared = (each.kind, each.cause, each.is_note) if each.cause and each.cause.text else number
+        groups.setdefault(shared, []).append(each)
+    lines = [_line(group) for group in groups.values()]
+    counts = Counter(each.remedy for each in lines if each.remedy)
+    common: dict[str, list[str]] = {}
+    for each in lines:
+        if counts[each.remedy] > 1 and each.finding.kind not in common.get(each.remedy, ()):
+            common.setdefault(each.remedy, []).append(each.finding.kind)
+    return [
+        each if each.remedy in common or not each.remedy else _with_remedy(each) for each in lines
+    ], common
+
+
+def _with_remedy(line: SummaryLine) -> SummaryLine:
+    return line._replace(text=f"{line.text} {line.remedy}")
+
+
+def _line(group: Sequence[CheckFinding]) -> SummaryLine:
+    first = group[0]
+    if first.cause is None:
+        return SummaryLine(first, first.message)
+    if len(group) == 1:
+        text = first.message.removesuffix(first.cause.remedy).rstrip()
+        return SummaryLine(first, text, first.cause.remedy)
+    named = ", ".join(_name(each, first.cause) for each in group[:_NAMED])
+    more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
+    text = f"{first.cause.text.format(count=len(group))}: {named}{more}."
+    merged = CheckFinding(first.kind, first.cause.place, "", text, first.is_note)
+    return SummaryLine(merged, text, first.cause.remedy)
+
+
+def _name(found: CheckFinding, cause: Cause) -> str:
+    place = found.place
+    if place.startswith(f"{cause.place}:"):
+        place = f"line {place.removeprefix(f'{cause.place}:')}"
+    return f"{found.key} ({place})"
