@@ -12,7 +12,7 @@ from infisical_iac.check.model import Cause, CheckFinding, Kind
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
-from infisical_iac.migrate.encryption import ENCRYPTED, find_encryption
+from infisical_iac.migrate.encryption import find_encryption
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
@@ -238,7 +238,7 @@ def findings(
                 yield CheckFinding("unreadable-file", path, "", message)
             elif program := find_encryption(posixpath.basename(path), data):
                 message = f"It is encrypted by {program}: its values were not checked."
-                yield CheckFinding(ENCRYPTED, path, "", message, is_note=True)
+                yield CheckFinding("encrypted-file", path, "", message, is_note=True)
             else:
                 grammar = detection.choose(path).evidence.grammar
                 found = [*_in_file(path, data, grammar, is_ignored=path in ignored)]

@@ -14,6 +14,7 @@ Kind = Literal[
     "migrated-file",
     "in-env-local",
     "unreadable-file",
+    "encrypted-file",
     "tracked",
     "not-ignored",
     "no-service",

@@ -9,7 +9,7 @@ from infisical_iac.check.model import Cause, CheckFinding
 _NAMED = 10  # of the keys on one line
 
 
-class SummaryLine(NamedTuple):
+class CauseLine(NamedTuple):
     """One line of a summary, and the remedy that follows it, or follows all lines."""
 
     finding: CheckFinding
@@ -17,15 +17,15 @@ class SummaryLine(NamedTuple):
     remedy: str = ""
 
 
-def summarize(found: Iterable[CheckFinding]) -> tuple[list[SummaryLine], dict[str, list[str]]]:
+def summarize(found: Iterable[CheckFinding]) -> tuple[list[CauseLine], dict[str, list[str]]]:
     """Return the lines, and the remedies of several lines, each with the kinds of these.
 
     Lines have no remedy that several of them have.
     """
     groups: dict[object, list[CheckFinding]] = {}
-    for number, each in enumerate(found):
-        shared = (each.kind, each.cause, each.is_note) if each.cause and each.cause.text else number
-        groups.setdefault(shared, []).append(each)
+    for number, one in enumerate(found):
+        shared = (one.kind, one.cause, one.is_note) if one.cause and one.cause.text else number
+        groups.setdefault(shared, []).append(one)
     lines = [_line(group) for group in groups.values()]
     counts = Counter(each.remedy for each in lines if each.remedy)
     common: dict[str, list[str]] = {}
@@ -37,22 +37,22 @@ def summarize(found: Iterable[CheckFinding]) -> tuple[list[SummaryLine], dict[st
     ], common
 
 
-def _with_remedy(line: SummaryLine) -> SummaryLine:
+def _with_remedy(line: CauseLine) -> CauseLine:
     return line._replace(text=f"{line.text} {line.remedy}")
 
 
-def _line(group: Sequence[CheckFinding]) -> SummaryLine:
+def _line(group: Sequence[CheckFinding]) -> CauseLine:
     first = group[0]
     if first.cause is None:
-        return SummaryLine(first, first.message)
+        return CauseLine(first, first.message)
     if len(group) == 1:
         text = first.message.removesuffix(first.cause.remedy).rstrip()
-        return SummaryLine(first, text, first.cause.remedy)
+        return CauseLine(first, text, first.cause.remedy)
     named = ", ".join(_name(each, first.cause) for each in group[:_NAMED])
     more = f" and {len(group) - _NAMED} more" if len(group) > _NAMED else ""
     text = f"{first.cause.text.format(count=len(group))}: {named}{more}."
     merged = CheckFinding(first.kind, first.cause.place, "", text, first.is_note)
-    return SummaryLine(merged, text, first.cause.remedy)
+    return CauseLine(merged, text, first.cause.remedy)
 
 
 def _name(found: CheckFinding, cause: Cause) -> str:
