@@ -27,13 +27,13 @@ def summarize(found: Iterable[CheckFinding]) -> tuple[list[CauseLine], dict[str,
         shared = (one.kind, one.cause, one.is_note) if one.cause and one.cause.text else number
         groups.setdefault(shared, []).append(one)
     lines = [_line(group) for group in groups.values()]
-    counts = Counter(each.remedy for each in lines if each.remedy)
+    counts = Counter(line.remedy for line in lines if line.remedy)
     common: dict[str, list[str]] = {}
-    for each in lines:
-        if counts[each.remedy] > 1 and each.finding.kind not in common.get(each.remedy, ()):
-            common.setdefault(each.remedy, []).append(each.finding.kind)
+    for line in lines:
+        if counts[line.remedy] > 1 and line.finding.kind not in common.get(line.remedy, ()):
+            common.setdefault(line.remedy, []).append(line.finding.kind)
     return [
-        each if each.remedy in common or not each.remedy else _with_remedy(each) for each in lines
+        line if line.remedy in common or not line.remedy else _with_remedy(line) for line in lines
     ], common
 
 

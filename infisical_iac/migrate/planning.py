@@ -149,11 +149,11 @@ def apply_chosen_grammars(
     made = []
     for source in sources:
         chosen = before.get(source.path)
-        if chosen and source.path in proven:
+        if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
+            source = _read_again(source, chosen.grammar, CHOSEN, root, workspace)
+        elif chosen and source.path in proven:
             layers = (chosen.loader, chosen.layers)
             source = _read_again(source, chosen.grammar, MIGRATED, root, workspace, *layers)
-        elif chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
-            source = _read_again(source, chosen.grammar, CHOSEN, root, workspace)
         made.append(source)
     if made == list(sources):
         return made
