@@ -15,6 +15,7 @@ from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
+from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
@@ -208,8 +209,8 @@ def _table(sources: Sequence[Source]) -> Table:
     table.add_column("findings", justify="right")
     for each in sources:
         place = (each.service or "?", each.environment or "?", each.folder or "?")
-        is_migrated = any(one.kind == _MIGRATED for one in each.findings)
-        grammar = each.why if is_migrated else f"{each.grammar}: {each.why}"
+        is_not_read = any(one.kind in (_MIGRATED, ENCRYPTED) for one in each.findings)
+        grammar = each.why if is_not_read else f"{each.grammar}: {each.why}"
         counts = (len(each.reading.values), len(each.findings))
         table.add_row(*map(_cell, (each.path, *place, grammar, *counts)))
     return table

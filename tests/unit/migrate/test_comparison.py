@@ -52,6 +52,16 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
         assert edit in findings[0].remedy
 
 
+def test_a_personal_file_hides_no_value_that_may_be_shared(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": f"JWT={SECRET}\n",
+        "backend/.env.local": "JWT=obviously-fake-mine\n",
+        "python-services/.env": f"JWT={SECRET}\n",
+    }
+    findings = found(tmp_path, files, "shared-candidate")
+    assert told(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 1, "JWT")]
+
+
 def test_a_key_with_another_value_in_another_service_is_told(tmp_path: Path) -> None:
     files = {
         "backend/.env": "DB=fake-one\nPORT=80\nNODE_ENV=a-fake-one\n",
