@@ -115,7 +115,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
     [
         ({name: look for name, look in _SAME.items() if name != "one"}, "one can't be reached"),
         (_down(_SAME, "two"), "the swarm considers two down"),
-        (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no data"),
+        (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no PostgreSQL data"),
         (
             _with_etcd("", "lost", "lost", primaries=("one", "two")),
             "one and two are both primaries",
