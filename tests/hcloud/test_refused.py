@@ -69,7 +69,7 @@ def test_invalid_settings_are_refused_before_anything_is_created(
     ("environment", "sentence"),
     [
         ({"HCLOUD_TOKEN": ""}, "HCLOUD_TOKEN is not set"),
-        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has blanks"),
+        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has spaces"),
         ({"HCLOUD_TOKEN": "wrong"}, "HCLOUD_TOKEN is no valid token"),
         ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
     ],

@@ -80,7 +80,7 @@ def test_a_blank_volume_is_refused_before_the_deploy(
     server.answers[f"look {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
     RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
     server.answers[f"look {_DEVICE}"] = said
-    with pytest.raises(UserError, match=f"{said.strip()}: .* server replace --undo") as refused:
+    with pytest.raises(UserError, match=f"is {said.strip()}, .* server replace --undo") as refused:
         RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
     assert refused.value.code == "refused.volume"
 
