@@ -93,8 +93,9 @@ def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Co
     with ExitStack() as stack:
         found = {each.name: stack.enter_context(connected(each)) for each in targets}
         machines = {name: each.machine() for name, each in found.items()}
+        topology = targets[0].settings.cluster.topology
         if sentence := absence(
-            machines, topology=targets[0].settings.cluster.topology, has_unreachable=away
+            machines, topology=topology, has_unreachable=away
         ):
             raise TargetError(sentence)
         yield found

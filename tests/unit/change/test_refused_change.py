@@ -45,7 +45,7 @@ class _Host:
         self.journal = Journal(goes_on=True)
         self.down = {"redis"}
 
-    def look(self, compose: str, images: tuple[str, ...]) -> DeploymentState:
+    def observe(self, compose: str, images: tuple[str, ...]) -> DeploymentState:
         same = compose == self.text
         hashes = {name: f"{name} {'as it runs' if same else 'new'}" for name in _RUNS.services}
         containers: dict[str, tuple[Container, ...]] = {
@@ -94,7 +94,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(journal, "_journals", {"one": made.journal})
     for module in (journal, stack, operation):
         monkeypatch.setattr(module, "host", made)
-    monkeypatch.setattr(stack, "observe", made.look)
+    monkeypatch.setattr(stack, "observe", made.observe)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
     monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
     monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)
