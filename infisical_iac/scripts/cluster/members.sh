@@ -19,6 +19,6 @@ data() {
 as_many() {
     now=$(data)
     if test "${now% *}" -ge "$1" && test "${now#* }" -ge "$2"; then return 0; fi
-    echo "${now% *} members of etcd and ${now#* } PostgreSQLs are healthy instead of $1 and $2" >&2
+    echo "healthy members: etcd ${now% *}, PostgreSQL ${now#* }, instead of $1 and $2" >&2
     return 1
 }

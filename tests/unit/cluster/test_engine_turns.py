@@ -104,7 +104,7 @@ def test_the_next_engine_waits_for_the_services_of_the_last_one(
     def run(command: str, *, doing: str) -> str:
         steps.append(command)
         if command.startswith("settle"):
-            raise CommandFailed(f"could not {doing}: 2 members of etcd and 3")
+            raise CommandFailed(f"could not {doing}: healthy members: etcd 2")
         return "3 3\n"
 
     monkeypatch.setattr(docker, "run", run)
@@ -112,7 +112,7 @@ def test_the_next_engine_waits_for_the_services_of_the_last_one(
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     monkeypatch.setattr(docker, "_lost_hosts", [])
-    with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* 2 members of etcd and 3"):
+    with pytest.raises(Refused, match=r"node-1 is not healthy 180 s .* healthy members: etcd 2"):
         docker.act_in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
