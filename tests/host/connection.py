@@ -94,9 +94,7 @@ def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Co
         found = {each.name: stack.enter_context(connected(each)) for each in targets}
         machines = {name: each.machine() for name, each in found.items()}
         topology = targets[0].settings.cluster.topology
-        if sentence := absence(
-            machines, topology=topology, has_unreachable=away
-        ):
+        if sentence := absence(machines, topology=topology, has_unreachable=away):
             raise TargetError(sentence)
         yield found
 

@@ -18,7 +18,7 @@ def test_data_services_count_as_healthy_by_their_own_report(leader: Leader) -> N
     assert leader.run("again", "0", "1", "2").returncode == 0
     done = leader.run("again", "0", "1", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("1 members of etcd and 2 PostgreSQLs ")
+    assert "etcd 1, PostgreSQL 2," in done.stderr
     assert "1 and 3" in done.stderr
 
 

@@ -73,9 +73,9 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         (
             "etcd",
             _ETCD.replace("etcd-2:2379 is healthy", "etcd-2:2379 is unhealthy"),
-            "1 members of etcd",
+            "etcd 1,",
         ),
-        ("patroni", _PATRONI.replace("streaming", "running"), "1 PostgreSQLs"),
+        ("patroni", _PATRONI.replace("streaming", "running"), "PostgreSQL 1,"),
     ],
 )
 def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
