@@ -168,7 +168,7 @@ def test_revoke_ends_all_client_secrets_after_the_name_is_typed(case: Case) -> N
     assert case.logs_in(held)
     revoked = case.run("revoke", case.service, "--env", "production", answer=f"{name}\n")
     assert revoked.exit_code == 0
-    assert revoked.stdout.startswith(f"2 client secrets of {name} ")
+    assert revoked.stdout.startswith(f"Revoked 2 client secrets of {name};")
     assert case.listed() == []
     assert case.overview()["file"] == "missing"
     again = case.run("revoke", case.service, "--env", "production", "--yes")
