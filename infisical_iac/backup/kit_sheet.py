@@ -126,9 +126,9 @@ def seal(
     signer = signing.fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
     text = render(kit, armor.decode(), signer)
-    wanted = sorted([*(each.stanza for each in to), "X25519"])
+    desired = sorted([*(each.stanza for each in to), "X25519"])
     back = pyrage.decrypt(wrap_armor(text), [proof])
-    if stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
+    if stanzas(text) != desired or back != packed or unpack(back) != Opened(kit, signer):
         raise FileError("the kit can't be read back as it was encrypted: nothing was written")
     if known:
         _decrypt(text, known)

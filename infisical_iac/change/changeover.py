@@ -132,13 +132,13 @@ class Changeover(ABC):
     def load_beside(self, data: Release | None) -> None:
         """Load the dump of a release, or of now, next to the data; its key must be the host's."""
         present = self.take(self.unfinished.release)
-        wanted = self.take(data.name) if data else present
-        if wanted.key != present.key:
+        desired = self.take(data.name) if data else present
+        if desired.key != present.key:
             raise Refused(
-                f"the release needs the encryption key with fingerprint {wanted.key}, and the host "
-                f"has {present.key}"
+                f"the release needs the encryption key with fingerprint {desired.key}, and the "
+                f"host has {present.key}"
             )
-        manifest.refuse_difference(wanted, self.load())
+        manifest.refuse_difference(desired, self.load())
 
     def take(self, release: str) -> Manifest:
         """Select the dump of a release for the next load, and return its manifest."""

@@ -135,7 +135,7 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
 def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
     """Return a sentence that lists settings to change, or the next apply upgrades again."""
     serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
-    wanted = {
+    desired = {
         "infisical_version": (runs.version, settings.infisical_version),
         "infisical_digest": (serves.partition("@")[2], chosen.partition("@")[2]),
         "postgres_image": (
@@ -143,7 +143,7 @@ def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
             without_known_digest(settings.postgres_image),
         ),
     }
-    due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
+    due = [f'{name} = "{is_}"' for name, (is_, was) in desired.items() if is_ != was]
     if not due:
         return []
     return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]

@@ -219,14 +219,14 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
         )
     """
     journal.current().kept = None
-    waits, wanted = journal.will_change(CHANGE), images_of(compose)
+    waits, desired = journal.will_change(CHANGE), images_of(compose)
     there = DeploymentState() if waits else stack.observe(compose, settings.images)
-    if there.upgrade.was and _changes(there.upgrade, wanted):
+    if there.upgrade.was and _changes(there.upgrade, desired):
         with refusing(there.upgrade.was):
-            path.refuse(there.upgrade.was, wanted)
+            path.refuse(there.upgrade.was, desired)
             if without := journal.current().without:
                 raise Refused(
-                    f"Infisical can't be changed to {wanted.version} while "
+                    f"Infisical can't be changed to {desired.version} while "
                     f"{' and '.join(without)} can't run: nothing could be checked from outside"
                 )
             refuse_room(there.stack.missing(settings.images), settings)
@@ -242,8 +242,8 @@ def decide(
 
     With `waits`, an earlier change has to end first, and the steps are unknown.
     """
-    found, wanted = there.upgrade, images_of(compose)
-    changes = _changes(found, wanted)
+    found, desired = there.upgrade, images_of(compose)
+    changes = _changes(found, desired)
     if waits:
         yield UNSEEN
         return
@@ -251,7 +251,7 @@ def decide(
         yield UpToDate("no version changes")
         return
     for what, change in changes.items():
-        yield Item("~", what, change + describe_failure(found, wanted))
+        yield Item("~", what, change + describe_failure(found, desired))
     if missing := there.stack.missing(settings.images):
         yield step(stack.fetch, missing, settings.stack.image_archives)
     made = partial(change_on_host, VersionChange(found.was, compose), settings, project)

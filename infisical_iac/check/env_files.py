@@ -111,8 +111,8 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
     for path in sorted(tracked_paths(root, env_files)):
         message = "Git tracks it. Move what is in it, then `git rm --cached` it."
         yield CheckFinding("tracked", path, "", message)
-    wanted = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
-    by_repository = _group_by_repository(root, wanted)
+    desired = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
+    by_repository = _group_by_repository(root, desired)
     is_in_git = any(repository is not None for repository in by_repository)
     for repository, names in by_repository.items():
         if repository is None and is_in_git:

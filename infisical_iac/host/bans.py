@@ -62,8 +62,8 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
     Args:
         log: the path of the access log.
     """
-    wanted = jails(settings)
-    if not wanted:
+    desired = jails(settings)
+    if not desired:
         return
     # Banning the Load Balancer would ban everybody.
     balancer = filter(None, [settings.balancer_address])
@@ -75,7 +75,7 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
         template(
             "fail2ban-jail.conf",
             settings=settings,
-            log=log if len(wanted) > 1 else "",
+            log=log if len(desired) > 1 else "",
             ignored=ignored,
             script=KNOWN,
         ),
@@ -83,7 +83,7 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
     yield SETS, template("fail2ban-nftables.conf")
     yield NETWORKS, Path(ban_networks.__file__).read_text()
     for name, each in FILTERS.items():
-        if name in wanted:
+        if name in desired:
             yield (
                 filter_path(name),
                 template(

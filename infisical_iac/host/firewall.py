@@ -169,21 +169,21 @@ class Firewall(Fact[FirewallState]):
 
     def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
         apart = shlex.quote(f"nft -f - && {_LIST}")
-        wanted = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
+        desired = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
         return join_commands(
             "command -v nft >/dev/null && echo installed; "
             f"test ! -e {shlex.quote(mark)} || echo trial",
             f"{_LIST} 2>/dev/null; true",
-            f"{wanted}; true",
+            f"{desired}; true",
             Paths().command(paths),
             Units().command([unit], {}),
         )
 
     def process(self, output: list[str]) -> FirewallState:
-        words, actual, wanted, files, units = split_output(output)
+        words, actual, desired, files, units = split_output(output)
         return FirewallState(
             "\n".join(actual),
-            "\n".join(wanted),
+            "\n".join(desired),
             "trial" in words,
             "installed" in words,
             Paths().process(files),

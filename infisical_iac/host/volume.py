@@ -209,8 +209,8 @@ def decide(
     if not device:
         yield UpToDate("the data are on the host's own disk")
         return
-    wanted = configuration(state.uuid)
-    wrong = files.find_differing(wanted, there.files)
+    desired = configuration(state.uuid)
+    wrong = files.find_differing(desired, there.files)
     unit = there.units.get(UNIT)
     off = not (unit and unit.enabled and unit.active and not unit.outdated)
     if not (wrong or off or state.unbound or state.larger):

@@ -125,13 +125,13 @@ def log_and_bans(
         jails: the names of jails that must be active; other jails are left alone.
         has_log: whether something writes the log.
     """
-    wanted = [each.path for each in bans]
+    desired = [each.path for each in bans]
     there = host.get_fact(
         Watch,
         paths=[*(each.path for each in rotation), *_of_ours(bans), LOG, _FORMER],
         live=LIVE,
         units=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
-        config={FAIL2BAN: wanted},
+        config={FAIL2BAN: desired},
     )
     yield from decide(rotation, bans, jails, there, has_log=has_log)
 
@@ -145,8 +145,8 @@ def decide(
     has_log: bool,
 ) -> Commands:
     """Decide how to change the access log and fail2ban, by their actual state `there`."""
-    wanted = {each.path for each in bans}
-    surplus = [path for path in _of_ours(bans) if path not in wanted and path in there.files]
+    desired = {each.path for each in bans}
+    surplus = [path for path in _of_ours(bans) if path not in desired and path in there.files]
     decided = (
         *_install_rotation(rotation, there),
         *(_log(there) if has_log else ()),

@@ -398,7 +398,7 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
 
     Raises FileError for a directory that can't be listed.
     """
-    wanted, silent = pattern(paths), set(leave_out)
+    desired, silent = pattern(paths), set(leave_out)
     references: list[Reference] = []
     unread = []
     for path in walk(root):
@@ -412,7 +412,7 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
         except (OSError, OverflowError):
             unread.append(path)
             continue
-        references += (Reference(path, *match) for match in matches(data, wanted))
+        references += (Reference(path, *match) for match in matches(data, desired))
         if len(references) > LIMIT:
             return FoundReferences(references[:LIMIT], True, unread)
     return FoundReferences(references, False, unread)

@@ -92,10 +92,10 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
         homes.setdefault(home, []).append(file)
     additions = []
     for home, files in homes.items():
-        wanted = rules(file.name for file in files)
-        additions.append(_addition(home / ".gitignore", wanted))
+        desired = rules(file.name for file in files)
+        additions.append(_addition(home / ".gitignore", desired))
         for file in _docker_files(home, files):
-            additions.append(_addition(file, for_docker(wanted)))
+            additions.append(_addition(file, for_docker(desired)))
     return [each for each in additions if each.lines]
 
 

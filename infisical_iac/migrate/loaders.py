@@ -175,12 +175,12 @@ def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:
 
 
 def _node(path: str, text: str) -> list[Evidence]:
-    wanted = _dependencies(text)
-    brought = {name for _, each in _READERS[NODE] if each.name in wanted for name in each.brings}
+    desired = _dependencies(text)
+    brought = {name for _, each in _READERS[NODE] if each.name in desired for name in each.brings}
     return [
-        _sign(path, grammar, _adjust_to_release(each, wanted[each.name]))
+        _sign(path, grammar, _adjust_to_release(each, desired[each.name]))
         for grammar, each in _READERS[NODE]
-        if each.name in wanted and each.name not in brought
+        if each.name in desired and each.name not in brought
     ]
 
 
@@ -198,7 +198,7 @@ def _dependencies(text: str) -> dict[str, str]:
         data: Any = json.loads(text)
         kinds = ("dependencies", "devDependencies", "optionalDependencies")
         found = [each for kind in kinds for each in (data.get(kind) or {}).items()]
-        return {name: str(wanted) for name, wanted in found}
+        return {name: str(desired) for name, desired in found}
     except (ValueError, AttributeError, TypeError, RecursionError):
         return {}  # npm can't read it either
 

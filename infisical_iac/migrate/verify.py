@@ -82,10 +82,10 @@ def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
 
     Raises ApiError or Unreachable.
     """
-    wanted = set(names)
-    places = sorted({each[:2] for each in wanted})
+    desired = set(names)
+    places = sorted({each[:2] for each in desired})
     answers = gather([partial(_visible_names, client, project, *place) for place in places])
-    return wanted.intersection(chain.from_iterable(answers))
+    return desired.intersection(chain.from_iterable(answers))
 
 
 def _may_read(account: ServiceAccount, name: Name) -> bool:

@@ -36,10 +36,10 @@ class KnownNames:
         asked = [(self.identities, identity), (self.people, person)]
         return [
             id
-            for names, wanted in asked
-            if wanted is not None
-            for id in ([wanted] if _ID.fullmatch(wanted) else names)
-            if wanted in (id, names.get(id))
+            for names, desired in asked
+            if desired is not None
+            for id in ([desired] if _ID.fullmatch(desired) else names)
+            if desired in (id, names.get(id))
         ]
 
 

@@ -86,9 +86,9 @@ def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Comman
         pair: the user's own certificate, None without one.
     """
     config = caddyfile(settings, pair.certificate if pair else "")
-    wanted = _files(config.text, pair)
-    wrong = files.find_differing(wanted, there.files)
-    surplus = sorted({CERTIFICATE, KEY} & there.files.keys() - {each.path for each in wanted})
+    desired = _files(config.text, pair)
+    wrong = files.find_differing(desired, there.files)
+    surplus = sorted({CERTIFICATE, KEY} & there.files.keys() - {each.path for each in desired})
     has_other = there.revision not in (STOPPED, config.revision)
     yield from _directories(there.files)
     if not wrong and not surplus and not has_other:
@@ -97,7 +97,7 @@ def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Comman
     yield from _differences(wrong, there.files, surplus)
     if not wrong and not surplus:
         yield Item("~", "Caddy", "runs with another Caddyfile")
-    yield step(_take, wanted, settings)
+    yield step(_take, desired, settings)
 
 
 def _directories(there: Mapping[str, PathState]) -> Commands:

@@ -40,7 +40,7 @@ class Upgrades(Fact[UpgradeState]):
         return script("releases", "look", wanted)
 
     def process(self, output: list[str]) -> UpgradeState:
-        wanted = ""
+        desired = ""
         images: dict[str, str] = {}
         ids: dict[str, str] = {}
         failed: dict[str, FailedChange] = {}
@@ -49,12 +49,12 @@ class Upgrades(Fact[UpgradeState]):
                 case ["image", service, reference, *id]:
                     images[service], ids[service] = reference, "".join(id)
                 case ["wanted", id_]:
-                    wanted = id_
+                    desired = id_
                 case ["failed", release, at, image]:
                     failed[image] = FailedChange(release, at)
         known = "database" in output and images.keys() >= {"infisical", "postgres"}
         was = Images(images["infisical"], images["postgres"]) if known else None
-        return UpgradeState(was, bool(wanted) and wanted == ids.get("infisical"), failed)
+        return UpgradeState(was, bool(desired) and desired == ids.get("infisical"), failed)
 
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"

@@ -58,8 +58,8 @@ def read(cluster: Cluster) -> State:
     found |= state.postgres(len(primaries), standbys.splitlines())
     found |= state.etcd(cluster.inside(numbers[0], f"etcd-{numbers[0]}", _HEALTH))
     for number in numbers:
-        told = cluster.inside(number, f"sentinel-{number}", _SENTINEL)
-        found |= state.sentinel(number, told)
+        output = cluster.inside(number, f"sentinel-{number}", _SENTINEL)
+        found |= state.sentinel(number, output)
     return found
 
 

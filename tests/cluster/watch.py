@@ -90,13 +90,13 @@ class Watch:
     def _once(self, host: int) -> None:
         began = time.monotonic()
         try:
-            told = self._ask(host)
+            output = self._ask(host)
         except Exception as error:
             # Whatever it was, the next question may be answered.
             self._why[host] = f"{type(error).__name__}: {error}"
             return
-        if told is not None:
-            self.answers.append(Answer(host, began, time.monotonic(), told))
+        if output is not None:
+            self.answers.append(Answer(host, began, time.monotonic(), output))
 
 
 def reigns(answers: Sequence[Answer]) -> list[Reign]:

@@ -75,8 +75,8 @@ class Sentinels:
         return process
 
     def _replicates(self) -> bool:
-        told = redis.Redis(port=self._replica, password=PASSWORD).info("replication")
-        return bool(told["master_link_status"] == "up")
+        output = redis.Redis(port=self._replica, password=PASSWORD).info("replication")
+        return bool(output["master_link_status"] == "up")
 
     def _knows_replica(self) -> bool:
         asked: Any = redis.Redis(port=self._sentinel, password=SENTINEL_PASSWORD)

@@ -381,16 +381,16 @@ def test_the_next_scale_out_keeps_writes_that_a_scale_back_left_behind(
     cluster.sql(_GIVEN_UP, "DROP TABLE secrets_v2; DROP TABLE secret_versions_v2")
     (where / "state").write_text(f"{stamp} out switched\n")
     cluster.write("infisical", "acknowledged")
-    told = r"20\d\d-\S+Z 1 infisical/infisical:v0\.165\.16\n"
+    given_up = r"20\d\d-\S+Z 1 infisical/infisical:v0\.165\.16\n"
     said = cluster.ok("scale-out", "back")
-    assert re.fullmatch(f"given-up infisical {told}", said)
+    assert re.fullmatch(f"given-up infisical {given_up}", said)
     cluster.ok("scale-out", "end")
 
     cluster.make(_NEW, "again")
     (where / "state").write_text(f"{other} out paused\n")
     cluster.ok("scale-out", "switch")
     aside = _GIVEN_UP.replace("20261125", "20261126")
-    assert re.search(f"given-up {aside} {told}", cluster.ok("scale-out", "end"))
+    assert re.search(f"given-up {aside} {given_up}", cluster.ok("scale-out", "end"))
     assert cluster.secrets() == {
         "infisical": ["again"],
         aside: ["acknowledged", "moved"],

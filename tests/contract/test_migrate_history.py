@@ -76,10 +76,10 @@ def _clean(case: Case) -> str:
 def test_migrated_values_are_found_in_the_history_of_a_deleted_file(case: Case) -> None:
     found = _history(case, "--json")
     assert found.exit_code == 2, found.output
-    told = json.loads(found.stdout)
+    output = json.loads(found.stdout)
     labels = [f"{_FILE} {name}" for name in ("DATABASE_URL", "HASH", "JSON", "PEM", "UNICODE")]
-    assert told["searched"] == labels
-    assert {each["label"] for each in told["rotate"]} >= {labels[0], labels[1], labels[3]}
+    assert output["searched"] == labels
+    assert {each["label"] for each in output["rotate"]} >= {labels[0], labels[1], labels[3]}
     assert [value for value in VALUES.values() if value and value in found.output] == []
 
 
@@ -107,11 +107,11 @@ def test_a_rotated_value_is_reported_and_not_considered_absent(case: Case) -> No
 def test_on_a_host_the_values_are_read_through_ssh_and_no_lock_is_taken(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(reach, "_on_host", _on_host(case, told))
+    output: list[Any] = []
+    monkeypatch.setattr(reach, "_on_host", _on_host(case, output))
     given = ["migrate", "history", str(case.root), "--inventory", "a-host.py", "--json"]
     found = CliRunner(env={"INFISICAL_API_URL": None}).invoke(main, given)
     assert found.exit_code == 2, found.output
-    assert told == [("a-host.py", None, None)]
+    assert output == [("a-host.py", None, None)]
     assert json.loads(found.stdout) == json.loads(_history(case, "--json").stdout)
     assert [value for value in VALUES.values() if value and value in found.output] == []

@@ -33,12 +33,12 @@ def planned(case: Case) -> Case:
 
 def test_a_plan_distinguishes_new_same_changed_and_remote_only_values(case: Case) -> None:
     case.put("production", "/backend", HASH=VALUES["/backend/HASH"], JSON="other", MORE="fake")
-    told = json.loads(case.run("plan", "--json").stdout)
+    output = json.loads(case.run("plan", "--json").stdout)
     name = "production/backend"
-    assert told["new"] == [f"{name}/{key}" for key in ("DATABASE_URL", "PEM", "UNICODE", "EMPTY")]
-    assert told["same"] == [f"{name}/HASH"]
-    assert told["changed"] == [f"{name}/JSON"]
-    assert told["only_in_infisical"] == [f"{name}/MORE"]
+    assert output["new"] == [f"{name}/{key}" for key in ("DATABASE_URL", "PEM", "UNICODE", "EMPTY")]
+    assert output["same"] == [f"{name}/HASH"]
+    assert output["changed"] == [f"{name}/JSON"]
+    assert output["only_in_infisical"] == [f"{name}/MORE"]
     assert "~ production/backend/JSON (backend/.env.production:4)" in case.run("plan").stdout
 
 

@@ -51,15 +51,15 @@ def _problems(ran: Ran) -> list[str]:
 def test_required_readers_are_listed_and_no_problem(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert verified.exit_code == 0, verified.shown
-    told = json.loads(verified.stdout)
-    assert told["access_checked"] is True
+    output = json.loads(verified.stdout)
+    assert output["access_checked"] is True
     api, web = case.services
-    assert {(each["name"], each["part"]) for each in told["readers"]} == {
+    assert {(each["name"], each["part"]) for each in output["readers"]} == {
         ("deployer", "deployer"),
         (EMAIL, "administrator"),
         *((f"{name}-{stage}", "service") for name in (api, web) for stage in ENVIRONMENTS),
     }
-    (one,) = (each for each in told["readers"] if each["name"] == f"{api}-production")
+    (one,) = (each for each in output["readers"] if each["name"] == f"{api}-production")
     reads = [{"environment": "production", "folder": f"/{api}", "secrets": 1}]
     assert one == {
         "kind": "identity",
@@ -116,11 +116,11 @@ def test_an_additional_privilege_counts(case: Case) -> None:
 def test_an_identity_with_a_services_name_is_not_considered_the_service(case: Case) -> None:
     api, _ = case.services
     _join(case, f"{api}-production", "viewer")
-    told = _problems(case.run("verify", "--json"))
-    assert len(told) == 4
+    output = _problems(case.run("verify", "--json"))
+    assert len(output) == 4
     assert all(
         each.endswith(f"{api}-production, which has the name of a service's but is not its own")
-        for each in told
+        for each in output
     )
 
 

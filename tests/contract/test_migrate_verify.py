@@ -71,9 +71,9 @@ def test_changed_or_missing_values_are_reported(case: Case) -> None:
     case.world.deployer.request("DELETE", "/api/v4/secrets/FAKE", json=place).raise_for_status()
     verified = _verify(case, "--json")
     assert verified.exit_code == 2
-    told = json.loads(verified.stdout)
-    assert (told["secrets"], told["access_checked"], told["notes"]) == (4, True, [])
-    assert told["problems"] == [
+    output = json.loads(verified.stdout)
+    assert (output["secrets"], output["access_checked"], output["notes"]) == (4, True, [])
+    assert output["problems"] == [
         f"production/{api}/FAKE has another value",
         f"production/{web}/FAKE is not there",
         f"production/{web}/FAKE can't be read by {web}-production, which needs it",
@@ -113,9 +113,9 @@ def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
 def test_binary_credentials_are_reported_as_missing(case: Case) -> None:
     api, _ = case.services
     (case.root / f"credentials/{api}.production.env").write_bytes(b"\xff\xfe")
-    told = _verify(case)
-    assert told.exit_code == 2
-    assert f"{api}-production could not be asked: its credentials file is missing" in told.stdout
+    output = _verify(case)
+    assert output.exit_code == 2
+    assert f"{api}-production could not be asked: its credentials file is missing" in output.stdout
 
 
 def test_on_a_host_the_credentials_are_read_there(

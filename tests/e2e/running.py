@@ -65,9 +65,9 @@ class Run:
     def sentence(self) -> str:
         """Return the last line of the error output."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
-        told = [line for line in lines if not _SUMMARY.match(line)]
+        output = [line for line in lines if not _SUMMARY.match(line)]
         errors = [line for line in lines if "pyinfra error" in line and "No hosts" not in line]
-        return (errors or told or lines)[-1]
+        return (errors or output or lines)[-1]
 
     def ok(self) -> "Run":
         """Return the run if it succeeded; else raise AssertionError with the end of its output."""

@@ -78,16 +78,16 @@ def test_an_invalid_project_file_is_refused_with_the_line(
     file = tmp_path / "workspace.yaml"
     file.write_text(_WORKSPACE.replace(before, after, 1))
     with _nothing_changes_on(deployed):
-        told = _refused(deploy(deployed.name, data={"workspace_file": str(file)}))
-    assert sentence in told
-    assert "workspace.yaml, line " in told
+        output = _refused(deploy(deployed.name, data={"workspace_file": str(file)}))
+    assert sentence in output
+    assert "workspace.yaml, line " in output
 
 
 def test_without_a_host_the_error_names_the_variable_to_set() -> None:
     run = deploy(inventory="inventory/hetzner.py")
-    told = _refused(run)
-    assert "INFISICAL_HOST" in told
-    assert "INFISICAL_SSH" not in told
+    output = _refused(run)
+    assert "INFISICAL_HOST" in output
+    assert "INFISICAL_SSH" not in output
 
 
 def test_an_unreachable_host_is_reported_with_the_variables_to_check() -> None:
@@ -132,9 +132,9 @@ def test_an_unreachable_registry_stops_no_container(deployed: StagingHost) -> No
     data = {"infisical_image": "127.0.0.1:9/infisical", "image_archives": "[]"}
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data=data)
-    told = _refused(run)
-    assert "127.0.0.1:9/infisical:v0.165.16" in told
-    assert "nothing was stopped" in told
+    output = _refused(run)
+    assert "127.0.0.1:9/infisical:v0.165.16" in output
+    assert "nothing was stopped" in output
     assert_converged(deployed)
 
 
@@ -148,10 +148,10 @@ def test_a_missing_image_archive_is_refused_by_its_name(deployed: StagingHost) -
 def test_another_administrator_than_the_first_is_refused(deployed: StagingHost) -> None:
     with _nothing_changes_on(deployed):
         run = deploy(deployed.name, data={"admin_email": "other@example.com"})
-    told = _refused(run)
-    assert "'admin_email'" in told
-    assert "other@example.com" in told
-    assert "/etc/infisical/admin.env" in told
+    output = _refused(run)
+    assert "'admin_email'" in output
+    assert "other@example.com" in output
+    assert "/etc/infisical/admin.env" in output
 
 
 def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_lines(
@@ -188,10 +188,10 @@ def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingH
     applied = deploy(deployed.name)
     # Steps that don't need the instance, such as the host's timers, are still applied.
     assert containers(deployed) == before
-    told = "if somebody else set the instance up"
+    output = "if somebody else set the instance up"
     # pyinfra itself prints a plan, and fails only when it applies.
-    assert told in planned.stderr
-    assert told in _refused(applied)
+    assert output in planned.stderr
+    assert output in _refused(applied)
     reset_stack(deployed)
     deploy(deployed.name).ok()
     assert_converged(deployed)

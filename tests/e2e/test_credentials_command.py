@@ -98,6 +98,6 @@ def test_check_completes_a_repository_and_names_what_infisical_lacks(
     written = json.loads(local.read_text())
     assert len(written["workspaceId"]) == 36
     assert written["domain"].startswith("http")
-    told = checked.stdout
-    assert "DATABASE_URL" in told
-    assert "production" in told
+    output = checked.stdout
+    assert "DATABASE_URL" in output
+    assert "production" in output

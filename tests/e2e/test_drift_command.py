@@ -130,11 +130,11 @@ def test_the_ci_job_fails_only_for_drift(drifted: StagingHost, hook: Receiver) -
         )
         return done.returncode, done.stdout
 
-    status, told = run()
+    status, output = run()
     assert status == 2
-    assert told.splitlines()[-1] == _SENTENCE
+    assert output.splitlines()[-1] == _SENTENCE
     assert len(hook.received) == 1
     _apply(drifted)
-    status, told = run()
+    status, output = run()
     assert status == 0
-    assert told.splitlines() == ["Nothing to change.", "staging is as declared"]
+    assert output.splitlines() == ["Nothing to change.", "staging is as declared"]

@@ -56,6 +56,6 @@ def test_foreign_access_is_reported_by_each_command_and_removed_by_prune(
     pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stdout + pruned.stderr
     assert_converged(deployed)
-    told = infisical_iac(deployed.name, "plan")
-    assert (told.returncode, told.stdout) == (0, "Nothing to change.\n")
+    output = infisical_iac(deployed.name, "plan")
+    assert (output.returncode, output.stdout) == (0, "Nothing to change.\n")
     assert infisical_iac(deployed.name, "drift").returncode == 0

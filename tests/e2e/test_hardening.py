@@ -45,13 +45,13 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     deployed.run(f"rm {file}")
     sentence = f"sshd would take PasswordAuthentication yes because of {file}, line 1"
     assert done.returncode == 1, done.stderr
-    told = done.stdout.splitlines()
-    assert f"+ {UPDATES}" in told
+    output = done.stdout.splitlines()
+    assert f"+ {UPDATES}" in output
     assert any(
-        each.startswith("~ container redis: ") and "network databases" in each for each in told
+        each.startswith("~ container redis: ") and "network databases" in each for each in output
     )
-    assert any(each.startswith("~ container postgres: is paused") for each in told)
-    assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in told)
+    assert any(each.startswith("~ container postgres: is paused") for each in output)
+    assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in output)
     assert blocked.status == 1
     assert sentence in blocked.sentence
     assert left.returncode == 1

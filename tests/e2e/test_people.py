@@ -66,9 +66,9 @@ def test_a_service_that_left_the_file_is_pruned_with_its_credentials(
     deploy(deployed.name, data={"workspace_file": str(file)}).ok()
     credentials = "/etc/infisical/credentials"
     assert "mailer.staging.env" in deployed.run(f"ls {credentials}").stdout.split()
-    told = infisical_iac(deployed.name, "workspace", "plan")
-    assert told.returncode == 0
-    assert "--prune removes them" in told.stderr
+    output = infisical_iac(deployed.name, "workspace", "plan")
+    assert output.returncode == 0
+    assert "--prune removes them" in output.stderr
     pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stderr
     assert "- identity mailer-staging" in pruned.stdout.splitlines()

@@ -79,12 +79,12 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     before = restoring.files(world.host)
     credentials = {path: inspection.env_file(world.host, path) for path in _SERVICES}
     world.wipe()
-    for refused, told in (
+    for refused, output in (
         (world.kit[:4], "nothing shows that this is the deployment's key"),
         ((*world.kit[:4], "--fingerprint", f"SHA256:{'x' * 43}"), "somebody else may have made it"),
     ):
         done = world.run("restore", "--yes", *refused)
-        assert (done.returncode, told in done.stderr) == (1, True)
+        assert (done.returncode, output in done.stderr) == (1, True)
     there = world.host.run("ls -A /etc/infisical || true").stdout
     assert there == ""
     done = world.ok("restore", "--yes", *world.kit)
@@ -232,9 +232,9 @@ def test_a_killed_restore_is_undone_by_the_command_that_the_plan_names(living: W
             "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
         )
         assert died.returncode == KILLED
-        told = living.run("plan").stderr
+        output = living.run("plan").stderr
         undone = living.ok("restore", "--undo").stdout
-    assert "`infisical-iac restore --undo`" in told
+    assert "`infisical-iac restore --undo`" in output
     assert "data were not touched" in undone
     assert acknowledged
     assert giving_up.lost_writes(living.host, acknowledged, undone) == set()

@@ -39,9 +39,9 @@ def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
     assert "@" in rows["Last apply"]["text"]
     assert rows["Drift"] == {"name": "Drift", "text": "none", "ok": True}
     assert rows["Access"]["text"] == "as the file says"
-    told = infisical_iac(deployed.name, "status")
-    assert told.returncode == 0
-    marks = [line[0] for line in told.stdout.splitlines() if line[0] in "✓·✗"]
+    output = infisical_iac(deployed.name, "status")
+    assert output.returncode == 0
+    marks = [line[0] for line in output.stdout.splitlines() if line[0] in "✓·✗"]
     assert (len(marks), set(marks)) == (len(rows), {"✓", "·"})
 
 
@@ -62,20 +62,20 @@ def test_a_stopped_container_is_unhealthy_and_the_audit_log_records_its_repair(
     assert (last["event"], last["outcome"]) == ("apply", "done")
     assert last["changes"] == [f"~ container infisical: {change['detail']}"]
     assert len(last["revision"]) >= 12
-    told = infisical_iac(deployed.name, "audit", "--last", "1").stdout.splitlines()
-    assert told[0].endswith(f"apply  done  {last['revision']}")
-    assert told[1].strip() == last["changes"][0]
+    output = infisical_iac(deployed.name, "audit", "--last", "1").stdout.splitlines()
+    assert output[0].endswith(f"apply  done  {last['revision']}")
+    assert output[1].strip() == last["changes"][0]
 
 
 def test_an_altered_audit_log_is_reported_with_its_line(deployed: StagingHost) -> None:
     file = "/var/log/infisical-iac/audit.jsonl"
     deployed.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")
     try:
-        told = infisical_iac(deployed.name, "audit")
+        output = infisical_iac(deployed.name, "audit")
     finally:
         deployed.run(f"mv /tmp/kept {file}")
-    assert told.returncode == 1
-    assert f"line 2 of {file} " in told.stderr
+    assert output.returncode == 1
+    assert f"line 2 of {file} " in output.stderr
     assert infisical_iac(deployed.name, "audit").returncode == 0
 
 
@@ -134,6 +134,6 @@ def test_each_command_reports_a_missing_host_in_one_line() -> None:
     for command in ("plan", "apply", "status", "audit", "destroy", "drift"):
         done = infisical_iac("nowhere", command)
         assert done.returncode == 1, command
-        told = (done.stdout + done.stderr).splitlines()
-        assert len(told) == 1, told
-        assert "'nowhere'" in told[0]
+        output = (done.stdout + done.stderr).splitlines()
+        assert len(output) == 1, output
+        assert "'nowhere'" in output[0]

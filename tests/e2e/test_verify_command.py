@@ -29,12 +29,12 @@ def test_a_failed_check_is_reported_with_its_topic_and_reason(deployed: StagingH
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"chmod 644 {key}")
     try:
-        told = infisical_iac(deployed.name, "verify")
+        output = infisical_iac(deployed.name, "verify")
         found = json.loads(infisical_iac(deployed.name, "verify", "--json").stdout)
     finally:
         deployed.run(f"chmod 600 {key}")
-    assert told.returncode == 1
-    assert "✗ keys" in told.stdout
+    assert output.returncode == 1
+    assert "✗ keys" in output.stdout
     assert found["failed"] == 2
     assert found["passed"] >= 60
     assert found["skipped"] == len(found["skips"])

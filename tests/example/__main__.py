@@ -47,8 +47,8 @@ def _outage(made: World) -> None:
         print("  Infisical is stopped: what runs goes on; both services are started again")
         _print_forecast(made, made.join("Ada"))
         status = made.backend.restart()
-        told = f"exit status {status}: {_last(made.backend.output)}"
-        print(f"  backend          (without a cache) {told}")
+        output = f"exit status {status}: {_last(made.backend.output)}"
+        print(f"  backend          (without a cache) {output}")
         _must(made.forecasts.restart() is None, made.forecasts.output)
         print(f"  python-services  (with one) {made.forecasts.output.splitlines()[0]}")
     print("  Infisical runs again")

@@ -118,8 +118,8 @@ def generated() -> paramiko.PKey:
 
 def key_in(user_data: str) -> paramiko.PKey:
     """Return the host key in a server's user data."""
-    told = json.loads(user_data.removeprefix("#cloud-config\n"))
-    return _read(told["ssh_keys"]["ed25519_private"])
+    output = json.loads(user_data.removeprefix("#cloud-config\n"))
+    return _read(output["ssh_keys"]["ed25519_private"])
 
 
 def _read(private: str) -> paramiko.PKey:

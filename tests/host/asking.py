@@ -32,10 +32,10 @@ def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
     """Ask for a whole address, whose name leads to the host itself."""
     url = urlsplit(settings.stack.site_url)
     ways = (("--resolve", f"{url.hostname}:{port}:127.0.0.1") for port in (80, url.port or 443))
-    told = "%{http_code} %{http_version}"
+    output = "%{http_code} %{http_version}"
     words = [
         *("curl", "--silent", "--path-as-is", "--max-time", "20", "--output", "/dev/null"),
-        *("--dump-header", "-", "--write-out", told),
+        *("--dump-header", "-", "--write-out", output),
         *(word for way in ways for word in way),
         *options,
         target,

@@ -92,9 +92,9 @@ def test_the_environment_of_a_container_is_closed_to_ordinary_users(
     asked = [host.run(command % process) for process in running[any_service].processes]
     assert 0 not in [each.rc for each in asked]
     # What a health check had started may have ended since.
-    told = [each.stderr for each in asked if "No such file or directory" not in each.stderr]
-    assert told
-    assert [each for each in told if "Permission denied" not in each] == []
+    output = [each.stderr for each in asked if "No such file or directory" not in each.stderr]
+    assert output
+    assert [each for each in output if "Permission denied" not in each] == []
 
 
 def test_the_log_of_a_container_holds_no_secret(

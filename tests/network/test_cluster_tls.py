@@ -43,8 +43,8 @@ def _sql(nodes: DataNodes, statement: str, *, mode: str = "verify-full", at: int
 
 def _whole(nodes: DataNodes, number: int) -> bool:
     ask = "curl --silent --max-time 3 ${REST:-http}://127.0.0.1:8008/cluster"
-    told = nodes.inside(f"postgres-{number}", ask)
-    return told.count('"streaming"') == 2 and '"leader"' in told
+    output = nodes.inside(f"postgres-{number}", ask)
+    return output.count('"streaming"') == 2 and '"leader"' in output
 
 
 def _roll_out(nodes: DataNodes) -> None:
@@ -113,10 +113,10 @@ def test_redis_and_its_sentinels_refuse_a_plain_connection(nodes: DataNodes) -> 
     for port, name in (("6379", "redis-1"), ("26379", "sentinel-1")):
         asked = f"{_LOGIN}timeout 4 redis-cli -h {name} -p {port} ping"
         assert "PONG" not in nodes.inside("redis-2", asked)
-        told = nodes.inside(
+        output = nodes.inside(
             "redis-2", asked.replace("redis-cli", f"redis-cli --tls --cacert {_CA}")
         )
-        assert told == "PONG"
+        assert output == "PONG"
 
 
 def test_who_asks_for_the_master_without_a_password_can_do_nothing_else(nodes: DataNodes) -> None:
@@ -155,8 +155,8 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
     with Writer(nodes) as writer:
         for line in nodes.inside("etcd-1", "etcdctl member list").splitlines():
             member, _, name, *_ = line.split(", ")
-            told = f"etcdctl member update {member} --peer-urls=https://{name}:2382"
-            assert "updated" in nodes.inside("etcd-1", told)
+            output = f"etcdctl member update {member} --peer-urls=https://{name}:2382"
+            assert "updated" in nodes.inside("etcd-1", output)
         nodes.level = Level.USED
         _roll_out(nodes)
         # What Infisical does with this level.
@@ -204,8 +204,8 @@ def test_etcd_takes_postgresql_for_its_client_and_not_redis(nodes: DataNodes) ->
     login = f"ETCDCTL_CACERT={_CA} ETCDCTL_CERT={own} ETCDCTL_KEY={own}"
     ask = "ETCDCTL_ENDPOINTS=https://etcd-1:2381 etcdctl --command-timeout=2s endpoint health 2>&1"
     for service, known in (("postgres-2", True), ("redis-2", False)):
-        told = nodes.inside(service, f"{login} {ask}")
-        assert ("is healthy" in told) == known, told
+        output = nodes.inside(service, f"{login} {ask}")
+        assert ("is healthy" in output) == known, output
 
 
 def test_a_copy_follows_by_tls_and_takes_over_when_the_primary_dies(nodes: DataNodes) -> None:

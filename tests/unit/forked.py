@@ -30,9 +30,9 @@ def run(module: str, *arguments: object) -> Any:
     assert process.stdin
     assert process.stdout
     print(json.dumps([module, *arguments]), file=process.stdin, flush=True)
-    told = json.loads(process.stdout.readline())
-    assert "raised" not in told, told["raised"]
-    return told["returned"]
+    output = json.loads(process.stdout.readline())
+    assert "raised" not in output, output["raised"]
+    return output["returned"]
 
 
 def _serve() -> None:

@@ -201,7 +201,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
     for name in ("asked", "told"):
         os.mkfifo(moments / name)
     # Opened for reading and writing, so that neither waits for the other end or sees its end.
-    asked, told = (os.open(moments / name, os.O_RDWR) for name in ("asked", "told"))
+    asked, output = (os.open(moments / name, os.O_RDWR) for name in ("asked", "told"))
     found: list[Path] = []
 
     def keep() -> None:
@@ -211,7 +211,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
             if content != before:
                 found.append(moments / str(len(found)))
                 subprocess.run(["cp", "-aT", directory, found[-1]], stderr=subprocess.DEVNULL)
-            os.write(told, b"\n")
+            os.write(output, b"\n")
 
     keeper = Thread(target=keep)
     keeper.start()
@@ -221,7 +221,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
         os.write(asked, b".")
         keeper.join()
         os.close(asked)
-        os.close(told)
+        os.close(output)
 
 
 def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:

@@ -67,8 +67,8 @@ class SufferingCluster:
             return ["infisical_haproxy 3/3"]
         if command.startswith("docker service inspect"):
             container = {"Image": "haproxy:3"}
-            told = {"Mode": {"Global": {}}, "TaskTemplate": {"ContainerSpec": container}}
-            return [json.dumps({"Name": "infisical_haproxy", **told})]
+            output = {"Mode": {"Global": {}}, "TaskTemplate": {"ContainerSpec": container}}
+            return [json.dumps({"Name": "infisical_haproxy", **output})]
         spec = {"Role": "manager", "Availability": self.availability}
         node = {"Spec": spec, "Status": {"State": "ready"}, "Description": {"Hostname": "a-1"}}
         return [json.dumps(node)]

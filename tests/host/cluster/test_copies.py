@@ -88,4 +88,4 @@ def test_the_sentinels_agree_and_are_enough_to_decide(
         for what in ("get-master-addr-by-name", "ckquorum")
     )
     assert len(set(names.values())) == 1, names
-    assert [told for told in enough.values() if not told.startswith("OK 3 usable")] == []
+    assert [output for output in enough.values() if not output.startswith("OK 3 usable")] == []

@@ -72,22 +72,22 @@ def _asked(node: Node, service: str, command: str, number: int) -> str:
 
 @pytest.mark.parametrize("what", _PLAIN)
 def test_a_plain_connection_is_refused(data_nodes: list[Node], what: str) -> None:
-    service, command, told = _PLAIN[what]
+    service, command, output = _PLAIN[what]
     answers = {
         node.name: _asked(data_nodes[0], service, command, node.member.number)
         for node in data_nodes
     }
-    assert {name for name, answer in answers.items() if told not in answer} == set(), answers
+    assert {name for name, answer in answers.items() if output not in answer} == set(), answers
 
 
 @pytest.mark.parametrize("what", _VERIFIED)
 def test_each_is_reached_by_tls_under_its_name(data_nodes: list[Node], what: str) -> None:
-    service, command, told = _VERIFIED[what]
+    service, command, output = _VERIFIED[what]
     answers = {
         node.name: _asked(data_nodes[0], service, command, node.member.number)
         for node in data_nodes
     }
-    assert {name for name, answer in answers.items() if told not in answer} == set(), answers
+    assert {name for name, answer in answers.items() if output not in answer} == set(), answers
 
 
 @pytest.mark.parametrize("login", ["", "--cert /tmp/asked.pem"])

@@ -63,24 +63,24 @@ def test_credentials_are_passed_to_restic_unchanged(
     tmp_path: Path, written: str, value: str
 ) -> None:
     end = "" if written.startswith("last") else "\n"
-    told = _told(tmp_path, f"export AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={written}{end}")
-    assert told[:2] == ["AWS_ACCESS_KEY_ID=id", f"AWS_SECRET_ACCESS_KEY={value}"]
+    output = _told(tmp_path, f"export AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={written}{end}")
+    assert output[:2] == ["AWS_ACCESS_KEY_ID=id", f"AWS_SECRET_ACCESS_KEY={value}"]
 
 
 def test_the_file_of_a_target_is_never_executed(tmp_path: Path) -> None:
-    told = _told(
+    output = _told(
         tmp_path,
         "touch forged\nAWS_REGION=x; touch forged\nRESTIC_PASSWORD_COMMAND=forged\nFORGED=x\n"
         "PATH=/forged\nREPOSITORY=/forged\nAWS_CONFIG_FILE=/forged\n",
         "REPOSITORY='/mnt/box'\ntouch forged\nSSH='ssh -p 23'\nRESTIC_CACHE_DIR=/forged\n",
     )
-    assert dict(line.split("=", 1) for line in told[:4]) == {
+    assert dict(line.split("=", 1) for line in output[:4]) == {
         "AWS_REGION": "x; touch forged",
         "RESTIC_CACHE_DIR": "/var/cache/infisical-backup",
         "RESTIC_PASSWORD_FILE": "/etc/infisical/keys/restic_password",
         "RESTIC_REPOSITORY": "/mnt/box",
     }
-    assert "argument sftp.command=ssh -p 23" in told
+    assert "argument sftp.command=ssh -p 23" in output
 
 
 @pytest.mark.parametrize("password", ["fake|login", "fake&login", "fake@/:%login"])
@@ -90,12 +90,12 @@ def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
     for name in ("sed", "od", "tr", "echo", "printf"):
         note = 'for each; do echo "$each" >>"$HOST/arguments"; done'
         fake_program(tmp_path, name, f'{note}\nexec {shutil.which(name)} "$@"')
-    told = _told(
+    output = _told(
         tmp_path,
         f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD='{password}'\n",
         "REPOSITORY=rest:https://backup.example.com/x\n",
     )
-    (repository,) = (each for each in told if each.startswith("RESTIC_REPOSITORY="))
+    (repository,) = (each for each in output if each.startswith("RESTIC_REPOSITORY="))
     address = urlsplit(repository.partition("=rest:")[2])
     assert (address.hostname, address.path, unquote(address.username or "")) == (
         "backup.example.com",

@@ -271,9 +271,9 @@ def test_an_s3_target_without_credentials_is_refused_with_the_variables() -> Non
 def test_a_node_of_a_cluster_knows_its_number_and_the_shared_targets() -> None:
     made = site(backup_targets=(_LOCAL, _BUCKET))
     files = {each.path: each.content for each in configuration(made.settings, made.number)}
-    told = files["/etc/infisical/backup/backup.conf"].splitlines()
-    assert told[-2:] == ["NODE=1", "SHARED=my-bucket"]
-    assert told[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()
+    output = files["/etc/infisical/backup/backup.conf"].splitlines()
+    assert output[-2:] == ["NODE=1", "SHARED=my-bucket"]
+    assert output[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()
 
 
 def test_other_nodes_of_a_cluster_need_no_file_that_the_leader_shares() -> None:

@@ -58,8 +58,8 @@ def test_the_database_is_replaced_while_infisical_is_stopped(
     swapped: PlayedNode,
 ) -> None:
     assert swapped.databases() == {"infisical": "new", _OLD: "old"}
-    told = (swapped.read("/told") or "").splitlines()
-    assert told == ["infisical_infisical=0", "redis emptied"]
+    output = (swapped.read("/told") or "").splitlines()
+    assert output == ["infisical_infisical=0", "redis emptied"]
     assert swapped.closed() == ""
     assert swapped.read("/etc/infisical/workspace.json") == "new"
 

@@ -68,8 +68,8 @@ def test_the_printed_command_removes_only_the_data_of_this_restore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
-    (told,) = proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"})
-    command = shlex.split(told.rpartition(": ")[2])
+    (output,) = proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"})
+    command = shlex.split(output.rpartition(": ")[2])
     assert command == [
         *("docker", "volume", "rm", "infisical_postgres_before_20261125T180000Z", "&&"),
         *("rm", "-rf", "/var/lib/infisical-restore/aside/20261125T180000Z"),

@@ -28,11 +28,11 @@ def test_an_age_key_is_named_by_itself() -> None:
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_an_ssh_key_is_named_by_its_fingerprint(tmp_path: Path, kind: str) -> None:
     public = ssh_key(tmp_path, kind=kind).with_suffix(".pub")
-    told = subprocess.run(
+    output = subprocess.run(
         ["ssh-keygen", "-l", "-f", str(public)], check=True, capture_output=True, text=True
     ).stdout
     recipient = parse(public.read_text())
-    assert recipient.name == f"ssh-{kind} {told.split()[1]}"
+    assert recipient.name == f"ssh-{kind} {output.split()[1]}"
     assert recipient.stanza == f"ssh-{kind}"
 
 

@@ -114,8 +114,8 @@ def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
     for path in ("keys/encryption_key.new", "keys/notes", "backup/backup.conf"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("none of a kit's")
-    told = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
-    assert told == _RECORD.files
+    output = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
+    assert output == _RECORD.files
 
 
 def test_the_unlock_key_of_a_swarm_is_put_into_a_kit(tmp_path: Path) -> None:

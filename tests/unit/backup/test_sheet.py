@@ -59,8 +59,8 @@ def test_the_head_describes_the_kit_without_any_secret(ada: Identity) -> None:
     of = kit(recipients=(str(ada.to_public()),))
     text = _sealed(ada, of=of)
     head = text.partition("-----BEGIN")[0]
-    for told in ("https://secrets.example.com", "2026-11-25T14:00:00Z", str(ada.to_public())):
-        assert told in head
+    for output in ("https://secrets.example.com", "2026-11-25T14:00:00Z", str(ada.to_public())):
+        assert output in head
     assert f"signed by {SIGNER}" in head
     assert "fake-" not in text
     assert max(map(len, head.splitlines())) <= 100
@@ -117,8 +117,8 @@ def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Pat
     file.write_text(_sealed(ada))
     command = "sed -n '/^-----BEGIN/,$p' kit.txt | sha256sum"
     assert command.replace("kit.txt", "FILE") in file.read_text()
-    told = subprocess.run(
+    output = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert told.stdout[:16] == kit_sheet.fingerprint(file.read_text())
-    assert f"begins with {told.stdout[:16]}" in file.read_text()
+    assert output.stdout[:16] == kit_sheet.fingerprint(file.read_text())
+    assert f"begins with {output.stdout[:16]}" in file.read_text()

@@ -137,8 +137,10 @@ def test_failed_checks_with_usable_data_revert_nothing(leader: _Leader) -> None:
 def test_deleted_secrets_revert_nothing_and_keep_the_dump(leader: _Leader) -> None:
     leader.failing = ["gate"]
     leader.deleted = ["deleted since: TOKEN in production:/"]
-    told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
-    with pytest.raises(RunFailed, match=told):
+    output = (
+        r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
+    )
+    with pytest.raises(RunFailed, match=output):
         _upgrade()
     assert leader.steps == [*_UP, "gate", *_BACK, "keep", *_END]
 
@@ -164,11 +166,11 @@ def test_a_rollback_that_fails_names_what_was_written_since(leader: _Leader, fai
     """The edge is closed on all nodes from before the swap until the checks have passed."""
     leader.failing, leader.said["back"] = [failing], _GIVEN_UP
     was = Images(_NEW, _WAS.postgres)
-    told = (
+    output = (
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
     )
-    with pytest.raises(RunFailed, match=told):
+    with pytest.raises(RunFailed, match=output):
         cluster_upgrade.change_version(
             site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
         )

@@ -152,8 +152,8 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
 def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host: _Host) -> None:
     host.failing = ["close"]
     unfinished = UnfinishedChange(_RELEASE, "swapped", _NEW)
-    told = _CHANGES.recover(unfinished, "chainalign")
-    assert told == "Infisical v0.166.0 serves."
+    output = _CHANGES.recover(unfinished, "chainalign")
+    assert output == "Infisical v0.166.0 serves."
     assert host.steps == ["close", "up", "gate", "open", "public", "open", "end"]
 
 

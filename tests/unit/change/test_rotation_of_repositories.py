@@ -62,8 +62,8 @@ def test_an_unused_new_password_is_removed_from_the_repositories(host: NotingHos
 def test_the_repository_of_each_node_follows_the_leader(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
-    (told,) = rotation.rotate(find_key("restic"), settings(), "chainalign", site())
-    assert told.endswith("on 3 nodes.")
+    (output,) = rotation.rotate(find_key("restic"), settings(), "chainalign", site())
+    assert output.endswith("on 3 nodes.")
     key = "/etc/infisical/keys/restic_password"
     expected = [
         "backup-target reach local",
@@ -97,8 +97,8 @@ def test_every_node_has_the_password_of_a_shared_repository_before_the_old_one_e
     monkeypatch.setattr(rotation, "run", run)
     shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
     of = site(away=(3,), backup_targets=(shared,))
-    (told,) = rotation.rotate(find_key("restic"), of.settings, "chainalign", of)
-    assert "nodes" not in told
+    (output,) = rotation.rotate(find_key("restic"), of.settings, "chainalign", of)
+    assert "nodes" not in output
     key = "/etc/infisical/keys/restic_password"
     assert ended
     handed = [f"write {key}.next", f"write {key}.old"]

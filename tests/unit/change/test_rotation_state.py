@@ -43,10 +43,10 @@ def test_an_unknown_state_is_refused(state: str) -> None:
 
 
 def test_a_rotation_of_the_repositories_is_completed_once_it_is_switching() -> None:
-    told = {
+    output = {
         phase: parse_unfinished(f"restic_password {phase}") for phase in ("prepared", "switching")
     }
-    assert [found.outcome for found in told.values() if found] == ["undone", "completed"]
+    assert [found.outcome for found in output.values() if found] == ["undone", "completed"]
 
 
 def test_the_targets_are_read() -> None:

@@ -145,8 +145,8 @@ def test_a_change_needs_space_for_dump_database_and_images() -> None:
 
 def test_volumes_of_data_given_up_are_named_where_the_disk_is_full() -> None:
     room = _room(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
-    told = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
-    with pytest.raises(Refused, match=told):
+    output = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
+    with pytest.raises(Refused, match=output):
         refuse_room(room, images=0)
 
 
@@ -157,7 +157,7 @@ def _room(free: int, *, data: int) -> Room:
 
 def test_each_disk_needs_space_for_its_own_part() -> None:
     part, plenty = 1256 * _MIB, 9999 * _MIB
-    for images, volumes, releases, told in (
+    for images, volumes, releases, output in (
         (Disk(1, 499 * _MIB), Disk(2, plenty), Disk(3, plenty), "of Docker's images has 499 MB"),
         (Disk(1, plenty), Disk(2, part - 1), Disk(1, plenty), "of Docker's volumes has 1255 MB"),
         (Disk(1, plenty), Disk(1, plenty), Disk(2, part - 1), "of /var/backups has 1255 MB free"),
@@ -166,7 +166,7 @@ def test_each_disk_needs_space_for_its_own_part() -> None:
             "of Docker's volumes and /var/backups has 2511 MB free",
         ),
     ):
-        with pytest.raises(Refused, match=f"the disk {told}"):
+        with pytest.raises(Refused, match=f"the disk {output}"):
             refuse_room(Room(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
     just_enough = Room(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
     refuse_room(just_enough, images=500 * _MIB)

@@ -150,7 +150,7 @@ def test_an_undone_restore_opens_all_nodes_and_reports_writes(
 ) -> None:
     seen.closed = set(_ALL)
     noted = _noting(monkeypatch, seen, phase)
-    told = restore.go_back(site())
-    assert "3 writes since 2026-11-25T10:12:00Z" in told
-    assert " infisical_given_up_x" in told
+    output = restore.go_back(site())
+    assert "3 writes since 2026-11-25T10:12:00Z" in output
+    assert " infisical_given_up_x" in output
     assert noted.steps == [("back", _ALL), ("roll out", _ALL), ("forget", set())]

@@ -33,8 +33,8 @@ def test_patroni_reports_its_configuration_and_members(leader: Leader) -> None:
         leader.write(kind, "")
     leader.write("dynamic", '{"ttl": 20}\n')
     leader.write("patroni", f'{{"members": [{_LEADER}]}}\n')
-    told = leader.run("state", "").stdout.splitlines()
-    assert told[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
+    output = leader.run("state", "").stdout.splitlines()
+    assert output[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
 
 
 def test_a_silent_patroni_reports_nothing(leader: Leader) -> None:

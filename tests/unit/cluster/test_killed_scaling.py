@@ -60,9 +60,9 @@ def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
     node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "alone")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
-    told = r"20\d\d-\S+Z 42 id"
+    output = r"20\d\d-\S+Z 42 id"
     said = node.run(*_OUT["back"]).stdout
-    assert re.fullmatch(rf"given-up infisical {told}\n", said)
+    assert re.fullmatch(rf"given-up infisical {output}\n", said)
     assert node.run(*_OUT["back"]).stdout == said
     node.ok(_OUT["end"])
     assert node.databases()["infisical"] == "moved"
@@ -71,7 +71,7 @@ def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
     node.ok(("scale-out", "begin", "20261126T111213Z", "out"), _OUT["pause"], _OUT["switch"])
     aside = "infisical_given_up_20261126t111213z"
     said = node.run(*_OUT["end"]).stdout
-    assert re.search(rf"^given-up {aside} {told}$", said, re.MULTILINE)
+    assert re.search(rf"^given-up {aside} {output}$", said, re.MULTILINE)
     assert node.databases()[aside] == "moved"
 
 

@@ -74,8 +74,8 @@ def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
     ],
 )
 def test_the_differences_of_a_network_are_reported(network: Network, why: str) -> None:
-    told = _told({**FOUND, EDGE: network}, PLAIN)
-    assert told == [f"~ network {EDGE}: {why}; {_PAUSES}"]
+    output = _told({**FOUND, EDGE: network}, PLAIN)
+    assert output == [f"~ network {EDGE}: {why}; {_PAUSES}"]
 
 
 def test_only_the_services_of_a_network_are_stopped() -> None:
@@ -111,10 +111,10 @@ def test_the_record_follows_re_created_services_and_hides_no_other_difference() 
 
 
 def test_networks_are_read() -> None:
-    told = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
+    output = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
     bare = {"internal": False, "options": None, "ipam": None}
     found = ClusterStack().process(
-        ["next:", f"network {EDGE} {json.dumps(told)}", f"network other {json.dumps(bare)}"]
+        ["next:", f"network {EDGE} {json.dumps(output)}", f"network other {json.dumps(bare)}"]
     )
     assert found.networks == {
         EDGE: Network(True, _MTU, ("10.1.0.0/24",)),

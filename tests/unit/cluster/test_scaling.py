@@ -200,13 +200,13 @@ def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
 
 
 def test_writes_to_the_cluster_are_reported_with_their_place(host: _Host) -> None:
-    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
-    assert "could not be counted" in told[1]
-    assert "database infisical" in told[1]
+    output = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
+    assert "could not be counted" in output[1]
+    assert "database infisical" in output[1]
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
-    told = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
-    assert "3 writes since 2026-11-26T10:12:00Z" in told[1]
-    assert "database infisical;" in told[1]
+    output = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
+    assert "3 writes since 2026-11-26T10:12:00Z" in output[1]
+    assert "database infisical;" in output[1]
     assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 

@@ -38,9 +38,9 @@ def test_a_key_with_shell_characters_makes_no_secret(leader: Leader) -> None:
 def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
     (leader.directory / "etc/keys/redis_password").unlink()
     leader.write("secrets", "").unlink()
-    told = leader.run("state", SECRETS).stdout.splitlines()
-    assert f"wanted infisical_env {NAME}" in told
-    assert not [line for line in told if "redis_env" in line or "not-a-" in line]
+    output = leader.run("state", SECRETS).stdout.splitlines()
+    assert f"wanted infisical_env {NAME}" in output
+    assert not [line for line in output if "redis_env" in line or "not-a-" in line]
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_a_crash_loop_is_not_waited_for(leader: Leader, service: str, update: st
     _data(leader, members=3, copies=3)
     done = leader.run("wait", "50")
     assert (done.returncode, done.stderr) == (0, "")
-    told = done.stdout.splitlines()
-    assert told[0].startswith(f"{service}: 1 of 2 run, update: {update}; ")
-    assert told[4].strip() == _OUT_OF_MEMORY
+    output = done.stdout.splitlines()
+    assert output[0].startswith(f"{service}: 1 of 2 run, update: {update}; ")
+    assert output[4].strip() == _OUT_OF_MEMORY
 
 
 def test_state_does_not_wait_for_a_task_that_crashes_repeatedly(leader: Leader) -> None:

@@ -35,9 +35,9 @@ def test_the_state_of_etcd_and_the_primary_is_reported(
         host.write(f"/{etcd}", "")
     if volume:
         host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
-    told = host.run("swarm-look").stdout.splitlines()
-    assert [line for line in told if line.startswith(("etcd", "primary"))] == lines
-    assert "data" not in told
+    output = host.run("swarm-look").stdout.splitlines()
+    assert [line for line in output if line.startswith(("etcd", "primary"))] == lines
+    assert "data" not in output
 
 
 def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: PlayedHost) -> None:

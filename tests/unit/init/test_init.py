@@ -259,14 +259,14 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     answers = ("my server", "203.0.113.7", "", "secrets", "https://", "nobody", "ada@example.com")
     ran = init(answers=(*answers, "nowhere", "", "", "3", "2"))
     assert ran.exit_code == 0, ran.output
-    for told in (
+    for output in (
         "Error: 'my server' is no host; write its name or address",
         "'secrets' has no dot",
         "'nobody' is no e-mail address",
         "there is no directory 'nowhere'",
         "'3' is no choice; write numbers such as 1, all or none",
     ):
-        assert ran.output.count(told) == 1
+        assert ran.output.count(output) == 1
     assert settings.load(_data(clone)).stack.site_url == "http://127.0.0.1:8080"
     assert _services(clone) == {"frontend": "/frontend"}
 

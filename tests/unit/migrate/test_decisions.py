@@ -101,10 +101,10 @@ def test_a_literal_reference_may_be_stored_as_such() -> None:
 
 @pytest.mark.parametrize("value", ["fake$name", "fake", "fake ${NAME:-other}"])
 def test_store_literal_is_refused_where_it_would_pass_for_the_text(value: str) -> None:
-    told = planning.refusal("store-literal", "FAKE", value)
-    assert "decide `store`" in told
-    assert "`grammar`" in told
-    assert "fake" not in told
+    output = planning.refusal("store-literal", "FAKE", value)
+    assert "decide `store`" in output
+    assert "`grammar`" in output
+    assert "fake" not in output
 
 
 def test_what_is_undecided_is_refused() -> None:

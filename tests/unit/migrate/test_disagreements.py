@@ -73,7 +73,7 @@ def test_an_undefined_reference_is_told_with_both_outcomes() -> None:
     data = b"A=fake$name\n"
     reading = read(data, "compose")
     (found,) = (each for each in reading.findings if each.kind == "undefined-reference")
-    told = with_outcomes(found, data, reading)
-    assert _lengths(told.message) == {"compose": 4, "dotenv": 9}
-    assert "`grammar: dotenv`" in told.remedy
-    assert "name" not in told.message.removeprefix(found.message) + told.remedy
+    output = with_outcomes(found, data, reading)
+    assert _lengths(output.message) == {"compose": 4, "dotenv": 9}
+    assert "`grammar: dotenv`" in output.remedy
+    assert "name" not in output.message.removeprefix(found.message) + output.remedy

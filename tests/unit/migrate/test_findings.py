@@ -15,10 +15,10 @@ from infisical_iac.migrate.model import BLOCKING
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
     """The kinds of what is told, by key."""
-    told: dict[str, set[str]] = {}
+    output: dict[str, set[str]] = {}
     for each in of_entries(read(text.encode(), grammar)):
-        told.setdefault(each.key, set()).add(each.kind)
-    return told
+        output.setdefault(each.key, set()).add(each.kind)
+    return output
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_whatever_a_file_holds_is_judged_without_its_values(text: str, grammar: 
     data = f"{text}\nA='{secret}'\n".encode(errors="replace")
     reading = read(data, grammar)
     others = [each for each in GRAMMARS if each != grammar]
-    told = [*of_entries(reading), *disagreements(data, reading, others)]
-    assert secret not in repr(told)
+    output = [*of_entries(reading), *disagreements(data, reading, others)]
+    assert secret not in repr(output)
 
 
 def test_names_are_withheld_as_the_loaders_withhold_them() -> None:

@@ -77,8 +77,8 @@ def test_what_is_found_is_told_by_place_label_and_form(leaking: Repository, env_
 def test_json_says_the_same(leaking: Repository, env_file: Path) -> None:
     result = _run(leaking, env_file, "--json")
     assert result.exit_code == 2
-    told = json.loads(result.stdout)
-    [repository] = told["repositories"]
+    output = json.loads(result.stdout)
+    [repository] = output["repositories"]
     label = f"{env_file} API_KEY"
     first = leaking.git("rev-parse", "HEAD~1")
     [hit] = [hit for hit in repository["hits"] if hit["path"] == "backend/.env"]
@@ -93,9 +93,9 @@ def test_json_says_the_same(leaking: Repository, env_file: Path) -> None:
         "last": {"commit": first, "date": "2026-01-02"},
     }
     rotation = {"label": label, "since": "2026-01-02", "repositories": [str(leaking.path)]}
-    assert told["rotate"] == [rotation]
-    assert told["searched"] == [label, f"{env_file} OTHER_KEY"]
-    assert told["skipped"] == {f"{env_file} PORT": "shorter than 8 bytes"}
+    assert output["rotate"] == [rotation]
+    assert output["searched"] == [label, f"{env_file} OTHER_KEY"]
+    assert output["skipped"] == {f"{env_file} PORT": "shorter than 8 bytes"}
 
 
 def test_filter_repo_gets_hashes_and_no_value(

@@ -114,15 +114,15 @@ def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
 ) -> None:
     proofs = [Proof(secret(), "same", "same"), _differs(secret("B<script>", _VALUE))]
     data = _build(proofs, FAKE="store", SKIPPED="skip")
-    page, told = (file.read_text("utf-8") for file in sorted(report.write(data, tmp_path)))
-    assert json.loads(told) == data
+    page, output = (file.read_text("utf-8") for file in sorted(report.write(data, tmp_path)))
+    assert json.loads(output) == data
     parser = _Text()
     parser.feed(page)
     assert "script" not in parser.tags
     assert parser.links == []
     assert "&lt;script&gt;" in page
     assert "&lt;backend&gt;/.env" in page
-    for text in (page, told):
+    for text in (page, output):
         assert _VALUE not in text
 
 
@@ -143,14 +143,14 @@ def test_a_value_with_several_readings_is_reported_with_the_one_that_was_decided
     states: dict[Any, State] = {each.secret.name: "written" for each in proofs}
     built = report.build(plan, proofs, states, key=_KEY, at="2026-11-25T15:00:00Z")
     assert [(each["key"], each["grammar"]) for each in built["as_decided"]] == [("A", "dotenv")]
-    told = [*migrate_apply._lines(plan, built)]
-    assert "✓ 2 of 2 secrets read back from chainalign: 1 byte for byte, 1 as decided" in told
-    assert any("<backend>/.env:3 A: 10 bytes, as dotenv reads it" in line for line in told)
+    output = [*migrate_apply._lines(plan, built)]
+    assert "✓ 2 of 2 secrets read back from chainalign: 1 byte for byte, 1 as decided" in output
+    assert any("<backend>/.env:3 A: 10 bytes, as dotenv reads it" in line for line in output)
 
 
 def test_without_a_choice_of_readings_all_values_came_back_byte_for_byte() -> None:
     built = _build([Proof(secret(), "same", "same")])
-    told = [*migrate_apply._lines(_plan(FAKE="store"), built)]
+    output = [*migrate_apply._lines(_plan(FAKE="store"), built)]
     assert built["as_decided"] == []
-    assert told[-1].startswith("✓ 1 of 1 ")
-    assert told[-1].endswith(" chainalign")
+    assert output[-1].startswith("✓ 1 of 1 ")
+    assert output[-1].endswith(" chainalign")

@@ -59,9 +59,9 @@ def test_who_was_not_asked_is_not_judged() -> None:
 def test_values_are_told_by_their_hashes() -> None:
     wanted = {_OWN: Expected("backend", digest(_KEY, "fake"))}
     assert list(find_changes(wanted, {_OWN: Stored("fake")}, _KEY)) == []
-    for there, told in (
+    for there, output in (
         ({}, "is not there"),
         ({_OWN: Stored("other")}, "has another value"),
         ({_OWN: Stored("fake", is_hidden=True)}, "does not show its value to the deployer"),
     ):
-        assert list(find_changes(wanted, there, _KEY)) == [f"{_OWN} {told}"]
+        assert list(find_changes(wanted, there, _KEY)) == [f"{_OWN} {output}"]

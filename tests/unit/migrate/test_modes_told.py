@@ -62,8 +62,8 @@ def test_a_file_that_no_mode_reads_is_told(
 def test_a_name_that_nothing_defines_is_told_at_its_line(tmp_path: Path) -> None:
     files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
     sources = scanned(tmp_path, "vite", files)
-    told = found(sources, "undefined-reference")
-    assert {name: [(one.line, one.key) for one in each] for name, each in told.items()} == {
+    output = found(sources, "undefined-reference")
+    assert {name: [(one.line, one.key) for one in each] for name, each in output.items()} == {
         ".env": [(2, "B")],
         ".env.local": [(1, "C")],
     }

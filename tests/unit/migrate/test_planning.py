@@ -164,15 +164,15 @@ def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> N
     plan = _plan(make())
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
-    told = _refused(MigrationPlan.model_validate(data), tmp_path)
-    assert "FAKE in backend/.env:1 " in told
-    assert "MORE is planned" in told
+    output = _refused(MigrationPlan.model_validate(data), tmp_path)
+    assert "FAKE in backend/.env:1 " in output
+    assert "MORE is planned" in output
 
 
 def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
-    told = _refused(_plan(make()), tmp_path, b"x" * 32)
-    assert told.startswith(f"{_PATH} has changed")
-    assert "migration.key" in told
+    output = _refused(_plan(make()), tmp_path, b"x" * 32)
+    assert output.startswith(f"{_PATH} has changed")
+    assert "migration.key" in output
 
 
 @pytest.mark.parametrize(

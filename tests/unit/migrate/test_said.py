@@ -20,8 +20,8 @@ def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_pat
     ]
     earlier = plan.model_copy(update={"sources": tuple(said)})
     anew = apply_chosen_grammars(list(sources.values()), earlier, tmp_path, WORKSPACE)
-    told = {(each.file, each.kind) for one in anew for each in one.findings}
-    assert {("backend/.env", "same-target"), ("backend/.env.development", "same-target")} <= told
+    output = {(each.file, each.kind) for one in anew for each in one.findings}
+    assert {("backend/.env", "same-target"), ("backend/.env.development", "same-target")} <= output
     again = apply_chosen_grammars(anew, earlier, tmp_path, WORKSPACE)
     assert again == anew
 

@@ -109,8 +109,8 @@ def test_files_that_git_tracks_are_told_in_every_repository(tmp_path: Path) -> N
     for name in ("backend", "python-services"):
         git(tmp_path / name, "init", "-q")
         git(tmp_path / name, "add", ".env")
-    told = {each.path for each in scan_all([tmp_path], WORKSPACE) if "tracked" in kinds(each)}
-    assert told == {"backend/.env", "python-services/.env"}
+    output = {each.path for each in scan_all([tmp_path], WORKSPACE) if "tracked" in kinds(each)}
+    assert output == {"backend/.env", "python-services/.env"}
     assert "tracked" in kinds(only(scan_all([tmp_path / "python-services"], WORKSPACE)))
 
 

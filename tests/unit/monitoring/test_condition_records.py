@@ -99,8 +99,8 @@ def test_credentials_are_healthy_until_near_their_end(
     term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
     later = Term(term.begins, term.ends + timedelta(days=200))
     terms = {"backend.staging": later, "backend.production": term}
-    told = text.replace(": rotate", ": `infisical-iac credentials rotate`")
-    assert row_of("Credentials", replace(condition, credentials=terms)) == (told, ok)
+    output = text.replace(": rotate", ": `infisical-iac credentials rotate`")
+    assert row_of("Credentials", replace(condition, credentials=terms)) == (output, ok)
 
 
 def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(

@@ -23,17 +23,17 @@ def service(**changes: Any) -> state.State:
         "Secrets": [{"SecretName": "patroni_env_2c3d", "SecretID": "id-2"}],
         **changes.pop("container", {}),
     }
-    told = {
+    output = {
         "Name": "infisical_postgres-1",
         "Mode": {"Replicated": {"Replicas": 1}},
         "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0},
         **changes,
     }
-    return state.service(json.dumps(told), {"infisical_postgres-1": "1/1"})
+    return state.service(json.dumps(output), {"infisical_postgres-1": "1/1"})
 
 
 def node(availability: str = "active", leads: bool = False, **labels: str) -> state.State:
-    told = {
+    output = {
         "ID": "some",
         "Spec": {
             "Role": "manager",
@@ -44,12 +44,12 @@ def node(availability: str = "active", leads: bool = False, **labels: str) -> st
         "Status": {"State": "ready", "Addr": "10.0.0.1"},
         "ManagerStatus": {"Reachability": "reachable", **({"Leader": True} if leads else {})},
     }
-    return state.node(json.dumps(told))
+    return state.node(json.dumps(output))
 
 
 def test_a_service_is_compared_by_replicas_image_configs_and_secrets() -> None:
-    (told,) = service().values()
-    replicas, running, *names = told.split(", ")
+    (output,) = service().values()
+    replicas, running, *names = output.split(", ")
     assert (replicas.split()[0], running.split()[0]) == ("1", "1/1")
     assert names == ["infisical:1", "patroni_yml_0a1b", "patroni_env_2c3d"]
 

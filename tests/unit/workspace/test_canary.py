@@ -136,9 +136,9 @@ def test_differences_of_the_canary_are_one_item_and_repaired(
 
 def test_an_altered_canary_is_reported_without_its_text(kept: Server) -> None:
     kept.write(secretValue="obviously-fake")
-    with pytest.raises(CheckFailed, match="is not 'alive'") as told:
+    with pytest.raises(CheckFailed, match="is not 'alive'") as output:
         canary.is_alive(kept.client())
-    assert "obviously-fake" not in str(told.value)
+    assert "obviously-fake" not in str(output.value)
 
 
 def test_an_unreadable_canary_is_reported_and_not_overwritten(kept: Server) -> None:

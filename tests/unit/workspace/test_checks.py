@@ -120,8 +120,8 @@ def _counts(told: list[str]) -> list[tuple[int, bool]]:
 def test_a_version_that_works_like_the_old_one_passes(world: World) -> None:
     then = _before(_PUBLIC)
     assert then.public
-    (told,) = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
-    assert _counts([told]) == [(1, True)]
+    (output,) = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    assert _counts([output]) == [(1, True)]
 
 
 def test_secrets_of_a_manually_renamed_project_are_read(world: World) -> None:
@@ -159,10 +159,10 @@ def test_a_deployer_that_logged_in_before_must_log_in(world: World) -> None:
 def test_a_deployer_that_could_not_log_in_before_is_not_checked(world: World) -> None:
     world.deployer = False
     assert checks.record_before(_settings(), "chainalign", _PORT) is None
-    told = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
-    (sentence,) = told
+    output = check_as_before(_settings(), "chainalign", None, port=_PORT, same_data=True)
+    (sentence,) = output
     assert "no secret was read" in sentence
-    assert _counts(told) == []
+    assert _counts(output) == []
 
 
 def test_a_public_address_that_answered_must_answer(world: World) -> None:
@@ -222,8 +222,8 @@ def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> Non
 
 def test_a_public_address_that_did_not_answer_before_is_not_checked(world: World) -> None:
     world.public = False
-    told = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
-    assert told[0].startswith("https://secrets.example.com did not answer")
+    output = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
+    assert output[0].startswith("https://secrets.example.com did not answer")
 
 
 def test_a_public_address_with_a_changed_ingress_is_not_checked(
@@ -231,9 +231,9 @@ def test_a_public_address_with_a_changed_ingress_is_not_checked(
 ) -> None:
     then = checks.record_before(_PUBLIC, "chainalign", _PORT, same_ingress=False)
     world.public = False
-    told = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
-    assert "https://secrets.example.com" in told[0]
-    assert "another way" in told[0]
+    output = check_as_before(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    assert "https://secrets.example.com" in output[0]
+    assert "another way" in output[0]
 
 
 def test_older_data_may_lack_current_secrets(world: World) -> None:
@@ -279,8 +279,8 @@ def test_data_without_a_canary_pass_with_a_note(world: World) -> None:
 def test_older_data_may_have_no_canary(world: World) -> None:
     then = _before(_settings())
     world.others.clear()
-    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
-    assert told == [canary.NONE]
+    output = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=False)
+    assert output == [canary.NONE]
 
 
 def test_a_change_is_refused_if_the_canary_fails_before_it(world: World) -> None:
@@ -301,8 +301,8 @@ def test_a_deleted_secret_passes_and_is_reported(world: World) -> None:
     _, lost, _ = world.add("production", 3)
     then = _before(_settings())
     world.lose(lost)
-    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    deleted, read = told
+    output = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    deleted, read = output
     assert "KEY_1 in production:/" in deleted
     assert _counts([read]) == [(3, True)]
 
@@ -311,9 +311,9 @@ def test_a_renamed_secret_passes(world: World) -> None:
     (renamed,) = world.add("production", 1)
     then = _before(_settings())
     renamed.update(secretKey="RENAMED", version=2)
-    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    assert len(told) == 1
-    assert _counts(told) == [(2, True)]
+    output = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    assert len(output) == 1
+    assert _counts(output) == [(2, True)]
     assert world.asked == []
 
 
@@ -360,8 +360,8 @@ def test_a_deleted_environment_keeps_its_rows_and_passes(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.delete_environment("staging")
-    told = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
-    assert "KEY_0 in staging:/" in told[0]
+    output = check_as_before(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    assert "KEY_0 in staging:/" in output[0]
 
 
 def test_a_missing_secret_fails_if_the_database_cannot_be_queried(world: World) -> None:
@@ -397,8 +397,10 @@ def test_any_number_of_deletions_leaves_the_data_usable(world: World) -> None:
     gone = world.add("staging", 30)
     then = _before(_settings())
     world.lose(*gone)
-    told = "deleted since: KEY_0 in staging:/, KEY_1 in staging:/, KEY_10 in staging:/ and 27 more"
-    assert _used(then) == ([told], True)
+    output = (
+        "deleted since: KEY_0 in staging:/, KEY_1 in staging:/, KEY_10 in staging:/ and 27 more"
+    )
+    assert _used(then) == ([output], True)
 
 
 def _garble(world: World) -> None:
@@ -449,8 +451,8 @@ def test_a_refused_login_does_not_judge_the_data(world: World) -> None:
     """Such as that of a deployer which is locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
-    (told,), are_gone = _used(then)
-    assert "the password is refused" in told
+    (output,), are_gone = _used(then)
+    assert "the password is refused" in output
     assert not are_gone
     world.administrator = True
     assert _used(then) == ([], False)
@@ -495,19 +497,19 @@ def test_another_version_must_prove_that_it_isolates_services(
 ) -> None:
     settings = _settings(isolation=wanted)
     then = _before(settings)
-    told = check_as_before(
+    output = check_as_before(
         settings, "chainalign", then, port=_PORT, same_data=True, other_version=True
     )
     assert proven == [wanted]
-    assert told[1:] == ["proven", reading.NONE]
+    assert output[1:] == ["proven", reading.NONE]
     check_as_before(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
     assert proven == [wanted, wanted], "older data are not served unproven either"
 
 
 def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
-    told = _passed()
-    assert len(told) == 1
-    assert _counts(told) == [(1, True)]
+    output = _passed()
+    assert len(output) == 1
+    assert _counts(output) == [(1, True)]
     assert proven == []
 
 

@@ -112,8 +112,8 @@ def test_a_secret_that_ends_soon_is_reported() -> None:
 @pytest.mark.parametrize(("delivered", "command"), [(True, "push"), (False, "rotate")])
 def test_an_unfinished_rotation_is_reported(delivered: bool, command: str) -> None:
     step = _step(_replacing(None), _secret("secret-1"), delivered=delivered)
-    (told,) = notes([step], NOW)
-    assert told.endswith(f"run `infisical-iac credentials {command} backend --env production`")
+    (output,) = notes([step], NOW)
+    assert output.endswith(f"run `infisical-iac credentials {command} backend --env production`")
 
 
 def test_secrets_of_an_interrupted_run_are_revoked_and_those_of_others_kept() -> None:

@@ -146,9 +146,9 @@ def test_a_duplicate_is_reported_and_pruning_ends_its_access(
     deployed: RememberingDeployment,
 ) -> None:
     _second(deployed, "backend-staging", identities.MARKER)
-    told = deployed.plan(WHOLE)
-    assert told.due == []
-    assert [each.what for each in told.foreign] == ["second identity backend-staging"]
+    output = deployed.plan(WHOLE)
+    assert output.due == []
+    assert [each.what for each in output.foreign] == ["second identity backend-staging"]
     (removed,) = deployed.apply(WHOLE, prune=True)
     assert "backend-staging" in removed
     assert removed.endswith(": membership of second")

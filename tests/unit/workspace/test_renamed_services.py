@@ -241,9 +241,9 @@ def test_a_former_name_has_no_effect_once_the_service_has_identities(
     assert "renamed_from" not in gone
     planned = deployed.plan(API)
     assert planned.due == []
-    (told,) = planned.left
-    assert "api has its own" in told
-    assert "apply --prune` revokes" in told
+    (output,) = planned.left
+    assert "api has its own" in output
+    assert "apply --prune` revokes" in output
     assert deployed.plan(API, prune=True).left == []
 
 

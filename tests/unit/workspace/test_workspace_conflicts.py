@@ -56,13 +56,13 @@ def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
     _folders(deployed).discard("/shared")
     _folders(deployed).discard("/older/python")
     deployed.server.identity("backend-staging")["name"] = "other"
-    told = [str(each) for each in deployed.plan(TEXT)]
-    assert told[0] == _FOLDER
-    assert sorted(told[1:]) == [
+    output = [str(each) for each in deployed.plan(TEXT)]
+    assert output[0] == _FOLDER
+    assert sorted(output[1:]) == [
         f"+ {folder('/shared', 'staging')}",
         update("identity backend-staging", "name", "other", "backend-staging"),
     ]
-    assert deployed.settle(TEXT) == told[1:]
+    assert deployed.settle(TEXT) == output[1:]
     assert [str(each) for each in deployed.plan(TEXT)] == [_FOLDER]
     # Nothing is made in the folder that now has the name.
     assert {each for each in _folders(deployed) if "older" in each or "services" in each} == {
@@ -78,8 +78,8 @@ def test_a_folder_that_waits_for_a_blocked_one_is_blocked(
     id = deployed.server.environment("staging")["id"]
     deployed.server.rename_folder(id, "/shared", "aside")
     deployed.server.rename_folder(id, "/older", "shared")
-    told = [str(each) for each in deployed.plan(TEXT)]
-    assert [each.partition(":")[0] for each in told] == [
+    output = [str(each) for each in deployed.plan(TEXT)]
+    assert [each.partition(":")[0] for each in output] == [
         "! folder /services in staging",
         "! folder /shared in staging",
     ]
@@ -104,8 +104,8 @@ def test_environments_that_wait_for_a_blocked_one_are_not_parked(
     _give_environment_away(deployed)
     deployed.server.environment("production")["slug"] = "live"
     deployed.server.environment("uat")["slug"] = "production"
-    told = [str(each).partition(":")[0] for each in deployed.plan(TEXT)]
-    assert told == ["! environment production", "! environment staging"]
+    output = [str(each).partition(":")[0] for each in deployed.plan(TEXT)]
+    assert output == ["! environment production", "! environment staging"]
     assert deployed.settle(TEXT) == []
 
 

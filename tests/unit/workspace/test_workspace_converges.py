@@ -250,9 +250,9 @@ def test_imports_get_their_order_back_among_those_of_others(
         deployment.server.imports.append(
             {**theirs, "importEnv": {"id": staging}, "position": foreign}
         )
-    (told,) = deployment.deploy(IMPORTING)
-    assert told.startswith(f"~ {order_of_imports('/backend', 'staging')}: order ")
-    assert told.endswith(" → /shared, /common, /more")
+    (output,) = deployment.deploy(IMPORTING)
+    assert output.startswith(f"~ {order_of_imports('/backend', 'staging')}: order ")
+    assert output.endswith(" → /shared, /common, /more")
     assert deployment.changes(IMPORTING) == []
     assert bool(foreign) == ("theirs" in {each["id"] for each in deployment.server.imports})
 
@@ -262,8 +262,8 @@ def test_a_deleted_import_is_restored_at_its_position(deployed: Deployment) -> N
     deployed.server.imports = [
         each for each in deployed.server.imports if each["importPath"] != "/shared"
     ]
-    told = deployed.deploy(IMPORTING)
-    assert told[:2] == [
+    output = deployed.deploy(IMPORTING)
+    assert output[:2] == [
         f"+ {import_of('/shared', '/backend', 'development')}",
         update(
             order_of_imports("/backend", "development"),
@@ -296,8 +296,8 @@ def test_a_restored_environment_is_completed_in_the_next_pass(deployed: Deployme
     staging = deployed.server.environment("staging")["id"]
     deployed.server.delete_environment("staging")
     deployed.server.folders[staging].remove("/shared")
-    told = deployed.converge()
-    assert told[-1] == "+ folder /shared in staging"
+    output = deployed.converge()
+    assert output[-1] == "+ folder /shared in staging"
     assert deployed.changes() == []
 
 
