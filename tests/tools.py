@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGES = {
-    "postgresql": "/usr/lib/postgresql",
+    # By its version: a machine may have an older one, which `postgresql` would keep.
+    "postgresql-17": "/usr/lib/postgresql/17/bin",
     "redis-server": "redis-server",
     "nodejs": "node",
     "npm": "npm",
@@ -38,7 +39,7 @@ _PACKAGES = {
 # Those of them that bring a service, which Debian would start now and at each boot, on ports that
 # this machine may need. The tests start the programs by themselves.
 _SERVICES = {
-    "postgresql": "postgresql",
+    "postgresql-17": "postgresql",
     "redis-server": "redis-server",
     "fail2ban": "fail2ban",
     "caddy": "caddy",
