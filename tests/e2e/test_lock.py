@@ -61,9 +61,9 @@ def test_two_applies_at_once_take_turns(deployed: StagingHost) -> None:
     ]
     ended = [each.communicate(timeout=300) for each in both]
     assert [each.returncode for each in both] == [0, 0], ended
-    last = sorted(stdout.splitlines()[-1] for stdout, _ in ended)
-    assert last[0].startswith("2 changes made in ")
-    assert last[1].startswith("Nothing to change. ")
+    lines = [line for stdout, _ in ended for line in stdout.splitlines()]
+    assert [each for each in lines if each.startswith("2 changes made in ")]
+    assert [each for each in lines if each.startswith("Nothing to change. ")]
     assert_converged(deployed)
 
 
