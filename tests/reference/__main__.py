@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reference import commands, settings
+from tests.reference import commands, errors, settings
 
 _PAGES: dict[Path, Callable[[], str]] = {
     settings.PATH: settings.write,
     commands.PATH: commands.write,
+    errors.PATH: errors.write,
 }
 
 
