@@ -17,7 +17,7 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState, read_command
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
@@ -102,7 +102,7 @@ class DesiredBackups:
     coming: Collection[str] = ()
 
 
-@telling_operation
+@planned_operation
 def targets_and_timers(desired: DesiredBackups) -> Commands:
     """Write the targets' credentials and the configuration, and start the timers.
 
@@ -145,14 +145,14 @@ def _private(
 ) -> Commands:
     targets, coming, webhook = desired.targets, desired.coming, desired.webhook
     target.refuse_missing(targets, {*there, *given, *coming})
-    wanted = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
+    desired = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
     needs_key = any(each.kind.uses_ssh for each in targets)
-    kept = {*wanted, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
-    for path, text in wanted.items():
+    kept = {*desired, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
+    for path, text in desired.items():
         if not File(path, text, mode="600").matches(there.get(path)):
             yield Item("~" if path in there else "+", path)
             yield step(write, path, text)
-    for path in sorted(kept & there.keys() - wanted.keys()):
+    for path in sorted(kept & there.keys() - desired.keys()):
         if (there[path].mode, there[path].owner) != ("600", "root:root"):
             yield Item("~", path, "readable by others → private to root")
             private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"

@@ -12,7 +12,7 @@ from infisical_iac.backup import access, kit_host, restore, snapshot
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, latest
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.host.site import Site
 from infisical_iac.stack import edge, given_up, session
 from infisical_iac.workspace import canary, checks, credential_file, credentials
@@ -28,7 +28,7 @@ def is_proven() -> bool:
     return host.name in _proven
 
 
-@telling_operation
+@planned_operation
 def restore_proof(*, desired: Workspace, site: Site) -> Commands:
     """Log in as administrator and deployer, read the canary and all folders, and end the restore.
 

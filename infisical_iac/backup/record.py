@@ -222,7 +222,7 @@ class Drill:
     @property
     def proof(self) -> str:
         """Return a clause on what was proven, for people."""
-        canary = "the canary lives" if self.canary == "alive" else "which sees no canary"
+        canary = "the canary is intact" if self.canary == "alive" else "which sees no canary"
         secrets = f"{self.secrets} secret{'' if self.secrets == 1 else 's'}"
         return (
             f"snapshot {self.snapshot} of {self.target}, made at {self.at}: {secrets} in "

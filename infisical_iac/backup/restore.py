@@ -20,7 +20,7 @@ from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -112,7 +112,7 @@ def state() -> list[str]:
     return do("state", doing="see whether a restore is under way").split()
 
 
-@telling_operation
+@planned_operation
 def restored_data(
     source: SnapshotSource, *, settings: Settings, compose: str, project: str
 ) -> Commands:
@@ -183,7 +183,7 @@ def _access(project: str) -> Access | None:
         return None
 
 
-@telling_operation
+@planned_operation
 def kit_keys(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
     """Begin the restore: put the kit's files on the host, and move files that differ aside.
 

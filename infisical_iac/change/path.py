@@ -62,7 +62,7 @@ class Room(NamedTuple):
     aside: tuple[str, ...] = ()
 
 
-def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
+def changes(was: Images, desired: Images, *, same_bytes: bool) -> dict[str, str]:
     """Return the programs whose version changes, each with "old → new".
 
     Other minor versions of PostgreSQL read the same data, and Redis holds nothing that matters:
@@ -72,24 +72,24 @@ def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
         same_bytes: whether the desired image of Infisical is the one that runs, by another name.
     """
     found = {}
-    if was.infisical != wanted.infisical and not same_bytes:
-        same = was.version == wanted.version
-        old, new = (each.infisical if same else each.version for each in (was, wanted))
+    if was.infisical != desired.infisical and not same_bytes:
+        same = was.version == desired.version
+        old, new = (each.infisical if same else each.version for each in (was, desired))
         found["Infisical"] = f"{old} → {new}"
-    if was.major != wanted.major:
-        found["PostgreSQL"] = f"{was.major} → {wanted.major}, by dump and restore"
+    if was.major != desired.major:
+        found["PostgreSQL"] = f"{was.major} → {desired.major}, by dump and restore"
     return found
 
 
-def refuse(was: Images, wanted: Images) -> None:
+def refuse(was: Images, desired: Images) -> None:
     """Raise Refused for a change that would break the data, or that can't be undone."""
-    old, new = numbers_of(was.version), numbers_of(wanted.version)
-    change = f"Infisical can't be changed from {was.version} to {wanted.version}"
+    old, new = numbers_of(was.version), numbers_of(desired.version)
+    change = f"Infisical can't be changed from {was.version} to {desired.version}"
     if new < old:
         raise Refused(
             f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}"
         )
-    refuse_older_postgres(was, wanted, _ROLLBACK)
+    refuse_older_postgres(was, desired, _ROLLBACK)
     if new == old:
         return
     for broken in BROKEN:
@@ -105,20 +105,20 @@ def refuse(was: Images, wanted: Images) -> None:
         )
 
 
-def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
+def refuse_older_postgres(was: Images, desired: Images, instead: str) -> None:
     """Raise Refused if a dump would go to an older PostgreSQL; `instead` is the remedy."""
-    if wanted.major < was.major:
+    if desired.major < was.major:
         raise Refused(
-            f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
-            f"read the dump of a newer one; {instead}"
+            f"PostgreSQL can't be changed from {was.major} to {desired.major}: an older one may "
+            f"not read the dump of a newer one; {instead}"
         )
 
 
-def refuse_other_major(was: Images, wanted: Images) -> None:
+def refuse_other_major(was: Images, desired: Images) -> None:
     """Raise Refused if a cluster's PostgreSQL would change its major version."""
-    if wanted.major != was.major:
+    if desired.major != was.major:
         raise Refused(
-            f"a cluster's PostgreSQL can't be changed from {was.major} to {wanted.major}: "
+            f"a cluster's PostgreSQL can't be changed from {was.major} to {desired.major}: "
             "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
             "again (docs/operate/cluster/scaling.md)"
         )

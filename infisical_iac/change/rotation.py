@@ -13,7 +13,7 @@ from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, pa
 from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -176,7 +176,7 @@ def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> st
     return ""
 
 
-@telling_operation
+@planned_operation
 def unfinished_rotation(
     state: str, *, compose: str, settings: Settings, project: str, site: Site
 ) -> Commands:
@@ -269,7 +269,7 @@ def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) 
 
 def refuse_encryption_key(settings: StackSettings) -> Refused:
     """Return why the Infisical that runs on the current host gets no new encryption key."""
-    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    was = host.get_fact(Upgrades, desired=settings.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
     version = was.version if was else settings.infisical_version
     return keys.refuse_encryption_key(version=version, replaces=bool(replaces))

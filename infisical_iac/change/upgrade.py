@@ -17,7 +17,7 @@ from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site, at
@@ -164,7 +164,7 @@ def refusing(was: Images) -> Iterator[None]:
         raise Refused(str(error), blocks_others=False) from None
 
 
-@telling_operation
+@planned_operation
 def unfinished_change(
     unfinished: UnfinishedChange | None,
     *,
@@ -205,7 +205,7 @@ def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
     journal.current().operator_notes.append(at(site, VersionChanges).recover(unfinished, project))
 
 
-@telling_operation
+@planned_operation
 def version(*, compose: str, settings: Settings, project: str) -> Commands:
     """Change the versions to those in `compose`, and take the data along.
 
@@ -258,13 +258,13 @@ def decide(
     yield step(make, made)
 
 
-def _changes(found: UpgradeState, wanted: Images) -> dict[str, str]:
-    return path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+def _changes(found: UpgradeState, desired: Images) -> dict[str, str]:
+    return path.changes(found.was, desired, same_bytes=found.same_bytes) if found.was else {}
 
 
-def describe_failure(found: UpgradeState, wanted: Images) -> str:
+def describe_failure(found: UpgradeState, desired: Images) -> str:
     """Return a clause about an earlier change to the same version that failed, or nothing."""
-    last = found.failed.get(wanted.infisical)
+    last = found.failed.get(desired.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 
 
@@ -280,7 +280,7 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
     """Return the images that run. Raises Refused if they can't be rolled back to the release."""
-    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
+    was = host.get_fact(Upgrades, desired=settings.stack.infisical_reference).was
     if was is None:
         raise Refused("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:

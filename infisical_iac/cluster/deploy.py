@@ -13,7 +13,7 @@ from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
@@ -54,7 +54,7 @@ class Certificates(Fact[list[DueFile]]):
 _ROOT = "/etc/infisical"
 
 
-@telling_operation
+@planned_operation
 def certificates() -> Commands:
     """Make the deployment's certificate authority and a certificate for each service.
 
@@ -86,7 +86,7 @@ def _detail(due: DueFile) -> str:
 _EXCHANGED = ("data", "swapping", "swapped", "backing")
 
 
-@telling_operation
+@planned_operation
 def unfinished_changes(machine: MachineState) -> Commands:
     """Discard unfinished changes of a former leader: restore, upgrade, rotation, migration.
 

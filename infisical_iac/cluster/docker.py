@@ -9,7 +9,7 @@ from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 
@@ -22,7 +22,7 @@ _one_at_a_time = Lock()
 _lost_hosts: list[str] = []
 
 
-@telling_operation
+@planned_operation
 def engine_reload(config: File) -> Commands:
     """Reload a Docker engine that runs with `live-restore`, with a daemon.json without it.
 
@@ -32,7 +32,7 @@ def engine_reload(config: File) -> Commands:
     yield step(_reload, config)
 
 
-@telling_operation
+@planned_operation
 def engine_rejoin(cluster: Cluster) -> Commands:
     """Restart a running engine that the swarm considers down and sends no tasks to.
 

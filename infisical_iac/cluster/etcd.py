@@ -11,7 +11,7 @@ from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
@@ -107,7 +107,7 @@ def _join_names(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
-@telling_operation
+@planned_operation
 def member_replacement(cluster: Cluster) -> Commands:
     """Replace the etcd members of lost data nodes, before the new nodes start.
 

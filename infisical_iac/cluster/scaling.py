@@ -22,7 +22,7 @@ from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, Refusal, step, telling_operation
+from infisical_iac.core.operation import Commands, Refusal, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -289,7 +289,7 @@ def recover(settings: StackSettings, *, again: str, rest: str, switched: bool) -
     return " ".join([*go_back(found, settings.start_timeout), again])
 
 
-@telling_operation
+@planned_operation
 def outward_migration(*, site: ClusterSite, project: str) -> Commands:
     """Move the single host's data into the cluster, and start the cluster's services.
 
@@ -323,7 +323,7 @@ def _start(services: str) -> None:
     run(script("cluster-stack", "part"), doing="start the cluster's services", stdin=services)
 
 
-@telling_operation
+@planned_operation
 def inward_migration(*, text: str, settings: Settings, project: str) -> Commands:
     """Move the cluster's data to the current host, which becomes a single host.
 
@@ -373,7 +373,7 @@ def _dump(direction: Direction) -> Manifest:
     return manifest.parse(do(direction, "take", doing="use the dump"))
 
 
-@telling_operation
+@planned_operation
 def proof(
     direction: Direction, *, settings: Settings, project: str, names: Sequence[str]
 ) -> Commands:
@@ -408,7 +408,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
     _proven.add(host.name)
 
 
-@telling_operation
+@planned_operation
 def dissolution(names: Sequence[str]) -> Commands:
     """Remove the cluster from which Infisical has moved to the current host.
 

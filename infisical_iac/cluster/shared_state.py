@@ -13,7 +13,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
@@ -68,7 +68,7 @@ def _next(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
 _STATE = "/etc/infisical"
 
 
-@telling_operation
+@planned_operation
 def leadership(cluster: Cluster) -> Commands:
     """Record on the leader that it leads, before it changes the shared state."""
     if not cluster.leads:
@@ -83,7 +83,7 @@ def leadership(cluster: Cluster) -> Commands:
     yield step(_record_leadership, serial)
 
 
-@telling_operation
+@planned_operation
 def state_copies(cluster: Cluster) -> Commands:
     """Copy the leader's keys, credentials and records to all connected data nodes.
 

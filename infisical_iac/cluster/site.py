@@ -136,7 +136,7 @@ def keep_running_version(site: ClusterSite) -> ClusterSite:
 
     Only an upgrade dumps the data first and proves the new version.
     """
-    was = host.get_fact(Upgrades, wanted=site.settings.stack.infisical_reference).was
+    was = host.get_fact(Upgrades, desired=site.settings.stack.infisical_reference).was
     return replace(site, settings=site.settings.keeping(was)) if was else site
 
 

@@ -22,7 +22,7 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -34,7 +34,7 @@ from infisical_iac.stack.state import STACK_FILE, Upgrades
 NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
 
-@telling_operation
+@planned_operation
 def node_images(settings: Settings) -> Commands:
     """Load or pull the images of the settings on this node.
 
@@ -59,7 +59,7 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
 
 def _is_refused(settings: StackSettings) -> bool:
     """Return whether the running version can't be changed to the one of the settings."""
-    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    was = host.get_fact(Upgrades, desired=settings.infisical_reference).was
     if was is None:
         return False
     try:
@@ -69,7 +69,7 @@ def _is_refused(settings: StackSettings) -> bool:
     return False
 
 
-@telling_operation
+@planned_operation
 def node_tasks(site: ClusterSite) -> Commands:
     """Free stuck tasks on this node: paused, disconnected, or cut off from the databases.
 
@@ -96,7 +96,7 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
     yield step(run, freeing, doing="free the node's stuck tasks")
 
 
-@telling_operation
+@planned_operation
 def services(site: ClusterSite) -> Commands:
     """Roll out the services, secrets and configs of the stack as `site` describes them.
 
@@ -149,7 +149,7 @@ def _describe_first(site: ClusterSite) -> str:
     return f"PostgreSQL starts first on {first}, which has every write"
 
 
-@telling_operation
+@planned_operation
 def databases(site: ClusterSite) -> Commands:
     """Start the databases without the services that use them: a single host still serves.
 
@@ -172,7 +172,7 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
 _WAITS = "{} can be re-created once all nodes and all etcd members are up: run again then"
 
 
-@telling_operation
+@planned_operation
 def networks(site: ClusterSite) -> Commands:
     """Re-create networks that differ from `site`.
 

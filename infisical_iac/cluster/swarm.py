@@ -28,7 +28,7 @@ from infisical_iac.core import connection, journal, units
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
@@ -123,7 +123,7 @@ KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
 _HOURS = str(CERTIFICATE_HOURS)
 
 
-@telling_operation
+@planned_operation
 def initialization(cluster: Cluster) -> Commands:
     """Start a locked swarm with the leader as its first manager."""
     if cluster.leads:
@@ -151,7 +151,7 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
         yield UpToDate("the swarm exists and is locked")
 
 
-@telling_operation
+@planned_operation
 def host_membership(cluster: Cluster) -> Commands:
     """Bring the host into the swarm, and unlock it if it is locked."""
     if cluster.leads:
@@ -177,7 +177,7 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
         yield step(_join, cluster)
 
 
-@telling_operation
+@planned_operation
 def node_roles(cluster: Cluster) -> Commands:
     """Set each node's role, labels and availability; remove nodes whose host is gone."""
     if cluster.leads:
@@ -202,7 +202,7 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
         yield UpToDate("all nodes have their roles and labels")
 
 
-@telling_operation
+@planned_operation
 def unlock_unit(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Keep the unlock key on the host, and install a unit that unlocks Docker when it starts."""
     yield from decide_unlock_unit(cluster, _now(cluster), programs)

@@ -27,7 +27,7 @@ from infisical_iac.core import audit, connection, journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.state import Upgrades, UpgradeState
@@ -209,7 +209,7 @@ class _OnCluster(Changeover):
         rollout.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
 
 
-@telling_operation
+@planned_operation
 def version_change(*, site: ClusterSite, project: str) -> Commands:
     """Upgrade the data of an older version to the version of the settings.
 
@@ -222,7 +222,7 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
     found = (
         UpgradeState()
         if waits
-        else shared_fact(Upgrades, wanted=settings.stack.infisical_reference)
+        else shared_fact(Upgrades, desired=settings.stack.infisical_reference)
     )
     desired = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = path.changes(found.was, desired, same_bytes=found.same_bytes) if found.was else {}
@@ -260,7 +260,7 @@ def decide_change(
     yield step(upgrade.make, partial(change_version, site, project, found.was, desired.infisical))
 
 
-@telling_operation
+@planned_operation
 def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
     """Load the snapshot next to the database, compare it, and swap the two.
 

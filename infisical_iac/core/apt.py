@@ -7,7 +7,7 @@ from pyinfra.context import host
 
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
@@ -24,7 +24,7 @@ class Packages(Fact[frozenset[str]]):
         return frozenset(name for status, name in fields if status in ("ii", "hi"))
 
 
-@telling_operation
+@planned_operation
 def packages(names: Sequence[str], *, timeout: int) -> Commands:
     """Install the missing packages.
 

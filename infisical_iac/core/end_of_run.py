@@ -6,10 +6,10 @@ from pyinfra.context import state
 from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.item import UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 
 
-@telling_operation
+@planned_operation
 def closing_entry() -> Commands:
     """Record the changes of the run, if there are any, and fail if a part is blocked.
 

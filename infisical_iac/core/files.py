@@ -11,7 +11,7 @@ from pyinfra.context import host
 
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 
@@ -170,7 +170,7 @@ class File:
         return state == self.state
 
 
-@telling_operation
+@planned_operation
 def contents(files: Sequence[File]) -> Commands:
     """Write the files that are not as desired.
 

@@ -99,7 +99,7 @@ def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     return found
 
 
-def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
+def planned_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     """Make an operation of a generator that inspects the host and yields what is to be done.
 
     It is pyinfra's `@operation()`, with these differences:

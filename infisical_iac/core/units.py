@@ -11,7 +11,7 @@ from infisical_iac.core import files, journal
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
 
@@ -134,7 +134,7 @@ def install(
         yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
 
-@telling_operation
+@planned_operation
 def running(
     units: Sequence[str],
     *,

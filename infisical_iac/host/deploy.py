@@ -4,7 +4,7 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.core import apt, files, units
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
@@ -15,7 +15,7 @@ from infisical_iac.host.volume import data_volume
 from infisical_iac.host.watch import watch
 
 
-@telling_operation
+@planned_operation
 def cloud_init(*, running: bool, timeout: int) -> Commands:
     """Wait until a `running` cloud-init has finished, at most `timeout` seconds."""
     if not running:

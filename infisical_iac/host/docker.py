@@ -9,7 +9,7 @@ from pyinfra.context import host
 from infisical_iac.core import apt, files, units
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.host import foreign_engine
@@ -25,7 +25,7 @@ _KEY = "/etc/apt/keyrings/docker.asc"
 _LIST = "/etc/apt/sources.list.d/docker.list"
 
 
-@telling_operation
+@planned_operation
 def present(machine: MachineState) -> Commands:
     """Add Docker's repository, after comparing the fingerprint of its key with the known one."""
     there = host.get_fact(Paths, paths=[_KEY, _LIST])

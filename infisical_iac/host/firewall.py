@@ -16,7 +16,7 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
@@ -53,9 +53,9 @@ def fallback(openings: Iterable[Opening]) -> str:
     return template("firewall-fallback.nft", input=[rule for each in ssh for rule in _input(each)])
 
 
-def changes(actual: str, wanted: str) -> str:
+def changes(actual: str, desired: str) -> str:
     """Return the unified diff between two listings of the table, without comments."""
-    lines = unified_diff(actual.splitlines(), wanted.splitlines(), lineterm="", n=0)
+    lines = unified_diff(actual.splitlines(), desired.splitlines(), lineterm="", n=0)
     return "\n".join(
         re.sub(r' comment ".*"', "", line.replace("\t", "    "))
         for line in lines
@@ -213,7 +213,7 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
     yield File(DOCKER, template("infisical-firewall.conf"))
 
 
-@telling_operation
+@planned_operation
 def rules(
     openings: Sequence[Opening], *, machine: MachineState, in_cluster: bool = False
 ) -> Commands:
@@ -264,7 +264,7 @@ def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Comm
     yield from units.bring_up([UNIT], there.units)
 
 
-@telling_operation
+@planned_operation
 def removal() -> Commands:
     """Remove this project's firewall; tables of other programs stay."""
     yield from decide_removal(_observe(EMPTY, _OWN))

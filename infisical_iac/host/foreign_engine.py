@@ -8,7 +8,7 @@ Swarm, and Debian's packages would replace Docker's.
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import UpToDate
-from infisical_iac.core.operation import Commands, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 
@@ -77,7 +77,7 @@ class Engine(Fact[tuple[str, bool]]):
         return "", False
 
 
-@telling_operation
+@planned_operation
 def left(why: str) -> Commands:
     """Change nothing: the preflight has already validated the engine."""
     yield UpToDate(why)

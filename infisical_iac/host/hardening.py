@@ -22,9 +22,9 @@ from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import (
     Commands,
     or_up_to_date,
+    planned_operation,
     shared_fact,
     step,
-    telling_operation,
 )
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
@@ -95,7 +95,7 @@ class Hardening(Fact[HardeningState]):
         )
 
 
-@telling_operation
+@planned_operation
 def ssh_server(*, alone: bool, arguments: Mapping[str, object]) -> Commands:
     """Have sshd accept only keys and modern algorithms, and forward only to the host itself.
 
@@ -237,7 +237,7 @@ def _surplus(mode: str, most: str) -> int:
     return int(mode, 8) & 0o777 & ~int(most, 8)
 
 
-@telling_operation
+@planned_operation
 def host_files(
     configuration: Sequence[File],
     *,
@@ -287,7 +287,7 @@ def decide_files(
 TIMER = "infisical-maintenance.timer"
 
 
-@telling_operation
+@planned_operation
 def maintenance_window(
     programs: Sequence[File], *, without: str, arguments: Mapping[str, object]
 ) -> Commands:

@@ -13,7 +13,7 @@ from pyinfra.context import host, state
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 
@@ -156,7 +156,7 @@ def without_swap(device: str) -> str:
     return _IF_IT_FITS.format(device=shlex.quote(device))
 
 
-@telling_operation
+@planned_operation
 def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     """Set the kernel parameters `values` now; a file of `sysctl` sets them at the next boot.
 

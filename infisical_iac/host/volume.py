@@ -12,7 +12,7 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.units import Units, UnitState
@@ -185,7 +185,7 @@ def configuration(uuid: str) -> list[File]:
     ]
 
 
-@telling_operation
+@planned_operation
 def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
     """Mount the volume `device` at the host's places; without one, only check that none is needed.
 

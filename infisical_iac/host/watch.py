@@ -17,7 +17,7 @@ from infisical_iac.core import files, units
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file
 from infisical_iac.core.settings import Settings
@@ -112,7 +112,7 @@ _FORMER = "/etc/infisical-access-log.conf"
 FAIL2BAN = "fail2ban.service"
 
 
-@telling_operation
+@planned_operation
 def log_and_bans(
     rotation: Sequence[File], bans: Sequence[File], jails: Collection[str], *, has_log: bool
 ) -> Commands:
@@ -255,10 +255,10 @@ def watch(known: Known) -> None:
 
 
 def read_requests(
-    since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
+    since: datetime, last: int, ids: Sequence[str], environment: str, statuses: str
 ) -> list[str]:
     """Return the matching lines of the current host's access log, the latest last."""
     text = f"environment={environment}" if environment else ""
-    asked = (text, ",".join(ids), environment, wanted)
+    asked = (text, ",".join(ids), environment, statuses)
     command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
     return run(command, doing="read the access log").splitlines()

@@ -104,8 +104,8 @@ def slug(text: str, *, fallback: str) -> str:
     return "-".join(words)[:36].rstrip("-") or fallback
 
 
-def _free(wanted: str, taken: set[str]) -> str:
-    numbered = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
-    name = next(each for each in (wanted, *numbered) if each not in taken)
+def _free(preferred: str, taken: set[str]) -> str:
+    numbered = (f"{preferred}-{number}" for number in range(2, len(taken) + 3))
+    name = next(each for each in (preferred, *numbered) if each not in taken)
     taken.add(name)
     return name

@@ -47,7 +47,7 @@ class MovedAccess:
 
 
 def inspect_access(
-    reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
+    reached: Reached, project: str, expected: Mapping[Name, Expected], directory: Path | None
 ) -> MovedAccess:
     """Return the access to the secrets of a plan.
 
@@ -61,20 +61,20 @@ def inspect_access(
     problems: list[str] = []
     notes = [_NOT_ASKED]
     if directory is not None or reached.remember is not None:
-        seen, problems = _ask_services(reached, project, wanted, directory)
+        seen, problems = _ask_services(reached, project, expected, directory)
         notes = []
     try:
         present, unseen = _members(reached, project)
     except ApiError as error:
         if error.status != 403:
             raise
-        problems += verify.access(wanted, reached.desired, seen)
+        problems += verify.access(expected, reached.desired, seen)
         return MovedAccess(
             problems, [], [*notes, f"other readers could not be listed: {error}"], False
         )
-    found = readers(present, wanted, reached.desired, seen)
+    found = readers(present, expected, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
-    problems += verify.access(wanted, reached.desired, services)
+    problems += verify.access(expected, reached.desired, services)
     problems += unintended_reads(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 
@@ -96,7 +96,7 @@ def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
 
 
 def _ask_services(
-    reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
+    reached: Reached, project: str, expected: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
     """Return the secrets that each service reads, and a sentence on each that could not log in."""
     accounts = reached.desired.accounts()
@@ -110,7 +110,7 @@ def _ask_services(
         anonymous = reached.client.with_token("")
         try:
             client = login.universal(anonymous, credential.client_id, credential.client_secret)
-            return verify.ask(client, project, wanted)
+            return verify.ask(client, project, expected)
         except UserError as error:
             return str(error)
 

@@ -379,11 +379,11 @@ def pattern(paths: Iterable[str]) -> re.Pattern[bytes]:
     return re.compile(f"{_BEFORE}(?:{names}){_AFTER}|{'|'.join(_LOADERS)}".encode())
 
 
-def matches(data: bytes, wanted: re.Pattern[bytes]) -> list[tuple[int, str]]:
+def matches(data: bytes, pattern: re.Pattern[bytes]) -> list[tuple[int, str]]:
     """Return the line and the text of each match, the same text once a line."""
     found: dict[tuple[int, str], None] = {}
     line, last = 1, 0
-    for match in wanted.finditer(data):
+    for match in pattern.finditer(data):
         line += data.count(b"\n", last, match.start())
         last = match.start()
         found[line, match[0].decode(errors="replace")] = None

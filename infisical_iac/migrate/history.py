@@ -103,12 +103,12 @@ class _Step:
 
 
 def places(
-    repository: Path, wanted: Collection[str], commits: Collection[str]
+    repository: Path, names: Collection[str], commits: Collection[str]
 ) -> dict[At, HistoryPlace]:
     """Return the places of objects in the whole history of a repository.
 
     Args:
-        wanted: hashes of the objects.
+        names: hashes of the objects.
         commits: hashes of all stored commits, also of those that nothing refers to.
 
     Objects that no commit leads to have no place. Raises FileError if the history can't be read.
@@ -122,17 +122,17 @@ def places(
         if step.gone or step.come:
             now = (now - step.gone) | step.come
         held[step.commit.name] = now
-        own = frozenset((name, "") for name in (step.commit.name, step.tree) if name in wanted)
+        own = frozenset((name, "") for name in (step.commit.name, step.tree) if name in names)
         for each in (now, own):
             once = HistoryPlace(1, step.commit, step.commit)
             sets[each] = sets[each] | once if each in sets else once
 
-    for step in _steps(repository, wanted, *_REFERRED_TO):
+    for step in _steps(repository, names, *_REFERRED_TO):
         take(step)
     left = "\n".join(each for each in commits if each not in held)
     # Commits that nothing refers to may have lost some of their objects already.
     with suppress(FileError):
-        for step in _steps(repository, wanted, "--stdin", "--not", *_REFERRED_TO, stdin=left):
+        for step in _steps(repository, names, "--stdin", "--not", *_REFERRED_TO, stdin=left):
             take(step)
     found: dict[At, HistoryPlace] = {}
     for objects_at, place in sets.items():
@@ -142,9 +142,9 @@ def places(
 
 
 def _steps(
-    repository: Path, wanted: Collection[str], *which: str, stdin: str = ""
+    repository: Path, names: Collection[str], *which: str, stdin: str = ""
 ) -> Iterator[_Step]:
-    names = {name.encode() for name in wanted}
+    encoded = {name.encode() for name in names}
     with output(repository, *_LOG, *which, stdin=stdin) as stream:
         tokens = _tokens(stream)
         step: _Step | None = None
@@ -158,9 +158,9 @@ def _steps(
             old, new = token.split(b" ")[2:4]
             path = next(tokens)
             assert step is not None
-            if old in names:
+            if old in encoded:
                 step.gone.add((old.decode(), _printable_path(path)))
-            if new in names:
+            if new in encoded:
                 step.come.add((new.decode(), _printable_path(path)))
         if step:
             yield step

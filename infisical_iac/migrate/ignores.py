@@ -37,8 +37,8 @@ def for_docker(lines: Iterable[str]) -> list[str]:
     return [re.sub(r"^(!?)", rf"\1{_ANYWHERE}", line, count=1) for line in lines]
 
 
-def missing(text: str, wanted: Sequence[str]) -> list[str]:
-    """Return the rules in `wanted` that an ignore file does not enforce.
+def missing(text: str, rules: Sequence[str]) -> list[str]:
+    """Return those of `rules` that an ignore file does not enforce.
 
     The last rule that matches a file counts. So a rule above an exception that may be stronger,
     such as `!src` below `*`, is treated as missing, and exceptions follow the rules that are added.
@@ -46,18 +46,18 @@ def missing(text: str, wanted: Sequence[str]) -> list[str]:
     holding: list[str] = []
     for line in map(str.strip, text.splitlines()):
         is_exception = line.startswith("!") and not is_sample(line[1:].rpartition("/")[2])
-        if is_exception and line not in wanted:
+        if is_exception and line not in rules:
             holding.clear()
         else:
             holding.append(line)
     hiding = [line for line in holding if line and not line.startswith(("!", "#"))]
     hidden = [
         rule
-        for rule in wanted
+        for rule in rules
         if not rule.startswith("!")
         and not any(line == rule or fnmatchcase(rule, line) for line in hiding)
     ]
-    shown = [rule for rule in wanted if rule.startswith("!") and (hidden or rule not in holding)]
+    shown = [rule for rule in rules if rule.startswith("!") and (hidden or rule not in holding)]
     return hidden + shown
 
 
@@ -129,10 +129,10 @@ def is_dockerfile(name: str) -> bool:
     return not name.endswith(_DOCKERIGNORE) and bool(_DOCKERFILE.search(name))
 
 
-def _addition(file: Path, wanted: Sequence[str]) -> Addition:
+def _addition(file: Path, rules: Sequence[str]) -> Addition:
     if file.is_symlink():
         raise FileError(f"{file} is a symbolic link, which git does not read: make it a file")
-    return Addition(file, missing(_text(file), wanted))
+    return Addition(file, missing(_text(file), rules))
 
 
 def _text(file: Path) -> str:

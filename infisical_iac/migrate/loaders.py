@@ -184,9 +184,9 @@ def _node(path: str, text: str) -> list[Evidence]:
     ]
 
 
-def _adjust_to_release(package: Package, wanted: str) -> Package:
+def _adjust_to_release(package: Package, requirement: str) -> Package:
     """Return a package with the rules of the required release, or of today's if that is unknown."""
-    release = re.search(r"\d{1,9}", wanted)
+    release = re.search(r"\d{1,9}", requirement)
     if package.earlier and release and int(release[0]) <= package.earlier[0]:
         return replace(package, cascade=package.earlier[1], remark="")
     return package

@@ -166,11 +166,11 @@ VERIFIED_AT = "%Y-%m-%dT%H:%M:%SZ"
 """The format of the time."""
 
 
-def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:
+def mark_verified(directory: Path, expected: Mapping[Name, Expected], at: datetime | None) -> None:
     """Write the time of the verification into the report in a directory, if there is one.
 
     Args:
-        wanted: the secrets that were verified. If the report has another one, such as one of an
+        expected: the secrets that were verified. If the report has another one, such as one of an
             earlier plan, it is not verified.
         at: None if the secrets differ, which removes an earlier time.
 
@@ -179,7 +179,7 @@ def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime
     file = directory / f"{REPORT}.json"
     try:
         data = json.loads(file.read_bytes())
-        digests = {name: each.digest for name, each in wanted.items()}
+        digests = {name: each.digest for name, each in expected.items()}
         is_all = all(
             digests.get(Name(each["environment"], each["folder"], each["key"])) == each["digest"]
             for each in data["secrets"]

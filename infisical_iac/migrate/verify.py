@@ -45,10 +45,10 @@ def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
 
 
 def find_changes(
-    wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
+    expected: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[str]:
     """Yield a sentence on each secret that is missing or has another value than in the plan."""
-    for name, each in wanted.items():
+    for name, each in expected.items():
         there = stored.get(name)
         if there is None:
             yield f"{name} is not there"
@@ -58,7 +58,7 @@ def find_changes(
             yield f"{name} has another value"
 
 
-def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[str]:
+def access(expected: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[str]:
     """Yield a sentence on each service that can't read its secrets, or can read others.
 
     A service reads its own folder and the shared ones that it imports, in its environment.
@@ -67,7 +67,7 @@ def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) ->
         seen: by identity; one that is missing was not asked and is not judged.
     """
     accounts = [each for each in workspace.accounts() if each.identity in seen]
-    for name, each in wanted.items():
+    for name, each in expected.items():
         for account in accounts:
             reads = name in seen[account.identity]
             is_own = (account.service, account.environment) == (each.service, name.environment)
@@ -204,7 +204,7 @@ class Reader:
 
 
 def readers(
-    members: Iterable[Member], wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen
+    members: Iterable[Member], expected: Mapping[Name, Expected], workspace: Workspace, seen: Seen
 ) -> list[Reader]:
     """Return the secrets of the plan that each member reads.
 
@@ -213,7 +213,7 @@ def readers(
             its roles and privileges, as all other members are.
     """
     names: dict[tuple[str, str], list[str]] = {}
-    for name in wanted:
+    for name in expected:
         names.setdefault(name[:2], []).append(name.key)
     found = []
     for each in members:

@@ -13,7 +13,7 @@ from infisical_iac.core import files, journal
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -26,7 +26,7 @@ from infisical_iac.stack.state import COMPOSE_FILE, STACK_FILE, DeploymentFact, 
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
-@telling_operation
+@planned_operation
 def image_set(images: Sequence[str], archives: Sequence[str]) -> Commands:
     """Load `images` from `archives`, or pull them, ahead of `running`, whose plan lists them."""
     there = host.get_fact(Stack, compose="", images=list(images))
@@ -41,7 +41,7 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
     yield step(fetch, missing, archives)
 
 
-@telling_operation
+@planned_operation
 def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Commands:
     """Bring the stack to what the settings say.
 

@@ -166,8 +166,8 @@ def connections(output: Iterable[str]) -> Connections:
         for name, body in (whole.get("networks") or {}).items()
         if not (body or {}).get("external")
     }
-    wanted_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
-    return Connections(_desired_networks(whole), actual, networks, own, wanted_limits, limits)
+    desired_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
+    return Connections(_desired_networks(whole), actual, networks, own, desired_limits, limits)
 
 
 def _limits(service: Mapping[str, Any]) -> Limits:

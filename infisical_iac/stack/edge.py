@@ -11,7 +11,7 @@ from infisical_iac.core.connection import LOST, current, explain_loss, with_othe
 from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
@@ -96,7 +96,7 @@ def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
     return failed
 
 
-@telling_operation
+@planned_operation
 def opening() -> Commands:
     """Open the edge of the current host once no change is in progress.
 

@@ -12,7 +12,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, shared_fact, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -65,7 +65,7 @@ _DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
 _CERTIFICATE_SECONDS = 120
 
 
-@telling_operation
+@planned_operation
 def configuration(settings: Settings) -> Commands:
     """Install Caddy's files, and reload a running Caddy.
 
@@ -139,13 +139,13 @@ def _differences(
         yield Item("-", path, "no setting names it")
 
 
-def _take(wanted: Sequence[File], settings: Settings) -> None:
+def _take(desired: Sequence[File], settings: Settings) -> None:
     image = shlex.quote(settings.stack.caddy_image)
     look = f"docker image inspect --format present {image} 2>/dev/null || true"
     if not run(look, doing="look for Caddy's image"):
         compose.fetch([settings.stack.caddy_image], settings.stack.image_archives)
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
-    for file in wanted:
+    for file in desired:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
     run(script("ingress", "take", settings.stack.caddy_image), doing=f"use the new {CADDYFILE}")
 
@@ -157,7 +157,7 @@ def bring(settings: Settings) -> None:
     _take(_files(text, pair), settings)
 
 
-@telling_operation
+@planned_operation
 def served_certificate(settings: Settings) -> Commands:
     """Wait until Caddy serves a certificate for site_url.
 

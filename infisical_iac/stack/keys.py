@@ -8,7 +8,7 @@ from pyinfra.context import host
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -86,7 +86,7 @@ def more_of(settings: Settings) -> str:
     return settings.stack.ingress_kind.more_keys
 
 
-@telling_operation
+@planned_operation
 def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
     """Create missing keys, and repair modes and the files derived from keys.
 

@@ -34,10 +34,10 @@ class UpgradeState:
 
 
 class Upgrades(Fact[UpgradeState]):
-    """Read the UpgradeState; `wanted` is the reference of the desired image of Infisical."""
+    """Read the UpgradeState; `desired` is the reference of Infisical's image in the settings."""
 
-    def command(self, wanted: str) -> str:
-        return script("releases", "look", wanted)
+    def command(self, desired: str) -> str:
+        return script("releases", "look", desired)
 
     def process(self, output: list[str]) -> UpgradeState:
         desired = ""

@@ -28,7 +28,7 @@ from infisical_iac.api.universal_auth import (
 )
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, settle, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, settle, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
@@ -79,7 +79,7 @@ class InstanceState:
     unseen: str = ""
 
 
-@telling_operation
+@planned_operation
 def accounts(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
 

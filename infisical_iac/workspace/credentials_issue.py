@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core.operation import Commands, settle, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, settle, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import client_secrets
@@ -18,7 +18,7 @@ from infisical_iac.workspace.reconcile import actual, listed_secrets
 _notes: dict[str, list[str]] = {}
 
 
-@telling_operation
+@planned_operation
 def credential_files(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 

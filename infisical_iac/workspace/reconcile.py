@@ -15,7 +15,7 @@ from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, settle, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, settle, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, renames
@@ -47,7 +47,7 @@ _secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
 _declared: dict[str, dict[str, Any]] = {}
 
 
-@telling_operation
+@planned_operation
 def project_contents(*, goal: Goal, port: int) -> Commands:
     """Make project, environments, folders, imports, identities and people as desired.
 
@@ -194,7 +194,7 @@ def project_here(client: Client, slug: str) -> dict[str, Any] | None:
     return find_project(client, slug, read_memory())[0]
 
 
-@telling_operation
+@planned_operation
 def canary_project(*, admin_email: str, port: int) -> Commands:
     """Keep the canary up to date, for upgrades, restores and drills to read.
 

@@ -109,7 +109,7 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
     done = ok(cluster, "restore", "--drill", "--from", target)
     assert f": snapshot {snapshot['id']} of {target}, made at " in done.stdout
     assert f": {agreed(cluster, commanding.SECRETS)} secrets in " in done.stdout
-    assert "read as deployer, the canary lives" in done.stdout
+    assert "read as deployer, the canary is intact" in done.stdout
     for number in cluster.numbers:
         assert drilling.left(cluster.host(number)) == ""
 
@@ -294,7 +294,7 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
     assert found["etcd"] == "3 of 3 members healthy"
     assert f"2 replicas; 3 of 3 sentinels name {_NAME}-" in found["Redis"]
     assert re.fullmatch(rf"{_NAME}-3: .* kB to local(, bucket)?", found["Last backup"])
-    assert "read as deployer, the canary lives" in found["Last drill"]
+    assert "read as deployer, the canary is intact" in found["Last drill"]
     assert found["Drift"] == "none"
 
 

@@ -15,7 +15,7 @@ from pyinfra.context import host, state
 from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.item import Item, Unknown, UpToDate, together
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 from tests.unit.cluster.played_run import _hosts
 
 _PARTS = {
@@ -39,7 +39,7 @@ _done: list[str] = []
 _audits: list[tuple[str, str, Sequence[str], str]] = []
 
 
-@telling_operation
+@planned_operation
 def look_and_do(what: str, part: str) -> Commands:
     """Do something that is due, unless it is blocked."""
     if f"{what} alone" in _blocked:

@@ -89,7 +89,7 @@ _PROVEN = "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02
         (
             _record(),
             100,
-            f"{_PROVEN}: 3020 secrets in 12 folders read as deployer, the canary lives",
+            f"{_PROVEN}: 3020 secrets in 12 folders read as deployer, the canary is intact",
         ),
         (
             _record(secrets=1, canary="none", login="administrator"),

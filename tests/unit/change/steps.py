@@ -47,7 +47,7 @@ class NotingHost:
         self.run("roll out", doing="roll out")
         self.rolled_out = site.settings
 
-    def get_fact(self, _: object, wanted: str) -> UpgradeState:
+    def get_fact(self, _: object, desired: str) -> UpgradeState:
         return UpgradeState(self.was)
 
     def up(self, timeout: int) -> None:

@@ -16,27 +16,27 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 from infisical_iac.core import audit, end_of_run
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.item import Item, Unknown
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.operation import Commands, planned_operation, step
 
 _made: list[str] = []
 _audits: list[tuple[str, str, str, Sequence[str], str]] = []
 
 
-@telling_operation
+@planned_operation
 def everywhere(broken: str) -> Commands:
     """Is due on each host."""
     yield Item("+", "package curl", diff="+1")
     yield step(_make, "everywhere", broken)
 
 
-@telling_operation
+@planned_operation
 def alone() -> Commands:
     """Is called on the first host only, before the operations of all hosts."""
     yield Item("+", "key")
     yield step(_make, "alone", "")
 
 
-@telling_operation
+@planned_operation
 def on_the_second() -> Commands:
     """Is due on the second host; the state of the first one depends on it."""
     if host.name == "two" and "second on two" not in _made:
@@ -44,7 +44,7 @@ def on_the_second() -> Commands:
         yield step(_make, "second", "")
 
 
-@telling_operation
+@planned_operation
 def on_the_first() -> Commands:
     """Is due on the first host, and unknown before the second one has changed."""
     if host.name == "one":

@@ -23,7 +23,7 @@ def _defined() -> Iterator[str]:
         module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
         for each in ast.walk(ast.parse(path.read_text())):
             if isinstance(each, ast.FunctionDef) and any(
-                isinstance(one, ast.Name) and one.id == "telling_operation"
+                isinstance(one, ast.Name) and one.id == "planned_operation"
                 for one in each.decorator_list
             ):
                 yield f"{module}.{each.name}"
