@@ -5,8 +5,8 @@ Both take the same steps:
 1. What runs is kept as a release.
 2. The data for the desired version are loaded from a dump into a new volume next to the old one.
 3. The two volumes are swapped.
-4. The desired version has to pass the post-upgrade checks. Until then the old volume is kept as it
-   was left.
+4. The desired version has to pass the post-upgrade checks (`workspace/checks.py`). Until then the
+   old volume is kept as it was left.
 
 A release is a directory of the host below RELEASES, named after the time and the version:
 

@@ -94,7 +94,8 @@ def reopen_database(cluster: Cluster) -> None:
 
 
 CONFIGS = "/etc/infisical/stack"
-# Seconds for twelve unanswered health checks, and for Swarm to act on them.
+# Twice the seconds for which a replica may fail its health check, `patience` in
+# templates/cluster/stack/infisical.yaml.j2, so that Swarm acts on it first.
 _TOLERATED = 360
 # Seconds that a restarted data node may need to rejoin the others.
 _AGAIN_SECONDS = "180"

@@ -5,7 +5,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -73,6 +73,9 @@ class AuditEntry:
         revision: the commit of this project.
         changes: one line for each change, without secrets.
         reason: the reason of a failure.
+
+    A new field needs a default, as older lines lack it. If it can differ between the hosts of a
+    cluster, `_merge_run` has to merge it.
     """
 
     at: str
@@ -110,8 +113,10 @@ def parse(text: str) -> Log:
     """Read a log up to the first line that lacks the hash of the previous line.
 
     An incomplete line, left by a host that went down while writing it, is skipped; the next line
-    holds its hash. A change to the last line can't be detected.
+    holds its hash. A change to the last line can't be detected. Fields that a newer version of this
+    project has written are skipped.
     """
+    known = {each.name for each in fields(AuditEntry)}
     entries: list[AuditEntry] = []
     before = ""
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
@@ -119,7 +124,7 @@ def parse(text: str) -> Log:
         if values is not None:
             previous = values.pop("previous", None)
             try:
-                entry = AuditEntry(**values)
+                entry = AuditEntry(**{key: values[key] for key in known & values.keys()})
             except TypeError:
                 return Log(entries, broken_at=number)
             if previous != sha256(before.encode()).hexdigest():

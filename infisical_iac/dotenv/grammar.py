@@ -97,7 +97,7 @@ class Grammar(ABC):
 
     Attributes:
         name: the name in plans and options.
-        place: the position in lists of all grammars.
+        place: the position in lists of all grammars, which is unique.
         packages: the packages that read by it, by their language.
         node_calls: functions of Node itself that read by it, such as ("process", "loadEnvFile").
         python_calls: functions of its Python package; their arguments may turn interpolation off.

@@ -1,4 +1,7 @@
-"""The entries of a .env file, and the findings on it."""
+"""The entries of a .env file, and what a grammar finds in its text.
+
+`migrate/model.py` has the findings on files and their services, `check/model.py` those on code.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple

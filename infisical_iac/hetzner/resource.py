@@ -176,7 +176,10 @@ class Resource:
 
     @classmethod
     def removals(cls, deployment: "CloudDeployment") -> Changes:
-        """Yield the deletion of all resources of the kind that the deployment owns."""
+        """Yield the deletion of all resources in the collection that the deployment owns.
+
+        The second kind of one collection overrides this, or each would be deleted twice.
+        """
         for each in deployment.list_owned(cls.collection):
             yield cls.removal(each)
 

@@ -84,6 +84,8 @@ def check_as_before(
 ) -> list[str]:
     """Run the checks after a change, and return sentences on the results. Raises CheckFailed.
 
+    Changes of version, rotations of keys and migrations between topologies all run them.
+
     The public address is checked last. A closed edge must first answer that it is closed; then it
     is opened and must lead to Infisical. So nothing can have been written before the other checks.
 

@@ -34,8 +34,9 @@ def test_kinds_are_made_after_what_they_need() -> None:
 
 def test_kinds_are_deleted_before_what_they_need_and_data_last() -> None:
     """Hetzner refuses to delete resources in use, and a killed run must not lose data."""
-    deleted = {kind.deleted: kind.__name__ for kind in plan.KINDS if kind.deleted}
-    assert [deleted[rank] for rank in sorted(deleted)] == [
+    deleted = sorted((kind.deleted, kind.__name__) for kind in plan.KINDS if kind.deleted)
+    assert len({rank for rank, _ in deleted}) == len(deleted)
+    assert [name for _, name in deleted] == [
         "DnsRecords",
         "LoadBalancer",
         "ManagedCertificates",

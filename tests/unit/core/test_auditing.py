@@ -61,6 +61,15 @@ def test_what_is_no_entry_shows(line: str) -> None:
     assert parse(f"{line}\n").broken_at == 1
 
 
+def test_a_field_of_a_newer_version_is_skipped(log: Path) -> None:
+    entry = json.loads(render(make_entry("apply", "done", "newer"))) | {"ticket": "OPS-1"}
+    command = script("audit", str(log))
+    subprocess.run(command, shell=True, input=f"{json.dumps(entry)}\n", text=True, check=True)
+    found = parse(log.read_text())
+    assert found.broken_at is None
+    assert found.entries[-1].run == "newer"
+
+
 def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
     with log.open("a") as file:
         file.write('{"previous": "half a li')

@@ -56,7 +56,7 @@ def test_a_full_disk_is_reported(condition: ConditionState) -> None:
     assert text.startswith("0.5 of 40.0 GB free: ")
 
 
-@pytest.mark.parametrize(("days", "ok"), [(60, True), (13, False), (-1, False)])
+@pytest.mark.parametrize(("days", "ok"), [(14, True), (13, False), (-1, False)])
 def test_a_certificate_is_healthy_until_near_its_end(
     condition: ConditionState, days: int, ok: bool
 ) -> None:
