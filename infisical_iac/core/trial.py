@@ -56,10 +56,13 @@ def try_change(
         if is_lost(error):
             raise RunFailed(
                 f"the connection was lost while the {what} was changed ({type(error).__name__}): "
-                f"the host rolls it back within {seconds} s; run again then"
+                f"the host rolls it back within {seconds} s; run again then",
+                code="run.connection_lost",
             ) from None
         run(script("trial", "back", what), doing=f"roll back the {what}")
-        raise RunFailed(f"{error}; the {what} is as it was before") from None
+        raise RunFailed(
+            f"{error}; the {what} is as it was before", code="run.rolled_back"
+        ) from None
     run(script("trial", "keep", what), doing=f"keep the change of the {what}")
 
 
@@ -83,7 +86,9 @@ def check_connection(host: Host) -> None:
             if attempt < _ATTEMPTS:
                 # A server that reloads its configuration is unreachable for a moment.
                 time.sleep(1)
-    raise RunFailed(f"no new connection can be made to {host.name}: {reason}")
+    raise RunFailed(
+        f"no new connection can be made to {host.name}: {reason}", code="run.no_new_connection"
+    )
 
 
 def _connect(host: Host) -> None:

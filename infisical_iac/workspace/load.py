@@ -188,7 +188,8 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         raise FileError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
     stale = refusal(document.data.get("schema_version", 1), schema)
     if stale:
-        raise _refusal([(("schema_version",), stale)], document, where)
+        problem = (("schema_version",), stale)
+        raise _refusal([problem], document, where, code="file.schema_version")
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
         document.data["services"] = {key: value or {} for key, value in services.items()}
@@ -261,12 +262,14 @@ def _text(source: str | Path) -> str:
     )
 
 
-def _refusal(problems: Iterable[Problem], document: Document, where: str) -> FileError:
+def _refusal(
+    problems: Iterable[Problem], document: Document, where: str, *, code: str = ""
+) -> FileError:
     sentences = []
     for place, message in problems:
         at = f", {format_place(place)}" if place else ""
         sentences.append(f"{where}, line {document.line(place)}{at}: {message}")
-    return FileError("; ".join(sentences))
+    return FileError("; ".join(sentences), code=code)
 
 
 def _problem(error: Any, schema: Schema) -> Problem:

@@ -81,7 +81,7 @@ def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
     assert parse(log.read_text()).broken_at == 5
 
 
-def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> None:
+def test_runs_are_distinguished_and_one_that_did_not_end_is_known(log: Path) -> None:
     apply, destroy = list_runs(parse(log.read_text()).entries)
     assert apply.has_ended
     assert apply.last.outcome == "done"

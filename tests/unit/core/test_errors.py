@@ -87,52 +87,37 @@ def test_the_code_is_the_classs_where_none_is_given() -> None:
     assert Refused("not now", part="Docker").part == "Docker"
 
 
-@pytest.mark.parametrize(
-    ("sentence", "parts"),
-    [
-        ("setting 'x': 1 is no port: choose one", ("setting 'x': 1 is no port", "choose one")),
-        ("it broke off; run again, or wait", ("it broke off", "run again, or wait")),
-        ("it is gone: `apply` makes it", ("it is gone", "`apply` makes it")),
-        ("it is gone; if it was you, run again", ("it is gone", "if it was you, run again")),
-        ("it failed (no key: set one); run again", ("it failed (no key: set one)", "run again")),
-        ("it failed: no space left on device", ("it failed: no space left on device", "")),
-        ("it failed: open /run/x: no such file", ("it failed: open /run/x: no such file", "")),
-        ("it moves; pin a release", ("it moves", "pin a release")),
-        ("it is empty; for everybody write x", ("it is empty", "for everybody write x")),
-        ("it is old, so go back without x", ("it is old", "go back without x")),
-        (
-            "it is back, and `infisical-iac apply` ends it",
-            ("it is back", "`infisical-iac apply` ends it"),
-        ),
-        (
-            "the Swarm is gone: most of its managers must be up",
-            ("the Swarm is gone", "most of its managers must be up"),
-        ),
-        ("it was kept, so nobody saw it", ("it was kept, so nobody saw it", "")),
-        ("x was kept; the next `apply` ends it", ("x was kept", "the next `apply` ends it")),
-        (
-            "none is kept: the first upgrade makes one",
-            ("none is kept", "the first upgrade makes one"),
-        ),
-        ("no target x: the settings have a, b", ("no target x", "the settings have a, b")),
-        ("no service x: there are: a, b", ("no service x", "there are: a, b")),
-        ("no key x: group_data/all.py lists all", ("no key x", "group_data/all.py lists all")),
-        (
-            "the key stays: docs/operate/keys.md tells how",
-            ("the key stays", "docs/operate/keys.md tells how"),
-        ),
-        ("no key is in it: age-keygen makes one", ("no key is in it", "age-keygen makes one")),
-        (
-            "it is another key: it takes those of age",
-            ("it is another key", "it takes those of age"),
-        ),
-        ("the keys differ: without --kit x counts", ("the keys differ", "without --kit x counts")),
-    ],
-)
-def test_what_to_do_is_told_apart_from_what_went_wrong(
-    sentence: str, parts: tuple[str, str]
-) -> None:
-    assert CommandFailed(sentence).split() == parts
+# The sentence of an error, and its remedy, with what is in between; no remedy without the marks.
+_SENTENCES = [
+    "setting 'x': 1 is no port|: |choose one",
+    "it broke off|; |run again, or wait",
+    "it is gone|: |`apply` makes it",
+    "it is gone|; |if it was you, run again",
+    "it failed (no key: set one)|; |run again",
+    "it failed: no space left on device||",
+    "it failed: open /run/x: no such file||",
+    "it moves|; |pin a release",
+    "it is empty|; |for everybody write x",
+    "it is old|, so |go back without x",
+    "it is back|, and |`infisical-iac apply` ends it",
+    "the Swarm is gone|: |most of its managers must be up",
+    "it was kept, so nobody saw it||",
+    "x was kept|; |the next `apply` ends it",
+    "none is kept|: |the first upgrade makes one",
+    "no target x|: |the settings have a, b",
+    "no service x|: |there are: a, b",
+    "no key x|: |group_data/all.py lists all",
+    "the key stays|: |docs/operate/keys.md explains how",
+    "no key is in it|: |age-keygen makes one",
+    "it is another key|: |it takes those of age",
+    "the keys differ|: |without --kit x counts",
+]
+
+
+@pytest.mark.parametrize("marked", _SENTENCES)
+def test_an_error_is_split_from_its_remedy(marked: str) -> None:
+    error, joint, remedy = marked.split("|")
+    assert CommandFailed(error + joint + remedy).split() == (error, remedy)
 
 
 @pytest.mark.parametrize(
@@ -151,18 +136,19 @@ def test_what_logs_in_by_an_address_is_in_no_error(sentence: str, shown: str) ->
     assert str(UserError(sentence)) == shown
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        "'infisical/infisical:v0.165.16@sha256:aa' is not here",
-        "'registry:5000/postgres:17@sha256:aa' is not here",
-        "deploy@db-1 can't be reached: ssh: no route",
-        "'sftp:u1@u1.example.com:../x' is no place for a repository",
-        "'sftp://u1@u1.example.com:23//backups' is no place for a repository",
-        "ssh://deploy@db-1:2222 can't be reached: no route",
-        "see https://example.com/a and ask ada@example.com: she knows",
-        "https://www.npmjs.com/package/@infisical/sdk is not reached",
-    ],
-)
+# They hold an `@`, and no password before it.
+_WITHOUT_PASSWORDS = [
+    "'infisical/infisical:v0.165.16@sha256:aa' is not here",
+    "'registry:5000/postgres:17@sha256:aa' is not here",
+    "deploy@db-1 can't be reached: ssh: no route",
+    "'sftp:u1@u1.example.com:../x' is no place for a repository",
+    "'sftp://u1@u1.example.com:23//backups' is no place for a repository",
+    "ssh://deploy@db-1:2222 can't be reached: no route",
+    "see https://example.com/a and ask ada@example.com: she knows",
+    "https://www.npmjs.com/package/@infisical/sdk is not reached",
+]
+
+
+@pytest.mark.parametrize("sentence", _WITHOUT_PASSWORDS)
 def test_what_only_looks_like_a_password_is_shown(sentence: str) -> None:
     assert str(UserError(sentence)) == sentence

@@ -8,7 +8,7 @@ from infisical_iac.core.files import Paths
 from infisical_iac.host.kernel import Kernel, KernelState
 
 
-def test_a_host_that_tells_nothing_has_a_value_without_anything() -> None:
+def test_a_host_that_prints_nothing_has_an_empty_value() -> None:
     assert Kernel().default() == KernelState()
     assert Paths().default() == {}
     assert NodeTasks().default() == ()

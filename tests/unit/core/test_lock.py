@@ -121,8 +121,9 @@ def test_a_server_that_was_not_adopted_is_not_locked_and_so_not_changed(
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
     monkeypatch.setattr(lock, "_spared", set())
-    with pytest.raises(Refused, match="adopt it; nothing was done"):
+    with pytest.raises(Refused, match=r"^adopt it;") as refused:
         lock.take(cast("Host", host))
+    assert refused.value.code == "refused.unadopted"
     assert not lock.is_held(cast("Host", host))
     lock.spare(cast("Host", host))
     lock.take(cast("Host", host))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,8 +38,9 @@ def _missing(path: Path) -> OSError:
 )
 def test_an_error_without_a_file_is_a_lost_connection(error: Exception) -> None:
     assert is_lost(error)
-    sentence = f"the connection to 203.0.113.7 was lost ({type(error).__name__}): run again"
-    assert explain_loss(HOST, error, "run again") == sentence
+    sentence = explain_loss(HOST, error, "run again")
+    assert "203.0.113.7" in sentence
+    assert sentence.endswith(f"({type(error).__name__}): run again")
 
 
 def test_an_error_about_a_file_names_the_file_and_no_host(tmp_path: Path) -> None:
@@ -59,10 +61,10 @@ def test_a_missing_deploy_file_is_named(tmp_path: Path, how: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "fact"),
+    ("text", "code", "facts"),
     [
-        ("open('missing.txt')", "file", "missing.txt on this machine can't be used"),
-        ("raise EOFError", "unreachable.host", "the connection to one was lost (EOFError)"),
+        ("open('missing.txt')", "file", r"^missing\.txt\b.*: No such file"),
+        ("raise EOFError", "unreachable.host", r"\bone\b.*\(EOFError\)"),
         (
             "from infisical_iac.core.errors import SettingsError as E; raise E('no such host')",
             "settings",
@@ -71,11 +73,11 @@ def test_a_missing_deploy_file_is_named(tmp_path: Path, how: tuple[str, ...]) ->
     ],
 )
 def test_an_error_in_the_deploy_file_is_reported_as_a_sentence(
-    tmp_path: Path, text: str, code: str, fact: str
+    tmp_path: Path, text: str, code: str, facts: str
 ) -> None:
     found, sentence = forked.run("tests.unit.deploy_file_run", str(tmp_path), text, "connected")
     assert found == code
-    assert fact in sentence
+    assert re.search(facts, sentence)
 
 
 def test_a_missing_private_key_is_named_and_not_waited_for(

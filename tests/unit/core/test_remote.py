@@ -38,7 +38,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 
 def test_a_command_outside_of_operations_runs_as_the_hosts_data_say(host: _Host) -> None:
-    assert remote.run("echo told", doing="tell") == "told\n"
+    assert remote.run("echo done", doing="print") == "done\n"
     assert host.given == {"print_output": False, "print_input": True, "_sudo": True}
 
 
@@ -61,8 +61,8 @@ def test_a_command_within_an_operation_runs_with_its_arguments(host: _Host) -> N
     ],
 )
 def test_a_command_that_fails_says_its_last_lines(host: _Host, command: str, reason: str) -> None:
-    with pytest.raises(CommandFailed, match=f"^could not tell: {reason}$"):
-        remote.run(command, doing="tell")
+    with pytest.raises(CommandFailed, match=f"^could not print: {reason}$"):
+        remote.run(command, doing="print")
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,9 @@ def test_a_change_that_fails_is_rolled_back_at_once(asked: list[str]) -> None:
     def change() -> None:
         raise CommandFailed("could not change it: no reason given")
 
-    with pytest.raises(RunFailed, match="no reason given; the door is as it was before"):
+    with pytest.raises(RunFailed, match=r"^could not change it: .*; the door ") as failed:
         try_change("door", change, back="true\n")
+    assert failed.value.code == "run.rolled_back"
     assert asked == ["prepare", "roll"]
 
 
@@ -121,8 +122,9 @@ def test_a_change_without_a_new_connection_is_rolled_back_at_once(
         raise RunFailed("no new connection can be made to staging")
 
     monkeypatch.setattr(trial, "check_connection", refuse)
-    with pytest.raises(RunFailed, match="to staging; the door is as it was before"):
+    with pytest.raises(RunFailed, match=r"\bstaging; the door ") as failed:
         try_change("door", lambda: None, back="true\n")
+    assert failed.value.code == "run.rolled_back"
     assert asked == ["prepare", "roll"]
 
 
@@ -133,22 +135,15 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     def change() -> None:
         raise error
 
-    with pytest.raises(RunFailed, match="the host rolls it back within 60 s"):
+    with pytest.raises(RunFailed, match=rf"\bdoor\b.*{type(error).__name__}.* 60 s;") as failed:
         try_change("door", change, back="true\n")
+    assert failed.value.code == "run.connection_lost"
     assert asked == ["prepare"]
 
 
 def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match="the door is as it was before") as raised:
+    with pytest.raises(RunFailed) as failed:
         try_change("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
-    assert str(tmp_path / "rules") in str(raised.value)
+    assert failed.value.code == "run.rolled_back"
+    assert str(tmp_path / "rules") in str(failed.value)
     assert asked == ["prepare", "roll"]
-
-
-def test_a_lost_connection_leaves_the_rollback_to_the_host(asked: list[str]) -> None:
-    def change() -> None:
-        raise EOFError
-
-    with pytest.raises(RunFailed, match="the connection was lost while the door was changed"):
-        try_change("door", change, back="true\n")
-    assert asked == ["prepare"]
