@@ -15,35 +15,72 @@ _LONGEST_MESSAGE = 300
 _LONGEST_WAIT = 30.0
 _SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token"}
 
-# Marks of an answer (its error name or a part of its message) and what to do about it; the
-# first that fits counts.
+_MAKE_ADMIN = "give the deployer the role admin in organization and project"
+_WAIT = "wait a minute, then run again: there were too many requests"
+_CHECK_BEHIND_PROXY = "check whether Infisical runs behind the proxy that answered, then run again"
+# Marks of an answer (its error name or a part of its message), each with the reason as a code for
+# programs and what to do about it; the first that fits counts.
 _REMEDIES = (
-    ("temporarily locked", "wait five minutes, or clear the lock-out of the identity, first"),
-    ("TokenError", "log in again: the token has expired or was made with another AUTH_SECRET"),
-    ("exceeded max age", "log in again: this token is too old"),
-    ("has been revoked", "log in again: this token was revoked"),
-    ("plan restriction", "it needs a license of Infisical; remove the setting that asks for it"),
-    ("plan RBAC restriction", "it needs a license of Infisical; use `isolation` instead"),
+    (
+        "temporarily locked",
+        "identity_locked",
+        "wait five minutes, or clear the lock-out of the identity, first",
+    ),
+    (
+        "TokenError",
+        "token",
+        "log in again: the token has expired or was made with another AUTH_SECRET",
+    ),
+    ("exceeded max age", "token", "log in again: this token is too old"),
+    ("has been revoked", "token", "log in again: this token was revoked"),
+    (
+        "plan restriction",
+        "license",
+        "it needs a license of Infisical; remove the setting that asks for it",
+    ),
+    (
+        "plan RBAC restriction",
+        "license",
+        "it needs a license of Infisical; use `isolation` instead",
+    ),
     (
         "Invalid credentials",
+        "credentials",
         "check them before another try: three wrong ones lock for five minutes",
     ),
-    ("super admin", "use the first administrator's own login for it"),
-    ("ProjectMembershipNotFound", "make the deployer a member of the project with the role admin"),
+    ("super admin", "administrator_only", "use the first administrator's own login for it"),
+    (
+        "ProjectMembershipNotFound",
+        "no_member",
+        "make the deployer a member of the project with the role admin",
+    ),
     (
         "A project with the slug",
+        "slug_taken",
         "make the deployer an admin of that project, or choose another slug",
     ),
-    ("PermissionBoundaryError", "give the deployer the role admin in organization and project"),
-    ("PermissionDenied", "give the deployer the role admin in organization and project"),
-    ("pending-deletion", "restore that environment in Infisical or delete it for good"),
-    ("RateLimitExceeded", "wait a minute, then run again: there were too many requests"),
-    ("Too Many Requests", "wait a minute, then run again: there were too many requests"),
-    ("Bad Gateway", "check whether Infisical runs behind the proxy that answered, then run again"),
-    ("Gateway Time", "check whether Infisical runs behind the proxy that answered, then run again"),
-    ("Service Unavailable", "check whether Infisical runs and is healthy, then run again"),
-    ("NotInfisical", "check that Infisical, and nothing else, listens there"),
-    ("Something went wrong", "read the log of Infisical; a database that is down answers so"),
+    ("PermissionBoundaryError", "permission", _MAKE_ADMIN),
+    ("PermissionDenied", "permission", _MAKE_ADMIN),
+    (
+        "pending-deletion",
+        "pending_deletion",
+        "restore that environment in Infisical or delete it for good",
+    ),
+    ("RateLimitExceeded", "rate_limit", _WAIT),
+    ("Too Many Requests", "rate_limit", _WAIT),
+    ("Bad Gateway", "gateway", _CHECK_BEHIND_PROXY),
+    ("Gateway Time", "gateway", _CHECK_BEHIND_PROXY),
+    (
+        "Service Unavailable",
+        "unavailable",
+        "check whether Infisical runs and is healthy, then run again",
+    ),
+    ("NotInfisical", "not_infisical", "check that Infisical, and nothing else, listens there"),
+    (
+        "Something went wrong",
+        "internal",
+        "read the log of Infisical; a database that is down answers so",
+    ),
 )
 
 
@@ -57,8 +94,10 @@ def api_error(
 ) -> ApiError:
     """Return the error for an answer, with what to do about it where that is known."""
     marks = f"{error} {message}"
-    remedy = next((advice for mark, advice in _REMEDIES if mark in marks), "")
-    return ApiError(status, error, message, method, path, retry_after, remedy=remedy)
+    known = ((code, advice) for mark, code, advice in _REMEDIES if mark in marks)
+    reason, remedy = next(known, ("", ""))
+    code = f"{ApiError.code}.{reason}" if reason else ""
+    return ApiError(status, error, message, method, path, retry_after, remedy=remedy, code=code)
 
 
 def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -> ApiError:

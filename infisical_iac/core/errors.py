@@ -158,11 +158,12 @@ class ApiError(UserError):
         retry_after: float | None = None,
         *,
         remedy: str = "",
+        code: str = "",
     ) -> None:
         self.status, self.error, self.message = status, error, message
         self.method, self.path, self.retry_after = method, path, retry_after
         sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
-        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+        super().__init__(f"{sentence}; {remedy}" if remedy else sentence, code=code)
 
 
 class NotBootstrapped(UserError):

@@ -83,7 +83,7 @@ def client(fake: FakeInfisical) -> Client:
     return fake.client()
 
 
-def test_the_instance_tells_whether_it_is_set_up_and_open(
+def test_the_instance_reports_whether_it_is_set_up_and_open(
     fake: FakeInfisical, client: Client
 ) -> None:
     fake.config = {"initialized": True, "allowSignUp": False}

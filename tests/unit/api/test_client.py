@@ -45,6 +45,7 @@ def refusal(status: int, error: str, message: Any) -> httpx.Response:
 
 
 OK = httpx.Response(200, json={"ok": True})
+_LOCKED = "This identity is temporarily locked"
 BROKEN = refusal(500, "InternalServerError", "Something went wrong")
 
 
@@ -110,20 +111,26 @@ def test_a_validation_failure_names_every_complaint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "message", "advice"),
+    ("status", "error", "message", "code", "remedy"),
     [
-        (403, "TokenError", "The provided access token is malformed.", "log in again"),
-        (401, "UnauthorizedError", "Identity access token exceeded max age", "log in again"),
-        (401, "UnauthorizedError", "This identity is temporarily locked", "wait five minutes"),
-        (401, "UnauthorizedError", "Invalid credentials", "check them before another try"),
-        (400, "BadRequest", "Failed due to plan restriction. Upgrade.", "needs a license"),
-        (403, "PermissionDenied", "You are not allowed", "role admin"),
-        (500, "InternalServerError", "Something went wrong", "read the log of Infisical"),
-        (429, "RateLimitExceeded", "Rate limit exceeded", "wait a minute, then run again"),
+        (403, "TokenError", "The provided access token is malformed.", "token", "log in again"),
+        (
+            401,
+            "UnauthorizedError",
+            "Identity access token exceeded max age",
+            "token",
+            "log in again",
+        ),
+        (401, "UnauthorizedError", _LOCKED, "identity_locked", "wait five minutes"),
+        (401, "UnauthorizedError", "Invalid credentials", "credentials", "five minutes"),
+        (400, "BadRequest", "Failed due to plan restriction. Upgrade.", "license", "setting"),
+        (403, "PermissionDenied", "You are not allowed", "permission", "role admin"),
+        (500, "InternalServerError", "Something went wrong", "internal", "log of Infisical"),
+        (429, "RateLimitExceeded", "Rate limit exceeded", "rate_limit", "wait a minute"),
     ],
 )
-def test_a_known_refusal_says_what_to_do(
-    status: int, error: str, message: str, advice: str
+def test_a_known_refusal_has_a_code_and_a_remedy(
+    status: int, error: str, message: str, code: str, remedy: str
 ) -> None:
     with pytest.raises(ApiError) as refused:
         Server(refusal(status, error, message)).client().post("/api/x")
@@ -134,7 +141,14 @@ def test_a_known_refusal_says_what_to_do(
         status,
         error,
     )
-    assert advice in str(refused.value)
+    assert found.code == f"api.{code}"
+    assert remedy in found.split()[1]
+
+
+def test_an_unknown_refusal_has_the_code_of_its_class() -> None:
+    with pytest.raises(ApiError) as refused:
+        Server(refusal(400, "BadRequest", "no such folder")).client().post("/api/x")
+    assert refused.value.code == "api"
 
 
 def test_a_secret_that_was_sent_is_in_no_message() -> None:
@@ -148,8 +162,9 @@ def test_a_secret_that_was_sent_is_in_no_message() -> None:
 
 @pytest.mark.parametrize("content", [b"<html>a proxy</html>", b"[]", b"7"])
 def test_a_success_that_is_no_object_is_not_taken_for_infisical(content: bytes) -> None:
-    with pytest.raises(ApiError, match="check that Infisical, and nothing else, listens there"):
+    with pytest.raises(ApiError) as refused:
         Server(httpx.Response(200, content=content)).client().get("/api/x")
+    assert refused.value.code == "api.not_infisical"
 
 
 def test_a_redirect_is_refused_and_not_followed() -> None:

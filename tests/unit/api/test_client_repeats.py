@@ -77,8 +77,10 @@ def test_without_a_time_that_can_be_read_the_wait_is_short(
 @pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
 def test_a_server_that_lets_nothing_through_is_given_up_with_advice(method: str) -> None:
     server = Server(_limited("1"))
-    with pytest.raises(ApiError, match=r"was answered 429 .*; wait a minute, then run again"):
+    with pytest.raises(ApiError) as refused:
         _ask(server.client(), method)
+    assert (refused.value.status, refused.value.code) == (429, "api.rate_limit")
+    assert "wait a minute" in refused.value.split()[1]
     assert len(server.requests) == _ATTEMPTS
 
 
@@ -118,9 +120,10 @@ def test_a_read_or_a_login_outlives_what_passes(method: str, failure: str) -> No
 def test_a_401_is_never_tried_again_for_the_third_locks_the_identity(
     method: str, naps: list[float]
 ) -> None:
-    refused = refusal(401, "UnauthorizedError", "Invalid credentials")
-    refused.headers["Retry-After"] = "1"
-    server = Server(refused, OK)
-    with pytest.raises(ApiError, match="three wrong ones lock"):
+    answer = refusal(401, "UnauthorizedError", "Invalid credentials")
+    answer.headers["Retry-After"] = "1"
+    server = Server(answer, OK)
+    with pytest.raises(ApiError) as refused:
         _ask(server.client(), method)
+    assert refused.value.code == "api.credentials"
     assert (len(server.requests), naps) == (1, [])
