@@ -103,10 +103,16 @@ def load(text: str, where: str) -> dict[str, str]:
     data = parse(text, where).data or {}
     ignored = data.get("ignore") if isinstance(data, dict) else None
     if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):
-        raise FileError(f"{where} must hold only `ignore:`, with `PATTERN: reason` below it")
+        raise FileError(
+            f"{where} must hold only `ignore:`, with `PATTERN: reason` below it",
+            code="file.exceptions",
+        )
     for pattern, reason in (ignored or {}).items():
         if not isinstance(pattern, str) or not isinstance(reason, str) or not reason.strip():
-            raise FileError(f"{where}: {pattern} has no reason: write why it is accepted")
+            raise FileError(
+                f"{where}: {pattern} has no reason: write why it is accepted",
+                code="file.no_reason",
+            )
     return dict(ignored or {})
 
 

@@ -54,7 +54,10 @@ def ask_question(
     option = "--" + name.replace("_", "-")
     answer = default_answer if answer is None else answer
     if answer is None:
-        raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
+        raise SettingsError(
+            f"{option} is missing: with --yes nothing is asked, so give it",
+            code="settings.missing_option",
+        )
     try:
         return check(answer.strip())
     except SettingsError as error:
@@ -136,7 +139,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
     try:
         answers.group(group)
     except SettingsError as error:
-        raise SettingsError(f"--group: {error}") from None
+        raise SettingsError(f"--group: {error}", code=error.code) from None
     defaults = _defaults(directory)
     if not force:
         _refuse_edited(directory, group)
@@ -227,7 +230,10 @@ def _refuse_edited(directory: Path, group: str) -> None:
 def _existing(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
-        raise SettingsError(f"there is no directory {value!r}; name the one of your services")
+        raise SettingsError(
+            f"there is no directory {value!r}; name the one of your services",
+            code="settings.no_directory",
+        )
     return path.resolve()
 
 

@@ -122,10 +122,14 @@ def group(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or iskeyword(value):
         raise SettingsError(
             f"{value!r} is not a group name; use lower-case letters, digits and underscores, such "
-            "as office"
+            "as office",
+            code="settings.group_name",
         )
     if value in _TAKEN_GROUPS:
-        raise SettingsError(f"{value!r} is a group of this project's own; choose another name")
+        raise SettingsError(
+            f"{value!r} is a group of this project's own; choose another name",
+            code="settings.group_taken",
+        )
     return value
 
 

@@ -34,7 +34,7 @@ GOOD = {
 
 
 def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
-    """A repository with these files, looked at; git has them staged."""
+    """Return a repository with these files, which are staged in git."""
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
@@ -50,6 +50,6 @@ def found(repository: Repository, project_id: str = "", address: str = "") -> li
     return [each for each in findings if not each.is_note]
 
 
-def told(findings: list[CheckFinding]) -> list[tuple[str, str]]:
-    """Kind and place of each finding."""
+def locate(findings: list[CheckFinding]) -> list[tuple[str, str]]:
+    """Return the kind and the place of each finding."""
     return [(each.kind, each.place) for each in findings]

@@ -27,7 +27,7 @@ def test_a_pattern_fits_a_key_a_path_or_a_place(pattern: str, finding: CheckFind
     assert judged.accepted == [(finding, "a reason")]
 
 
-def test_a_pattern_that_fits_nothing_is_told() -> None:
+def test_a_pattern_that_fits_nothing_is_reported() -> None:
     [note] = judge([], {"OLD_*": "a reason"}, NAME).findings
     assert (note.place, note.is_note) == (NAME, True)
     assert note.message.startswith("OLD_* ")
@@ -39,14 +39,15 @@ def test_without_the_file_nothing_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "code", "fact"),
     [
-        ("ignore: {OLD: }", "OLD has no reason: write why it is accepted"),
-        ("ignore: [OLD]", "must hold only `ignore:`"),
-        ("ignored: {OLD: why}", "must hold only `ignore:`"),
-        ("- OLD", "must hold only `ignore:`"),
+        ("ignore: {OLD: }", "file.no_reason", "OLD"),
+        ("ignore: [OLD]", "file.exceptions", "`ignore:`"),
+        ("ignored: {OLD: why}", "file.exceptions", "`ignore:`"),
+        ("- OLD", "file.exceptions", "`ignore:`"),
     ],
 )
-def test_a_file_that_is_not_what_is_meant_is_refused(text: str, sentence: str) -> None:
-    with pytest.raises(FileError, match=sentence):
+def test_a_malformed_file_is_refused(text: str, code: str, fact: str) -> None:
+    with pytest.raises(FileError, match=rf"^{NAME}\b.* {fact}") as refused:
         load(text, NAME)
+    assert refused.value.code == code

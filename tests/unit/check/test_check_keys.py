@@ -154,7 +154,7 @@ def test_code_that_reads_what_only_it_knows_leaves_it_at_a_note(tmp_path: Path) 
 
 
 def test_a_key_named_in_code_that_can_not_be_read_in_full_is_not_left_over(tmp_path: Path) -> None:
-    """Nobody can tell what such code does: to advise deleting the secret would be wrong."""
+    """Nobody knows what such code does: to advise deleting the secret would be wrong."""
     files = {"backend/src/app.js": "use(process.env.A);\nconst = ;\nlook.up(B, `${C}`);\n"}
     names = _names({"/backend": ["A", "B", "C", "D"]}, {})
     assert [each.key for each in _left_over(tmp_path, files, names)] == ["D"]
@@ -237,7 +237,7 @@ def _unseen(root: Path, server: _Server) -> set[usage.Place]:
     return check._find_unseen(reached, "project-1", looked, names, refused)
 
 
-def test_an_empty_folder_is_told_from_one_that_may_not_be_seen(tmp_path: Path) -> None:
+def test_an_empty_folder_is_distinguished_from_a_forbidden_one(tmp_path: Path) -> None:
     """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
     server = _Server(("development", "/backend"), ("development", "/shared"))
     assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}

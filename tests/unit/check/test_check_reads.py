@@ -108,7 +108,7 @@ def test_a_helper_of_another_file_is_followed() -> None:
     assert _javascript(code, helper=helper) == Reads([Read("KEY", 3)])
 
 
-def test_javascript_that_reads_what_only_it_knows_is_told_by_line() -> None:
+def test_javascript_that_reads_what_only_it_knows_is_reported_by_line() -> None:
     code = "\nfor (const name of names) use(process.env[name]);\nparse(process.env);"
     assert _javascript(code).dynamic == [2, 3]
     passed_on = "spawn('a', { env: { ...process.env } });"
@@ -131,25 +131,26 @@ def test_the_time_to_read_a_component_grows_with_its_length_alone(opening: str) 
     assert time.process_time() - begun < 5
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import os\nx = os.environ['KEY']",
-        "import os\nx = os.environ.get('KEY')",
-        "import os\nx = os.getenv('KEY')",
-        "from os import environ as e\nx = e['KEY']",
-        "from os import getenv\nx = getenv('KEY')",
-        "from infisical_config import config\nx = config.KEY",
-        "from infisical_config import config as c\nx = c['KEY']",
-        "import infisical_config\nx = infisical_config.config.KEY",
-        "from infisical_config import load\nload(required=['KEY'])",
-        "from infisical_config import load\ns = load()\nx = s['KEY']",
-        "import os\ndef needed(name: str) -> str:\n    return os.environ[name]\nneeded('KEY')",
-        "class Settings(BaseSettings):\n    key: str",
-        "class Settings(BaseSettings):\n    x: str = Field(..., validation_alias='KEY')",
-        "from infisical_config import load\nclass S(BaseModel):\n    KEY: str\nload(schema=S)",
-    ],
-)
+# Programs that fail without KEY.
+_NEEDS_KEY = [
+    "import os\nx = os.environ['KEY']",
+    "import os\nx = os.environ.get('KEY')",
+    "import os\nx = os.getenv('KEY')",
+    "from os import environ as e\nx = e['KEY']",
+    "from os import getenv\nx = getenv('KEY')",
+    "from infisical_config import config\nx = config.KEY",
+    "from infisical_config import config as c\nx = c['KEY']",
+    "import infisical_config\nx = infisical_config.config.KEY",
+    "from infisical_config import load\nload(required=['KEY'])",
+    "from infisical_config import load\ns = load()\nx = s['KEY']",
+    "import os\ndef needed(name: str) -> str:\n    return os.environ[name]\nneeded('KEY')",
+    "class Settings(BaseSettings):\n    key: str",
+    "class Settings(BaseSettings):\n    x: str = Field(..., validation_alias='KEY')",
+    "from infisical_config import load\nclass S(BaseModel):\n    KEY: str\nload(schema=S)",
+]
+
+
+@pytest.mark.parametrize("code", _NEEDS_KEY)
 def test_python_that_needs_a_key(code: str) -> None:
     assert _keys(_python(code)) == ({"KEY"}, set())
 
@@ -170,23 +171,24 @@ def test_python_that_can_do_without_a_key(code: str) -> None:
     assert _keys(_python(code)) == (set(), {"KEY"})
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "if os.environ.get('KEY'):\n    start()",
-        "if os.environ.get('KEY') == 'y':\n    start()",
-        "if 'y' != os.getenv('KEY'):\n    start()",
-        "if os.environ.get('KEY') is not None and other:\n    start()",
-        "if os.environ.get('KEY') in ('1', 'true'):\n    start()",
-        "on = os.environ.get('KEY') == '1'",
-        "on = not os.environ.get('KEY')",
-        "on = bool(os.getenv('KEY'))",
-        "start(eager=os.environ.get('KEY') == '1')",
-        "if key := os.environ.get('KEY'):\n    start(key)",
-        "while os.environ.get('KEY'):\n    start()",
-        "if 'KEY' not in os.environ:\n    start()",
-    ],
-)
+# Programs that run without KEY.
+_ONLY_TESTS_KEY = [
+    "if os.environ.get('KEY'):\n    start()",
+    "if os.environ.get('KEY') == 'y':\n    start()",
+    "if 'y' != os.getenv('KEY'):\n    start()",
+    "if os.environ.get('KEY') is not None and other:\n    start()",
+    "if os.environ.get('KEY') in ('1', 'true'):\n    start()",
+    "on = os.environ.get('KEY') == '1'",
+    "on = not os.environ.get('KEY')",
+    "on = bool(os.getenv('KEY'))",
+    "start(eager=os.environ.get('KEY') == '1')",
+    "if key := os.environ.get('KEY'):\n    start(key)",
+    "while os.environ.get('KEY'):\n    start()",
+    "if 'KEY' not in os.environ:\n    start()",
+]
+
+
+@pytest.mark.parametrize("code", _ONLY_TESTS_KEY)
 def test_python_that_only_tests_or_compares_a_key_can_do_without_it(code: str) -> None:
     assert _keys(_python(f"import os\n{code}")) == (set(), {"KEY"})
 
@@ -245,7 +247,7 @@ def test_settings_inherit_what_makes_them_settings_and_the_prefix() -> None:
     assert _python(code).found == [Read("APP_DB_URL", 5)]
 
 
-def test_python_that_reads_what_only_it_knows_is_told_by_line() -> None:
+def test_python_that_reads_what_only_it_knows_is_reported_by_line() -> None:
     code = "import os\nfor n in names:\n    os.environ[n]"
     assert _python(code).dynamic == [3]
 

@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.local_file import NAME, parse
-from tests.unit.check.checked import GOOD, WORKSPACE_TEXT, found, plant, told
+from tests.unit.check.checked import GOOD, WORKSPACE_TEXT, found, locate, plant
 
 _BACKEND = "backend: {folder: /backend, imports: [/shared]}"
 RENAMED = load(
@@ -29,7 +29,7 @@ def test_a_stale_local_file_of_a_renamed_service_is_found_and_fixed(
     plant(tmp_path, _good(directory))
     repository = Repository(tmp_path, RENAMED)
     assert repository.services == {"api": [directory]}
-    assert told(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"{directory}/{NAME}")]
+    assert locate(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"{directory}/{NAME}")]
     assert [each.place for each in repository.find_absent()] == ["python-service"]
     fixed = complete(tmp_path, RENAMED, "fake-id", _ADDRESS)
     assert fixed == [tmp_path / directory / NAME]
@@ -63,5 +63,5 @@ def test_a_local_file_with_a_folder_that_the_project_file_does_not_name_is_found
     others = {f"own/{NAME}": text.replace("fake-id", "other-id")}
     others |= {f"deep/{NAME}": text.replace("/mailer", "/backend/deep"), f"top/{NAME}": "{}"}
     repository = plant(tmp_path, GOOD | {f"src/{NAME}": text} | others)
-    assert told(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"src/{NAME}")]
+    assert locate(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"src/{NAME}")]
     assert found(repository) == []

@@ -1,12 +1,16 @@
-"""The text of a check: findings of one cause are one line, and what helps is said once."""
+"""The text of a check: findings of one cause are one line, and a remedy is printed once."""
 
 from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.check.summary import summarize
 
+_COUNTED = "{count} values look like secrets"
+_PROBLEM = "has a value that looks like a secret."
+_REMEDY = "Move such values."
+
 
 def _secret(file: str, line: int, key: str) -> CheckFinding:
-    cause = Cause(file, "{count} values look like secrets", "Move such values.")
-    message = f"{key} has a value that looks like a secret. Move such values."
+    cause = Cause(file, _COUNTED, _REMEDY)
+    message = f"{key} {_PROBLEM} {_REMEDY}"
     return CheckFinding("secret-in-file", f"{file}:{line}", key, message, cause=cause)
 
 
@@ -17,27 +21,27 @@ def test_the_findings_of_one_file_and_cause_are_one_line() -> None:
         (
             "secret-in-file",
             "a/.env",
-            "2 values look like secrets: A (line 1), B (line 7). Move such values.",
+            f"{_COUNTED.format(count=2)}: A (line 1), B (line 7). {_REMEDY}",
         )
     ]
     assert common == {}
 
 
-def test_a_remedy_of_several_lines_is_said_once() -> None:
+def test_a_remedy_of_several_lines_is_printed_once() -> None:
     found = [_secret("a/.env", 1, "A"), _secret("b/.env", 1, "A"), _secret("b/.env", 2, "B")]
     lines, common = summarize(found)
     assert [each.text for each in lines] == [
-        "A has a value that looks like a secret.",
-        "2 values look like secrets: A (line 1), B (line 2).",
+        f"A {_PROBLEM}",
+        f"{_COUNTED.format(count=2)}: A (line 1), B (line 2).",
     ]
-    assert common == {"Move such values.": ["secret-in-file"]}
+    assert common == {_REMEDY: ["secret-in-file"]}
 
 
 def test_another_cause_or_none_stays_a_line_of_its_own() -> None:
     other = CheckFinding("tracked", "a/.env", "", "Git tracks it.")
     lines, common = summarize([_secret("a/.env", 1, "A"), other, other])
     assert [each.finding.kind for each in lines] == ["secret-in-file", "tracked", "tracked"]
-    assert lines[0].text.endswith("Move such values.")
+    assert lines[0].text.endswith(_REMEDY)
     assert common == {}
 
 

@@ -40,7 +40,7 @@ def test_one_made_by_hand_or_spared_by_a_rotation_is_no_problem() -> None:
         (
             [replace(_HELD, ttl=60, created=_NOW - timedelta(hours=1))],
             _CREDENTIAL,
-            "has ended or is used up",
+            "is used up",
         ),
         ([_HELD, replace(_HELD, id="lost")], _CREDENTIAL, "does not hold: lost"),
     ],

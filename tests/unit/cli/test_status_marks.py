@@ -46,7 +46,7 @@ def test_what_should_be_there_by_now_is_a_trouble() -> None:
     assert (row.ok, "✗" in status._mark(row)) == (False, True)
 
 
-def test_what_cannot_be_told_gets_no_tick() -> None:
+def test_what_cannot_be_seen_gets_no_tick() -> None:
     (unseen,) = instance(None, error="it does not answer")
     of_access = access([], ["the project's service tokens could not be seen"])[1]
     assert [row.is_note for row in (unseen, of_access)] == [True, True]

@@ -9,21 +9,20 @@ from infisical_iac.workspace.prune import Removal
 
 
 @pytest.mark.parametrize(
-    ("whats", "sentence"),
+    ("whats", "counts"),
     [
-        (["folder /a in qa"], "1 folder is no longer in the file: --prune removes it"),
-        (
-            ["environment qa", "folder /a in pp", "folder /b in pp"],
-            "2 folders and 1 environment are no longer in the file: --prune removes them",
-        ),
+        (["folder /a in qa"], "1 folder is "),
+        (["environment qa", "folder /a in pp", "folder /b in pp"], "2 folders and 1 environment "),
         (
             ["credentials a.qa", "import of /b into /c in qa", "folder /d in qa"],
-            "1 credentials, 1 import and 1 folder are no longer in the file: --prune removes them",
+            "1 credentials, 1 import and 1 folder ",
         ),
     ],
 )
-def test_what_is_unnamed_is_counted_by_kind(whats: list[str], sentence: str) -> None:
-    assert unnamed_notes([Removal(each, Change("-", each)) for each in whats]) == [sentence]
+def test_what_is_unnamed_is_counted_by_kind(whats: list[str], counts: str) -> None:
+    (note,) = unnamed_notes([Removal(each, Change("-", each)) for each in whats])
+    assert note.startswith(counts)
+    assert "--prune" in note
 
 
 def test_what_is_the_same_on_several_hosts_is_one_line_and_twice_on_one_host_two() -> None:

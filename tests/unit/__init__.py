@@ -1,0 +1,1 @@
+"""Tests without a host, a server or a network."""

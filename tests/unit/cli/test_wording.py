@@ -1,0 +1,24 @@
+"""Test sentences of the command line, which people read.
+
+All other tests assert facts, so that a sentence is improved here and in one place.
+"""
+
+import pytest
+
+from infisical_iac.cli.workspace import unnamed_notes
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.prune import Removal
+
+
+@pytest.mark.parametrize(
+    ("whats", "sentence"),
+    [
+        (["folder /a in qa"], "1 folder is no longer in the file: --prune removes it"),
+        (
+            ["environment qa", "folder /a in pp", "folder /b in pp"],
+            "2 folders and 1 environment are no longer in the file: --prune removes them",
+        ),
+    ],
+)
+def test_wording_of_the_note_on_what_is_unnamed(whats: list[str], sentence: str) -> None:
+    assert unnamed_notes([Removal(each, Change("-", each)) for each in whats]) == [sentence]

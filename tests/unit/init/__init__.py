@@ -1,0 +1,1 @@
+"""Tests of the questions of a first deploy."""
