@@ -54,10 +54,7 @@ def ask_question(
     option = "--" + name.replace("_", "-")
     answer = default_answer if answer is None else answer
     if answer is None:
-        raise SettingsError(
-            f"{option} is missing: with --yes nothing is asked, so give it",
-            code="settings.missing_option",
-        )
+        raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
     try:
         return check(answer.strip())
     except SettingsError as error:
@@ -230,10 +227,7 @@ def _refuse_edited(directory: Path, group: str) -> None:
 def _existing(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
-        raise SettingsError(
-            f"there is no directory {value!r}; name the one of your services",
-            code="settings.no_directory",
-        )
+        raise SettingsError(f"there is no directory {value!r}; name the one of your services")
     return path.resolve()
 
 

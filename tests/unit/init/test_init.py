@@ -204,20 +204,23 @@ def test_a_group_named_by_the_user_gets_an_inventory_and_settings(
 
 
 @pytest.mark.parametrize(
-    ("group", "fact"),
+    ("group", "code"),
     [
-        ("Office", "is not a group name"),
-        ("../office", "is not a group name"),
-        ("my-office", "is not a group name"),
-        ("class", "is not a group name"),
-        ("all", "is a group of this project's own"),
-        ("staging", "is a group of this project's own"),
+        ("Office", "settings.group_name"),
+        ("../office", "settings.group_name"),
+        ("my-office", "settings.group_name"),
+        ("class", "settings.group_name"),
+        ("all", "settings.group_taken"),
+        ("staging", "settings.group_taken"),
     ],
 )
-def test_a_group_that_can_not_be_is_refused(init: Init, group: str, fact: str) -> None:
+def test_a_group_that_can_not_be_is_refused(init: Init, group: str, code: str) -> None:
     ran = init(*_NEEDED, "--group", group, "--yes", "--force")
-    assert (ran.exit_code, ran.output.startswith("Error: --group: ")) == (1, True)
-    assert fact in ran.output
+    assert ran.exit_code == 1
+    assert ran.output.startswith(f"Error: --group: {group!r} ")
+    with pytest.raises(SettingsError) as refused:
+        answers.group(group)
+    assert refused.value.code == code
 
 
 def test_a_server_to_be_made_at_hetzner_is_in_the_default_group(init: Init) -> None:
@@ -260,11 +263,11 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     ran = init(answers=(*answers, "nowhere", "", "", "3", "2"))
     assert ran.exit_code == 0, ran.output
     for output in (
-        "Error: 'my server' is no host; write its name or address",
+        "Error: 'my server' is no host",
         "'secrets' has no dot",
         "'nobody' is no e-mail address",
-        "there is no directory 'nowhere'",
-        "'3' is no choice; write numbers such as 1, all or none",
+        "no directory 'nowhere'",
+        "'3' is no choice",
     ):
         assert ran.output.count(output) == 1
     assert settings.load(_data(clone)).stack.site_url == "http://127.0.0.1:8080"
@@ -284,24 +287,24 @@ def test_services_are_listed_by_names_and_no_value_is_read(init: Init, clone: Pa
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "facts"),
     [
-        (("--email", "ada@example.com"), "--host is missing: with --yes nothing is asked"),
+        (("--email", "ada@example.com"), "--host is missing: .*--yes"),
         ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is no host"),
         ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is no host"),
         ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is no user"),
         ((*_NEEDED, "--domain", "example.com/a"), "--domain: setting 'site_url'"),
         ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is no e-mail"),
         ((*_NEEDED, "--organization", "x" * 65), "--organization: setting 'organization'"),
-        ((*_NEEDED, "--services", "nowhere"), "--services: there is no directory 'nowhere'"),
+        ((*_NEEDED, "--services", "nowhere"), "--services: .*no directory 'nowhere'"),
     ],
 )
 def test_a_bad_option_is_refused_in_a_sentence_and_nothing_is_written(
-    init: Init, clone: Path, options: tuple[str, ...], sentence: str
+    init: Init, clone: Path, options: tuple[str, ...], facts: str
 ) -> None:
     ran = init(*options, "--yes")
     assert ran.exit_code == 1
-    assert ran.output.startswith(f"Error: {sentence}")
+    assert re.match(f"Error: {facts}", ran.output)
     assert ran.output.count("\n") == 1
     for path, text in answers.files(Answers()).items():
         assert (clone / path).read_text() == text

@@ -6,9 +6,9 @@ from bench.backups_report import BACKUP, DRILL, QUIET, RESTORE, Measured, percen
 from bench.watching import Disk
 
 
-@pytest.mark.parametrize(("part", "wanted"), [(50, 5.0), (99, 10.0), (100, 10.0), (10, 1.0)])
-def test_a_percentile_is_the_measured_value_at_its_rank(part: int, wanted: float) -> None:
-    assert percentile([float(each) for each in range(10, 0, -1)], part) == wanted
+@pytest.mark.parametrize(("part", "expected"), [(50, 5.0), (99, 10.0), (100, 10.0), (10, 1.0)])
+def test_a_percentile_is_the_measured_value_at_its_rank(part: int, expected: float) -> None:
+    assert percentile([float(each) for each in range(10, 0, -1)], part) == expected
 
 
 def test_the_report_has_time_disk_and_the_delay_by_a_drill() -> None:

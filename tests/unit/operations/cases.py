@@ -1,4 +1,4 @@
-"""Cases of what an operation decides, by what it is told of the host."""
+"""Cases of an operation's decision on the observed state of the host."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class Case:
         steps: what is to be done, as `doing` says it, or the name of the function that does it.
         unknown: the sentence on what can't be seen; empty for none.
         up_to_date: the sentence on why there is nothing to do; empty where there is something.
-        refused: the error that it ends with, None for none; `told` is a word of its sentence.
+        refused: the error that it ends with, None for none.
+        fact: a part of that error's sentence, such as a path.
     """
 
     decide: Callable[[], Iterable[Any]]
@@ -30,7 +31,7 @@ class Case:
     unknown: str = ""
     up_to_date: str = ""
     refused: type[UserError] | None = None
-    told: str = ""
+    fact: str = ""
 
 
 class Cases(NamedTuple):
@@ -57,13 +58,13 @@ def due(
     return Case(decide, items, steps, unknown)
 
 
-def refused(decide: Callable[[], Iterable[Any]], error: type[UserError], told: str) -> Case:
+def refused(decide: Callable[[], Iterable[Any]], error: type[UserError], fact: str) -> Case:
     """A decision that is a refusal."""
-    return Case(decide, refused=error, told=told)
+    return Case(decide, refused=error, fact=fact)
 
 
 def of(operation: Any) -> Callable[..., Iterable[Any]]:
-    """The decision of an operation whose arguments are all that it is told."""
+    """Return the decision of an operation, which depends on its arguments only."""
     decision: Callable[..., Iterable[Any]] = operation._inner.__wrapped__
     return decision
 
@@ -75,9 +76,9 @@ def decided(case: Case) -> Case:
         for each in case.decide():
             found.append(each)
     except UserError as error:
-        if case.refused is None or case.told not in str(error):
+        if case.refused is None or case.fact not in str(error):
             raise
-        return Case(case.decide, refused=type(error), told=case.told)
+        return Case(case.decide, refused=type(error), fact=case.fact)
     return Case(
         case.decide,
         tuple(str(each) for each in found if isinstance(each, Item)),

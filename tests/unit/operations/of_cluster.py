@@ -46,24 +46,24 @@ _OPENS = replace(
 
 # The stack of three nodes.
 _SITE = clusters.site()
-_WANTED = desired_stack(_SITE, ClusterStackState())
-_IN_ORDER = [*yaml.safe_load(_WANTED.text)["services"]]
+_DESIRED = desired_stack(_SITE, ClusterStackState())
+_IN_ORDER = [*yaml.safe_load(_DESIRED.text)["services"]]
 _SERVICES = {
-    name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.hash_services())
+    name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_DESIRED.hash_services())
 }
 _ROLLED_OUT = ClusterStackState(
     engine=True,
     manager=True,
     files={
         "/etc/infisical/stack.yaml": File(
-            "/etc/infisical/stack.yaml", _WANTED.text, mode="600"
+            "/etc/infisical/stack.yaml", _DESIRED.text, mode="600"
         ).state
     },
     nodes=(True, True, True),
     services=_SERVICES,
-    made={"secret": _WANTED.secrets, "config": frozenset(_WANTED.configs)},
+    made={"secret": _DESIRED.secrets, "config": frozenset(_DESIRED.configs)},
     record={
-        name: Recorded("aa", rendered, 1) for name, rendered in _WANTED.hash_services().items()
+        name: Recorded("aa", rendered, 1) for name, rendered in _DESIRED.hash_services().items()
     },
 )
 _EDGE = "infisical-edge"
@@ -300,7 +300,7 @@ OPERATIONS = {
             steps=("free the node's stuck tasks",),
         ),
         "a task that is not there is for the roll-out to start",
-        "a task that can't be told of is none that could be freed",
+        "a task that can't be seen can't be freed either",
     ),
     "cluster.stack.services": Cases(
         settled(

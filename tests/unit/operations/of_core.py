@@ -48,7 +48,7 @@ OPERATIONS = {
             "+ package jq",
             steps=("install curl, jq",),
         ),
-        "a package that dpkg can't tell of counts as missing, and apt then says what is wrong",
+        "a package that dpkg does not know counts as missing, and apt then reports the error",
     ),
     "core.units.running": Cases(
         settled(

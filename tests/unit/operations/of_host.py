@@ -188,7 +188,7 @@ OPERATIONS = {
         settled(lambda: of(foreign_engine.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
         "it changes nothing, whatever there is",
         "it changes nothing, whatever there is",
-        "the preflight has looked at the engine, or ended the run",
+        "the preflight has inspected the engine, or ended the run",
     ),
     "cluster.docker.engine_reload": Cases(
         "it is called only where the engine of a single host has become a cluster's",
@@ -198,7 +198,7 @@ OPERATIONS = {
             steps=("_reload",),
         ),
         "it is called only where there is an engine",
-        "it is called only where the engine has told that it runs with live-restore",
+        "it is called only where the engine reports that it runs with live-restore",
     ),
     "cluster.docker.engine_rejoin": Cases(
         settled(lambda: of(cluster_docker.engine_rejoin)(_THREE), "the swarm reaches the engine"),
@@ -211,7 +211,7 @@ OPERATIONS = {
             lambda: of(cluster_docker.engine_rejoin)(observed.cluster_of(observed.three_bare())),
             "the swarm reaches the engine",
         ),
-        "a host that can't be looked at is not one that operations run on",
+        "operations run on no host that can't be inspected",
     ),
     "host.firewall.rules": Cases(
         settled(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),

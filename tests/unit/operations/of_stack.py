@@ -265,7 +265,7 @@ OPERATIONS = {
             steps=("open_",),
         ),
         "an edge without its mark is open",
-        "the mark's absence is all that is asked for, and a host that can't tell ends the run",
+        "the mark's absence is all that is asked for, and a host that does not answer ends the run",
     ),
     "cluster.deploy.unfinished_changes": Cases(
         settled(lambda: deploy.decide_unfinished_changes({}), "the host has no unfinished change"),
@@ -281,7 +281,7 @@ OPERATIONS = {
             ),
         ),
         "a host that has begun nothing is up to date",
-        "the machine tells of it by a file, or the preflight ends the run",
+        "the machine reports it by a file, or the preflight ends the run",
     ),
     "cluster.upgrade.version_change": Cases(
         settled(
@@ -389,7 +389,7 @@ OPERATIONS = {
             "+ database infisical: latest snapshot of local",
             steps=(),
         ),
-        "keys that were made with a database tell of it, whether or not it runs",
+        "keys that were made with a database prove it, whether or not it runs",
     ),
     "cluster.upgrade.snapshot_restore": Cases(
         "a restore is asked for, and replaces whatever there is",
@@ -407,7 +407,7 @@ OPERATIONS = {
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),
-        "the cluster was looked at before, or is none to restore on",
+        "the cluster was inspected before, or is none to restore on",
     ),
     "backup.restore.kit_keys": Cases(
         "a restore has to begin where the host has all of the kit's files, too",

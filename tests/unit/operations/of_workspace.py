@@ -19,7 +19,7 @@ from tests.unit.operations.cases import Cases, due, settled
 
 _WORKSPACE = load(TEXT)
 _UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
-_WANTED = DesiredInstance("ChainAlign", ADMIN, 8080)
+_DESIRED = DesiredInstance("ChainAlign", ADMIN, 8080)
 _NEW_INSTANCE = (
     f"+ administrator {ADMIN}",
     "+ organization ChainAlign",
@@ -67,12 +67,12 @@ def _stored(*steps: Step, unseen: str = "") -> Iterable[Any]:
 OPERATIONS = {
     "workspace.bootstrap.accounts": Cases(
         settled(
-            lambda: bootstrap.decide(_WANTED, InstanceState(True, organization="ChainAlign")),
+            lambda: bootstrap.decide(_DESIRED, InstanceState(True, organization="ChainAlign")),
             "the instance is bootstrapped, sign-up is closed, the deployer logs in",
         ),
         due(
             lambda: bootstrap.decide(
-                _WANTED, InstanceState(True, True, "Other", differs="can't log in → can")
+                _DESIRED, InstanceState(True, True, "Other", differs="can't log in → can")
             ),
             "~ organization ChainAlign: name Other → ChainAlign",
             "~ sign-up: open → closed",
@@ -80,12 +80,12 @@ OPERATIONS = {
             steps=("_bootstrap",),
         ),
         due(
-            lambda: bootstrap.decide(_WANTED, InstanceState(is_open=True)),
+            lambda: bootstrap.decide(_DESIRED, InstanceState(is_open=True)),
             *_NEW_INSTANCE,
             steps=("_bootstrap",),
         ),
         due(
-            lambda: bootstrap.decide(_WANTED, InstanceState(unseen=_UNSEEN)),
+            lambda: bootstrap.decide(_DESIRED, InstanceState(unseen=_UNSEEN)),
             unknown=_UNSEEN,
             steps=("_bootstrap",),
         ),

@@ -1,5 +1,5 @@
-"""Hold each operation to what it decides where the host is up to date, differs, lacks something,
-or can't tell.
+"""Test what each operation decides where the host is up to date, differs, lacks something, or its
+state is unknown.
 """
 
 import ast
@@ -50,7 +50,7 @@ def test_each_operation_of_the_package_has_its_four_cases() -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_an_operation_decides_by_what_it_is_told(name: str) -> None:
+def test_an_operation_decides_on_the_observed_state(name: str) -> None:
     """Nothing is a host here: what a decision needs is in its arguments."""
     case = MADE[name]
     assert decided(case) == case

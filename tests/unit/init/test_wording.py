@@ -1,0 +1,52 @@
+"""Test the sentences about answers of `infisical-iac init`, which people read.
+
+All other tests assert codes and facts, so that a sentence is improved here and in one place.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.init import answers
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "sentence"),
+    [
+        (
+            answers.group,
+            "Office",
+            "'Office' is not a group name; use lower-case letters, digits and underscores, such as "
+            "office",
+        ),
+        (
+            answers.group,
+            "staging",
+            "'staging' is a group of this project's own; choose another name",
+        ),
+        (
+            answers.host,
+            "my server",
+            "'my server' is no host; write its name or address, such as 203.0.113.7",
+        ),
+        (answers.ssh_user, "Root", "'Root' is no user; write the name of one, such as root"),
+        (
+            lambda answer: answers.site_url({}, answer),
+            "secrets",
+            "'secrets' has no dot, as a domain in the DNS does: write one such as "
+            "secrets.example.com, or `none`",
+        ),
+        (
+            lambda answer: str(answers.select(answer, 2)),
+            "3",
+            "'3' is no choice; write numbers such as 1, all or none",
+        ),
+    ],
+)
+def test_wording_of_refused_answers(
+    check: Callable[[str], str], answer: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check(answer)
+    assert str(refused.value) == sentence
