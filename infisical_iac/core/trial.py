@@ -86,9 +86,7 @@ def check_connection(host: Host) -> None:
             if attempt < _ATTEMPTS:
                 # A server that reloads its configuration is unreachable for a moment.
                 time.sleep(1)
-    raise RunFailed(
-        f"no new connection can be made to {host.name}: {reason}", code="run.no_new_connection"
-    )
+    raise RunFailed(f"no new connection can be made to {host.name}: {reason}")
 
 
 def _connect(host: Host) -> None:

@@ -47,7 +47,7 @@ def look_and_do(what: str, part: str) -> Commands:
     if {what, f"{host.name}:{what}"} & {*_blocked}:
         raise UserError(f"no {what} because of /a/file", code="error.file")
     if part in _INSIDE and _silent and not state.is_executing:
-        yield Unknown("the inside can be looked at once Infisical runs")
+        yield Unknown("the project can be read once Infisical runs")
     elif what == "Keep Docker running" and _starts and f"Install Docker on {host.name}" in _done:
         yield UpToDate("Docker runs")
         return

@@ -74,5 +74,5 @@ class Deployment:
         return done
 
     def goal(self, desired: Workspace, isolation: Isolation = "privilege") -> Goal:
-        """Return what is wanted, with what is remembered."""
+        """Return the goal, with what the last run remembered."""
         return Goal(desired=desired, isolation=isolation, admin_email=ADMIN, memory=self.remembered)

@@ -59,8 +59,8 @@ def _called(module: str, *arguments: object) -> dict[str, object]:
         return {"raised": traceback.format_exc()}
 
 
-def _print(told: dict[str, object]) -> None:
-    print(json.dumps(told), flush=True)
+def _print(output: dict[str, object]) -> None:
+    print(json.dumps(output), flush=True)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class PeopleDeployment(Deployment):
         return difference(self.goal(load(text)), self.actual(text))
 
     def settle(self, text: str = PEOPLE) -> list[str]:
-        """Converge; what was done, as people read it, and in `told` as it was told."""
+        """Converge, and return the changes as people read them; `made` holds them too."""
         self.made = []
         goal = self.goal(load(text))
         actual = converge(self.client, goal, self.made.append, self.admin)

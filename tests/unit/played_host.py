@@ -28,7 +28,7 @@ _TOOL = """
 {program} "$@"
 status=$?
 echo >"$MOMENTS/asked"
-read -r _ <"$MOMENTS/told"
+read -r _ <"$MOMENTS/answered"
 exit $status
 """
 # Starting programs takes most of a script's time. So programs that are called often, and change
@@ -198,10 +198,10 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Keep what is in the directory, if that is new, whenever a tool asks for it."""
     moments = directory.with_name(f"{directory.name}-moments")
     moments.mkdir()
-    for name in ("asked", "told"):
+    for name in ("asked", "answered"):
         os.mkfifo(moments / name)
     # Opened for reading and writing, so that neither waits for the other end or sees its end.
-    asked, output = (os.open(moments / name, os.O_RDWR) for name in ("asked", "told"))
+    asked, answered = (os.open(moments / name, os.O_RDWR) for name in ("asked", "answered"))
     found: list[Path] = []
 
     def keep() -> None:
@@ -211,7 +211,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
             if content != before:
                 found.append(moments / str(len(found)))
                 subprocess.run(["cp", "-aT", directory, found[-1]], stderr=subprocess.DEVNULL)
-            os.write(output, b"\n")
+            os.write(answered, b"\n")
 
     keeper = Thread(target=keep)
     keeper.start()
@@ -221,7 +221,7 @@ def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
         os.write(asked, b".")
         keeper.join()
         os.close(asked)
-        os.close(output)
+        os.close(answered)
 
 
 def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:

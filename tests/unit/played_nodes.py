@@ -46,8 +46,8 @@ class PlayedNode:
                 token = self.headers["Authorization"]
                 self._respond(*played.answer("POST", self.path, token, body))
 
-            def _respond(self, status: int, told: dict[str, Any]) -> None:
-                text = json.dumps(told).encode()
+            def _respond(self, status: int, body: dict[str, Any]) -> None:
+                text = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

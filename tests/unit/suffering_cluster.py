@@ -1,4 +1,4 @@
-"""A played cluster of three hosts for the fault tests: what its managers and services tell."""
+"""A played cluster of three hosts for the fault tests: what its managers and services report."""
 
 import json
 from collections.abc import Mapping
