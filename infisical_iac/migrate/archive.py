@@ -29,11 +29,16 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
     for text in _entries(lines):
         # Checked before it could be shown: a private key is pasted here easily.
         if not text.startswith("age1"):
-            raise FileError("a recipient is a public key of age, age1…: age-keygen -y prints it")
+            raise FileError(
+                "a recipient is a public key of age, age1…: age-keygen -y prints it",
+                code="file.recipient",
+            )
         try:
             found.append(Recipient.from_str(text))
         except RecipientError:
-            raise FileError(f"{text!r} is no public key of age: copy all of it, age1…") from None
+            raise FileError(
+                f"{text!r} is no public key of age: copy all of it, age1…", code="file.recipient"
+            ) from None
     return found
 
 
@@ -77,7 +82,8 @@ def remove_unfinished(directory: Path) -> None:
             part.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(
-                f"{part}, which an interrupted run left, can't be removed: {error.strerror}"
+                f"{part}, which an interrupted run left, can't be removed: {error.strerror}",
+                code="file.unfinished_archive",
             ) from None
 
 
@@ -153,4 +159,7 @@ def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) 
             code="file.archive_key",
         ) from None
     if _untar(opened) != contents:
-        raise FileError(f"{part} does not hold what was written to it: check the disk")
+        raise FileError(
+            f"{part} does not hold what was written to it: check the disk",
+            code="file.archive_differs",
+        )

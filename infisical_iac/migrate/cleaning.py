@@ -157,16 +157,24 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     except OSError as error:
         raise FileError(
             f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
-            "apply first"
+            "apply first",
+            code="file.no_report",
         ) from None
     except ValidationError:
-        raise FileError(f"{file} is not what migrate apply writes: run it once more") from None
+        raise FileError(
+            f"{file} is not what migrate apply writes: run it once more", code="file.report"
+        ) from None
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
-        raise FileError(f"{root}, which was migrated, is not there: run this where it is")
+        raise FileError(
+            f"{root}, which was migrated, is not there: run this where it is", code="file.no_root"
+        )
     is_left = bool(report.login_files or report.left_out_paths)
     if not report.verified_files and (report.unverified_paths or not is_left):
-        raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
+        raise FileError(
+            f"no file of {plan_file} is verified yet: run migrate apply",
+            code="file.nothing_verified",
+        )
     return root, report
 
 

@@ -26,11 +26,18 @@ def load_or_make(path: Path) -> bytes:
             _make(path)
         key, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
-        raise FileError(f"{path} can't be made or read: {error.strerror}") from None
+        raise FileError(
+            f"{path} can't be made or read: {error.strerror}", code="file.plan_key"
+        ) from None
     if len(key) != _BYTES:
-        raise FileError(f"{path} is no key of {_BYTES} bytes: remove it and plan again")
+        raise FileError(
+            f"{path} is no key of {_BYTES} bytes: remove it and plan again",
+            code="file.plan_key_size",
+        )
     if mode & 0o077:
-        raise FileError(f"{path} can be read by others: run `chmod 600 {path}`")
+        raise FileError(
+            f"{path} can be read by others: run `chmod 600 {path}`", code="file.plan_key_mode"
+        )
     return key
 
 

@@ -44,7 +44,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             timeout=_SECONDS,
         )
     except OSError:
-        raise FileError(_NO_GIT) from None
+        raise FileError(_NO_GIT, code="file.no_git") from None
     except subprocess.TimeoutExpired:
         raise FileError(f"git did not answer in {directory}: see what else uses it") from None
 
@@ -68,7 +68,7 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
                 bufsize=1 << 20,
             )
         except FileNotFoundError:
-            raise FileError(_NO_GIT) from None
+            raise FileError(_NO_GIT, code="file.no_git") from None
         with process:
             assert process.stdout is not None
             try:
@@ -81,7 +81,9 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
             lines = errors.read().decode(errors="replace").split("\n")
             reasons = (line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: "))
             reason = next(reasons, "nothing more")
-            raise FileError(f"{repository} can't be searched: git says {reason}")
+            raise FileError(
+                f"{repository} can't be searched: git says {reason}", code="file.not_searched"
+            )
 
 
 def _build_environment() -> dict[str, str]:
@@ -153,7 +155,8 @@ def tracked_paths(root: Path, paths: Iterable[str]) -> set[str]:
         except FileError as error:
             raise FileError(
                 f"git can't say what it tracks in {repository} ({error}): see that `git ls-files` "
-                "works there"
+                "works there",
+                code="file.not_listed",
             ) from None
         names = set(answer.stdout.split("\0"))
         found.update(each for each in inside if os.path.relpath(top / each, repository) in names)

@@ -139,10 +139,12 @@ def load(file: Path) -> MigrationPlan:
     except (yaml.YAMLError, RecursionError, ValueError):
         data = parse(text, file.name).data  # slower, but it names the place of the mistake
     if not isinstance(data, dict):
-        raise FileError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
+        raise FileError(
+            f"{file} is no plan: make one with `infisical-iac migrate plan`", code="file.plan"
+        )
     stale = refusal(data.get("schema_version", 1), _SCHEMA)
     if stale:
-        raise FileError(f"{file.name}, schema_version: {stale}")
+        raise FileError(f"{file.name}, schema_version: {stale}", code="file.plan_version")
     try:
         return MigrationPlan.model_validate(data)
     except ValidationError as error:
@@ -152,7 +154,8 @@ def load(file: Path) -> MigrationPlan:
                 f"{file.name}, line {document.line(each['loc'])}, {format_place(each['loc'])}: "
                 + each["msg"].removeprefix("Value error, ")
                 for each in error.errors()
-            )
+            ),
+            code="file.plan_entry",
         ) from None
 
 

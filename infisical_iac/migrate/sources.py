@@ -71,7 +71,9 @@ def _refuse_nested(paths: Iterable[Path]) -> None:
     for index, (path, whole) in enumerate(named):
         others = (other for _, other in named[:index] + named[index + 1 :])
         if outer := next((other for other in others if whole.is_relative_to(other)), None):
-            raise FileError(f"{path} is in {outer}, which is scanned too: name one of them")
+            raise FileError(
+                f"{path} is in {outer}, which is scanned too: name one of them", code="file.nested"
+            )
 
 
 def source(

@@ -53,11 +53,11 @@ def test_what_a_grammars_writer_writes_is_read_back_the_same(
     reading = read("".join(line + line_end for line in lines).encode(), grammar)
 
     assert reading.error == ""
-    assert {entry.key: _told(entry) for entry in reading.entries} == expected
+    assert {entry.key: _as_expected(entry) for entry in reading.entries} == expected
     assert reading.values == {key: value for key, (value, *_) in expected.items()}
 
 
-def _told(entry: Entry) -> Expected:
+def _as_expected(entry: Entry) -> Expected:
     # Each grammar decides whether `export` and trailing blanks are part of the text.
     raw = entry.raw.removeprefix("export ").rstrip()
     return entry.value, raw, entry.first_line, entry.last_line

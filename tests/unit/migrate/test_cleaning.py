@@ -144,7 +144,7 @@ def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     assert "obviously-fake-staged" in git(tmp_path, "show", f":{BACKEND}")
 
 
-def test_a_file_that_cant_be_deleted_is_told(
+def test_a_file_that_cannot_be_deleted_is_kept_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, ".env")

@@ -18,7 +18,7 @@ def found(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
     return [one for each in sources for one in each.findings if one.kind == kind]
 
 
-def told(findings: list[FileFinding]) -> list[tuple[str, int, str]]:
+def places(findings: list[FileFinding]) -> list[tuple[str, int, str]]:
     return [(each.file, each.line, each.key) for each in findings]
 
 
@@ -29,7 +29,7 @@ def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
         "backend/.env.production": "A=fake-three\n",
     }
     findings = found(tmp_path, files, "personal-conflict")
-    assert told(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 2, "A")]
+    assert places(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 2, "A")]
     assert all(each.blocking for each in findings)
     assert "backend/.env.local:2" in findings[0].message
 
@@ -46,7 +46,7 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
         "python-services/.env.production": f"JWT={SECRET}\n",
     }
     findings = found(tmp_path, files, "shared-candidate")
-    assert told(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
+    assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
     # A plan has one folder for each file, so no edit of it puts one key elsewhere.
     for edit in ("`shared_folders`", "`imports`", "`decision: skip` on this key", "by hand"):
         assert edit in findings[0].remedy
@@ -59,16 +59,16 @@ def test_a_personal_file_hides_no_value_that_may_be_shared(tmp_path: Path) -> No
         "python-services/.env": f"JWT={SECRET}\n",
     }
     findings = found(tmp_path, files, "shared-candidate")
-    assert told(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 1, "JWT")]
+    assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 1, "JWT")]
 
 
-def test_a_key_with_another_value_in_another_service_is_told(tmp_path: Path) -> None:
+def test_a_key_with_another_value_in_another_service_is_places(tmp_path: Path) -> None:
     files = {
         "backend/.env": "DB=fake-one\nPORT=80\nNODE_ENV=a-fake-one\n",
         "python-services/.env": "DB=fake-two\nPORT=81\nNODE_ENV=a-fake-two\n",
     }
     findings = found(tmp_path, files, "differs-across-services")
-    assert told(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
+    assert places(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
     assert not any(each.blocking for each in findings)
 
 
@@ -128,18 +128,18 @@ def test_only_the_places_with_another_value_are_named(tmp_path: Path) -> None:
         "python-services/.env.production": "DB=fake-three\n",
     }
     findings = found(tmp_path, files, "differs-across-services")
-    assert told(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
+    assert places(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
     assert "python-services/.env:1" in findings[0].message
 
 
-def test_the_same_value_under_two_keys_is_told_for_both(tmp_path: Path) -> None:
+def test_the_same_value_under_two_keys_is_reported_for_both(tmp_path: Path) -> None:
     files = {
         "backend/.env": f"A={SECRET}\nSHORT=fake\nON=production\n",
         "backend/.env.local": f"B={SECRET}\nOTHER=fake\nOFF=production\n",
         "backend/.env.production": f"C={SECRET}\n",
     }
     findings = found(tmp_path, files, "same-value")
-    assert told(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 1, "B")]
+    assert places(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 1, "B")]
     assert {"B", "backend/.env.local:1."} <= {*findings[0].message.split()}
 
 
@@ -152,7 +152,7 @@ def test_of_many_other_places_three_are_named(tmp_path: Path) -> None:
     assert "2 more" in findings[0].message
 
 
-def test_a_sample_that_drifted_is_told_both_ways(tmp_path: Path) -> None:
+def test_a_sample_that_drifted_is_reported_both_ways(tmp_path: Path) -> None:
     files = {
         "backend/.env.example": "A=\nB=\nC=\n",
         "backend/.env": "A=fake\nD=fake\n",
@@ -160,9 +160,9 @@ def test_a_sample_that_drifted_is_told_both_ways(tmp_path: Path) -> None:
         "python-services/.env": "E=fake\n",
     }
     missing = found(tmp_path, files, "missing")
-    assert told(missing) == [("backend/.env", 0, "C")]
+    assert places(missing) == [("backend/.env", 0, "C")]
     assert "backend/.env.example:3" in missing[0].message
-    assert told(found(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
+    assert places(found(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
 
 
 def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) -> None:
@@ -171,5 +171,5 @@ def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) ->
         "backend/.env": "B=fake\n",
         "backend/.env.production": "C=fake\n",
     }
-    assert told(found(tmp_path, files, "missing")) == [("backend/.env.production", 0, "A")]
-    assert told(found(tmp_path, files, "not-in-sample")) == [("backend/.env.production", 1, "C")]
+    assert places(found(tmp_path, files, "missing")) == [("backend/.env.production", 0, "A")]
+    assert places(found(tmp_path, files, "not-in-sample")) == [("backend/.env.production", 1, "C")]

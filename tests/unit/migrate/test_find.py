@@ -43,7 +43,7 @@ def test_another_name_is_none_of_an_env_file(name: str) -> None:
         *(".env.defaults", ".env-example", "example.env", ".env.example.local", ".env.EXAMPLE"),
     ],
 )
-def test_a_sample_is_told_by_its_name(name: str) -> None:
+def test_a_sample_is_recognized_by_its_name(name: str) -> None:
     assert is_sample(name)
 
 
@@ -129,7 +129,7 @@ def test_what_others_made_is_left_out(tmp_path: Path) -> None:
     assert walk(tmp_path) == ["src/.env"]
 
 
-def test_a_link_to_a_directory_is_not_followed_and_a_broken_one_is_told(tmp_path: Path) -> None:
+def test_a_link_to_a_directory_is_not_followed_and_a_broken_one_is_listed(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / ".env").symlink_to("nowhere")
     os.mkfifo(tmp_path / ".env.local")

@@ -1,4 +1,4 @@
-"""Test what is told of a file's entries, one by one; and that values stay untold."""
+"""Test the findings on a file's entries, one by one; and that they show no value."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from infisical_iac.migrate.model import BLOCKING
 
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
-    """The kinds of what is told, by key."""
+    """The kinds of the findings, by key."""
     output: dict[str, set[str]] = {}
     for each in of_entries(read(text.encode(), grammar)):
         output.setdefault(each.key, set()).add(each.kind)
@@ -48,7 +48,7 @@ def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
         ("PORT=3000", "plain-configuration"),
     ],
 )
-def test_an_entry_is_told(text: str, kind: str) -> None:
+def test_an_entry_has_its_finding(text: str, kind: str) -> None:
     assert kind in set().union(*kinds(text).values())
 
 
@@ -69,7 +69,7 @@ def test_an_entry_is_told(text: str, kind: str) -> None:
         "HOMEPAGE=fake-secret",
     ],
 )
-def test_what_stays_as_it_is_is_not_told(text: str) -> None:
+def test_an_entry_that_arrives_unchanged_has_no_finding(text: str) -> None:
     assert kinds(text) == {}
 
 

@@ -1,4 +1,4 @@
-"""Hashes that tell values apart, and the key that they are made with."""
+"""Hashes that distinguish values, and the key that they are made with."""
 
 from pathlib import Path
 
@@ -24,19 +24,27 @@ def test_a_hash_depends_on_key_and_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "reason"),
-    [(b"short", 0o600, "is no key of 32 bytes"), (b"x" * 32, 0o644, "can be read by others")],
+    ("content", "mode", "code", "fact"),
+    [
+        (b"short", 0o600, "file.plan_key_size", "32 bytes"),
+        (b"x" * 32, 0o644, "file.plan_key_mode", "`chmod 600 "),
+    ],
 )
-def test_a_key_that_is_none_is_refused(
-    content: bytes, mode: int, reason: str, tmp_path: Path
+def test_a_key_of_another_size_or_that_others_can_read_is_refused(
+    content: bytes, mode: int, code: str, fact: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "migration.key"
     file.write_bytes(content)
     file.chmod(mode)
-    with pytest.raises(FileError, match=reason):
+    with pytest.raises(FileError, match=fact) as raised:
         load_or_make(file)
+    assert raised.value.code == code
+    assert str(file) in str(raised.value)
 
 
 def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="can't be made or read: No such file"):
-        load_or_make(tmp_path / "none" / "migration.key")
+    file = tmp_path / "none" / "migration.key"
+    with pytest.raises(FileError, match="No such file") as raised:
+        load_or_make(file)
+    assert raised.value.code == "file.plan_key"
+    assert str(file) in str(raised.value)

@@ -81,7 +81,7 @@ def test_messages_of_commits_and_tags_are_searched(repository: Repository) -> No
     assert hits["tag"].objects == (repository.git("rev-parse", "v1"),)
 
 
-def test_names_of_files_are_searched_and_not_told(repository: Repository) -> None:
+def test_names_of_files_are_searched_and_not_shown(repository: Repository) -> None:
     value = "fake-secret-0f9a1b2c"
     first = repository.commit(f"dumps/{value}.txt", value)
     repository.commit(f"{value}.txt", "Nothing\n")

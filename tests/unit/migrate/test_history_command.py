@@ -1,4 +1,4 @@
-"""`infisical-iac migrate history`: what it tells, what it never tells, and its exit status."""
+"""`infisical-iac migrate history`: what it prints, what it never prints, and its exit status."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,9 @@ def test_nothing_found_is_a_success(repository: Repository, env_file: Path) -> N
     assert f"Skipped {env_file} PORT: shorter than 8 bytes" in result.output
 
 
-def test_what_is_found_is_told_by_place_label_and_form(leaking: Repository, env_file: Path) -> None:
+def test_a_found_value_is_reported_by_place_label_and_form(
+    leaking: Repository, env_file: Path
+) -> None:
     result = _run(leaking, env_file)
     assert result.exit_code == 2, result.output
     commits = leaking.git("rev-list", "--reverse", "HEAD").split()
@@ -126,7 +128,7 @@ def test_an_error_is_a_sentence_without_values(env_file: Path, tmp_path: Path) -
     assert _SECRET not in str(result.exception)
 
 
-def test_without_a_plan_and_files_it_is_told_how_to_name_them(repository: Repository) -> None:
+def test_without_a_plan_and_files_the_error_names_the_options(repository: Repository) -> None:
     result = CliRunner().invoke(history, [str(repository.path)])
     assert isinstance(result.exception, UserError)
     assert result.exception.code == "error.no_values"

@@ -98,14 +98,17 @@ def test_settings_of_the_environment_lead_nowhere_else(
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"can't be searched: git says not a git repository"):
+    with pytest.raises(FileError, match="not a git repository") as raised:
         search(tmp_path, NEEDLES)
+    assert raised.value.code == "file.not_searched"
+    assert str(tmp_path) in str(raised.value)
 
 
-def test_a_missing_git_is_told(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_git_is_an_error(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(FileError, match=r"git is not installed"):
+    with pytest.raises(FileError, match="git is not installed") as raised:
         look(repository)
+    assert raised.value.code == "file.no_git"
 
 
 def test_a_damaged_object_is_no_success(repository: Repository) -> None:

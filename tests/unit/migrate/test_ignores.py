@@ -71,9 +71,9 @@ def test_only_what_does_not_hold_yet_is_missing(text: str, lacks: list[str]) -> 
 
 
 def test_a_dockerignore_that_lets_directories_in_lacks_the_rules() -> None:
-    wanted = for_docker(_RULES)
-    assert missing("*\n!backend\n", wanted) == wanted
-    assert missing("*\n!backend\n" + "\n".join(wanted), wanted) == []
+    desired = for_docker(_RULES)
+    assert missing("*\n!backend\n", desired) == desired
+    assert missing("*\n!backend\n" + "\n".join(desired), desired) == []
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_ignore_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
         ignores.plan(tmp_path, [".env"])
 
 
-def test_an_ignore_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
+def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").mkdir()
     with pytest.raises(FileError, match=r"can't be read \(Is a directory\)"):
         ignores.plan(tmp_path, [".env"])

@@ -68,7 +68,7 @@ def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Pat
     }
 
 
-def test_a_value_that_is_nowhere_any_more_is_told(tmp_path: Path) -> None:
+def test_a_value_that_is_nowhere_any_more_is_reported(tmp_path: Path) -> None:
     known = _known(tmp_path, None, _plan())
     gone = with_stored(known, {}, _KEY)
     assert (gone.values, list(gone.unknown)) == ({}, [_LABEL])
@@ -79,7 +79,7 @@ def test_a_value_that_is_nowhere_any_more_is_told(tmp_path: Path) -> None:
     assert "has another value" in rotated.unknown[_LABEL]
 
 
-def test_a_file_that_its_grammar_refuses_is_told(tmp_path: Path) -> None:
+def test_a_file_that_its_grammar_refuses_is_reported(tmp_path: Path) -> None:
     known = _known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
     assert "shell" in known.unknown["backend/.env"]
     assert list(known.moved) == [_LABEL]

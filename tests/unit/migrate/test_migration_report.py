@@ -126,7 +126,7 @@ def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
         assert _VALUE not in text
 
 
-def test_a_place_that_can_not_be_written_to_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be written"):
         report.write(_build([]), tmp_path / "missing")
 
@@ -144,8 +144,11 @@ def test_a_value_with_several_readings_is_reported_with_the_one_that_was_decided
     built = report.build(plan, proofs, states, key=_KEY, at="2026-11-25T15:00:00Z")
     assert [(each["key"], each["grammar"]) for each in built["as_decided"]] == [("A", "dotenv")]
     output = [*migrate_apply._lines(plan, built)]
-    assert "✓ 2 of 2 secrets read back from chainalign: 1 byte for byte, 1 as decided" in output
-    assert any("<backend>/.env:3 A: 10 bytes, as dotenv reads it" in line for line in output)
+    summary = next(line for line in output if line.startswith("✓"))
+    assert summary.startswith("✓ 2 of 2 secrets ")
+    assert summary.endswith("chainalign: 1 byte for byte, 1 as decided")
+    (choice,) = [line for line in output if "<backend>/.env:3 A: 10 bytes" in line]
+    assert "as dotenv reads it" in choice
 
 
 def test_without_a_choice_of_readings_all_values_came_back_byte_for_byte() -> None:

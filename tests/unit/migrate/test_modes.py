@@ -106,8 +106,9 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
     (secret,) = planning.read_values(plan, tmp_path, KEY, WORKSPACE)
     assert secret.value == "fake-one"
     plant(tmp_path, {"backend/.env.local": "HOST=two\n"})
-    with pytest.raises(UserError, match="is read otherwise than when it was planned"):
+    with pytest.raises(UserError, match=r"^URL in backend/\.env:1 is read otherwise ") as raised:
         planning.read_values(plan, tmp_path, KEY, WORKSPACE)
+    assert raised.value.code == "error.plan_values"
 
 
 def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("package", "wanted", "values"),
+    ("package", "version", "values"),
     [
         ("vite", "^7.3.0", ["${A:-d}", "d", 'a\\"b']),
         ("vite", "~8.0.1", ["d", "d", "a\\"]),
@@ -128,10 +129,10 @@ def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) ->
     ],
 )
 def test_vite_reads_with_the_parser_of_node_since_its_8(
-    tmp_path: Path, package: str, wanted: str, values: list[str]
+    tmp_path: Path, package: str, version: str, values: list[str]
 ) -> None:
     tree(tmp_path, package, {".env": 'C=$B\nB=${A:-d}\nX="a\\"b"\n'})
-    plant(tmp_path, {"backend/package.json": json.dumps({"dependencies": {package: wanted}})})
+    plant(tmp_path, {"backend/package.json": json.dumps({"dependencies": {package: version}})})
     (source,) = scan_all([tmp_path], WORKSPACE)
     assert list(source.reading.values.values()) == values
 
@@ -174,8 +175,10 @@ def test_without_a_personal_file_everybody_gets_what_the_others_say(
     plan = planned(scanned(tmp_path, package, files))
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     earlier = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
-    with pytest.raises(UserError, match=r"HOST in \S+env:1 was left out for \S+local, which is"):
+    with pytest.raises(UserError) as raised:
         planning.read_values(earlier, tmp_path, KEY, WORKSPACE)
+    assert raised.value.code == "error.plan_stale"
+    assert {"HOST", "backend/.env:1", "backend/.env.local,"} <= {*str(raised.value).split()}
     again = planning.make(
         scan_all([tmp_path], WORKSPACE, planning.find_left_out(earlier, tmp_path)),
         project="abcde",

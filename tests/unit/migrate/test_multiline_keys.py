@@ -1,4 +1,4 @@
-"""Keys over several lines without quotes: what a parser makes of their pieces is told apart."""
+"""Keys over several lines without quotes, and what a parser makes of their pieces."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_pieces_of_a_torn_key_are_no_entries() -> None:
     assert "torn-value" in BLOCKING
 
 
-def test_a_torn_key_without_padding_is_told_as_well() -> None:
+def test_a_torn_key_without_padding_is_reported_as_well() -> None:
     data = b"KEY=-----BEGIN X-----\nRkFL\n-----END X-----"
     reading = drop_pem_pieces(read(data, "dotenv"), data)
     assert (2, "unreadable-line") not in [(each.line, each.kind) for each in reading.findings]

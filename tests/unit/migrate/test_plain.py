@@ -21,7 +21,7 @@ from infisical_iac.migrate.findings import is_plain
         ("MEDIA_ROOT", "/var/lib/media"),
     ],
 )
-def test_plain_configuration_is_told_from_secrets(key: str, value: str) -> None:
+def test_plain_configuration_is_distinguished_from_secrets(key: str, value: str) -> None:
     assert is_plain(key, value)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import (
     MigrationPlan,
@@ -84,29 +84,36 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "code", "fact"),
     [
-        ("decision: store}", "decision: maybe}", "line 14, sources[0].keys.FAKE.decision: "),
-        ("project: ", "projects: ", "line 2, projects: "),
-        ("why: it says so", "why: x\n  why: y", "line 12: sources[0].why is in line"),
-        ("schema_version: 1", "schema_version: 2", "was written for a newer infisical-iac"),
-        ("backend/.env", "../.env", "'../.env' is no path below the root"),
-        ("backend/.env", "/etc/passwd", "'/etc/passwd' is no path below the root"),
-        ("why: it", "layers: [../.env]\n  why: it", "'../.env' is no name of a file; plan again"),
-        (_PLAN, "- one", "is no plan"),
-        (_PLAN, "{", "this is no YAML"),
+        (
+            *("decision: store}", "decision: maybe}", "file.plan_entry"),
+            "line 14, sources[0].keys.FAKE.decision: ",
+        ),
+        ("project: ", "projects: ", "file.plan_entry", "line 2, projects: "),
+        ("why: it says so", "why: x\n  why: y", "file", "line 12: sources[0].why is in line"),
+        ("schema_version: 1", "schema_version: 2", "file.plan_version", "schema_version: "),
+        ("backend/.env", "../.env", "file.plan_entry", "path: '../.env' is no path "),
+        ("backend/.env", "/etc/passwd", "file.plan_entry", "path: '/etc/passwd' is no path "),
+        (
+            *("why: it", "layers: [../.env]\n  why: it", "file.plan_entry"),
+            "layers[0]: '../.env' is no name ",
+        ),
+        (_PLAN, "- one", "file.plan", "migration.yaml"),
+        (_PLAN, "{", "file", "this is no YAML"),
     ],
 )
-def test_what_can_not_be_meant_is_refused_with_its_place(
-    before: str, after: str, told: str, file: Path
+def test_a_plan_that_cannot_be_meant_is_refused_with_the_place(
+    before: str, after: str, code: str, fact: str, file: Path
 ) -> None:
     file.write_text(_PLAN.replace(before, after), encoding="utf-8")
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(FileError) as refused:
         load(file)
-    assert told in str(refused.value)
+    assert refused.value.code == code
+    assert fact in str(refused.value)
 
 
-def test_a_plan_that_is_missing_or_no_text_is_told(file: Path) -> None:
+def test_a_plan_that_is_missing_or_no_text_is_refused(file: Path) -> None:
     with pytest.raises(UserError, match="make it with `infisical-iac migrate plan`"):
         load(file)
     file.write_bytes(b"\xff")
@@ -114,7 +121,8 @@ def test_a_plan_that_is_missing_or_no_text_is_told(file: Path) -> None:
         load(file)
 
 
-def test_a_key_that_is_gone_is_told_and_not_made(file: Path) -> None:
-    with pytest.raises(UserError, match="plan again"):
+def test_a_key_that_is_gone_is_an_error_and_not_made(file: Path) -> None:
+    with pytest.raises(FileError, match="plan again") as refused:
         load_key(file)
+    assert refused.value.code == "file.no_plan_key"
     assert not (file.parent / KEY_FILE).exists()

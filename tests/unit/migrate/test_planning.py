@@ -53,14 +53,18 @@ def _plan(
     return planning.make(sources, project="chainalign", root=".", key=key, earlier=earlier)
 
 
-def _wanted(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> list[Secret]:
+def _read_values(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> list[Secret]:
     return planning.read_values(plan, root, key, _WORKSPACE)
 
 
-def _refused(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
+def _refusal(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> UserError:
     with pytest.raises(UserError) as refused:
-        _wanted(plan, root, key)
-    return str(refused.value)
+        _read_values(plan, root, key)
+    return refused.value
+
+
+def _refused(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
+    return str(_refusal(plan, root, key))
 
 
 def _decided(plan: MigrationPlan, key: str, decision: str) -> MigrationPlan:
@@ -79,7 +83,7 @@ def test_a_plan_names_keys_by_line_length_and_hash_and_has_no_value(make: Make) 
     assert "fake" not in plan.model_dump_json()
 
 
-def test_a_file_is_told_by_a_hash_that_nobody_can_try_out_without_the_key(make: Make) -> None:
+def test_a_file_is_identified_by_a_hash_that_needs_the_key(make: Make) -> None:
     source = make()
     (planned,) = _plan(source).sources
     assert planned.digest == of_bytes(_KEY, source.data)
@@ -89,12 +93,12 @@ def test_a_file_is_told_by_a_hash_that_nobody_can_try_out_without_the_key(make: 
 
 def test_what_is_planned_is_what_is_read_again(make: Make, tmp_path: Path) -> None:
     source = make()
-    again = _wanted(_plan(source), tmp_path)
+    again = _read_values(_plan(source), tmp_path)
     assert again == planning.secrets([source], _plan(source))
     assert {each.name.key: each.value for each in again} == source.reading.values
 
 
-def test_a_finding_is_told_where_it_belongs(make: Make) -> None:
+def test_a_finding_is_planned_where_it_belongs(make: Make) -> None:
     source = make(_TEXT, finding("trimmed", key="OTHER", blocking=True), finding("bom", key=""))
     (planned,) = _plan(source).sources
     assert [each.kind for each in planned.findings] == ["bom"]
@@ -112,7 +116,7 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path:
     assert "backend/.env:1 has a name" in (refused := _refused(stored, tmp_path))
     assert "secret" not in refused
     skipped = _decided(plan, "line 1", "skip")
-    assert [each.name.key for each in _wanted(skipped, tmp_path)] == ["FAKE"]
+    assert [each.name.key for each in _read_values(skipped, tmp_path)] == ["FAKE"]
 
 
 def test_a_name_that_may_be_a_piece_of_a_value_is_not_compared(make: Make) -> None:
@@ -150,7 +154,7 @@ def test_a_key_that_is_skipped_by_default_may_be_stored(make: Make) -> None:
 
 def test_the_same_value_from_two_files_is_stored_once(make: Make, tmp_path: Path) -> None:
     plan = _plan(make("FAKE=fake\n"), make("FAKE=fake\n", path="backend/.env.production"))
-    (one,) = _wanted(plan, tmp_path)
+    (one,) = _read_values(plan, tmp_path)
     assert one.file == _PATH
 
 
@@ -176,26 +180,28 @@ def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "fact"),
     [
         ("decision", "undecided", "is undecided: write `decision: store` or `decision: skip`"),
-        ("service", "", "has no service that the project file names"),
-        ("environment", "qa", "has no environment that the project file names"),
-        ("folder", "/other", "has no folder that the project file names"),
-        ("grammar", "ini", "has no grammar among dotenv, "),
+        ("service", "", "has no service "),
+        ("environment", "qa", "has no environment "),
+        ("folder", "/other", "has no folder "),
+        ("grammar", "ini", "has no grammar "),
     ],
 )
 def test_a_file_without_a_place_is_refused(
-    field: str, value: str, told: str, make: Make, tmp_path: Path
+    field: str, value: str, fact: str, make: Make, tmp_path: Path
 ) -> None:
     data = _plan(make()).model_dump()
     data["sources"][0][field] = value
-    assert told in _refused(MigrationPlan.model_validate(data), tmp_path)
+    refused = _refusal(MigrationPlan.model_validate(data), tmp_path)
+    assert refused.code == "error.plan_targets"
+    assert str(refused).startswith(f"{_PATH} {fact}")
     data["sources"][0]["decision"] = "skip"
-    assert _wanted(MigrationPlan.model_validate(data), tmp_path) == []
+    assert _read_values(MigrationPlan.model_validate(data), tmp_path) == []
 
 
-def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) -> None:
+def test_many_problems_are_counted_and_not_all_listed(make: Make, tmp_path: Path) -> None:
     text = "".join(f"FAKE_{number}=fake\n" for number in range(30))
     found = [finding("trimmed", key=f"FAKE_{number}", blocking=True) for number in range(30)]
     assert "; and 20 more: " in _refused(_plan(make(text, *found)), tmp_path)

@@ -63,7 +63,7 @@ def test_what_only_looks_like_one_is_not(text: str) -> None:
     assert _found(text) == []
 
 
-def test_a_reference_has_its_line_and_is_told_once_a_line() -> None:
+def test_a_reference_has_its_line_and_is_reported_once_a_line() -> None:
     text = b"\n.env .env backend/.env\r\n\n.env"
     assert matches(text, pattern(_PATHS)) == [(2, ".env"), (2, "backend/.env"), (4, ".env")]
 
@@ -118,7 +118,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert search(tmp_path / "root", _PATHS).references == []
 
 
-def test_binary_files_are_passed_over_and_large_texts_told(tmp_path: Path) -> None:
+def test_binary_files_are_passed_over_and_large_texts_reported(tmp_path: Path) -> None:
     (tmp_path / "image.bin").write_bytes(b"\0 .env" * 1_000_000)
     (tmp_path / "large.txt").write_bytes(b" .env\n" * 500_000)
     assert search(tmp_path, _PATHS) == ([], False, ["large.txt"])

@@ -99,7 +99,7 @@ def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) 
     assert re.search(r"1 +A +21 +[0-9a-f]{12}\b", first)
 
 
-def test_a_key_that_git_would_add_is_told(run: Scan, tmp_path: Path) -> None:
+def test_a_hash_key_that_git_would_add_is_reported(run: Scan, tmp_path: Path) -> None:
     git(Path.cwd(), "init", "-q")
     plant(tmp_path / "tree", {"backend/.env": "A=obviously-fake-secret\n"})
     note = "Note: git would add migration.key: add it to .gitignore"

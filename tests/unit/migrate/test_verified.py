@@ -34,7 +34,7 @@ def test_a_success_is_marked_and_a_failure_takes_the_mark_away(file: Path) -> No
     assert _mark(file, at=None) == ""
 
 
-def test_what_was_not_looked_for_is_not_verified(file: Path) -> None:
+def test_a_secret_that_was_not_searched_for_is_not_verified(file: Path) -> None:
     assert _mark(file, digest="other") == ""
     mark_verified(file.parent, {}, _AT)
     assert json.loads(file.read_text())["verified_at"] == ""
@@ -46,7 +46,7 @@ def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_what_is_no_report_is_told_and_stays(file: Path, text: str) -> None:
+def test_a_file_that_is_no_report_is_refused_and_stays(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UserError, match="apply again"):
         mark_verified(file.parent, {}, _AT)

@@ -1,5 +1,5 @@
-"""Test what is told of files that a package reads by mode: in every mode, in none, or not where
-due.
+"""Test the findings on files that a package reads by mode: in every mode, in none, or lacking in
+one.
 """
 
 from pathlib import Path
@@ -53,13 +53,13 @@ def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
         ("next", ".env.production", True),
     ],
 )
-def test_a_file_that_no_mode_reads_is_told(
+def test_a_file_that_no_mode_reads_is_reported(
     package: str, name: str, is_read: bool, tmp_path: Path
 ) -> None:
     assert (found(scanned(tmp_path, package, {name: ""}), "unread") == {}) is is_read
 
 
-def test_a_name_that_nothing_defines_is_told_at_its_line(tmp_path: Path) -> None:
+def test_a_name_that_nothing_defines_is_reported_at_its_line(tmp_path: Path) -> None:
     files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
     sources = scanned(tmp_path, "vite", files)
     output = found(sources, "undefined-reference")
