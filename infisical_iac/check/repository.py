@@ -15,6 +15,7 @@ from infisical_iac.migrate import cleaning, find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
+from infisical_iac.migrate.renames import former_folder
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
@@ -66,7 +67,7 @@ class Repository:
         Args:
             former: services by the former names that count.
         """
-        folders = {_former_folder(self.workspace, *each): each[1] for each in former.items()}
+        folders = {former_folder(self.workspace, *each): each[1] for each in former.items()}
         folders |= {service.folder: name for name, service in self.workspace.services.items()}
         declared: dict[str, str] = {}
         for path in self.paths:
@@ -208,14 +209,6 @@ class Repository:
         return [
             each for each in self._containers if startup.belongs(each, name, homes, self.workspace)
         ]
-
-
-def _former_folder(workspace: Workspace, former: str, name: str) -> str:
-    """Return the folder that a renamed service had if it had the service's former name.
-
-    Infisical renames a folder only within its parent.
-    """
-    return posixpath.join(posixpath.dirname(workspace.services[name].folder), former)
 
 
 def _around(directory: str, homes: Mapping[str, str]) -> str:

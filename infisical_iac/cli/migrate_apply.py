@@ -20,7 +20,7 @@ from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationPlan
-from infisical_iac.migrate.renames import follow_renames
+from infisical_iac.migrate.renames import follow_renames, former_folders
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -72,9 +72,10 @@ def apply(
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again",
                 code="error.other_project",
             )
-        plan = follow_renames(plan, reached.desired)
+        earlier, plan = plan, follow_renames(plan, reached.desired)
         secrets = planning.read_values(plan, root, key, reached.desired)
         project = verify.project_id(reached.client, plan.project)
+        pending.follow_renames(project, secrets, former_folders(earlier, plan, reached.desired))
         moved = _transfer(reached, project, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)

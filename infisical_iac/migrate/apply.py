@@ -1,7 +1,7 @@
 """Compare secrets with those in Infisical, and write the missing ones in batches."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -288,6 +288,29 @@ class Pending:
         gone = {self._name_of(project, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})
+
+    def follow_renames(
+        self, project: str, secrets: Iterable[Secret], former: Mapping[str, Collection[str]]
+    ) -> None:
+        """Record the secrets of renamed services under their present folders.
+
+        An approval is for a folder, whatever its name is by then.
+
+        Args:
+            former: the former folders, by the present one.
+        """
+        moved = {
+            self._name_of(project, replace(each, name=each.name._replace(folder=folder))): each
+            for each in secrets
+            for folder in former.get(each.name.folder, ())
+        }
+        if not moved.keys().isdisjoint(self._since):
+            self._write(
+                {
+                    self._name_of(project, moved[name]) if name in moved else name: at
+                    for name, at in self._since.items()
+                }
+            )
 
     def _name_of(self, project: str, secret: Secret) -> str:
         return f"{project} {secret.name} {digest(self._key, secret.value)}"

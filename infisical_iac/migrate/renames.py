@@ -1,5 +1,6 @@
 """Follow renamed services in a plan that was made before."""
 
+import posixpath
 from collections.abc import Collection, Iterator
 
 from infisical_iac.migrate.model import Name
@@ -35,6 +36,37 @@ def _follow(source: PlannedSource, workspace: Workspace, stored: Collection[Name
 
 def _count(source: PlannedSource, stored: Collection[Name]) -> int:
     return sum(Name(*source.target, key) in stored for key in source.stored_keys)
+
+
+def former_folders(
+    before: MigrationPlan, after: MigrationPlan, workspace: Workspace
+) -> dict[str, set[str]]:
+    """Return the former folders of renamed services, by their present one.
+
+    They are those that an earlier plan has, and those named like the service was. A folder that the
+    project file names belongs to a service still.
+
+    Args:
+        after: the plan `before` as `follow_renames` returns it.
+    """
+    pairs = {
+        (old.folder, new.folder) for old, new in zip(before.sources, after.sources, strict=True)
+    }
+    pairs |= {
+        (former_folder(workspace, former, name), workspace.services[name].folder)
+        for former, name in workspace.renamed_services.items()
+    }
+    found: dict[str, set[str]] = {}
+    for old, new in pairs:
+        # Infisical renames a folder only within its parent.
+        if old not in ("", *workspace.folders) and posixpath.dirname(old) == posixpath.dirname(new):
+            found.setdefault(new, set()).add(old)
+    return found
+
+
+def former_folder(workspace: Workspace, former: str, name: str) -> str:
+    """Return the folder that a renamed service had if it had the service's former name."""
+    return posixpath.join(posixpath.dirname(workspace.services[name].folder), former)
 
 
 def unknown_services(plan: MigrationPlan, workspace: Workspace) -> Iterator[str]:

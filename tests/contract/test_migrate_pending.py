@@ -118,6 +118,38 @@ def test_approved_writes_are_stored_and_no_longer_pending(case: Case, approvers:
     assert not (case.root / "migration-pending.json").exists()
 
 
+def _rename_service(case: Case) -> None:
+    """Rename `backend` and its folder in the project file and in Infisical."""
+    content = json.loads(case.workspace_file.read_text("utf-8"))
+    content["services"]["api"] = {"folder": "/api", "renamed_from": "backend"}
+    del content["services"]["backend"]
+    case.workspace_file.write_text(json.dumps(content), encoding="utf-8")
+    case.deploy()
+
+
+@pytest.mark.parametrize("plans_again", [False, True])
+def test_pending_writes_of_a_renamed_service_are_not_requested_again(
+    plans_again: bool, case: Case, approvers: Approvers
+) -> None:
+    case.deploy()
+    case.run("apply")
+    _rename_service(case)
+    if plans_again:
+        case.run("plan")
+    file = case.root / "migration-pending.json"
+    assert "/backend/" in file.read_text("utf-8")
+    again = case.run("apply")
+    assert approvers.asked == [list(_KEYS)]
+    assert [each.split()[1] for each in _pending(again)] == [
+        f"production/api/{key}" for key in _KEYS
+    ]
+    assert "/backend/" not in file.read_text("utf-8")
+    case.put("production", "/api", **{key: f"value-of-{key.lower()}" for key in _KEYS})
+    applied = case.run("apply")
+    assert applied.exit_code == 0, applied.shown
+    assert not file.exists()
+
+
 def test_another_value_is_requested_again(case: Case, approvers: Approvers) -> None:
     case.run("apply")
     case.write("backend/.env.production", "FAKE_0=another\nFAKE_1=value-of-fake_1\n")

@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
-from infisical_iac.migrate.renames import follow_renames, unknown_services
+from infisical_iac.migrate.renames import follow_renames, former_folders, unknown_services
 from infisical_iac.workspace.load import load
 
 _TEXT = (
@@ -61,6 +61,34 @@ def test_the_former_folder_stays_until_the_rename_is_applied() -> None:
     assert _targets(follow_renames(plan, _RENAMED, [before])) == [("postman", "/mailer")]
     assert _targets(follow_renames(plan, _RENAMED, [after, other])) == [("postman", "/postman")]
     assert _targets(follow_renames(plan, _RENAMED, [before, after])) == [("postman", "/postman")]
+
+
+@pytest.mark.parametrize(
+    ("service", "folder", "former"),
+    [
+        ("mailer", "/mailer", {"/mailer"}),
+        ("mailer", "/mail", {"/mail", "/mailer"}),
+        ("postman", "/postman", {"/mailer"}),
+        ("mailer", "/shared", {"/mailer"}),
+        ("mailer", "/deep/mailer", {"/mailer"}),
+        ("mailer", "", {"/mailer"}),
+    ],
+)
+def test_a_renamed_service_had_the_folder_of_the_earlier_plan_or_of_its_former_name(
+    service: str, folder: str, former: set[str]
+) -> None:
+    """Not a folder that is used still, nor one that Infisical can't have renamed."""
+    plan = _plan(service, folder)
+    found = former_folders(plan, follow_renames(plan, _RENAMED), _RENAMED)
+    assert found == {"/postman": former}
+
+
+def test_without_a_rename_there_is_no_former_folder() -> None:
+    plan = _plan("web", "/web")
+    assert former_folders(plan, follow_renames(plan, _UNSAID), _UNSAID) == {}
+    kept = load(_TEXT.replace("folder: /postman", "folder: /mailer"))
+    plan = _plan("mailer", "/mailer")
+    assert former_folders(plan, follow_renames(plan, kept), kept) == {}
 
 
 def test_without_renamed_from_the_sentence_names_it() -> None:

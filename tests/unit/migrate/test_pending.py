@@ -1,0 +1,40 @@
+"""`migration-pending.json`: the approvals that were requested, also of a service renamed since."""
+
+from pathlib import Path
+
+from infisical_iac.migrate.apply import PENDING_FILE, Pending
+from infisical_iac.migrate.model import Secret
+from tests.unit.migrate.moving import secret
+
+_KEY = b"k" * 32
+_FORMER = {"/postman": {"/mailer", "/mail"}}
+
+
+def _in(folder: str, key: str = "FAKE", value: str = "fake-value") -> Secret:
+    return secret(key, value, folder=folder)
+
+
+def test_a_secret_of_a_renamed_service_is_pending_under_its_present_folder_only(
+    tmp_path: Path,
+) -> None:
+    pending = Pending(tmp_path, _KEY)
+    pending.note("project-id", [_in("/mailer"), _in("/web")])
+    since = pending.since("project-id", _in("/mailer"))
+    pending.follow_renames("project-id", [_in("/postman"), _in("/web")], _FORMER)
+    for each in (pending, Pending(tmp_path, _KEY)):
+        assert each.since("project-id", _in("/postman")) == since
+        assert each.since("project-id", _in("/web"))
+    assert "/mailer" not in (tmp_path / PENDING_FILE).read_text("utf-8")
+    pending.forget("project-id", [_in("/postman"), _in("/web")])
+    assert not (tmp_path / PENDING_FILE).exists()
+
+
+def test_what_is_not_the_same_secret_keeps_its_folder(tmp_path: Path) -> None:
+    others = [_in("/mailer", value="fake-other"), _in("/mailer", key="OTHER"), _in("/worker")]
+    pending = Pending(tmp_path, _KEY)
+    pending.note("project-id", others)
+    pending.note("other-id", [_in("/mailer")])
+    before = (tmp_path / PENDING_FILE).read_text("utf-8")
+    pending.follow_renames("project-id", [_in("/postman")], _FORMER)
+    assert (tmp_path / PENDING_FILE).read_text("utf-8") == before
+    assert pending.since("project-id", _in("/postman")) == ""
