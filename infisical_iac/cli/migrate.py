@@ -18,10 +18,12 @@ from infisical_iac.migrate import cleaning, fingerprint, git, summary
 from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE
+from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource
+from infisical_iac.migrate.planning import read_again
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import SummaryLine, fold_conflicts
 from infisical_iac.workspace.load import declared_file, load
+from infisical_iac.workspace.model import Workspace
 
 
 @click.group(
@@ -112,7 +114,7 @@ def scan(
     """
     file = workspace_file or declared_file(inventory)
     workspace = load(file)
-    sources = _mark_migrated(scan_all(paths, workspace), paths, workspace.project.slug)
+    sources = _mark_migrated(scan_all(paths, workspace), paths, workspace)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
         key = _key()
@@ -132,29 +134,39 @@ def scan(
 _MIGRATED = "migrated-file"
 
 
-def _mark_migrated(sources: Sequence[Source], paths: Sequence[Path], slug: str) -> list[Source]:
+def _mark_migrated(
+    sources: Sequence[Source], paths: Sequence[Path], workspace: Workspace
+) -> list[Source]:
     """Return the sources; a proven one that is unchanged since has only a note that says so.
 
-    The report of the migration counts if it is in the working directory or in that of a tree.
+    It is read as the plan says: a service that starts by a loader of this project does not show any
+    more how the file was read. The report of the migration and the plan count if they are in the
+    working directory or in that of a tree.
     """
     found = trees(paths)
-    migrated: set[str] = set()
+    marked = {each.path: each for each in sources}
     for tree in found:
         place = f"{tree.root.as_posix()}/" if len(found) > 1 else ""
-        proven = cleaning.proven_keys(tree.root, (Path.cwd(), tree.root), slug)
-        migrated.update(f"{place}{path}" for path in proven)
+        directories = (Path.cwd(), tree.root)
+        plans = cleaning.planned_sources(tree.root, directories)
+        for path in cleaning.proven_keys(tree.root, directories, workspace.project.slug):
+            if each := marked.get(f"{place}{path}"):
+                marked[each.path] = _as_migrated(each, path, tree.root, workspace, plans.get(path))
+    return list(marked.values())
+
+
+def _as_migrated(
+    source: Source, path: str, root: Path, workspace: Workspace, planned: PlannedSource | None
+) -> Source:
+    if planned:
+        layers = (planned.loader, planned.layers)
+        read = replace(source, path=path)
+        read = read_again(read, planned.grammar, "", root, workspace, *layers)
+        source = replace(read, path=source.path)
     message = "Its secrets are in Infisical, as `migrate apply` proved."
     remedy = "Delete it, once its service starts by a loader: `infisical-iac migrate clean`."
-    return [
-        replace(
-            each,
-            why="migrated already",
-            findings=(FileFinding(each.path, 0, _MIGRATED, "", message, remedy, False),),
-        )
-        if each.path in migrated
-        else each
-        for each in sources
-    ]
+    note = FileFinding(source.path, 0, _MIGRATED, "", message, remedy, False)
+    return replace(source, why="migrated already", findings=(note,))
 
 
 def _note_sample(project_file: Path) -> None:

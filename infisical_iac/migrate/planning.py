@@ -150,10 +150,10 @@ def apply_chosen_grammars(
     for source in sources:
         chosen = before.get(source.path)
         if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
-            source = _read_again(source, chosen.grammar, CHOSEN, root, workspace)
+            source = read_again(source, chosen.grammar, CHOSEN, root, workspace)
         elif chosen and source.path in proven:
             layers = (chosen.loader, chosen.layers)
-            source = _read_again(source, chosen.grammar, MIGRATED, root, workspace, *layers)
+            source = read_again(source, chosen.grammar, MIGRATED, root, workspace, *layers)
         made.append(source)
     if made == list(sources):
         return made
@@ -163,7 +163,7 @@ def apply_chosen_grammars(
     return with_findings(fresh, compare_files(fresh))
 
 
-def _read_again(
+def read_again(
     source: Source,
     grammar: str,
     why: str,
@@ -172,6 +172,12 @@ def _read_again(
     loader: str = "",
     layers: tuple[str, ...] = (),
 ) -> Source:
+    """Return a source as another grammar reads it; unchanged if there is no such grammar.
+
+    Args:
+        root: the directory that its path is relative to.
+        loader: the loader that reads the files `layers` together with it.
+    """
     if grammar not in GRAMMARS:
         return source
     fresh = read_source(

@@ -194,3 +194,54 @@ def test_a_proven_file_is_one_line_until_it_changes(run: Scan, tmp_path: Path) -
     assert "`infisical-iac migrate clean`" in result.output
     file.write_text("TOKEN=fake-${OTHER}\n")
     assert run(tmp_path / "tree").exit_code == 2
+
+
+def _planned(path: str, grammar: str, **more: object) -> str:
+    """The text of a plan of one file in the directory `tree` next to the plan's."""
+    source: dict[str, object] = dict.fromkeys(
+        ("digest", "service", "environment", "folder", "why"), "fake"
+    )
+    source |= {"path": path, "grammar": grammar, "decision": "store", **more}
+    return json.dumps({"project": "abcde", "root": "../tree", "sources": [source]})
+
+
+@pytest.mark.parametrize("is_one_of_two", [False, True])
+def test_a_proven_file_is_read_by_the_grammar_of_its_plan(
+    run: Scan, tmp_path: Path, is_one_of_two: bool
+) -> None:
+    """The loader that showed it is gone. To dotenv, `#` would begin a comment."""
+    path = "backend/.env"
+    trees = [tmp_path / "tree", plant(tmp_path / "other", {"a.py": ""})][: 1 + is_one_of_two]
+    plant(trees[0], {path: "A=fake#secret\n", "backend/package.json": '{"dependencies": {}}'})
+    (before,) = json.loads(run(*trees, "--json").stdout)
+    report(Path.cwd(), verified(trees[0], path), root="../tree", project="abcde")
+    Path("migration.yaml").write_text(_planned(path, "compose"))
+    (after,) = json.loads(run(*trees, "--json").stdout)
+    assert (before["grammar"], before["keys"][0]["bytes"]) == ("dotenv", 4)
+    assert (after["grammar"], after["keys"][0]["bytes"]) == ("compose", 11)
+    assert after["path"] == before["path"]
+    assert [each["file"] for each in after["findings"]] == [before["path"]]
+    assert after["service"] == "backend"
+
+
+def test_a_proven_file_is_read_with_the_files_of_its_plan(run: Scan, tmp_path: Path) -> None:
+    plant(tmp_path / "tree", {"backend/.env": "A=fake-$B\n", "backend/.env.local": "B=mine\n"})
+    report(Path.cwd(), verified(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde")
+    layers = [".env", ".env.local"]
+    plan = _planned("backend/.env", "dotenv-expand", loader="vite", layers=layers)
+    Path("migration.yaml").write_text(plan)
+    found = {each["path"]: each for each in json.loads(run(tmp_path / "tree", "--json").stdout)}
+    assert found["backend/.env"]["layers"] == layers
+    assert found["backend/.env"]["keys"][0]["bytes"] == len("fake-mine")
+
+
+@pytest.mark.parametrize("text", ["", "[]", _planned("backend/.env", "ini")])
+def test_a_plan_that_cannot_be_read_leaves_a_proven_file_as_detected(
+    run: Scan, tmp_path: Path, text: str
+) -> None:
+    plant(tmp_path / "tree", {"backend/.env": "A=fake\n"})
+    report(Path.cwd(), verified(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde")
+    Path("migration.yaml").write_text(text)
+    (source,) = json.loads(run(tmp_path / "tree", "--json").stdout)
+    assert source["grammar"] in GRAMMARS
+    assert [each["kind"] for each in source["findings"]] == ["migrated-file"]
