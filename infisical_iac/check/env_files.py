@@ -4,7 +4,8 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,16 @@ def _suggests_secret(key: str) -> bool:
 
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
+_MOST_NAMES = 10
 _RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
 _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
 
 def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[CheckFinding]:
     """Yield findings on the `.env` files that git tracks, and on names that it would add.
+
+    The latter are one finding for each repository, as one rule mends them all. It names the files
+    that are there first.
 
     Args:
         homes: the directories of the services; the rules must cover each of them, and the root.
@@ -108,18 +113,36 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
     """
     secret = (path for path in paths if _is_secret(path))
     env_files = [path for path in secret if not _find_encryption(root, path)]
-    for path in sorted(tracked_paths(root, env_files)):
+    tracked = tracked_paths(root, env_files)
+    for path in sorted(tracked):
         message = "Git tracks it. Move what is in it, then `git rm --cached` it."
         yield CheckFinding("tracked", path, "", message)
     desired = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
-    by_repository = _group_by_repository(root, desired)
+    there = {path for path in env_files if _has_rule(path)}
+    by_repository = _group_by_repository(root, desired | (there - tracked))
     is_in_git = any(repository is not None for repository in by_repository)
     for repository, names in by_repository.items():
         if repository is None and is_in_git:
             continue  # a directory around repositories: git takes in nothing of it
         if left := sorted(names - ignored_by_git(root, names)):
-            message = f"Git would take in {', '.join(left)}. Add {' and '.join(_RULES)} to it."
+            what = _list_names(left, there)
+            message = f"Git would take in {what}. Add {' and '.join(_RULES)} to it."
             yield CheckFinding("not-ignored", _rules_of(root, repository), "", message)
+
+
+def _has_rule(path: str) -> bool:
+    return any(fnmatchcase(posixpath.basename(path), rule) for rule in _RULES)
+
+
+def _list_names(paths: Sequence[str], there: Container[str]) -> str:
+    """Return the paths as a list: all files that are there, and the first names of new ones."""
+    files = [path for path in paths if path in there]
+    names = [path for path in paths if path not in there]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    new = ", ".join(names[:_MOST_NAMES]) + more
+    if not files:
+        return new
+    return ", ".join(files) + (f", and new files such as {new}" if new else "")
 
 
 def _rules_of(root: Path, repository: Path | None) -> str:
