@@ -18,67 +18,67 @@ _SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token
 _MAKE_ADMIN = "give the deployer the role admin in organization and project"
 _WAIT = "wait a minute, then run again: there were too many requests"
 _CHECK_BEHIND_PROXY = "check whether Infisical runs behind the proxy that answered, then run again"
-# Marks of an answer (its error name or a part of its message), each with the reason as a code for
-# programs and what to do about it; the first that fits counts.
+# Marks of an answer (its error name or a part of its message), each with its code and what to
+# do about it; the first that fits counts.
 _REMEDIES = (
     (
         "temporarily locked",
-        "identity_locked",
+        "api.identity_locked",
         "wait five minutes, or clear the lock-out of the identity, first",
     ),
     (
         "TokenError",
-        "token",
+        "api.token",
         "log in again: the token has expired or was made with another AUTH_SECRET",
     ),
-    ("exceeded max age", "token", "log in again: this token is too old"),
-    ("has been revoked", "token", "log in again: this token was revoked"),
+    ("exceeded max age", "api.token", "log in again: this token is too old"),
+    ("has been revoked", "api.token", "log in again: this token was revoked"),
     (
         "plan restriction",
-        "license",
+        "api.license",
         "it needs a license of Infisical; remove the setting that asks for it",
     ),
     (
         "plan RBAC restriction",
-        "license",
+        "api.license",
         "it needs a license of Infisical; use `isolation` instead",
     ),
     (
         "Invalid credentials",
-        "credentials",
+        "api.credentials",
         "check them before another try: three wrong ones lock for five minutes",
     ),
-    ("super admin", "administrator_only", "use the first administrator's own login for it"),
+    ("super admin", "api.administrator_only", "use the first administrator's own login for it"),
     (
         "ProjectMembershipNotFound",
-        "no_member",
+        "api.no_member",
         "make the deployer a member of the project with the role admin",
     ),
     (
         "A project with the slug",
-        "slug_taken",
+        "api.slug_taken",
         "make the deployer an admin of that project, or choose another slug",
     ),
-    ("PermissionBoundaryError", "permission", _MAKE_ADMIN),
-    ("PermissionDenied", "permission", _MAKE_ADMIN),
+    ("PermissionBoundaryError", "api.permission", _MAKE_ADMIN),
+    ("PermissionDenied", "api.permission", _MAKE_ADMIN),
     (
         "pending-deletion",
-        "pending_deletion",
+        "api.pending_deletion",
         "restore that environment in Infisical or delete it for good",
     ),
-    ("RateLimitExceeded", "rate_limit", _WAIT),
-    ("Too Many Requests", "rate_limit", _WAIT),
-    ("Bad Gateway", "gateway", _CHECK_BEHIND_PROXY),
-    ("Gateway Time", "gateway", _CHECK_BEHIND_PROXY),
+    ("RateLimitExceeded", "api.rate_limit", _WAIT),
+    ("Too Many Requests", "api.rate_limit", _WAIT),
+    ("Bad Gateway", "api.gateway", _CHECK_BEHIND_PROXY),
+    ("Gateway Time", "api.gateway", _CHECK_BEHIND_PROXY),
     (
         "Service Unavailable",
-        "unavailable",
+        "api.unavailable",
         "check whether Infisical runs and is healthy, then run again",
     ),
-    ("NotInfisical", "not_infisical", "check that Infisical, and nothing else, listens there"),
+    ("NotInfisical", "api.not_infisical", "check that Infisical, and nothing else, listens there"),
     (
         "Something went wrong",
-        "internal",
+        "api.internal",
         "read the log of Infisical; a database that is down answers so",
     ),
 )
@@ -95,8 +95,7 @@ def api_error(
     """Return the error for an answer, with what to do about it where that is known."""
     marks = f"{error} {message}"
     known = ((code, advice) for mark, code, advice in _REMEDIES if mark in marks)
-    reason, remedy = next(known, ("", ""))
-    code = f"{ApiError.code}.{reason}" if reason else ""
+    code, remedy = next(known, ("", ""))
     return ApiError(status, error, message, method, path, retry_after, remedy=remedy, code=code)
 
 

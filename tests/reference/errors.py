@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,8 @@ remedy, see [status and drift](../operate/status-and-drift.md#failures-for-progr
 releases keep the codes; messages and remedies can change. A specific code begins with a general one
 and a dot. In the messages `…` stands for names and values.
 """
+# The message and remedy of an error that passes on the ones of another.
+_UNKNOWN = ("…", "")
 # Codes of the command line itself, which click or an answer to a question makes.
 _COMMAND_LINE = {
     "aborted": "The answer to a question was no, or the command was interrupted.",
@@ -37,8 +38,8 @@ def write() -> str:
     lines += [f"| `{code}` | {meaning} |" for code, meaning in sorted(general.items())]
     lines += ["\n## Specific codes\n", "| code | message | remedy |", "|---|---|---|"]
     for code, templates in sorted(specific.items()):
-        shown = sorted(templates - {"…"}) or ["…"]
-        lines += [f"| `{code}` | {_cells(each)} |" for each in shown]
+        shown = sorted(templates - {_UNKNOWN}) or [_UNKNOWN]
+        lines += [f"| `{code}` | {' | '.join(map(_cell, each))} |" for each in shown]
     return "\n".join(lines) + "\n"
 
 
@@ -51,21 +52,29 @@ def _summary(of: type[UserError]) -> str:
     return (inspect.getdoc(of) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _messages(general: dict[str, str]) -> dict[str, set[str]]:
-    """Return the templates of the messages by their specific codes; codes may have none."""
+def _messages(general: dict[str, str]) -> dict[str, set[tuple[str, str]]]:
+    """Return the templates of messages and remedies by specific codes, some of which have none."""
     is_code = re.compile(rf"(?:{'|'.join(general)})\.[a-z_]+")
-    found: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, set[tuple[str, str]]] = {}
     for path in sorted(_PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text())
         constants = dict(_constants(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and is_code.fullmatch(str(node.value)):
-                found[str(node.value)]
-            if isinstance(node, ast.Call) and node.args:
-                for keyword in node.keywords:
-                    code = _template(keyword.value, constants) if keyword.arg == "code" else ""
-                    if is_code.fullmatch(code):
-                        found[code].add(_template(node.args[0], constants))
+                found.setdefault(str(node.value), set())
+            match node:
+                case ast.Call(args=[sentence, *_], keywords=[*keywords]):
+                    codes = [each.value for each in keywords if each.arg == "code"]
+                    template = UserError(_template(sentence, constants)).split()
+                case ast.Tuple(elts=[mark, ast.Constant() as code, remedy]):
+                    # A part of a server's answer, with the code and the remedy for it.
+                    codes = [code]
+                    template = f"… {_template(mark, {})} …", _template(remedy, constants)
+                case _:
+                    continue
+            for name in (_template(each, constants) for each in codes):
+                if is_code.fullmatch(name):
+                    found.setdefault(name, set()).add(template)
     return found
 
 
@@ -91,6 +100,5 @@ def _template(node: ast.expr, constants: dict[str, str]) -> str:
     return "…"
 
 
-def _cells(template: str) -> str:
-    message, remedy = UserError(template).split()
-    return " | ".join(each.replace("|", r"\|").replace("<", r"\<") for each in (message, remedy))
+def _cell(template: str) -> str:
+    return template.replace("|", r"\|").replace("<", r"\<")
