@@ -1,0 +1,1 @@
+"""Tests of the stack, its ingress and its access log."""

@@ -1,0 +1,1 @@
+"""Tests of the project file, its plans and the service credentials."""
