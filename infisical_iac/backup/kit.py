@@ -41,11 +41,15 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
     for path, text in files.items():
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
         if form is None:
-            raise FileError(f"{where} has a file {path[:80]!a}, which is none of a recovery kit's")
+            raise FileError(
+                f"{where} has a file {path[:80]!a}, which is none of a recovery kit's",
+                code="file.foreign_in_kit",
+            )
         if not _has(form, text):
             raise FileError(
                 f"{where} has a file {path} that is not what `infisical-iac` writes there: the "
-                "form of its text is another"
+                "form of its text is another",
+                code="file.malformed_in_kit",
             )
 
 
@@ -115,7 +119,8 @@ def check(kit: Kit) -> None:
     if missing:
         raise FileError(
             f"there is no /etc/infisical/{missing[0]} on the host, without which a kit is worth "
-            "nothing: let `infisical-iac apply` end first"
+            "nothing: let `infisical-iac apply` end first",
+            code="file.missing_in_kit",
         )
     check_forms(kit.files, where="/etc/infisical")
 
@@ -141,14 +146,16 @@ def unpack(data: bytes) -> Opened:
     else:
         raise FileError(
             f"the kit has format {str(version)[:20]!a}, and this version of infisical-iac reads "
-            f"{FORMAT}: use the one that made it, revision {_revision(found)}"
+            f"{FORMAT}: use the one that made it, revision {_revision(found)}",
+            code="file.kit_format",
         )
     try:
         kit = Kit.model_validate(content)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
         raise FileError(
-            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use"
+            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use",
+            code="file.incomplete_kit",
         ) from None
     check_forms(kit.files, where="the kit")
     return Opened(kit, signer)
@@ -163,7 +170,7 @@ def _found(data: bytes) -> dict[str, Any]:
             return found
     except (zlib.error, ValueError, KeyError, RecursionError):
         pass
-    raise FileError("what the file holds is no recovery kit")
+    raise FileError("what the file holds is no recovery kit", code="file.no_kit")
 
 
 def _revision(found: Mapping[str, Any]) -> str:

@@ -79,14 +79,16 @@ def wrap_armor(text: str) -> bytes:
     except ValueError:
         raise FileError(
             "the file is no recovery kit, or a part of it is missing: copy all lines from "
-            "BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE"
+            "BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE",
+            code="file.no_kit",
         ) from None
     whole = "\n".join(filter(None, lines)) + "\n"
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
     if noted and noted[1] != _digest(whole):
         raise FileError(
             f"the kit was damaged, for its sum is {_digest(whole)} instead of {noted[1]}: compare "
-            "each line from BEGIN to END with another copy"
+            "each line from BEGIN to END with another copy",
+            code="file.damaged_kit",
         )
     return whole.encode()
 
@@ -129,7 +131,10 @@ def seal(
     desired = sorted([*(each.stanza for each in to), "X25519"])
     back = pyrage.decrypt(wrap_armor(text), [proof])
     if stanzas(text) != desired or back != packed or unpack(back) != Opened(kit, signer):
-        raise FileError("the kit can't be read back as it was encrypted: nothing was written")
+        raise FileError(
+            "the kit can't be read back as it was encrypted: nothing was written",
+            code="file.unproven_kit",
+        )
     if known:
         _decrypt(text, known)
     return text
@@ -152,8 +157,10 @@ def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
         if "No matching keys" in str(error):
             raise FileError(
                 "the kit is not encrypted for the key in the identity file: give the one "
-                "of a recipient in its first lines"
+                "of a recipient in its first lines",
+                code="file.other_recipient",
             ) from None
         raise FileError(
-            "the kit was damaged: compare each line from BEGIN to END with another copy"
+            "the kit was damaged: compare each line from BEGIN to END with another copy",
+            code="file.damaged_kit",
         ) from None

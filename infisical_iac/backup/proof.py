@@ -111,7 +111,8 @@ def _read(client: Client, project: str, environment: str, folder: str) -> int | 
         if error.status == 404:
             return None
         raise CheckFailed(
-            f"the secrets of {folder} in {environment} can't be read: {error.message}"
+            f"the secrets of {folder} in {environment} can't be read: {error.message}",
+            code="checks.data",
         ) from None
 
 

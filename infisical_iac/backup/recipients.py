@@ -53,11 +53,13 @@ def parse(text: str) -> Recipient:
             )
     except (pyrage.RecipientError, binascii.Error):
         raise FileError(
-            f"{words[0][:16]}… is no complete public key: copy all of its line"
+            f"{words[0][:16]}… is no complete public key: copy all of its line",
+            code="file.incomplete_key",
         ) from None
     raise FileError(
         "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
-        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one"
+        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one",
+        code="file.no_public_key",
     )
 
 
@@ -75,7 +77,8 @@ def identities(text: str) -> list[Identity]:
     if not found:
         raise FileError(
             "the identity file holds no private key: give the one that age-keygen or ssh-keygen "
-            "wrote"
+            "wrote",
+            code="file.no_private_key",
         )
     return found
 
@@ -89,9 +92,11 @@ def _identity(text: str) -> Identity:
         if "decrypted" in str(error):
             raise FileError(
                 "the identity file has a passphrase: make a copy without it in memory, such as in "
-                "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
+                "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards",
+                code="file.passphrase",
             ) from None
         raise FileError(
             "the identity file has a private key that age can't use: it takes those of age, "
-            "ssh-ed25519 and ssh-rsa"
+            "ssh-ed25519 and ssh-rsa",
+            code="file.unsupported_key",
         ) from None

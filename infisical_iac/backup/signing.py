@@ -66,8 +66,9 @@ def verify(found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         key.verify(_bytes(content.pop("signature")), _message(content))
     except (KeyError, TypeError, ValueError, InvalidSignature):
         raise FileError(
-            "the kit's signature is missing or is not of what is in it: somebody has altered it; "
-            "use another copy"
+            "the kit's signature is missing or does not match its content: somebody has altered "
+            "it; use another copy",
+            code="file.altered_kit",
         ) from None
     return content, fingerprint(key)
 

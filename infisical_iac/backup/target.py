@@ -275,7 +275,8 @@ def render_logins(
             if not re.fullmatch(f"[A-Za-z0-9{target.kind.signs}]{{3,256}}", value):
                 raise SettingsError(
                     f"{name} is not set, or has a value that can't be used: set it to a value of "
-                    f"letters, digits and {target.kind.signs}"
+                    f"letters, digits and {target.kind.signs}",
+                    code="settings.unusable_credentials",
                 )
         pairs = zip(target.kind.login, values, strict=True)
         files[target.login_file] = "".join(f"{name}={value}\n" for name, value in pairs)
@@ -288,5 +289,6 @@ def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> Non
         if target.kind.login and target.login_file not in there:
             raise SettingsError(
                 f"the backup target {target.name!r} has no credentials on the host yet: set "
-                f"{' and '.join(target.variables)} for one run"
+                f"{' and '.join(target.variables)} for one run",
+                code="settings.no_credentials",
             )

@@ -12,7 +12,7 @@ def test_the_same_access_does_not_differ() -> None:
     assert compare(_BEFORE, dict(_BEFORE)) == Turned([], [])
 
 
-def test_revived_and_lost_access_are_told_apart() -> None:
+def test_revived_access_is_separate_from_lost_access() -> None:
     after = {"1": _BEFORE["1"], "3": "membership of ben@example.com in chainalign"}
     assert compare(_BEFORE, after) == Turned([after["3"]], [_BEFORE["2"]])
 

@@ -57,7 +57,7 @@ def _files(**changes: Any) -> dict[str, str]:
     }
 
 
-def test_the_kinds_of_targets_are_told_apart() -> None:
+def test_each_target_is_of_the_kind_that_its_address_names() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET, _SERVER)).backup.backup_targets
     assert [each.kind for each in targets] == [DirectoryKind, SftpKind, S3Kind, RestKind]
     assert [each.kind.on_host for each in targets] == [True, False, False, False]
@@ -99,43 +99,60 @@ def test_each_variable_of_a_login_has_a_name_of_its_own(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "key", "fact"),
     [
-        ({"backup_targets": ()}, "'backup_targets': is empty"),
-        ({"backup_targets": (_LOCAL, _LOCAL)}, "has 2 targets named 'local'"),
-        ({"backup_targets": ({**_LOCAL, "name": "A b"},)}, "'A b' must be 1 to 32 small letters"),
-        ({"backup_targets": ({**_LOCAL, "name": "backup"},)}, "'backup' is taken"),
-        ({"backup_targets": ({**_LOCAL, "repository": "backups"},)}, "'backups' is no place for"),
-        ({"backup_targets": ({**_LOCAL, "repository": "/etc/x"},)}, "'/etc/x' is no safe place"),
-        ({"backup_targets": ({**_LOCAL, "repository": "/a/../etc"},)}, "is no place for"),
-        ({"backup_targets": ({**_LOCAL, "repository": "ftp://x/y"},)}, "is no place for"),
-        ({"backup_targets": ({**_LOCAL, "host_key": _KEY},)}, "target 'local' is no SFTP"),
-        ({"backup_targets": ({**_BOX, "host_key": ""},)}, "target 'box' needs host_key"),
-        ({"backup_targets": ({**_BOX, "host_key": f"{_KEY} x\ny"},)}, "needs host_key"),
-        ({"backup_targets": ({**_BOX, "port": 0},)}, "target 'box' has port 0"),
-        ({"backup_targets": ({**_BUCKET, "repository": "s3:bucket"},)}, "is no place for"),
+        ({"name": "A b"}, ".name", "'A b' must be 1 to 32"),
+        ({"name": "backup"}, ".name", "'backup' is taken"),
+        ({"repository": "backups"}, ".repository", "'backups' is no place"),
+        ({"repository": "/etc/x"}, ".repository", "'/etc/x' is no safe place"),
+        ({"repository": "/a/../etc"}, ".repository", "'/a/../etc' is no place"),
+        ({"repository": "ftp://x/y"}, ".repository", "'ftp://x/y' is no place"),
+        ({"host_key": _KEY}, "", "'local' is no SFTP"),
+        ({**_BOX, "host_key": ""}, "", "'box' needs host_key"),
+        ({**_BOX, "host_key": f"{_KEY} x\ny"}, "", "'box' needs host_key"),
+        ({**_BOX, "port": 0}, "", "'box' has port 0"),
+        ({**_BUCKET, "repository": "s3:bucket"}, ".repository", "'s3:bucket' is no place"),
         (
-            {"backup_targets": ({**_SERVER, "repository": "rest:http://203.0.113.7/x"},)},
-            "is no place for",
+            {**_SERVER, "repository": "rest:http://203.0.113.7/x"},
+            ".repository",
+            "'rest:http://203.0.113.7/x' is no place",
         ),
-        ({"backup_targets": ({**_LOCAL, "append_only": True},)}, "'local' can't be append_only"),
-        ({"backup_targets": ({**_BOX, "append_only": True},)}, "'box' can't be append_only"),
-        ({"backup_schedule": "daily\n[Service]"}, "'backup_schedule':"),
-        ({"drill_schedule": "monthly; reboot"}, "'drill_schedule':"),
-        ({"backup_random_delay": 7200}, "'backup_random_delay': 7200 is out of range"),
-        ({"backup_keep": {}}, "'backup_keep': must keep at least one"),
-        ({"backup_keep": {"daily": -1, "weekly": 2}}, "'backup_keep': must keep at least one"),
-        ({"backup_keep": {"hourly": 1}}, "'backup_keep.hourly'"),
-        ({"backup_webhook": "hooks.example.com"}, "'backup_webhook': is no address"),
-        ({"backup_webhook": 'https://x.example/"a'}, "'backup_webhook': is no address"),
+        ({"append_only": True}, "", "'local' can't be append_only"),
+        ({**_BOX, "append_only": True}, "", "'box' can't be append_only"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_by_name(
-    change: dict[str, Any], sentence: str
+def test_a_target_that_cannot_work_is_refused_by_its_key_and_value(
+    change: dict[str, Any], key: str, fact: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        _settings(backup_targets=({**_LOCAL, **change},))
+    assert str(refusal.value).startswith(f"setting 'backup_targets.0{key}': ")
+    assert fact in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "fact"),
+    [
+        ({"backup_targets": ()}, "backup_targets", "is empty"),
+        ({"backup_targets": (_LOCAL, _LOCAL)}, "backup_targets", "2 targets named 'local'"),
+        ({"backup_schedule": "daily\n[Service]"}, "backup_schedule", "OnCalendar"),
+        ({"drill_schedule": "monthly; reboot"}, "drill_schedule", "'monthly; reboot'"),
+        ({"backup_random_delay": 7200}, "backup_random_delay", "7200 is out of range"),
+        ({"backup_keep": {}}, "backup_keep", "at least one"),
+        ({"backup_keep": {"daily": -1, "weekly": 2}}, "backup_keep", "at least one"),
+        ({"backup_keep": {"hourly": 1}}, "backup_keep.hourly", "is unknown"),
+        ({"backup_webhook": "hooks.example.com"}, "backup_webhook", "is no address"),
+        ({"backup_webhook": 'https://x.example/"a'}, "backup_webhook", "is no address"),
+    ],
+)
+def test_a_backup_setting_that_cannot_work_is_refused_by_its_key(
+    change: dict[str, Any], key: str, fact: str
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
         _settings(**change)
-    assert sentence in str(refusal.value)
+    assert str(refusal.value).startswith(f"setting {key!r}: ")
+    assert fact in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
@@ -241,10 +258,12 @@ def test_the_environment_brings_credentials_for_a_rest_server() -> None:
             "RESTIC_REST_USERNAME=infisical\nRESTIC_REST_PASSWORD=obviously-fake\n"
         )
     }
-    with pytest.raises(SettingsError, match=f"{password} is not set, or has a value that can't be"):
+    with pytest.raises(SettingsError, match=password) as unusable:
         render_logins(targets, {name: "infisical", password: "obviously@fake"})
-    with pytest.raises(SettingsError, match=name):
+    assert unusable.value.code == "settings.unusable_credentials"
+    with pytest.raises(SettingsError, match=name) as missing:
         refuse_missing(targets, {})
+    assert missing.value.code == "settings.no_credentials"
 
 
 @pytest.mark.parametrize(
@@ -259,13 +278,15 @@ def test_incomplete_or_executable_credentials_are_refused(environment: dict[str,
     targets = _settings(backup_targets=(_BUCKET,)).backup.backup_targets
     with pytest.raises(SettingsError) as refusal:
         render_logins(targets, environment)
+    assert refusal.value.code == "settings.unusable_credentials"
     assert "obviously-fake" not in str(refusal.value)
 
 
 def test_an_s3_target_without_credentials_is_refused_with_the_variables() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
-    with pytest.raises(SettingsError, match=f"{_ID} and {_SECRET} for one run"):
+    with pytest.raises(SettingsError, match=f"'my-bucket' .*{_ID} and {_SECRET} ") as refusal:
         refuse_missing(targets, [])
+    assert refusal.value.code == "settings.no_credentials"
 
 
 def test_a_node_of_a_cluster_knows_its_number_and_the_shared_targets() -> None:

@@ -31,16 +31,18 @@ def test_the_repr_of_a_kit_holds_no_secret() -> None:
 def test_a_kit_without_an_essential_file_is_refused(path: str) -> None:
     check(kit())
     for files in ({**FILES, path: "\n"}, {key: FILES[key] for key in FILES if key != path}):
-        with pytest.raises(FileError, match=f"no /etc/infisical/{path} on the host"):
+        with pytest.raises(FileError, match=f" /etc/infisical/{path} ") as refused:
             check(kit(files))
+        assert refused.value.code == "file.missing_in_kit"
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"fake-secret", gzip.compress(b"[1]", mtime=0), pack(kit(), KEY)[:-9]]
 )
 def test_other_bytes_are_refused_as_a_kit(data: bytes) -> None:
-    with pytest.raises(FileError, match="is no recovery kit") as refused:
+    with pytest.raises(FileError) as refused:
         unpack(data)
+    assert refused.value.code == "file.no_kit"
     assert "fake" not in str(refused.value)
 
 
@@ -50,15 +52,15 @@ def _altered(**values: object) -> bytes:
 
 
 def test_a_kit_of_another_format_names_the_revision_that_reads_it() -> None:
-    with pytest.raises(
-        FileError, match=r"format '3', and this version.* reads 2.* revision abc123"
-    ):
+    with pytest.raises(FileError, match=r"format '3', .* 2: .* revision abc123") as refused:
         unpack(_altered(kit=3))
+    assert refused.value.code == "file.kit_format"
 
 
 def test_an_invalid_field_is_named_without_its_value() -> None:
-    with pytest.raises(FileError, match=r"not complete: files\.admin\.env is missing") as refused:
+    with pytest.raises(FileError, match=r" files\.admin\.env ") as refused:
         unpack(_unsigned(files={"admin.env": ["fake-secret"]}))
+    assert refused.value.code == "file.incomplete_kit"
     assert "fake" not in str(refused.value)
 
 
@@ -84,14 +86,16 @@ def test_a_kit_of_the_earlier_format_is_unsigned() -> None:
     ],
 )
 def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
-    with pytest.raises(FileError, match="signature is missing or is not of what is in it"):
+    with pytest.raises(FileError) as refused:
         unpack(_altered(**values))
+    assert refused.value.code == "file.altered_kit"
 
 
 def test_a_signed_kit_with_the_unsigned_format_is_refused() -> None:
     """Its signature would be of no use, were it enough to change the number."""
-    with pytest.raises(FileError, match="not complete: signed_by"):
+    with pytest.raises(FileError, match=" signed_by ") as refused:
         unpack(_altered(kit=1))
+    assert refused.value.code == "file.incomplete_kit"
 
 
 def test_control_characters_of_a_kit_are_not_printed() -> None:
@@ -106,5 +110,6 @@ def test_control_characters_of_a_kit_are_not_printed() -> None:
 
 
 def test_a_kit_that_unpacks_to_too_much_is_refused() -> None:
-    with pytest.raises(FileError, match="is no recovery kit"):
+    with pytest.raises(FileError) as refused:
         unpack(_unsigned(host="x" * (1 << 22)))
+    assert refused.value.code == "file.no_kit"

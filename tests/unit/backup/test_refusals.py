@@ -1,6 +1,4 @@
-"""Test that what stands in the way is told before anything is done: bad recipients, a restore half
-done.
-"""
+"""Report what prevents a run before anything is done: bad recipients, an unfinished restore."""
 
 import pytest
 from pyrage.x25519 import Identity

@@ -1,0 +1,217 @@
+"""The sentences about backups that people read, here alone, so that they are improved in one place.
+
+Other tests assert the codes of errors, and the facts in a report.
+"""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pyrage.x25519 import Identity
+
+from infisical_iac.backup import kit_host
+from infisical_iac.backup.kit import check_forms, unpack
+from infisical_iac.backup.kit_sheet import open_sheet, seal
+from infisical_iac.backup.recipients import identities, parse
+from infisical_iac.backup.target import BackupTarget
+from infisical_iac.cli.main import main
+from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.settings import load
+from tests.unit.backup.kits import KEY, SIGNER, kit
+from tests.unit.backup.records import (
+    HERE,
+    THERE,
+    assess_backups,
+    assess_drills,
+    backup_record,
+    drill_record,
+)
+from tests.unit.backup.test_recipients import ssh_key
+from tests.unit.settings_of import defaults
+
+
+@pytest.mark.parametrize(
+    ("record", "targets", "since", "expected"),
+    [
+        ("", [HERE], None, "not set up: `infisical-iac apply` does it"),
+        ("", [HERE], 3, "none yet"),
+        ("", [HERE], 30, "none yet, 30 h after they were set up"),
+        (
+            backup_record(local=1, bucket=1),
+            [HERE, THERE],
+            100,
+            "2026-11-25T11:00:00Z, 6.1 MB to local, bucket",
+        ),
+        (
+            backup_record(local=1),
+            [HERE],
+            100,
+            "2026-11-25T11:00:00Z, 6.1 MB to local (on this host only)",
+        ),
+        (
+            backup_record(local=1, bucket=27),
+            [HERE, THERE],
+            100,
+            "no success within 26 h for bucket; last success 2026-11-25T11:00:00Z",
+        ),
+        (
+            backup_record("no space", local=1),
+            [HERE],
+            100,
+            "failed at 2026-11-25T11:00:00Z: no space; last success 2026-11-25T11:00:00Z",
+        ),
+        (
+            backup_record("no space", local=None),
+            [HERE],
+            100,
+            "failed at 2026-11-25T11:00:00Z: no space; there is none yet",
+        ),
+    ],
+)
+def test_wording_of_the_status_of_backups(
+    record: str, targets: list[BackupTarget], since: float | None, expected: str
+) -> None:
+    assert assess_backups(record, *targets, since=since)[0] == expected
+
+
+_PROVEN = "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02:41:17Z"
+
+
+@pytest.mark.parametrize(
+    ("record", "since", "expected"),
+    [
+        ("", None, "not set up: `infisical-iac apply` does it"),
+        ("", 35, "none yet: `infisical-iac restore --drill` makes one"),
+        ("", 36, "none yet, 36 days after they were set up"),
+        (
+            drill_record(),
+            100,
+            f"{_PROVEN}: 3020 secrets in 12 folders read as deployer, the canary is intact",
+        ),
+        (
+            drill_record(secrets=1, canary="none", login="administrator"),
+            100,
+            f"{_PROVEN}: 1 secret in 12 folders read as administrator, which sees no canary",
+        ),
+        (
+            drill_record(failure="no space", success=30),
+            100,
+            "failed at 2026-11-24T12:00:00Z: no space; last success 2026-10-26T12:00:00Z",
+        ),
+        (
+            drill_record(failure="no space", success=None),
+            100,
+            "failed at 2026-11-24T12:00:00Z: no space; there is none yet",
+        ),
+        (
+            drill_record(days=36, success=36),
+            100,
+            "no success within 35 days; last success 2026-10-20T12:00:00Z",
+        ),
+    ],
+)
+def test_wording_of_the_status_of_drills(record: str, since: int | None, expected: str) -> None:
+    assert assess_drills(record, since=since)[0] == expected
+
+
+_RECORD = kit_host.record_of(kit(), "0123456789abcdef", SIGNER)
+_MADE = f"made 2026-11-25T14:00:00Z, signed by {SIGNER}"
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "expected"),
+    [
+        (None, {}, "none has been made: see `infisical-iac recovery-kit --help`"),
+        (_RECORD, {}, _MADE),
+        (
+            _RECORD,
+            {"deployer.env": "another"},
+            f"{_MADE}, but changed since: deployer.env: make a new one",
+        ),
+    ],
+)
+def test_wording_of_the_status_of_the_recovery_kit(
+    record: kit_host.KitRecord | None, changes: dict[str, str], expected: str
+) -> None:
+    row = kit_host.describe_record(record, {**_RECORD.files, **changes})
+    assert row.text == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"backup_targets": ({"name": "local", "repository": "backups"},)},
+            "setting 'backup_targets.0.repository': 'backups' is no place for a repository: write "
+            "a directory such as /var/backups/infisical, sftp:user@host:path, "
+            "s3:https://host/bucket or rest:https://host/path",
+        ),
+        (
+            {"backup_keep": {}},
+            "setting 'backup_keep': must keep at least one, in numbers of 0 or more",
+        ),
+    ],
+)
+def test_wording_of_a_refused_backup_setting(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(defaults(**change))
+    assert str(refusal.value) == sentence
+
+
+def test_wording_of_a_wrong_option_for_a_drill() -> None:
+    done = CliRunner().invoke(main, ["restore", "--drill", "--undo"])
+    assert done.stderr.splitlines()[-1] == (
+        "Error: --drill uses the host's keys and changes nothing: give only --snapshot and --from "
+        "with it"
+    )
+
+
+def test_wording_of_a_text_that_is_no_public_key() -> None:
+    with pytest.raises(FileError) as refused:
+        parse("ecdsa-sha2-nistp256 AAAA")
+    assert str(refused.value) == (
+        "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
+        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one"
+    )
+
+
+def test_wording_of_an_identity_with_a_passphrase(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as refused:
+        identities(ssh_key(tmp_path, passphrase="fake-passphrase").read_text())
+    assert str(refused.value) == (
+        "the identity file has a passphrase: make a copy without it in memory, such as in "
+        "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
+    )
+
+
+def test_wording_of_a_file_that_no_kit_has() -> None:
+    with pytest.raises(FileError) as refused:
+        check_forms({"compose.yaml": "services: {}\n"}, where="the kit")
+    assert str(refused.value) == (
+        "the kit has a file 'compose.yaml', which is none of a recovery kit's"
+    )
+
+
+def test_wording_of_a_kit_for_another_recipient() -> None:
+    sealed = seal(kit(), [parse(str(Identity.generate().to_public()))], KEY)
+    with pytest.raises(FileError) as refused:
+        open_sheet(sealed, [Identity.generate()])
+    assert str(refused.value) == (
+        "the kit is not encrypted for the key in the identity file: give the one of a recipient "
+        "in its first lines"
+    )
+
+
+def test_wording_of_a_kit_with_a_missing_part() -> None:
+    with pytest.raises(FileError) as refused:
+        open_sheet("RECOVERY KIT", [Identity.generate()])
+    assert str(refused.value) == (
+        "the file is no recovery kit, or a part of it is missing: copy all lines from BEGIN AGE "
+        "ENCRYPTED FILE to END AGE ENCRYPTED FILE"
+    )
+
+
+def test_wording_of_a_file_that_holds_no_kit() -> None:
+    with pytest.raises(FileError) as refused:
+        unpack(b"fake-secret")
+    assert str(refused.value) == "what the file holds is no recovery kit"
