@@ -135,7 +135,8 @@ def parse_since(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
-            f"--since {text!r} is no time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25"
+            f"--since {text!r} is no time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25",
+            code="settings.since",
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -146,5 +147,7 @@ def statuses(text: str) -> str:
     Raises SettingsError.
     """
     if text and not re.fullmatch(r"[1-5](\d\d|xx)(,[1-5](\d\d|xx))*", text):
-        raise SettingsError(f"--status {text!r} is no status: write 200, 4xx, or 401,403")
+        raise SettingsError(
+            f"--status {text!r} is no status: write 200, 4xx, or 401,403", code="settings.status"
+        )
     return text.replace("x", ".").replace(",", "|")

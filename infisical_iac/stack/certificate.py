@@ -35,13 +35,15 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     leaf = _leaf(pair.certificate, stack.tls_certificate)
     if _public(pair.key, stack.tls_key) != _certificate_key(leaf, stack.tls_certificate):
         raise SettingsError(
-            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}"
+            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}",
+            code="settings.other_key",
         )
     name = urlsplit(stack.site_url).hostname or ""
     if not _is_for(leaf, name):
         raise SettingsError(
             f"setting 'tls_certificate': {stack.tls_certificate} is not for {name}: get one "
-            "that names it, or correct site_url"
+            "that names it, or correct site_url",
+            code="settings.certificate_name",
         )
     _refuse_dates(leaf, stack.tls_certificate, now or datetime.now(UTC))
     return pair
@@ -76,7 +78,8 @@ def _read(setting: str, path: str) -> str:
         return Path(path).read_text("ascii")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            f"setting {setting!r}: {path} on this machine can't be read as PEM"
+            f"setting {setting!r}: {path} on this machine can't be read as PEM",
+            code="settings.not_readable",
         ) from None
 
 
@@ -85,7 +88,8 @@ def _leaf(text: str, path: str) -> x509.Certificate:
         return x509.load_pem_x509_certificates(text.encode())[0]
     except (ValueError, IndexError):
         raise SettingsError(
-            f"setting 'tls_certificate': {path} holds no certificate in PEM"
+            f"setting 'tls_certificate': {path} holds no certificate in PEM",
+            code="settings.no_certificate",
         ) from None
 
 
@@ -94,11 +98,13 @@ def _public(key: str, path: str) -> object:
         return serialization.load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
         raise SettingsError(
-            f"setting 'tls_key': {path} has a passphrase: remove it, Caddy starts unattended"
+            f"setting 'tls_key': {path} has a passphrase: remove it, Caddy starts unattended",
+            code="settings.passphrase",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
-            f"setting 'tls_key': {path} holds no private key in PEM of a kind that is in use"
+            f"setting 'tls_key': {path} holds no private key in PEM of a kind that is in use",
+            code="settings.no_private_key",
         ) from None
 
 
@@ -108,7 +114,8 @@ def _certificate_key(leaf: x509.Certificate, path: str) -> object:
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
             f"setting 'tls_certificate': {path} is for a key of a kind that is not in use: get one "
-            "for a key of RSA or ECDSA"
+            "for a key of RSA or ECDSA",
+            code="settings.unsupported_key",
         ) from None
 
 
@@ -126,12 +133,14 @@ def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
     if now < leaf.not_valid_before_utc:
         raise SettingsError(
             f"setting 'tls_certificate': {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
-            "on: wait until then, or keep the old one"
+            "on: wait until then, or keep the old one",
+            code="settings.certificate_not_yet_valid",
         )
     if now >= leaf.not_valid_after_utc:
         raise SettingsError(
             f"setting 'tls_certificate': {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: "
-            "renew it"
+            "renew it",
+            code="settings.certificate_expired",
         )
 
 

@@ -167,7 +167,10 @@ def _upload_directory() -> str:
     )
     if not made:
         reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
-        raise UserError(f"could not make a directory for images on the host: {reason}")
+        raise UserError(
+            f"could not make a directory for images on the host: {reason}",
+            code="error.upload_directory",
+        )
     return output.stdout.strip()
 
 

@@ -102,7 +102,8 @@ class IngressKind:
         if not cls.is_public and settings.stack.tls_certificate:
             raise SettingsError(
                 f"setting 'tls_certificate': with ingress {cls.name!r} the certificate is not "
-                "ours to serve: give it to your proxy, and leave the setting empty"
+                "ours to serve: give it to your proxy, and leave the setting empty",
+                code="settings.unused_certificate",
             )
 
     @classmethod
@@ -118,12 +119,14 @@ class IngressKind:
             raise SettingsError(
                 f"setting 'ingress': {cls.name!r} serves https, but site_url is "
                 f"{settings.stack.site_url}: set site_url to the host's name such as "
-                "https://secrets.example.com, or ingress to 'none'"
+                "https://secrets.example.com, or ingress to 'none'",
+                code="settings.no_https",
             )
         if url.port not in (None, 443):
             raise SettingsError(
                 f"setting 'site_url': {cls.name!r} serves port 443, not that of "
-                f"{settings.stack.site_url}: leave the port out"
+                f"{settings.stack.site_url}: leave the port out",
+                code="settings.https_port",
             )
         return url
 
@@ -147,7 +150,8 @@ class CaddyIngress(IngressKind):
         url = cls._https(settings)
         if settings.stack.http_port == REVISION_PORT:
             raise SettingsError(
-                f"setting 'http_port': Caddy itself uses {REVISION_PORT}: choose another port"
+                f"setting 'http_port': Caddy itself uses {REVISION_PORT}: choose another port",
+                code="settings.port_in_use",
             )
         _refuse_authority(settings, url.hostname or "")
         for port, who in machine.web.items():
@@ -158,11 +162,13 @@ class CaddyIngress(IngressKind):
                 raise Refused(
                     f"Dokploy's Traefik holds port {port} of the host: set ingress to "
                     f"'traefik'{too}, and Infisical is reached through it",
+                    code="refused.dokploy",
                     part="Ingress",
                 )
             raise Refused(
                 f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and "
                 "let it pass requests on as docs/operate/ingress.md shows",
+                code="refused.port_held",
                 part="Ingress",
             )
 
@@ -226,6 +232,7 @@ class TraefikIngress(IngressKind):
                 f"setting 'traefik_network': Docker has no network "
                 f"{settings.stack.traefik_network} on the host: install Dokploy first, or set "
                 "ingress to 'caddy'",
+                code="refused.no_proxy_network",
                 part="Ingress",
             )
 
@@ -257,7 +264,8 @@ class NoIngress(IngressKind):
             if settings.value_of(setting):
                 raise SettingsError(
                     f"setting {setting!r}: with ingress 'none' only your own proxy can keep others "
-                    "out: configure it there, and leave the setting empty"
+                    "out: configure it there, and leave the setting empty",
+                    code="settings.not_enforced",
                 )
         super().refuse(settings, machine)
         # If site_url is https, its port is most likely held by the user's proxy.
@@ -273,6 +281,7 @@ class NoIngress(IngressKind):
                 f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
                 'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), '
                 "or, if nobody is to reach it from outside, only for a network of your own",
+                code="refused.port_closed",
                 part="Firewall",
             )
 
@@ -288,7 +297,8 @@ def _refuse_authority(settings: "Settings", name: str) -> None:
     if _PRIVATE.fullmatch(name) or _is_address(name):
         raise SettingsError(
             f"setting 'acme_ca': Let's Encrypt certifies no name such as {name}: set acme_ca to "
-            f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own"
+            f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own",
+            code="settings.private_name",
         )
 
 

@@ -1,4 +1,4 @@
-"""The sentences about backups that people read, here alone, so that they are improved in one place.
+"""The sentences about backups that people read, so that they can be improved in one place.
 
 Other tests assert the codes of errors, and the facts in a report.
 """

@@ -1,4 +1,4 @@
-"""Test what the log's lines tell once ids have names."""
+"""Parse the lines of the access log, with names for ids."""
 
 import json
 
@@ -12,7 +12,7 @@ _KNOWN = KnownNames(
 )
 
 
-def _told(
+def _request(
     uri: str,
     who: str = "i1",
     status: int = 200,
@@ -26,7 +26,7 @@ def _told(
 
 def test_a_read_is_described_with_names() -> None:
     query = {"projectId": "p", "environment": "production", "secretPath": "%2Fback%20end"}
-    assert _told("/api/v4/secrets&projectId=p", query=query) == LoggedRequest(
+    assert _request("/api/v4/secrets&projectId=p", query=query) == LoggedRequest(
         at="2026-11-26T05:46:41Z",
         who="backend-production",
         proven=True,
@@ -41,23 +41,23 @@ def test_a_read_is_described_with_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "projects"),
     [
         ({"workspaceId": "p", "projectId": "other"}, "other, x"),
         ({"workspaceSlug": "x", "workspaceId": "p"}, "x"),
     ],
 )
 def test_no_project_hides_behind_another_that_the_request_names(
-    query: dict[str, str], told: str
+    query: dict[str, str], projects: str
 ) -> None:
     """Each generation of the API reads one of the parameters, and ignores the others."""
-    assert _told("/api/v3/secrets/raw", query=query).project == told
+    assert _request("/api/v3/secrets/raw", query=query).project == projects
 
 
 def test_an_unknown_caller_is_shown_by_id() -> None:
-    assert _told("/x", "gone").who == "gone"
-    assert _told("/x", "u1").who == "a@b.c"
-    assert _told("/x", "").who == ""
+    assert _request("/x", "gone").who == "gone"
+    assert _request("/x", "u1").who == "a@b.c"
+    assert _request("/x", "").who == ""
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_unknown_caller_is_shown_by_id() -> None:
 def test_a_token_is_proven_where_infisical_checked_it(
     uri: str, who: str, status: int, proven: bool
 ) -> None:
-    assert _told(uri, who, status).proven is proven
+    assert _request(uri, who, status).proven is proven
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_a_token_is_proven_where_infisical_checked_it(
     ],
 )
 def test_a_path_is_shown_as_the_server_decodes_it(uri: str, path: str) -> None:
-    assert _told(uri).path == path
+    assert _request(uri).path == path
 
 
 def test_a_browsers_question_before_the_question_proves_nobody() -> None:
-    assert not _told("/api/v4/secrets", status=204, method="OPTIONS").proven
+    assert not _request("/api/v4/secrets", status=204, method="OPTIONS").proven
 
 
 def test_ids_are_found_by_name_and_an_id_is_one() -> None:

@@ -46,6 +46,6 @@ def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
     assert second.split()[4] == "200"
 
 
-def test_nobody_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_result_is_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     show([])
     assert capsys.readouterr().out == "No requests found.\n"

@@ -37,7 +37,7 @@ def test_ones_own_certificate_asks_no_authority() -> None:
     assert "acme_ca" not in text
 
 
-def test_the_revision_follows_text_and_certificate_and_is_told_by_caddy() -> None:
+def test_caddy_answers_with_a_revision_that_depends_on_text_and_certificate() -> None:
     plain, other = caddyfile(settings_of()), caddyfile(settings_of(http_port=9000))
     first, second = (caddyfile(settings_of(), each) for each in ("fake 1", "fake 2"))
     revisions = {each.revision for each in (plain, other, first, second)}
@@ -46,7 +46,7 @@ def test_the_revision_follows_text_and_certificate_and_is_told_by_caddy() -> Non
     assert caddyfile(settings_of()) == plain
 
 
-def test_where_the_revision_is_told_is_where_it_is_asked() -> None:
+def test_the_revision_is_read_where_caddy_answers_with_it() -> None:
     rendered = yaml.safe_load(compose_file(settings_of(), _MACHINE))
     address = "http://127.0.0.1:2019/"
     assert address in rendered["services"]["caddy"]["healthcheck"]["test"]
@@ -72,7 +72,7 @@ def test_caddy_passes_requests_to_the_port_that_infisical_is_published_on() -> N
         ("none", ("192.0.2.1/32",), "192.0.2.1/32"),
     ],
 )
-def test_infisical_believes_the_proxy_before_it_whatever_else_it_is_told_to_believe(
+def test_infisical_trusts_the_proxy_before_it_in_addition_to_the_setting(
     kind: str, given: tuple[str, ...], trusted: str
 ) -> None:
     chosen = settings_of(ingress=kind, trusted_proxy_cidrs=given)

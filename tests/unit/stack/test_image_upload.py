@@ -51,5 +51,6 @@ def test_a_host_without_room_for_it_is_refused(
     uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compose, "_UPLOADS", str(uploads / "missing"))
-    with pytest.raises(UserError, match="could not make a directory for images"):
+    with pytest.raises(UserError, match=str(uploads / "missing")) as refused:
         compose._upload_directory()
+    assert refused.value.code == "error.upload_directory"

@@ -18,90 +18,118 @@ _DOKPLOY = MachineState(
 
 
 @pytest.mark.parametrize(
-    ("machine", "changes", "sentence"),
+    ("machine", "changes", "code", "facts"),
     [
         (
             _BARE,
             {"site_url": "http://127.0.0.1:8080"},
-            "setting 'ingress': 'caddy' serves https, but site_url is http://127.0.0.1:8080: set "
-            "site_url to the host's name such as https://secrets.example.com, or ingress to 'none'",
+            "settings.no_https",
+            ("setting 'ingress': 'caddy'", "http://127.0.0.1:8080:", "ingress to 'none'"),
         ),
         (
             _BARE,
             {"site_url": "http://secrets.example.com", "ingress": "traefik"},
-            "'traefik' serves https",
+            "settings.no_https",
+            ("'traefik'", "http://secrets.example.com:"),
         ),
-        (MachineState(web={80: "nginx"}), {}, "port 80 of the host is held by nginx: stop it, or"),
+        (MachineState(web={80: "nginx"}), {}, "refused.port_held", ("port 80 ", "by nginx:")),
         (
             MachineState(web={443: "container web-1"}),
             {},
-            "port 443 of the host is held by container web-1",
+            "refused.port_held",
+            ("port 443 ", "by container web-1:"),
         ),
-        (_DOKPLOY, {}, "Dokploy's Traefik holds port 80 of the host: set ingress to 'traefik'"),
+        (_DOKPLOY, {}, "refused.dokploy", ("port 80 ", "ingress to 'traefik', and")),
         (
             replace(_DOKPLOY, swarm=True),
             {},
-            "Dokploy's Traefik holds port 80 of the host: set ingress to 'traefik' and firewall to "
-            "'off', and Infisical is reached through it",
+            "refused.dokploy",
+            ("port 80 ", "ingress to 'traefik' and firewall to 'off', and"),
         ),
         (
             replace(_DOKPLOY, swarm=True),
             {"firewall": "off"},
-            "set ingress to 'traefik', and Infisical",
+            "refused.dokploy",
+            ("port 80 ", "ingress to 'traefik', and"),
         ),
         (
             replace(_DOKPLOY, web={443: "dockerd"}),
             {},
-            "Dokploy's Traefik holds port 443 of the host: set ingress to 'traefik'",
+            "refused.dokploy",
+            ("port 443 ", "ingress to 'traefik', and"),
         ),
         (
             replace(_DOKPLOY, web={80: "container dokploy-traefik.1.x2k"}),
             {},
-            "Dokploy's Traefik holds port 80 of the host: set ingress to 'traefik'",
+            "refused.dokploy",
+            ("port 80 ", "ingress to 'traefik', and"),
         ),
-        (MachineState(web={80: "dockerd"}), {}, "port 80 of the host is held by dockerd"),
+        (MachineState(web={80: "dockerd"}), {}, "refused.port_held", ("port 80 ", "by dockerd:")),
         (
             MachineState(web={80: "nginx", 443: "nginx"}),
             {"ingress": "none"},
-            "port 443 of the host is held by nginx, and with ingress 'none' the firewall closes it",
+            "refused.port_closed",
+            ("port 443 ", "by nginx,", 'allowed_ports = ({"port": 80}, {"port": 443})'),
         ),
-        (_BARE, {"http_port": 2019}, "setting 'http_port': Caddy itself uses 2019"),
+        (
+            _BARE,
+            {"http_port": 2019},
+            "settings.port_in_use",
+            ("setting 'http_port': ", "Caddy itself uses 2019"),
+        ),
         (
             _BARE,
             {"site_url": "https://secrets.example.com:8443"},
-            "setting 'site_url': 'caddy' serves port 443, not that of https://secrets.example.com:",
+            "settings.https_port",
+            ("setting 'site_url': 'caddy'", "port 443,", "https://secrets.example.com:8443"),
         ),
-        (_BARE, {"ingress": "traefik"}, "Docker has no network dokploy-network on the host"),
+        (
+            _BARE,
+            {"ingress": "traefik"},
+            "refused.no_proxy_network",
+            ("setting 'traefik_network': ", "network dokploy-network"),
+        ),
         (
             _DOKPLOY,
             {"ingress": "traefik", "site_url": "https://secrets.example.com:8443"},
-            "setting 'site_url': 'traefik' serves port 443, not that of",
+            "settings.https_port",
+            ("setting 'site_url': 'traefik'", "port 443,"),
         ),
         (
             _BARE,
             {"ingress": "none", "machine_networks": ("10.0.0.0/8",)},
-            "setting 'machine_networks': with ingress 'none' only your own proxy can keep others",
+            "settings.not_enforced",
+            ("setting 'machine_networks': with ingress 'none'",),
         ),
         (
             _DOKPLOY,
             {"ingress": "traefik", "tls_certificate": "a.crt", "tls_key": "a.key"},
-            "with ingress 'traefik' the certificate is not ours to serve",
+            "settings.unused_certificate",
+            ("setting 'tls_certificate': with ingress 'traefik'",),
         ),
-        (_BARE, {"site_url": "https://secrets"}, "certifies no name such as secrets: set acme_ca"),
+        (
+            _BARE,
+            {"site_url": "https://secrets"},
+            "settings.private_name",
+            ("setting 'acme_ca': ", " secrets: set acme_ca"),
+        ),
         (
             _BARE,
             {"site_url": "https://a.internal"},
-            "to 'internal', or tls_certificate and tls_key",
+            "settings.private_name",
+            (" a.internal: ", "'internal', or tls_certificate and tls_key"),
         ),
-        (_BARE, {"site_url": "https://192.0.2.1"}, "certifies no name such as 192.0.2.1"),
+        (_BARE, {"site_url": "https://192.0.2.1"}, "settings.private_name", (" 192.0.2.1: ",)),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_remedy(
-    machine: MachineState, changes: dict[str, Any], sentence: str
+    machine: MachineState, changes: dict[str, Any], code: str, facts: tuple[str, ...]
 ) -> None:
     with pytest.raises(UserError) as refusal:
         _refuse(machine, changes)
-    assert sentence in str(refusal.value)
+    assert refusal.value.code == code
+    for fact in facts:
+        assert fact in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

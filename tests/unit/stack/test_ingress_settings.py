@@ -1,4 +1,4 @@
-"""The settings of the way in: each bad value is refused by name, with what to write instead."""
+"""The settings of the ingress: each bad value is refused by name, with what to write instead."""
 
 from typing import Any
 
@@ -9,33 +9,47 @@ from tests.unit.settings_of import settings_of
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("key", "value", "fact"),
     [
-        (
-            {"ingress": "nowhere"},
-            "'ingress': 'nowhere' is not accepted; write 'caddy', 'traefik'",
-        ),
-        ({"caddy_image": "caddy"}, "'caddy_image': 'caddy' names no version; write one such as"),
-        ({"caddy_image": "caddy:latest"}, "'caddy:latest' names no version"),
-        ({"caddy_image": "caddy:2; x"}, "names no version"),
-        ({"acme_email": "nobody"}, "'acme_email': 'nobody' is no e-mail address"),
-        ({"acme_ca": "zerossl"}, "'acme_ca': 'zerossl' is no authority; write letsencrypt, "),
-        ({"acme_ca": "http://ca.example.com"}, "is no authority"),
-        ({"acme_ca": "https://ca.example.com/a b"}, "is no authority"),
-        ({"ui_networks": ("10.0.0.1/8",)}, "'ui_networks': '10.0.0.1/8' is no network"),
-        ({"ui_networks": ("",)}, "'ui_networks': '' is no network"),
-        ({"machine_networks": ("office",)}, "'machine_networks': 'office' is no network"),
-        ({"traefik_network": "a b"}, "'traefik_network': 'a b' is no name"),
-        ({"traefik_entrypoint": ""}, "'traefik_entrypoint': '' is no name"),
-        ({"traefik_resolver": "`x`"}, "'traefik_resolver'"),
-        ({"tls_key": "a.key"}, "tls_key is set without tls_certificate; set both, or neither"),
-        ({"tls_certificate": "a.crt"}, "tls_certificate is set without tls_key"),
+        ("ingress", "nowhere", "'nowhere' is not accepted"),
+        ("caddy_image", "caddy", "'caddy' names no version"),
+        ("caddy_image", "caddy:latest", "'caddy:latest' names no version"),
+        ("caddy_image", "caddy:2; x", "'caddy:2; x' names no version"),
+        ("acme_email", "nobody", "'nobody' is no e-mail"),
+        ("acme_ca", "zerossl", "'zerossl' is no authority"),
+        ("acme_ca", "http://ca.example.com", "is no authority"),
+        ("acme_ca", "https://ca.example.com/a b", "is no authority"),
+        ("ui_networks", ("10.0.0.1/8",), "'10.0.0.1/8' is no network"),
+        ("ui_networks", ("",), "'' is no network"),
+        ("machine_networks", ("office",), "'office' is no network"),
+        ("traefik_network", "a b", "is no name"),
+        ("traefik_entrypoint", "", "'' is no name"),
+        ("traefik_resolver", "`x`", "'`x`' is no name"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_by_name(change: dict[str, Any], sentence: str) -> None:
+def test_an_ingress_setting_that_cannot_work_is_refused_by_its_key(
+    key: str, value: object, fact: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        settings_of(**{key: value})
+    assert str(refusal.value).startswith(f"setting {key!r}: ")
+    assert fact in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"tls_key": "a.key"}, "tls_key is set without tls_certificate;"),
+        ({"tls_certificate": "a.crt"}, "tls_certificate is set without tls_key;"),
+    ],
+)
+def test_a_certificate_and_its_key_are_refused_without_each_other(
+    change: dict[str, Any], fact: str
+) -> None:
     with pytest.raises(SettingsError) as refusal:
         settings_of(**change)
-    assert sentence in str(refusal.value)
+    assert fact in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

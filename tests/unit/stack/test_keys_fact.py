@@ -28,12 +28,12 @@ def test_each_key_is_named_by_what_is_wrong_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "state"),
+    ("output", "state"),
     [
         ([], KeysState()),
         (["database"], KeysState(database=True)),
         (["replicas"], KeysState(database=True, replicas=True)),
     ],
 )
-def test_replicas_are_of_a_database(told: list[str], state: KeysState) -> None:
-    assert Keys().process(told) == state
+def test_replicas_are_of_a_database(output: list[str], state: KeysState) -> None:
+    assert Keys().process(output) == state
