@@ -137,16 +137,18 @@ def refuse(
     for name in sorted(state.sample):
         raise Refused(
             f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
-            "everybody knows: remove the file and, if there is one, the database made with it"
+            "everybody knows: remove the file and, if there is one, the database made with it",
+            code="refused.sample_key",
         )
     for name in sorted(state.malformed - _APART):
-        raise Refused(_describe_malformed(name))
+        raise Refused(_describe_malformed(name), code="refused.malformed_key")
     bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
         raise Refused(
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
-            "restore the file from the recovery kit; a new key could read nothing"
+            "restore the file from the recovery kit; a new key could read nothing",
+            code="refused.lost_key",
         )
     # Compose starts no container without the keys that containers use.
     is_apart = not shared and not state.missing - _APART and not state.stale
@@ -154,20 +156,23 @@ def refuse(
     if state.admin_email not in ("", admin_email):
         raise error(
             f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
-            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
+            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator",
+            code="refused.other_administrator",
         )
     for name in sorted(state.malformed):
-        raise error(_describe_malformed(name))
+        raise error(_describe_malformed(name), code="refused.malformed_key")
     if state.repositories and "restic_password" in state.missing:
         raise error(
             "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
             "restore the file from the recovery kit; if nobody has it any more, move the "
-            "repositories away and remove /var/lib/infisical-backup on the host"
+            "repositories away and remove /var/lib/infisical-backup on the host",
+            code="refused.lost_backup_key",
         )
     if state.database and "admin.env" in state.missing and not password_given:
         raise error(
             "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
-            "the administrator's password, and it is written again"
+            "the administrator's password, and it is written again",
+            code="refused.lost_login",
         )
 
 

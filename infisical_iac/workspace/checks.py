@@ -119,7 +119,9 @@ def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     except CheckFailed:
         raise
     except UserError as error:
-        raise CheckFailed(f"could not check whether services are isolated: {error}") from None
+        raise CheckFailed(
+            f"could not check whether services are isolated: {error}", code="checks.isolation"
+        ) from None
 
 
 def _check_secrets(
@@ -128,7 +130,9 @@ def _check_secrets(
     try:
         found = _read(client, project)
     except ApiError as error:
-        raise CheckFailed(f"the secrets can't be read: {error.message}") from None
+        raise CheckFailed(
+            f"the secrets can't be read: {error.message}", code="checks.data"
+        ) from None
     sentences = []
     if then and same_data:
         sentences += _refuse_difference(_compare(settings, then.secrets, found))
@@ -201,7 +205,7 @@ def _explain_refusal(settings: Settings, error: ApiError) -> str:
 def _canary(client: Client, then: Before | None) -> bool:
     alive = canary.is_alive(client)
     if then and then.canary and not alive:
-        raise CheckFailed("the canary, which was there before, is gone")
+        raise CheckFailed("the canary, which was there before, is gone", code=canary.CODE)
     return alive
 
 
@@ -217,7 +221,7 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
             return None
         if not deployer:
             raise
-        raise CheckFailed(f"the deployer can't log in: {error}") from None
+        raise CheckFailed(f"the deployer can't log in: {error}", code="checks.login") from None
 
 
 def _log_in(port: int) -> Client:
@@ -283,12 +287,14 @@ def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None)
 def _refuse_difference(found: Differences) -> list[str]:
     if found.unreadable:
         raise CheckFailed(
-            f"secrets can't be read as before: {reading.list_names(found.unreadable)}"
+            f"secrets can't be read as before: {reading.list_names(found.unreadable)}",
+            code="checks.data",
         )
     if found.is_damage:
         raise CheckFailed(
             f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
-            f"{reading.list_names(found.deleted)}; if a person did that, run again"
+            f"{reading.list_names(found.deleted)}; if a person did that, run again",
+            code="checks.deleted",
         )
     return [f"Deleted meanwhile: {reading.list_names(found.deleted)}."] if found.deleted else []
 
@@ -304,10 +310,12 @@ def check_public_address(
     attempts = 30 if settings.balancer_address else 7
     if opening:
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
-            raise CheckFailed(f"{url} no longer leads to the closed Caddy of this deployment")
+            raise CheckFailed(
+                f"{url} no longer leads to the closed Caddy of this deployment", code="checks.edge"
+            )
         opening()
     if asked and not is_public(settings, retries=attempts - 1):
-        raise CheckFailed(f"{url} no longer answers, as it did before")
+        raise CheckFailed(f"{url} no longer answers, as it did before", code="checks.public")
     return sentences
 
 

@@ -73,7 +73,8 @@ def create(client: Client, step: Step) -> Credential:
     if step.holder is None:
         raise UserError(
             f"the identity {account.identity!r} is not in Infisical yet: run `infisical-iac apply` "
-            "first"
+            "first",
+            code="error.no_identity",
         )
     made = create_client_secret(
         client, step.holder.identity_id, description(account), ttl=account.client_secret_ttl

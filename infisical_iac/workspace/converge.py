@@ -84,7 +84,10 @@ def apply(
 
 
 def _nobody() -> Client:
-    raise UserError("it needs the administrator's login, which is not available here")
+    raise UserError(
+        "it needs the administrator's login, which is not available here",
+        code="error.no_administrator",
+    )
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:

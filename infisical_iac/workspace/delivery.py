@@ -209,7 +209,9 @@ class Dokploy:
             body |= {"buildSecrets": found["buildSecrets"] or ""}
         self._send("POST", "saveEnvironment", json=body)
         if not self._has(self._read(), text):
-            raise UserError(f"{self._target} did not keep what was saved: push again")
+            raise UserError(
+                f"{self._target} did not keep what was saved: push again", code="error.not_saved"
+            )
         return True
 
     def deploy(self) -> None:
@@ -230,7 +232,8 @@ class Dokploy:
         if not isinstance(found, dict) or "env" not in found:
             raise UserError(
                 f"{self._target} does not show its variables: check the address, and that the "
-                f"owner of {KEY} may read and write them"
+                f"owner of {KEY} may read and write them",
+                code="error.hidden_variables",
             )
         if self._target.compose and found.get("createEnvFile") is False:
             raise UserError(
@@ -260,23 +263,33 @@ class Dokploy:
                 "its address in the project file, and that it runs"
             ) from None
         if not answer.is_success:
-            raise UserError(self._refusal(answer.status_code, action))
+            raise self._refusal(answer.status_code, action)
         return answer
 
-    def _refusal(self, status: int, action: str) -> str:
+    def _refusal(self, status: int, action: str) -> UserError:
         at = f"Dokploy at {self._target.url}"
         if status == 401:
-            return f"{at} refuses the key in {KEY}: make a new one in its settings, and set it"
+            return UserError(
+                f"{at} refuses the key in {KEY}: make a new one in its settings, and set it",
+                code="error.dokploy_key",
+            )
         if status == 403:
-            return f"{at} does not let the owner of the key in {KEY} do that: give the permission"
+            return UserError(
+                f"{at} does not let the owner of the key in {KEY} do that: give the permission",
+                code="error.dokploy_permission",
+            )
         if status == 404:
-            return (
+            return UserError(
                 f"{at} has no {self._target.kind} {self._target.id}: copy its id from the end of "
-                "its address in Dokploy into `deliver` in the project file"
+                "its address in Dokploy into `deliver` in the project file",
+                code="error.dokploy_service",
             )
         if 300 <= status < 400:
-            return f"{at} redirects ({status}): write the address that it redirects to"
-        return f"{at} answered {status} to {self._target.kind}.{action}: read its log"
+            return UserError(
+                f"{at} redirects ({status}): write the address that it redirects to",
+                code="error.dokploy_redirect",
+            )
+        return UserError(f"{at} answered {status} to {self._target.kind}.{action}: read its log")
 
 
 Courier = Dokploy | RemoteFile

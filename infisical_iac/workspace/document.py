@@ -34,11 +34,13 @@ def text_of(file: Path, missing: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FileError(missing) from None
+        raise FileError(missing, code="file.missing") from None
     except OSError as error:
-        raise FileError(f"{file} can't be read: {error.strerror}") from None
+        raise FileError(
+            f"{file} can't be read: {error.strerror}", code="file.not_readable"
+        ) from None
     except UnicodeDecodeError:
-        raise FileError(f"{file} is not in UTF-8; save it as UTF-8") from None
+        raise FileError(f"{file} is not in UTF-8; save it as UTF-8", code="file.encoding") from None
 
 
 def parse(text: str, where: str) -> Document:
@@ -55,7 +57,7 @@ def parse(text: str, where: str) -> Document:
             _note(node, (), lines, where)
         data = loader.construct_document(node) if node is not None else None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FileError(_sentence(error, where)) from None
+        raise FileError(_sentence(error, where), code="file.yaml") from None
     return Document(data, lines)
 
 
@@ -70,7 +72,8 @@ def _note(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) ->
             if inner in lines:
                 raise FileError(
                     f"{where}, line {line}: {format_place(inner)} is in line {lines[inner]} too; "
-                    "keep one of them"
+                    "keep one of them",
+                    code="file.duplicate_key",
                 )
             lines[inner] = line
             _note(value, inner, lines, where)

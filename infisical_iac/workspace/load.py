@@ -185,7 +185,10 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     where = source.name if isinstance(source, Path) else "the project file"
     document = parse(_text(source), where)
     if not isinstance(document.data, dict):
-        raise FileError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
+        raise FileError(
+            f"{where} must begin with keys: {', '.join(Workspace.model_fields)}",
+            code="file.project",
+        )
     stale = refusal(document.data.get("schema_version", 1), schema)
     if stale:
         problem = (("schema_version",), stale)
@@ -263,7 +266,7 @@ def _text(source: str | Path) -> str:
 
 
 def _refusal(
-    problems: Iterable[Problem], document: Document, where: str, *, code: str = ""
+    problems: Iterable[Problem], document: Document, where: str, *, code: str = "file.project"
 ) -> FileError:
     sentences = []
     for place, message in problems:

@@ -55,7 +55,10 @@ def read_people(
     Raises UserError if the administrator can't be logged in here.
     """
     if admin is None:
-        raise UserError("people need the administrator's login, which is not available here")
+        raise UserError(
+            "people need the administrator's login, which is not available here",
+            code="error.no_administrator",
+        )
     desired, admin_email = goal.desired.people, goal.admin_email
     first = person(listed, admin_email)
     others = {
@@ -119,7 +122,8 @@ def refuse(goal: Goal) -> None:
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' does not "
-            "manage: set isolation to 'privilege', or remove `people` from the project file"
+            "manage: set isolation to 'privilege', or remove `people` from the project file",
+            code="error.people_isolation",
         )
 
 

@@ -161,17 +161,20 @@ def admin_password(given: str | None, *, is_new: bool) -> str | None:
     if given != given.strip():
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
-            "remove them"
+            "remove them",
+            code="settings.password_ends",
         )
     if not _fits(given):
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
-            "letter outside ASCII, which do not survive all shells: leave them out"
+            "letter outside ASCII, which do not survive all shells: leave them out",
+            code="settings.password_characters",
         )
     if len(given) < 20 or len(set(given)) < 8:
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD is weak: give at least 20 characters, 8 of them different, "
-            "or leave it unset and one is made on the host"
+            "or leave it unset and one is made on the host",
+            code="settings.weak_password",
         )
     return given
 
@@ -199,23 +202,27 @@ def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:
         if phase == "proven":
             raise Refused(
                 f"a scale-{direction} has not ended on the host: `{command}` removes the old "
-                "cluster"
+                "cluster",
+                code="refused.scaling_proven",
             )
         if phase == "switched":
             raise Refused(
                 f"a scale-{direction} has not ended on the host: `{command}` completes it, and "
-                "with --undo goes back to the data from before"
+                "with --undo goes back to the data from before",
+                code="refused.scaling_switched",
             )
         raise Refused(
             f"a scale-{direction} has not ended on the host: `{command} --undo` brings back what "
-            f"served before, and a new `{command}` does so first"
+            f"served before, and a new `{command}` does so first",
+            code="refused.scaling",
         )
     if machine.clustered and topology == "single":
         raise Refused(
             "the host belongs to a cluster, but is a single host in this inventory: name the "
             "inventory of the whole cluster; with it, `infisical-iac scale-in` brings Infisical "
             "back to one host, and `infisical-iac scale-out --undo` undoes a scale-out that failed "
-            "early"
+            "early",
+            code="refused.clustered",
         )
 
 
@@ -225,18 +232,24 @@ def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
         *names, last = (each.name for each in SYSTEMS.values())
         raise Refused(
             f"the host runs {machine.os or 'an unknown system'} {machine.release}: "
-            f"use {', '.join(names)} or {last}"
+            f"use {', '.join(names)} or {last}",
+            code="refused.system",
         )
     if not machine.root:
         raise Refused(
             "the host's user is not root: set INFISICAL_SSH_USER to root or to a user "
-            "that may use sudo without a password"
+            "that may use sudo without a password",
+            code="refused.not_root",
         )
     if not machine.systemd:
-        raise Refused("the host does not run systemd, which starts Docker: use a full system")
+        raise Refused(
+            "the host does not run systemd, which starts Docker: use a full system",
+            code="refused.no_systemd",
+        )
     if not machine.deployed and machine.free_disk_gb < minimum_free_disk_gb:
         raise Refused(
             f"the host's disk has {machine.free_disk_gb:.1f} GB free of the "
             f"{minimum_free_disk_gb:g} GB that setting 'minimum_free_disk_gb' asks for: "
-            "make room or use a larger disk"
+            "make room or use a larger disk",
+            code="refused.disk",
         )

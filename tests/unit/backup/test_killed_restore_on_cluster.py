@@ -102,8 +102,8 @@ def test_a_database_left_by_another_change_is_reported_and_kept(swapped: PlayedN
     """Such as an upgrade of the version before, which had put what was written since aside."""
     left = "infisical_before_20261001t101112z"
     swapped.write(f"/databases/{left}", "and a write")
-    said = swapped.run(*_END).stdout.splitlines()
-    assert said == [f"given-up {left}", f"database {_OLD}"]
+    output = swapped.run(*_END).stdout.splitlines()
+    assert output == [f"given-up {left}", f"database {_OLD}"]
     assert swapped.databases()[left] == "and a write"
 
 

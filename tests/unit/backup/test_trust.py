@@ -36,8 +36,8 @@ _OTHER = f"SHA256:{'x' * 43}"
 def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
     file = tmp_path / "key.pub"
     file.write_bytes(KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
-    said = subprocess.run(["ssh-keygen", "-l", "-f", file], capture_output=True, text=True)
-    assert said.stdout.split()[1] == SIGNER
+    output = subprocess.run(["ssh-keygen", "-l", "-f", file], capture_output=True, text=True)
+    assert output.stdout.split()[1] == SIGNER
 
 
 @pytest.mark.parametrize(
@@ -224,9 +224,9 @@ def test_the_question_names_the_key_of_the_kit_and_not_the_one_on_its_page(
     restoring: _Restoring,
 ) -> None:
     restoring.write(restoring.forged())
-    said = restoring.run(answer="n\n").output
-    assert _FORGERS in said
-    assert SIGNER not in said
+    output = restoring.run(answer="n\n").output
+    assert _FORGERS in output
+    assert SIGNER not in output
 
 
 def test_a_malformed_fingerprint_is_refused(restoring: _Restoring) -> None:

@@ -127,8 +127,9 @@ def test_a_missing_identity_is_planned_and_yields_no_secret() -> None:
     server = httpx.MockTransport(lambda _: httpx.Response(500))
     deployment = Deployment()
     deployment.client = type(deployment.client)("http://fake", server)
-    with pytest.raises(UserError, match="is not in Infisical yet"):
+    with pytest.raises(UserError, match="'backend-production'") as refused:
         client_secrets.create(deployment.client, step)
+    assert refused.value.code == "error.no_identity"
 
 
 def test_a_second_run_keeps_every_file_and_a_lost_one_leaves_no_stray_secret() -> None:

@@ -91,8 +91,9 @@ def test_a_compose_service_whose_variables_reach_no_container_is_refused() -> No
 
 def test_a_service_that_hides_its_variables_is_not_changed(dokploy: Dokploy) -> None:
     del dokploy.service["env"]
-    with pytest.raises(UserError, match="does not show its variables"):
+    with pytest.raises(UserError, match=f"^{dokploy.kind} {ID} of Dokploy") as refused:
         _courier(dokploy).deliver(HELD)
+    assert refused.value.code == "error.hidden_variables"
     assert dokploy.changes == []
 
 
@@ -107,16 +108,19 @@ def test_unusable_variables_are_reported_before_any_change(
 
 def test_variables_that_were_not_saved_are_reported(dokploy: Dokploy) -> None:
     dokploy.forgets = True
-    with pytest.raises(UserError, match="did not keep what was saved"):
+    with pytest.raises(UserError, match=f"^{dokploy.kind} {ID} of Dokploy") as failed:
         _courier(dokploy).deliver(HELD)
+    assert failed.value.code == "error.not_saved"
 
 
 def test_a_wrong_key_and_a_wrong_id_have_different_errors(dokploy: Dokploy) -> None:
-    with pytest.raises(UserError, match="refuses the key in DOKPLOY_API_KEY") as refused:
+    with pytest.raises(UserError, match="DOKPLOY_API_KEY") as refused:
         _courier(dokploy, key="another-fake-key").check()
+    assert refused.value.code == "error.dokploy_key"
     assert "another-fake-key" not in str(refused.value)
-    with pytest.raises(UserError, match=f"has no {dokploy.kind} elsewhere: copy its id"):
+    with pytest.raises(UserError, match=f"{dokploy.kind} elsewhere: copy its id") as missing:
         _courier(dokploy, id="elsewhere").check()
+    assert missing.value.code == "error.dokploy_service"
 
 
 def test_without_a_key_no_request_is_sent(dokploy: Dokploy) -> None:

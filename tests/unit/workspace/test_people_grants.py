@@ -77,22 +77,24 @@ def test_only_an_admin_everywhere_is_an_admin_of_the_project() -> None:
 @pytest.mark.parametrize(
     ("access", "expected"),
     [
-        ("admin", "admin of the project"),
-        ("viewer", "viewer in every environment"),
-        ("none", "no access"),
-        ({"staging": "none"}, "no access"),
+        ("admin", ["admin of the project"]),
+        ("viewer", ["viewer in every environment"]),
+        ("none", ["no access"]),
+        ({"staging": "none"}, ["no access"]),
         (
             {"development": "developer", "production": {"/a": "viewer", "/b": "viewer"}},
-            "developer in development, viewer of /a and /b in production",
+            ["developer in development", "viewer of /a and /b in production"],
         ),
         (
             {"production": {"/a": "viewer", "/b": "admin", "/c": "none"}},
-            "viewer of /a in production, admin of /b in production",
+            ["viewer of /a in production", "admin of /b in production"],
         ),
     ],
 )
-def test_roles_are_described_in_words(access: Access, expected: str) -> None:
-    assert describe_access(access) == expected
+def test_roles_are_described_by_environment_and_folders(
+    access: Access, expected: list[str]
+) -> None:
+    assert describe_access(access).split(", ") == expected
 
 
 _ROLES = st.sampled_from(["none", "viewer", "developer", "admin"])

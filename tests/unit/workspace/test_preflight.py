@@ -37,18 +37,30 @@ def test_a_supported_host_is_accepted(os: str, release: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "sentence"),
+    ("machine", "code", "facts"),
     [
-        (replace(_MACHINE, os="fedora", release="43"), "the host runs fedora 43: use Debian 12"),
-        (replace(_MACHINE, root=False), "set INFISICAL_SSH_USER to root or to a user"),
-        (replace(_MACHINE, systemd=False), "does not run systemd"),
-        (replace(_MACHINE, free_disk_gb=2.0), "2.0 GB free of the 8 GB that setting 'minimum_"),
+        (
+            replace(_MACHINE, os="fedora", release="43"),
+            "refused.system",
+            ("fedora 43: use Debian 12",),
+        ),
+        (replace(_MACHINE, root=False), "refused.not_root", ("INFISICAL_SSH_USER to root",)),
+        (replace(_MACHINE, systemd=False), "refused.no_systemd", ("systemd",)),
+        (
+            replace(_MACHINE, free_disk_gb=2.0),
+            "refused.disk",
+            ("2.0 GB", "8 GB", "setting 'minimum_free_disk_gb'"),
+        ),
     ],
 )
-def test_a_host_that_cannot_work_is_refused(machine: MachineState, sentence: str) -> None:
+def test_a_host_that_cannot_work_is_refused(
+    machine: MachineState, code: str, facts: tuple[str, ...]
+) -> None:
     with pytest.raises(Refused) as refusal:
         refuse(machine, minimum_free_disk_gb=8.0)
-    assert sentence in str(refusal.value)
+    assert refusal.value.code == code
+    for fact in facts:
+        assert fact in str(refusal.value)
 
 
 def test_a_deployed_host_needs_no_space_for_a_first_deploy() -> None:
@@ -56,21 +68,27 @@ def test_a_deployed_host_needs_no_space_for_a_first_deploy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "topology", "sentence"),
+    ("state", "topology", "code", "fact"),
     [
-        (replace(_MACHINE, scaling="s out paused"), "single", "`infisical-iac scale-out --undo`"),
-        (replace(_MACHINE, scaling="s in switching"), "swarm", "`infisical-iac scale-in --undo`"),
-        (replace(_MACHINE, scaling="s in switched"), "swarm", "`infisical-iac scale-in` completes"),
-        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` removes the old cluster"),
-        (replace(_MACHINE, clustered=True), "single", "the host belongs to a cluster"),
+        ("s out paused", "single", "refused.scaling", "`infisical-iac scale-out --undo`"),
+        ("s in switching", "swarm", "refused.scaling", "`infisical-iac scale-in --undo`"),
+        ("s in switched", "swarm", "refused.scaling_switched", "`infisical-iac scale-in`"),
+        ("s in proven", "single", "refused.scaling_proven", "`infisical-iac scale-in`"),
     ],
 )
 def test_a_host_with_an_unfinished_migration_is_refused(
-    machine: MachineState, topology: str, sentence: str
+    state: str, topology: str, code: str, fact: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
-        refuse_unfinished_scaling(machine, topology=topology)
-    assert sentence in str(refusal.value)
+        refuse_unfinished_scaling(replace(_MACHINE, scaling=state), topology=topology)
+    assert refusal.value.code == code
+    assert fact in str(refusal.value)
+
+
+def test_a_cluster_host_is_refused_as_a_single_host() -> None:
+    with pytest.raises(Refused, match="`infisical-iac scale-in`") as refusal:
+        refuse_unfinished_scaling(replace(_MACHINE, clustered=True), topology="single")
+    assert refusal.value.code == "refused.clustered"
 
 
 def test_a_cluster_host_is_accepted_as_part_of_a_cluster() -> None:
@@ -86,23 +104,24 @@ def test_a_strong_password_is_used_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "code", "fact"),
     [
-        ("", "is weak: give at least 20 characters"),
-        ("short-fake", "is weak: give at least 20 characters"),
-        ("abababababababababababab", "8 of them different"),
-        (" obviously-fake-Passw0rd!", "has blanks at an end"),
-        ("obviously-fake-Passw0rd!\n", "has blanks at an end"),
-        ("obviously fake Passw0rd!", "has a blank, quote"),
-        ("obviously-fake-$HOME-0rd", "dollar sign"),
+        ("", "settings.weak_password", "20 characters"),
+        ("short-fake", "settings.weak_password", "20 characters"),
+        ("abababababababababababab", "settings.weak_password", "8 of them different"),
+        (" obviously-fake-Passw0rd!", "settings.password_ends", "blanks"),
+        ("obviously-fake-Passw0rd!\n", "settings.password_ends", "blanks"),
+        ("obviously fake Passw0rd!", "settings.password_characters", "a blank, quote"),
+        ("obviously-fake-$HOME-0rd", "settings.password_characters", "dollar sign"),
     ],
 )
 def test_a_weak_or_fragile_password_is_refused_without_being_shown(
-    given: str, sentence: str
+    given: str, code: str, fact: str
 ) -> None:
-    with pytest.raises(SettingsError) as refusal:
+    with pytest.raises(SettingsError, match="INFISICAL_ADMIN_PASSWORD") as refusal:
         admin_password(given, is_new=True)
-    assert sentence in str(refusal.value)
+    assert refusal.value.code == code
+    assert fact in str(refusal.value)
     assert len(given) < 9 or given.strip() not in str(refusal.value)
 
 
@@ -117,29 +136,48 @@ def test_the_password_of_an_existing_administrator_never_ends_a_run(
 
 
 @pytest.mark.parametrize(
-    ("state", "sentence"),
+    ("state", "code", "facts"),
     [
-        (KeysState(sample=frozenset({"auth_secret"})), "is the sample of Infisical's"),
-        (KeysState(malformed=frozenset({"encryption_key"})), "exactly 32 characters"),
+        (
+            KeysState(sample=frozenset({"auth_secret"})),
+            "refused.sample_key",
+            ("/etc/infisical/keys/auth_secret ",),
+        ),
+        (
+            KeysState(malformed=frozenset({"encryption_key"})),
+            "refused.malformed_key",
+            ("/etc/infisical/keys/encryption_key ", "exactly 32 characters"),
+        ),
         (
             KeysState(database=True, missing=frozenset({"encryption_key"})),
-            "encryption_key is gone but the database",
+            "refused.lost_key",
+            ("/etc/infisical/keys/encryption_key ", "the recovery kit"),
         ),
         (
             KeysState(database=True, missing=frozenset({"admin.env"})),
-            "admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD",
+            "refused.lost_login",
+            ("/etc/infisical/admin.env ", "INFISICAL_ADMIN_PASSWORD"),
         ),
         (
             KeysState(repositories=True, missing=frozenset({"restic_password"})),
-            "restic_password is gone but backups made with it are there",
+            "refused.lost_backup_key",
+            ("/etc/infisical/keys/restic_password ", "/var/lib/infisical-backup"),
         ),
-        (KeysState(admin_email="ben@example.com"), "is for ben@example.com: set it back"),
+        (
+            KeysState(admin_email="ben@example.com"),
+            "refused.other_administrator",
+            ("setting 'admin_email'", _ADA, "ben@example.com:"),
+        ),
     ],
 )
-def test_a_missing_irreplaceable_key_ends_the_run(state: KeysState, sentence: str) -> None:
+def test_a_missing_irreplaceable_key_ends_the_run(
+    state: KeysState, code: str, facts: tuple[str, ...]
+) -> None:
     with pytest.raises(Refused) as refusal:
         keys.refuse(state, admin_email=_ADA, password_given=False)
-    assert sentence in str(refusal.value)
+    assert refusal.value.code == code
+    for fact in facts:
+        assert fact in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -263,6 +301,7 @@ def test_a_kernel_without_encryption_blocks_the_swarm_of_a_running_cluster(
 
 def test_a_bare_host_is_refused_if_its_ports_are_taken(run: Journal) -> None:
     caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
-    with pytest.raises(Refused, match="held by nginx"):
+    with pytest.raises(Refused, match="held by nginx") as refusal:
         refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))
+    assert refusal.value.code == "refused.port_held"
     assert run.blocked_parts == []

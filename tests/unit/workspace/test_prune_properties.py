@@ -73,8 +73,10 @@ def test_objects_of_others_are_deleted_only_with_a_typed_name(
         for place in [*foreign, *secrets[slug]]:
             around = [each for path, each in inside if f"{place}/".startswith(f"{path}/")]
             assert not around or any(each.name for each in around)
-        wanted = set(WHOLE.folders) if slug in STAGES else set()
-        assert not {holding.folders[path] for path in wanted & holding.folders.keys()} & gone.keys()
+        desired = set(WHOLE.folders) if slug in STAGES else set()
+        assert (
+            not {holding.folders[path] for path in desired & holding.folders.keys()} & gone.keys()
+        )
 
 
 @given(_situations())

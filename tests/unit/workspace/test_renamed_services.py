@@ -325,7 +325,7 @@ def test_an_interrupted_move_of_files_is_completed_by_the_next_run(
     deployed: RememberingDeployment, files: dict[str, str]
 ) -> None:
     whole = dict(files)
-    wanted = {name.replace("backend.", "api."): text for name, text in whole.items()}
+    desired = {name.replace("backend.", "api."): text for name, text in whole.items()}
     for lives in range(6):
         now = dict(whole)
         with pytest.raises(_Died):
@@ -333,7 +333,7 @@ def test_an_interrupted_move_of_files_is_completed_by_the_next_run(
         assert whole.keys() - now.keys() <= {"backend.development", "backend.staging"}
         assert {*whole.values()} == {*now.values()}
         _run(deployed, now)
-        assert now == wanted
+        assert now == desired
 
 
 def test_a_file_that_does_not_work_is_replaced_and_removed(

@@ -1,0 +1,156 @@
+"""The sentences about project and host that people read, so that they can be improved in one place.
+
+Other tests assert the codes of errors, and the facts in a report.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.core.errors import CheckFailed, FileError, Refused, SettingsError, UserError
+from infisical_iac.core.settings import load as load_settings
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack import keys
+from infisical_iac.stack.keys import KeysState
+from infisical_iac.workspace import canary, checks
+from infisical_iac.workspace.access import describe_access
+from infisical_iac.workspace.checks import Before
+from infisical_iac.workspace.client_secrets import create
+from infisical_iac.workspace.credentials import plan
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unfinished_scaling
+from tests.unit.deployment import TEXT, Deployment
+from tests.unit.held import DESIRED
+from tests.unit.people_deployment import PEOPLE
+from tests.unit.settings_of import defaults
+from tests.unit.workspace_file import DELIVERED, HEAD
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            HEAD + "servces: {}",
+            "line 6, servces: this key is unknown; did you mean 'services'?",
+        ),
+        (
+            HEAD + "services:\n  a:\n    imports: [/shared]",
+            "line 7, services.a: has no 'folder'; add its own folder such as `folder: /backend`",
+        ),
+        (
+            HEAD + "services:\n  a: {folder: /a}\n  b: {folder: /a}",
+            "line 8, services.b.folder: /a is the folder of 'a' already; give each service its "
+            "own, and put what both need into a shared folder",
+        ),
+        (
+            HEAD + "services:\n  a: {folder: /a}\n  a: {folder: /b}",
+            "line 8: services.a is in line 7 too; keep one of them",
+        ),
+        (
+            DELIVERED + "      production: {dokploy: {url: 'https://a.example'}}",
+            "line 10, services.a.deliver.production.dokploy: write either an application or a "
+            "compose here, by its id",
+        ),
+        (
+            "a: 1\n b: 2",
+            "line 2: this is no YAML (mapping values are not allowed here); check quotes, colons "
+            "and indentation",
+        ),
+        (
+            TEXT.replace("slug: chainalign", f"slug: {canary.SLUG}"),
+            "line 2, project.slug: infisical-iac-canary is the canary's; give yours another slug",
+        ),
+    ],
+)
+def test_wording_of_a_mistake_in_the_project_file(text: str, sentence: str) -> None:
+    with pytest.raises(FileError) as refused:
+        load(text)
+    assert str(refused.value) == f"the project file, {sentence}"
+
+
+def test_wording_of_a_project_with_another_slug() -> None:
+    deployment = Deployment()
+    deployment.deploy()
+    assert deployment.server.project is not None
+    deployment.server.project["slug"] = "renamed"
+    deployment.remembered = Memory(deployment.remembered.environments)
+    (blocked,) = deployment.changes()
+    assert blocked.detail == (
+        "blocked: the project of the last run now has the slug 'renamed', not 'chainalign' as in "
+        "the project file: set it back in Infisical, or write it into the file"
+    )
+
+
+def test_wording_of_people_with_an_isolation_that_excludes_them() -> None:
+    with pytest.raises(UserError) as refused:
+        Deployment().changes(PEOPLE, isolation="viewer")
+    assert str(refused.value) == (
+        "people get their roles as additional privileges, which isolation 'viewer' does not "
+        "manage: set isolation to 'privilege', or remove `people` from the project file"
+    )
+
+
+def test_wording_of_roles() -> None:
+    access = {"development": "developer", "production": {"/a": "viewer", "/b": "viewer"}}
+    assert describe_access(access) == "developer in development, viewer of /a and /b in production"
+
+
+def test_wording_of_a_missing_identity() -> None:
+    (step,) = plan(DESIRED, {}, {})
+    with pytest.raises(UserError) as refused:
+        create(Deployment().client, step)
+    assert str(refused.value) == (
+        "the identity 'backend-production' is not in Infisical yet: run `infisical-iac apply` first"
+    )
+
+
+_MACHINE = MachineState(os="debian", release="13", root=True, systemd=True, free_disk_gb=30.0)
+
+
+def test_wording_of_a_refused_user_of_the_host() -> None:
+    with pytest.raises(Refused) as refused:
+        refuse(replace(_MACHINE, root=False), minimum_free_disk_gb=8.0)
+    assert str(refused.value) == (
+        "the host's user is not root: set INFISICAL_SSH_USER to root or to a user that may use "
+        "sudo without a password"
+    )
+
+
+def test_wording_of_a_cluster_host_in_the_inventory_of_a_single_host() -> None:
+    with pytest.raises(Refused) as refused:
+        refuse_unfinished_scaling(replace(_MACHINE, clustered=True), topology="single")
+    assert str(refused.value) == (
+        "the host belongs to a cluster, but is a single host in this inventory: name the "
+        "inventory of the whole cluster; with it, `infisical-iac scale-in` brings Infisical back "
+        "to one host, and `infisical-iac scale-out --undo` undoes a scale-out that failed early"
+    )
+
+
+def test_wording_of_a_weak_password() -> None:
+    with pytest.raises(SettingsError) as refused:
+        admin_password("short-fake", is_new=True)
+    assert str(refused.value) == (
+        "INFISICAL_ADMIN_PASSWORD is weak: give at least 20 characters, 8 of them different, or "
+        "leave it unset and one is made on the host"
+    )
+
+
+def test_wording_of_a_lost_encryption_key() -> None:
+    state = KeysState(database=True, missing=frozenset({"encryption_key"}))
+    with pytest.raises(Refused) as refused:
+        keys.refuse(state, admin_email="ada@example.com", password_given=False)
+    assert str(refused.value) == (
+        "/etc/infisical/keys/encryption_key is gone but the database made with it is there: "
+        "restore the file from the recovery kit; a new key could read nothing"
+    )
+
+
+def test_wording_of_a_public_address_that_no_longer_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = load_settings(defaults(site_url="https://secrets.example.com"))
+    monkeypatch.setattr(checks, "is_public", lambda *_, **__: False)
+    with pytest.raises(CheckFailed) as failed:
+        checks.check_public_address(settings, Before({}, public=True), None)
+    assert str(failed.value) == ("https://secrets.example.com no longer answers, as it did before")
