@@ -4,6 +4,7 @@ Other tests assert the codes of errors, and the facts in a report.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,9 @@ from tests.unit.held import DESIRED
 from tests.unit.people_deployment import PEOPLE
 from tests.unit.settings_of import defaults
 from tests.unit.workspace_file import DELIVERED, HEAD
+
+if TYPE_CHECKING:
+    from infisical_iac.workspace.model import Access
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def test_wording_of_people_with_an_isolation_that_excludes_them() -> None:
 
 
 def test_wording_of_roles() -> None:
-    access = {"development": "developer", "production": {"/a": "viewer", "/b": "viewer"}}
+    access: Access = {"development": "developer", "production": {"/a": "viewer", "/b": "viewer"}}
     assert describe_access(access) == "developer in development, viewer of /a and /b in production"
 
 
