@@ -171,7 +171,8 @@ class Changeover(ABC):
                 raise _stuck(f"Infisical {new} failed: {reason}", another) from None
             raise RunFailed(
                 f"Infisical {new} was given up and {old} serves again {data}; see "
-                f"{RELEASES}/{self.unfinished.release} on the {self.place} for logs: {reason}"
+                f"{RELEASES}/{self.unfinished.release} on the {self.place} for logs: {reason}",
+                code="run.given_up",
             ) from None
 
     def recover(self) -> str:

@@ -57,13 +57,15 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
         return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
             "only a person can use: docs/operate/keys.md describes each step; nothing was "
-            "changed"
+            "changed",
+            code="refused.key_by_console",
         )
     return Refused(
         f"Infisical {version} can't replace its encryption key: it can't encrypt the root key in "
         "its database with another one, and would end when it starts ('Unsupported state or unable "
         "to authenticate data'); nothing was changed. Later releases can, at their Server Console: "
-        "docs/operate/keys.md"
+        "docs/operate/keys.md",
+        code="refused.key_is_fixed",
     )
 
 
@@ -123,7 +125,8 @@ def parse_unfinished(state: str) -> UnfinishedRotation | None:
     except (ValueError, KeyError, StopIteration):
         raise RunFailed(
             f"/var/lib/infisical-rotation/state on the host says {state!r}, which this version "
-            "does not know: use the one that wrote it"
+            "does not know: use the one that wrote it",
+            code="run.unknown_state",
         ) from None
     return found
 
@@ -137,11 +140,15 @@ def parse_targets(lines: Sequence[str]) -> list[str]:
     found = [line.split(" ", 1)[1] for line in lines if line.startswith("target ")]
     others = [line.split(" ", 1)[1] for line in lines if line.startswith("other ")]
     if not found:
-        raise RunFailed("backups are not set up on the host: `infisical-iac apply` does it")
+        raise RunFailed(
+            "backups are not set up on the host: `infisical-iac apply` does it",
+            code="run.no_backups",
+        )
     if others:
         raise RunFailed(
             "the host has backups in a repository that is no longer a target, and that the new "
             "password would not open: name it in backup_targets again and apply, or give it up by "
-            f"removing {', '.join(others)} on the host; nothing was changed"
+            f"removing {', '.join(others)} on the host; nothing was changed",
+            code="run.former_target",
         )
     return found

@@ -87,21 +87,23 @@ def refuse(was: Images, desired: Images) -> None:
     change = f"Infisical can't be changed from {was.version} to {desired.version}"
     if new < old:
         raise Refused(
-            f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}"
+            f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}",
+            code="refused.older_release",
         )
     refuse_older_postgres(was, desired, _ROLLBACK)
     if new == old:
         return
     for broken in BROKEN:
         if new[: len(broken.version)] == broken.version:
-            raise Refused(f"{change}: {broken.reason}")
+            raise Refused(f"{change}: {broken.reason}", code="refused.broken_release")
     for crossing in CROSSINGS:
         if old < crossing.version <= new:
-            raise Refused(f"{change}: {crossing.reason}")
+            raise Refused(f"{change}: {crossing.reason}", code="refused.crossing")
     if new < FIRST:
         raise Refused(
             f"{change}: releases before v0.111.0 do not migrate the database by themselves; take a "
-            "later one"
+            "later one",
+            code="refused.no_migration",
         )
 
 
@@ -110,7 +112,8 @@ def refuse_older_postgres(was: Images, desired: Images, instead: str) -> None:
     if desired.major < was.major:
         raise Refused(
             f"PostgreSQL can't be changed from {was.major} to {desired.major}: an older one may "
-            f"not read the dump of a newer one; {instead}"
+            f"not read the dump of a newer one; {instead}",
+            code="refused.older_postgres",
         )
 
 
@@ -120,7 +123,8 @@ def refuse_other_major(was: Images, desired: Images) -> None:
         raise Refused(
             f"a cluster's PostgreSQL can't be changed from {was.major} to {desired.major}: "
             "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
-            "again (docs/operate/cluster/scaling.md)"
+            "again (docs/operate/cluster/scaling.md)",
+            code="refused.other_postgres",
         )
 
 

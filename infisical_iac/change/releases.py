@@ -102,10 +102,15 @@ def choose(releases: Sequence[Release], name: str | None) -> Release:
     """Return the release with a name, or the newest. Raises Refused if there is none."""
     whole = [each for each in releases if each.manifest]
     if not whole:
-        raise Refused("no release is kept on the host: the first upgrade makes one")
+        raise Refused(
+            "no release is kept on the host: the first upgrade makes one", code="refused.no_release"
+        )
     found = next((each for each in whole if name in (None, each.name)), None)
     if not found:
-        raise Refused(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
+        raise Refused(
+            f"no release {name!r} is kept: see `infisical-iac rollback --list`",
+            code="refused.unknown_release",
+        )
     return found
 
 

@@ -75,7 +75,7 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     hand_out(own, f"{key.file}.next")
     failed = _each_repository("admit", names, own, f"{_DIRECTORY}/{key.file}.next")
     if failed:
-        raise RunFailed(f"{failed}; {_undo(key, names, own)}")
+        raise RunFailed(f"{failed}; {_undo(key, names, own)}", code="run.key_given_up")
     _step("switch", doing="put the new password in place")
     _finish(key, names, own, holders)
     return [
@@ -109,7 +109,8 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
     if failed := _each_repository("reach", names, own):
         raise RunFailed(
             f"{failed}; nothing was changed: repair it (`infisical-iac backup now` makes a "
-            "repository that is missing), or remove the target from backup_targets and apply"
+            "repository that is missing), or remove the target from backup_targets and apply",
+            code="run.no_repository",
         )
 
 
@@ -133,7 +134,8 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
             f"the new {key.name} key opens every repository, but the old one still does too: "
-            f"{failed}; the next `infisical-iac apply` removes it"
+            f"{failed}; the next `infisical-iac apply` removes it",
+            code="run.old_key_opens",
         )
     forget(own, key)
     _step("end", doing="end the old password")
@@ -331,7 +333,8 @@ def _or_back(key: Key, holders: KeyHolders) -> Iterator[None]:
         _go_back(key, holders, reason)
         _end(key, holders)
         raise RunFailed(
-            f"the new {key.name} key was given up, and the old one is in use again: {reason}"
+            f"the new {key.name} key was given up, and the old one is in use again: {reason}",
+            code="run.key_given_up",
         ) from None
 
 

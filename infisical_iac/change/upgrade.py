@@ -161,7 +161,8 @@ def refusing(was: Images) -> Iterator[None]:
         if error.ends_run:
             raise
         journal.current().kept = was
-        raise Refused(str(error), blocks_others=False) from None
+        code = error.code if isinstance(error, Refused) else ""
+        raise Refused(str(error), code=code, blocks_others=False) from None
 
 
 @planned_operation

@@ -63,7 +63,8 @@ def _bring_back(cluster: Cluster) -> None:
             if missing:
                 raise Refused(
                     f"Docker on {host.name} can't be restarted while {missing[0]} is missing: "
-                    f"{error}"
+                    f"{error}",
+                    code="refused.node_missing",
                 ) from None
         units.systemctl("restart", "docker.service")
         try:
@@ -93,14 +94,18 @@ def act_in_turn(verb: str, unit: str) -> None:
             return
         if _lost_hosts:
             raise Refused(
-                f"Docker on {host.name} waits for a restart until {_lost_hosts[0]} is back"
+                f"Docker on {host.name} waits for a restart until {_lost_hosts[0]} is back",
+                code="refused.node_missing",
             )
         try:
             counts = run(
                 script("engine", "ready"), doing="check that the cluster can do without this Docker"
             )
         except CommandFailed as error:
-            raise Refused(f"Docker on {host.name} waits for a restart: {error}") from None
+            raise Refused(
+                f"Docker on {host.name} waits for a restart: {error}",
+                code="refused.engine_needed",
+            ) from None
         units.systemctl(verb, unit)
         settle = script("engine", "settle", str(_TOGETHER_SECONDS), *counts.split())
         try:
@@ -110,7 +115,8 @@ def act_in_turn(verb: str, unit: str) -> None:
             raise Refused(
                 f"{host.name} is not healthy {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "
-                f"service ls` on it ({error})"
+                f"service ls` on it ({error})",
+                code="refused.not_settled",
             ) from None
 
 

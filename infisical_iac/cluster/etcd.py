@@ -138,7 +138,8 @@ def remove_lost_etcd(cluster: Cluster) -> None:
     if not can_reset_etcd(now) or furthest(now) != cluster.first:
         raise Refused(
             "the state of etcd and PostgreSQL has changed since the run began, and "
-            "nothing was removed: run again"
+            "nothing was removed: run again",
+            code="refused.state_changed",
         )
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]

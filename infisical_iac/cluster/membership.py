@@ -58,13 +58,15 @@ def match_members(
         if not address:
             raise Refused(
                 f"{name} has no default route, so its address is unknown: set cluster_address to "
-                "the address at which the other nodes reach it"
+                "the address at which the other nodes reach it",
+                code="refused.no_route",
             )
         if member and seen.advertised and address != seen.advertised:
             raise Refused(
                 f"setting 'cluster_address': {name} is in the swarm as {seen.advertised}, not as "
                 f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
-                "again"
+                "again",
+                code="refused.other_address",
             )
         number, joined = (member.number, member.joined) if member else (0, "")
         yield Node(name, address, number, False, joined, seen, member)
@@ -114,7 +116,7 @@ _RUNBOOK = "docs/operate/cluster/runbooks.md"
 
 def _refusals(
     inventory: Sequence[str], names: Sequence[str], observed: Mapping[str, SwarmState], leader: str
-) -> Iterator[str]:
+) -> Iterator[Refused]:
     """Yield the reasons why the hosts can't form a cluster, or can't at the moment.
 
     Args:
@@ -127,61 +129,70 @@ def _refusals(
     if len(inventory) < DATA_NODES:
         clustered = any(observed[name].stack for name in names)
         or_single = "" if clustered else ", or set topology to 'single'"
-        yield (
+        yield Refused(
             f"setting 'topology': a swarm needs {DATA_NODES} hosts or more, and the inventory has "
-            f"{len(inventory)}: add hosts{or_single}"
+            f"{len(inventory)}: add hosts{or_single}",
+            code="refused.few_hosts",
         )
     if wrong := [name for name in names if observed[name].early]:
-        yield (
+        yield Refused(
             f"the clock of {' and '.join(wrong)} is behind, so the host's certificate in the swarm "
             "is not valid yet: set the clock (`timedatectl` shows it), "
-            "restart Docker (`systemctl restart docker`), and run again"
+            "restart Docker (`systemctl restart docker`), and run again",
+            code="refused.clock",
         )
     if newer := model.newer(names, observed, leader):
-        yield (
+        yield Refused(
             f"{leader} has an older state than {' and '.join(newer)}, which the swarm's managers "
-            "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)"
+            "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)",
+            code="refused.stale_leader",
         )
     marks = {observed[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
-        yield (
+        yield Refused(
             f"a first deploy to a cluster needs {DATA_NODES} reachable hosts, and {lost} can't be "
-            "reached: make it reachable, and run again"
+            "reached: make it reachable, and run again",
+            code="refused.missing_host",
         )
     if marks and not any(seen.control for seen in observed.values()):
-        yield (
+        yield Refused(
             "no reachable host is a manager with a majority behind it: bring the others "
             "back, start Docker there (`systemctl restart docker`), or follow "
-            f"{_RUNBOOK}, 'Two of three lost'"
+            f"{_RUNBOOK}, 'Two of three lost'",
+            code="refused.no_quorum",
         )
     unmarked = [name for name in names if observed[name].mark in ("", "new") and name != leader]
     with_data = [name for name in unmarked if observed[name].data]
     if with_data and not (marks and leader_state.stack):
-        yield (
+        yield Refused(
             f"{' and '.join(with_data)} would join a new swarm of {leader} with PostgreSQL data, "
             "and nothing shows which data are the newest: keep the leader's, and remove the volume "
-            f"infisical_patroni on the other hosts ({_RUNBOOK}, 'Whose data')"
+            f"infisical_patroni on the other hosts ({_RUNBOOK}, 'Whose data')",
+            code="refused.ambiguous_data",
         )
     for name in names:
         seen = observed[name]
         if seen.state not in ("", "inactive") and not seen.mark:
-            yield (
+            yield Refused(
                 f"Docker on {name} is in a Swarm that is not this project's, such as Dokploy's: "
-                "use a host of Infisical's own, or let this one leave its Swarm first"
+                "use a host of Infisical's own, or let this one leave its Swarm first",
+                code="refused.foreign_swarm",
             )
         if len(marks) > 1 and seen.mark not in ("new", leader_state.mark, ""):
-            yield (
+            yield Refused(
                 f"{name} is in another cluster than {leader}: take it out of the inventory, or let "
                 "it leave that one first (`docker swarm leave --force`, and remove "
-                "/etc/infisical/swarm)"
+                "/etc/infisical/swarm)",
+                code="refused.other_cluster",
             )
         # A host that was once part of the cluster has an older state of it, never another's.
         own = not seen.serial and seen.mark in ("", "new")
         if seen.key and seen.key != leader_state.key and own:
-            yield (
+            yield Refused(
                 f"{name} has another encryption key than {leader}, which another database needs: "
-                "use a host without Infisical"
+                "use a host without Infisical",
+                code="refused.other_key",
             )
 
 
@@ -205,8 +216,8 @@ def cluster(
     names = [name for name in inventory if name in observed]
     leader = model.choose_leader(names, observed)
     members = observed[leader].members
-    for reason in _refusals(inventory, names, observed, leader):
-        raise Refused(reason)
+    for refusal in _refusals(inventory, names, observed, leader):
+        raise refusal
     gone = tuple(each for each in members if is_gone(each, inventory, observed))
     staying = [each for each in members if each not in gone]
     # A host may still have the stack of an earlier cluster.
@@ -229,7 +240,8 @@ def cluster(
         if each is not by_name[each.name]:
             raise Refused(
                 f"{each.name} was re-created, and the swarm still waits for the host that had its "
-                "name: run again in a minute, when the swarm considers that one down"
+                "name: run again in a minute, when the swarm considers that one down",
+                code="refused.not_down_yet",
             )
     return Cluster(
         nodes=nodes,

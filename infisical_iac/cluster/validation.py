@@ -19,14 +19,15 @@ def refuse_malformed(addresses: Mapping[str, str]) -> None:
         except ValueError:
             raise Refused(
                 f"setting 'cluster_address': {address!r} of {name} is no address; write where the "
-                "other hosts reach it, such as 10.0.0.2, or leave it empty"
+                "other hosts reach it, such as 10.0.0.2, or leave it empty",
+                code="refused.malformed_address",
             ) from None
 
 
 def refuse(settings: Settings) -> None:
     """Raise Refused if a setting can't work on a cluster."""
     if reason := settings.stack.ingress_kind.unfit_for_cluster(settings):
-        raise Refused(reason)
+        raise Refused(reason, code="refused.ingress")
 
 
 def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
@@ -66,7 +67,8 @@ def refuse_undecided(cluster: Cluster) -> None:
         return
     raise Refused(
         f"etcd has lost its quorum, and {etcd.explain_undecided(cluster.nodes)}, or follow "
-        "docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
+        "docs/operate/cluster/runbooks.md, 'A lost etcd quorum'",
+        code="refused.etcd_quorum",
     )
 
 
@@ -92,7 +94,8 @@ def refuse_single(cluster: Cluster) -> None:
     if leader and leader.single and not cluster.has_databases:
         raise Refused(
             f"{cluster.leader.name} serves as a single host: `infisical-iac scale-out` brings its "
-            "data into the cluster"
+            "data into the cluster",
+            code="refused.single_host",
         )
 
 
@@ -101,12 +104,14 @@ def refuse_scale_out(cluster: Cluster) -> None:
     if cluster.has_databases:
         raise Refused(
             "Infisical serves from the cluster already: `infisical-iac apply` completes what is "
-            "left; nothing was changed"
+            "left; nothing was changed",
+            code="refused.scaled_out",
         )
     if not (cluster.leader.seen and cluster.leader.seen.single):
         raise Refused(
             f"{cluster.leader.name}, the leader, is no single host whose data could be moved: "
-            "`infisical-iac apply` makes a new cluster"
+            "`infisical-iac apply` makes a new cluster",
+            code="refused.no_single_host",
         )
 
 
@@ -115,5 +120,6 @@ def refuse_scale_in(cluster: Cluster) -> None:
     if not cluster.has_databases:
         raise Refused(
             "there is no cluster to move back from: Infisical is not deployed to the hosts as a "
-            "cluster, and nothing was changed"
+            "cluster, and nothing was changed",
+            code="refused.no_cluster",
         )

@@ -91,7 +91,8 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
     if answer != "held":
         raise Refused(
             f"the lock {FILE} can't be taken on {named or 'the host'}: check that its user may "
-            "use sudo"
+            "use sudo",
+            code="refused.no_lock",
         )
 
 

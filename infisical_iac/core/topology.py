@@ -40,7 +40,8 @@ def refuse_mixed(topologies: Iterable[str]) -> None:
     if len(set(topologies)) > 1:
         raise Refused(
             "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
-            "set it for all of them, in group_data/ of the inventory"
+            "set it for all of them, in group_data/ of the inventory",
+            code="refused.mixed_topologies",
         )
 
 

@@ -86,43 +86,52 @@ def refuse(
                 code="refused.data_volume",
                 ends_run=True,
             )
-    elif reason := _unfit(device, state, of_host=of_host, deployed=deployed):
-        raise SettingsError(f"setting 'data_volume': {reason}", ends_run=True)
+    elif unfit := _find_unfit(device, state, of_host=of_host, deployed=deployed):
+        code, reason = unfit
+        raise SettingsError(f"setting 'data_volume': {reason}", code=code, ends_run=True)
 
 
-def _unfit(device: str, state: VolumeState, *, of_host: str, deployed: bool) -> str:
-    """Return why the device can't be the host's data volume; empty if it can."""
+def _find_unfit(
+    device: str, state: VolumeState, *, of_host: str, deployed: bool
+) -> tuple[str, str] | None:
+    """Return why the device can't be the host's data volume, as code and reason; None if it can."""
     if not state.present:
         return (
+            "settings.volume_missing",
             f"there is no block device {device} on the host: attach the volume, and nothing is "
-            "started without it until then"
+            "started without it until then",
         )
     if of_host and state.uuid != of_host:
         return (
+            "settings.volume_other",
             f"{device} is not the volume that the host's data are on, whose UUID is {of_host}: set "
-            "it to that one's device"
+            "it to that one's device",
         )
     if state.holds and state.holds not in _FILE_SYSTEMS:
         return (
+            "settings.volume_in_use",
             f"{device} holds {state.holds}, which is not overwritten: give an empty volume, or one "
-            "with an empty file system of ext4"
+            "with an empty file system of ext4",
         )
     if state.mounted and state.mounted != state.uuid:
         return (
+            "settings.volume_not_mounted",
             f"another volume, with UUID {state.mounted}, is mounted at /mnt/infisical-data: set it "
-            f"to that one's device, not {device}"
+            f"to that one's device, not {device}",
         )
     if not state.mounted and deployed and not of_host:
         return (
+            "settings.volume_too_late",
             "the host has an Infisical on its own disk already: make a recovery kit and a backup, "
-            "deploy a new host with the volume, and restore there"
+            "deploy a new host with the volume, and restore there",
         )
     if state.docker_volumes and "/var/lib/docker/volumes" not in state.bound:
         return (
+            "settings.volume_hides",
             "Docker on the host has volumes that the data volume would hide "
-            f"({', '.join(state.docker_volumes)}): use a host of its own, or remove them"
+            f"({', '.join(state.docker_volumes)}): use a host of its own, or remove them",
         )
-    return ""
+    return None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,10 @@ def close_on(settings: Settings, names: Sequence[str]) -> None:
     Tries all of them, and raises CommandFailed if one could not be closed.
     """
     if failed := _on_each(names, lambda: close(settings)):
-        raise CommandFailed(f"could not close the edge of every node: {'; '.join(failed)}")
+        raise CommandFailed(
+            f"could not close the edge of every node: {'; '.join(failed)}",
+            code="command.close_edge",
+        )
 
 
 def open_on(names: Sequence[str]) -> None:
@@ -79,7 +82,9 @@ def open_on(names: Sequence[str]) -> None:
     for each in failed:
         logger.warning(f"{host.print_prefix}The next run opens the edge of a node: {each}")
     if len(failed) == len(names):
-        raise CommandFailed(f"could not open the edge of any node: {'; '.join(failed)}")
+        raise CommandFailed(
+            f"could not open the edge of any node: {'; '.join(failed)}", code="command.open_edge"
+        )
 
 
 def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
