@@ -30,9 +30,7 @@ _TRAEFIK = {"ingress": "traefik", "firewall": "off"}
 
 
 def _look(host: Path, docker: str) -> MachineState:
-    """Return what looks at a machine find with Docker's files below `host`, and a Docker with these
-    answers.
-    """
+    """Return the facts of a machine with Docker's files below `host`, whose Docker answers so."""
     fake_docker(host / "programs", docker)
 
     def cluster_of(command: str) -> list[str]:
@@ -85,16 +83,16 @@ def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
     [
         ("caddy", _BARE, ""),
         ("none", _BARE, ""),
-        ("none", _SWARM, "Docker on the host is in a Swarm, and so left as it is"),
-        ("traefik", _SWARM, "Docker on the host is in a Swarm, and so left as it is"),
-        ("traefik", _BARE, "Docker on the host is Dokploy's (setting 'ingress'), and so left as"),
+        ("none", _SWARM, " in a Swarm,"),
+        ("traefik", _SWARM, " in a Swarm,"),
+        ("traefik", _BARE, " Dokploy's (setting 'ingress'),"),
     ],
 )
 def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
     ingress: str, machine: MachineState, why: str
 ) -> None:
     reason = not_ours(settings_of(ingress=ingress), machine)
-    assert reason.startswith(why)
+    assert why in reason
     assert bool(reason) is bool(why)
 
 
@@ -155,7 +153,7 @@ def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> Non
 
 
 def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
-    """Return whether the engine of a host is told to read its configuration anew, and does."""
+    """Return whether the engine of a host reloads its configuration."""
     looks = dict.fromkeys(NAMES, seen)
     cluster = cluster_of({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
     asked: list[File] = []

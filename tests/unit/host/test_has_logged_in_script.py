@@ -48,4 +48,5 @@ def _is_known(address: str, journal: str, directory: Path) -> bool:
 def test_an_address_is_known_that_logged_in_with_a_key(
     address: str, line: str, known: bool, tmp_path: Path
 ) -> None:
-    assert _is_known(address, f"{line}\n", tmp_path) is known
+    found = _is_known(address, f"{line}\n", tmp_path)
+    assert found is known

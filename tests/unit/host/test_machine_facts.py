@@ -109,7 +109,7 @@ def test_an_unreadable_machine_is_no_supported_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "output"),
     [
         (("var/lib/infisical-restore/undone",), "undone 20261125T101112Z\n"),
         (("var/lib/infisical-restore/undone", "etc/infisical/deployer.env"), ""),
@@ -118,12 +118,12 @@ def test_an_unreadable_machine_is_no_supported_one() -> None:
     ],
 )
 def test_an_undone_restore_is_reported_where_there_is_no_instance(
-    tmp_path: Path, files: tuple[str, ...], told: str
+    tmp_path: Path, files: tuple[str, ...], output: str
 ) -> None:
     for each in files:
         (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / each).write_text("20261125T101112Z\n")
     look = UNDONE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
     ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True)
-    assert ran.stdout == told
-    assert Machine().process(ran.stdout.splitlines()).undone == told[7:].strip()
+    assert ran.stdout == output
+    assert Machine().process(ran.stdout.splitlines()).undone == output[7:].strip()

@@ -1,6 +1,4 @@
-"""Test whether a script finds that there is room on a disk, and what it says where there is
-none.
-"""
+"""Test that a script compares the space that it needs with the free space of a disk."""
 
 from pathlib import Path
 
@@ -11,19 +9,19 @@ from tests.unit.fake_programs import DF, fake_program, run_with
 
 
 @pytest.mark.parametrize(
-    ("needed", "told"),
+    ("needed", "output"),
     [
-        (2099, "there is\n"),
-        (2100, "it may take 2 MB, and the disk has 2 MB free: make room\n"),
-        (102400, "it may take 100 MB, and the disk has 2 MB free: make room\n"),
+        (2099, "enough\n"),
+        (2100, "may take 2 MB; has 2 MB free: make room\n"),
+        (102400, "may take 100 MB; has 2 MB free: make room\n"),
     ],
 )
-def test_room_is_what_is_left_when_all_is_written(tmp_path: Path, needed: int, told: str) -> None:
+def test_room_is_what_is_left_when_all_is_written(tmp_path: Path, needed: int, output: str) -> None:
     fake_program(tmp_path, "df", DF)
     # 2 MB and a bit.
     (tmp_path / "free").write_text("2100\n")
     text = (
         f"set -eu\n{script_file('room')}\n"
-        f'has_room {needed} /somewhere && echo there is || echo "it $takes, and the disk $has"\n'
+        f'has_room {needed} /somewhere && echo enough || echo "$takes; $has"\n'
     )
-    assert run_with(tmp_path, text, check=True).stdout == told
+    assert run_with(tmp_path, text, check=True).stdout == output

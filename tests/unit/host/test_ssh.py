@@ -1,4 +1,4 @@
-"""Test what sshd is told, and what is made of what it says."""
+"""Test the configuration of sshd, and the parsing of its effective options."""
 
 import subprocess
 from pathlib import Path
@@ -220,7 +220,7 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
     assert reloads == ["try-reload-or-restart ssh.service"] * 2
 
 
-def test_the_host_is_looked_at_in_one_command() -> None:
+def test_the_hardening_of_a_host_is_read_in_one_command() -> None:
     output = [
         "no schedule",
         f"644 root:root {DROP_IN}|regular file",

@@ -41,7 +41,7 @@ def test_every_place_is_on_the_volume_or_stays_for_a_reason() -> None:
     named = {place for place in _named() if not place.endswith("-")}
     assert len(named) > 10
     assert named - {*PLACES} - stays == set()
-    assert stays <= named, "a place is told to stay that nobody names"
+    assert stays <= named, "a place is to stay that nobody names"
 
 
 def test_the_script_and_the_deploy_have_the_same_places() -> None:

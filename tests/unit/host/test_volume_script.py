@@ -111,10 +111,10 @@ def _failing(host: VolumeHost, program: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "told"), [("diff", "can't be compared"), ("ls", "can't be read")]
+    ("program", "reason"), [("diff", "can't be compared"), ("ls", "can't be read")]
 )
 def test_a_copy_that_can_not_be_compared_is_never_removed(
-    host: VolumeHost, program: str, told: str
+    host: VolumeHost, program: str, reason: str
 ) -> None:
     host.ok(host.command("format", host.device))
     host.ok(host.mount, "echo volume > $H/etc/infisical/key")
@@ -123,7 +123,7 @@ def test_a_copy_that_can_not_be_compared_is_never_removed(
     mount = host.mount
     _failing(host, program, 2)
     refused = host.run(mount)
-    assert (refused.returncode, told in refused.stderr) == (1, True)
+    assert (refused.returncode, reason in refused.stderr) == (1, True)
     assert own.read_text() == "own\n"
 
 

@@ -38,32 +38,40 @@ def test_what_can_be_worked_with_is_not_refused(
 
 
 @pytest.mark.parametrize(
-    ("device", "state", "of_host", "deployed", "sentence"),
+    ("device", "state", "of_host", "deployed", "code", "fact"),
     [
-        ("", VolumeState(), "u-1", False, "on a volume with UUID u-1, but setting 'data_volume'"),
-        (_DEVICE, VolumeState(), "u-1", True, "there is no block device"),
-        (_DEVICE, _BLANK, "u-1", False, "is not the volume that the host's data are on"),
-        (_DEVICE, _OURS, "u-2", True, "is not the volume that the host's data are on"),
+        ("", VolumeState(), "u-1", False, "refused.data_volume", "UUID u-1"),
+        (_DEVICE, VolumeState(), "u-1", True, "settings.volume_missing", _DEVICE),
+        (_DEVICE, _BLANK, "u-1", False, "settings.volume_other", "UUID is u-1"),
+        (_DEVICE, _OURS, "u-2", True, "settings.volume_other", "UUID is u-2"),
         (
-            _DEVICE,
-            VolumeState(True, "something"),
-            "",
-            False,
-            "holds something, which is not overwritten",
+            *(_DEVICE, VolumeState(True, "something"), "", False),
+            *("settings.volume_in_use", "holds something"),
         ),
-        (_DEVICE, VolumeState(True, "LVM2_member"), "", False, "holds LVM2_member, which"),
-        (_DEVICE, VolumeState(True, "ext4", "u-1", "u-2"), "", True, "another volume, with UUID"),
-        (_DEVICE, _BLANK, "", True, "has an Infisical on its own disk already"),
-        (_DEVICE, VolumeState(True, docker_volumes=("a", "b")), "", False, "would hide (a, b)"),
+        (
+            *(_DEVICE, VolumeState(True, "LVM2_member"), "", False),
+            *("settings.volume_in_use", "holds LVM2_member"),
+        ),
+        (
+            *(_DEVICE, VolumeState(True, "ext4", "u-1", "u-2"), "", True),
+            *("settings.volume_not_mounted", "UUID u-2"),
+        ),
+        (_DEVICE, _BLANK, "", True, "settings.volume_too_late", "its own disk"),
+        (
+            *(_DEVICE, VolumeState(True, docker_volumes=("a", "b")), "", False),
+            *("settings.volume_hides", "(a, b)"),
+        ),
     ],
 )
-def test_what_would_lose_or_hide_data_is_refused(
-    device: str, state: VolumeState, of_host: str, deployed: bool, sentence: str
+def test_a_volume_that_would_lose_or_hide_data_is_refused(
+    device: str, state: VolumeState, of_host: str, deployed: bool, code: str, fact: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
         refuse(device, state, of_host=of_host, deployed=deployed)
+    assert refusal.value.code == code
     assert refusal.value.ends_run
-    assert sentence in str(refusal.value)
+    assert "'data_volume'" in str(refusal.value)
+    assert fact in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

@@ -129,7 +129,7 @@ def test_a_client_that_no_node_serves_is_not_steady(
         assert not client.steady(2.5, 3.5)
 
 
-def test_a_write_that_was_acknowledged_and_forgotten_is_told(
+def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
     client: Client, nodes: list[PlayedNode]
 ) -> None:
     nodes[2].forgetful = True
@@ -141,7 +141,7 @@ def test_a_write_that_was_acknowledged_and_forgotten_is_told(
     assert len(lost) + len(nodes[0].store.secrets) == client.report().writes
 
 
-def test_a_read_of_another_value_is_told_with_its_node(
+def test_a_read_of_another_value_is_reported_with_its_node(
     client: Client, nodes: list[PlayedNode]
 ) -> None:
     nodes[1].lying = True

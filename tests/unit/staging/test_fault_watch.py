@@ -1,6 +1,7 @@
 """Test that two primaries and incomplete watches are reported, and when a cluster is at rest."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -44,16 +45,18 @@ def test_two_primaries_are_reported_only_if_they_overlap_for_certain(
     [
         (range(0, 60, 2), []),
         (range(0, 60, 5), []),
-        (range(0, 60, 7), ["host 1 answered 9 times in 60 s, and not once for 7 s"]),
-        ([*range(10), *range(41, 60)], ["host 1 answered 29 times in 60 s, and not once for 32 s"]),
-        (range(25), ["host 1 answered 25 times in 60 s, and not once for 36 s"]),
-        ([], ["host 1 answered 0 times in 60 s, and not once for 60 s"]),
+        (range(0, 60, 7), [["1", "9", "60", "7"]]),
+        ([*range(10), *range(41, 60)], [["1", "29", "60", "32"]]),
+        (range(25), [["1", "25", "60", "36"]]),
+        ([], [["1", "0", "60", "60"]]),
     ],
 )
 def test_a_host_that_answers_too_seldom_is_reported(
-    moments: list[float], expected: list[str]
+    moments: list[float], expected: list[list[str]]
 ) -> None:
-    assert blind([Answer(1, each - 0.5, each) for each in moments], [1], 0, 60) == expected
+    """The numbers: the host, its answers, all the seconds, and the seconds of its silence."""
+    found = blind([Answer(1, each - 0.5, each) for each in moments], [1], 0, 60)
+    assert [re.findall(r"\d+", sentence) for sentence in found] == expected
 
 
 def test_hosts_are_asked_while_another_hangs_or_fails() -> None:
@@ -97,7 +100,8 @@ def test_hosts_are_asked_while_another_hangs_or_fails() -> None:
 def test_a_primary_a_standby_and_no_answer_are_distinguished(
     stdout: str, stderr: str, expected: str | None
 ) -> None:
-    assert parse(stdout, stderr) == expected
+    found = parse(stdout, stderr)
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,11 @@ def test_what_goes_on_in_the_background_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(entering, "into", lambda _: ())
-    leaving = "sleep 60 & cat; echo $!; echo told >&2; exit 3"
+    leaving = "sleep 60 & cat; echo $!; echo failed >&2; exit 3"
     done = entering.run("host", "bash", "-c", leaving, input="given\n")
     given, background = done.stdout.splitlines()
     os.kill(int(background), 9)
-    assert (given, done.stderr, done.returncode) == ("given", "told\n", 3)
+    assert (given, done.stderr, done.returncode) == ("given", "failed\n", 3)
 
 
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.tools import nothing_started
 
 
-def test_packages_are_told_to_start_nothing_until_they_are_installed(tmp_path: Path) -> None:
+def test_packages_start_no_service_while_they_are_installed(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     with nothing_started(policy):
         assert subprocess.run([policy, "caddy", "start"]).returncode == 101

@@ -1,0 +1,1 @@
+"""Tests of the hosts of production and of replaced servers."""
