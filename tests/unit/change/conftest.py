@@ -34,7 +34,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
 
 @pytest.fixture
 def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """By node, the steps on it; the lead's are with the host's."""
+    """By node, the steps on it; the leader's are with the host's."""
     seen: dict[str, list[str]] = {}
 
     @contextmanager

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.stack.given_up import (
-    HELP,
+    GivenUp,
     after_proof,
     describe_data,
     describe_kept,
@@ -15,24 +15,18 @@ _SINCE = "2026-11-25T10:12:00Z"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "found", "is_needed"),
     [
-        (f" {_SINCE} 30 i p", f"30 writes since {_SINCE} are in"),
-        (f" {_SINCE} 1 i p", f"1 write since {_SINCE} is in"),
-        (f" {_SINCE} 0", f"what was given up, to which nobody has written since {_SINCE}, is in"),
-        (
-            " unknown unknown",
-            "what was written, which could not be counted, is in",
-        ),
-        ("", "what was written, which could not be counted, is in"),
+        (f" {_SINCE} 30 i p", GivenUp(_NAME, _SINCE, 30, ("i", "p")), True),
+        (f" {_SINCE} 1 i p", GivenUp(_NAME, _SINCE, 1, ("i", "p")), True),
+        (f" {_SINCE} 0", GivenUp(_NAME, _SINCE, 0), False),
+        (" unknown unknown", GivenUp(_NAME), True),
+        ("", GivenUp(_NAME), True),
     ],
 )
-def test_wording_of_data_that_were_given_up(words: str, told: str) -> None:
-    found = parse_given_up(["something else", f"given-up {_NAME}{words}"])
-    assert describe_data(found) == f"with all data; {told} the Docker volume {_NAME} ({HELP})"
-    assert describe_kept([f"given-up {_NAME}{words}"]) == [
-        f"Kept: {told} the Docker volume {_NAME}; {HELP}."
-    ]
+def test_data_that_were_given_up_are_parsed(words: str, found: GivenUp, is_needed: bool) -> None:
+    (parsed,) = parse_given_up(["something else", f"given-up {_NAME}{words}"])
+    assert (parsed, parsed.is_needed) == (found, is_needed)
 
 
 def test_nothing_is_reported_where_nothing_was_given_up() -> None:

@@ -44,7 +44,7 @@ class _Host:
     [
         (MachineState(deployed=True, restoring="20261125T000000Z data"), "restore --undo` brings"),
         (MachineState(deployed=True, upgrading="a swapped b"), "`infisical-iac apply` ends it"),
-        (MachineState(), "there is no Infisical on the host"),
+        (MachineState(), "`infisical-iac apply` deploys it"),
     ],
 )
 def test_a_host_is_inspected_under_the_lock(

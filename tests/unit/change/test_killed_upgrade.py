@@ -111,7 +111,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
         ("2026-11-25T10:00:00Z", True, "0"),
     ],
     ids=[
-        "the database tells",
+        "the database shows",
         "the database does not answer",
         "the clock was set back before the database started",
         "the database never ran",

@@ -16,7 +16,7 @@ _KEY = "/etc/infisical/keys/postgres_password"
 
 @pytest.fixture
 def node(tmp_path: Path) -> PlayedNode:
-    """A node that knows a new password, of which another lead's rotation was about to tell."""
+    """A node with another leader's new password in its keys, and the old one in its database."""
     made = played_node(tmp_path, postgres="", infisical="data")
     made.write(_KEY, "next-obviously-fake\n")
     made.write(f"{_KEY}.old", "obviously-fake\n")

@@ -16,13 +16,13 @@ def test_a_rotation_rolls_a_cluster_out(host: NotingHost) -> None:
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
 
 
-@pytest.mark.parametrize("wanted", ["v0.120.0", "v0.166.0"])
-def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
+@pytest.mark.parametrize("desired", ["v0.120.0", "v0.166.0"])
+def test_a_rotation_changes_no_version(host: NotingHost, desired: str) -> None:
     """An upgrade alone dumps the data first, and a downgrade is refused."""
     running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
     host.was = Images(running, settings().cluster.patroni_image)
     rotation.rotate(
-        find_key("auth-secret"), settings(), "chainalign", site(infisical_version=wanted)
+        find_key("auth-secret"), settings(), "chainalign", site(infisical_version=desired)
     )
     assert host.rolled_out is not None
     assert host.rolled_out.stack.infisical_reference == running
@@ -34,8 +34,9 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
 ) -> None:
     if failing:
         host.failing = {failing}
-        with pytest.raises(RunFailed, match="the old one is in use again"):
+        with pytest.raises(RunFailed, match=r"new database key .* old one ") as failed:
             rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
+        assert failed.value.code == "run.key_given_up"
     else:
         rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
     use = ["keys derive", "spread", "rotation alter", "roll out"]
@@ -57,8 +58,9 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
 ) -> None:
     if failing:
         host.failing = {failing}
-        with pytest.raises(RunFailed, match="the old one is in use again"):
+        with pytest.raises(RunFailed, match=r"new redis key .* old one ") as failed:
             rotation.rotate(find_key("redis"), settings(), "chainalign", site())
+        assert failed.value.code == "run.key_given_up"
     else:
         rotation.rotate(find_key("redis"), settings(), "chainalign", site())
     use = ["keys derive", "roll out"]

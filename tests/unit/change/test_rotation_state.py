@@ -10,7 +10,7 @@ from infisical_iac.change.keys import (
     parse_unfinished,
     refuse_encryption_key,
 )
-from infisical_iac.core.errors import Refused, RunFailed
+from infisical_iac.core.errors import RunFailed
 
 
 def test_an_empty_state_has_no_rotation() -> None:
@@ -38,8 +38,9 @@ def test_the_phase_decides_how_a_rotation_is_ended(phase: str, way: Way, new: bo
     "state", ["postgres_password", "other switched", "auth_secret odd", "a b c"]
 )
 def test_an_unknown_state_is_refused(state: str) -> None:
-    with pytest.raises(RunFailed, match="which this version does not know"):
+    with pytest.raises(RunFailed, match=f"/var/lib/infisical-rotation/state .*'{state}'") as failed:
         parse_unfinished(state)
+    assert failed.value.code == "run.unknown_state"
 
 
 def test_a_rotation_of_the_repositories_is_completed_once_it_is_switching() -> None:
@@ -54,17 +55,21 @@ def test_the_targets_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("lines", "code", "fact"),
     [
-        ([], "backups are not set up"),
-        (["target local", "other /var/lib/x/0123"], "by removing /var/lib/x/0123 on the host"),
+        ([], "run.no_backups", "`infisical-iac apply`"),
+        (
+            ["target local", "other /var/lib/x/0123"],
+            *("run.former_target", "removing /var/lib/x/0123 on"),
+        ),
     ],
 )
 def test_a_host_whose_repositories_are_not_all_targets_is_refused(
-    lines: list[str], reason: str
+    lines: list[str], code: str, fact: str
 ) -> None:
-    with pytest.raises(RunFailed, match=reason):
+    with pytest.raises(RunFailed, match=fact) as failed:
         parse_targets(lines)
+    assert failed.value.code == code
 
 
 def test_only_the_auth_secret_ends_something_else() -> None:
@@ -72,14 +77,10 @@ def test_only_the_auth_secret_ends_something_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replaces", "reason"),
-    [
-        (False, "v0.165.16 can't replace its encryption key"),
-        (True, "v0.165.16 replaces its .* itself"),
-    ],
+    ("replaces", "code"), [(False, "refused.key_is_fixed"), (True, "refused.key_by_console")]
 )
-def test_the_refusal_of_the_encryption_key_depends_on_the_server(
-    replaces: bool, reason: str
-) -> None:
-    with pytest.raises(Refused, match=reason):
-        raise refuse_encryption_key(version="v0.165.16", replaces=replaces)
+def test_the_refusal_of_the_encryption_key_depends_on_the_server(replaces: bool, code: str) -> None:
+    refused = refuse_encryption_key(version="v0.165.16", replaces=replaces)
+    assert refused.code == code
+    assert "Infisical v0.165.16" in str(refused)
+    assert "docs/operate/keys.md" in str(refused)

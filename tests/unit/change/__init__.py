@@ -1,0 +1,1 @@
+"""Tests of changes of version, rollbacks and rotations of keys."""
