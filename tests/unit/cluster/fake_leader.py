@@ -17,7 +17,7 @@ _DOCKER = """
 "node inspect"*) cat "$HOST/nodes" ;;
 "service scale"*)
     echo "$*" >>"$HOST/changes"
-    # A task that waits goes with the number that is wanted.
+    # A task that waits goes with the number that is desired.
     sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
     ;;
 "service rm"* | "volume rm"*) echo "$*" >>"$HOST/changes" ;;

@@ -7,12 +7,12 @@ from infisical_iac.cluster.stack_state import (
     SwarmService,
 )
 
-WANTED = DesiredStack(
+DESIRED = DesiredStack(
     "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",
     configs={"haproxy_cfg_0123456789ab": "defaults"},
     secrets=frozenset({"infisical_env_0123456789ab"}),
 )
-RENDERED = WANTED.hash_services()
+RENDERED = DESIRED.hash_services()
 NODES = (True, True, True)
 SETTLED = ClusterStackState(
     engine=True,

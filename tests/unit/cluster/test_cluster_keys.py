@@ -18,8 +18,9 @@ def test_cluster_keys_are_made_next_to_a_single_hosts_database() -> None:
 
 
 def test_a_lost_replication_password_is_not_replaced_next_to_its_database() -> None:
-    with pytest.raises(Refused, match="replication_password is gone but the database"):
+    with pytest.raises(Refused, match="/etc/infisical/keys/replication_password ") as refused:
         _refuse(database=True, replicas=True, missing=frozenset(OF_A_CLUSTER.split()))
+    assert refused.value.code == "refused.lost_key"
 
 
 def test_without_a_database_all_keys_are_made() -> None:

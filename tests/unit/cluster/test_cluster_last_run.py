@@ -27,20 +27,20 @@ def _drill(minute: int, target: str, failure: str = "") -> LastRun:
     return LastRun(record, Row("Last drill", failure or "proven", ok=not failure))
 
 
-def _told(*runs: LastRun, own: tuple[str, ...] = ("local",)) -> tuple[str, bool]:
+def _newest(*runs: LastRun, own: tuple[str, ...] = ("local",)) -> tuple[str, bool]:
     row = newest_row({f"s{n}": run for n, run in enumerate(runs, 1)}, own=own, shared=("bucket",))
     return row.text, row.ok
 
 
 def test_the_newest_run_is_shown_if_all_are_healthy() -> None:
-    assert _told(_backup(30, local="", bucket=""), _backup(50, local="")) == ("s2: saved", True)
-    assert _told(_drill(50, "bucket"), _drill(30, "local")) == ("s1: proven", True)
+    assert _newest(_backup(30, local="", bucket=""), _backup(50, local="")) == ("s2: saved", True)
+    assert _newest(_drill(50, "bucket"), _drill(30, "local")) == ("s1: proven", True)
 
 
 def test_a_failure_is_shown_although_another_node_saved_its_own_data_later() -> None:
     runs = _backup(30, local="", bucket="no answer"), _backup(50, local="")
-    assert _told(*runs) == ("s1: no answer", False)
-    assert _told(_drill(30, "local", "altered"), _drill(50, "bucket")) == ("s1: altered", False)
+    assert _newest(*runs) == ("s1: no answer", False)
+    assert _newest(_drill(30, "local", "altered"), _drill(50, "bucket")) == ("s1: altered", False)
 
 
 @pytest.mark.parametrize(
@@ -53,32 +53,32 @@ def test_a_failure_is_shown_although_another_node_saved_its_own_data_later() -> 
 def test_a_shared_target_is_healthy_once_any_node_succeeded(
     failed: LastRun, since: LastRun
 ) -> None:
-    assert _told(failed, since)[1]
-    assert _told(since, failed)[1]
+    assert _newest(failed, since)[1]
+    assert _newest(since, failed)[1]
 
 
 def test_an_earlier_success_does_not_hide_a_failure() -> None:
-    assert not _told(_backup(30, local="", bucket=""), _backup(50, local="", bucket="away"))[1]
+    assert not _newest(_backup(30, local="", bucket=""), _backup(50, local="", bucket="away"))[1]
 
 
 def test_a_directory_is_the_nodes_own() -> None:
     runs = _backup(30, local="no space", bucket=""), _backup(50, local="", bucket="")
-    assert _told(*runs) == ("s1: no space", False)
+    assert _newest(*runs) == ("s1: no space", False)
 
 
 def test_a_node_without_a_run_in_its_own_directory_is_named() -> None:
-    assert _told(_backup(30, local=""), _NONE) == (f"s2: {_NONE.row.text}", False)
+    assert _newest(_backup(30, local=""), _NONE) == (f"s2: {_NONE.row.text}", False)
 
 
 def test_one_node_saves_for_all_where_no_target_is_a_nodes_own() -> None:
-    assert _told(_NONE, _backup(30, bucket=""), own=()) == ("s2: saved", True)
-    assert not _told(_NONE, _NONE, own=())[1]
+    assert _newest(_NONE, _backup(30, bucket=""), own=()) == ("s2: saved", True)
+    assert not _newest(_NONE, _NONE, own=())[1]
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"targets": [{}]}'])
 def test_an_unreadable_record_is_shown(record: str) -> None:
     unread = LastRun(record, Row("Last backup", "unreadable", ok=False))
-    assert _told(_backup(30, local=""), unread) == ("s2: unreadable", False)
+    assert _newest(_backup(30, local=""), unread) == ("s2: unreadable", False)
 
 
 _SINCE = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())

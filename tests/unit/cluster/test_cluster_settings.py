@@ -42,22 +42,24 @@ def test_an_address_is_normalized() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("key", "value", "problem", "example"),
     [
-        (
-            {"topology": "kubernetes"},
-            "'kubernetes' is not accepted; write 'single' or 'swarm'",
-        ),
-        ({"cluster_address": "node-1"}, "'node-1' is no address; write where the other hosts"),
-        ({"cluster_address": "10.0.0.0/24"}, "'10.0.0.0/24' is no address"),
-        ({"infisical_replicas": 1}, "1 is out of range; choose 2 to 20"),
-        ({"infisical_replicas": 21}, "21 is out of range; choose 2 to 20"),
-        ({"patroni_image": "ghcr.io/zalando/spilo-17"}, "names no version; write one such as ghcr"),
-        ({"etcd_image": "gcr.io/etcd-development/etcd:latest"}, "names no version"),
-        ({"haproxy_image": "haproxy:lts"}, "names no version; write one such as haproxy:3.2.25"),
+        ("topology", "kubernetes", "not accepted", "'single' or 'swarm'"),
+        ("cluster_address", "node-1", "no address", "10.0.0.2"),
+        ("cluster_address", "10.0.0.0/24", "no address", "10.0.0.2"),
+        ("infisical_replicas", 1, "out of range", "2 to 20"),
+        ("infisical_replicas", 21, "out of range", "2 to 20"),
+        ("patroni_image", "ghcr.io/zalando/spilo-17", "no version", "spilo-17:4.0-p3"),
+        ("etcd_image", "gcr.io/etcd-development/etcd:latest", "no version", "etcd:v3.5.21"),
+        ("haproxy_image", "haproxy:lts", "no version", "haproxy:3.2.25"),
     ],
 )
-def test_invalid_settings_are_refused(changes: dict[str, Any], sentence: str) -> None:
+def test_invalid_settings_are_refused_with_an_accepted_value(
+    key: str, value: Any, problem: str, example: str
+) -> None:
     with pytest.raises(SettingsError) as refused:
-        settings_of(**changes)
-    assert sentence in str(refused.value)
+        settings_of(**{key: value})
+    what, _, remedy = str(refused.value).partition("; ")
+    assert what.startswith(f"setting {key!r}: {value!r} ")
+    assert what.endswith(problem)
+    assert example in remedy

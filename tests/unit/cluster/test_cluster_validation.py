@@ -30,18 +30,24 @@ def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[s
 
 
 @pytest.mark.parametrize(
-    ("chosen", "sentence"),
+    ("chosen", "what", "remedies"),
     [
-        ({}, "'acme_ca': to validate a name, an authority connects to any one of the cluster's"),
-        ({"acme_ca": "https://acme.example.com/directory"}, "'acme_ca': to validate a name"),
-        ({"ingress": "traefik"}, "'ingress': 'traefik' is Dokploy's, whose Swarm is not this"),
+        ({}, "setting 'acme_ca'", ("tls_certificate", "'internal'", "'none'")),
+        (
+            {"acme_ca": "https://acme.example.com/directory"},
+            "setting 'acme_ca'",
+            ("tls_certificate", "'internal'", "'none'"),
+        ),
+        ({"ingress": "traefik"}, "setting 'ingress': 'traefik'", ("'caddy' or 'none'", "'single'")),
     ],
 )
 def test_an_ingress_that_three_hosts_cannot_have_is_refused(
-    chosen: dict[str, Any], sentence: str
+    chosen: dict[str, Any], what: str, remedies: tuple[str, ...]
 ) -> None:
-    with pytest.raises(Refused, match=sentence):
+    with pytest.raises(Refused, match=f"^{what}") as refused:
         refuse(settings_of(topology="swarm", **chosen))
+    assert refused.value.code == "refused.ingress"
+    assert all(each in str(refused.value) for each in remedies)
 
 
 def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
@@ -73,24 +79,27 @@ def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None
     away = member(3, "three", down=True, lacks="esp")
     observed = converged(member(1, "one"), member(2, "two"), away)
     del observed["three"]
-    with pytest.raises(Refused, match="the kernel of three can't encrypt"):
+    with pytest.raises(Refused, match="kernel of three ") as refused:
         refuse_unencrypted(
             cluster_of(observed), settings_of(topology="swarm", ingress="none").cluster
         )
+    assert refused.value.code == "refused.unencrypted"
 
 
 def test_hosts_of_one_inventory_have_one_topology() -> None:
     refuse_mixed(["swarm", "swarm", "swarm"])
-    with pytest.raises(Refused, match="some hosts of the inventory are 'single' and some"):
+    with pytest.raises(Refused, match=r"^setting 'topology': .*'single' .*'swarm'") as refused:
         refuse_mixed(["single", "swarm", "swarm"])
+    assert refused.value.code == "refused.mixed_topologies"
 
 
 def test_a_single_host_is_refused_in_favour_of_scale_out() -> None:
     observed = three_bare()
     refuse_single(cluster_of(observed))
     observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
-    with pytest.raises(Refused, match=r"^two serves as a single host: `infisical-iac sc"):
+    with pytest.raises(Refused, match=r"^two .*: `infisical-iac scale-out`") as refused:
         refuse_single(cluster_of(observed))
+    assert refused.value.code == "refused.single_host"
 
 
 def test_kept_data_of_a_single_host_do_not_block_a_cluster() -> None:
@@ -100,14 +109,16 @@ def test_kept_data_of_a_single_host_do_not_block_a_cluster() -> None:
 
 def test_an_address_of_another_host_is_checked_too() -> None:
     refuse_malformed({"one": "10.0.0.1", "two": ""})
-    with pytest.raises(Refused, match=r"'10\.0\.0\.300' of two is no address; write where"):
+    with pytest.raises(Refused, match=r"^setting 'cluster_address': '10\.0\.0\.300' of two ") as no:
         refuse_malformed({"one": "10.0.0.1", "two": "10.0.0.300"})
+    assert no.value.code == "refused.malformed_address"
 
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
     observed = three_bare()
-    with pytest.raises(Refused, match=r"^one, the leader, is no single host"):
+    with pytest.raises(Refused, match=r"^one, .*: `infisical-iac apply`") as refused:
         refuse_scale_out(cluster_of(observed))
+    assert refused.value.code == "refused.no_single_host"
     alone = replace(observed["two"], single=True, key="key", digest="state")
     refuse_scale_out(cluster_of({**observed, "two": alone}))
 
@@ -116,16 +127,20 @@ def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
 def test_a_serving_cluster_refuses_another_scale_out(kept: bool) -> None:
     observed = three()
     observed["one"] = replace(observed["one"], single=kept)
-    with pytest.raises(Refused, match="serves from the cluster already: `infisical-iac app"):
+    with pytest.raises(
+        Refused, match=r": `infisical-iac apply`.*; nothing was changed$"
+    ) as refused:
         refuse_scale_out(cluster_of(observed))
+    assert refused.value.code == "refused.scaled_out"
 
 
 def test_scale_in_needs_a_serving_cluster() -> None:
     refuse_scale_in(cluster_of(three()))
     observed = three_bare()
     observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
-    with pytest.raises(Refused, match=r"^there is no cluster to move back from"):
+    with pytest.raises(Refused, match=r"nothing was changed$") as refused:
         refuse_scale_in(cluster_of(observed))
+    assert refused.value.code == "refused.no_cluster"
 
 
 def test_a_new_host_inside_the_stacks_networks_is_refused() -> None:

@@ -40,10 +40,10 @@ def test_what_is_deployed_is_listed(node: PlayedHost) -> None:
     assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
 
 
-@pytest.mark.parametrize(("standby", "told"), [("f\n", "primary\n"), ("t\n", ""), ("", "")])
-def test_only_a_primary_reports_itself(node: PlayedHost, standby: str, told: str) -> None:
+@pytest.mark.parametrize(("standby", "output"), [("f\n", "primary\n"), ("t\n", ""), ("", "")])
+def test_only_a_primary_reports_itself(node: PlayedHost, standby: str, output: str) -> None:
     node.write("/standby", standby)
-    assert node.run("destroy-cluster", "primary").stdout == told
+    assert node.run("destroy-cluster", "primary").stdout == output
 
 
 def test_a_node_without_a_database_is_no_primary(node: PlayedHost) -> None:

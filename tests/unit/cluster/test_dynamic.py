@@ -14,7 +14,7 @@ from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from tests.unit.clusters import site
 
-WANTED = {
+DESIRED = {
     "ttl": 20,
     "loop_wait": 3,
     "synchronous_mode": True,
@@ -22,7 +22,7 @@ WANTED = {
 }
 # Patroni adds keys of its own, and a person has set one.
 THERE = {
-    **WANTED,
+    **DESIRED,
     "maximum_lag_on_failover": 1048576,
     "postgresql": {
         "use_pg_rewind": True,
@@ -36,12 +36,12 @@ def _with(**changes: Any) -> PatroniState:
     return replace(SETTLED, configuration={**THERE, **changes})
 
 
-def _told(found: PatroniState) -> list[str]:
-    return [str(item) for item in patroni_config.items(found, WANTED)]
+def _items(found: PatroniState) -> list[str]:
+    return [str(item) for item in patroni_config.items(found, DESIRED)]
 
 
 def test_keys_set_by_others_are_no_difference() -> None:
-    assert (_told(SETTLED), patroni_config.patch(SETTLED, WANTED)) == ([], {})
+    assert (_items(SETTLED), patroni_config.patch(SETTLED, DESIRED)) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_keys_set_by_others_are_no_difference() -> None:
 def test_only_differing_keys_are_reported_and_sent(
     changes: dict[str, Any], line: str, sent: dict[str, Any]
 ) -> None:
-    assert _told(_with(**changes)) == [f"~ patroni {line}"]
-    assert patroni_config.patch(_with(**changes), WANTED) == sent
+    assert _items(_with(**changes)) == [f"~ patroni {line}"]
+    assert patroni_config.patch(_with(**changes), DESIRED) == sent
 
 
 def test_without_an_answering_patroni_nothing_is_reported_or_sent() -> None:
-    assert (_told(PatroniState()), patroni_config.patch(PatroniState(), WANTED)) == ([], {})
+    assert (_items(PatroniState()), patroni_config.patch(PatroniState(), DESIRED)) == ([], {})
 
 
 def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
@@ -111,7 +111,7 @@ def _lines(members: list[dict[str, Any]]) -> list[str]:
 def test_the_primary_is_restarted_last() -> None:
     found = parse(["engine", *_lines(MEMBERS)])
     assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
-    assert [line.partition(":")[0] for line in _told(found)] == ["~ postgres-3", "~ postgres-1"]
+    assert [line.partition(":")[0] for line in _items(found)] == ["~ postgres-3", "~ postgres-1"]
     assert ClusterStack().process(["next:", *_lines(MEMBERS)]).patroni == found
 
 
@@ -142,9 +142,9 @@ class _Members:
 
 def test_a_key_without_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
-    assert rollout.merge_configuration(_with(synchronous_mode=False), WANTED) == 0
+    assert rollout.merge_configuration(_with(synchronous_mode=False), DESIRED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
-    assert rollout.merge_configuration(SETTLED, WANTED) == 0
+    assert rollout.merge_configuration(SETTLED, DESIRED) == 0
     assert len(members.steps) == 1
 
 
@@ -155,7 +155,7 @@ def test_members_have_time_to_read_the_configuration_before_they_are_queried(
     members = _Members(monkeypatch)
     parameters = {"use_pg_rewind": True, "parameters": {"max_connections": 100}}
     assert (
-        rollout.merge_configuration(_with(postgresql=parameters, loop_wait=there), WANTED)
+        rollout.merge_configuration(_with(postgresql=parameters, loop_wait=there), DESIRED)
         == seconds
     )
     (step,) = members.steps

@@ -9,7 +9,7 @@ from infisical_iac.cluster import deploy
 
 
 @pytest.mark.parametrize(
-    ("what", "state", "told"),
+    ("what", "state", "is_reported"),
     [
         ("upgrade", "20261125T101112Z-v0.165.16 swapped image", True),
         ("restore", "20261125T101112Z data", True),
@@ -17,10 +17,12 @@ from infisical_iac.cluster import deploy
         ("scale", "20261125T101112Z out switched", False),
     ],
 )
-def test_data_set_aside_by_a_former_leader_are_reported(what: str, state: str, told: bool) -> None:
+def test_data_set_aside_by_a_former_leader_are_reported(
+    what: str, state: str, is_reported: bool
+) -> None:
     which, *how = state.split()
     said = " ".join(deploy._describe_kept_data(what, which, how, "node-1"))
-    assert ("infisical_before_20261125t101112z" in said) is told
+    assert ("infisical_before_20261125t101112z" in said) is is_reported
 
 
 @pytest.mark.parametrize(

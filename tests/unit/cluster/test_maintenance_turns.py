@@ -63,7 +63,7 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told"),
+    ("file", "text", "reason"),
     [
         ("nodes", _NODES.replace("Ready Active Reachable", "Down Active Unreachable", 1), "Down"),
         ("nodes", _NODES.replace("Active Leader", "Drain Leader"), "Drain"),
@@ -79,12 +79,12 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
     ],
 )
 def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
-    host: Path, turn: Turn, file: str, text: str, told: str
+    host: Path, turn: Turn, file: str, text: str, reason: str
 ) -> None:
     (host / file).write_text(text)
     done = turn(0)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert reason in done.stderr
     assert (host / "slept").read_text().splitlines()[1:] == ["30"] * 120
     last = json.loads((host / "infisical-maintenance/last.json").read_text())
     assert "another node" in last["failure"]

@@ -43,22 +43,22 @@ _PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
 EDGE = "infisical-edge"
 
 
-def _told(found: dict[str, Network], text: str) -> list[str]:
+def _items(found: dict[str, Network], text: str) -> list[str]:
     return [str(item) for item in stack_file.network_items(found, text)]
 
 
 def test_networks_that_match_the_file_are_no_difference() -> None:
-    assert _told(FOUND, PLAIN) == []
+    assert _items(FOUND, PLAIN) == []
     encrypted = {
         name: replace(each, options={**each.options, "encrypted": ""})
         for name, each in FOUND.items()
     }
-    assert _told(encrypted, ENCRYPTED) == []
-    assert _told({}, PLAIN) == []
+    assert _items(encrypted, ENCRYPTED) == []
+    assert _items({}, PLAIN) == []
 
 
 def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
-    assert _told(FOUND, ENCRYPTED) == [
+    assert _items(FOUND, ENCRYPTED) == [
         f"~ network infisical-{name}: not encrypted → encrypted; {_PAUSES}"
         for name in ("consensus", "databases", "edge")
     ]
@@ -74,7 +74,7 @@ def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
     ],
 )
 def test_the_differences_of_a_network_are_reported(network: Network, why: str) -> None:
-    output = _told({**FOUND, EDGE: network}, PLAIN)
+    output = _items({**FOUND, EDGE: network}, PLAIN)
     assert output == [f"~ network {EDGE}: {why}; {_PAUSES}"]
 
 
@@ -180,19 +180,15 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         (Task("gone", "id", "paused", frozenset()), ""),
         (Task("redis-2", "id", "paused", frozenset({_DATABASES})), "is paused"),
         (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
-        (
-            Task("redis-2", "id", "unready", frozenset({_DATABASES})),
-            "can no longer reach PostgreSQL or Redis, unlike another task",
-        ),
-        (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
-        (
-            Task("postgres-1", "id", "running", frozenset({_CONSENSUS})),
-            "not connected to network databases",
-        ),
+        (Task("redis-2", "id", "unready", frozenset({_DATABASES})), "PostgreSQL or Redis"),
+        (Task("redis-2", "id", "running", frozenset()), "network databases"),
+        (Task("postgres-1", "id", "running", frozenset({_CONSENSUS})), "network databases"),
     ],
 )
 def test_a_stuck_task_that_swarm_considers_healthy_is_reported(task: Task, reason: str) -> None:
-    assert stack_file.find_stuck([task], PLAIN) == ({task: reason} if reason else {})
+    stuck = stack_file.find_stuck([task], PLAIN)
+    assert [*stuck] == ([task] if reason else [])
+    assert reason in stuck.get(task, "")
 
 
 _ALONE = Task("redis-2", "id", "running", frozenset())

@@ -12,9 +12,9 @@ _CERTIFICATE = r'{"TrustRoot": "-----BEGIN CERTIFICATE-----\nMIIB\n"}'
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    fake_docker(tmp_path, '"node inspect"*) cat "$HOST/told"; test ! -e "$HOST/lost" ;;')
+    fake_docker(tmp_path, '"node inspect"*) cat "$HOST/output"; test ! -e "$HOST/lost" ;;')
     (tmp_path / "docker node ls").write_text("one\ntwo\n")
-    (tmp_path / "told").write_text(f"{_CERTIFICATE}\n{_CERTIFICATE}\n")
+    (tmp_path / "output").write_text(f"{_CERTIFICATE}\n{_CERTIFICATE}\n")
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import yaml
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
-from tests.unit.cluster.stacks import NODES, SETTLED, WANTED
+from tests.unit.cluster.stacks import DESIRED, NODES, SETTLED
 
 
 def _with(name: str, **changes: Any) -> ClusterStackState:
@@ -17,8 +17,8 @@ def _with(name: str, **changes: Any) -> ClusterStackState:
     return replace(SETTLED, services={**SETTLED.services, name: service})
 
 
-def _lines(found: ClusterStackState, wanted: DesiredStack = WANTED) -> list[str]:
-    return [str(item) for item in stack_plan.items(found, wanted)]
+def _lines(found: ClusterStackState, desired: DesiredStack = DESIRED) -> list[str]:
+    return [str(item) for item in stack_plan.items(found, desired)]
 
 
 def test_a_converged_stack_has_an_empty_plan() -> None:
@@ -31,75 +31,75 @@ _IS_UPDATING = "~ service infisical: its update is updating"
 _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
     "somebody scaled a service": (
         _with("infisical", desired=2, running=2, hash="cc"),
-        WANTED,
+        DESIRED,
         ["~ service infisical: 2 tasks instead of 3"],
     ),
     "somebody updated a service": (
         _with("infisical", hash="cc"),
-        WANTED,
+        DESIRED,
         ["~ service infisical: runs with another configuration"],
     ),
     "a task is not healthy": (
         _with("infisical", running=1),
-        WANTED,
+        DESIRED,
         ["~ service infisical: 1 of 3 tasks run and are healthy"],
     ),
     "an update is paused": (
         _with("infisical", update="paused"),
-        WANTED,
+        DESIRED,
         ["~ service infisical: its update is paused"],
     ),
     "an update is being rolled back": (
         _with("infisical", update="rollback_started"),
-        WANTED,
+        DESIRED,
         ["~ service infisical: its update is rollback started"],
     ),
     "a task waits though all nodes are ready": (
         _with("infisical", running=2, waiting=1),
-        WANTED,
+        DESIRED,
         ["~ service infisical: 2 of 3 tasks run and are healthy"],
     ),
     "a task waits for a node that is down": (
         replace(_with("infisical", running=2, waiting=1), nodes=_ONE_DOWN),
-        WANTED,
+        DESIRED,
         [],
     ),
     "one task waits for a node that is down and another one fails": (
         replace(_with("infisical", running=1, waiting=1), nodes=_ONE_DOWN),
-        WANTED,
+        DESIRED,
         ["~ service infisical: 1 of 3 tasks run and are healthy"],
     ),
     "an updated service has fewer tasks because a node is down": (
         replace(_with("haproxy", running=2, desired=2, hash="cc"), nodes=_ONE_DOWN),
-        WANTED,
+        DESIRED,
         ["~ service haproxy: runs with another configuration"],
     ),
     "somebody scaled a service that runs on each node": (
         replace(_with("haproxy", running=2, desired=2, hash="cc"), nodes=NODES),
-        WANTED,
+        DESIRED,
         ["~ service haproxy: 2 tasks instead of 3"],
     ),
     "somebody scaled a service by more than a node that is down": (
         replace(_with("infisical", running=1, desired=1, hash="cc"), nodes=_ONE_DOWN),
-        WANTED,
+        DESIRED,
         ["~ service infisical: 1 tasks instead of 3"],
     ),
     "an update waits for the only node that could run it": (
         replace(
             _with("infisical", running=0, desired=1, waiting=1, update="updating"), nodes=_ONE_DOWN
         ),
-        WANTED,
+        DESIRED,
         [],
     ),
     "an update waits though all nodes are ready": (
         _with("infisical", running=0, desired=1, waiting=1, update="updating"),
-        WANTED,
+        DESIRED,
         [_IS_UPDATING],
     ),
     # Swarm may have stopped at the task that no node can run, with the old ones still running.
     "an update waits for a node that is down and old tasks run on others": (
         replace(_with("infisical", running=2, waiting=1, update="updating"), nodes=_ONE_DOWN),
-        WANTED,
+        DESIRED,
         [_IS_UPDATING],
     ),
     "a service is missing and another one is foreign": (
@@ -107,17 +107,17 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
             SETTLED,
             services={"infisical": SETTLED.services["infisical"], "miner": SwarmService(1, 1)},
         ),
-        WANTED,
+        DESIRED,
         ["+ service haproxy", "- service miner: is not in stack.yaml"],
     ),
     "a service's part of stack.yaml changes": (
         SETTLED,
-        replace(WANTED, text=WANTED.text.replace("image: haproxy", "image: haproxy:3")),
+        replace(DESIRED, text=DESIRED.text.replace("image: haproxy", "image: haproxy:3")),
         ["~ service haproxy: its part of stack.yaml changes"],
     ),
     "no roll-out has been recorded": (
         replace(SETTLED, record={}),
-        WANTED,
+        DESIRED,
         [
             "~ service haproxy: was never rolled out completely",
             "~ service infisical: was never rolled out completely",
@@ -131,7 +131,7 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
                 "config": frozenset({"haproxy_cfg_0123456789ab", "haproxy_cfg_ffffffffffff"}),
             },
         ),
-        WANTED,
+        DESIRED,
         [
             "+ secret infisical_env_0123456789ab",
             "- secret infisical_env_ffffffffffff: no service needs it any more",
@@ -143,8 +143,8 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
 
 @pytest.mark.parametrize("cause", _CAUSES)
 def test_each_cause_has_its_lines_in_the_plan(cause: str) -> None:
-    found, wanted, lines = _CAUSES[cause]
-    assert _lines(found, wanted) == lines
+    found, desired, lines = _CAUSES[cause]
+    assert _lines(found, desired) == lines
 
 
 def test_a_completed_rollback_to_the_recorded_service_is_no_difference() -> None:
@@ -158,9 +158,9 @@ def test_a_service_changes_with_the_name_of_a_config_that_it_uses() -> None:
             "configs": {"cfg": {"name": "cfg_0123456789ab"}},
         }
     )
-    wanted = replace(WANTED, text=text)
-    changed = replace(WANTED, text=text.replace("cfg_0123456789ab", "cfg_ffffffffffff"))
-    now, then = wanted.hash_services(), changed.hash_services()
+    desired = replace(DESIRED, text=text)
+    changed = replace(DESIRED, text=text.replace("cfg_0123456789ab", "cfg_ffffffffffff"))
+    now, then = desired.hash_services(), changed.hash_services()
     assert [name for name in now if now[name] != then[name]] == ["haproxy"]
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_state import ClusterStack, SwarmService, hashes, record_text
-from tests.unit.cluster.stacks import SETTLED, WANTED
+from tests.unit.cluster.stacks import DESIRED, SETTLED
 
 
 def test_a_record_round_trips() -> None:
-    record = stack_plan.make_record(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
+    record = stack_plan.make_record(SETTLED, DESIRED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
     assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
 

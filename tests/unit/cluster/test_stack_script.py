@@ -5,6 +5,13 @@ import pytest
 from tests.unit.cluster.fake_leader import NAME, SECRETS, TEXT, Leader
 
 _OUT_OF_MEMORY = "JavaScript heap out of memory"
+# The ended tasks of the fake Docker, and the log of the last one without its secret.
+_ENDED_TASKS = [
+    "  node1 Rejected 2 seconds ago No such image: x",
+    "  node2 Failed 9 seconds ago task: non-zero exit (1)",
+    "  node2 Failed 1 day ago ",
+    "  it can't go on",
+]
 
 
 def test_a_secret_is_named_after_its_content_and_made_once(leader: Leader) -> None:
@@ -64,12 +71,7 @@ def test_the_wait_reports_what_does_not_run(
     if unwell:
         first, *rest = done.stdout.splitlines()
         assert first.startswith(unwell)
-        assert rest == [
-            "  node1 Rejected 2 seconds ago No such image: x",
-            "  node2 Failed 9 seconds ago task: non-zero exit (1)",
-            "  node2 Failed 1 day ago ",
-            "  it can't go on",
-        ]
+        assert rest == _ENDED_TASKS
 
 
 def test_only_the_named_services_are_waited_for(leader: Leader) -> None:

@@ -24,15 +24,15 @@ DATA = DesiredStack(
 )
 
 
-def _running(wanted: DesiredStack) -> ClusterStackState:
-    rendered = wanted.hash_services()
+def _running(desired: DesiredStack) -> ClusterStackState:
+    rendered = desired.hash_services()
     services = {name: SwarmService(1, 1, hash=name) for name in rendered}
     record = {name: Recorded(name, each, 1) for name, each in rendered.items()}
     return ClusterStackState(True, True, services=services, record=record)
 
 
-def _stages(found: ClusterStackState, wanted: DesiredStack) -> list[list[str]]:
-    return [sorted(names) for names in stack_plan.plan_stages(found, wanted)]
+def _stages(found: ClusterStackState, desired: DesiredStack) -> list[list[str]]:
+    return [sorted(names) for names in stack_plan.plan_stages(found, desired)]
 
 
 def test_a_first_roll_out_is_complete_at_once() -> None:
@@ -71,27 +71,27 @@ AWAY = (True, True, False)
 
 def _changed(text: str) -> tuple[ClusterStackState, DesiredStack]:
     """Return the running stack, and the same with other images."""
-    wanted = DesiredStack(text, {}, frozenset())
-    return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
+    desired = DesiredStack(text, {}, frozenset())
+    return _running(desired), replace(desired, text=text.replace("image: ", "image: new-"))
 
 
 def test_services_with_a_node_per_task_change_first_on_active_nodes() -> None:
-    found, wanted = _changed(EACH_ITS_OWN)
-    assert _stages(replace(found, nodes=NODES), wanted) == []
-    assert _stages(replace(found, nodes=AWAY), wanted) == [["infisical"]]
-    settled = replace(wanted, text=EACH_ITS_OWN)
+    found, desired = _changed(EACH_ITS_OWN)
+    assert _stages(replace(found, nodes=NODES), desired) == []
+    assert _stages(replace(found, nodes=AWAY), desired) == [["infisical"]]
+    settled = replace(desired, text=EACH_ITS_OWN)
     assert _stages(replace(found, nodes=AWAY), settled) == []
 
 
 def test_services_with_a_node_per_task_change_after_data_nodes() -> None:
     pinned = "".join(f"  etcd-{n}: {{image: etcd}}\n" for n in (1, 2))
-    found, wanted = _changed(EACH_ITS_OWN + pinned)
-    stages = _stages(replace(found, nodes=AWAY), wanted)
+    found, desired = _changed(EACH_ITS_OWN + pinned)
+    stages = _stages(replace(found, nodes=AWAY), desired)
     assert stages == [["etcd-1"], ["etcd-2"], ["infisical"]]
 
 
 @pytest.mark.parametrize(
-    ("nodes", "replicas", "order", "told"),
+    ("nodes", "replicas", "order", "expected"),
     [
         (NODES, 3, "stop-first", (3, "stop-first")),
         (AWAY, 3, "stop-first", (2, "stop-first")),
@@ -103,7 +103,7 @@ def test_services_with_a_node_per_task_change_after_data_nodes() -> None:
     ],
 )
 def test_a_part_omits_tasks_without_a_node(
-    nodes: tuple[bool, ...], replicas: int, order: str, told: tuple[int, str]
+    nodes: tuple[bool, ...], replicas: int, order: str, expected: tuple[int, str]
 ) -> None:
     text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
     part = stack_plan.select_services(
@@ -111,14 +111,14 @@ def test_a_part_omits_tasks_without_a_node(
     )
     services = yaml.safe_load(part)["services"]
     deploy = services["infisical"]["deploy"]
-    assert (deploy["replicas"], deploy["update_config"]["order"]) == told
+    assert (deploy["replicas"], deploy["update_config"]["order"]) == expected
     assert services["haproxy"] == {"image": "haproxy", "deploy": {"mode": "global"}}
 
 
 def test_services_without_a_node_per_task_keep_all_tasks() -> None:
     text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
-    found, wanted = _changed(text)
-    assert _stages(replace(found, nodes=AWAY), wanted) == []
+    found, desired = _changed(text)
+    assert _stages(replace(found, nodes=AWAY), desired) == []
     part = yaml.safe_load(stack_plan.select_services(text, {"infisical"}, AWAY))
     assert part["services"]["infisical"]["deploy"]["replicas"] == 3
 

@@ -73,7 +73,7 @@ def test_a_node_reports_its_whole_health(programs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ('{"com.docker.network.driver.mtu":"1350","encrypted":""}', "encrypted"),
         ('{"com.docker.network.driver.mtu":"1350"}', "plain"),
@@ -81,18 +81,20 @@ def test_a_node_reports_its_whole_health(programs: Path) -> None:
     ],
 )
 def test_a_node_reports_whether_the_overlay_is_encrypted(
-    programs: Path, options: str, told: str
+    programs: Path, options: str, expected: str
 ) -> None:
     (programs / "docker network inspect").write_text(f"{options}\n")
-    assert NodeCondition().process(_run(programs)).overlay == told
+    assert NodeCondition().process(_run(programs)).overlay == expected
 
 
 @pytest.mark.parametrize(
-    ("broken", "what", "told"),
+    ("broken", "what", "expected"),
     [("psql", "postgres", "silent"), ("etcdctl", "etcd", "unhealthy"), ("redis-cli", "redis", "")],
 )
-def test_a_silent_service_is_reported(programs: Path, broken: str, what: str, told: str) -> None:
-    assert getattr(NodeCondition().process(_run(programs, broken)), what) == told
+def test_a_silent_service_is_reported(
+    programs: Path, broken: str, what: str, expected: str
+) -> None:
+    assert getattr(NodeCondition().process(_run(programs, broken)), what) == expected
 
 
 def test_a_node_without_docker_reports_the_rest(programs: Path) -> None:

@@ -70,7 +70,7 @@ def test_existing_data_are_reported(host: PlayedHost) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tried", "loaded", "found", "told"),
+    ("tried", "loaded", "found", "can_encrypt"),
     [
         (0, "xt_u32", "", True),
         (0, "", "xt_bpf", True),
@@ -79,12 +79,12 @@ def test_existing_data_are_reported(host: PlayedHost) -> None:
     ],
 )
 def test_encryption_needs_esp_and_a_packet_match_in_the_kernel(
-    host: PlayedHost, tried: int, loaded: str, found: str, told: bool
+    host: PlayedHost, tried: int, loaded: str, found: str, can_encrypt: bool
 ) -> None:
     host.program("unshare", f"exit {tried}")
     host.program("modprobe", f'test "$3" = "{found}"')
     host.write(f"/sys/module/{loaded or 'other'}/refcnt", "1")
-    assert ("esp" in host.run("swarm-look").stdout.splitlines()) == told
+    assert ("esp" in host.run("swarm-look").stdout.splitlines()) == can_encrypt
 
 
 def test_no_key_is_reported(host: PlayedHost) -> None:

@@ -1,0 +1,1 @@
+"""Tests of clusters: Swarm, the stack, etcd, PostgreSQL and Redis."""

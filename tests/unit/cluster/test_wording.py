@@ -1,0 +1,81 @@
+"""The sentences that people read, asserted here and nowhere else, so that wording can be improved.
+
+Each stands for its kind of message. All other tests assert codes and facts.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.cluster.status import rows
+from infisical_iac.cluster.validation import refuse, refuse_single
+from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.monitoring.condition import drift
+from tests.unit.cluster.observed import cluster_of, three, three_bare
+from tests.unit.settings_of import settings_of
+
+
+def test_wording_of_an_ingress_that_no_cluster_can_have() -> None:
+    with pytest.raises(Refused) as refused:
+        refuse(settings_of(topology="swarm", ingress="traefik"))
+    assert str(refused.value) == (
+        "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set it to "
+        "'caddy' or 'none' for a cluster, or topology to 'single'"
+    )
+
+
+def test_wording_of_a_value_that_no_setting_of_a_cluster_has() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_of(cluster_address="node-1")
+    assert str(refused.value) == (
+        "setting 'cluster_address': 'node-1' is no address; write where the other hosts reach this "
+        "one, such as 10.0.0.2, or leave it empty"
+    )
+
+
+def test_wording_of_a_single_host_that_serves() -> None:
+    observed = three_bare()
+    observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
+    with pytest.raises(Refused) as refused:
+        refuse_single(cluster_of(observed))
+    assert str(refused.value) == (
+        "two serves as a single host: `infisical-iac scale-out` brings its data into the cluster"
+    )
+
+
+def test_wording_of_hosts_that_are_no_cluster() -> None:
+    observed = {name: replace(look, control=False) for name, look in three().items()}
+    with pytest.raises(Refused) as refused:
+        cluster_of(observed)
+    assert str(refused.value) == (
+        "no reachable host is a manager with a majority behind it: bring the others back, start "
+        "Docker there (`systemctl restart docker`), or follow docs/operate/cluster/runbooks.md, "
+        "'Two of three lost'"
+    )
+
+
+def test_wording_of_the_status_of_a_cluster() -> None:
+    managers = ("leader", "reachable", "reachable")
+    members = tuple(
+        ManagedNode(name, "ready", "active", manager, number)
+        for number, (name, manager) in enumerate(zip(three(), managers, strict=True), 1)
+    )
+    copies = (
+        Copy("postgres-2", "streaming", "sync", 0),
+        Copy("postgres-3", "streaming", "async", 120),
+    )
+    nodes = {
+        name: NodeState(members=members, tls=3, leaf_ends=2_000_000_000, postgres="standby")
+        for name in three()
+    }
+    nodes["one"] = replace(nodes["one"], postgres="primary", copies=copies)
+    settings = settings_of(topology="swarm", ingress="none")
+    now = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    found = {row.name: row.text for row in rows(nodes, (), settings, "one", drift([]), now)}
+    assert found["Nodes"] == "3 of 3 ready and active; the Swarm's leader is one"
+    assert found["PostgreSQL"] == (
+        "primary on one; synchronous standby two, 0 bytes behind; standby three, 120 bytes behind"
+    )
+    assert found["TLS"] == "PostgreSQL, Redis and etcd require it; certificates until 2033-05-18"
