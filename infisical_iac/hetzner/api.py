@@ -80,10 +80,14 @@ def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
     if not token:
         raise UserError(
             f"{TOKEN} is not set: make an API token that may read and write in the console, under "
-            "Security, and set it"
+            "Security, and set it",
+            code="error.token",
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise UserError(f"{TOKEN} has spaces or other characters that no token has: set it again")
+        raise UserError(
+            f"{TOKEN} has spaces or other characters that no token has: set it again",
+            code="error.token",
+        )
     client = Client(
         token=token,
         api_endpoint=os.environ.get(ENDPOINT, "").rstrip("/") or _ENDPOINT,

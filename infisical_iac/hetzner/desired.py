@@ -212,7 +212,8 @@ def _read_key(given: str) -> PublicKey:
     if kind not in _KEY_TYPES:
         raise SettingsError(
             f"setting 'server_ssh_keys': {given} is no public key of SSH that can be read: write "
-            "the path of one, such as ~/.ssh/id_ed25519.pub"
+            "the path of one, such as ~/.ssh/id_ed25519.pub",
+            code="settings.ssh_key",
         )
     return PublicKey(path.stem, f"{kind} {text}")
 
@@ -231,7 +232,8 @@ def _record(host_name: str, zone: str) -> str:
     if not host_name.endswith(f".{zone}"):
         raise SettingsError(
             f"setting 'server_dns_zone': {host_name or 'site_url'} is no name in {zone}: set "
-            f"site_url to one, such as https://secrets.{zone}, or leave the zone out"
+            f"site_url to one, such as https://secrets.{zone}, or leave the zone out",
+            code="settings.dns_zone",
         )
     return host_name.removesuffix(f".{zone}")
 
@@ -240,14 +242,16 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
     if not one.host_name:
         raise SettingsError(
             "setting 'site_url': a Load Balancer needs a name that resolves to it: set one such as "
-            "https://secrets.example.com"
+            "https://secrets.example.com",
+            code="settings.balancer_domain",
         )
     terminates = not settings.stack.runs_caddy
     if terminates and not one.zone:
         raise SettingsError(
             "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "
             "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
-            "certificate (ingress, tls_certificate)"
+            "certificate (ingress, tls_certificate)",
+            code="settings.balancer_certificate",
         )
     if terminates:
         # The balancer reaches Infisical by HTTP, and redirects port 80 to https.

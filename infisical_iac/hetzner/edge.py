@@ -121,7 +121,8 @@ class LoadBalancer(SharedResource):
                 place = there.location.name
                 raise UserError(
                     f"the {self._title} is in {place}, and can't leave it: set server_location to "
-                    f"{place}, or delete it in the console"
+                    f"{place}, or delete it in the console",
+                    code="error.location",
                 )
             if there.load_balancer_type and there.load_balancer_type.name != desired.type:
                 to = LoadBalancerType(name=desired.type)
@@ -321,7 +322,8 @@ class DnsRecords(SharedResource):
                 raise
             raise SettingsError(
                 f"setting 'server_dns_zone': the project has no zone {one.zone}: make it in the "
-                "console, or leave the setting empty and set the records at the domain's provider"
+                "console, or leave the setting empty and set the records at the domain's provider",
+                code="settings.unknown_zone",
             ) from None
         for rrset in self.zone.get_rrset_all(name=one.record):
             if rrset.type in _RECORD_TYPES.values():

@@ -49,7 +49,8 @@ def find_cluster(name: DeploymentName) -> list[_Host]:
             f"no server at Hetzner Cloud has the labels {api.SELECTOR} and "
             f"{api.CLUSTER}={name.text}{there}: make a cluster by `infisical-iac server create`, "
             "set server_name to the intended one, or name its hosts in INFISICAL_HOSTS or the "
-            "setting 'hosts'"
+            "setting 'hosts'",
+            code="error.no_cluster",
         )
     with api.translate_errors("read the network of the cluster"):
         network = client.networks.get_by_name(name.text)
@@ -67,7 +68,8 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
     if not found:
         raise UserError(
             f"no server at Hetzner Cloud has the label {api.SELECTOR}: make one by `infisical-iac "
-            "server create`, or set INFISICAL_HOST"
+            "server create`, or set INFISICAL_HOST",
+            code="error.no_server",
         )
     _refuse_doubt(found, name, variable="INFISICAL_HOST")
     ours = [each for each in found if _is_of(each, name)]
@@ -76,12 +78,14 @@ def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
         return named[0]
     if any((each.labels or {}).get(api.REPLACES) == name.text for each in ours):
         raise UserError(
-            f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
+            f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it",
+            code="error.unfinished",
         )
     raise UserError(
         f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, but there is "
         f"{_join_names(found)}: set server_name in group_data/hetzner.py to the intended one, make "
-        "one by `infisical-iac server create`, or set INFISICAL_HOST"
+        "one by `infisical-iac server create`, or set INFISICAL_HOST",
+        code="error.other_server",
     )
 
 
@@ -104,7 +108,8 @@ def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variabl
     if len(owners) > 1:
         raise UserError(
             f"{len(owners)} deployments are at Hetzner Cloud ({', '.join(owners)}): set "
-            f"server_name to the intended one, or set {variable}"
+            f"server_name to the intended one, or set {variable}",
+            code="error.several_deployments",
         )
 
 

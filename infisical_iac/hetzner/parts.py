@@ -55,7 +55,8 @@ class SshKeys(SharedResource):
         if not keys and not complete:
             raise SettingsError(
                 "setting 'server_ssh_keys' is empty: nobody could log in; put the path of your "
-                "public key there, such as ~/.ssh/id_ed25519.pub"
+                "public key there, such as ~/.ssh/id_ed25519.pub",
+                code="settings.no_ssh_key",
             )
         for key in keys:
             if complete or self.match(key):
@@ -63,7 +64,8 @@ class SshKeys(SharedResource):
             if not key.text:
                 raise SettingsError(
                     f"setting 'server_ssh_keys': no key named {key.name} is at Hetzner Cloud; "
-                    "write the path of a public key, such as ~/.ssh/id_ed25519.pub"
+                    "write the path of a public key, such as ~/.ssh/id_ed25519.pub",
+                    code="settings.unknown_ssh_key",
                 )
             yield change("+", f"SSH key {key.name}", "", partial(self._create, key))
 
@@ -128,7 +130,8 @@ class PrivateNetwork(SharedResource):
             there = self.found.ip_range
             raise UserError(
                 f"the network {name} has the range {there}, of which servers have addresses: "
-                f'set server_network to "{there}"'
+                f'set server_network to "{there}"',
+                code="error.network_range",
             )
 
     def _create(self) -> None:
@@ -289,7 +292,8 @@ class CloudVolume(ServerResource):
             if place and place.name != self.desired.location:
                 raise UserError(
                     f"the volume {name} is in {place.name}, and can't leave it: set "
-                    f"server_location to {place.name}"
+                    f"server_location to {place.name}",
+                    code="error.location",
                 )
             if there < size:
                 detail = f"{there} → {size} GB, {price}"

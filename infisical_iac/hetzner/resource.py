@@ -55,7 +55,8 @@ class Prices:
         if location not in places:
             raise SettingsError(
                 f"setting 'server_location': {type} is not sold in {location}: choose one of "
-                f"{', '.join(places)}"
+                f"{', '.join(places)}",
+                code="settings.location",
             )
         return self._at(prices, location)
 
@@ -91,7 +92,8 @@ class Prices:
         if type not in types:
             raise SettingsError(
                 f"setting '{what}_type': Hetzner Cloud has no {type}: choose one of "
-                f"{', '.join(sorted(types))}"
+                f"{', '.join(sorted(types))}",
+                code="settings.unknown_type",
             )
         return list(types[type])
 

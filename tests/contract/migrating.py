@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import click
 from click.testing import CliRunner
 
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
-from infisical_iac.core.errors import ApiError
+from infisical_iac.core.errors import ApiError, UserError
 
 from .world import World, ok
 
@@ -107,10 +108,22 @@ class Case:
         file.write_bytes(text.encode())
 
     def run(self, command: str, *arguments: str, url: str = "") -> Ran:
+        return self.invoke(*self._command(command, *arguments), url=url)
+
+    def error(self, command: str, *arguments: str) -> UserError:
+        """Return the error of a command that must fail, with its code."""
+        given = self._command(command, *arguments)
+        done = CliRunner(env=self.environment()).invoke(main, given, standalone_mode=False)
+        assert isinstance(done.exception, click.ClickException), done.output
+        error = done.exception.__context__
+        assert isinstance(error, UserError), done.output
+        return error
+
+    def _command(self, command: str, *arguments: str) -> list[str]:
         target = str(self.root) if command == "plan" else str(self.plan_file)
         output = ["--output", str(self.plan_file)] if command == "plan" else []
         given = [target, *output, "--workspace-file", str(self.workspace_file), *arguments]
-        return self.invoke("migrate", command, *given, url=url)
+        return ["migrate", command, *given]
 
     def invoke(self, *arguments: str, url: str = "") -> Ran:
         """Run a command against the stand-in, or a server at a URL."""

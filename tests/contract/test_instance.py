@@ -73,17 +73,18 @@ def _id(admin: Client, organization: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("of_identity", "of_login", "drift"),
+    ("of_identity", "of_login", "field", "change"),
     [
         (
             {"name": "renamed", "metadata": []},
             {},
-            f"name renamed → {DEPLOYER}, metadata → managed by infisical-iac",
+            "name",
+            f"renamed → {DEPLOYER}, metadata → managed by infisical-iac",
         ),
-        ({"hasDeleteProtection": True}, {}, "delete protection on → off"),
-        ({}, {"accessTokenNumUsesLimit": 50}, "accessTokenNumUsesLimit 50 → 0"),
-        ({}, {"lockoutThreshold": 1}, "lockoutThreshold 1 → 3"),
-        ({"role": "member"}, {}, "role in the organization member → admin"),
+        ({"hasDeleteProtection": True}, {}, "delete protection", "on → off"),
+        ({}, {"accessTokenNumUsesLimit": 50}, "accessTokenNumUsesLimit", "50 → 0"),
+        ({}, {"lockoutThreshold": 1}, "lockoutThreshold", "1 → 3"),
+        ({"role": "member"}, {}, "role in the organization", "member → admin"),
     ],
 )
 def test_drift_of_the_deployer_is_repaired_and_no_second_one_is_made(
@@ -91,13 +92,14 @@ def test_drift_of_the_deployer_is_repaired_and_no_second_one_is_made(
     world: World,
     of_identity: dict[str, object],
     of_login: dict[str, object],
-    drift: str,
+    field: str,
+    change: str,
 ) -> None:
     id, there = _id(admin, world.org_id), len(identities.everybody(admin, world.org_id))
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     admin.patch(f"/api/v1/identities/{id}", json=of_identity)
     admin.patch(universal_auth_path(id), json=of_login)
-    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == drift
+    assert bootstrap._deployer_drift(_PORT, _PROJECTS) == f"{field} {change}"
     bootstrap._make_deployer(admin, _DESIRED)
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
     assert _id(admin, world.org_id) == id

@@ -81,9 +81,10 @@ def test_each_secret_names_its_source(planned: Case) -> None:
 
 def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:
     planned.put("production", "/backend", JSON="other")
-    refused = planned.run("apply")
-    assert refused.exit_code == 1
-    assert "1 key has another value in Infisical: production/backend/JSON" in refused.error
+    refused = planned.error("apply")
+    assert refused.code == "refused.conflict"
+    assert str(refused).startswith("1 key ")
+    assert ": production/backend/JSON (" in str(refused)
     assert planned.values() == {"/backend/JSON": "other"}
 
 
@@ -110,11 +111,12 @@ def test_an_overwritten_conflict_keeps_a_persons_comment(case: Case) -> None:
 
 def test_a_file_that_has_changed_is_refused(planned: Case) -> None:
     planned.write("backend/.env.production", f"{FILE}MORE=fake\n")
-    refused = planned.run("apply")
-    assert refused.exit_code == 1
-    assert "backend/.env.production has changed since it was planned" in refused.error
+    changed = planned.error("apply")
     (planned.root / "backend/.env.production").unlink()
-    assert "backend/.env.production can't be read any more" in planned.run("apply").error
+    missing = planned.error("apply")
+    assert [each.code for each in (changed, missing)] == ["error.plan_stale"] * 2
+    assert str(changed).startswith("backend/.env.production has changed ")
+    assert str(missing).startswith("backend/.env.production can't be read ")
     assert planned.values() == {}
 
 

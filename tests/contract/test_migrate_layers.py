@@ -30,9 +30,16 @@ def case(world: World, tmp_path: Path) -> Case:
 
 
 def test_each_environment_gets_the_values_that_vite_would_load(case: Case) -> None:
-    planned = case.run("plan")
-    assert "Vite reads it in production too, and only here are URL" in planned.stdout
-    assert "? backend/.env.local: It is one person's own file" in planned.stdout
+    planned = json.loads(case.run("plan", "--json").stdout)
+    findings = {
+        (source["path"], finding["kind"]): finding["message"]
+        for source in planned["plan"]["sources"]
+        for finding in source.get("findings", ())
+    }
+    for fact in ("Vite ", " production ", " URL;"):
+        assert fact in findings["backend/.env", "lacking"]
+    assert ("backend/.env.local", "personal-file") in findings
+    assert "? backend/.env.local: " in case.run("plan").stdout
     case.write("backend/.env.production", "HOST=fake-live\nURL=https://$HOST/fake\n")
     assert "1 to be decided" in case.run("plan").stdout
     case.decide("decision: undecided", "decision: store")

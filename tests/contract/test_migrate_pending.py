@@ -170,7 +170,7 @@ def test_a_refused_write_is_requested_again_after_the_file_is_removed(
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pending": []}'])
 def test_a_file_of_others_is_refused_before_any_write(text: str, case: Case) -> None:
     case.write("migration-pending.json", text)
-    refused = case.run("apply")
-    assert refused.exit_code == 1
-    assert "migration-pending.json is not what migrate apply writes" in refused.error
+    refused = case.error("apply")
+    assert refused.code == "file.pending"
+    assert str(refused).startswith(str(case.root / "migration-pending.json"))
     assert case.stored() == {}

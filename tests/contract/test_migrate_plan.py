@@ -44,7 +44,9 @@ def test_a_plan_distinguishes_new_same_changed_and_remote_only_values(case: Case
 
 def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
     (planned.root / "migration.key").unlink()
-    assert "migration.key, with which the plan was made: plan again" in planned.run("apply").error
+    refused = planned.error("apply")
+    assert refused.code == "file.no_plan_key"
+    assert str(planned.root / "migration.key") in str(refused)
 
 
 def test_values_that_infisical_would_change_are_undecided_and_not_stored(case: Case) -> None:
@@ -52,10 +54,12 @@ def test_values_that_infisical_would_change_are_undecided_and_not_stored(case: C
     planned = case.run("plan")
     assert planned.exit_code == 2
     assert "? backend/.env.production:1 PADDED: " in planned.stdout
-    refused = case.run("apply")
-    assert "PADDED in backend/.env.production:1 is undecided" in refused.error
+    undecided = case.error("apply")
     case.decide("decision: undecided", "decision: store")
-    assert "begins or ends with blanks, which Infisical would trim" in case.run("apply").error
+    trimmed = case.error("apply")
+    assert [each.code for each in (undecided, trimmed)] == ["error.plan_values"] * 2
+    assert str(undecided).startswith("PADDED in backend/.env.production:1 is undecided")
+    assert str(trimmed).startswith("PADDED in backend/.env.production:1 begins or ends ")
     assert case.values() == {}
 
 
@@ -124,23 +128,28 @@ def test_a_file_of_no_service_is_undecided_and_can_be_left_out(case: Case) -> No
 
 def test_a_plan_for_another_project_is_refused(planned: Case) -> None:
     planned.decide(f"project: {planned.name}", "project: another-one")
-    assert f"a plan for the project another-one, but the project file is for {planned.name}" in (
-        planned.run("apply").error
-    )
+    refused = planned.error("apply")
+    assert refused.code == "error.other_project"
+    assert " another-one, " in str(refused)
+    assert f" {planned.name}: " in str(refused)
 
 
 def test_a_missing_project_is_reported_with_the_remedy(case: Case) -> None:
     text = case.workspace_file.read_text(encoding="utf-8")
     case.workspace_file.write_text(text.replace(case.name, "not-there"), encoding="utf-8")
-    refused = case.run("plan").error
-    assert "there is no project not-there in Infisical: run `infisical-iac workspace" in refused
+    refused = case.error("plan")
+    assert refused.code == "error.no_project"
+    assert " not-there " in str(refused)
+    assert "`infisical-iac workspace apply`" in str(refused)
 
 
 def test_a_grammar_written_into_the_plan_counts_when_it_is_planned_again(case: Case) -> None:
     case.write("backend/.env.production", "GLUED=fake#value\n")
     case.run("plan")
     case.decide("grammar: dotenv", "grammar: compose")
-    assert "is read otherwise than when it was planned; plan again" in case.run("apply").error
+    refused = case.error("apply")
+    assert refused.code == "error.plan_values"
+    assert str(refused).startswith("GLUED in backend/.env.production:1 is read otherwise ")
     assert "as compose (the plan says so)" in case.run("plan").stdout
     assert case.run("apply").exit_code == 0
     assert case.values() == {"/backend/GLUED": "fake#value"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from typing import TYPE_CHECKING
@@ -79,7 +80,10 @@ def test_a_tree_of_a_thousand_files_is_planned_and_migrated(
     proxy.expect(None)
     applied = case.run("apply", url=proxy.url)
     assert applied.exit_code == 0, applied.error
-    assert "3000 of 3000 secrets read back byte for byte" in applied.stdout
+    assert "3000 of 3000 secrets" in applied.stdout
+    report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
+    assert (report["outcome"], report["counts"]) == ("proven", {"written": 3000})
+    assert report["as_decided"] == []
     assert proxy.count("write") == 20
     assert {each for stage in ENVIRONMENTS for each in case.values(stage).values()} == values
     assert case.run("plan").exit_code == 0

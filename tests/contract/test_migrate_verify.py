@@ -56,6 +56,11 @@ def _verify(case: Case, *arguments: str) -> Ran:
     return case.run("verify", "--credentials", str(case.root / "credentials"), *arguments)
 
 
+def _is_without_credentials(line: str, identity: str) -> bool:
+    problem = f"✗ {identity} could not be asked: "
+    return line.startswith(problem) and "credentials file is missing" in line
+
+
 def test_verification_succeeds_although_the_files_are_gone(case: Case) -> None:
     for file in case.root.glob("*/.env.*"):
         file.unlink()
@@ -88,9 +93,8 @@ def test_an_identity_that_reads_other_folders_is_reported(case: Case) -> None:
     grant(case.world.deployer, OF_IDENTITIES, identityId=identity, projectId=project)
     verified = _verify(case)
     assert verified.exit_code == 2
-    assert f"✗ production/{api}/FAKE can be read by {web}-development, which must not read it" in (
-        verified.stdout.splitlines()
-    )
+    line = f"✗ production/{api}/FAKE can be read by {web}-development, "
+    assert verified.stdout.count(line) == 1
 
 
 def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
@@ -103,10 +107,10 @@ def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
     file.write_text(credential_file.render(wrong), encoding="utf-8")
     verified = _verify(case)
     assert verified.exit_code == 2
-    assert f"{api}-production could not be asked: its credentials file is missing" in (
-        verified.stdout
-    )
-    assert f"{web}-production could not be asked: POST " in verified.stdout
+    lines = verified.stdout.splitlines()
+    assert [each for each in lines if _is_without_credentials(each, f"{api}-production")]
+    login = f"{web}-production could not be asked: "
+    assert [each for each in lines if login in each and ": POST /api/" in each]
     assert "fake-and-wrong" not in verified.shown
 
 
@@ -115,7 +119,8 @@ def test_binary_credentials_are_reported_as_missing(case: Case) -> None:
     (case.root / f"credentials/{api}.production.env").write_bytes(b"\xff\xfe")
     output = _verify(case)
     assert output.exit_code == 2
-    assert f"{api}-production could not be asked: its credentials file is missing" in output.stdout
+    lines = output.stdout.splitlines()
+    assert [each for each in lines if _is_without_credentials(each, f"{api}-production")]
 
 
 def test_on_a_host_the_credentials_are_read_there(

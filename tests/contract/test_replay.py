@@ -19,7 +19,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
         ({"a": 1}, {"a": "1"}),
         ({"a": None}, {"a": ""}),
         ([1], [1, 2]),
-        ("Environment with slug already exists", "Environment exists"),
+        ("the slug already exists", "the slug exists"),
         ({"createdAt": "<timestamp>"}, {"createdAt": "today"}),
         ({"id": "uuid-1"}, {"id": "not-an-id"}),
         ({"clientSecretPrefix": "6260"}, {"clientSecretPrefix": "626"}),

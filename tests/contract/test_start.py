@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .conftest import StartStandin
 
 WRONG_KEY = "fedcba9876543210fedcba9876543210"
+# The messages of Node's `crypto` and of Fastify, as the server logs them.
+NOT_DECRYPTED = "Unsupported state or unable to authenticate data"
+INVALID_KEY = "Invalid key length"
+START_TIMED_OUT = "Plugin did not start in time"
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "AUTH_SECRET"])
@@ -31,9 +35,9 @@ def test_a_missing_setting_ends_the_start_with_255_and_its_name(
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        (WRONG_KEY, "Unsupported state or unable to authenticate data"),
-        ("too-short", "Invalid key length"),
-        (WRONG_KEY + "0123456789ab", "Invalid key length"),
+        (WRONG_KEY, NOT_DECRYPTED),
+        ("too-short", INVALID_KEY),
+        (WRONG_KEY + "0123456789ab", INVALID_KEY),
     ],
 )
 def test_another_encryption_key_ends_the_start_of_an_existing_database(
@@ -65,7 +69,7 @@ def test_without_redis_the_start_waits_with_a_closed_port(
 def test_a_start_without_redis_ends_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like the real server, whose routes must register within 40 seconds."""
     monkeypatch.setattr(redis_gate, "LONGEST_START_SECONDS", 0.1)
-    with pytest.raises(TimeoutError, match="Plugin did not start in time"):
+    with pytest.raises(TimeoutError, match=START_TIMED_OUT):
         redis_gate.wait_at_start(RedisSettings(f"redis://127.0.0.1:{free_port()}"))
 
 

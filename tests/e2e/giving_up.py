@@ -99,10 +99,10 @@ def found_in(host: StagingHost, volume: str) -> set[str]:
     return set(host.run(command).stdout.split())
 
 
-def lost_writes(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
-    """Return the acknowledged writes that are neither served nor in a volume that a text names."""
+def lost_writes(host: StagingHost, acknowledged: set[str], report: str) -> set[str]:
+    """Return the acknowledged writes that are neither served nor in a volume that a report names."""
     kept = serving(host)
-    for volume in named_volumes(told):
+    for volume in named_volumes(report):
         kept |= found_in(host, volume)
     return acknowledged - kept
 

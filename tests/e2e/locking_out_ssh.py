@@ -2,11 +2,11 @@
 
 from infisical_iac.host import sshd_config
 
-_wanted = sshd_config.desired_options
+_desired_options = sshd_config.desired_options
 
 
 def _locking_out(*args: object, **kwargs: object) -> dict[str, str]:
-    options: dict[str, str] = _wanted(*args, **kwargs)  # type: ignore[arg-type]
+    options: dict[str, str] = _desired_options(*args, **kwargs)  # type: ignore[arg-type]
     return {**options, "AuthorizedKeysFile": "/nowhere"}
 
 

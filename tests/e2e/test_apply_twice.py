@@ -109,12 +109,12 @@ def test_a_stranger_on_the_host_finds_no_secret_in_any_file(deployed: StagingHos
 
 
 def _files_holding(
-    wanted: dict[str, str], host: StagingHost, prefix: str, where: str = "/"
+    values: dict[str, str], host: StagingHost, prefix: str, where: str = "/"
 ) -> list[str]:
     found = host.run(
         f"{prefix} grep --recursive --files-with-matches --fixed-strings --file=- "
         f"--exclude-dir=proc --exclude-dir=sys --exclude-dir=dev {where} 2>/dev/null",
         check=False,
-        input="".join(f"{value}\n" for value in wanted.values()),
+        input="".join(f"{value}\n" for value in values.values()),
     )
     return found.stdout.splitlines()

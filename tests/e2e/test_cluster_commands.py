@@ -109,7 +109,8 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
     done = ok(cluster, "restore", "--drill", "--from", target)
     assert f": snapshot {snapshot['id']} of {target}, made at " in done.stdout
     assert f": {agreed(cluster, commanding.SECRETS)} secrets in " in done.stdout
-    assert "read as deployer, the canary is intact" in done.stdout
+    assert "read as deployer" in done.stdout
+    assert "the canary is intact" in done.stdout
     for number in cluster.numbers:
         assert drilling.left(cluster.host(number)) == ""
 
@@ -209,7 +210,8 @@ def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
     if key in commanding.OPENED:
         assert opens(cluster, key, file) == [True] * 3
     done = ok(cluster, "keys", "rotate", key, "--yes")
-    assert f"The new {key} key is in use, and the old one is retired." in done.stdout
+    assert f"The new {key} key is in use" in done.stdout
+    assert "old one is retired" in done.stdout
     (new,) = set(digests(cluster, file))
     assert new != old
     if key in commanding.OPENED:
@@ -294,7 +296,8 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
     assert found["etcd"] == "3 of 3 members healthy"
     assert f"2 replicas; 3 of 3 sentinels name {_NAME}-" in found["Redis"]
     assert re.fullmatch(rf"{_NAME}-3: .* kB to local(, bucket)?", found["Last backup"])
-    assert "read as deployer, the canary is intact" in found["Last drill"]
+    assert "read as deployer" in found["Last drill"]
+    assert "the canary is intact" in found["Last drill"]
     assert found["Drift"] == "none"
 
 
@@ -324,7 +327,8 @@ def test_the_plan_after_all_commands_is_empty(cluster: Cluster) -> None:
 def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
     name, nodes, primary = Path(cluster.inventory).stem, cluster.nodes(), cluster.primary()
     refused = cluster.command("destroy", "--volumes", "--confirm", "production")
-    assert f"'production' is not the inventory's name, {name}: nothing was done" in refused.stderr
+    assert "'production' is not " in refused.stderr
+    assert f" name, {name}: nothing was done" in refused.stderr
     assert secrets(cluster) == [_SECRETS] * 3
 
     gone = ok(cluster, "destroy", "--volumes", "--confirm", name)
@@ -339,7 +343,9 @@ def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Clus
     assert said[2] == f"{_NAME}-{primary}"
     assert cluster.host(primary or 0).run(f"head -c 5 {said[1]}/database.dump").stdout == "PGDMP"
     again = ok(cluster, "destroy", "--volumes", "--confirm", name)
-    assert again.stdout == f"Nothing of Infisical is on {name}.\n"
+    (line,) = again.stdout.splitlines()
+    assert line.startswith("Nothing of Infisical ")
+    assert line.endswith(f" {name}.")
     nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)} yet"
     assert nothing in cluster.command("status").stdout
     assert cluster.command("verify").stderr.startswith(f"Error: {nothing}")

@@ -249,7 +249,7 @@ def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administra
     assert (record["login"], record["target"]) == ("administrator", "local")
 
 
-def test_an_altered_canary_is_told_apart_from_a_missing_one(host: StagingHost) -> None:
+def test_an_altered_canary_is_distinguished_from_a_missing_one(host: StagingHost) -> None:
     assert "canary alive\n" in look(host)[0]
     inspection.set_canary(host, "dead")
     assert "the canary was altered" in look(host)[1]

@@ -152,7 +152,7 @@ _OTHER = (
         (f"chmod 644 {CADDYFILE}", [f"~ {CADDYFILE}: mode 644 → 600"], [FILES], False),
         (
             _OTHER,
-            ["~ Caddy: runs with another Caddyfile", "+ certificate of "],
+            ["~ Caddy: runs with another ", "+ certificate of "],
             [FILES],
             True,
         ),
@@ -280,8 +280,8 @@ def later(host: StagingHost, tmp_path: Path) -> Iterator[Callable[..., Done]]:
     host.run(f"cp /etc/hosts /root/hosts; echo 127.0.0.1 {name} >>/etc/hosts")
 
     def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **changes: object) -> Done:
-        wanted = {"infisical_version": ADDS, "start_timeout": upgrading.start_timeout(), **changes}
-        given = (*arguments, "-i", inventory(tmp_path, **wanted))
+        version = {"infisical_version": ADDS, "start_timeout": upgrading.start_timeout()}
+        given = (*arguments, "-i", inventory(tmp_path, **{**version, **changes}))
         return infisical_iac(host.name, *given, program=program)
 
     yield run

@@ -167,21 +167,21 @@ def living(world: World) -> Iterator[World]:
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "damage"),
     [
-        ("rm $pack", "a pack of it is missing: /"),
-        ("truncate -s 3000 $pack", "a pack of it is truncated: /"),
-        ("printf X | dd of=$pack bs=1 seek=5000 conv=notrunc", "a pack of it was altered: /"),
+        ("rm $pack", "of it is missing: /"),
+        ("truncate -s 3000 $pack", "of it is truncated: /"),
+        ("printf X | dd of=$pack bs=1 seek=5000 conv=notrunc", "of it was altered: /"),
     ],
 )
 def test_a_damaged_snapshot_is_reported_with_its_damage(
-    world: World, change: str, named: str
+    world: World, change: str, damage: str
 ) -> None:
     command = script("snapshot", "fetch", "/root/damaged", "store", "latest")
     with restoring.damage_pack(world.store, change):
         done = world.host.run(command, check=False)
     assert done.returncode == 1
-    assert named in done.stderr
+    assert damage in done.stderr
 
 
 def test_a_missing_repository_is_reported_and_no_data_are_touched(living: World) -> None:

@@ -67,8 +67,8 @@ class Upgrading:
     ) -> Done:
         """Run `infisical-iac <arguments>` with settings that ask for a version."""
         image = NEWER if version == ADDS else self.older
-        wanted = {"infisical_version": version, "postgres_image": image, **settings}
-        file = inventory(self.directory, **wanted)
+        given = {"infisical_version": version, "postgres_image": image, **settings}
+        file = inventory(self.directory, **given)
         return infisical_iac(self.host.name, *arguments, "-i", file, program=program, answer=answer)
 
     def ok(self, version: str, *arguments: str, **settings: object) -> Done:
@@ -100,13 +100,13 @@ class Upgrading:
 def make_later(host: StagingHost, *versions: str) -> None:
     """Make images of the named later releases, or of all."""
     commands = _LATER_REAL if IS_REAL else LATER
-    wanted = set(versions or {ADDS, *commands})
-    if IS_REAL and ADDS in wanted:
+    missing = set(versions or {ADDS, *commands})
+    if IS_REAL and ADDS in missing:
         _load_next(host)
-        wanted.remove(ADDS)
+        missing.remove(ADDS)
     host.run("cat >/root/later.py", input=(RECIPES / "later" / "later.py").read_text())
     copy = "true" if IS_REAL else "docker cp -q /root/later.py $made:/app/"
-    for version in sorted(wanted):
+    for version in sorted(missing):
         command = f"CMD {json.dumps(commands[version])}"
         host.run(
             f"made=$(docker create {stack.INFISICAL}:{WAS}) && {copy} && docker commit "

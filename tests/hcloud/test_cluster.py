@@ -113,15 +113,28 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "code", "resource", "remedy"),
     [
-        ('server_network = "10.43.0.0/24"\n', 'set server_network to "10.42.0.0/24"'),
-        ('server_location = "fsn1"\nserver_volume_gb = 0\n', "Load Balancer infisical is in nbg1"),
+        (
+            'server_network = "10.43.0.0/24"\n',
+            "error.network_range",
+            "network infisical ",
+            'set server_network to "10.42.0.0/24"',
+        ),
+        (
+            'server_location = "fsn1"\nserver_volume_gb = 0\n',
+            "error.location",
+            "Load Balancer infisical ",
+            "set server_location to nbg1",
+        ),
     ],
 )
 def test_changes_that_would_need_a_new_resource_are_refused(
-    cluster: World, settings: str, sentence: str
+    cluster: World, settings: str, code: str, resource: str, remedy: str
 ) -> None:
     cluster.ok("create", "--yes")
     cluster.set(settings)
-    assert sentence in cluster.refused("create", "--yes")
+    error = cluster.error("create", "--yes")
+    assert error.code == code
+    assert resource in str(error)
+    assert remedy in str(error)

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.hetzner.remote import generate_host_key, user_data
 from tests.hcloud.shapes import Refused
-from tests.hcloud.world import ZONE, World, notes
+from tests.hcloud.world import ZONE, World, notes, planned
 
 
 def test_a_plan_lists_each_resource_with_its_price_and_changes_nothing(world: World) -> None:
@@ -108,7 +108,8 @@ def test_a_server_without_a_login_times_out_and_the_next_run_continues(world: Wo
     # It did boot, only late: with the key that is known already.
     assert len(world.known_hosts) == 1
     assert "infisical-iac-ready" not in server["labels"]
-    assert "wait for its first boot" in world.run("plan").output
+    (detail,) = planned(world.run("plan").output).values()
+    assert "first boot" in detail
 
 
 def test_an_existing_ssh_key_is_used(world: World) -> None:
@@ -167,20 +168,22 @@ def test_a_rate_limit_is_waited_for(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "sentence"),
+    ("trouble", "fact"),
     [
-        ([Refused(429, "rate_limit_exceeded")] * 6, "used up its requests of this hour"),
-        ([Refused(403, "forbidden")], "the token may not do this"),
-        ([Refused(403, "token_readonly")], "the token may only read"),
+        ([Refused(429, "rate_limit_exceeded")] * 6, "requests of this hour"),
+        ([Refused(403, "forbidden")], "may not do this"),
+        ([Refused(403, "token_readonly")], "may only read"),
         ([Refused(503, "unavailable")], "Hetzner Cloud has trouble"),
         ([Refused(418, "teapot", "short and stout")], "short and stout (teapot)"),
     ],
 )
 def test_a_refusal_of_the_api_is_reported_in_a_sentence(
-    world: World, trouble: list[Refused], sentence: str
+    world: World, trouble: list[Refused], fact: str
 ) -> None:
     world.api.troubles = trouble
-    assert sentence in world.refused("create", "--yes")
+    error = world.error("create", "--yes")
+    assert error.code == "error.hetzner"
+    assert fact in str(error)
 
 
 def test_an_exceeded_limit_of_the_project_is_reported(world: World) -> None:

@@ -1,9 +1,11 @@
 """Test that the inventory finds the server by its label, and verifies it by its own key."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World
@@ -16,6 +18,16 @@ def _no_port(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _file(world: World) -> Path:
     return world.directory / "group_data" / "hetzner.py"
+
+
+def _error(find: Callable[[Path], object], world: World) -> UserError:
+    """Return the error whose sentence the inventory exits with."""
+    with pytest.raises(SystemExit) as exited:
+        find(_file(world))
+    error = exited.value.__context__
+    assert isinstance(error, UserError)
+    assert exited.value.code == str(error)
+    return error
 
 
 def _add(world: World, kind: str, name: str, *, of: str = "", **labels: str) -> Data:
@@ -62,8 +74,10 @@ def test_of_several_servers_the_named_one_is_chosen(world: World) -> None:
 
 def test_the_default_name_counts_as_for_the_server_commands(world: World) -> None:
     _add(world, "servers", "infisical-production")
-    with pytest.raises(SystemExit, match=r"no server infisical .* is infisical-production: set"):
-        production_host(_file(world))
+    error = _error(production_host, world)
+    assert error.code == "error.other_server"
+    assert str(error).startswith("no server infisical ")
+    assert " infisical-production: set server_name " in str(error)
 
 
 def test_a_replacing_server_is_not_deployed_to(world: World) -> None:
@@ -71,8 +85,10 @@ def test_a_replacing_server_is_not_deployed_to(world: World) -> None:
     server = world.cloud.only("servers")
     server["name"] = "infisical-next"
     server["labels"]["infisical-iac-replaces"] = "infisical"
-    with pytest.raises(SystemExit, match="a replacement of infisical has not ended"):
-        production_host(_file(world))
+    error = _error(production_host, world)
+    assert error.code == "error.unfinished"
+    assert " infisical " in str(error)
+    assert "`infisical-iac server replace`" in str(error)
 
 
 def test_a_volume_of_another_deployment_on_the_server_is_not_its_data(world: World) -> None:
@@ -91,11 +107,11 @@ def test_a_volume_that_was_set_aside_is_not_the_servers_data(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("servers", "token", "sentence"),
+    ("servers", "token", "code", "fact"),
     [
-        ([], None, "no server at Hetzner Cloud has the label managed-by=infisical-iac"),
-        (["a", "b"], None, r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
-        ([], "wrong", "HCLOUD_TOKEN is no valid token"),
+        ([], None, "error.no_server", " managed-by=infisical-iac: "),
+        (["a", "b"], None, "error.several_deployments", " (a, b): set server_name "),
+        ([], "wrong", "error.hetzner", "HCLOUD_TOKEN is no valid token"),
     ],
 )
 def test_a_missing_server_is_reported_in_a_sentence(
@@ -103,28 +119,29 @@ def test_a_missing_server_is_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     servers: list[str],
     token: str | None,
-    sentence: str,
+    code: str,
+    fact: str,
 ) -> None:
     for name in servers:
         _add(world, "servers", name)
     if token:
         monkeypatch.setenv("HCLOUD_TOKEN", token)
-    with pytest.raises(SystemExit, match=sentence):
-        production_host(_file(world))
+    error = _error(production_host, world)
+    assert error.code == code
+    assert fact in str(error)
 
 
 def test_an_unreachable_api_is_reported_in_a_sentence(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HCLOUD_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(SystemExit, match="the API of Hetzner Cloud can't be reached"):
-        production_host(_file(world))
+    assert _error(production_host, world).code == "unreachable.hetzner"
 
 
 def test_the_servers_of_a_cluster_are_found_managers_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # That a server gets ready is looked at elsewhere.
+    # Other tests cover the first boot of a server.
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     world.set(CLUSTER + "servers = 10\n")
     _add(world, "servers", "other")
@@ -156,18 +173,30 @@ def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clusters", "settings", "sentence"),
+    ("clusters", "settings", "code", "facts"),
     [
-        ([], "", r"no server at Hetzner Cloud has the labels managed-by=infisical-iac and inf"),
-        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, but there is a: make"),
-        (["a", "b"], "", r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
+        (
+            [],
+            "",
+            "error.no_cluster",
+            (" managed-by=infisical-iac and infisical-iac-cluster=infisical",),
+        ),
+        (
+            ["a"],
+            'server_name = "b"\n',
+            "error.no_cluster",
+            ("infisical-iac-cluster=b, ", " there is a: "),
+        ),
+        (["a", "b"], "", "error.several_deployments", (" (a, b): set server_name ",)),
     ],
 )
 def test_a_missing_cluster_is_reported_in_a_sentence(
-    world: World, clusters: list[str], settings: str, sentence: str
+    world: World, clusters: list[str], settings: str, code: str, facts: tuple[str, ...]
 ) -> None:
     for each in clusters:
         _add(world, "servers", each, **{"infisical-iac-cluster": each})
     world.set(CLUSTER + settings)
-    with pytest.raises(SystemExit, match=sentence):
-        production_hosts(_file(world))
+    error = _error(production_hosts, world)
+    assert error.code == code
+    for fact in facts:
+        assert fact in str(error)

@@ -167,7 +167,7 @@ def test_nodes_of_a_former_cluster_are_reported_and_deleted_with_the_deployment(
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     world.set(CLUSTER)
     world.ok("create", "--yes")
-    # Another name since, so that its records are not looked at by name.
+    # Another name since, so that its records are not found by name.
     world.set('topology = "single"\nsite_url = "https://vault.example.com"\n')
     surplus = notes(world.run("plan").output)
     assert [name in note for name, note in zip(("-2 ", "-3 "), surplus, strict=True)] == [True] * 2

@@ -37,44 +37,89 @@ def test_records_of_others_are_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "code", "key", "facts"),
     [
-        ("server_ssh_keys = ()\n", "'server_ssh_keys' is empty: nobody could log in"),
-        ('server_ssh_keys = ("none.pub",)\n', "none.pub is no public key of SSH"),
-        ('server_ssh_keys = ("nobody",)\n', "no key named nobody is at Hetzner Cloud"),
-        ('server_type = "cx99"\n', "Hetzner Cloud has no cx99: choose one of cx23, cx33, cx43"),
-        ('server_location = "mars"\n', "cx33 is not sold in mars: choose one of fsn1"),
-        ('server_dns_zone = "example.org"\n', "secrets.example.com is no name in example.org"),
-        ('site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n', "no zone other.org"),
+        ("server_ssh_keys = ()\n", "settings.no_ssh_key", "server_ssh_keys", (" empty: ",)),
+        (
+            'server_ssh_keys = ("none.pub",)\n',
+            "settings.ssh_key",
+            "server_ssh_keys",
+            (": none.pub is no public key ",),
+        ),
+        (
+            'server_ssh_keys = ("nobody",)\n',
+            "settings.unknown_ssh_key",
+            "server_ssh_keys",
+            (": no key named nobody ",),
+        ),
+        (
+            'server_type = "cx99"\n',
+            "settings.unknown_type",
+            "server_type",
+            (" no cx99: choose one of cx23, cx33, cx43",),
+        ),
+        (
+            'server_location = "mars"\n',
+            "settings.location",
+            "server_location",
+            ("cx33 ", " in mars: choose one of fsn1"),
+        ),
+        (
+            'server_dns_zone = "example.org"\n',
+            "settings.dns_zone",
+            "server_dns_zone",
+            (": secrets.example.com ", " no name in example.org: "),
+        ),
+        (
+            'site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n',
+            "settings.unknown_zone",
+            "server_dns_zone",
+            (" no zone other.org: ",),
+        ),
         (
             CLUSTER + 'site_url = "http://203.0.113.7"\nserver_dns_zone = ""\n',
-            "a Load Balancer needs a name",
+            "settings.balancer_domain",
+            "site_url",
+            ("Load Balancer",),
         ),
         (
             CLUSTER + 'ingress = "none"\nserver_dns_zone = ""\n',
-            "'server_dns_zone': with ingress \"none\"",
+            "settings.balancer_certificate",
+            "server_dns_zone",
+            ('ingress "none"',),
         ),
-        (CLUSTER + 'balancer_type = "lb99"\n', "has no lb99: choose one of lb11, lb21"),
+        (
+            CLUSTER + 'balancer_type = "lb99"\n',
+            "settings.unknown_type",
+            "balancer_type",
+            (" no lb99: choose one of lb11, lb21",),
+        ),
     ],
 )
 def test_invalid_settings_are_refused_before_anything_is_created(
-    world: World, settings: str, sentence: str
+    world: World, settings: str, code: str, key: str, facts: tuple[str, ...]
 ) -> None:
     world.set(settings)
-    assert sentence in world.refused("create", "--yes")
+    error = world.error("create", "--yes")
+    assert error.code == code
+    assert str(error).startswith(f"setting '{key}'")
+    for fact in facts:
+        assert fact in str(error)
     assert world.api.changes == []
 
 
 @pytest.mark.parametrize(
-    ("environment", "sentence"),
+    ("environment", "code", "fact"),
     [
-        ({"HCLOUD_TOKEN": ""}, "HCLOUD_TOKEN is not set"),
-        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has spaces"),
-        ({"HCLOUD_TOKEN": "wrong"}, "HCLOUD_TOKEN is no valid token"),
-        ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
+        ({"HCLOUD_TOKEN": ""}, "error.token", "HCLOUD_TOKEN is not set"),
+        ({"HCLOUD_TOKEN": "a b"}, "error.token", "HCLOUD_TOKEN has spaces"),
+        ({"HCLOUD_TOKEN": "wrong"}, "error.hetzner", "HCLOUD_TOKEN is no valid token"),
+        ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "unreachable.hetzner", "Hetzner Cloud"),
     ],
 )
 def test_an_invalid_token_or_an_unreachable_api_is_reported(
-    world: World, environment: dict[str, str], sentence: str
+    world: World, environment: dict[str, str], code: str, fact: str
 ) -> None:
-    assert sentence in world.refused("plan", **environment)
+    error = world.error("plan", **environment)
+    assert error.code == code
+    assert fact in str(error)

@@ -26,7 +26,7 @@ class Played:
     unwell: bool = False
     elsewhere: bool = False
 
-    def _told(self, what: str) -> None:
+    def _log(self, what: str) -> None:
         cloud = self.world.cloud
         names = {id: each["name"] for id, each in cloud.kinds["servers"].items()}
         (volume,) = cloud.kinds["volumes"].values()
@@ -35,25 +35,25 @@ class Played:
         self.did.append((what, *has))
 
     def check_data(self, login: Login) -> None:
-        self._told("check")
+        self._log("check")
         if self.elsewhere:
             raise CommandFailed("the data are on the host's own disk")
 
     def check_volume(self, login: Login) -> None:
-        self._told("look")
+        self._log("look")
 
     def release_volume(self, login: Login) -> None:
-        self._told("release")
+        self._log("release")
 
     def wait_for_host_key(self, login: Login) -> str:
-        self._told("wait")
+        self._log("wait")
         return [*self.world.booted.values()][-1].public()
 
     def deploy(self, login: Login) -> None:
-        self._told("apply")
+        self._log("apply")
 
     def check_health(self, login: Login) -> None:
-        self._told("prove")
+        self._log("prove")
         if self.unwell:
             raise CheckFailed("Infisical is not healthy there (postgres)")
 

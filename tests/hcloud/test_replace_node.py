@@ -16,7 +16,7 @@ node infisical-3 3 ready {}
 """
 
 
-def _told(
+def _report(
     *, second: str = "ready reachable", third: str = "reachable", **members: tuple[str, str]
 ) -> str:
     """Return the report of a node; `members` are those of Patroni with role and state."""
@@ -33,38 +33,37 @@ _LEADER, _SYNC, _ASYNC = (
     ("sync_standby", "streaming"),
     ("replica", "running"),
 )
-_WELL = _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
+_WELL = _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("report", "fact"),
     [
         # There is no cluster yet, or no database in it.
         ("", ""),
-        (_told() + "databases 0\n", ""),
+        (_report() + "databases 0\n", ""),
         (_WELL, ""),
         # The node itself is down: that is why it is replaced.
-        (_told(second="down unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
-        (_told(third="unreachable"), "1 of 3 managers would be left, which is no majority"),
+        (_report(second="down unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
+        (_report(third="unreachable"), "1 of 3 managers "),
         (
-            _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=("replica", "start failed")),
-            "postgres-3 would be needed, and is not healthy",
+            _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=("replica", "start failed")),
+            "postgres-3 would be needed",
         ),
-        (_told() + "databases 3\n", "no other node reports the state of PostgreSQL"),
+        (_report() + "databases 3\n", "the state of PostgreSQL"),
+        (_report() + "databases 3\npatroni <html>\n", "the state of PostgreSQL"),
         (
-            _told() + "databases 3\npatroni <html>\n",
-            "no other node reports the state of PostgreSQL",
-        ),
-        (
-            _told(postgres_1=_ASYNC, postgres_2=_LEADER, postgres_3=_ASYNC),
-            "no other node has all writes that were acknowledged",
+            _report(postgres_1=_ASYNC, postgres_2=_LEADER, postgres_3=_ASYNC),
+            "has all writes",
         ),
     ],
 )
 def test_a_node_is_removed_only_if_the_others_have_a_majority_and_all_writes(
-    told: str, reason: str
+    report: str, fact: str
 ) -> None:
-    assert explain_need(told, "infisical-2") == reason
+    reason = explain_need(report, "infisical-2")
+    assert fact in reason
+    assert bool(reason) == bool(fact)
 
 
 @pytest.fixture
@@ -77,10 +76,10 @@ def cluster(world: World) -> World:
     return world
 
 
-def _say(world: World, told: str) -> None:
+def _say(world: World, report: str) -> None:
     last_words = " ".join(script("others").split()[-2:])
     for each in world.booted.values():
-        each.answers[last_words] = told
+        each.answers[last_words] = report
 
 
 def _servers(world: World) -> dict[str, Data]:
@@ -133,7 +132,7 @@ def test_a_new_server_has_the_name_the_addresses_and_an_empty_volume(
 
 
 def test_a_needed_node_is_not_replaced(cluster: World) -> None:
-    _say(cluster, _told(third="unreachable"))
+    _say(cluster, _report(third="unreachable"))
     before = len(cluster.api.changes)
     error = cluster.error("replace", "infisical-2")
     assert error.code == "refused.node_needed"

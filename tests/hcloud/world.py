@@ -88,9 +88,10 @@ class World:
         assert sentence.startswith("Error: "), done.output
         return sentence.removeprefix("Error: ")
 
-    def error(self, *arguments: str, answer: str = "") -> UserError:
+    def error(self, *arguments: str, answer: str = "", **environment: str) -> UserError:
         """Return the error of a command that must fail, with its code."""
-        done = CliRunner().invoke(main, ["server", *arguments], input=answer, standalone_mode=False)
+        runner = CliRunner(env=environment)
+        done = runner.invoke(main, ["server", *arguments], input=answer, standalone_mode=False)
         assert isinstance(done.exception, click.ClickException), done.output
         error = done.exception.__context__
         assert isinstance(error, UserError), done.output
@@ -148,7 +149,7 @@ def made(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv("INFISICAL_SSH_PORT", str(port))
         monkeypatch.setenv("INFISICAL_SSH_KEY", str(directory / "operator"))
         monkeypatch.setenv("HOME", str(directory))
-        # How long the library waits is its own affair; that it does is looked at.
+        # Tests check that the library waits, not how long.
         clock = SimpleNamespace(sleep=world.slept.append)
         monkeypatch.setattr("hcloud._client.time", clock)
         monkeypatch.setattr("hcloud.actions.client.time", clock)

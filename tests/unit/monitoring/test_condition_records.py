@@ -133,19 +133,20 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("firewall", "told"),
+    ("firewall", "fact"),
     [
-        ("ssh-only", "only SSH is let in, and Docker does not start: `infisical-iac apply`"),
-        ("failed", "its rules can't be loaded, and the previous ones stay: `infisical-iac apply`"),
-        ("none", "its rules are not loaded, and nothing is filtered: `infisical-iac apply`"),
+        ("ssh-only", "only SSH "),
+        ("failed", "the previous ones stay"),
+        ("none", "nothing is filtered"),
     ],
 )
 def test_firewall_rules_that_are_not_loaded_are_reported(
-    condition: ConditionState, firewall: str, told: str
+    condition: ConditionState, firewall: str, fact: str
 ) -> None:
     read = Condition().process([*OUTPUT, f"firewall {firewall}"])
     text, ok = row_of("Firewall", read)
-    assert (told in text, ok) == (True, False)
+    assert (fact in text, ok) == (True, False)
+    assert "`infisical-iac apply`" in text
     loaded = replace(condition, firewall="loaded")
     names = {each.name for each in rows(loaded, settings(), Log([]), drift([]), NOW)}
     assert "Firewall" not in names

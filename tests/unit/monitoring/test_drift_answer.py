@@ -17,19 +17,6 @@ _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _CHANGE = "~ sign-up: open → closed"
 
 
-def test_wording_of_the_answer() -> None:
-    sentences = [
-        Answer("hetzner", _AT).sentence,
-        Answer("hetzner", _AT, [_CHANGE]).sentence,
-        Answer("hetzner", _AT, error="no answer").sentence,
-    ]
-    assert sentences == [
-        "hetzner is as declared",
-        f"hetzner has drifted: {_CHANGE}",
-        "hetzner could not be checked: no answer",
-    ]
-
-
 def test_the_body_for_a_webhook_has_a_sentence_and_a_list() -> None:
     answer = Answer("hetzner", _AT, [_CHANGE])
     assert not answer.is_as_declared

@@ -1,0 +1,30 @@
+"""Test the sentences that people read, so that they can be improved in one place."""
+
+from datetime import UTC, datetime
+
+from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.monitoring.drift import Answer
+from tests.unit.conditions import OUTPUT, row_of
+
+_AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_CHANGE = "~ sign-up: open → closed"
+
+
+def test_wording_of_the_answer() -> None:
+    sentences = [
+        Answer("hetzner", _AT).sentence,
+        Answer("hetzner", _AT, [_CHANGE]).sentence,
+        Answer("hetzner", _AT, error="no answer").sentence,
+    ]
+    assert sentences == [
+        "hetzner is as declared",
+        f"hetzner has drifted: {_CHANGE}",
+        "hetzner could not be checked: no answer",
+    ]
+
+
+def test_wording_of_a_firewall_that_is_not_loaded() -> None:
+    text, _ = row_of("Firewall", Condition().process([*OUTPUT, "firewall ssh-only"]))
+    assert text.startswith(
+        "only SSH is let in, and Docker does not start: `infisical-iac apply`"
+    )
