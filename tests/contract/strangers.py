@@ -27,7 +27,7 @@ from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
-from tests.host.inside.test_foreign import told
+from tests.host.inside.test_foreign import list_findings
 
 from .first import EMAIL
 
@@ -212,7 +212,7 @@ class Project:
 
     def _verified(self) -> tuple[int, str]:
         findings = self.plan().foreign
-        lines = [each for each in (told(findings, kind) for kind in foreign.KINDS) if each]
+        lines = [each for each in (list_findings(findings, kind) for kind in foreign.KINDS) if each]
         return int(bool(lines)), "\n".join(lines)
 
 

@@ -53,5 +53,5 @@ def _place_again(place: Place, node: Node) -> str:
 
 
 def _wait_for_writes(client: Client, more: int) -> None:
-    wanted = client.report().writes + more
-    wait_until(lambda: client.report().writes >= wanted, "no more writes")
+    expected = client.report().writes + more
+    wait_until(lambda: client.report().writes >= expected, "no more writes")

@@ -98,7 +98,7 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
         assert status == (0 if command == "plan" else 2 if command == "drift" else 1), command
 
     assert project.apply() == []
-    project.accepted.extend({"what": each, "reason": "wanted by a test"} for each in found)
+    project.accepted.extend({"what": each, "reason": "accepted by a test"} for each in found)
     ran = project.commands(monkeypatch)
     assert [ran[command][0] for command in _COMMANDS] == [0, 0, 0, 0]
     assert [each for each in found if any(each in output for _, output in ran.values())] == []

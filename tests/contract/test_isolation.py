@@ -75,14 +75,14 @@ def _left(client: Client) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "refused"),
+    ("mode", "refused"),
     [("privilege", ("another folder", "another environment")), ("viewer", ("another project",))],
 )
 def test_a_release_that_isolates_is_proven_to_and_nothing_stays_of_the_proof(
-    instance: Instance, wanted: Isolation, refused: tuple[str, ...]
+    instance: Instance, mode: Isolation, refused: tuple[str, ...]
 ) -> None:
     client = instance.deployer()
-    proven = isolation.prove(client, wanted)
+    proven = isolation.prove(client, mode)
     assert [each for each in (*refused, "v4", "v3") if each not in proven] == []
     assert _left(client) == ([], [])
 

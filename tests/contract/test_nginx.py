@@ -58,7 +58,7 @@ def test_requests_are_passed_on_and_answers_have_security_headers(nginx: Nginx) 
     assert headers.startswith("http/2 200")
     for line in ("strict-transport-security: max-age=31536000", "x-content-type-options: nosniff"):
         assert line in headers
-    assert re.search(r"server: nginx\r?$", headers, re.MULTILINE), "it tells its version"
+    assert re.search(r"server: nginx\r?$", headers, re.MULTILINE), "it reports its version"
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _passed_on(self, body: bytes) -> httpx.Response:
-        wanted = ("Authorization", "Content-Type")
-        headers = {name: self.headers[name] for name in wanted if name in self.headers}
+        passed = ("Authorization", "Content-Type")
+        headers = {name: self.headers[name] for name in passed if name in self.headers}
         return self.server.proxy.upstream.request(
             self.command, self.path, content=body, headers=headers
         )

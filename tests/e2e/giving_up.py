@@ -100,7 +100,7 @@ def found_in(host: StagingHost, volume: str) -> set[str]:
 
 
 def lost_writes(host: StagingHost, acknowledged: set[str], report: str) -> set[str]:
-    """Return the acknowledged writes that are neither served nor in a volume that a report names."""
+    """Return the acknowledged writes that are neither served nor in a volume of the report."""
     kept = serving(host)
     for volume in named_volumes(report):
         kept |= found_in(host, volume)

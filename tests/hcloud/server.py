@@ -153,8 +153,8 @@ class Api:
 
 
 def _selected(found: list[Data], selector: str) -> list[Data]:
-    for wanted in selector.split(","):
-        key, _, value = wanted.partition("=")
+    for label in selector.split(","):
+        key, _, value = label.partition("=")
         found = [each for each in found if each["labels"].get(key) == value]
     return found
 

@@ -1,4 +1,4 @@
-"""Test `server list`, and that `server destroy` keeps the data unless told otherwise."""
+"""Test `server list`, and that `server destroy` keeps the data without --with-data."""
 
 import json
 

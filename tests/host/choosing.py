@@ -30,7 +30,7 @@ def is_asked_for(arguments: Iterable[str]) -> bool:
 
 
 def reached(found: list[Target]) -> list[Target]:
-    """The hosts to verify: of a cluster those that answer; what is in cluster/ tells of the others.
+    """The hosts to verify: of a cluster those that answer; cluster/ reports the others.
 
     Raises TargetError if that is none.
     """

@@ -102,7 +102,7 @@ def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
 
 @pytest.fixture(scope="session")
 def nodes(connections: dict[str, Connection]) -> list[Node]:
-    """The nodes of a cluster that can be reached, each looked at once."""
+    """The nodes of a cluster that can be reached, each inspected once."""
     return looks.nodes(connections)
 
 

@@ -86,7 +86,7 @@ def connected(target: Target) -> Iterator[Connection]:
 
 @contextmanager
 def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Connection]]:
-    """Connect to each of the hosts to verify, by name; `away` tells whether there are others.
+    """Connect to each of the hosts to verify, by name; `away` says whether there are others.
 
     Raises TargetError if one can't be reached, or if nothing is deployed on them.
     """

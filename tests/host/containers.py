@@ -18,7 +18,7 @@ SERVICES = ("infisical", "postgres", "redis")
 Inspected = dict[str, Any]
 T = TypeVar("T")
 
-# Swarm keeps those that have ended for a while, to tell of them.
+# Swarm keeps those that have ended for a while, to report them.
 _OURS = """{
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical
     docker ps --quiet --filter label=com.docker.stack.namespace=infisical

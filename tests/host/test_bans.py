@@ -28,9 +28,9 @@ def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(
 ) -> None:
     state = watched.units[_FAIL2BAN]
     assert (state.enabled, state.active, state.stale) == (True, True, False)
-    wanted = [*bans(settings)]
-    assert "/etc/fail2ban/jail.d/infisical-iac.conf" in [each.path for each in wanted]
-    assert [each for each in wanted if not each.matches(watched.files.get(each.path))] == []
+    desired = [*bans(settings)]
+    assert "/etc/fail2ban/jail.d/infisical-iac.conf" in [each.path for each in desired]
+    assert [each for each in desired if not each.matches(watched.files.get(each.path))] == []
 
 
 @pytest.mark.parametrize("jail", ["sshd", "infisical-login", "infisical-calls"])

@@ -25,7 +25,7 @@ def kernel(running: dict[str, Running]) -> Running:
 
 
 def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
-    """Return what it answers where it tells its revision, in its own network."""
+    """Return the answer of its admin endpoint, which reports its revision, in its own network."""
     asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:2019/%s"
     return str(host.check_output(asked, caddy["Id"], path))
 
@@ -57,9 +57,9 @@ def test_it_runs_with_what_the_settings_make(
     host: Host, settings: Settings, caddy: Inspected
 ) -> None:
     own = certificate.own(settings)
-    wanted = caddyfile(settings, own.certificate if own else "")
-    assert host.check_output("cat %s/Caddyfile", _DIRECTORY) == wanted.text.strip()
-    assert _answer(host, caddy) == wanted.revision
+    desired = caddyfile(settings, own.certificate if own else "")
+    assert host.check_output("cat %s/Caddyfile", _DIRECTORY) == desired.text.strip()
+    assert _answer(host, caddy) == desired.revision
 
 
 def test_nobody_can_change_it_by_way_of_the_network(host: Host, caddy: Inspected) -> None:

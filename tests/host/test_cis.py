@@ -1,6 +1,6 @@
 """Test what CIS's Docker benchmark asks for and other files here do not check.
 
-Numbers are those of version 1.6.0; docs/operate/host.md tells what does not apply, and why.
+Numbers are those of version 1.6.0; docs/operate/host.md lists what does not apply, and why.
 """
 
 from typing import Any

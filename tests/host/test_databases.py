@@ -122,7 +122,7 @@ def test_redis_lets_a_client_with_the_password_in(redis_answers: list[str]) -> N
     assert redis_answers[0] == "PONG"
 
 
-def test_redis_writes_down_what_it_is_told(redis_answers: list[str]) -> None:
+def test_redis_writes_an_append_only_file(redis_answers: list[str]) -> None:
     assert redis_answers[redis_answers.index("appendonly") + 1] == "yes"
     assert "aof_last_write_status:ok" in redis_answers
 

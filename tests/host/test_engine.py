@@ -42,7 +42,7 @@ def test_containers_survive_a_restart_of_the_engine_but_in_a_swarm(
 
 def test_no_container_may_gain_privileges(info: dict[str, Any]) -> None:
     if int(info["ServerVersion"].split(".")[0]) < 23:
-        pytest.skip("an engine before version 23 holds to it without telling")
+        pytest.skip("an engine before version 23 does not report it")
     assert "name=no-new-privileges" in info["SecurityOptions"]
 
 

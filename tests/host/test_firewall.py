@@ -24,7 +24,7 @@ _NO_TABLE = "table inet infisical\ndelete table inet infisical\n"
 def opened(
     request: pytest.FixtureRequest, settings: Settings, machine: MachineState
 ) -> tuple[Opening, ...]:
-    """Return what is let in: on a cluster, what its nodes tell each other too."""
+    """Return what is let in: on a cluster, the traffic between its nodes too."""
     peers = set()
     if settings.cluster.topology == "swarm":
         nodes = request.getfixturevalue("nodes")

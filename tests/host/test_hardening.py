@@ -50,7 +50,7 @@ def test_containers_are_confined_by_apparmor_where_the_kernel_has_it(
     assert profiles == ({"docker-default"} if machine.apparmor else {""})
 
 
-def test_auditd_runs_where_it_is_wanted(host: Host, settings: Settings) -> None:
+def test_auditd_runs_where_it_is_enabled(host: Host, settings: Settings) -> None:
     if settings.host.auditd == "off":
         pytest.skip("setting 'auditd' is off")
     assert host.service("auditd").is_running

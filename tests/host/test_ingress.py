@@ -64,7 +64,7 @@ def test_http_leads_to_https(host: Host, settings: Settings) -> None:
         ("referrer-policy", "no-referrer"),
     ],
 )
-def test_each_answer_tells_browsers_to_take_care(answer: Answer, header: str, value: str) -> None:
+def test_each_answer_has_the_security_headers(answer: Answer, header: str, value: str) -> None:
     assert answer.headers.get(header) == value
 
 

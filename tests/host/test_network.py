@@ -108,17 +108,17 @@ def test_a_database_is_in_no_other_network(
     settings: Settings, inspected: dict[str, Inspected], service: str
 ) -> None:
     agrees = settings.cluster.topology == "swarm" and service == "postgres"
-    wanted = ["databases", *(["consensus"] if agrees else [])]
+    desired = ["databases", *(["consensus"] if agrees else [])]
     networks = inspected[service]["NetworkSettings"]["Networks"]
-    assert sorted(networks) == sorted(_named(settings, each) for each in wanted)
+    assert sorted(networks) == sorted(_named(settings, each) for each in desired)
 
 
 def test_infisical_is_in_both_networks_and_no_other(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
     networks = inspected["infisical"]["NetworkSettings"]["Networks"]
-    wanted = [_named(settings, each) for each in ("databases", "edge")]
-    assert sorted(networks) == sorted(wanted)
+    desired = [_named(settings, each) for each in ("databases", "edge")]
+    assert sorted(networks) == sorted(desired)
 
 
 @each_database

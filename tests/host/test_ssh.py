@@ -28,7 +28,7 @@ def ssh(connection: Connection) -> paramiko.Transport:
 
 @pytest.fixture(scope="session")
 def methods(ssh: paramiko.Transport) -> list[str]:
-    """Return how somebody may log in, as a new connection is told."""
+    """Return the methods of authentication that the server offers to a new connection."""
     peer = ssh.getpeername()
     with paramiko.Transport(peer[:2]) as transport:
         transport.start_client(timeout=20)
@@ -43,7 +43,7 @@ def test_only_a_key_can_log_in(methods: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("hardened")
-def test_the_server_tells_no_more_of_itself_than_its_release(ssh: paramiko.Transport) -> None:
+def test_the_server_reports_its_release_and_not_its_distribution(ssh: paramiko.Transport) -> None:
     assert ssh.remote_version.startswith("SSH-2.0-")
     assert "Debian" not in ssh.remote_version
 

@@ -178,7 +178,7 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "fact"),
     [
         (
             f"PGPASSWORD={PASSWORD} PGSSLMODE=disable psql -h haproxy infisical infisical -c ''",
@@ -195,8 +195,8 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
         (f"curl --silent --show-error --cacert {_CA} https://etcd-1:2381/version", "certificate"),
     ],
 )
-def test_a_plain_or_unknown_caller_is_refused(nodes: DataNodes, command: str, told: str) -> None:
-    assert told in nodes.inside("postgres-2", f"{command} 2>&1")
+def test_a_plain_or_unknown_caller_is_refused(nodes: DataNodes, command: str, fact: str) -> None:
+    assert fact in nodes.inside("postgres-2", f"{command} 2>&1")
 
 
 def test_etcd_takes_postgresql_for_its_client_and_not_redis(nodes: DataNodes) -> None:

@@ -1,5 +1,6 @@
 """Test starts from the cache while Infisical is down."""
 
+import errno
 import os
 import stat
 import time
@@ -38,10 +39,9 @@ def test_a_start_while_the_server_is_down_uses_it_with_a_loud_warning(
     warnings: list[str] = []
     config = load(directory=home, cache=cache, required=["A"], warn=warnings.append)
     assert dict(config) == VALUES
-    assert warnings == [
-        f"{server.address} answers 503: look at its log, and start again when it is well."
-        f" STARTING WITH THE CACHE {cache.file}, which is 3 h old"
-    ]
+    (warning,) = warnings
+    assert warning.startswith(f"{server.address} answers 503")
+    assert warning.endswith(f" STARTING WITH THE CACHE {cache.file}, which is 3 h old")
 
 
 def test_a_refusal_is_no_outage(cache: Cache, server: ScriptedServer, home: Path) -> None:
@@ -60,20 +60,20 @@ def test_one_that_is_too_old_is_not_used(
     with pytest.raises(ConfigError) as failure:
         load(directory=home, cache=cache)
     assert failure.value.code == "server"
-    too_old = f"well; the cache {cache.file} is 25 h old, older than 24 h"
-    assert str(failure.value).endswith(too_old)
+    assert str(failure.value).startswith(f"{server.address} answers 503")
+    assert str(failure.value).endswith(f"; the cache {cache.file} is 25 h old, older than 24 h")
 
 
-def test_a_damaged_file_is_told_of(cache: Cache, server: ScriptedServer, home: Path) -> None:
+def test_a_damaged_file_is_reported(cache: Cache, server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [DOWN]
     Path(cache.file).write_text("{}")
     warnings: list[str] = []
     with pytest.raises(ConfigError) as failure:
         load(directory=home, cache=cache, warn=warnings.append)
     assert failure.value.code == "server"
-    assert warnings == [
-        f"the cache {cache.file} can't be used: it is damaged, or another credential's or place's"
-    ]
+    (warning,) = warnings
+    assert warning.startswith(f"the cache {cache.file} can't be used")
+    assert "damaged" in warning
 
 
 def test_without_a_file_the_error_is_the_servers(
@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(home: Path, tmp_path: Path)
     warnings: list[str] = []
     assert load(directory=home, cache=cache, warn=warnings.append) == VALUES
     assert len(warnings) == 1
-    assert "can't be written (No such file or directory)" in warnings[0]
+    assert f"{cache.file} can't be written ({os.strerror(errno.ENOENT)})" in warnings[0]
 
 
 def test_a_link_in_its_place_is_replaced_and_not_followed(home: Path, tmp_path: Path) -> None:

@@ -47,9 +47,7 @@ def test_nothing_is_set_unless_it_is_asked_for(home: Path) -> None:
     assert dict(os.environ) == before
 
 
-def test_values_are_set_where_the_caller_wants_them(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_are_set_in_the_given_mapping(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A", "own")
     monkeypatch.setenv("B", "")
     monkeypatch.delenv("B")
@@ -75,41 +73,49 @@ def test_a_value_that_is_no_unicode_text_is_not_exported(
     warnings: list[str] = []
     assert len(load(directory=home, into=into, warn=warnings.append)) == 2
     assert into == {"B": "b"}
-    assert warnings == ["not set, for no environment holds them: A"]
+    (warning,) = warnings
+    assert warning.startswith("not set, ")
+    assert warning.endswith(": A")
     load(directory=home, warn=warnings.append)
     assert len(warnings) == 1
 
 
 @pytest.mark.usefixtures("without_credential")
-def test_other_names_in_env_local_are_told_of_once(home: Path) -> None:
+def test_other_names_in_env_local_are_reported_once(home: Path) -> None:
     file = service.env_local(home, "NODE_ENV=development\nDATABASE_URL=x\nexport PORT=1\nno line\n")
     warnings: list[str] = []
     load(directory=home, warn=warnings.append)
-    assert warnings == [f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical"]
+    (warning,) = warnings
+    assert warning.startswith(f"{file}: DATABASE_URL, PORT are ignored")
 
 
 @pytest.mark.usefixtures("without_credential")
-def test_a_line_amid_a_key_in_env_local_is_not_told(home: Path) -> None:
+def test_a_line_within_a_key_in_env_local_is_counted_and_not_printed(home: Path) -> None:
     file = service.env_local(home, 'KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n')
     warnings: list[str] = []
     load(directory=home, warn=warnings.append)
-    told = "KEY, 1 of another form are ignored: secrets belong in Infisical"
-    assert warnings == [f"{file}: {told}"]
+    (warning,) = warnings
+    assert warning.startswith(f"{file}: KEY, 1 of another form ")
+    assert "c2VjcmV0" not in warning
 
 
 @pytest.mark.usefixtures("without_credential")
 def test_a_warning_goes_to_standard_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = service.env_local(home, "PORT=1\n")
     load(directory=home)
-    output = f"infisical-config: {file}: PORT is ignored: secrets belong in Infisical\n"
-    assert capsys.readouterr() == ("", output)
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(f"infisical-config: {file}: PORT is ignored")
+    assert errors.endswith("\n")
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("without_credential")
-def test_an_env_local_of_another_encoding_is_told_of(home: Path) -> None:
+def test_an_env_local_of_another_encoding_is_reported(home: Path) -> None:
     service.env_local(home, "", "utf-16")
-    with pytest.raises(ConfigError, match=r"\.env\.local is no text in UTF-8: save it as UTF-8$"):
+    with pytest.raises(ConfigError, match=r"\.env\.local is no .* UTF-8") as failure:
         load(directory=home)
+    assert failure.value.code == "not_configured"
 
 
 def test_an_env_local_that_is_ignored_is_not_opened(home: Path) -> None:
@@ -125,12 +131,12 @@ def test_a_file_in_a_parent_that_anybody_may_write_to_is_not_read(
     (home / "below").mkdir()
     home.chmod(0o1777)
     warnings: list[str] = []
-    with pytest.raises(ConfigError, match="are not set: put workspaceId and domain into"):
+    with pytest.raises(ConfigError, match="put workspaceId and domain") as failure:
         load(directory=home / "below", warn=warnings.append)
-    assert warnings == [
-        f"{home}/.infisical.json is not read, for somebody else may have written it: keep it in a"
-        " directory that only its owner and this user may write to"
-    ]
+    assert failure.value.code == "not_configured"
+    (warning,) = warnings
+    assert warning.startswith(f"{home}/.infisical.json is not read, ")
+    assert "somebody else" in warning
     assert server.seen == []
 
 
@@ -154,7 +160,9 @@ def test_an_env_local_that_somebody_else_put_there_is_not_read(
     assert file.exists()
 
 
-def test_a_file_that_cannot_be_read_is_told_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_reported(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def denied(_: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
@@ -162,7 +170,8 @@ def test_a_file_that_cannot_be_read_is_told_of(home: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigError) as failure:
         load(directory=home)
     file = home / ".infisical.json"
-    assert str(failure.value) == f"{file} can't be read (Permission denied): let this user read it"
+    assert failure.value.code == "not_configured"
+    assert str(failure.value).startswith(f"{file} can't be read (Permission denied)")
 
 
 def test_a_password_in_the_address_is_not_repeated(home: Path) -> None:
@@ -189,7 +198,7 @@ def test_a_netrc_does_not_replace_the_token(
     assert server.seen[1].headers["authorization"] == "Bearer token-example"
 
 
-def test_no_server_at_all_is_told_of_when_no_further_try_fits(home: Path) -> None:
+def test_no_server_at_all_is_reported_when_no_further_try_fits(home: Path) -> None:
     service.directory(home, "http://127.0.0.1:1")
     begin = time.monotonic()
     with pytest.raises(ConfigError) as failure:

@@ -40,13 +40,13 @@ def test_a_load_within_exit_on_error_ends_the_process_with_one_line(
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (77, "", 1)
 
 
-def test_a_service_that_is_not_configured_is_told_so(tmp_path: Path) -> None:
+def test_a_service_that_is_not_configured_ends_with_the_names_to_set(tmp_path: Path) -> None:
     done = service.run(tmp_path, "-c", CONFIG)
     assert (done.returncode, done.stdout) == (78, "")
-    assert done.stderr == (
-        "infisical-config: the project and the address of Infisical are not set: put workspaceId"
-        " and domain into .infisical.json, or set INFISICAL_PROJECT_ID and INFISICAL_DOMAIN\n"
-    )
+    assert done.stderr.startswith("infisical-config: ")
+    assert "workspaceId and domain into .infisical.json" in done.stderr
+    assert "INFISICAL_PROJECT_ID and INFISICAL_DOMAIN" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_process_can_end_at_once_while_the_server_still_drips(

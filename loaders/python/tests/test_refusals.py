@@ -57,9 +57,8 @@ def test_a_restart_does_not_try_a_refused_credential_again(
     assert server.count("login") == 1
     (file,) = _notes().iterdir()
     assert (failure.value.code, failure.value.exit_code) == ("refused_before", 77)
-    assert str(failure.value).startswith(
-        f"{server.address} refused the client id and secret of id-example "
-    )
+    assert str(failure.value).startswith(f"{server.address} refused ")
+    assert " id-example " in str(failure.value)
     assert str(failure.value).endswith(f", or delete {file}")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert service.CREDENTIAL["INFISICAL_CLIENT_SECRET"] not in file.read_text()
@@ -122,9 +121,9 @@ def test_without_a_place_for_the_note_a_restart_asks_again(
 def test_a_watch_whose_next_login_is_refused_notes_it(server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [LOGIN, REFUSED]
     server.scripts["list"] = [listing(A="value-of-a"), ENDED]
-    told = threading.Event()
-    watched = watch(every=0.01, on_error=lambda error: told.set(), directory=home)
-    assert told.wait(20)
+    failed = threading.Event()
+    watched = watch(every=0.01, on_error=lambda error: failed.set(), directory=home)
+    assert failed.wait(20)
     watched.stop()
     assert _code(home) == "refused_before"
     assert server.count("login") == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_config import load
+from infisical_config import ConfigError, load
 from infisical_config.route import Route
 from tests import service
 from tests.scripted import LOGIN, ScriptedServer, eventually, listing
@@ -92,6 +92,7 @@ def test_a_redirect_to_plain_http_is_not_followed(server: ScriptedServer, home: 
     with ScriptedServer(listed=[listing(A="elsewhere")]) as other:
         location = {"location": f"{other.address}/api/v1/auth/universal-auth/login"}
         server.scripts["login"] = [{"status": 308, "headers": location, "text": ""}, LOGIN]
-        with pytest.raises(Exception, match="does not answer as Infisical does"):
+        with pytest.raises(ConfigError) as failure:
             load(directory=home)
+    assert failure.value.code == "not_infisical"
     assert other.seen == []

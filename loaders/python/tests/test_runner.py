@@ -71,9 +71,10 @@ def test_another_environment_can_be_named_and_no_signal_is_ignored(
 def test_a_command_that_is_not_there(home: Path) -> None:
     done = service.run(home, *RUNNER, "--", "no-such-command")
     assert (done.returncode, done.stdout) == (127, "")
-    assert done.stderr == (
-        "infisical-config: there is no command no-such-command: check its name and PATH\n"
-    )
+    assert done.stderr.startswith("infisical-config: ")
+    assert " no command no-such-command: " in done.stderr
+    assert "PATH" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_command_that_cannot_be_run(home: Path) -> None:
@@ -86,14 +87,14 @@ def test_a_command_that_cannot_be_run(home: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [(), ("--",), ("--nonsense", "--", "true"), ("echo", "--", "true"), ("echo",)]
 )
-def test_wrong_usage_is_told_of_before_anything_is_asked(
+def test_wrong_usage_is_reported_before_any_request(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
-    output, told = capsys.readouterr()
-    assert (end.value.code, output, len(told.splitlines())) == (64, "", 1)
-    assert "[--override] [--environment NAME] [--strict]" in told
+    output, errors = capsys.readouterr()
+    assert (end.value.code, output, len(errors.splitlines())) == (64, "", 1)
+    assert "[--override] [--environment NAME] [--strict]" in errors
 
 
 def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +110,7 @@ def test_a_failed_start_has_its_own_status_and_runs_nothing(
     server.scripts["list"] = [listing()]
     done = service.run(home, *RUNNER, "--", "echo", "started")
     assert (done.returncode, done.stdout) == (78, "")
-    assert "shows no secret in production /backend" in done.stderr
+    assert " no secret in production /backend" in done.stderr
 
 
 def test_the_command_gets_the_environment_and_the_secrets_without_the_credential(
@@ -121,10 +122,12 @@ def test_the_command_gets_the_environment_and_the_secrets_without_the_credential
     child = child_environment(directory=home, warn=warnings.append)
     own = {name: value for name, value in os.environ.items() if name not in service.CREDENTIAL}
     assert child == {**own, "A": "own", "B": "b"}
-    assert warnings == [
-        "withheld unless `allow` names them, for they could take over a process: LD_PRELOAD, PATH; "
-        "not set, for no environment holds them: N"
-    ]
+    (warning,) = warnings
+    withheld, not_set = warning.split("; ")
+    assert withheld.startswith("withheld unless `allow` ")
+    assert withheld.endswith(": LD_PRELOAD, PATH")
+    assert not_set.startswith("not set, ")
+    assert not_set.endswith(": N")
 
 
 @pytest.mark.usefixtures("without_credential")
@@ -162,10 +165,12 @@ def test_strict_mode_gives_the_command_what_is_allowed_alone(home: Path) -> None
     command = ("--", "sh", "-c", 'echo "$A,$B"')
     done = service.run(home, *RUNNER, "--strict", "--allow", "B", *command)
     assert (done.returncode, done.stdout) == (0, ",value-of-b\n")
-    assert done.stderr == ("infisical-config: left out, for strict mode is on and nobody asks: A\n")
+    assert done.stderr.startswith("infisical-config: left out, ")
+    assert done.stderr.endswith(": A\n")
     done = service.run(home, *RUNNER, *command, INFISICAL_STRICT="1")
     assert (done.returncode, done.stdout) == (78, "")
-    assert "strict mode lets through what is asked for alone, and nothing is" in done.stderr
+    assert "strict mode" in done.stderr
+    assert "give required" in done.stderr
 
 
 def test_infisical_wins_with_override(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

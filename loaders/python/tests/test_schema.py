@@ -42,7 +42,9 @@ def test_strict_mode_lets_through_what_the_schema_asks_for(
     warnings: list[str] = []
     load(directory=home, schema=Settings, strict=True, into=into, warn=warnings.append)
     assert into == {"DATABASE_URL": "postgres://", "APP_PORT": "80"}
-    assert warnings == ["left out, for strict mode is on and nobody asks: OTHER"]
+    (warning,) = warnings
+    assert warning.startswith("left out, ")
+    assert warning.endswith(": OTHER")
 
 
 class Strict(BaseModel):
@@ -83,6 +85,6 @@ class Whole(BaseModel):
         raise ValueError(self.A)
 
 
-def test_an_error_of_the_whole_is_told_as_such(home: Path) -> None:
+def test_an_error_of_the_whole_is_reported_as_such(home: Path) -> None:
     with pytest.raises(ConfigError, match=r"^the whole \(value_error\) in production"):
         load(directory=home, schema=Whole)

@@ -126,8 +126,8 @@ def test_what_an_answer_makes(case: dict[str, Any], monkeypatch: pytest.MonkeyPa
     exported = {name: v for name, v in want["values"].items() if name not in want["notExported"]}
     assert into == exported
     lists = (want["withheld"], want["leftOut"], want["notExported"])
-    told = [", ".join(names) for names in lists if names]
-    assert [part.partition(": ")[2] for each in warnings for part in each.split("; ")] == told
+    listed = [", ".join(names) for names in lists if names]
+    assert [part.partition(": ")[2] for each in warnings for part in each.split("; ")] == listed
 
 
 @pytest.mark.parametrize("name", VECTORS["withheldNames"]["withheld"])

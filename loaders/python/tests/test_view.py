@@ -18,10 +18,10 @@ def test_values_are_read_by_name_and_as_attributes() -> None:
     assert {**CONFIG} == {"TOKEN": VALUE, "keys": "k"}
 
 
-def test_a_name_that_is_not_there_is_told_of() -> None:
+def test_a_missing_name_is_reported() -> None:
     with pytest.raises(KeyError, match="MISSING"):
         CONFIG["MISSING"]
-    with pytest.raises(AttributeError, match="the configuration has no MISSING"):
+    with pytest.raises(AttributeError, match="has no MISSING"):
         CONFIG.MISSING  # noqa: B018
     assert not hasattr(CONFIG, "MISSING")
 

@@ -13,7 +13,7 @@ _INNER = (2379, 2380, 2381, 2382, 5432, 8008, 6379, 6380, 26379)
 
 
 @pytest.mark.parametrize("network", ["consensus", "databases", "edge"])
-def test_what_the_nodes_tell_each_other_is_encrypted_where_the_kernels_can(
+def test_traffic_between_the_nodes_is_encrypted_where_all_kernels_can(
     nodes: list[Node], manager: Node, network: str
 ) -> None:
     options = manager.run(

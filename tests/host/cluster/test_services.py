@@ -28,12 +28,12 @@ def test_each_service_runs_as_often_as_it_should(
     services: dict[str, dict[str, Any]],
     tasks: dict[str, list[tuple[str, str]]],
 ) -> None:
-    wanted = dict.fromkeys(services, 1) | {"infisical": settings.cluster.infisical_replicas}
-    wanted |= {each: len(targets) for each in ("haproxy", "caddy") if each in services}
+    desired = dict.fromkeys(services, 1) | {"infisical": settings.cluster.infisical_replicas}
+    desired |= {each: len(targets) for each in ("haproxy", "caddy") if each in services}
     running = {
         name: sum(state == "running" for _, state in tasks.get(name, [])) for name in services
     }
-    assert running == wanted
+    assert running == desired
 
 
 def test_the_replicas_of_infisical_are_spread(

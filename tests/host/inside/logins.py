@@ -27,7 +27,7 @@ class Login(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A secret of the workspace, without its value; `has_value` tells whether it was shown."""
+    """A secret of the workspace, without its value; `has_value` says whether it was shown."""
 
     environment: str
     folder: str

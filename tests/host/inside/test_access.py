@@ -126,11 +126,11 @@ def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project:
 def test_it_sees_every_secret_of_its_folders_with_its_value(
     login: Login, project: str, own: list[Place], existing: set[Seen]
 ) -> None:
-    wanted = {name for name in _names(existing) if name[:2] in own}
-    if not wanted:
+    desired = {name for name in _names(existing) if name[:2] in own}
+    if not desired:
         pytest.skip("no secret is stored in its folders")
     visible = _seen(login.client, project, own)
-    assert _names({each for each in visible if each.has_value}) == wanted
+    assert _names({each for each in visible if each.has_value}) == desired
 
 
 def test_it_sees_no_secret_of_any_other_folder(

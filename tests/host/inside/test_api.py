@@ -109,14 +109,14 @@ def test_the_administrator_is_an_admin_of_the_project(inside: Actual) -> None:
 
 
 def test_the_environments_stand_in_their_order(inside: Actual, workspace: Workspace) -> None:
-    wanted = [each.slug for each in workspace.environments]
-    assert [each.slug for each in inside.environments if each.slug in wanted] == wanted
+    desired = [each.slug for each in workspace.environments]
+    assert [each.slug for each in inside.environments if each.slug in desired] == desired
 
 
 def test_the_environments_have_their_names(inside: Actual, workspace: Workspace) -> None:
     names = {each.slug: each.name for each in inside.environments}
-    wanted = {each.slug: each.name for each in workspace.environments}
-    assert {slug: names.get(slug) for slug in wanted} == wanted
+    desired = {each.slug: each.name for each in workspace.environments}
+    assert {slug: names.get(slug) for slug in desired} == desired
 
 
 def test_an_environment_has_all_folders(there: EnvironmentState, workspace: Workspace) -> None:
@@ -131,8 +131,8 @@ def test_a_services_folder_imports_what_the_service_shares(
         pytest.skip("no service of the project file imports another folder")
     for service in importing:
         present = [each.source for each in there.imports.get(service.folder, ())]
-        wanted = [(there.id, source) for source in service.imports]
-        assert [each for each in present if each in wanted] == wanted, service.folder
+        desired = [(there.id, source) for source in service.imports]
+        assert [each for each in present if each in desired] == desired, service.folder
 
 
 def test_a_deploy_would_change_nothing_inside(inside: Actual, goal: Goal) -> None:

@@ -30,12 +30,12 @@ def findings(inside: Actual, seen_access: Seen, goal: Goal) -> list[ForeignAcces
     return foreign.filter_accepted(found, goal.desired, seen_access.access)[0]
 
 
-def told(findings: Sequence[ForeignAccess], kind: Kind) -> str:
-    """Return what is found of a kind, on one line: one line of a failure is shown."""
+def list_findings(findings: Sequence[ForeignAccess], kind: Kind) -> str:
+    """Return the findings of a kind on one line: one line of a failure is shown."""
     return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
 
 
 @pytest.mark.parametrize("kind", _SENTENCES, ids=_SENTENCES.get)
 def test_as_the_file_says(findings: list[ForeignAccess], kind: Kind) -> None:
-    if found := told(findings, kind):
+    if found := list_findings(findings, kind):
         pytest.fail(found, pytrace=False)

@@ -25,6 +25,7 @@ def test_wording_of_the_answer() -> None:
 
 def test_wording_of_a_firewall_that_is_not_loaded() -> None:
     text, _ = row_of("Firewall", Condition().process([*OUTPUT, "firewall ssh-only"]))
-    assert text.startswith(
-        "only SSH is let in, and Docker does not start: `infisical-iac apply`"
+    assert text == (
+        "its rules can't be loaded, so only SSH is let in, and Docker does not start: "
+        "`infisical-iac apply`"
     )

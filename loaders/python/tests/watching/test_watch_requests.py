@@ -56,7 +56,7 @@ def test_a_refused_login_ends_the_watch(
     assert (watched.codes(), server.count("login")) == (["refused"], 2)
 
 
-def test_an_error_is_told_and_the_watch_goes_on(watched: Watched, vault: Vault) -> None:
+def test_an_error_is_reported_and_the_watch_goes_on(watched: Watched, vault: Vault) -> None:
     vault.broken = [NOT_FOUND, NOT_FOUND]
     vault.values = {"A": "new"}
     assert eventually(lambda: watched.changes)
