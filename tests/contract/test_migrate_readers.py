@@ -120,6 +120,7 @@ def test_a_manually_made_identity_is_reported_with_what_it_reads(case: Case) -> 
         for service in case.services
     ]
     assert _part(verified, "ci-old") == "other"
+    assert all("does not name" in each for each in _problems(verified))
 
 
 def test_an_additional_privilege_counts(case: Case) -> None:
@@ -146,6 +147,7 @@ def test_a_manually_added_person_is_reported(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert [each[1:] for each in _foreign_reads(verified)] == [(1, "person", _BEN)] * 4
     assert _part(verified, _BEN) == "other"
+    assert all("does not name" in each for each in _problems(verified))
     (_, note) = json.loads(verified.stdout)["notes"]
     assert note.startswith(f"{_BEN}: judged by roles, ")
     assert "INFISICAL_ADMIN_PASSWORD" in note
@@ -193,6 +195,7 @@ def test_a_person_reads_only_what_the_project_file_grants(
     verified = case.run("verify", "--json")
     assert _foreign_reads(verified) == [(f"production/{web}", 1, "person", _BEN)]
     assert _part(verified, _BEN) == "named"
+    assert all("beyond what" in each for each in _problems(verified))
 
 
 def test_without_a_list_of_members_nothing_is_verified(
