@@ -145,14 +145,14 @@ def _private(
 ) -> Commands:
     targets, coming, webhook = desired.targets, desired.coming, desired.webhook
     target.refuse_missing(targets, {*there, *given, *coming})
-    desired = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
+    texts = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
     needs_key = any(each.kind.uses_ssh for each in targets)
-    kept = {*desired, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
-    for path, text in desired.items():
+    kept = {*texts, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
+    for path, text in texts.items():
         if not File(path, text, mode="600").matches(there.get(path)):
             yield Item("~" if path in there else "+", path)
             yield step(write, path, text)
-    for path in sorted(kept & there.keys() - desired.keys()):
+    for path in sorted(kept & there.keys() - texts.keys()):
         if (there[path].mode, there[path].owner) != ("600", "root:root"):
             yield Item("~", path, "readable by others → private to root")
             private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"

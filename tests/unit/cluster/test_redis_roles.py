@@ -24,8 +24,11 @@ for second in $(seq 100); do
 done
 echo "nothing ended it"
 """
+# It may be asked again while the server reads the file, so it replaces the file as a whole.
 _REDIS_CLI_SHUTDOWN = """
-case "$*" in *shutdown*) echo "$REDISCLI_AUTH $*" >"$HOST/shutdown" ;; esac
+case "$*" in
+*shutdown*) echo "$REDISCLI_AUTH $*" >"$HOST/shutdown.new" && mv "$HOST/shutdown.new" "$HOST/shutdown" ;;
+esac
 """
 
 
