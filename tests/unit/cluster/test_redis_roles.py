@@ -27,7 +27,10 @@ echo "nothing ended it"
 # It may be asked again while the server reads the file, so it replaces the file as a whole.
 _REDIS_CLI_SHUTDOWN = """
 case "$*" in
-*shutdown*) echo "$REDISCLI_AUTH $*" >"$HOST/shutdown.new" && mv "$HOST/shutdown.new" "$HOST/shutdown" ;;
+*shutdown*)
+    echo "$REDISCLI_AUTH $*" >"$HOST/asked"
+    mv "$HOST/asked" "$HOST/shutdown"
+    ;;
 esac
 """
 
