@@ -91,7 +91,10 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
             "line 14, sources[0].keys.FAKE.decision: ",
         ),
         ("project: ", "projects: ", "file.plan_entry", "line 2, projects: "),
-        ("why: it says so", "why: x\n  why: y", "file", "line 12: sources[0].why is in line"),
+        (
+            *("why: it says so", "why: x\n  why: y", "file.duplicate_key"),
+            "line 12: sources[0].why is in line",
+        ),
         ("schema_version: 1", "schema_version: 2", "file.plan_version", "schema_version: "),
         ("backend/.env", "../.env", "file.plan_entry", "path: '../.env' is no path "),
         ("backend/.env", "/etc/passwd", "file.plan_entry", "path: '/etc/passwd' is no path "),
@@ -100,7 +103,7 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
             "layers[0]: '../.env' is no name ",
         ),
         (_PLAN, "- one", "file.plan", "migration.yaml"),
-        (_PLAN, "{", "file", "this is no YAML"),
+        (_PLAN, "{", "file.yaml", "this is no YAML"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_with_the_place(
