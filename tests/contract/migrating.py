@@ -28,6 +28,7 @@ ENVIRONMENTS = ("development", "production")
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 
 _PEM = "-----BEGIN FAKE KEY-----\nbm90LWEta2V5\n-----END FAKE KEY-----\n"
+ENV_FILE = "backend/.env.production"
 FILE = f"""\
 # a comment
 DATABASE_URL=postgres://fake:fake-password@db:5432/app
@@ -222,5 +223,5 @@ def backend(world: World, root: Path) -> Case:
     """A case with one file of one service, which holds VALUES."""
     case = new(world, root)
     case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
-    case.write("backend/.env.production", FILE)
+    case.write(ENV_FILE, FILE)
     return case

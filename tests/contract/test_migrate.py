@@ -11,7 +11,7 @@ import pytest
 
 from infisical_iac.workspace.reach import reach
 
-from .migrating import FILE, VALUES, Case, backend, new
+from .migrating import ENV_FILE, FILE, VALUES, Case, backend, new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def test_existing_values_are_not_written_again(planned: Case) -> None:
 def test_each_secret_names_its_source(planned: Case) -> None:
     planned.run("apply")
     comment = planned.stored()["/backend/PEM"]["secretComment"]
-    assert comment.startswith("migrated from backend/.env.production:5, 20")
+    assert comment.startswith(f"migrated from {ENV_FILE}:5, 20")
 
 
 def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:
@@ -92,7 +92,7 @@ def test_a_skipped_conflict_is_reported_as_a_difference(planned: Case) -> None:
     planned.put("production", "/backend", JSON="other")
     skipped = planned.run("apply", "--on-conflict", "skip")
     assert skipped.exit_code == 2
-    assert "✗ production/backend/JSON (backend/.env.production:4): it is another" in skipped.stdout
+    assert f"✗ production/backend/JSON ({ENV_FILE}:4): it is another" in skipped.stdout
     assert planned.values() == {**VALUES, "/backend/JSON": "other"}
     assert _report(planned)["sources"][0]["verified"] is False
 
@@ -110,19 +110,19 @@ def test_an_overwritten_conflict_keeps_a_persons_comment(case: Case) -> None:
 
 
 def test_a_file_that_has_changed_is_refused(planned: Case) -> None:
-    planned.write("backend/.env.production", f"{FILE}MORE=fake\n")
+    planned.write(ENV_FILE, f"{FILE}MORE=fake\n")
     changed = planned.error("apply")
-    (planned.root / "backend/.env.production").unlink()
+    (planned.root / ENV_FILE).unlink()
     missing = planned.error("apply")
     assert [each.code for each in (changed, missing)] == ["error.plan_stale"] * 2
-    assert str(changed).startswith("backend/.env.production has changed ")
-    assert str(missing).startswith("backend/.env.production can't be read ")
+    assert str(changed).startswith(f"{ENV_FILE} has changed ")
+    assert str(missing).startswith(f"{ENV_FILE} can't be read ")
     assert planned.values() == {}
 
 
 def test_missing_folders_are_made(world: World, tmp_path: Path) -> None:
     case = new(world, tmp_path, "backend", folders_made=False)
-    case.write("backend/.env.production", "FAKE=fake-value\n")
+    case.write(ENV_FILE, "FAKE=fake-value\n")
     case.run("plan")
     assert case.run("apply").exit_code == 0
     assert case.values() == {"/backend/FAKE": "fake-value"}

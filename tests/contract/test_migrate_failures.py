@@ -14,7 +14,7 @@ import stamina
 
 from infisical_iac.api.client import Client
 
-from .migrating import ENVIRONMENTS, Case, new, refuse
+from .migrating import ENV_FILE, ENVIRONMENTS, Case, new, refuse
 from .services import wait_until
 from .unreliable import Fault, UnreliableProxy
 
@@ -149,7 +149,7 @@ def test_a_server_that_alters_values_is_detected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
-    case.write("backend/.env.production", "NEWLINE=\"with-a-newline\n\"\nREF='fake-${A}-fake'\n")
+    case.write(ENV_FILE, "NEWLINE=\"with-a-newline\n\"\nREF='fake-${A}-fake'\n")
     case.run("plan", "--allow-literal-references")
     _falsify(monkeypatch, change)
     applied = case.run("apply")
@@ -168,7 +168,7 @@ def test_a_server_that_expands_unexpanded_reads_is_detected(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
-    case.write("backend/.env.production", "REF='fake-${A}-fake'\nPLAIN=fake\n")
+    case.write(ENV_FILE, "REF='fake-${A}-fake'\nPLAIN=fake\n")
     case.run("plan", "--allow-literal-references")
     send = Client._send
 
@@ -184,7 +184,7 @@ def test_a_server_that_expands_unexpanded_reads_is_detected(
     applied = case.run("apply")
     assert applied.exit_code == 2
     (line,) = (each for each in applied.stdout.splitlines() if each.startswith("✗ production"))
-    assert line.startswith("✗ production/backend/REF (backend/.env.production:1): ")
+    assert line.startswith(f"✗ production/backend/REF ({ENV_FILE}:1): ")
     assert line.endswith(" reference was replaced: 10 bytes instead of 14")
 
 

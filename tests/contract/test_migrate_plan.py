@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .migrating import VALUES, Case, backend, new
+from .migrating import ENV_FILE, VALUES, Case, backend, new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_plan_distinguishes_new_same_changed_and_remote_only_values(case: Case
     assert output["same"] == [f"{name}/HASH"]
     assert output["changed"] == [f"{name}/JSON"]
     assert output["only_in_infisical"] == [f"{name}/MORE"]
-    assert "~ production/backend/JSON (backend/.env.production:4)" in case.run("plan").stdout
+    assert f"~ production/backend/JSON ({ENV_FILE}:4)" in case.run("plan").stdout
 
 
 def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
@@ -50,23 +50,23 @@ def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
 
 
 def test_values_that_infisical_would_change_are_undecided_and_not_stored(case: Case) -> None:
-    case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
+    case.write(ENV_FILE, "PADDED='  padded-fake  '\nGOOD=fake-value\n")
     planned = case.run("plan")
     assert planned.exit_code == 2
-    assert "? backend/.env.production:1 PADDED: " in planned.stdout
+    assert f"? {ENV_FILE}:1 PADDED: " in planned.stdout
     undecided = case.error("apply")
     case.decide("decision: undecided", "decision: store")
     trimmed = case.error("apply")
     assert [each.code for each in (undecided, trimmed)] == ["error.plan_values"] * 2
-    assert str(undecided).startswith("PADDED in backend/.env.production:1 is undecided")
-    assert str(trimmed).startswith("PADDED in backend/.env.production:1 begins or ends ")
+    assert str(undecided).startswith(f"PADDED in {ENV_FILE}:1 is undecided")
+    assert str(trimmed).startswith(f"PADDED in {ENV_FILE}:1 begins or ends ")
     assert case.values() == {}
 
 
 def test_a_literal_reference_is_stored_if_it_is_allowed(case: Case) -> None:
-    case.write("backend/.env.production", "LITERAL='fake ${NOT_A_NAME} fake'\n")
+    case.write(ENV_FILE, "LITERAL='fake ${NOT_A_NAME} fake'\n")
     case.run("plan")
-    assert "LITERAL in backend/.env.production:1 is undecided" in case.run("apply").error
+    assert f"LITERAL in {ENV_FILE}:1 is undecided" in case.run("apply").error
     case.run("plan", "--allow-literal-references")
     applied = case.run("apply")
     assert applied.exit_code == 0, applied.shown
@@ -76,7 +76,7 @@ def test_a_literal_reference_is_stored_if_it_is_allowed(case: Case) -> None:
 
 def test_a_reference_that_the_app_resolves_is_stored_resolved(case: Case) -> None:
     case.write("backend/package.json", '{"dependencies": {"dotenv": "17", "dotenv-expand": "12"}}')
-    case.write("backend/.env.production", "HOST=fake-host\nURL=http://${HOST}/fake\n")
+    case.write(ENV_FILE, "HOST=fake-host\nURL=http://${HOST}/fake\n")
     case.run("plan")
     assert "decision: store-resolved" in case.plan_file.read_text(encoding="utf-8")
     assert case.run("apply").exit_code == 0
@@ -84,12 +84,12 @@ def test_a_reference_that_the_app_resolves_is_stored_resolved(case: Case) -> Non
 
 
 def test_two_differing_files_for_one_place_need_a_decision(case: Case) -> None:
-    case.write("backend/.env.production", "SAME=fake-one\nOTHER=fake-two\n")
+    case.write(ENV_FILE, "SAME=fake-one\nOTHER=fake-two\n")
     case.write("backend/.env.production.local", "SAME=fake-one\nOTHER=fake-three\n")
     assert case.run("plan").exit_code == 2
     case.decide("decision: undecided", "decision: store")
     refused = case.run("apply").error
-    assert "OTHER in backend/.env.production:2 and backend/.env.production.local:2 are" in refused
+    assert f"OTHER in {ENV_FILE}:2 and {ENV_FILE}.local:2 are" in refused
 
 
 def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
@@ -105,7 +105,7 @@ def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
 
 
 def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
-    case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
+    case.write(ENV_FILE, "PADDED='  padded-fake  '\nGOOD=fake-value\n")
     case.run("plan")
     case.decide("decision: undecided", "decision: skip")
     assert "0 to be decided" in case.run("plan").stdout
@@ -113,7 +113,7 @@ def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
     assert applied.exit_code == 0
     assert "1 left out by decision" in applied.stdout
     assert case.values() == {"/backend/GOOD": "fake-value"}
-    case.write("backend/.env.production", "PADDED='  changed-fake  '\nGOOD=fake-value\n")
+    case.write(ENV_FILE, "PADDED='  changed-fake  '\nGOOD=fake-value\n")
     assert "1 to be decided" in case.run("plan").stdout
 
 
@@ -144,12 +144,12 @@ def test_a_missing_project_is_reported_with_the_remedy(case: Case) -> None:
 
 
 def test_a_grammar_written_into_the_plan_counts_when_it_is_planned_again(case: Case) -> None:
-    case.write("backend/.env.production", "GLUED=fake#value\n")
+    case.write(ENV_FILE, "GLUED=fake#value\n")
     case.run("plan")
     case.decide("grammar: dotenv", "grammar: compose")
     refused = case.error("apply")
     assert refused.code == "error.plan_values"
-    assert str(refused).startswith("GLUED in backend/.env.production:1 is read otherwise ")
+    assert str(refused).startswith(f"GLUED in {ENV_FILE}:1 is read otherwise ")
     assert "as compose (the plan says so)" in case.run("plan").stdout
     assert case.run("apply").exit_code == 0
     assert case.values() == {"/backend/GLUED": "fake#value"}
