@@ -24,7 +24,7 @@ _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 def main(arguments: list[str]) -> NoReturn:
     """Become the command, or end with the status of the failure."""
     options, command = _asked(arguments)
-    _act_on_signals_as_a_command_does()
+    _end_quietly_on_ctrl_c()
     with exit_on_error():
         environment = child_environment(**options)
     _become(command, environment)
@@ -60,15 +60,17 @@ def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
     return options, command
 
 
-def _act_on_signals_as_a_command_does() -> None:
-    """Undo Python's handling of signals: the command would inherit it, and ignore some."""
+def _end_quietly_on_ctrl_c() -> None:
+    """Undo Python's handling of SIGINT, unless the caller ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    # The command would inherit that Python ignores these. Loading needs it: a server that closes a
+    # connection early would end this process by SIGPIPE, without a word.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, environment)
     except FileNotFoundError:

@@ -5,8 +5,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple, Self
 
@@ -183,6 +183,21 @@ def _completed(body: Any) -> Any:
     ]
     secrets = [{**_REST, **secret} for secret in body["secrets"]]
     return {**body, "secrets": secrets, "imports": imports}
+
+
+@contextmanager
+def closing_server() -> Iterator[str]:
+    """Yield the address of a server that closes each connection at once, and reads nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def close_each() -> None:
+            with suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=close_each, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def eventually(condition: Callable[[], object], seconds: float = 5) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_config.__main__ import child_environment, main
 from tests import service
-from tests.scripted import ScriptedServer, eventually, listing
+from tests.scripted import ScriptedServer, closing_server, eventually, listing
 
 RUNNER = ("-m", "infisical_config")
 
@@ -111,6 +111,17 @@ def test_a_failed_start_has_its_own_status_and_runs_nothing(
     done = service.run(home, *RUNNER, "--", "echo", "started")
     assert (done.returncode, done.stdout) == (78, "")
     assert " no secret in production /backend" in done.stderr
+
+
+def test_a_connection_closed_before_the_request_is_a_failure_and_no_death_by_a_signal(
+    tmp_path: Path,
+) -> None:
+    """A proxy whose server is down closes so. Writing to it raises SIGPIPE."""
+    with closing_server() as address:
+        home = service.directory(tmp_path / "service", address)
+        done = service.run(home, *RUNNER, "--", "echo", "started")
+    assert (done.returncode, done.stdout) == (75, "")
+    assert address in done.stderr
 
 
 def test_the_command_gets_the_environment_and_the_secrets_without_the_credential(
