@@ -1,11 +1,21 @@
 """Test which hosts get the leader's state, and under which serial."""
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from infisical_iac.cluster import shared_state
+import pytest
+
+from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster.shared_state import Sharing, claim, plan_sharing
 from infisical_iac.cluster.swarm_state import SwarmState
-from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member
+from infisical_iac.core import connection, journal
+from infisical_iac.core.item import UpToDate
+from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
+from tests.unit.operations.cases import Case, decided, of
 
 _LEADER = SwarmState(serial=4, serial_as_leader=4, digest="state")
 _OTHER = SwarmState(serial=4, digest="state")
@@ -73,3 +83,109 @@ def test_a_future_data_node_gets_the_state() -> None:
     observed = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "four", "three"))
     assert shared_state._of(cluster, observed)[1].keys() == {"three", "four"}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The scripts that run, each with its host and its standard input."""
+    made: list[str] = []
+    current = ["one"]
+
+    def run(command: str, *, doing: str, stdin: str = "") -> str:
+        script, *arguments = shlex.split(command)[3:]
+        call = f"{current[-1]}: {script} {' '.join(arguments)}"
+        made.append(f"{call} < {stdin}" if stdin else call)
+        return "obviously-fake-archive" if arguments == ["give"] else ""
+
+    @contextmanager
+    def on(name: str) -> Iterator[None]:
+        current.append(name)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(shared_state, "run", run)
+    monkeypatch.setattr(connection, "on", on)
+    return made
+
+
+def _observe(monkeypatch: pytest.MonkeyPatch, observed: dict[str, SwarmState]) -> None:
+    monkeypatch.setattr(membership, "observe_again", lambda: observed)
+
+
+def _changed(observed: dict[str, SwarmState]) -> dict[str, SwarmState]:
+    return {**observed, "one": replace(observed["one"], digest="changed")}
+
+
+def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leader(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise another host would lead if the run were killed while it copies."""
+    _observe(monkeypatch, _changed(three()))
+    assert shared_state.spread(cluster_of(three())) == ("two", "three")
+    assert calls == [
+        "one: share.sh lead 5",
+        "one: share.sh give",
+        "two: share.sh take 5 < obviously-fake-archive",
+        "three: share.sh take 5 < obviously-fake-archive",
+    ]
+
+
+def test_a_command_that_changed_nothing_on_the_leader_copies_nothing(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _observe(monkeypatch, three())
+    assert shared_state.spread(cluster_of(three())) == ()
+    assert calls == []
+
+
+def _plan(
+    monkeypatch: pytest.MonkeyPatch,
+    observed: dict[str, SwarmState],
+    *,
+    has_changed: bool = False,
+    planned: str = "",
+) -> Case:
+    """Return what the copying decides in a run that has changed something, or has planned it."""
+    monkeypatch.setattr(journal, "current", lambda: SimpleNamespace(has_changed=has_changed))
+    monkeypatch.setattr(journal, "will_change", lambda what: what == planned)
+    return decided(Case(lambda: of(shared_state.state_copies)(cluster_of(observed))))
+
+
+def test_nodes_are_observed_again_after_the_run_has_changed_the_leader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _observe(monkeypatch, _changed(three()))
+    unchanged = _plan(monkeypatch, three())
+    assert (unchanged.items, unchanged.steps) == ((), ())
+    changed = _plan(monkeypatch, three(), has_changed=True)
+    assert changed.items == (
+        "~ /etc/infisical on two: serial 4 → 5, from one",
+        "~ /etc/infisical on three: serial 4 → 5, from one",
+    )
+    assert changed.steps == ("spread",)
+
+
+def test_a_copy_that_an_earlier_step_plans_is_planned_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    observed = _changed(three())
+    plan = _plan(monkeypatch, observed, planned="/etc/infisical on two")
+    assert plan.items == ("~ /etc/infisical on three: serial 4 → 5, from one",)
+    assert plan.steps == ("spread",)
+
+
+def test_a_host_that_does_not_lead_shares_nothing() -> None:
+    observed = _changed(three())
+    (found,) = shared_state.decide(cluster_of(observed, me="two"), observed)
+    assert isinstance(found, UpToDate)
+    assert "one" in found
+
+
+def test_the_last_step_of_a_deploy_copies_the_state_of_its_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied: list[dict[str, Any]] = []
+    monkeypatch.setattr(shared_state, "state_copies", lambda **given: copied.append(given))
+    cluster = cluster_of(three())
+    shared_state.share._inner(cluster=cluster)
+    assert [each["cluster"] for each in copied] == [cluster]
