@@ -366,8 +366,9 @@ class Bindings:
             self._import(node)
         elif node.type == "call_expression":
             called = node.child_by_field_name("function")
-            if called and (called.type == "import" or _is_require(called)):
-                self.modules.add(string_of(argument_of(node)) or "")
+            is_import = called and (called.type == "import" or _is_require(called))
+            if is_import and (name := string_of(argument_of(node))):
+                self.modules.add(name)
 
     def _bind(self, target: "Node", source: Path) -> Iterator[PatternMember]:
         waiting = [(target, source)]
@@ -389,10 +390,10 @@ class Bindings:
         source = node.child_by_field_name("source")
         if source is None and clause is not None:
             source = clause.child_by_field_name("source")
-        name = string_of(source)
-        self.modules.add(name or "")
-        for local, path in _imported_names(clause, _module(name)) if clause and name else ():
-            self._bound.setdefault(local, set()).add(path)
+        if name := string_of(source):
+            self.modules.add(name)
+            for local, path in _imported_names(clause, _module(name)) if clause else ():
+                self._bound.setdefault(local, set()).add(path)
 
 
 def _imported_names(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
