@@ -62,7 +62,7 @@ def plan_sharing(leader: SwarmState, others: Mapping[str, SwarmState]) -> Sharin
 
 
 def _next(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
-    return max(leader.serial, *(each.serial for each in others.values()), 0) + 1
+    return max(each.serial for each in (leader, *others.values())) + 1
 
 
 _STATE = "/etc/infisical"

@@ -65,6 +65,7 @@ def test_the_last_leader_keeps_its_serial() -> None:
 def test_a_new_leader_has_a_higher_serial_than_the_former_one() -> None:
     assert claim(_OTHER, {"three": _OTHER}) == 5
     assert claim(_NEW, {"two": _NEW}) == 1
+    assert claim(_NEW, {}) == 1
 
 
 def test_a_leader_exceeds_a_higher_serial_of_a_worker() -> None:
@@ -189,3 +190,9 @@ def test_the_last_step_of_a_deploy_copies_the_state_of_its_cluster(
     cluster = cluster_of(three())
     shared_state.share._inner(cluster=cluster)
     assert [each["cluster"] for each in copied] == [cluster]
+
+
+def test_a_blocked_stack_blocks_the_copying_of_the_leaders_state() -> None:
+    """It would copy the leader's losses to all nodes."""
+    name = f"{shared_state.share._inner.deploy_name} | Share the leader's keys"
+    assert journal.needs(name, "Stack | Make keys", unseen=False)
