@@ -301,10 +301,10 @@ def _root(node: "Node", steps: int) -> Path:
 
 
 def _module(name: str | None) -> Path:
-    builtin = (name or "").removeprefix("node:")
-    if builtin in _BUILTIN:
-        return (builtin,)
-    return (f"<{name}>",) if name else ()
+    if not name:
+        return ()
+    builtin = name.removeprefix("node:")
+    return (builtin,) if builtin in _BUILTIN else (f"<{name}>",)
 
 
 def _result(called: "Node | None", steps: int) -> Path:
