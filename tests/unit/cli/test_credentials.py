@@ -376,7 +376,7 @@ def test_push_deploys_what_it_delivers_if_asked(host: CredentialHost) -> None:
     host.rotate("backend", "production")
     host.courier.there = None
     host.courier.calls.clear()
-    assert host.run("push", "backend", "--env", "production", "--deploy").exit_code == 0
+    assert host.run("push", "backend", "--environment", "production", "--deploy").exit_code == 0
     assert host.courier.calls == ["deliver", "deploy"]
 
 
@@ -444,7 +444,7 @@ def test_rotate_makes_no_client_secret_that_could_not_be_delivered(host: Credent
 
 
 def test_rotate_records_its_changes(host: CredentialHost) -> None:
-    ran = host.run("rotate", "web", "--env", "qa")
+    ran = host.run("rotate", "web", "--environment", "qa")
     assert (ran.exit_code, ran.stdout) == (0, "+ credentials web.qa\n")
     assert host.audited == [("rotation", ["+ credentials web.qa"])]
 
