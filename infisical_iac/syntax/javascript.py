@@ -45,7 +45,7 @@ _NO_CODE = frozenset(
     {
         *("type_annotation", "type_arguments", "type_parameters", "type_query"),
         *("type_alias_declaration", "interface_declaration", "ambient_declaration"),
-        *("comment", "html_comment", "regex", "jsx_text", "string"),
+        *("regex", "string"),
     }
 )
 

@@ -162,6 +162,8 @@ def test_what_only_looks_like_a_read_is_none(code: str) -> None:
         "import d, { config as c } from 'infisical-config/config.js';\nuse(c.KEY);",
         "const needed = function (name) { return process.env[name]; };\nneeded(`KEY`);",
         "function needed(name = 'A') { return process.env[name]; }\nneeded('KEY');",
+        "function* needed(name) { yield process.env[name]; }\nneeded('KEY');",
+        "const needed = function* (name) { yield process.env[name]; };\nneeded('KEY');",
         "require('infisical-config');\nuse(config.KEY);",
         "const { config: c } = require('infisical-config');\nuse(c.KEY);",
         "use('http://' + process.env.KEY || 1);",
