@@ -205,7 +205,7 @@ def _errors(tree: "Tree") -> Iterator["Node"]:
     """Yield the nodes that do not fit the grammar, in their order."""
     for node, around in _walk(tree, lambda each: each.has_error and not each.is_error):
         # The grammar knows no `&` among the words of an element, as in <p>Save & close</p>.
-        in_element = around and around[-1].type in ("jsx_element", "jsx_fragment")
+        in_element = around and around[-1].type == "jsx_element"
         is_text = in_element and text_of(node)[:1] == "&"
         if (node.is_error and not is_text) or node.is_missing:
             yield node
