@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.host import deploy
+from infisical_iac.core import apt, files, units
+from infisical_iac.host import deploy, kernel
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
 from tests.unit.fake_programs import fake_program
@@ -105,10 +106,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> _Steps:
     made = _Steps()
     for owner, name in (
         (deploy, "cloud_init"),
-        (deploy.apt, "packages"),
-        (deploy.files, "contents"),
-        (deploy.kernel, "live_parameters"),
-        (deploy.units, "running"),
+        (apt, "packages"),
+        (files, "contents"),
+        (kernel, "live_parameters"),
+        (units, "running"),
     ):
         made.replace(monkeypatch, owner, name)
     return made
