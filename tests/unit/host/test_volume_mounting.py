@@ -1,0 +1,263 @@
+"""Bring the data onto the volume: the disk's Docker stops first, and nothing of it stays in use."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.core.errors import CommandFailed, Refused
+from infisical_iac.core.item import UpToDate
+from infisical_iac.core.units import UnitState
+from infisical_iac.host import volume
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.site import Known, Site
+from infisical_iac.host.volume import PLACES, DataVolume, Volume, VolumeState
+from tests.unit.fake_programs import fake_program, run_with
+from tests.unit.operations.cases import of
+from tests.unit.performed import perform
+from tests.unit.settings_of import settings_of
+
+_DEVICE = "/dev/sdb"
+_SCRIPT = "/usr/local/lib/infisical-iac/volume.sh"
+_UNIT = "/etc/systemd/system/infisical-data.service"
+_DOCKER = "/etc/systemd/system/docker.service.d/infisical-data.conf"
+_ON_DISK = ("/var/lib/docker/volumes", "/etc/infisical", "/var/log/infisical-access")
+_PLACES = (*_ON_DISK, "/mnt/infisical-data", "/var/lib/infisical-", "/usr/local/lib/infisical-iac")
+_MOUNTED = DataVolume(
+    VolumeState(present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(PLACES)),
+    {each.path: each.state for each in volume.configuration("u-1")},
+    {"infisical-data.service": UnitState(loaded=True, active=True, enabled=True)},
+)
+_MOUNT = [
+    "systemctl daemon-reload",
+    "systemctl enable --quiet infisical-data.service",
+    "volume.sh mount u-1",
+    "systemctl start infisical-data.service",
+]
+_DOCKER_RUNS = "systemctl --quiet is-active docker.service"
+
+
+class _Host:
+    """A host below a directory, whose commands run; it gets the file system u-1 once formatted."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.written: dict[str, str] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.found = DataVolume(VolumeState(present=True, holds="ext4", uuid="u-1"))
+        self.docker(runs=False)
+        fake_program(self._file(_SCRIPT).parent, "volume.sh", 'echo "volume.sh $*" >>"$HOST/calls"')
+
+    def _file(self, path: str) -> Path:
+        return self.directory / path.removeprefix("/")
+
+    def make(self, path: str) -> None:
+        file = self._file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+    def docker(self, *containers: str, runs: bool = True) -> None:
+        note = 'echo "${0##*/} $*" >>"$HOST/calls"'
+        programs = self.directory / "programs"
+        fake_program(programs, "docker", f"{note}\nprintf '%s' '{' '.join(containers)}'")
+        answer = "" if runs else '\ncase "$*" in *is-active*) exit 3 ;; esac'
+        fake_program(programs, "systemctl", f"{note}{answer}")
+
+    def mounted(self) -> None:
+        """Have the volume at the places already."""
+        for place, name in zip(_ON_DISK, ("volumes", "etc", "access"), strict=True):
+            there = self._file(f"/mnt/infisical-data/{name}")
+            there.mkdir(parents=True)
+            self._file(place).parent.mkdir(parents=True, exist_ok=True)
+            self._file(place).symlink_to(there)
+
+    def note(self, call: str) -> None:
+        with (self.directory / "calls").open("a") as file:
+            file.write(f"{call}\n")
+
+    def calls(self) -> list[str]:
+        file = self.directory / "calls"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def run(self, command: str, *, doing: str) -> str:
+        for what in ("format", "grow"):
+            if command.endswith(f" volume.sh {what} {_DEVICE}"):
+                self.note(what)
+                return ""
+        for place in _PLACES:
+            command = command.replace(place, f"{self.directory}{place}")
+        done = run_with(self.directory / "programs", command, HOST=str(self.directory))
+        if done.returncode:
+            raise CommandFailed(done.stderr)
+        return done.stdout
+
+    def write(self, path: str, content: str, *, mode: str) -> None:
+        self.note(f"write {path} {mode}")
+        self.written[path] = content
+
+    def get_fact(self, fact: type, **arguments: Any) -> DataVolume:
+        assert fact is Volume
+        self.asked.append(arguments)
+        return self.found
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
+    made = _Host(tmp_path)
+    monkeypatch.setattr(volume, "host", made)
+    monkeypatch.setattr(volume, "run", made.run)
+    monkeypatch.setattr(volume, "write", made.write)
+    return made
+
+
+def _decide(there: DataVolume) -> Any:
+    return volume.decide(_DEVICE, there, of_host="", deployed=False)
+
+
+def _one_place_off(**changes: Any) -> DataVolume:
+    bound = frozenset(PLACES) - {"/var/log/infisical-iac"}
+    return replace(_MOUNTED, volume=replace(_MOUNTED.volume, bound=bound, **changes))
+
+
+def test_a_blank_device_is_formatted_before_its_file_system_is_named_and_mounted(
+    host: _Host,
+) -> None:
+    perform(_decide(DataVolume(VolumeState(present=True))))
+    assert host.calls() == [
+        "format",
+        *(f"write {path} 644" for path in (_SCRIPT, _UNIT, _DOCKER)),
+        _DOCKER_RUNS,
+        *_MOUNT,
+    ]
+    assert host.asked == [{"device": _DEVICE, "paths": [], "units": ["infisical-data.service"]}]
+    assert "mount u-1" in host.written[_UNIT]
+
+
+def test_a_file_system_is_kept_and_only_wrong_files_are_written(host: _Host) -> None:
+    there = replace(_one_place_off(), files={**_MOUNTED.files, _DOCKER: _MOUNTED.files[_UNIT]})
+    perform(_decide(there))
+    assert host.calls() == [f"write {_DOCKER} 644", _DOCKER_RUNS, *_MOUNT]
+
+
+def test_a_docker_without_containers_stops_before_the_volume_is_mounted(host: _Host) -> None:
+    host.docker()
+    perform(_decide(_one_place_off()))
+    stop = ["docker ps --quiet", "systemctl stop docker.socket docker.service"]
+    assert host.calls() == [_DOCKER_RUNS, *stop, *_MOUNT]
+
+
+def test_nothing_is_mounted_over_the_data_of_running_containers(host: _Host) -> None:
+    host.docker("0123")
+    with pytest.raises(CommandFailed, match="stop them"):
+        perform(_decide(_one_place_off()))
+    assert host.calls() == [_DOCKER_RUNS, "docker ps --quiet"]
+
+
+def test_a_docker_that_uses_the_volume_already_runs_on(host: _Host) -> None:
+    host.docker("0123")
+    host.mounted()
+    perform(_decide(_one_place_off()))
+    assert host.calls() == _MOUNT
+
+
+@pytest.mark.parametrize("place", _ON_DISK)
+def test_a_docker_that_uses_one_directory_of_the_disk_stops(host: _Host, place: str) -> None:
+    host.docker()
+    host.mounted()
+    (host.directory / place[1:]).unlink()
+    perform(_decide(_one_place_off()))
+    assert "systemctl stop docker.socket docker.service" in host.calls()
+
+
+@pytest.mark.parametrize("change", ["restore", "upgrade", "rotation"])
+def test_an_unfinished_change_on_the_volume_ends_the_run(host: _Host, change: str) -> None:
+    """The volume of another host may hold one, and the next run ends it first."""
+    host.make(f"/var/lib/infisical-{change}/state")
+    with pytest.raises(Refused, match=f"/var/lib/infisical-{change}/state") as refused:
+        perform(_decide(_one_place_off()))
+    assert refused.value.code == "refused.unfinished"
+    assert refused.value.ends_run
+    assert host.calls()[-1] == "systemctl start infisical-data.service"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        None,
+        UnitState(loaded=True, active=False, enabled=True),
+        UnitState(loaded=True, active=True, enabled=False),
+        UnitState(loaded=True, active=True, enabled=True, outdated=True),
+    ],
+)
+def test_a_unit_that_would_not_mount_at_boot_is_enabled_and_started(
+    host: _Host, unit: UnitState | None
+) -> None:
+    units = {"infisical-data.service": unit} if unit else {}
+    host.mounted()
+    changes = perform(_decide(replace(_MOUNTED, units=units)))
+    assert changes == ["~ infisical-data.service: enabled and started"]
+    assert host.calls() == _MOUNT
+
+
+def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
+    host.mounted()
+    changes = perform(_decide(_one_place_off(larger=(20480, 40960))))
+    assert changes == [
+        "~ data volume /dev/sdb: in place of /var/log/infisical-iac",
+        "~ file system on /dev/sdb: 20480 MiB → 40960 MiB, as the device has",
+    ]
+    assert host.calls() == [*_MOUNT, "grow"]
+
+
+def test_only_a_device_that_is_named_is_read(host: _Host) -> None:
+    given = {"of_host": "", "deployed": True, "spare": ""}
+    (said,) = of(volume.mount)("", **given)
+    assert isinstance(said, UpToDate)
+    assert host.asked == []
+    host.found = _MOUNTED
+    (said,) = of(volume.mount)(_DEVICE, **given)
+    assert isinstance(said, UpToDate)
+    (asked,) = host.asked
+    assert asked == {
+        "device": _DEVICE,
+        "paths": [_SCRIPT, _UNIT, _DOCKER],
+        "units": ["infisical-data.service"],
+    }
+
+
+def test_volume_files_and_unit_are_read_in_one_command() -> None:
+    command = Volume().command("/dev/a b", ["/c d"], ["e.service"])
+    look, paths, units = command.split(" && echo next: && ")
+    assert look.endswith(" volume.sh look '/dev/a b'")
+    assert "'/c d'" in paths
+    assert "e.service" in units
+    output = [
+        *("holds ext4", "uuid u-1", "next:"),
+        *("600 root:root /c d|regular file", "next:"),
+        *("Id=e.service", "ActiveState=active"),
+    ]
+    found = Volume().process(output)
+    assert found.volume == VolumeState(True, "ext4", "u-1")
+    assert found.files["/c d"].mode == "600"
+    assert found.units["e.service"].active
+
+
+@pytest.mark.parametrize(("machine", "spare"), [({}, "/dev/sdc"), ({"swarm": True}, "")])
+def test_a_spare_volume_counts_unless_somebody_else_manages_docker(
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], spare: str
+) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(volume, "mount", lambda **arguments: given.append(arguments))
+    settings = settings_of(data_volume="/dev/sdb", **({"ingress": "none"} if machine else {}))
+    state = MachineState(data_volume="u-1", deployed=True, spare_volume="/dev/sdc", **machine)
+    deploy: Any = volume.data_volume
+    deploy._inner(Known(settings, state, Site(settings)))
+    (mounted,) = given
+    assert mounted.pop("name")
+    assert mounted == {
+        "device": "/dev/sdb",
+        "of_host": "u-1",
+        "deployed": True,
+        "spare": spare,
+    }
