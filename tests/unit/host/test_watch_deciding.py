@@ -1,0 +1,285 @@
+"""Test which changes the access log and fail2ban need, and that others' jails are left alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infisical_iac.core import units
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.item import UpToDate
+from infisical_iac.core.units import UnitState
+from infisical_iac.host import watch
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.site import Known, Site
+from infisical_iac.host.watch import Watch, WatchState
+from tests.unit.operations.cases import of
+from tests.unit.performed import perform
+from tests.unit.settings_of import settings_of
+
+_RUNS = UnitState(loaded=True, active=True, enabled=True)
+_THERE = PathState("regular file", "644", "root:root", "0" * 64)
+_LOG = "/var/log/infisical-access/live/access.log"
+_FILTER = "/etc/fail2ban/filter.d/infisical-login.conf"
+_ROTATION = [
+    File("/usr/local/lib/infisical-iac/access-log.sh", "script\n"),
+    File("/etc/systemd/system/infisical-access-log.timer", "timer\n"),
+]
+_BANS = [File("/etc/fail2ban/jail.d/infisical-iac.conf", "jails\n")]
+_UP = WatchState(
+    files={**{each.path: each.state for each in (*_ROTATION, *_BANS)}, _LOG: _THERE},
+    units=dict.fromkeys(
+        ("infisical-access-log.timer", "infisical-access-disk.service", "fail2ban.service"), _RUNS
+    ),
+    jails=frozenset({"sshd", "infisical-login"}),
+    live=True,
+)
+_JAILS = ("sshd", "infisical-login")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that the host ran."""
+    made: list[str] = []
+
+    def run(command: str, *, doing: str) -> None:
+        made.append(command)
+
+    for module in (watch, units):
+        monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(
+        "infisical_iac.core.files.write", lambda path, *_, **__: made.append(f"write {path}")
+    )
+    return made
+
+
+def _decide(
+    there: WatchState,
+    bans: Sequence[File] = _BANS,
+    jails: Sequence[str] = _JAILS,
+    *,
+    has_log: bool = True,
+) -> Any:
+    return watch.decide(_ROTATION, bans, jails, there, has_log=has_log)
+
+
+def _without(*paths: str) -> WatchState:
+    return replace(_UP, files={path: each for path, each in _UP.files.items() if path not in paths})
+
+
+def _with(*paths: str) -> WatchState:
+    return replace(_UP, files={**_UP.files, **dict.fromkeys(paths, _THERE)})
+
+
+def _unit(name: str, **changes: Any) -> WatchState:
+    return replace(_UP, units={**_UP.units, name: replace(_RUNS, **changes)})
+
+
+def test_a_log_without_its_file_system_gets_it_again(calls: list[str]) -> None:
+    changes = perform(_decide(replace(_UP, live=False)))
+    assert changes == ["~ /var/log/infisical-access/live: mounted again"]
+    assert calls == ["systemctl restart infisical-access-disk.service"]
+
+
+def test_a_file_system_that_was_never_mounted_is_mounted_once(calls: list[str]) -> None:
+    perform(_decide(replace(_unit("infisical-access-disk.service", active=False), live=False)))
+    assert calls == ["systemctl start infisical-access-disk.service"]
+
+
+def test_a_missing_log_is_made_private_on_its_file_system_only(calls: list[str]) -> None:
+    """fail2ban does not start without it, and on the host's own disk it would have no limit."""
+    assert perform(_decide(_without(_LOG))) == [f"+ {_LOG}"]
+    assert calls == [f"(umask 077; touch {_LOG})"]
+    calls.clear()
+    perform(_decide(replace(_without(_LOG), live=False)))
+    assert calls == ["systemctl restart infisical-access-disk.service"]
+
+
+def test_without_caddy_no_log_is_made(calls: list[str]) -> None:
+    (said,) = _decide(replace(_without(_LOG), live=False), has_log=False)
+    assert isinstance(said, UpToDate)
+
+
+def test_a_configuration_of_logrotate_from_earlier_versions_is_removed(calls: list[str]) -> None:
+    (change,) = perform(_decide(_with("/etc/infisical-access-log.conf")))
+    assert change.startswith("- /etc/infisical-access-log.conf")
+    assert calls == ["rm -f /etc/infisical-access-log.conf"]
+
+
+def test_a_unit_of_the_rotation_that_changed_is_read_by_systemd(calls: list[str]) -> None:
+    perform(_decide(_unit("infisical-access-log.timer", outdated=True)))
+    assert calls == ["systemctl daemon-reload"]
+    calls.clear()
+    perform(_decide(_unit("fail2ban.service", outdated=True)))
+    assert calls == []
+
+
+def test_a_wrong_file_of_fail2ban_is_written_before_fail2ban_restarts(calls: list[str]) -> None:
+    changes = perform(_decide(_without(_BANS[0].path)))
+    assert changes == [
+        "+ /etc/fail2ban/jail.d/infisical-iac.conf",
+        "~ fail2ban.service: restarted, for its configuration has changed",
+    ]
+    assert calls == [f"write {_BANS[0].path}", "systemctl restart fail2ban.service"]
+
+
+def test_a_filter_of_other_settings_is_removed_and_others_stay(calls: list[str]) -> None:
+    changes = perform(_decide(_with(_FILTER, "/etc/fail2ban/filter.d/own.conf")))
+    assert [each.partition(":")[0] for each in changes] == [f"- {_FILTER}", "~ fail2ban.service"]
+    assert calls == [f"rm -f {_FILTER}", "systemctl restart fail2ban.service"]
+
+
+def test_fail2ban_that_is_off_is_left_alone_but_for_files_of_ours(calls: list[str]) -> None:
+    """Somebody's own jails go on in the fail2ban of the host."""
+    bare = replace(_unit("fail2ban.service", active=False, enabled=False), jails=frozenset())
+    (said,) = _decide(replace(bare, files=_without(_BANS[0].path).files), [], [])
+    assert isinstance(said, UpToDate)
+    changes = perform(_decide(bare, [], []))
+    assert [each.partition(":")[0] for each in changes] == [f"- {_BANS[0].path}"]
+    assert calls == [f"rm -f {_BANS[0].path}", "systemctl try-restart fail2ban.service"]
+
+
+def test_a_fail2ban_that_would_not_start_at_boot_is_enabled(calls: list[str]) -> None:
+    assert perform(_decide(_unit("fail2ban.service", enabled=False))) == [
+        "~ fail2ban.service: enabled"
+    ]
+    assert calls == ["systemctl enable fail2ban.service"]
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (_unit("fail2ban.service", active=False), "it does not run"),
+        (_unit("fail2ban.service", started=1.0, configured=2.0), "its configuration has changed"),
+        (replace(_UP, jails=frozenset({"sshd", "own"})), "infisical-login does not run"),
+        (replace(_UP, jails=frozenset()), "infisical-login, sshd do not run"),
+        (
+            replace(_UP, jails=frozenset({"sshd"}), unenforced=frozenset({"192.0.2.1"})),
+            "infisical-login does not run; nftables lets 1 banned in",
+        ),
+    ],
+)
+def test_fail2ban_restarts_for_each_reason(
+    calls: list[str], there: WatchState, reason: str
+) -> None:
+    assert perform(_decide(there)) == [f"~ fail2ban.service: restarted, for {reason}"]
+    assert calls == ["systemctl restart fail2ban.service"]
+
+
+class _Host:
+    """A host that is as desired, and notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    def get_fact(self, fact: type, **arguments: Any) -> WatchState:
+        assert fact is Watch
+        self.asked = arguments
+        return _UP
+
+
+def test_files_of_all_settings_are_read_with_the_units_and_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = _Host()
+    monkeypatch.setattr(watch, "host", host)
+    (said,) = of(watch.log_and_bans)(_ROTATION, _BANS, _JAILS, has_log=True)
+    assert isinstance(said, UpToDate)
+    assert host.asked == {
+        "paths": [
+            *(each.path for each in (*_ROTATION, *_BANS)),
+            "/etc/fail2ban/action.d/infisical-nftables.conf",
+            "/etc/fail2ban/action.d/infisical_networks.py",
+            _FILTER,
+            "/etc/fail2ban/filter.d/infisical-calls.conf",
+            _LOG,
+            "/etc/infisical-access-log.conf",
+        ],
+        "live": "/var/log/infisical-access/live",
+        "units": ["infisical-access-log.timer", "fail2ban.service"],
+        "config": {"fail2ban.service": [_BANS[0].path]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("most", "arguments"), [(50, "12 30 50"), (1024, "256 30 1024"), (4096, "256 30 4096")]
+)
+def test_the_current_log_gets_a_quarter_of_the_space_and_no_more_than_256_mb(
+    most: int, arguments: str
+) -> None:
+    script, *found = watch.rotation(settings_of(access_log_max_mb=most, access_log_keep_days=30))
+    assert script.path == "/usr/local/lib/infisical-iac/access-log.sh"
+    assert [each.path.rpartition("/")[2] for each in found] == [
+        "infisical-access-log.service",
+        "infisical-access-log.timer",
+        "infisical-access-disk.service",
+    ]
+    commands = [
+        line.split(maxsplit=3)
+        for each in found
+        for line in each.content.splitlines()
+        if line.startswith("ExecStart=")
+    ]
+    assert [(path, rest) for _, path, _, rest in commands] == [(script.path, arguments)] * 2
+
+
+def test_fail2ban_gets_its_files_and_a_script_that_knows_who_logged_in() -> None:
+    found = [each.path for each in watch.bans(settings_of())]
+    assert found == [
+        "/etc/fail2ban/jail.d/infisical-iac.conf",
+        "/etc/fail2ban/action.d/infisical-nftables.conf",
+        "/etc/fail2ban/action.d/infisical_networks.py",
+        "/etc/fail2ban/filter.d/infisical-login.conf",
+        "/etc/fail2ban/filter.d/infisical-calls.conf",
+        "/usr/local/lib/infisical-iac/has-logged-in.sh",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ingress", "jails", "has_log"),
+    [("caddy", ("sshd", "infisical-login", "infisical-calls"), True), ("none", ("sshd",), False)],
+)
+def test_only_what_caddy_logs_is_watched(
+    monkeypatch: pytest.MonkeyPatch, ingress: str, jails: tuple[str, ...], has_log: bool
+) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(watch, "log_and_bans", lambda **arguments: given.append(arguments))
+    settings = settings_of(ingress=ingress)
+    deploy: Any = watch.watch
+    deploy._inner(Known(settings, MachineState(), Site(settings)))
+    (made,) = given
+    assert (made["jails"], made["has_log"]) == (jails, has_log)
+    assert made["rotation"] == [*watch.rotation(settings)]
+    assert made["bans"] == [*watch.bans(settings)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ("production", ["environment=production", "i1,i2", "production", "401"]),
+        ("", ["", "i1,i2", "", "401"]),
+    ],
+)
+def test_the_log_is_searched_on_the_host(
+    monkeypatch: pytest.MonkeyPatch, environment: str, words: list[str]
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(watch, "script", lambda *words: asked.append(words))
+    monkeypatch.setattr(watch, "run", lambda command, *, doing: "first\nlast\n")
+    since = datetime(2026, 11, 26, tzinfo=UTC)
+    assert watch.read_requests(since, 50, ["i1", "i2"], environment, "401") == ["first", "last"]
+    (found,) = asked
+    assert found == ("access", "/var/log/infisical-access", "1795651200", "50", *words)
+
+
+def test_the_command_tells_a_file_system_of_its_own_and_keeps_the_facts_apart() -> None:
+    command = Watch().command(["/a"], ["b.service"], {}, "/live dir")
+    first, second, third = command.split(" && echo next: && ")
+    assert "/a" in first
+    assert second.startswith("! mountpoint --quiet '/live dir' || echo mounted; ")
+    assert "b.service" in third
+    output = ["next:", "mounted", "", "next:"]
+    assert Watch().process(output) == WatchState(live=True)
+    assert not Watch().process(["next:", "", "next:"]).live
