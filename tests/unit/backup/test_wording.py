@@ -4,12 +4,13 @@ Other tests assert the codes of errors, and the facts in a report.
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host
+from infisical_iac.backup import kit_host, proof
 from infisical_iac.backup.kit import check_forms, unpack
 from infisical_iac.backup.kit_sheet import open_sheet, seal
 from infisical_iac.backup.recipients import identities, parse
@@ -215,3 +216,18 @@ def test_wording_of_a_file_that_holds_no_kit() -> None:
     with pytest.raises(FileError) as refused:
         unpack(b"fake-secret")
     assert str(refused.value) == "what the file holds is no recovery kit"
+
+
+def test_wording_of_where_the_replaced_data_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "host", SimpleNamespace(name="node-1"))
+    assert proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
+        "The old data are on the host node-1, in the Docker volume "
+        "infisical_postgres_before_20261125T180000Z, and replaced files in "
+        "/var/lib/infisical-restore/aside/20261125T180000Z. Once nobody needs them, there: "
+        "docker volume rm infisical_postgres_before_20261125T180000Z && "
+        "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"
+    ]
+    assert proof._old_data({"database": "before_20261125T180000Z"}) == [
+        "The old data are on the cluster, in the database before_20261125T180000Z, until the next "
+        "restore is proven; replaced files are on node-1 in /var/lib/infisical-restore/aside."
+    ]

@@ -28,6 +28,7 @@ def test_what_the_script_prints_is_read() -> None:
         (_DEVICE, _BLANK, "", False),
         (_DEVICE, _OURS, "u-1", True),
         (_DEVICE, VolumeState(True, "ext4", "u-1"), "", False),
+        (_DEVICE, VolumeState(True, "xfs", "u-1"), "", False),
         (_DEVICE, VolumeState(True, "ext4", "u-1"), "u-1", True),
     ],
 )
