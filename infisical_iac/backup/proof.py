@@ -5,7 +5,7 @@ from functools import partial
 
 from pyinfra.context import host
 
-from infisical_iac.api import contents, instance, login
+from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.backup import access, kit_host, restore, snapshot
@@ -46,13 +46,14 @@ def restore_proof(*, desired: Workspace, site: Site) -> Commands:
 
 def _prove(desired: Workspace, site: Site) -> None:
     settings, port = site.settings, site.settings.stack.http_port
-    admin, deployer = _administrator(port), _deployer(port)
+    # With the deployer logged in, the administrator logs in to the same organization.
+    deployer, admin = _deployer(port), _administrator(port)
     client = deployer or admin
     sentences = _contents(client, desired)
     if deployer is None:
         sentences.append("The deployer's credentials are not in the snapshot: new ones are made.")
     sentences += _services(desired, port)
-    sentences += _describe_reverted(client, admin, desired.project.slug)
+    sentences += _describe_reverted(deployer, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
     opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
@@ -155,14 +156,20 @@ def _logs_in(api: Client, text: str | None) -> bool:
     return True
 
 
-def _describe_reverted(client: Client, admin: Client, project: str) -> list[str]:
+def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> list[str]:
     before = latest().before
     if before is None:
         return [
             "The old data could not be read: access that was revoked since the snapshot is valid "
             "again, and can't be listed. Review people and identities."
         ]
-    organization = instance.own_organizations(admin)[0].id
+    client = deployer or admin
+    # As before the restore: the administrator may be in other organizations too.
+    organization = (
+        identities.organization_id(deployer)
+        if deployer
+        else instance.own_organizations(admin)[0].id
+    )
     turned = access.compare(
         before, access.read(client, admin, organization, project_here(client, project))
     )

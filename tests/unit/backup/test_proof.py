@@ -103,6 +103,7 @@ class _Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, server: FakeInfisical) -> None:
         self.server = server
         self.calls: list[str] = []
+        self.sessions: list[str] = []
         self.kept: list[str] = []
         self.files: dict[str, str] = {}
         self.valid: set[str] = set()
@@ -142,11 +143,12 @@ class _Run:
 
     def _client(self, token: str, port: int) -> Client:
         assert port == 8080
+        self.sessions.append("administrator" if token == ADMIN_TOKEN else "deployer")
         return self.server.client(token)
 
     def _organizations(self, _: Any) -> Any:
         assert self.server.token == ADMIN_TOKEN
-        return {"organizations": [{"id": "o", "name": "obviously fake"}]}
+        return {"organizations": [{"id": "only", "name": "obviously fake"}]}
 
     def _api(self, port: int) -> Client:
         assert port == 8080
@@ -302,6 +304,28 @@ def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
     assert before
     run.restored(Restored(_MANIFEST, before))
     assert not any(each.endswith(":") or each.startswith("  ") for each in run.prove())
+
+
+def test_access_is_compared_in_the_organization_in_which_it_was_read_before(run: _Run) -> None:
+    """An administrator may be in other organizations, since every user may create some."""
+    asked = set()
+    respond = run.server._list_identities
+    run.server.routes.insert(
+        0, ("GET", "/v1/identities", lambda query: asked.add(query["orgId"]) or respond(query))
+    )
+    run.prove()
+    of_deployer = run.server._details({})["identityDetails"]["organization"]["id"]
+    assert asked == {of_deployer}
+    asked.clear()
+    run.lacks("deployer")
+    run.prove()
+    assert asked == {"only"}
+
+
+def test_the_administrator_logs_in_to_the_deployers_organization(run: _Run) -> None:
+    """Which one that is, is known once the deployer has logged in."""
+    run.prove()
+    assert run.sessions == ["deployer", "administrator"]
 
 
 def test_access_before_that_could_not_be_read_is_to_be_reviewed(run: _Run) -> None:
