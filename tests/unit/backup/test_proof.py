@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.backup import kit_host, proof, restore, snapshot
+from infisical_iac.backup import access, kit_host, proof, restore, snapshot
 from infisical_iac.backup.kit_host import KitContents
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import Restored
@@ -218,10 +218,12 @@ def test_a_restore_whose_administrator_can_not_log_in_stays_closed(run: _Run) ->
 
 def test_the_deployer_reads_the_folders_as_later_runs_do(run: _Run) -> None:
     tokens = set()
-    respond = run.server._list_secrets
-    run.server.routes.insert(
-        0, ("GET", "/v4/secrets", lambda query: tokens.add(run.server.token) or respond(query))
-    )
+
+    def respond(query: Any) -> Any:
+        tokens.add(run.server.token)
+        return run.server._list_secrets(query)
+
+    run.server.routes.insert(0, ("GET", "/v4/secrets", respond))
     notes = run.prove()
     assert tokens == {"token"}
     assert not any("deployer" in each for each in notes)
@@ -298,7 +300,7 @@ def test_access_that_the_restore_revived_or_removed_is_listed(run: _Run) -> None
 
 
 def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
-    before = proof.access.read(
+    before = access.read(
         run.server.client(), run.server.client(ADMIN_TOKEN), "o", run.server.project
     )
     assert before
@@ -309,10 +311,12 @@ def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
 def test_access_is_compared_in_the_organization_in_which_it_was_read_before(run: _Run) -> None:
     """An administrator may be in other organizations, since every user may create some."""
     asked = set()
-    respond = run.server._list_identities
-    run.server.routes.insert(
-        0, ("GET", "/v1/identities", lambda query: asked.add(query["orgId"]) or respond(query))
-    )
+
+    def respond(query: Any) -> Any:
+        asked.add(query["orgId"])
+        return run.server._list_identities(query)
+
+    run.server.routes.insert(0, ("GET", "/v1/identities", respond))
     run.prove()
     of_deployer = run.server._details({})["identityDetails"]["organization"]["id"]
     assert asked == {of_deployer}
