@@ -78,9 +78,9 @@ def _target(host: "Host", inventory: str) -> "HostRemoval":
 
 
 def _confirm(target: "HostRemoval", given: str | None, *, volumes: bool) -> None:
-    what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
     at = f" from {target.name} at {target.address}" if target.address else ""
-    confirm_name(f"This removes {what}{at}.", target.called, target.name, given)
+    what = f"Infisical with all its data{at}" if volumes else f"Infisical{at}, but not its data"
+    confirm_name(f"This removes {what}.", target.called, target.name, given)
 
 
 def _back_up(target: "HostRemoval") -> str:
@@ -89,8 +89,8 @@ def _back_up(target: "HostRemoval") -> str:
         on = target.back_up(directory)
     except UserError as error:
         raise Refused(
-            f"{error}; nothing was removed: start the database, or give --no-backup to destroy "
-            "without a backup"
+            f"{error}; nothing was removed (--no-backup skips it, if an earlier backup in "
+            f"{_BACKUPS} is enough)"
         ) from None
     echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
     return directory

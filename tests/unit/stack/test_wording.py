@@ -82,7 +82,16 @@ def test_wording_of_a_network_that_differs_from_compose() -> None:
     }
 
 
-def test_wording_of_the_question_before_all_is_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("volumes", "what"),
+    [
+        (True, "Infisical with all its data from infisical at 203.0.113.7"),
+        (False, "Infisical from infisical at 203.0.113.7, but not its data"),
+    ],
+)
+def test_wording_of_the_question_before_infisical_is_destroyed(
+    volumes: bool, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def answer(text: str, **_: object) -> str:
@@ -93,11 +102,8 @@ def test_wording_of_the_question_before_all_is_destroyed(monkeypatch: pytest.Mon
     data = {"ssh_hostname": "203.0.113.7", HOST_DEPLOYMENT: "infisical"}
     host = cast("Host", SimpleNamespace(name="infisical", data=data))
     with pytest.raises(Refused) as refused:
-        destroy._confirm(destroy._target(host, "inventory/hetzner.py"), None, volumes=True)
-    assert asked == [
-        "This removes Infisical with all its data from infisical at 203.0.113.7. Type the host's "
-        "name, infisical: "
-    ]
+        destroy._confirm(destroy._target(host, "inventory/hetzner.py"), None, volumes=volumes)
+    assert asked == [f"This removes {what}. Type the host's name, infisical: "]
     assert str(refused.value) == "'another' is not the host's name, infisical: nothing was done"
 
 
