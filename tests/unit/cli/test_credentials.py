@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from infisical_iac.cli import credentials as commands
 from infisical_iac.cli.credentials import Delivery, open_delivery
+from infisical_iac.cli.main import main as program
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.workspace.credential_file import Replaced, parse, render
 from infisical_iac.workspace.credentials import Holder, Step, overview
@@ -58,8 +59,8 @@ def test_an_overlap_is_given_in_minutes_hours_or_days(given: list[str], seconds:
 
 @pytest.mark.parametrize("given", ["", "soon", "-1h", "1w", "1", "00", "10000m", "1h30m", " 1h"])
 def test_another_span_is_a_wrong_use_of_the_command(given: str) -> None:
-    refused = CliRunner().invoke(_overlap, ["--overlap", given])
-    assert refused.exit_code == 2
+    refused = CliRunner().invoke(program, ["credentials", "rotate", "backend", "--overlap", given])
+    assert refused.exit_code == 1
     assert repr(given) in refused.stderr
 
 
