@@ -103,7 +103,8 @@ def _dies_on_the_way_back(world: Upgrading) -> None:
 def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgrading) -> None:
     fill = f"fallocate -l $(df --output=avail -B 1 {RELEASES} | tail -1) {RELEASES}/fill"
     world.host.run(
-        f"mount -t tmpfs -o size=400m tmpfs {RELEASES}; (for n in $(seq 1200); do "
+        f"mkdir -p {RELEASES} && mount -t tmpfs -o size=400m tmpfs {RELEASES}; "
+        "(for n in $(seq 1200); do "
         f"test -e {STATE_FILE} && {{ {fill}; exit; }}; sleep 0.05; done) >/dev/null 2>&1 &"
     )
     try:
