@@ -28,6 +28,7 @@ from tests.unit.cli.credential_host import (
 )
 from tests.unit.held import ACCOUNT, DELIVERED, HELD
 
+_NO_SECRETS = "- client secrets of web.qa: 2"
 _FOREIGN = "OTHER=obviously-fake\n"
 
 
@@ -499,20 +500,22 @@ def test_revoke_ends_all_client_secrets_and_removes_the_file(
     ran = host.run("revoke", "web", "--env", "qa", *option, answer=answer)
     assert ran.exit_code == 0
     (done,) = ran.stdout.splitlines()
-    assert done.startswith("Revoked 2 client secrets of web.qa")
+    assert done.startswith("Revoked 2 client secrets")
+    assert "web.qa" in done
     assert ("web.qa" in ran.stderr) is not bool(option)  # the question, on standard error
     assert host.listed("web-qa") == []
     assert not host.file("web.qa").exists()
-    assert host.audited == [("rotation", ["- client secrets of web.qa: 2", "- credentials web.qa"])]
+    assert host.audited == [("rotation", [_NO_SECRETS, "- credentials web.qa"])]
 
 
-def test_revoke_tells_that_the_target_keeps_a_client_secret_that_no_longer_works(
+def test_revoke_reports_that_the_target_keeps_a_client_secret_that_no_longer_works(
     host: CredentialHost,
 ) -> None:
     host.rotate("backend", "production")
     ran = host.run("revoke", "backend", "--env", "production", "--yes")
     done, target = ran.stdout.splitlines()
-    assert done.startswith("Revoked 1 client secret of backend.production")
+    assert done.startswith("Revoked 1 client secret ")
+    assert "backend.production" in done
     assert target.startswith(TARGET)
 
 
@@ -520,7 +523,8 @@ def test_revoke_removes_a_file_whose_client_secrets_are_gone(host: CredentialHos
     host.rotate("web", "qa")
     host.forget("web-qa")
     ran = host.run("revoke", "web", "--env", "qa", "--yes")
-    assert ran.stdout.startswith("Revoked 0 client secrets of web.qa")
+    assert ran.stdout.startswith("Revoked 0 client secrets")
+    assert "web.qa" in ran.stdout
     assert not host.file("web.qa").exists()
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.cluster.fake_leader import CURL, Leader
 
+_LOGIN = 'user = "patroni:not-a-password"'
 _LEADER = '{"name": "postgres-1", "role": "leader", "state": "running", "lag": 0}'
 _STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming", "lag": 0}'
 _STARTING = '{"name": "postgres-3", "role": "replica", "state": "starting"}'
@@ -69,7 +70,7 @@ def test_patroni_requests_pass_the_password_outside_arguments(
     arguments, given = leader.changes()
     assert arguments.endswith(asked)
     assert "not-a-password" not in arguments
-    assert given == 'user = "patroni:not-a-password"'
+    assert given == _LOGIN
 
 
 # A redis-cli whose sentinel reports the master; after a requested failover, it soon reports
@@ -116,7 +117,7 @@ def test_stopping_docker_hands_the_primary_over(stopping: Leader) -> None:
     arguments, given = stopping.changes()
     handed = '--request POST --data {"leader": "postgres-1"} http://127.0.0.1:8008/switchover'
     assert arguments.endswith(f"--max-time 15 {handed}")
-    assert given == 'user = "patroni:not-a-password"'
+    assert given == _LOGIN
 
 
 def test_a_standby_that_is_just_back_is_waited_for(stopping: Leader) -> None:

@@ -17,6 +17,10 @@ from infisical_iac.core.item import UpToDate
 from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
 from tests.unit.operations.cases import Case, decided, of
 
+_TAKEN_BY_TWO = "two: share.sh take 5 < obviously-fake-archive"
+_TAKEN_BY_THREE = "three: share.sh take 5 < obviously-fake-archive"
+_COPY_TO_TWO = "~ /etc/infisical on two: serial 4 → 5, from one"
+_COPY_TO_THREE = "~ /etc/infisical on three: serial 4 → 5, from one"
 _LEADER = SwarmState(serial=4, serial_as_leader=4, digest="state")
 _OTHER = SwarmState(serial=4, digest="state")
 _NEW = SwarmState()
@@ -126,8 +130,8 @@ def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leade
     assert calls == [
         "one: share.sh lead 5",
         "one: share.sh give",
-        "two: share.sh take 5 < obviously-fake-archive",
-        "three: share.sh take 5 < obviously-fake-archive",
+        _TAKEN_BY_TWO,
+        _TAKEN_BY_THREE,
     ]
 
 
@@ -160,8 +164,8 @@ def test_nodes_are_observed_again_after_the_run_has_changed_the_leader(
     assert (unchanged.items, unchanged.steps) == ((), ())
     changed = _plan(monkeypatch, three(), has_changed=True)
     assert changed.items == (
-        "~ /etc/infisical on two: serial 4 → 5, from one",
-        "~ /etc/infisical on three: serial 4 → 5, from one",
+        _COPY_TO_TWO,
+        _COPY_TO_THREE,
     )
     assert changed.steps == ("spread",)
 
@@ -171,7 +175,7 @@ def test_a_copy_that_an_earlier_step_plans_is_planned_once(
 ) -> None:
     observed = _changed(three())
     plan = _plan(monkeypatch, observed, planned="/etc/infisical on two")
-    assert plan.items == ("~ /etc/infisical on three: serial 4 → 5, from one",)
+    assert plan.items == (_COPY_TO_THREE,)
     assert plan.steps == ("spread",)
 
 

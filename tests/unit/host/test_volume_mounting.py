@@ -29,11 +29,15 @@ _MOUNTED = DataVolume(
     {each.path: each.state for each in volume.configuration("u-1")},
     {"infisical-data.service": UnitState(loaded=True, active=True, enabled=True)},
 )
+_STARTED = "~ infisical-data.service: enabled and started"
+_MOVED = "~ data volume /dev/sdb: in place of /var/log/infisical-iac"
+_STOP_DOCKER = "systemctl stop docker.socket docker.service"
+_START_MOUNT = "systemctl start infisical-data.service"
 _MOUNT = [
     "systemctl daemon-reload",
     "systemctl enable --quiet infisical-data.service",
     "volume.sh mount u-1",
-    "systemctl start infisical-data.service",
+    _START_MOUNT,
 ]
 _DOCKER_RUNS = "systemctl --quiet is-active docker.service"
 
@@ -143,7 +147,7 @@ def test_a_file_system_is_kept_and_only_wrong_files_are_written(host: _Host) -> 
 def test_a_docker_without_containers_stops_before_the_volume_is_mounted(host: _Host) -> None:
     host.docker()
     perform(_decide(_one_place_off()))
-    stop = ["docker ps --quiet", "systemctl stop docker.socket docker.service"]
+    stop = ["docker ps --quiet", _STOP_DOCKER]
     assert host.calls() == [_DOCKER_RUNS, *stop, *_MOUNT]
 
 
@@ -167,7 +171,7 @@ def test_a_docker_that_uses_one_directory_of_the_disk_stops(host: _Host, place: 
     host.mounted()
     (host.directory / place[1:]).unlink()
     perform(_decide(_one_place_off()))
-    assert "systemctl stop docker.socket docker.service" in host.calls()
+    assert _STOP_DOCKER in host.calls()
 
 
 @pytest.mark.parametrize("change", ["restore", "upgrade", "rotation"])
@@ -178,7 +182,7 @@ def test_an_unfinished_change_on_the_volume_ends_the_run(host: _Host, change: st
         perform(_decide(_one_place_off()))
     assert refused.value.code == "refused.unfinished"
     assert refused.value.ends_run
-    assert host.calls()[-1] == "systemctl start infisical-data.service"
+    assert host.calls()[-1] == _START_MOUNT
 
 
 @pytest.mark.parametrize(
@@ -196,14 +200,14 @@ def test_a_unit_that_would_not_mount_at_boot_is_enabled_and_started(
     units = {"infisical-data.service": unit} if unit else {}
     host.mounted()
     changes = perform(_decide(replace(_MOUNTED, units=units)))
-    assert changes == ["~ infisical-data.service: enabled and started"]
+    assert changes == [_STARTED]
     assert host.calls() == _MOUNT
 
 
 def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
     host.mounted()
     moved, grown = perform(_decide(_one_place_off(larger=(20480, 40960))))
-    assert moved == "~ data volume /dev/sdb: in place of /var/log/infisical-iac"
+    assert moved == _MOVED
     assert grown.startswith("~ file system on /dev/sdb: 20480 MiB → 40960 MiB")
     assert host.calls() == [*_MOUNT, "grow"]
 

@@ -19,6 +19,12 @@ from tests.unit.operations.cases import of
 from tests.unit.performed import perform
 from tests.unit.settings_of import settings_of
 
+_REMOUNT = "systemctl restart infisical-access-disk.service"
+_RESTART = "systemctl restart fail2ban.service"
+_EARLIER = "/etc/infisical-access-log.conf"
+_MOUNT = "systemctl start infisical-access-disk.service"
+_RELOAD = "systemctl try-restart fail2ban.service"
+_ENABLE = "systemctl enable fail2ban.service"
 _RUNS = UnitState(loaded=True, active=True, enabled=True)
 _THERE = PathState("regular file", "644", "root:root", "0" * 64)
 _LOG = "/var/log/infisical-access/live/access.log"
@@ -80,12 +86,12 @@ def _unit(name: str, **changes: Any) -> WatchState:
 def test_a_log_without_its_file_system_gets_it_again(calls: list[str]) -> None:
     changes = perform(_decide(replace(_UP, live=False)))
     assert changes == ["~ /var/log/infisical-access/live: mounted again"]
-    assert calls == ["systemctl restart infisical-access-disk.service"]
+    assert calls == [_REMOUNT]
 
 
 def test_a_file_system_that_was_never_mounted_is_mounted_once(calls: list[str]) -> None:
     perform(_decide(replace(_unit("infisical-access-disk.service", active=False), live=False)))
-    assert calls == ["systemctl start infisical-access-disk.service"]
+    assert calls == [_MOUNT]
 
 
 def test_a_missing_log_is_made_private_on_its_file_system_only(calls: list[str]) -> None:
@@ -94,7 +100,7 @@ def test_a_missing_log_is_made_private_on_its_file_system_only(calls: list[str])
     assert calls == [f"(umask 077; touch {_LOG})"]
     calls.clear()
     perform(_decide(replace(_without(_LOG), live=False)))
-    assert calls == ["systemctl restart infisical-access-disk.service"]
+    assert calls == [_REMOUNT]
 
 
 def test_without_caddy_no_log_is_made(calls: list[str]) -> None:
@@ -103,9 +109,9 @@ def test_without_caddy_no_log_is_made(calls: list[str]) -> None:
 
 
 def test_a_configuration_of_logrotate_from_earlier_versions_is_removed(calls: list[str]) -> None:
-    (change,) = perform(_decide(_with("/etc/infisical-access-log.conf")))
-    assert change.startswith("- /etc/infisical-access-log.conf")
-    assert calls == ["rm -f /etc/infisical-access-log.conf"]
+    (change,) = perform(_decide(_with(_EARLIER)))
+    assert change.startswith(f"- {_EARLIER}")
+    assert calls == [f"rm -f {_EARLIER}"]
 
 
 def test_a_unit_of_the_rotation_that_changed_is_read_by_systemd(calls: list[str]) -> None:
@@ -118,15 +124,15 @@ def test_a_unit_of_the_rotation_that_changed_is_read_by_systemd(calls: list[str]
 
 def test_a_wrong_file_of_fail2ban_is_written_before_fail2ban_restarts(calls: list[str]) -> None:
     written, restarted = perform(_decide(_without(_BANS[0].path)))
-    assert written == "+ /etc/fail2ban/jail.d/infisical-iac.conf"
+    assert written == f"+ {_BANS[0].path}"
     assert restarted.endswith("its configuration has changed")
-    assert calls == [f"write {_BANS[0].path}", "systemctl restart fail2ban.service"]
+    assert calls == [f"write {_BANS[0].path}", _RESTART]
 
 
 def test_a_filter_of_other_settings_is_removed_and_others_stay(calls: list[str]) -> None:
     changes = perform(_decide(_with(_FILTER, "/etc/fail2ban/filter.d/own.conf")))
     assert [each.partition(":")[0] for each in changes] == [f"- {_FILTER}", "~ fail2ban.service"]
-    assert calls == [f"rm -f {_FILTER}", "systemctl restart fail2ban.service"]
+    assert calls == [f"rm -f {_FILTER}", _RESTART]
 
 
 def test_fail2ban_that_is_off_is_left_alone_but_for_files_of_ours(calls: list[str]) -> None:
@@ -136,14 +142,14 @@ def test_fail2ban_that_is_off_is_left_alone_but_for_files_of_ours(calls: list[st
     assert isinstance(said, UpToDate)
     changes = perform(_decide(bare, [], []))
     assert [each.partition(":")[0] for each in changes] == [f"- {_BANS[0].path}"]
-    assert calls == [f"rm -f {_BANS[0].path}", "systemctl try-restart fail2ban.service"]
+    assert calls == [f"rm -f {_BANS[0].path}", _RELOAD]
 
 
 def test_a_fail2ban_that_would_not_start_at_boot_is_enabled(calls: list[str]) -> None:
     assert perform(_decide(_unit("fail2ban.service", enabled=False))) == [
         "~ fail2ban.service: enabled"
     ]
-    assert calls == ["systemctl enable fail2ban.service"]
+    assert calls == [_ENABLE]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_fail2ban_restarts_for_each_reason(
     what, _, found = change.partition(", for ")
     assert what == "~ fail2ban.service: restarted"
     assert found.split("; ") == reasons
-    assert calls == ["systemctl restart fail2ban.service"]
+    assert calls == [_RESTART]
 
 
 class _Host:
@@ -196,7 +202,7 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
             _FILTER,
             "/etc/fail2ban/filter.d/infisical-calls.conf",
             _LOG,
-            "/etc/infisical-access-log.conf",
+            _EARLIER,
         ],
         "live": "/var/log/infisical-access/live",
         "units": ["infisical-access-log.timer", "fail2ban.service"],
