@@ -5,6 +5,10 @@ import pytest
 from tests.unit.cluster.fake_leader import Leader
 
 
+_PEER = "--peer-urls=https://etcd-2:2382"
+_REMOVE_VOLUME = "volume rm --force infisical_etcd"
+
+
 def test_a_replaced_node_gets_a_new_member(leader: Leader) -> None:
     leader.write(
         "members",
@@ -27,7 +31,7 @@ def test_a_replaced_node_joins_members_by_tls(leader: Leader) -> None:
     )
     done = leader.run("member", "2", of="etcd")
     assert done.returncode == 0, done.stderr
-    assert leader.changes() == ["remove bb2", "add etcd-2 --peer-urls=https://etcd-2:2382"]
+    assert leader.changes() == ["remove bb2", f"add etcd-2 {_PEER}"]
 
 
 def test_members_switch_to_tls(leader: Leader) -> None:
@@ -41,7 +45,7 @@ def test_members_switch_to_tls(leader: Leader) -> None:
         done = leader.run("secure", of="etcd")
         assert (done.returncode, done.stderr) == (0, "")
     assert leader.changes() == [
-        "update bb2 --peer-urls=https://etcd-2:2382",
+        f"update bb2 {_PEER}",
         "update cc3 --peer-urls=https://etcd-3:2382",
     ]
 
@@ -88,7 +92,7 @@ def test_a_returning_node_loses_its_earlier_etcd(leader: Leader) -> None:
     leader.write("holding", "aa1\nbb2\n")
     done = leader.run("forget", of="etcd")
     assert (done.returncode, done.stderr) == (0, "")
-    assert leader.changes() == ["rm --force aa1 bb2", "volume rm --force infisical_etcd"]
+    assert leader.changes() == ["rm --force aa1 bb2", _REMOVE_VOLUME]
 
 
 def test_a_node_without_an_earlier_etcd_loses_nothing(leader: Leader) -> None:
