@@ -4,7 +4,6 @@ import pytest
 
 from tests.unit.cluster.fake_leader import Leader
 
-
 _PEER = "--peer-urls=https://etcd-2:2382"
 _REMOVE_VOLUME = "volume rm --force infisical_etcd"
 
