@@ -19,7 +19,7 @@ import { jsonObject } from "./json.js";
 
 const ADDRESS = /^https?:\/\/[^/@?#\s]+(\/[^@?#\s]*)?$/;
 const OCTET = "(?:0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])";
-const LOOPBACK = new RegExp(
+export const LOOPBACK = new RegExp(
   `^http://(?:localhost|127(?:\\.${OCTET}){3}|\\[::1\\])(?::[0-9]+)?(?:/.*)?$`,
   "i",
 );

@@ -3,7 +3,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { failure } from "./errors.js";
+import { LOOPBACK } from "./bootstrap.js";
+import { TUNNEL, failure } from "./errors.js";
 import { agentFor, exchange } from "./http.js";
 import { pauseAfter } from "./retry.js";
 
@@ -48,7 +49,9 @@ export class Conversation {
       const pause = pauseAfter(attempts, answer);
       if (pause === null || pause * 1000 > this.#end - performance.now()) {
         if (answer) return answer;
-        throw failure("unreachable", { address: this.#address }, { cause: outcome });
+        const [address, cause] = [this.#address, outcome];
+        const tunnel = LOOPBACK.test(address) ? TUNNEL : "";
+        throw failure("unreachable", { address, tunnel }, { cause });
       }
       await sleep(pause * 1000, undefined, { ref: !this.#connection.background });
     }

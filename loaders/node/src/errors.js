@@ -29,7 +29,7 @@ export const MESSAGES = Object.freeze({
   not_infisical:
     "{address} does not answer as Infisical does: check the address in .infisical.json",
   unreachable:
-    "{address} can't be reached: check that it runs and that this machine may connect to it",
+    "{address} can't be reached: check that it runs and that this machine may connect to it{tunnel}",
   deadline: "{address} did not answer within {timeout} s: check that it runs, or give more time",
   server: "{address} answers {status}: look at its log, and start again when it is well",
   rate_limited: "{address} asks for patience (429): start again later",
@@ -38,6 +38,9 @@ export const MESSAGES = Object.freeze({
     "add the secrets, or set the variables",
   invalid: "{problems} in {environment} {folder} of {address}: put the values right",
 });
+
+/** The end of `unreachable` for a loopback address: without a domain, a tunnel leads to the host. */
+export const TUNNEL = "; on another machine, open the SSH tunnel to the host first";
 
 /** 75: try again later. 77: refused. 78: something has to be corrected first. */
 export const EXIT_STATUS = Object.freeze({

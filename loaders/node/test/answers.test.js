@@ -49,6 +49,18 @@ test("a server that switches protocols ends a start, and not the process without
   assert.equal(error.code, "unreachable");
 });
 
+test("only at a loopback address is the tunnel named", async () => {
+  for (const [address, tunnel] of [
+    ["http://127.0.0.1:1", vectors.tunnel],
+    ["https://127.0.0.1:1", ""],
+  ]) {
+    const environ = environFor(address ?? "");
+    const options = { directory: directory(), timeout: 1 };
+    const error = await loadFrom(environ, options).catch((reason) => reason);
+    assert.equal(error.message, failure("unreachable", { address, tunnel }).message);
+  }
+});
+
 test("a certificate is not believed because of a variable that is set later", async () => {
   const made = directory();
   const [key, cert] = [join(made, "key"), join(made, "cert")];
@@ -109,6 +121,7 @@ function assertError(error, code, address, timeout) {
   assert.ok(error instanceof ConfigError, String(error));
   const where = { environment: "production", folder: "/backend", project: PROJECT };
   const known = { address, ...where, client_id: "id-example", names: "A", timeout, status: 502 };
-  assert.equal(error.message, failure(code, known).message);
+  const { tunnel } = vectors;
+  assert.equal(error.message, failure(code, { ...known, tunnel }).message);
   assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes(SECRET));
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 
 import { parseLocal } from "../src/envfile.js";
-import { ConfigError, EXIT_STATUS, MESSAGES } from "../src/errors.js";
+import { ConfigError, EXIT_STATUS, MESSAGES, TUNNEL } from "../src/errors.js";
 import { findFiles, judge } from "../src/files.js";
 import { Loader, loadFrom } from "../src/loader.js";
 import { serve } from "./server.js";
@@ -66,6 +66,7 @@ describe("whose file is read", () => {
 
 test("the messages are those of both languages", () => {
   assert.deepEqual({ ...MESSAGES }, vectors.errors);
+  assert.equal(TUNNEL, vectors.tunnel);
 });
 
 test("the exit statuses are those of both languages", () => {

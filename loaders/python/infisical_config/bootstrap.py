@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from . import envfile, files
-from .errors import TEXTS, Code, ConfigError
+from .errors import TEXTS, TUNNEL, Code, ConfigError
 from .withheld import Gate
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Bootstrap:
             "address": self.address,
             "project": self.project,
             "folder": self.folder,
+            "tunnel": TUNNEL if is_loopback(self.address) else "",
         }
         return ConfigError(code, TEXTS[code].format(**words, **details))
 

@@ -49,7 +49,7 @@ TEXTS: Final[dict[Code, str]] = {
     "not_infisical": "{address} does not answer as Infisical does: check the address in"
     " .infisical.json",
     "unreachable": "{address} can't be reached: check that it runs and that this machine may"
-    " connect to it",
+    " connect to it{tunnel}",
     "deadline": "{address} did not answer within {timeout} s: check that it runs, or give more"
     " time",
     "server": "{address} answers {status}: look at its log, and start again when it is well",
@@ -58,6 +58,9 @@ TEXTS: Final[dict[Code, str]] = {
     " the secrets, or set the variables",
     "invalid": "{problems} in {environment} {folder} of {address}: put the values right",
 }
+
+# Where there is no domain, services reach the host through a tunnel.
+TUNNEL: Final = "; on another machine, open the SSH tunnel to the host first"
 
 
 class ConfigError(Exception):

@@ -112,6 +112,7 @@ def test_a_start(case: dict[str, Any], outcomes: dict[str, Future[Outcome]]) -> 
         names="A",
         status=502,
         timeout=f"{case['timeout']:g}",
+        tunnel=VECTORS["tunnel"],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_config import ConfigError, files
 from infisical_config.bootstrap import Bootstrap
-from infisical_config.errors import TEXTS
+from infisical_config.errors import TEXTS, TUNNEL
 from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
 from infisical_config.sealing import Unreadable, unseal
@@ -30,7 +30,16 @@ PLACE = Bootstrap(
 def test_the_words_of_every_error_are_the_shared_ones() -> None:
     shared = dict(VECTORS["errors"])
     del shared["not_configured"]  # whose messages the cases below compare
-    assert shared == TEXTS
+    assert (shared, VECTORS["tunnel"]) == (TEXTS, TUNNEL)
+
+
+@pytest.mark.parametrize(
+    ("address", "tunnel"),
+    [("http://127.0.0.1:8080", TUNNEL), ("https://secrets.example.com", "")],
+)
+def test_an_unreachable_loopback_address_is_told_of_the_tunnel(address: str, tunnel: str) -> None:
+    error = replace(PLACE, address=address).error("unreachable")
+    assert str(error) == TEXTS["unreachable"].format(address=address, tunnel=tunnel)
 
 
 @pytest.mark.parametrize(("code", "status"), VECTORS["exitStatus"].items())
