@@ -1,10 +1,11 @@
 """`infisical-iac plan` and `apply`: plan a deploy, confirm and run it; run one with a rollback."""
 
+import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
@@ -119,7 +120,9 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     else:
         _summarize(steps, seconds, planned)
         if not has_kit:
-            echo(next_steps(load(deployment.host.data.dict())))  # type: ignore[no-untyped-call]
+            host = deployment.host
+            data = {"ssh_hostname": host.name, **host.data.dict()}  # type: ignore[no-untyped-call]
+            echo(next_steps(load(data), data, journal.made_changes))
     _print_operator_notes(deployment)
     deployment.refuse_blocked()
 
@@ -150,15 +153,27 @@ def restarts(planned: Iterable["Item"]) -> list[str]:
     return notes
 
 
-def next_steps(settings: "Settings") -> str:
-    """Return the manual steps that remain until a recovery kit is made, as text to print."""
-    stack = settings.stack
-    address = stack.site_url
-    if address.startswith("http://"):
-        address += f", through `ssh -N -L {stack.http_port}:127.0.0.1:{stack.http_port} HOST`"
-    lines = [
-        f"Log in at {address} as {settings.workspace.admin_email};",
-        "  the password is in /etc/infisical/admin.env on the host.",
+# The changes after which nobody has logged in yet, or with another password.
+_FIRST_LOGIN = ("administrator ", "/etc/infisical/admin.env")
+
+
+def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Item]") -> str:
+    """Return the manual steps that remain until a recovery kit is made, as text to print.
+
+    Args:
+        data: pyinfra's data of the host, with the connection.
+        made: the changes of the run; the first login is a step only if it made the administrator.
+    """
+    lines = []
+    if any(each.kind == "+" and each.what.startswith(_FIRST_LOGIN) for each in made):
+        address = settings.stack.site_url
+        if address.startswith("http://"):
+            address += f", through `{tunnel_command(data, settings.stack.http_port)}`"
+        lines += [
+            f"Log in at {address} as {settings.workspace.admin_email};",
+            "  the password is in /etc/infisical/admin.env on the host.",
+        ]
+    lines += [
         "Check the host: infisical-iac verify",
         "Make a recovery kit: without it, the backups of a lost host can't be read:",
         "  infisical-iac recovery-kit --recipient age1… --output ../kit.txt",
@@ -168,6 +183,21 @@ def next_steps(settings: "Settings") -> str:
             "Add a backup target on another machine to backup_targets: all are on the host."
         )
     return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def tunnel_command(data: Mapping[str, Any], port: int) -> str:
+    """Return the command of an SSH tunnel to Infisical's port on the host with this data."""
+    options = {
+        "-F": data.get("ssh_config_file"),
+        "-i": data.get("ssh_key"),
+        "-p": data.get("ssh_port"),
+    }
+    if file := data.get("ssh_known_hosts_file"):
+        options["-o"] = f"UserKnownHostsFile={file}"
+    given = [word for name, value in options.items() if value for word in (name, str(value))]
+    user = f"{data['ssh_user']}@" if data.get("ssh_user") else ""
+    forwarding = ("-N", "-L", f"{port}:127.0.0.1:{port}")
+    return shlex.join(("ssh", *forwarding, *given, f"{user}{data['ssh_hostname']}"))
 
 
 def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Item]") -> None:

@@ -237,7 +237,9 @@ def sentence(email: str, link: str) -> str:
     """Return the sentence with an invitation's link, which is shown to the operator once."""
     # The server leaves a + in the address as it is, which a browser reads as a space.
     link = link.replace(f"to={email}&", f"to={quote(email, safe='@')}&")
-    return f"invitation link for {email}: {link}"
+    # Without a domain, the server's address is that of the tunnel's end on the reader's machine.
+    tunnel = " (only through the SSH tunnel)" if link.startswith("http://") else ""
+    return f"invitation link for {email}: {link}{tunnel}"
 
 
 def renew(client: Client, admin: Client, organization: str, email: str) -> str:

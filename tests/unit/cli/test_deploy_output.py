@@ -52,8 +52,13 @@ def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
     assert journals.planned_changes == items
 
 
+_HOST = {"ssh_hostname": "203.0.113.7", "ssh_user": "root"}
+_FIRST = [Item("+", "administrator admin@example.com")]
+_NO_DOMAIN = {"site_url": "http://127.0.0.1:8080", "ingress": "none"}
+
+
 def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -> None:
-    steps = next_steps(settings_of())
+    steps = next_steps(settings_of(), _HOST, _FIRST)
     for fact in ("https://secrets.example.com", "admin@example.com", "/etc/infisical/admin.env"):
         assert fact in steps
     assert "infisical-iac recovery-kit" in steps
@@ -62,14 +67,48 @@ def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -
     assert "ssh -N -L" not in steps
 
 
-def test_next_steps_name_the_tunnel_where_there_is_no_domain() -> None:
-    steps = next_steps(settings_of(site_url="http://127.0.0.1:8080", ingress="none"))
-    assert "ssh -N -L 8080:127.0.0.1:8080" in steps
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [
+        ({}, " root@203.0.113.7`"),
+        (
+            {"ssh_user": "ops", "ssh_port": 2222, "ssh_key": "/home/me/my keys/id"},
+            " -i '/home/me/my keys/id' -p 2222 ops@203.0.113.7`",
+        ),
+        (
+            {"ssh_known_hosts_file": "/repo/known_hosts"},
+            " -o UserKnownHostsFile=/repo/known_hosts root@203.0.113.7`",
+        ),
+    ],
+)
+def test_next_steps_have_the_whole_command_of_the_tunnel_where_there_is_no_domain(
+    data: dict[str, Any], end: str
+) -> None:
+    steps = next_steps(settings_of(**_NO_DOMAIN), {**_HOST, **data}, _FIRST)
+    assert f"`ssh -N -L 8080:127.0.0.1:8080{end}" in steps
+
+
+@pytest.mark.parametrize(
+    ("change", "is_first"),
+    [
+        (Item("+", "administrator admin@example.com"), True),
+        (Item("+", "/etc/infisical/admin.env"), True),
+        (Item("~", "/etc/infisical/admin.env", "mode"), False),
+        (Item("+", "folder /a in qa"), False),
+    ],
+)
+def test_next_steps_name_the_login_only_after_a_run_that_made_the_administrator(
+    change: Item, is_first: bool
+) -> None:
+    steps = next_steps(settings_of(**_NO_DOMAIN), _HOST, [change])
+    assert ("admin.env" in steps, "ssh -N -L" in steps) == (is_first, is_first)
+    assert "infisical-iac recovery-kit" in steps
 
 
 def test_next_steps_name_no_second_place_where_there_is_one() -> None:
     remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
-    assert "backup_targets" not in next_steps(settings_of(backup_targets=(remote,)))
+    steps = next_steps(settings_of(backup_targets=(remote,)), _HOST, _FIRST)
+    assert "backup_targets" not in steps
 
 
 def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in() -> None:

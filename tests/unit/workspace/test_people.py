@@ -3,6 +3,7 @@
 import pytest
 
 from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.access import sentence
 from infisical_iac.workspace.converge import apply
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_state import ORGANIZATION
@@ -56,6 +57,12 @@ def test_a_plus_in_an_address_survives_a_browser() -> None:
         change.shown for change in deployment.made if "ben+test" in change.what and change.shown
     )
     assert shown == LINK.replace("for ben@", "for ben+test@").replace("to=ben@", "to=ben%2Btest@")
+
+
+def test_a_link_without_a_domain_names_the_tunnel() -> None:
+    address = "/signupinvite?to=ben@example.com"
+    assert "tunnel" in sentence("ben@example.com", f"http://127.0.0.1:8080{address}")
+    assert "tunnel" not in sentence("ben@example.com", f"https://fake{address}")
 
 
 def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:
