@@ -93,7 +93,7 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
             yield UpToDate("the project matches the project file")
         return
     if blocked:
-        items.append(Item("~", MEMORY, "ids of objects"))
+        items.append(Item("~", MEMORY, "the ids of what the project file names"))
     yield from [Unknown(unseen)] if unseen else items
     yield step(_converge, goal, port)
 

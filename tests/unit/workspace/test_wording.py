@@ -15,12 +15,14 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace import canary, checks
 from infisical_iac.workspace.access import describe_access
+from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.client_secrets import create
 from infisical_iac.workspace.credentials import plan
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unfinished_scaling
+from infisical_iac.workspace.reconcile import decide
 from tests.unit.deployment import TEXT, Deployment
 from tests.unit.held import DESIRED
 from tests.unit.people_deployment import PEOPLE
@@ -158,3 +160,14 @@ def test_wording_of_a_public_address_that_no_longer_answers(
     with pytest.raises(CheckFailed) as failed:
         checks.check_public_address(settings, Before({}, public=True), None)
     assert str(failed.value) == ("https://secrets.example.com no longer answers, as it did before")
+
+
+def test_wording_of_the_record_of_ids() -> None:
+    deployment = Deployment()
+    deployment.converge()
+    goal = deployment.goal(load(TEXT))
+    found = read(deployment.client, goal)
+    change, _ = decide(replace(goal, memory=Memory()), found, 8080)
+    assert str(change) == (
+        "~ /etc/infisical/workspace.json: the ids of what the project file names"
+    )
