@@ -36,6 +36,8 @@ from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"
+# The file that services start with on a developer's machine.
+_LOCAL = ".env.local"
 
 
 @click.group()
@@ -213,8 +215,22 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
             if output:
                 with atomic.explain_failure(output):
                     atomic.write(output, text, mode=0o600)
+                report_written(output)
             else:
                 sys.stdout.write(text)
+
+
+def report_written(file: Path) -> None:
+    """Print what to do with a file of credentials, and a note if git would add it."""
+    from infisical_iac.migrate import git
+
+    if file.name == _LOCAL:
+        do = "start the service in its directory"
+    else:
+        do = f"deliver it over a channel that you trust; the service reads it as {_LOCAL}"
+    echo(f"Wrote {file}, which only you can open: {do}.", err=True)
+    if git.would_add(file):
+        print_notes([f"git would add {file}: add it to .gitignore"])
 
 
 def _refuse_foreign(file: Path) -> None:

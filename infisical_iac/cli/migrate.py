@@ -12,7 +12,7 @@ from rich.text import Text
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option, name_inventory
 from infisical_iac.cli.output import pluralize
-from infisical_iac.core.errors import FileError, printable
+from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
 from infisical_iac.migrate.encryption import ENCRYPTED
@@ -77,11 +77,7 @@ def show(lines: Iterable[str], *, stderr: bool = False) -> None:
 
 def note_exposed(key: Path) -> None:
     """Print a note if git would add the key of the hashes, which allows guessing the values."""
-    try:
-        is_exposed = git.top(key.parent) is not None and not git.is_ignored(key)
-    except FileError:
-        return
-    if is_exposed:
+    if git.would_add(key):
         echo(f"Note: git would add {key.name}: add it to .gitignore", err=True)
 
 

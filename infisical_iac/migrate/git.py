@@ -116,6 +116,14 @@ def is_ignored(file: Path) -> bool:
     return run(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
 
 
+def would_add(file: Path) -> bool:
+    """Return whether git would take in the file, which need not exist; False if git can't say."""
+    try:
+        return top(file.parent) is not None and not is_ignored(file)
+    except FileError:
+        return False
+
+
 def untrack(file: Path) -> None:
     """Remove the file from the index; it stays on disk.
 

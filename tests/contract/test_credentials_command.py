@@ -121,7 +121,8 @@ def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path
     arguments = ("show", case.service, "--env", "production", "--yes", "--output", str(file))
     for _ in range(2):  # what it wrote before, it replaces
         shown = case.run(*arguments)
-        assert (shown.exit_code, shown.output) == (0, "")
+        assert (shown.exit_code, shown.stdout) == (0, "")
+        assert str(file) in shown.stderr
     assert file.read_text() == render(case.held().without_rotation)
     assert file.stat().st_mode & 0o777 == 0o600
 
