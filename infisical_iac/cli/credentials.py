@@ -22,7 +22,7 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import pluralize, print_notes, print_table
+from infisical_iac.cli.output import answered_by, pluralize, print_notes, print_table
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo, print_data
@@ -435,7 +435,9 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
         count = pluralize(len(secrets), "client secret")
         if not yes:
             question = f"Type {name} to revoke its {count}: what runs with them loses its access"
-            if click.prompt(question, default="", show_default=False, err=True) != name:
+            with answered_by("--yes"):
+                typed = click.prompt(question, default="", show_default=False, err=True)
+            if typed != name:
                 raise UserError(f"that is not {name}: nothing was changed")
         with kept.record():
             if step.holder:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from infisical_iac.cli.output import answered_by
 from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers
@@ -49,9 +50,9 @@ def ask_question(
     """
     answer, (text, own_default) = given[name], _QUESTIONS[name]
     default_answer = default or own_default
-    if answer is None and not yes:
-        return prompt(text, default_answer, check)
     option = "--" + name.replace("_", "-")
+    if answer is None and not yes:
+        return prompt(text, default_answer, check, option)
     answer = default_answer if answer is None else answer
     if answer is None:
         raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
@@ -61,8 +62,11 @@ def ask_question(
         raise SettingsError(f"{option}: {error}", code=error.code) from None
 
 
-def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
-    """Ask until `check` accepts the answer, and return the checked value."""
+def prompt(text: str, default: str | None, check: Callable[[str], _T], option: str) -> _T:
+    """Ask until `check` accepts the answer, and return the checked value.
+
+    Raises Refused with the option that answers the question if there is nobody to answer.
+    """
 
     def check_answer(answer: str) -> _T:
         try:
@@ -70,7 +74,10 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
         except SettingsError as error:
             raise click.UsageError(str(error)) from None
 
-    answer: _T = click.prompt(text, default, value_proc=check_answer, show_default=bool(default))
+    with answered_by(option):
+        answer: _T = click.prompt(
+            text, default, value_proc=check_answer, show_default=bool(default)
+        )
     return answer
 
 
@@ -249,6 +256,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
         "Which of them have secrets (numbers, all or none)",
         "all",
         partial(answers.select, count=len(found)),
+        "--yes, which takes all of them",
     )
     return {services[index]: homes[services[index]] for index in chosen}
 

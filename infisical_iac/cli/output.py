@@ -1,6 +1,7 @@
 """Print plans, tables, notes and questions."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -104,9 +105,32 @@ def print_table(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a question, unless `yes` is set. Raises click.Abort for no."""
-    if not yes:
-        click.confirm(question, abort=True, err=True)
+    """Ask a question, unless `yes` is set.
+
+    Raises click.Abort for no, and Refused if there is nobody to answer.
+    """
+    if yes:
+        return
+    with answered_by("--yes"):
+        agreed = click.confirm(question, err=True)
+    if not agreed:
+        raise click.Abort
+
+
+@contextmanager
+def answered_by(option: str) -> Iterator[None]:
+    """Raise Refused with the option that answers a question, if standard input ends instead."""
+    try:
+        yield
+    except click.Abort as abort:
+        # Ctrl-C ends the command without advice.
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        echo(err=True)  # It ends the line of the question.
+        raise Refused(
+            f"the question was not answered, as standard input has ended: give {option}",
+            code="refused.no_answer",
+        ) from None
 
 
 def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
@@ -119,7 +143,8 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
         given: the name that was given as an option; None to ask for it.
     """
     question = f"{what} Type {whose} name, {name}"
-    typed = given or click.prompt(question, err=True, default="", show_default=False)
+    with answered_by(f"--confirm {name}"):
+        typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != name:
         raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
 

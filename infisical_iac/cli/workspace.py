@@ -19,6 +19,7 @@ from infisical_iac.cli.options import (
     yes_option,
 )
 from infisical_iac.cli.output import (
+    answered_by,
     as_data,
     confirm,
     count,
@@ -53,7 +54,8 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
         raise Refused(f"nothing was changed, as nothing named {name} is to be deleted")
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
-        typed = click.prompt(question, default="", show_default=False, err=True)
+        with answered_by(f"--confirm {each.name}"):
+            typed = click.prompt(question, default="", show_default=False, err=True)
         if typed != each.name:
             raise Refused(f"that is not {each.name}: nothing was changed")
 

@@ -258,6 +258,12 @@ def test_the_old_name_of_the_public_keys_option_works_and_warns(
     assert (renamed.exit_code, renamed.stderr) == (0, "")
 
 
+def test_a_question_that_nobody_answers_names_its_option(init: Init) -> None:
+    unanswered = init()
+    assert unanswered.exit_code == 1
+    assert "--host" in unanswered.stderr
+
+
 def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
     answers = ("my server", "203.0.113.7", "", "secrets", "https://", "nobody", "ada@example.com")
     ran = init(answers=(*answers, "nowhere", "", "", "3", "2"))
