@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.validation import SettingsModel, matching
+from infisical_iac.core.wording import join_names
 
 DIRECTORY = "/etc/infisical/backup"
 
@@ -289,6 +290,6 @@ def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> Non
         if target.kind.login and target.login_file not in there:
             raise SettingsError(
                 f"the backup target {target.name!r} has no credentials on the host yet: set "
-                f"{' and '.join(target.variables)} for one run",
+                f"{join_names(target.variables)} for one run",
                 code="settings.no_credentials",
             )

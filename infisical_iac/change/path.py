@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images, Numbers, numbers_of
+from infisical_iac.core.wording import join_names
 
 
 class _Refused(NamedTuple):
@@ -141,7 +142,7 @@ def refuse_room(room: Room, *, images: int) -> None:
         needed = sum(part for *_, part in here)
         free = min(disk.free for _, disk, _ in here)
         if free < needed:
-            names = " and ".join(name for name, *_ in here)
+            names = join_names(name for name, *_ in here)
             where = "the host's disk" if len(here) == len(parts) else f"the disk of {names}"
             raise Refused(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "

@@ -10,6 +10,7 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 from infisical_iac.stack.model import IngressAndPort
 from infisical_iac.stack.settings import StackSettings, without_known_digest
 
@@ -151,7 +152,7 @@ def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
     due = [f'{name} = "{is_}"' for name, (is_, was) in desired.items() if is_ != was]
     if not due:
         return []
-    return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]
+    return [f"Set {join_names(due)} in group_data/, or the next apply upgrades again."]
 
 
 def describe_other_ingress(serves: IngressAndPort, settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
+from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
@@ -292,7 +293,7 @@ def _refuse_append_only(settings: BackupSettings) -> None:
     names = [each.name for each in settings.backup_targets if each.append_only]
     if names:
         raise RunFailed(
-            f"the backup target {' and '.join(names)} is append-only: the host could add the new "
+            f"the backup target {join_names(names)} is append-only: the host could add the new "
             "password there, but not remove the old one; allow removals during the rotation, at "
             "the server and in the settings; nothing was changed"
         )

@@ -20,6 +20,7 @@ from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
@@ -228,7 +229,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
             if without := journal.current().without:
                 raise Refused(
                     f"Infisical can't be changed to {desired.version} while "
-                    f"{' and '.join(without)} can't run: nothing could be checked from outside"
+                    f"{join_names(without)} can't run: nothing could be checked from outside"
                 )
             refuse_room(there.stack.missing(settings.images), settings)
             if there.file:

@@ -11,6 +11,7 @@ from typing import Any
 
 from infisical_iac.check.model import Cause, CheckFinding, Kind
 from infisical_iac.core.errors import FileError
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.encryption import find_encryption
@@ -126,7 +127,7 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
             continue  # a directory around repositories: git takes in nothing of it
         if left := sorted(names - ignored_by_git(root, names)):
             what = _list_names(left, there)
-            message = f"Git would take in {what}. Add {' and '.join(_RULES)} to it."
+            message = f"Git would take in {what}. Add {join_names(_RULES)} to it."
             yield CheckFinding("not-ignored", _rules_of(root, repository), "", message)
 
 
@@ -209,7 +210,7 @@ def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterato
         own = f"{path}.dockerignore"
         there = [each for each in [own, *above] if each in paths]
         if not any(_covers(text(each), posixpath.dirname(each), homes) for each in there):
-            lines = " and ".join(ignores.for_docker(_RULES))
+            lines = join_names(ignores.for_docker(_RULES))
             message = f"An image built with {path} takes in .env files. Add {lines} at its end."
             yield CheckFinding("not-ignored", there[0] if there else above[0], "", message)
 

@@ -2,12 +2,13 @@
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from infisical_iac.check import javascript, python
 from infisical_iac.check.model import Cause, CheckFinding, Reads
+from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import is_env
@@ -155,7 +156,7 @@ def find_unseen(unseen: Collection[Place]) -> Iterator[CheckFinding]:
         environments.setdefault(folder, []).append(slug)
     for folder, slugs in environments.items():
         message = (
-            f"The login may not see the secrets of {folder} in {' and '.join(slugs)}, so nothing "
+            f"The login may not see the secrets of {folder} in {join_names(slugs)}, so nothing "
             "was compared there. Use an identity that may see the names of all secrets."
         )
         yield CheckFinding("not-seen", folder, "", message)
@@ -203,7 +204,7 @@ def missing(
             compared = {slug: keys for slug, keys in there.items() if slug not in empty}
             lacking = [slug for slug, keys in compared.items() if key not in keys]
             if lacking:
-                missing_in = f"not in {_enumerate(lacking)}"
+                missing_in = f"not in {join_names(lacking)}"
                 message = f"{name} reads {key}, which is {missing_in}. {_ADD}"
                 cause = Cause(name, f"{name} reads {{count}} keys that are {missing_in}", _ADD)
                 yield CheckFinding("missing-key", place, key, message, cause=cause)
@@ -215,7 +216,7 @@ def missing(
             yield CheckFinding("optional", name, "", message, is_note=True)
     for slug, services in needing.items():
         message = (
-            f"No secret is there, so keys are missing for {' and '.join(dict.fromkeys(services))}: "
+            f"No secret is there, so keys are missing for {join_names(dict.fromkeys(services))}: "
             f"{len(services)} in all. Add them in Infisical, or delete the environment from the "
             "project file."
         )
@@ -223,10 +224,6 @@ def missing(
 
 
 _ADD = "Add such keys in Infisical, or give them a default in the code."
-
-
-def _enumerate(slugs: Sequence[str]) -> str:
-    return " and ".join([*filter(None, [", ".join(slugs[:-1])]), slugs[-1]])
 
 
 def left_over(
@@ -257,7 +254,7 @@ def left_over(
             who = f"no code of {' or '.join(readers)} uses it"
         end = ". Delete it in Infisical."
         if unsure:
-            end = f" by its name; {' and '.join(unsure)} may read it in another way."
+            end = f" by its name; {join_names(unsure)} may read it in another way."
         keys = {key for (_, at), there in names.items() if at == folder for key in there}
         for key in sorted(keys - (used if readers else set())):
             slugs = [
@@ -266,5 +263,5 @@ def left_over(
                 if key in names.get((each.slug, folder), ())
             ]
             place = f"{folder.rstrip('/')}/{key}"
-            message = f"It is in {' and '.join(slugs)}, and {who}{end}"
+            message = f"It is in {join_names(slugs)}, and {who}{end}"
             yield CheckFinding("left-over", place, key, message, bool(unsure))

@@ -20,6 +20,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.wording import join_names
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.load import declared_file, load
@@ -157,7 +158,7 @@ def check(
             project = verify.project_id(reached.client, workspace.project.slug)
             names, refused = _names(reached, project)
             if fix and (written := complete(repository, workspace, project, address)):
-                echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
+                echo(f"Wrote {join_names(written)}.", err=True)
             inspected = Repository(repository, workspace)
             seen = _Readable(names, _find_unseen(reached, project, inspected, names, refused))
     found = _findings(inspected, project, address, seen)

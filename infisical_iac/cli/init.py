@@ -11,6 +11,7 @@ import click
 from infisical_iac.cli.output import answered_by
 from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
+from infisical_iac.core.wording import join_names
 from infisical_iac.init import answers
 from infisical_iac.init.answers import NEW, Answers
 from infisical_iac.init.services import FoundService, find_services, name_services
@@ -184,7 +185,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
     _write({directory / path: text for path, text in files.items()} | local)
     if local:
         echo(
-            f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
+            f"Wrote {local_file.NAME} for {join_names(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
     if not site_url:
@@ -192,7 +193,7 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
             "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
             f"ingress in {answers.settings_file(group)}."
         )
-    echo(f"Wrote {' and '.join(files)}. Run next:\n")
+    echo(f"Wrote {join_names(files)}. Run next:\n")
     if is_new:
         echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
     if group != answers.GROUP:
@@ -226,7 +227,7 @@ def _refuse_edited(directory: Path, group: str) -> None:
     }
     if edited := answers.find_edited(texts, group):
         raise Refused(
-            f"{' and '.join(edited)} would lose your changes: change the settings by hand, or keep "
+            f"{join_names(edited)} would lose your changes: change the settings by hand, or keep "
             "a copy and give --force"
         )
 

@@ -30,6 +30,7 @@ from infisical_iac.cli.output import (
 )
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.model import Isolation
@@ -257,7 +258,7 @@ def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
     ]
     if not words:
         return []
-    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    listed = join_names(words)
     one = sum(kinds[kind] for kind in _COUNTED) == 1
     summary = f"{listed} {'is' if one else 'are'} no longer in the file: --prune removes "
     return [

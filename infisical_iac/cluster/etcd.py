@@ -14,6 +14,7 @@ from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
+from infisical_iac.core.wording import join_names
 
 
 def has_lost_quorum(nodes: Sequence[Node]) -> bool:
@@ -43,18 +44,18 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     data = [node for node in nodes if node.number]
     observed = {node.name: node.seen for node in data if node.seen}
     if unreachable := [node.name for node in data if not node.up]:
-        return f"{_join_names(unreachable)} can't be reached: bring it back, and run again"
+        return f"{join_names(unreachable)} can't be reached: bring it back, and run again"
     if down := [node.name for node in data if node.is_cut_off]:
         restart = "`systemctl restart docker` there, and run again"
-        return f"the swarm considers {_join_names(down)} down: {restart}"
+        return f"the swarm considers {join_names(down)} down: {restart}"
     if empty := [name for name, seen in observed.items() if not seen.data]:
-        return f"{_join_names(empty)} has no PostgreSQL data yet: run again in a minute"
+        return f"{join_names(empty)} has no PostgreSQL data yet: run again in a minute"
     if _primaries(nodes) > 1:
-        primaries = _join_names(name for name, seen in observed.items() if seen.primary)
+        primaries = join_names(name for name, seen in observed.items() if seen.primary)
         return f"{primaries} are both primaries: run again in a minute"
     unread = [name for name, seen in observed.items() if seen.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        reason = f"it is unknown what the PostgreSQL of {_join_names(unread)} has written"
+        reason = f"it is unknown what the PostgreSQL of {join_names(unread)} has written"
         return f"{reason}: run again in a minute"
     return ""
 
@@ -101,10 +102,6 @@ def members_to_replace(nodes: Iterable[Node]) -> dict[int, str]:
         if node.joined == "existing"
         and (node.member is None or node.member.number != node.number or node.etcd == "lost")
     }
-
-
-def _join_names(names: Iterable[str]) -> str:
-    return " and ".join(names)
 
 
 @planned_operation

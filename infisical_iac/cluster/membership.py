@@ -18,6 +18,7 @@ from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from infisical_iac.cluster.validation import refuse_malformed
 from infisical_iac.core.connection import current, without_delay
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.wording import join_names
 
 
 def is_gone(
@@ -136,14 +137,14 @@ def _refusals(
         )
     if wrong := [name for name in names if observed[name].early]:
         yield Refused(
-            f"the clock of {' and '.join(wrong)} is behind, so the host's certificate in the swarm "
+            f"the clock of {join_names(wrong)} is behind, so the host's certificate in the swarm "
             "is not valid yet: set the clock (`timedatectl` shows it), "
             "restart Docker (`systemctl restart docker`), and run again",
             code="refused.clock",
         )
     if newer := model.newer(names, observed, leader):
         yield Refused(
-            f"{leader} has an older state than {' and '.join(newer)}, which the swarm's managers "
+            f"{leader} has an older state than {join_names(newer)}, which the swarm's managers "
             "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)",
             code="refused.stale_leader",
         )
@@ -166,7 +167,7 @@ def _refusals(
     with_data = [name for name in unmarked if observed[name].data]
     if with_data and not (marks and leader_state.stack):
         yield Refused(
-            f"{' and '.join(with_data)} would join a new swarm of {leader} with PostgreSQL data, "
+            f"{join_names(with_data)} would join a new swarm of {leader} with PostgreSQL data, "
             "and nothing shows which data are the newest: keep the leader's, and remove the volume "
             f"infisical_patroni on the other hosts ({_RUNBOOK}, 'Whose data')",
             code="refused.ambiguous_data",

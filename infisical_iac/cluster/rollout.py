@@ -25,6 +25,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 from infisical_iac.stack.state import STACK_FILE
 
 # A standby may have to be restarted again once the primary has a lower value than it.
@@ -253,6 +254,6 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
         write(STACK_FILE, f"{old}\n", mode="600")
     why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
     raise CheckFailed(
-        f"{' and '.join(back)} did not become healthy, so Swarm went back to what ran before, "
+        f"{join_names(back)} did not become healthy, so Swarm went back to what ran before, "
         f"which serves:\n{why}"
     )

@@ -26,6 +26,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.settings import StackSettings
@@ -195,7 +196,7 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
         return
     in_parts = stack_plan.choose_first(found, desired, site.cluster)
     if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
-        yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
+        yield Unknown(_WAITS.format(join_names(each.what for each in items)))
         return
     yield from items
     yield step(_recreate_networks, site)

@@ -13,6 +13,7 @@ from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.audit_entries import merge_runs
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 from infisical_iac.monitoring import condition
 from infisical_iac.monitoring.condition import ConditionState, Running, read_end
 from infisical_iac.stack.settings import image_name
@@ -238,7 +239,7 @@ def _runs(task: Running, image: str) -> bool:
 def _postgres(nodes: Nodes) -> Row:
     primaries = [name for name, node in nodes.items() if node.postgres == "primary"]
     if len(primaries) != 1:
-        which = f"{' and '.join(primaries)} are primaries" if primaries else "there is no primary"
+        which = f"{join_names(primaries)} are primaries" if primaries else "there is no primary"
         return Row("PostgreSQL", which, ok=False)
     (primary,) = primaries
     copies = nodes[primary].copies
@@ -266,7 +267,7 @@ def _redis(nodes: Nodes) -> Row:
     names = [node.sentinel for node in nodes.values() if node.sentinel]
     voted = max(names, key=names.count, default="")
     agree = names.count(voted) if voted else 0
-    there = f"master on {' and '.join(masters)}" if masters else "no master"
+    there = f"master on {join_names(masters)}" if masters else "no master"
     replicas = sum(node.redis == "slave" for node in nodes.values())
     named = _host(nodes, voted) if voted else "one"
     text = f"{there}, {replicas} replicas; {agree} of {DATA_NODES} sentinels name {named}"

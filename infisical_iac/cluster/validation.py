@@ -9,6 +9,7 @@ from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
 
 
 def refuse_malformed(addresses: Mapping[str, str]) -> None:
@@ -36,7 +37,7 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
     raise Refused(
-        f"the kernel of {' and '.join(lacking)} can't encrypt the networks between the hosts "
+        f"the kernel of {join_names(lacking)} can't encrypt the networks between the hosts "
         "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
         "between them unencrypted: use a kernel that can (docs/operate/cluster/swarm.md), or "
         "accept it with overlay_encryption = 'optional'",

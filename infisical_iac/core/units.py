@@ -14,6 +14,7 @@ from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.wording import join_names
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def bring_up(
     for unit in units:
         verbs = _due(states.get(unit), will_be_stale=unit in changing)
         if verbs:
-            yield Item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
+            yield Item("~", unit, join_names(_WORDS[verb] for verb in verbs))
         for verb in verbs:
             yield step(act or systemctl, verb, unit)
 

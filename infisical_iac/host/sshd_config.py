@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import NamedTuple, NoReturn
 
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.wording import join_names
 
 DIRECTORY = "/etc/ssh"
 MAIN = f"{DIRECTORY}/sshd_config"
@@ -219,7 +220,7 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
     values = ", ".join(f"{name} {value}" for name, value in others.items())
     if files:
         raise Refused(
-            f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
+            f"sshd would take {values} because of {join_names(files)}: sshd takes what it reads "
             f"first, so remove that, or move it to a file that comes after {DROP_IN}",
             code="refused.sshd_overruled",
         )

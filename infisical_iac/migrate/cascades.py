@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Finding, Reading, all_grammars, read, read_merged
 from infisical_iac.dotenv.grammar import Cascade
 from infisical_iac.migrate import find, multiline_keys
@@ -243,11 +244,11 @@ def _describe_outcomes(
         place = file._replace(path=path, layers=layers)
         value = read_in(place, contents).reading.values.get(key, "")
         lengths.append(f"{len(value)} characters in {path}")
-        decisions = [f"`decision: skip` on {' and '.join(later)}"] if later else []
+        decisions = [f"`decision: skip` on {join_names(later)}"] if later else []
         decisions += [f"`decision: store` on {path}"] if _is_personal(path) else []
         again = ", then plan again" if later else ""
-        edits.append(f"the value of {path}: {' and '.join(decisions)}{again}")
-    files = " and ".join(candidates[1:])
+        edits.append(f"the value of {path}: {join_names(decisions)}{again}")
+    files = join_names(candidates[1:])
     personal_files = f"{files}, {'a personal file' if len(personal) == 1 else 'personal files'}"
     return (
         f"Which value is stored depends on the decision on {personal_files}: {', '.join(lengths)}.",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Finding, Reading, read
 from infisical_iac.migrate import find
 from infisical_iac.migrate.cascades import OVERRIDDEN
@@ -160,7 +161,7 @@ def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
                 )
             elif personal:
                 remedy = (
-                    f"Keep this one: `decision: skip` on {' and '.join(personal)}, then plan "
+                    f"Keep this one: `decision: skip` on {join_names(personal)}, then plan "
                     "again; keep the other one: `decision: store` on that file and on the key "
                     "there, `decision: skip` here."
                 )
@@ -319,6 +320,6 @@ def _report(
             for other in others[:_NAMED]
         ]
         more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
-        written = message.format(others=" and ".join([*named, *more]), length=len(each.value))
+        written = message.format(others=join_names([*named, *more]), length=len(each.value))
         finding = Finding(each.line, kind, safe_name(each.key, each.value), written, remedy)
         yield FileFinding.of(each.source.path, finding)

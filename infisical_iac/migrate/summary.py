@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
+from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import PlannedFinding
@@ -112,7 +113,7 @@ def _list(names: Iterable[str], most: int) -> str:
     listed = list(names)
     if len(listed) > most:
         listed = [*listed[:most], f"{len(listed) - most} more"]
-    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+    return join_names(listed)
 
 
 def _line(group: Sequence[FileFinding]) -> SummaryLine:

@@ -14,6 +14,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity, creation, marking
 from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.change import Call, Change, Made, diff_fields, words
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
@@ -145,7 +146,7 @@ def _privileges(
     if isolation == "viewer":
         return
     what, body = f"privilege {PRIVILEGE} of {desired.identity}", grant(PRIVILEGE, grants)
-    where = f"{' and '.join(desired.readable)} in {desired.environment}"
+    where = f"{join_names(desired.readable)} in {desired.environment}"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
         yield Change("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
@@ -201,7 +202,7 @@ def describe_access(access: Access) -> str:
     if isinstance(access, str):
         return "no access" if access == "none" else f"{access} in every environment"
     parts = [
-        f"{each.role} of {' and '.join(each.folders)} in {each.environment}"
+        f"{each.role} of {join_names(each.folders)} in {each.environment}"
         if each.folders
         else f"{each.role} in {each.environment}"
         for each in _grants(access, list(access))

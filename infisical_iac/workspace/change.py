@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from infisical_iac.core.item import Item
+from infisical_iac.core.wording import join_names
 
 
 class Made(str):
@@ -75,5 +76,5 @@ def _describe(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "on" if value else "off"
     if isinstance(value, list | tuple):
-        return " and ".join(map(str, value)) or "none"
+        return join_names(value) or "none"
     return str(value)

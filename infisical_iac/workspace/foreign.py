@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_auth_path
 from infisical_iac.core.item import Item
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import is_made_for
@@ -212,7 +213,7 @@ def left_behind(
         may_be_renamed = service not in heirs and not new.isdisjoint(environments)
         if prunes and not may_be_renamed:
             continue
-        listed = " and ".join(f"{service}.{slug}" for slug in environments)
+        listed = join_names(f"{service}.{slug}" for slug in environments)
         said = f"credentials of {listed} belong to no service of the project file"
         if service in heirs:
             said = f"credentials of {listed} stay, as {heirs[service]} has its own there already"
@@ -339,6 +340,7 @@ def _tokens(access: AccessState) -> Iterator[ForeignAccess]:
     }
     for each in access.tokens:
         scopes = [f"{scope['secretPath']} in {scope['environment']}" for scope in each["scopes"]]
+        # No enumeration with commas: an entry of `accepted` repeats this name.
         what = f"service token {each['name']} to {' and '.join(each['permissions'])} "
         what += " and ".join(sorted(scopes))
         call = Call("DELETE", ("/api/v2/service-token", each["id"]), by_admin=True)

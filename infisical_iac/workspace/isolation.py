@@ -15,6 +15,7 @@ from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import model
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.converge import apply
@@ -170,9 +171,9 @@ def _prove(client: Client, isolation: Isolation) -> str:
         raise _lost(isolation, "no generation of the secrets API shows what was granted")
     for generation in served:
         _refuse_leak(reader, generation, own, beyond, isolation)
-    names = " and ".join(each.name for each in served)
+    names = join_names(each.name for each in served)
     return (
-        f"A temporary identity read what it was granted and was refused {' and '.join(beyond)}, "
+        f"A temporary identity read what it was granted and was refused {join_names(beyond)}, "
         f"by {names} of the secrets API."
     )
 
@@ -226,14 +227,14 @@ def _refuse_leak(
     """Raise CheckFailed unless a reader is shown only its own place, and can write nothing."""
     shown = generation.ways(reader, own, _KEY)
     if len(shown) < 3:
-        how = f"only {' and '.join(shown)}" if shown else "in no way"
+        how = f"only {join_names(shown)}" if shown else "in no way"
         reason = f"{generation.name} of the secrets API shows what was granted {how}"
         raise _lost(isolation, reason)
     if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
         raise _lost(isolation, f"{generation.name} of the secrets API hides what was granted")
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):
-            reason = f"{generation.name} of the secrets API shows {what} {' and '.join(shown)}"
+            reason = f"{generation.name} of the secrets API shows {what} {join_names(shown)}"
             raise _lost(isolation, reason)
     at = {generation.project: own.project, "environment": own.environment}
     try:

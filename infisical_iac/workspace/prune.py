@@ -16,6 +16,7 @@ from infisical_iac.api.identities import Identity
 from infisical_iac.api.lists import gather_by
 from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
@@ -112,7 +113,7 @@ def describe_contents(
 
 def _enumerate(counts: Mapping[str, int]) -> str:
     words = [f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n]
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return join_names(words)
 
 
 @dataclass(frozen=True)

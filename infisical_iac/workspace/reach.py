@@ -17,6 +17,7 @@ from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.validation import is_confidential, suggest
+from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
@@ -100,7 +101,7 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise SettingsError(
-            f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too"
+            f"INFISICAL_API_URL is set, but not {join_names(missing)}: set them too"
         )
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")

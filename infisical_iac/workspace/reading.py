@@ -11,6 +11,7 @@ from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.remote import run
+from infisical_iac.core.wording import join_names
 from infisical_iac.stack import session
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
@@ -167,7 +168,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
             code="checks.reach",
         )
     sentence = f"The identity of {then.name} reads the same secrets as before, and nothing else"
-    lost = f"; the server no longer has {' and '.join(gone)} of the secrets API" if gone else ""
+    lost = f"; the server no longer has {join_names(gone)} of the secrets API" if gone else ""
     return f"{sentence}{lost}."
 
 

@@ -260,12 +260,12 @@ HANDS: dict[tuple[str, str], Hand] = {
         _privilege(slug="renamed"),
         (
             "- privilege renamed of {name}-api-qa",
-            f"+ {_THEIRS}: /api and /shared and /common/base in qa",
+            f"+ {_THEIRS}: /api, /shared and /common/base in qa",
         ),
     ),
     ("privilege", "permissions"): Hand(
         _privilege(permissions=_EVERYTHING),
-        (f"~ {_THEIRS}: permissions → read /api and /shared and /common/base in qa only",),
+        (f"~ {_THEIRS}: permissions → read /api, /shared and /common/base in qa only",),
     ),
     ("privilege", "type"): Hand(
         _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → permanent",)

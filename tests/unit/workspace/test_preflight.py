@@ -290,7 +290,7 @@ def test_a_kernel_without_encryption_blocks_the_swarm_of_a_running_cluster(
     of = site()
     assert not of.cluster.esp
     if not goes_on:
-        with pytest.raises(Refused, match="kernel of node-1 and node-2 and node-3"):
+        with pytest.raises(Refused, match="kernel of node-1, node-2 and node-3"):
             refuse_unfit(of)
         return
     refuse_unfit(of)
