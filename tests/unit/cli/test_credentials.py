@@ -240,7 +240,8 @@ def test_show_writes_a_file_of_its_owner_and_replaces_it(
     file = tmp_path / ".env.local"
     for _ in range(2):
         shown = host.run("show", "web", "--env", "production", "--yes", "--output", str(file))
-        assert (shown.exit_code, shown.output) == (0, "")
+        assert (shown.exit_code, shown.stdout) == (0, "")
+        assert shown.stderr.startswith(f"Wrote {file}, ")
     assert parse(file.read_text()) == host.held("web.production")
     assert file.stat().st_mode & 0o777 == 0o600
     assert host.audited == [("credentials", ["shown: web.production"])] * 2
