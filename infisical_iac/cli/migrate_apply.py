@@ -138,7 +138,11 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
     for state, count in data["counts"].items():
         yield f"{count} {report.STATES[state]}"
     if data["skipped"]:
-        yield f"{len(data['skipped'])} left out by decision"
+        yield f"{report.count_skipped(data['skipped'])} left out by decision"
+    if data["deleted"]:
+        keys = sum(len(each["keys"]) for each in data["deleted"])
+        files = pluralize(len(data["deleted"]), "deleted file")
+        yield f"{pluralize(keys, 'key')} of {files} moved before: see `migrate verify`"
     held = sum(each["holds"] for each in data["secrets"])
     total = pluralize(len(data["secrets"]), "secret")
     sign = "✓" if data["outcome"] == "proven" else "✗"

@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -12,14 +12,23 @@ import click
 
 from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import pluralize
+from infisical_iac.cli.output import pluralize, print_notes
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.migrate import cascades, cleaning, find, plan_file, planning, verify
+from infisical_iac.migrate import (
+    cascades,
+    cleaning,
+    deleted_files,
+    find,
+    plan_file,
+    planning,
+    verify,
+)
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
-from infisical_iac.migrate.model import BLOCKING, Secret, Source
+from infisical_iac.migrate.model import BLOCKING, Name, Secret, Source, Stored
 from infisical_iac.migrate.plan_file import (
     PLAN_FILE,
     MigrationPlan,
@@ -69,21 +78,28 @@ def plan(
     The plan has a decision for each key: change those that you don't agree with, and make those
     that are undecided. They are printed first, with the edit for each choice. When you plan again,
     your decisions on unchanged keys are kept, each file is read with the grammar that you wrote,
-    and an unchanged file that is migrated already with the one that it was migrated by. The plan
-    holds no values, and no value is shown. Nothing is changed in Infisical.
+    and an unchanged file that is migrated already with the one that it was migrated by. Files that
+    were migrated and are deleted since stay in the plan, so that `migrate verify` and `migrate
+    history` still cover their secrets. The plan holds no values, and no value is shown. Nothing is
+    changed in Infisical.
 
     Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
     1 for an error.
     """
     earlier = plan_file.load(output) if output.exists() else None
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+        slug = reached.desired.project.slug
+        former = earlier
         if earlier:
+            _refuse_other_project(output, earlier, slug)
             earlier = follow_renames(earlier, reached.desired)
         roots = [each.root for each in trees(paths)]
-        root = planning.common(roots)
+        gone = deleted_files.directories(earlier, output.parent) if earlier else []
+        root = planning.common([*roots, *gone])
         left_out = planning.find_left_out(earlier, output.parent) if earlier else ()
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
-        slug = reached.desired.project.slug
+        if earlier:
+            earlier = deleted_files.rebase(earlier, output.parent, root)
         proven = cleaning.proven_keys(root, [output.parent], slug) if earlier else {}
         sources = apply_chosen_grammars(found, earlier, root, reached.desired, proven)
         made = planning.make(
@@ -94,7 +110,13 @@ def plan(
             allow_literal=allow_literal,
             earlier=earlier,
         )
-        compared = _compare(reached, sources, made)
+        deleted = [*deleted_files.find(earlier, sources, root)] if earlier else []
+        secrets = planning.secrets(sources, made)
+        stored = _read_stored(reached, secrets, deleted)
+        slugs = [each.slug for each in reached.desired.environments]
+        kept = deleted_files.keep(deleted, made, stored, slugs)
+        made = made.model_copy(update={"sources": (*made.sources, *kept.sources)})
+        compared = _compare(secrets, made, stored)
     with atomic.explain_failure(output):
         # Atomically, as the earlier file holds people's decisions.
         atomic.write(output, plan_file.dump(made))
@@ -105,6 +127,7 @@ def plan(
         show(_lines(made, compared))
         task = "decide the lines with ? at the top" if undecided else "review it"
         echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
+    print_notes(_describe_left(former, output.parent, root, sources, kept.lost))
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
@@ -118,12 +141,59 @@ def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list
     ]
 
 
-def _compare(reached: Reached, sources: Sequence[Source], made: MigrationPlan) -> Comparison:
-    project = verify.project_id(reached.client, made.project)
-    secrets = planning.secrets(sources, made)
+def _refuse_other_project(output: Path, earlier: MigrationPlan, slug: str) -> None:
+    """Raise Refused if an earlier plan covers deleted files of another project."""
+    gone = deleted_files.directories(earlier, output.parent)
+    if gone and earlier.project != slug:
+        raise Refused(
+            f"{output} covers {pluralize(len(gone), 'deleted file')} of the project "
+            f"{earlier.project}, which a plan for {slug} would forget: give --output FILE, in "
+            f"another directory, or remove {output} if nobody needs it",
+            code="refused.earlier_migration",
+        )
+
+
+def _read_stored(
+    reached: Reached, secrets: Sequence[Secret], deleted: Sequence[PlannedSource]
+) -> Mapping[Name, Stored]:
+    project = verify.project_id(reached.client, reached.desired.project.slug)
     known = {each.slug for each in reached.desired.environments}
-    environments = {each.name.environment for each in secrets} & known
-    return compare(secrets, verify.read(reached.client, project, environments))
+    environments = {each.name.environment for each in secrets}
+    environments |= {each.environment for each in deleted}
+    return verify.read(reached.client, project, environments & known)
+
+
+def _compare(
+    secrets: Sequence[Secret], made: MigrationPlan, stored: Mapping[Name, Stored]
+) -> Comparison:
+    """Return the comparison with Infisical; secrets of deleted files are not only there."""
+    compared = compare(secrets, stored)
+    planned = verify.planned_values(made)
+    only_there = tuple(each for each in compared.only_there if each not in planned)
+    return replace(compared, only_there=only_there)
+
+
+def _describe_left(
+    earlier: MigrationPlan | None,
+    directory: Path,
+    root: Path,
+    sources: Sequence[Source],
+    lost: Sequence[str],
+) -> Iterator[str]:
+    """Yield a note on files of the earlier plan that the new one has no more.
+
+    Args:
+        lost: the paths of deleted files of which Infisical has nothing.
+    """
+    planned = {Path(os.path.abspath(root / each.path)) for each in sources}
+    left = deleted_files.find_unplanned(earlier, directory, planned) if earlier else []
+    if left:
+        yield (
+            f"the earlier plan had {', '.join(left)} too: plan again with all paths, or give "
+            "--output FILE, in another directory, for a second plan"
+        )
+    for path in lost:
+        yield f"{path} is in the plan no more: it is deleted, and Infisical has none of its keys"
 
 
 def _list_undecided(made: MigrationPlan) -> Iterator[str]:
@@ -171,6 +241,10 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
     open_files = {each.path for each in made.sources if each.decision == "undecided"}
     for source in made.sources:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
+        if source.deleted:
+            stored = pluralize(len(source.stored_keys), "key")
+            yield f"{source.path} → {place}: {stored} moved before, the file is deleted"
+            continue
         left = _count_skipped(source, open_files) if source.decision != "skip" else ""
         keys = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
         yield f"{source.path} → {place}: {keys}, as {source.grammar} ({source.why})"

@@ -95,13 +95,18 @@ class SkippedPart:
 
 
 class Report(BaseModel):
-    """The report of `migrate apply`, as `read_report` returns it."""
+    """The report of `migrate apply`, as `read_report` returns it.
+
+    Attributes:
+        deleted: the files of an earlier apply that were gone before this one.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     root: str
     sources: tuple[MovedFile, ...]
     skipped: tuple[SkippedPart, ...] = ()
+    deleted: tuple[MovedFile, ...] = ()
     project: str = ""
     verified_at: str = ""
 
@@ -170,7 +175,7 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
         raise FileError(
             f"{root}, which was migrated, is not there: run this where it is", code="file.no_root"
         )
-    is_left = bool(report.login_files or report.left_out_paths)
+    is_left = bool(report.login_files or report.left_out_paths or report.deleted)
     if not report.verified_files and (report.unverified_paths or not is_left):
         raise FileError(
             f"no file of {plan_file} is verified yet: run migrate apply",
@@ -204,7 +209,7 @@ def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[s
 
 
 def planned_sources(root: Path, directories: Iterable[Path]) -> dict[str, PlannedSource]:
-    """Return the files of plans, by their path below `root`; a plan that can't be read has none.
+    """Return the present files of plans, by path below `root`; none of a plan that can't be read.
 
     Args:
         directories: those that may have a plan.
@@ -213,7 +218,7 @@ def planned_sources(root: Path, directories: Iterable[Path]) -> dict[str, Planne
     for directory in directories:
         with suppress(UserError):
             plan = load(directory / PLAN_FILE)
-            for source in plan.sources:
+            for source in plan.present_sources:
                 path = (directory / plan.root / source.path).resolve()
                 if path.is_relative_to(root.resolve()):
                     found[path.relative_to(root.resolve()).as_posix()] = source

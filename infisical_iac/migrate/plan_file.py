@@ -4,7 +4,15 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from infisical_iac.core.compatibility import Schema, refusal
 from infisical_iac.core.errors import FileError
@@ -34,6 +42,8 @@ _HEAD = """\
 # `grammar` decides how the file is read. For the text as written, with each $ in it, write another
 # one such as dotenv, then plan again.
 # `decision: skip` on a source leaves the whole file out.
+# `deleted: true` on a source: its file is gone, so nothing is read or written. `migrate verify` and
+# `migrate history` still cover its secrets, until you delete the source here.
 """
 
 
@@ -81,6 +91,7 @@ class PlannedSource(_PlanEntry):
         digest: the keyed hash of the file's bytes.
         loader: the loader that reads other files together with it, or "".
         layers: the names of these files, itself among them; the last one wins.
+        deleted: whether its file is gone since its keys were stored in Infisical.
         keys: by name, or by a label such as `line 7` for a name that can't be shown.
     """
 
@@ -94,6 +105,7 @@ class PlannedSource(_PlanEntry):
     loader: StrictStr = ""
     layers: tuple[Annotated[StrictStr, AfterValidator(_name)], ...] = ()
     decision: FileDecision
+    deleted: StrictBool = False
     findings: tuple[PlannedFinding, ...] = ()
     keys: dict[StrictStr, PlannedKey] = {}
 
@@ -126,6 +138,16 @@ class MigrationPlan(_PlanEntry):
     project: StrictStr
     root: StrictStr
     sources: tuple[PlannedSource, ...] = ()
+
+    @property
+    def present_sources(self) -> list[PlannedSource]:
+        """Return the files that are not deleted."""
+        return [each for each in self.sources if not each.deleted]
+
+    @property
+    def deleted_sources(self) -> list[PlannedSource]:
+        """Return the files that are gone since their keys were stored in Infisical."""
+        return [each for each in self.sources if each.deleted]
 
 
 def load(file: Path) -> MigrationPlan:

@@ -145,7 +145,7 @@ def apply_chosen_grammars(
     Args:
         proven: the paths of the files that are unchanged since they were migrated.
     """
-    before = {each.path: each for each in earlier.sources} if earlier else {}
+    before = {each.path: each for each in earlier.present_sources} if earlier else {}
     made = []
     for source in sources:
         chosen = before.get(source.path)
@@ -227,7 +227,7 @@ def make(
     for each in sources:
         if any("\ud800" <= character <= "\udfff" for character in each.path):
             raise FileError(f"{each.path!a} is no UTF-8: rename it, then plan again")
-    before = {each.path: each for each in earlier.sources} if earlier else {}
+    before = {each.path: each for each in earlier.present_sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
     return MigrationPlan(project=project, root=root, sources=tuple(planned))
 
@@ -324,12 +324,12 @@ _DECIDE = (
 
 
 def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
-    """Return every value that goes into Infisical, each name once.
+    """Return every value that goes into Infisical, each name once; none of deleted files.
 
     Raises UserError with a sentence on each file that has changed or can't be read as planned, and
     on each decision that is missing or can't be carried out.
     """
-    sources = [each for each in plan.sources if each.decision != "skip"]
+    sources = [each for each in plan.present_sources if each.decision != "skip"]
     contents = {}
     for path in {path for each in sources for path in paths(each)}:
         with suppress(OSError):
@@ -382,8 +382,8 @@ def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> 
 
 def _lost(plan: MigrationPlan) -> Iterator[str]:
     """Yield a sentence on each key that was left out for another file which is skipped."""
-    by_path = {each.path: each for each in plan.sources}
-    for source in (each for each in plan.sources if each.decision != "skip"):
+    by_path = {each.path: each for each in plan.present_sources}
+    for source in (each for each in plan.present_sources if each.decision != "skip"):
         together = paths(source)
         above = [by_path[e] for e in together[together.index(source.path) + 1 :] if e in by_path]
         for name, key in source.keys.items():

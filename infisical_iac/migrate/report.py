@@ -72,7 +72,8 @@ def build(
         "as_decided": list(_chosen_readings(plan)),
         "secrets": secrets,
         "skipped": list(_skipped_keys(plan)),
-        "sources": [_source(each, proven) for each in plan.sources],
+        "sources": [_source(each, proven) for each in plan.present_sources],
+        "deleted": [_source(each, ()) for each in plan.deleted_sources],
     }
 
 
@@ -83,7 +84,9 @@ def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
     """
     texts = {
         f"{REPORT}.json": text_of(data),
-        f"{REPORT}.html": template(f"{REPORT}.html", report=data, states=STATES),
+        f"{REPORT}.html": template(
+            f"{REPORT}.html", report=data, states=STATES, left_out=count_skipped(data["skipped"])
+        ),
     }
     try:
         for name, text in texts.items():
@@ -140,7 +143,7 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
 
 def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
     """Yield the stored values that other programs read differently, with the chosen grammar."""
-    for source in plan.sources:
+    for source in plan.present_sources:
         for name, key in source.stored_keys.items():
             if not _DISPUTED.isdisjoint(_kinds(key)):
                 place = {"file": source.path, "line": key.line, "key": name}
@@ -148,7 +151,7 @@ def _chosen_readings(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
 
 
 def _skipped_keys(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
-    for source in plan.sources:
+    for source in plan.present_sources:
         if source.decision == "skip":
             yield {"file": source.path, "line": 0, "key": "", "kinds": _kinds(source)}
         else:
@@ -156,6 +159,13 @@ def _skipped_keys(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
                 if each.decision == "skip":
                     place = {"file": source.path, "line": each.line, "key": name}
                     yield {**place, "kinds": _kinds(each)}
+
+
+def count_skipped(skipped: Collection[Mapping[str, Any]]) -> str:
+    """Return the numbers of skipped keys and of files that are skipped as a whole."""
+    files = sum(not each["key"] for each in skipped)
+    counts = ((len(skipped) - files, "key"), (files, "whole file"))
+    return " and ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n)
 
 
 def _kinds(of: PlannedSource | PlannedKey) -> list[str]:

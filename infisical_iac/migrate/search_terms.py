@@ -226,7 +226,7 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
     """
     known = KnownValues()
     for source in plan.sources:
-        here, problem = _read(source, root)
+        here, problem = ({}, "") if source.deleted else _read(source, root)
         if problem:
             known.unknown[source.path] = problem
         for name, value in here.items():
@@ -237,7 +237,9 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
         for name, planned in source.keys.items():
             label = f"{source.path} {name}"
             if label in known.values:
-                continue
+                if not source.deleted:
+                    continue
+                label = f"{label} (before the file was deleted)"
             if name in source.stored_keys:
                 known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
             else:

@@ -36,10 +36,10 @@ Seen = Mapping[str, Collection[Name]]
 
 
 def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
-    """Return the secrets that the plan stores, by name."""
+    """Return the secrets that the plan stores, by name; present files win over deleted ones."""
     return {
         Name(*source.target, key): Expected(source.service, each.digest)
-        for source in plan.sources
+        for source in (*plan.deleted_sources, *plan.present_sources)
         for key, each in source.stored_keys.items()
     }
 
