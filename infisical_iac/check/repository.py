@@ -24,6 +24,7 @@ _INIT_FIRST = (
     "The project file still declares sample services: run `infisical-iac init` first, which "
     "declares yours."
 )
+_NO_LOADER = "has no infisical-config, and is not started by with-secrets or another runner"
 _START = "See docs/develop/loaders.md in the documentation of infisical-iac."
 
 
@@ -135,19 +136,28 @@ class Repository:
             )
             yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():
-            mine = [*self._by_service.get(name, ()), *self._above(homes)]
-            if not startup.has_loader(mine, self.text, self._containers_of(name, homes)):
-                message = (
-                    f"{name} has no infisical-config, and is not started by with-secrets or "
-                    f"another runner. {_START}"
-                )
+            if not self._has_loader(name):
                 place = homes[0] or "."
                 cause = Cause(place, "", _START)
+                message = f"{name} {_NO_LOADER}. {_START}"
                 yield CheckFinding("no-loader", place, "", message, cause=cause)
             folder = self.workspace.services[name].folder
             yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
         if project_id:
             yield from self._stale_local_files(project_id)
+
+    def services_without_loader(self) -> dict[str, str]:
+        """Return a sentence on each service that can't start without `.env` files, by its name."""
+        return {
+            name: f"{name} can't start without its .env files: it {_NO_LOADER}. {_START}"
+            for name in self.services
+            if not self._has_loader(name)
+        }
+
+    def _has_loader(self, name: str) -> bool:
+        homes = self.services[name]
+        mine = [*self._by_service.get(name, ()), *self._above(homes)]
+        return startup.has_loader(mine, self.text, self._containers_of(name, homes))
 
     def _stale_local_files(self, project_id: str) -> Iterator[CheckFinding]:
         """Yield a finding on each `.infisical.json` of the project that names an unknown folder.

@@ -9,8 +9,11 @@ import click
 from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
-from infisical_iac.cli.options import FOUND, yes_option
-from infisical_iac.cli.output import confirm, pluralize, show
+from infisical_iac.check.repository import Repository
+from infisical_iac.cli.migrate import show as show_lines
+from infisical_iac.cli.migrate import workspace_file_option
+from infisical_iac.cli.options import FOUND, name_inventory, yes_option
+from infisical_iac.cli.output import confirm, pluralize, print_notes, show
 from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
@@ -26,6 +29,7 @@ from infisical_iac.migrate.cleaning import (
 )
 from infisical_iac.migrate.find import is_personal
 from infisical_iac.migrate.plan_file import load_key
+from infisical_iac.workspace.load import declared_file, load
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -46,6 +50,8 @@ class _Plan:
 
 @click.command()
 @click.argument("plan_file", type=_file, default="migration.yaml")
+@name_inventory(help="The inventory; its settings name the project file.")
+@workspace_file_option
 @click.option(
     "--recipient",
     multiple=True,
@@ -68,6 +74,8 @@ class _Plan:
 def clean(
     ctx: click.Context,
     plan_file: Path,
+    inventory: str,
+    workspace_file: Path | None,
     recipient: tuple[str, ...],
     recipients_file: Path | None,
     identity: Path | None,
@@ -82,7 +90,9 @@ def clean(
     read back from Infisical. Ignore rules and examples with a service's three login variables are
     added, and places that still mention the old files are listed.
 
-    Files that hold only login variables are kept, and those that the plan skips as a whole.
+    Files that hold only login variables are kept, and those that the plan skips as a whole. A
+    service whose files are deleted and that has no loader, as `infisical-iac check` reports it, is
+    named (✗) before the question: it can't start then.
 
     Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
     to the question.
@@ -100,8 +110,13 @@ def clean(
     for path in left:
         echo(printable(f"{path} stays: it holds only login variables."))
     _show_left_out(root, report.left_out_paths)
-    if report.verified_files:
-        _show_references(root, plan_file, [each.path for each in report.verified_files])
+    moved = [each.path for each in (*report.verified_files, *report.deleted)]
+    if moved:
+        _show_references(root, plan_file, moved)
+    stopped = _find_services_without_loader(
+        root, plan.examined, workspace_file or declared_file(inventory)
+    )
+    show_lines(f"✗ {each}" for each in stopped.values())
     if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
@@ -112,7 +127,9 @@ def clean(
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
     if plan.examined.ready or plan.additions or plan.examples:
-        confirm("Make these changes?", yes=yes)
+        names = " and ".join(stopped)
+        risk = f" {names} can't start then (✗)." if names else ""
+        confirm(f"Make these changes?{risk}", yes=yes)
         kept = [*kept, *_run(root, plan, keys, key)]
     else:
         echo("Nothing to do.")
@@ -142,10 +159,14 @@ def _plan(root: Path, files: Sequence[MovedFile], key: bytes, *, archived: bool)
 
 
 def _show(root: Path, plan: _Plan) -> None:
-    items = [Item("~", _name(root, each.file), ", ".join(each.lines)) for each in plan.additions]
+    items = [
+        Item("~" if each.file.exists() else "+", _name(root, each.file), ", ".join(each.lines))
+        for each in plan.additions
+    ]
     items += [Item("+", _name(root, each)) for each in plan.examples]
     if plan.archive:
-        items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
+        ignored = ", ignored by git" if git.top(root) else ""
+        items.append(Item("+", _name(root, plan.archive), f"an encrypted archive{ignored}"))
     for ready in plan.examined.ready:
         file = ready.file
         detail = f"{pluralize(len(file.keys), 'key')} of {file.service} in {file.environment}"
@@ -153,6 +174,31 @@ def _show(root: Path, plan: _Plan) -> None:
         detail += f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
         items.append(Item("-", file.path, detail))
     show(items, _lines_of(plan.examined.kept))
+
+
+def _find_services_without_loader(
+    root: Path, examined: Examined, project_file: Path
+) -> dict[str, str]:
+    """Return a sentence on each service that loses files and has no loader, by its name."""
+    services = {each.file.service for each in examined.ready}
+    if not services:
+        return {}
+    try:
+        workspace = load(project_file)
+        repository = Repository(root, workspace)
+    except UserError as error:
+        print_notes([f"it was not checked whether services have a loader: {error}"])
+        return {}
+    names = {workspace.renamed_services.get(each, each) for each in services}
+    if unknown := sorted(names - repository.services.keys()):
+        print_notes(
+            [
+                f"it was not checked whether {' and '.join(unknown)} has a loader: by "
+                f"{project_file}, nothing in {root} belongs to it"
+            ]
+        )
+    found = repository.services_without_loader()
+    return {name: sentence for name, sentence in found.items() if name in names}
 
 
 def _show_left_out(root: Path, paths: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """`infisical-iac migrate clean`: the plan, the question, and what is left."""
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,8 +62,8 @@ def test_the_plan_is_shown_and_no_changes_nothing(
     assert backend.endswith("production, tracked by git")
     assert python.startswith(f"- {PYTHON}: 1 key of backend ")
     assert python.endswith(" production")
-    assert "~ .gitignore: .env, .env.*, .env-archive-*, " in ran.output
-    assert "~ .dockerignore: **/.env, " in ran.output
+    assert "+ .gitignore: .env, .env.*, .env-archive-*, " in ran.output
+    assert "+ .dockerignore: **/.env, " in ran.output
     assert "+ backend/.env.local.example\n+ python-services/.env.local.example\n" in ran.output
     assert "  compose.yaml:3: backend/.env\n" in ran.output
     assert "  backend/server.js:1: dotenv/config\n" in ran.output
@@ -321,3 +322,99 @@ def test_without_a_report_of_verified_files_nothing_happens(
     assert error.code == code
     assert f"{tmp_path / file}" in str(error)
     assert snapshot(tmp_path) == before
+
+
+_PROJECT = """\
+project: {name: A, slug: chainalign}
+environments: [{slug: production, name: Production}]
+services: {backend: {folder: /backend}}
+"""
+
+
+def test_a_service_without_a_loader_is_named_before_its_files_are_deleted(
+    tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
+    given = (*TO, "--workspace-file", str(project))
+    ran = run(*given, answer="n\n")
+    (line,) = [each for each in ran.output.splitlines() if each.startswith("✗ ")]
+    assert line.startswith("✗ backend ")
+    assert "docs/develop/loaders.md" in line
+    (question,) = [line for line in ran.output.splitlines() if "[y/N]" in line]
+    assert " backend " in question
+    assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
+    assert run(*given, answer="y\n").exit_code == 0
+    assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
+    assert "✗" not in run(*given).output
+
+
+def test_a_service_with_a_loader_is_not_named(
+    tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
+    write(tmp_path, "backend/package.json", '{"dependencies": {"infisical-config": "1"}}')
+    ran = run(*TO, "--workspace-file", str(project), answer="n\n")
+    assert "✗" not in ran.output
+    assert "Note" not in ran.output
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [(None, "project.yaml"), (_PROJECT.replace("backend", "web"), "backend")]
+)
+def test_clean_works_if_it_cannot_see_how_services_start(
+    tmp_path: Path,
+    files: list[MovedFile],
+    run: Clean,
+    tmp_path_factory: pytest.TempPathFactory,
+    text: str | None,
+    named: str,
+) -> None:
+    project = tmp_path_factory.mktemp("project") / "project.yaml"
+    if text:
+        project.write_text(text)
+    ran = run(*TO, "--workspace-file", str(project), "--yes")
+    assert ran.exit_code == 0, ran.output
+    (note,) = [line for line in ran.output.splitlines() if line.startswith("Note: ")]
+    assert named in note
+
+
+def test_a_renamed_service_without_a_loader_is_named(
+    tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    renamed = _PROJECT.replace("{folder: /backend}", "{folder: /api, renamed_from: backend}")
+    renamed = renamed.replace("{backend:", "{api:")
+    project = write(tmp_path_factory.mktemp("project"), "project.yaml", renamed)
+    assert "✗ api " in run(*TO, "--workspace-file", str(project), answer="n\n").output
+
+
+def test_an_ignore_file_that_is_there_is_changed_and_a_missing_one_is_created(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
+    write(tmp_path, ".gitignore", "node_modules\n")
+    output = run(*TO, answer="n\n").output
+    assert "~ .gitignore: " in output
+    assert "+ .dockerignore: " in output
+
+
+def test_an_archive_outside_of_git_is_not_called_ignored(tmp_path: Path, run: Clean) -> None:
+    write(tmp_path, BACKEND)
+    report(tmp_path, verified(tmp_path, BACKEND))
+    (line,) = [
+        line
+        for line in run(*TO, answer="n\n").output.splitlines()
+        if line.startswith("+ .env-archive-")
+    ]
+    assert "git" not in line
+    git(tmp_path, "init", "--quiet")
+    assert "ignored by git" in run(*TO, answer="n\n").output
+
+
+def test_places_that_mention_files_of_an_earlier_migration_are_listed(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
+    plan = report(tmp_path, files[1])
+    file = plan.with_name("migration-report.json")
+    data = json.loads(file.read_text())
+    data["deleted"] = [asdict(files[0])]
+    file.write_text(json.dumps(data))
+    assert "  compose.yaml:3: backend/.env\n" in run(*TO, answer="n\n").output
