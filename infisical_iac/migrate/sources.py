@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from infisical_iac.migrate.findings import (
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.summary import PERSONAL_FILE, join_names
 from infisical_iac.workspace.model import Workspace
 
 
@@ -236,7 +237,7 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
             "Leave them to that person: `decision: skip` on this file, then plan again; give them "
             "to everybody: `decision: store` on this file."
         )
-        yield Finding(0, "personal-file", "", message, remedy)
+        yield Finding(0, PERSONAL_FILE, "", message, remedy)
     if is_tracked:
         message = "Git tracks it: its values are in every clone and in the history."
         remedy = "Rotate them after the move; `migrate clean` takes the file out of the index."
@@ -266,7 +267,7 @@ def scan_all(
                 findings = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
                 each = replace(each, path=f"{place}{each.path}", findings=findings)
             sources.append(each)
-    return with_findings(sources, compare_files(sources))
+    return with_findings(_add_outcomes_of_skip(sources), compare_files(sources))
 
 
 def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> list[Source]:
@@ -302,6 +303,52 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     sources = with_findings(sources, [*of_modes(sources), *compare_with_samples(sources, contents)])
     sources = sorted([*sources, *encrypted], key=lambda each: each.path)
     return [each for each in sources if only is None or each.path in only]
+
+
+_NAMED = 10  # of the keys on one line
+
+
+def _add_outcomes_of_skip(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources; the finding on a personal file names the keys that no shared file has.
+
+    A shared file counts if it goes to the same place.
+    """
+    shared: dict[tuple[str, str], set[str]] = {}
+    for each in sources:
+        if not find.is_personal(posixpath.basename(each.path)):
+            keys = {key for key in each.reading.values if not is_bootstrap(key)}
+            shared.setdefault(each.target, set()).update(keys)
+    made = []
+    for each in sources:
+        more = _describe_skip(each, shared.get(each.target, set())) if all(each.target) else ""
+        findings = tuple(
+            replace(one, message=f"{one.message} {more}")
+            if more and one.kind == PERSONAL_FILE
+            else one
+            for one in each.findings
+        )
+        made.append(replace(each, findings=findings))
+    return made
+
+
+def _describe_skip(source: Source, shared: Set[str]) -> str:
+    """Return a sentence on what a service lacks without a personal file; "" if it lacks nothing.
+
+    Args:
+        shared: the keys of shared files that go to the same place.
+    """
+    values = source.reading.values
+    lacks = [key for key in values if key not in shared and not is_bootstrap(key)]
+    if not lacks:
+        return ""
+    shown = (safe_name(key, values[key]) or f"line {source.line(key)}" for key in lacks)
+    names, place = join_names(shown, _NAMED), f"{source.service} in {source.environment}"
+    if shared:
+        return f"After `skip`, {place} lacks {names}, which no shared file has."
+    return (
+        f"No shared file has anything for {place}: after `skip`, it lacks {names} and can't start "
+        "there."
+    )
 
 
 def _is_sample(path: str, choice: Choice, meant: Container[str]) -> bool:

@@ -194,3 +194,44 @@ def test_a_decision_on_a_file_that_needs_a_new_plan_says_so(tmp_path: Path) -> N
     sources = scan_all([tmp_path], WORKSPACE, planning.find_left_out(left, tmp_path))
     again = planning.make(sources, project="abcde", root=".", key=KEY, earlier=left)
     assert len(planning.read_values(again, tmp_path, KEY, WORKSPACE)) == 3
+
+
+def _personal_message(root: Path, files: dict[str, str]) -> str:
+    plant(root, {"backend/package.json": node("dotenv"), **files})
+    (message,) = (
+        one.message
+        for each in scan_all([root], WORKSPACE)
+        for one in each.findings
+        if one.kind == "personal-file"
+    )
+    return message
+
+
+def test_skipping_the_only_source_of_an_environment_is_said_to_leave_it_empty(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "backend/.env.production": "A=fake-live\nB=fake-live\n",
+        "backend/.env.local": "A=fake-mine\nB=fake-mine\nNODE_ENV=development\n",
+    }
+    message = _personal_message(tmp_path, files)
+    for fact in ("backend in development", "lacks A and B ", "can't start"):
+        assert fact in message
+    assert "NODE_ENV" not in message
+
+
+def test_skipping_a_personal_file_names_the_keys_that_only_it_has(tmp_path: Path) -> None:
+    files = {"backend/.env": "A=fake-base\n", "backend/.env.local": "A=fake-mine\nB=fake-mine\n"}
+    message = _personal_message(tmp_path, files)
+    assert "lacks B, " in message
+    assert "can't start" not in message
+
+
+def test_skipping_a_personal_file_with_shared_keys_lacks_nothing(tmp_path: Path) -> None:
+    files = {"backend/.env": "A=fake-base\n", "backend/.env.local": "A=fake-mine\n"}
+    assert "`skip`" not in _personal_message(tmp_path, files)
+
+
+def test_another_services_file_is_no_source(tmp_path: Path) -> None:
+    files = {"python-services/.env": "A=fake-other\n", "backend/.env.local": "A=fake-mine\n"}
+    assert "lacks A " in _personal_message(tmp_path, files)
