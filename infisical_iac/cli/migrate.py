@@ -15,13 +15,14 @@ from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
+from infisical_iac.migrate.decided import find_plans, mark_decided
 from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource
 from infisical_iac.migrate.planning import read_again
 from infisical_iac.migrate.sources import scan_all, trees
-from infisical_iac.migrate.summary import SummaryLine, fold_conflicts
+from infisical_iac.migrate.summary import PERSONAL_FILE, SummaryLine, fold_conflicts
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
 
@@ -101,22 +102,27 @@ def scan(
     A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
     come first. Keys that look like plain configuration, or that the sample lacks, are listed once
     for each file; --json lists every finding. A file that `migrate apply` has proven, and that is
-    unchanged since, is one line. Nothing is changed, and no value is ever shown. With
-    --keys or --json, values are identified by length and by a hash; the key of the hash is written
-    to ./migration.key.
+    unchanged since, is one line. A decision that a migration.yaml in the working directory or at
+    the top of PATH has made is a note. Nothing is changed, and no value is ever shown. With --keys
+    or --json, values are identified by length and by a hash; the key of the hash is written to
+    ./migration.key.
 
     Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
     error.
     """
     file = workspace_file or declared_file(inventory)
     workspace = load(file)
-    sources = _mark_migrated(scan_all(paths, workspace), paths, workspace)
+    slug = workspace.project.slug
+    plans = find_plans([Path.cwd(), *(each.root for each in trees(paths))], slug)
+    left_out = frozenset(file for each in plans for file in each.left_out)
+    sources = _mark_migrated(scan_all(paths, workspace, left_out), paths, workspace)
+    sources = _mark_decided(sources, paths, workspace)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
         key = _key()
         print_data([_data(each, key) for each in sources])
     else:
-        sources = [replace(e, findings=tuple(fold_conflicts(e.findings))) for e in sources]
+        sources = _fold(sources)
         _print_decisions(sources)
         console().print(_table(sources))
         if keys:
@@ -163,6 +169,38 @@ def _as_migrated(
     remedy = "Delete it, once its service starts by a loader: `infisical-iac migrate clean`."
     note = FileFinding(source.path, 0, _MIGRATED, "", message, remedy, False)
     return replace(source, why="migrated already", findings=(note,))
+
+
+def _mark_decided(
+    sources: Sequence[Source], paths: Sequence[Path], workspace: Workspace
+) -> list[Source]:
+    """Return the sources; what a plan next to them has decided is a note."""
+    found = trees(paths)
+    marked = {each.path: each for each in sources}
+    for tree in found:
+        place = f"{tree.root.as_posix()}/" if len(found) > 1 else ""
+        for each in find_plans((Path.cwd(), tree.root), workspace.project.slug):
+            for path, planned in each.by_path(tree.root).items():
+                source = marked.get(f"{place}{path}")
+                if source and not any(one.kind == _MIGRATED for one in source.findings):
+                    here = replace(source, path=path)
+                    here = mark_decided(here, planned, each.key, tree.root, workspace)
+                    findings = tuple(replace(one, file=source.path) for one in here.findings)
+                    marked[source.path] = replace(here, path=source.path, findings=findings)
+    return list(marked.values())
+
+
+def _fold(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources; conflicts with an undecided personal file are part of that."""
+    waiting = {
+        each.target for each in sources for one in each.findings if one.kind == PERSONAL_FILE
+    }
+    return [
+        replace(each, findings=tuple(fold_conflicts(each.findings)))
+        if each.target in waiting
+        else each
+        for each in sources
+    ]
 
 
 def _note_sample(project_file: Path) -> None:

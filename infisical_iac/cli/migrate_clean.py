@@ -91,8 +91,8 @@ def clean(
     added, and places that still mention the old files are listed.
 
     Files that hold only login variables are kept, and those that the plan skips as a whole. A
-    service whose files are deleted and that has no loader, as `infisical-iac check` reports it, is
-    named (✗) before the question: it can't start then.
+    service that loses files and has no loader, as `infisical-iac check` reports it, is named (✗)
+    before the question: it can't start then.
 
     Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
     to the question.

@@ -149,7 +149,7 @@ def apply_chosen_grammars(
     made = []
     for source in sources:
         chosen = before.get(source.path)
-        if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
+        if chosen and is_grammar_chosen(chosen, source):
             source = read_again(source, chosen.grammar, CHOSEN, root, workspace)
         elif chosen and source.path in proven:
             layers = (chosen.loader, chosen.layers)
@@ -161,6 +161,11 @@ def apply_chosen_grammars(
     own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in made)
     fresh = [replace(each, findings=found) for each, found in zip(made, own, strict=True)]
     return with_findings(fresh, compare_files(fresh))
+
+
+def is_grammar_chosen(planned: PlannedSource, source: Source) -> bool:
+    """Return whether a person changed the grammar in a plan."""
+    return planned.grammar != source.grammar and planned.why in (source.why, CHOSEN)
 
 
 def read_again(
@@ -257,7 +262,7 @@ def _source(
     source: Source, key: bytes, allow_literal: bool, before: PlannedSource | None
 ) -> PlannedSource:
     values = source.reading.values
-    found = _by_label(source, values)
+    found = by_label(source, values)
     of_file = found.get("", [])
     decision = decide_file(of_file)
     file_digest = of_bytes(key, source.data)
@@ -295,7 +300,7 @@ def _source(
     )
 
 
-def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
+def by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
     """Return the findings by the key's label, those of the whole file under ""."""
     hidden = {
         source.line(each): label(source.reading, each)
