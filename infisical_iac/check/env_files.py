@@ -101,7 +101,9 @@ _RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which r
 _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
 
-def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[CheckFinding]:
+def in_git(
+    root: Path, paths: Sequence[str], homes: Iterable[str], proven: Container[str] = ()
+) -> Iterator[CheckFinding]:
     """Yield findings on the `.env` files that git tracks, and on names that it would add.
 
     The latter are one finding for each repository, as one rule mends them all. It names the files
@@ -109,6 +111,7 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
 
     Args:
         homes: the directories of the services; the rules must cover each of them, and the root.
+        proven: the paths of files with secrets that are proven to be in Infisical.
 
     Raises FileError if git fails.
     """
@@ -116,8 +119,8 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
     env_files = [path for path in secret if not _find_encryption(root, path)]
     tracked = tracked_paths(root, env_files)
     for path in sorted(tracked):
-        message = "Git tracks it. Move what is in it, then `git rm --cached` it."
-        yield CheckFinding("tracked", path, "", message)
+        remedy = _UNTRACK if path in proven else "Move what is in it, then `git rm --cached` it."
+        yield CheckFinding(TRACKED, path, "", f"Git tracks it. {remedy}")
     desired = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
     there = {path for path in env_files if _has_rule(path)}
     by_repository = _group_by_repository(root, desired | (there - tracked))
@@ -228,6 +231,8 @@ def _is_secret(path: str) -> bool:
 
 
 MIGRATED: Kind = "migrated-file"
+TRACKED: Kind = "tracked"
+_UNTRACK = "`infisical-iac migrate clean` deletes it, and takes it out of git's index."
 _DELETE = (
     "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
     "clean`."

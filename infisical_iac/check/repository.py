@@ -119,7 +119,7 @@ class Repository:
             self.root, (self.root, Path.cwd()), self.workspace.project.slug
         )
         yield from env_files.findings(self.root, self.paths, self.text, ignored, proven)
-        yield from env_files.in_git(self.root, self.paths, homes)
+        yield from env_files.in_git(self.root, self.paths, homes, proven)
         yield from env_files.in_images(self.paths, self.text, homes)
 
     def starts(self, project_id: str, address: str) -> Iterator[CheckFinding]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from infisical_iac.api.contents import is_visible
 from infisical_iac.api.lists import gather_by
 from infisical_iac.check import model, usage
-from infisical_iac.check.env_files import MIGRATED
+from infisical_iac.check.env_files import MIGRATED, TRACKED
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.summary import summarize
@@ -75,17 +75,24 @@ def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> 
 
 
 def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
-    """Return the findings, with those on migrated files merged into one."""
+    """Return the findings; those on migrated files are one, also if git tracks the files."""
     migrated = [each for each in found if each.kind == MIGRATED]
-    rest = [each for each in found if each.kind != MIGRATED]
-    if len(migrated) < 2:
-        return [*migrated, *rest]
+    places = {each.place for each in migrated}
+    tracked = [each for each in found if each.kind == TRACKED and each.place in places]
+    rest = [each for each in found if each not in migrated and each not in tracked]
+    if not migrated:
+        return rest
+    message = migrated[0].message
+    if len(migrated) > 1:
+        message = (
+            "Their secrets are in Infisical, as `migrate apply` proved. Delete the "
+            f"{len(migrated)} files: `infisical-iac migrate clean`."
+        )
+    if tracked:
+        files = pluralize(len(tracked), "file")
+        message += f" It takes {files} out of git's index."
     named = ", ".join(each.place for each in migrated[:_NAMED])
     more = f" and {len(migrated) - _NAMED} more" if len(migrated) > _NAMED else ""
-    message = (
-        "Their secrets are in Infisical, as `migrate apply` proved. Delete the "
-        f"{len(migrated)} files: `infisical-iac migrate clean`."
-    )
     return [CheckFinding(MIGRATED, f"{named}{more}", "", message), *rest]
 
 

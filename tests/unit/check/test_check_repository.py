@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -346,6 +347,47 @@ class TestMigrated:
         assert lines[-2].split()[:4] == place
         assert "`infisical-iac migrate clean`" in lines[-2]
         assert lines[-1] == "✗ 1 finding"
+
+    def test_tracked_files_are_part_of_that_line(
+        self, moved: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
+        names = (".env", ".env.production")
+        files = [verified(moved, f"backend/{name}") for name in names]
+        files[0] = replace(files[0], keys=("TOKEN", "OTHER_TOKEN"))
+        report(moved.parent / "clone", *files, root="../services", project="abcde")
+        self._track(moved, *names)
+        findings = found(Repository(moved, WORKSPACE))
+        tracked = [each for each in findings if each.kind == "tracked"]
+        assert [each.place for each in tracked] == [each.path for each in files]
+        for each in tracked:
+            assert "`infisical-iac migrate clean`" in each.message
+            assert "git rm" not in each.message
+        print_text(Repository(moved, WORKSPACE), Judged(findings, []), is_compared=True)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+        assert " migrated-file: " in lines[0]
+        assert "2 files out of git's index" in lines[0]
+        assert lines[1:] == ["✗ 1 finding"]
+
+    def test_a_single_tracked_file_is_one_line(
+        self, moved: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._track(moved, ".env")
+        repository = Repository(moved, WORKSPACE)
+        print_text(repository, Judged(found(repository), []), is_compared=True)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+        assert "1 file out of git's index" in lines[0]
+        assert lines[1:] == ["✗ 1 finding"]
+
+    def test_a_tracked_file_that_has_changed_since_keeps_its_line(self, moved: Path) -> None:
+        (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
+        self._track(moved, ".env")
+        (finding,) = (e for e in found(Repository(moved, WORKSPACE)) if e.kind == "tracked")
+        assert "`git rm --cached`" in finding.message
+
+    def _track(self, root: Path, *names: str) -> None:
+        command = ["git", "-C", str(root / "backend"), "add", "--force", "--", *names]
+        subprocess.run(command, check=True)
 
 
 def test_a_renamed_project_file_is_found_by_its_setting(
