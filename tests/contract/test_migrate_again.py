@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 
-from .migrating import ENV_FILE, VALUES, Case, backend
+from .migrating import ENV_FILE, VALUES, Case, backend, new
 from .world import ok
 
 if TYPE_CHECKING:
@@ -137,6 +137,35 @@ def test_a_plan_of_another_directory_keeps_deleted_files(case: Case) -> None:
     planned = case.invoke("migrate", "plan", str(case.root / "worker"), *given)
     assert f"{ENV_FILE} → production/backend: " in planned.stdout
     assert "worker/.env.production → " in planned.stdout
+
+
+def test_a_single_file_of_one_repository_keeps_those_of_others(
+    world: World, tmp_path: Path
+) -> None:
+    case = new(world, tmp_path, "api", "web")
+    case.write("services/api/.env.production", "API_TOKEN=fake-api-token-7\n")
+    case.write("services/web/.env.production", "WEB_TOKEN=fake-web-token-7\n")
+    case.write("services/web/.env.local", "MINE=fake-mine-7\n")
+    for name in ("api", "web"):
+        command = ["git", "init", "--quiet", str(case.root / "services" / name)]
+        subprocess.run(command, check=True)
+    case.run("plan")
+    case.decide("decision: undecided", "decision: skip")
+    case.run("plan")
+    assert case.run("apply").exit_code == 0
+    for name in ("api", "web"):
+        (case.root / f"services/{name}/.env.production").unlink()
+    case.decide("decision: skip", "decision: store")
+    given = ["--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    personal = case.root / "services/web/.env.local"
+    planned = case.invoke("migrate", "plan", str(personal), *given)
+    for path in ("api/.env.production", "web/.env.production"):
+        assert f"{path} → production/" in planned.stdout
+    assert "0 to be decided" in planned.stdout
+    assert case.run("apply").exit_code == 0
+    assert case.values("development") == {"/web/MINE": "fake-mine-7"}
+    case.deploy()
+    assert "3 secrets, 0 problems" in case.run("verify").stdout
 
 
 def test_a_plan_of_another_project_does_not_replace_one_of_deleted_files(case: Case) -> None:

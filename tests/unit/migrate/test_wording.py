@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
+from infisical_iac.check.repository import Repository
 from infisical_iac.cli import migrate_apply, migrate_plan
 from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import archive, git, planning, report
 from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.cleaning import read_report
+from infisical_iac.migrate.decided import mark_decided
 from infisical_iac.migrate.findings import disagreements
 from infisical_iac.migrate.fingerprint import digest, load_or_make
 from infisical_iac.migrate.model import Name, Stored
@@ -28,7 +30,7 @@ from infisical_iac.migrate.plan_file import (
     load,
 )
 from infisical_iac.migrate.sources import scan_all
-from infisical_iac.migrate.summary import decisions, fold_conflicts
+from infisical_iac.migrate.summary import decisions, fold_conflicts, notes
 from infisical_iac.migrate.verify import (
     Expected,
     access,
@@ -328,3 +330,72 @@ def test_wording_of_a_pipe_with_the_name_of_an_env_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".env")
     (source,) = scan_all([tmp_path], WORKSPACE)
     assert source.reading.error == "It is not a regular file, but a pipe or the like."
+
+
+@pytest.mark.parametrize(
+    ("shared", "sentence"),
+    [
+        (
+            ".env.production",
+            "No shared file has anything for backend in development: after `skip`, it lacks B and "
+            "can't start there.",
+        ),
+        (
+            ".env.development",
+            "After `skip`, backend in development lacks B, which no shared file has.",
+        ),
+    ],
+)
+def test_wording_of_what_is_lacking_after_a_personal_file_is_skipped(
+    shared: str, sentence: str, tmp_path: Path
+) -> None:
+    sources = scanned(tmp_path, "dotenv", {shared: "A=fake\n", ".env.local": "B=fake-mine\n"})
+    (found,) = (one for one in sources[".env.local"].findings if one.kind == "personal-file")
+    assert found.message == (
+        "It is one person's own file, and 1 of its keys would go to everybody who reads "
+        f"development. {sentence}"
+    )
+
+
+def test_wording_of_a_decision_that_the_plan_has_made(tmp_path: Path) -> None:
+    sources = scanned(tmp_path, "dotenv", {".env.local": "A=fake-mine\n"})
+    (planned_source,) = planned(sources).sources
+    skipped = planned_source.model_copy(update={"decision": "skip"})
+    marked = mark_decided(sources[".env.local"], skipped, _KEY, tmp_path, WORKSPACE)
+    (line,) = notes(marked.findings)
+    assert line == (
+        "backend/.env.local",
+        "decided",
+        "skip, in migration.yaml (personal-file). Change it there, then plan again.",
+    )
+
+
+def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
+    keys = {
+        key: PlannedKey(line=3, length=4, digest="0", decision=decision)
+        for key, decision in (("A", "store"), ("B", "skip"))
+    }
+    skipped = _SOURCE.model_copy(update={"decision": "skip"})
+    stored = _SOURCE.model_copy(update={"keys": keys})
+    deleted = stored.model_copy(update={"deleted": True})
+    plan = MigrationPlan(project="abcde", root=".", sources=(skipped, stored, deleted))
+    built = report.build(plan, [], {}, key=_KEY, at="")
+    assert [*migrate_apply._lines(plan, built)][:2] == [
+        "1 key and 1 whole file left out by decision",
+        "1 key of 1 deleted file moved before: see `migrate verify`",
+    ]
+    lines = [*migrate_plan._lines(plan, Comparison((), (), (), ()))]
+    assert lines[2] == (
+        "backend/.env → production/backend: 1 key moved before, the file is deleted"
+    )
+
+
+def test_wording_of_a_service_without_a_loader(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/server.js": ""})
+    assert Repository(tmp_path, WORKSPACE).services_without_loader() == {
+        "backend": (
+            "backend can't start without its .env files: it has no infisical-config, and is not "
+            "started by with-secrets or another runner. See docs/develop/loaders.md in the "
+            "documentation of infisical-iac."
+        )
+    }
