@@ -366,7 +366,7 @@ class TestMigrated:
         print_text(Repository(moved, WORKSPACE), Judged(findings, []), is_compared=True)
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
         assert " migrated-file: " in lines[0]
-        assert "2 files out of git's index" in lines[0]
+        assert "takes 2 files out " in lines[0]
         assert lines[1:] == ["✗ 1 finding"]
 
     def test_a_single_tracked_file_is_one_line(
@@ -376,7 +376,7 @@ class TestMigrated:
         repository = Repository(moved, WORKSPACE)
         print_text(repository, Judged(found(repository), []), is_compared=True)
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
-        assert "1 file out of git's index" in lines[0]
+        assert "takes 1 file out " in lines[0]
         assert lines[1:] == ["✗ 1 finding"]
 
     def test_a_tracked_file_that_has_changed_since_keeps_its_line(self, moved: Path) -> None:
