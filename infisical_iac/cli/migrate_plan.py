@@ -91,7 +91,7 @@ def plan(
         slug = reached.desired.project.slug
         former = earlier
         if earlier:
-            _refuse_other_project(output, earlier, slug)
+            _refuse_to_forget(output, earlier, slug)
             earlier = follow_renames(earlier, reached.desired)
         roots = [each.root for each in trees(paths)]
         gone = deleted_files.directories(earlier, output.parent) if earlier else []
@@ -141,14 +141,24 @@ def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list
     ]
 
 
-def _refuse_other_project(output: Path, earlier: MigrationPlan, slug: str) -> None:
-    """Raise Refused if an earlier plan covers deleted files of another project."""
+def _refuse_to_forget(output: Path, earlier: MigrationPlan, slug: str) -> None:
+    """Raise Refused if the new plan could not cover the deleted files of an earlier one."""
     gone = deleted_files.directories(earlier, output.parent)
-    if gone and earlier.project != slug:
+    key = output.parent / KEY_FILE
+    if not gone:
+        return
+    files = pluralize(len(gone), "deleted file")
+    if earlier.project != slug:
         raise Refused(
-            f"{output} covers {pluralize(len(gone), 'deleted file')} of the project "
-            f"{earlier.project}, which a plan for {slug} would forget: give --output FILE, in "
-            f"another directory, or remove {output} if nobody needs it",
+            f"{output} covers {files} of the project {earlier.project}, which a plan for {slug} "
+            f"would forget: give --output FILE, in another directory, or remove {output} if nobody "
+            "needs it",
+            code="refused.earlier_migration",
+        )
+    if not key.exists():
+        raise Refused(
+            f"{output} covers {files}, and {key}, with which it was made, is missing: bring it "
+            f"back, or remove {output} if nobody needs it",
             code="refused.earlier_migration",
         )
 

@@ -177,3 +177,13 @@ def test_a_plan_of_another_project_does_not_replace_one_of_deleted_files(case: C
     for fact in (str(case.plan_file), case.name, "another-one", "--output FILE"):
         assert fact in str(refused)
     assert case.plan_file.read_bytes() == before
+
+
+def test_a_plan_without_its_key_does_not_replace_one_of_deleted_files(case: Case) -> None:
+    (case.root / "migration.key").unlink()
+    before = case.plan_file.read_bytes()
+    refused = case.error("plan")
+    assert refused.code == "refused.earlier_migration"
+    assert str(case.root / "migration.key") in str(refused)
+    assert case.plan_file.read_bytes() == before
+    assert not (case.root / "migration.key").exists()
