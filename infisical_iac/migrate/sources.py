@@ -35,7 +35,7 @@ from infisical_iac.migrate.findings import (
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.summary import PERSONAL_FILE, join_names
+from infisical_iac.migrate.summary import PERSONAL_FILE, join_first
 from infisical_iac.workspace.model import Workspace
 
 
@@ -342,7 +342,7 @@ def _describe_skip(source: Source, shared: Set[str]) -> str:
     if not lacks:
         return ""
     shown = (safe_name(key, values[key]) or f"line {source.line(key)}" for key in lacks)
-    names, place = join_names(shown, _NAMED), f"{source.service} in {source.environment}"
+    names, place = join_first(shown, _NAMED), f"{source.service} in {source.environment}"
     if shared:
         return f"After `skip`, {place} lacks {names}, which no shared file has."
     return (

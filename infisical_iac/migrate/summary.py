@@ -102,13 +102,13 @@ def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
     keys = dict.fromkeys(each.key or f"line {each.line} of {each.file}" for each in differing)
     verb = "differs" if len(keys) == 1 else "differ"
     text = (
-        f"{join_names(keys, _NAMED)} {verb} between services. That is right where each service has "
+        f"{join_first(keys, _NAMED)} {verb} between services. That is right where each service has "
         "its own; make what they share one value in a shared folder."
     )
-    return [SummaryLine(join_names(files, _NAMED_FILES), _ONCE_A_SCAN, text)]
+    return [SummaryLine(join_first(files, _NAMED_FILES), _ONCE_A_SCAN, text)]
 
 
-def join_names(names: Iterable[str], most: int) -> str:
+def join_first(names: Iterable[str], most: int) -> str:
     """Return names as an enumeration, the first ones if there are more than `most`."""
     listed = list(names)
     if len(listed) > most:
@@ -128,4 +128,4 @@ def _once(file: str, kind: str, group: Sequence[FileFinding]) -> SummaryLine:
         return _line(group)
     message, remedy = _ONCE_A_FILE[kind]
     keys = dict.fromkeys(each.key or f"line {each.line}" for each in group)
-    return SummaryLine(file, kind, f"{join_names(keys, _NAMED)} {message}. {remedy}")
+    return SummaryLine(file, kind, f"{join_first(keys, _NAMED)} {message}. {remedy}")
