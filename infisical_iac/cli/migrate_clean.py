@@ -29,9 +29,11 @@ from infisical_iac.migrate.cleaning import (
 )
 from infisical_iac.migrate.find import is_personal
 from infisical_iac.migrate.plan_file import load_key
+from infisical_iac.migrate.summary import join_first
 from infisical_iac.workspace.load import declared_file, load
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
+_NAMED = 10  # of the services on one line
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -127,7 +129,7 @@ def clean(
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
     if plan.examined.ready or plan.additions or plan.examples:
-        names = " and ".join(stopped)
+        names = join_first(stopped, len(stopped))
         risk = f" {names} can't start then (✗)." if names else ""
         confirm(f"Make these changes?{risk}", yes=yes)
         kept = [*kept, *_run(root, plan, keys, key)]
@@ -193,8 +195,8 @@ def _find_services_without_loader(
     if unknown := sorted(names - repository.services.keys()):
         print_notes(
             [
-                f"it was not checked whether {' and '.join(unknown)} has a loader: by "
-                f"{project_file}, nothing in {root} belongs to it"
+                f"it was not checked whether there is a loader for {join_first(unknown, _NAMED)}: "
+                f"by {project_file}, nothing in {root} belongs there"
             ]
         )
     found = repository.services_without_loader()

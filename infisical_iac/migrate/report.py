@@ -15,6 +15,7 @@ from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
+from infisical_iac.migrate.summary import join_first
 from infisical_iac.migrate.verify import Expected, Proof
 
 REPORT = "migration-report"
@@ -165,7 +166,8 @@ def count_skipped(skipped: Collection[Mapping[str, Any]]) -> str:
     """Return the numbers of skipped keys and of files that are skipped as a whole."""
     files = sum(not each["key"] for each in skipped)
     counts = ((len(skipped) - files, "key"), (files, "whole file"))
-    return " and ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n)
+    named = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n]
+    return join_first(named, len(named))
 
 
 def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
