@@ -7,9 +7,10 @@ import click
 from infisical_iac.backup.record import ListedSnapshots, Record, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.output import pluralize, print_table
+from infisical_iac.cli.output import print_table
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.wording import pluralize
 
 
 @click.group(

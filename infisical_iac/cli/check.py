@@ -17,10 +17,9 @@ from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.summary import summarize
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.core.wording import join_names
+from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.load import declared_file, load

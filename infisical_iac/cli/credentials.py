@@ -22,10 +22,11 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import answered_by, pluralize, print_notes, print_table
+from infisical_iac.cli.output import answered_by, print_notes, print_table
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables

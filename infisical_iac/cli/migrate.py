@@ -11,11 +11,11 @@ from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option, name_inventory
-from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
-from infisical_iac.migrate.decided import find_plans, mark_decided
+from infisical_iac.migrate.earlier_plan import find_plans, mark_decided
 from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
@@ -122,7 +122,7 @@ def scan(
         key = _key()
         print_data([_data(each, key) for each in sources])
     else:
-        sources = _fold(sources)
+        sources = _fold_findings(sources)
         _print_decisions(sources)
         console().print(_table(sources))
         if keys:
@@ -190,7 +190,7 @@ def _mark_decided(
     return list(marked.values())
 
 
-def _fold(sources: Sequence[Source]) -> list[Source]:
+def _fold_findings(sources: Sequence[Source]) -> list[Source]:
     """Return the sources; conflicts with an undecided personal file are part of that."""
     waiting = {
         each.target for each in sources for one in each.findings if one.kind == PERSONAL_FILE

@@ -13,9 +13,9 @@ from rich.progress import Progress
 from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret

@@ -13,10 +13,11 @@ from infisical_iac.check.repository import Repository
 from infisical_iac.cli.migrate import show as show_lines
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, name_inventory, yes_option
-from infisical_iac.cli.output import confirm, pluralize, print_notes, show
+from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
+from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.migrate import archive, cleaning, git, ignores
 from infisical_iac.migrate.cleaning import (
     Examined,
@@ -29,7 +30,6 @@ from infisical_iac.migrate.cleaning import (
 )
 from infisical_iac.migrate.find import is_personal
 from infisical_iac.migrate.plan_file import load_key
-from infisical_iac.migrate.summary import join_first
 from infisical_iac.workspace.load import declared_file, load
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
@@ -129,7 +129,7 @@ def clean(
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
     if plan.examined.ready or plan.additions or plan.examples:
-        names = join_first(stopped, len(stopped))
+        names = join_names(stopped)
         risk = f" {names} can't start then (✗)." if names else ""
         confirm(f"Make these changes?{risk}", yes=yes)
         kept = [*kept, *_run(root, plan, keys, key)]

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import pluralize
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import git, plan_file, verify
 from infisical_iac.migrate.history import (
     Commit,

@@ -12,14 +12,15 @@ import click
 
 from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import pluralize, print_notes
+from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import (
     cascades,
     cleaning,
-    deleted_files,
+    earlier_plan,
     find,
     plan_file,
     planning,
@@ -94,12 +95,12 @@ def plan(
             _refuse_to_forget(output, earlier, slug)
             earlier = follow_renames(earlier, reached.desired)
         roots = [each.root for each in trees(paths)]
-        gone = deleted_files.directories(earlier, output.parent) if earlier else []
+        gone = earlier_plan.deleted_directories(earlier, output.parent) if earlier else []
         root = planning.common([*roots, *gone])
         left_out = planning.find_left_out(earlier, output.parent) if earlier else ()
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
         if earlier:
-            earlier = deleted_files.rebase(earlier, output.parent, root)
+            earlier = earlier_plan.rebase(earlier, output.parent, root)
         proven = cleaning.proven_keys(root, [output.parent], slug) if earlier else {}
         sources = apply_chosen_grammars(found, earlier, root, reached.desired, proven)
         made = planning.make(
@@ -110,11 +111,11 @@ def plan(
             allow_literal=allow_literal,
             earlier=earlier,
         )
-        deleted = [*deleted_files.find(earlier, sources, root)] if earlier else []
+        deleted = [*earlier_plan.find_deleted(earlier, sources, root)] if earlier else []
         secrets = planning.secrets(sources, made)
         stored = _read_stored(reached, secrets, deleted)
         slugs = [each.slug for each in reached.desired.environments]
-        kept = deleted_files.keep(deleted, made, stored, slugs)
+        kept = earlier_plan.keep_deleted(deleted, made, stored, slugs)
         made = made.model_copy(update={"sources": (*made.sources, *kept.sources)})
         compared = _compare(secrets, made, stored)
     with atomic.explain_failure(output):
@@ -143,7 +144,7 @@ def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list
 
 def _refuse_to_forget(output: Path, earlier: MigrationPlan, slug: str) -> None:
     """Raise Refused if the new plan could not cover the deleted files of an earlier one."""
-    gone = deleted_files.directories(earlier, output.parent)
+    gone = earlier_plan.deleted_directories(earlier, output.parent)
     key = output.parent / KEY_FILE
     if not gone:
         return
@@ -196,7 +197,7 @@ def _describe_left(
         lost: the paths of deleted files of which Infisical has nothing.
     """
     planned = {Path(os.path.abspath(root / each.path)) for each in sources}
-    left = deleted_files.find_unplanned(earlier, directory, planned) if earlier else []
+    left = earlier_plan.find_unplanned(earlier, directory, planned) if earlier else []
     if left:
         yield (
             f"the earlier plan had {', '.join(left)} too: plan again with all paths, or give "

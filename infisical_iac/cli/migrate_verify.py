@@ -7,8 +7,9 @@ import click
 
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import pluralize, print_notes
+from infisical_iac.cli.output import print_notes
 from infisical_iac.core.terminal import print_data
+from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import inspect_access
 from infisical_iac.migrate.renames import follow_renames, unknown_services

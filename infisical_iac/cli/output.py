@@ -11,6 +11,7 @@ from rich.text import Text
 from infisical_iac.core.errors import Refused, printable
 from infisical_iac.core.item import Item, together
 from infisical_iac.core.terminal import console, echo
+from infisical_iac.core.wording import pluralize
 
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
 _SCREEN = 30
@@ -147,11 +148,6 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
         typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != name:
         raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
-
-
-def pluralize(number: int, what: str) -> str:
-    """Return a number with a noun, such as `2 secrets`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def count(items: Sequence[object]) -> str:

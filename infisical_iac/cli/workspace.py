@@ -23,14 +23,13 @@ from infisical_iac.cli.output import (
     as_data,
     confirm,
     count,
-    pluralize,
     print_foreign,
     print_notes,
     show,
 )
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.core.wording import join_names
+from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.model import Isolation

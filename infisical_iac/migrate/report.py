@@ -10,12 +10,12 @@ from typing import Any, Literal
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import template
+from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
-from infisical_iac.migrate.summary import join_first
 from infisical_iac.migrate.verify import Expected, Proof
 
 REPORT = "migration-report"
@@ -167,7 +167,7 @@ def count_skipped(skipped: Collection[Mapping[str, Any]]) -> str:
     files = sum(not each["key"] for each in skipped)
     counts = ((len(skipped) - files, "key"), (files, "whole file"))
     named = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n]
-    return join_first(named, len(named))
+    return join_names(named)
 
 
 def _kinds(of: PlannedSource | PlannedKey) -> list[str]:

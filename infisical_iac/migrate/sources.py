@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.core.errors import FileError
+from infisical_iac.core.wording import join_first
 from infisical_iac.dotenv import GRAMMARS, Finding, Reading
 from infisical_iac.migrate import find, multiline_keys
 from infisical_iac.migrate.cascades import (
@@ -35,7 +36,7 @@ from infisical_iac.migrate.findings import (
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.summary import PERSONAL_FILE, join_first
+from infisical_iac.migrate.summary import PERSONAL_FILE
 from infisical_iac.workspace.model import Workspace
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
-from infisical_iac.core.wording import join_names
+from infisical_iac.core.wording import join_first
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import PlannedFinding
@@ -106,14 +106,6 @@ def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
         "its own; make what they share one value in a shared folder."
     )
     return [SummaryLine(join_first(files, _NAMED_FILES), _ONCE_A_SCAN, text)]
-
-
-def join_first(names: Iterable[str], most: int) -> str:
-    """Return names as an enumeration, the first ones if there are more than `most`."""
-    listed = list(names)
-    if len(listed) > most:
-        listed = [*listed[:most], f"{len(listed) - most} more"]
-    return join_names(listed)
 
 
 def _line(group: Sequence[FileFinding]) -> SummaryLine:

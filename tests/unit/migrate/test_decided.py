@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate import scan as command
 from infisical_iac.migrate import planning
-from infisical_iac.migrate.decided import find_plans
+from infisical_iac.migrate.earlier_plan import find_plans
 from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import MigrationPlan, dump
 from infisical_iac.migrate.sources import scan_all

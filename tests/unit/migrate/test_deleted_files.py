@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate import deleted_files, planning
+from infisical_iac.migrate import earlier_plan, planning
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.migrate.search_terms import in_files
@@ -35,9 +35,9 @@ def _plan(root: Path) -> MigrationPlan:
 
 def _keep(
     earlier: MigrationPlan, root: Path, *stored: Name, environments: tuple[str, ...] = _ENVIRONMENTS
-) -> deleted_files.Kept:
-    found = [*deleted_files.find(earlier, scan_all([root], WORKSPACE), root)]
-    return deleted_files.keep(found, _plan(root), stored, environments)
+) -> earlier_plan.Kept:
+    found = [*earlier_plan.find_deleted(earlier, scan_all([root], WORKSPACE), root)]
+    return earlier_plan.keep_deleted(found, _plan(root), stored, environments)
 
 
 def test_a_deleted_file_stays_if_infisical_has_one_of_its_keys(
@@ -122,18 +122,18 @@ def test_a_present_file_wins_over_a_deleted_one_with_the_same_secret(
 
 
 def test_paths_follow_another_root(tmp_path: Path, earlier: MigrationPlan) -> None:
-    inside = deleted_files.rebase(earlier, tmp_path, tmp_path / "backend")
+    inside = earlier_plan.rebase(earlier, tmp_path, tmp_path / "backend")
     assert (inside.root, [each.path for each in inside.sources]) == ("backend", [".env.production"])
-    assert deleted_files.rebase(inside, tmp_path, tmp_path) == earlier
-    assert deleted_files.rebase(earlier, tmp_path, tmp_path / "web").sources == ()
+    assert earlier_plan.rebase(inside, tmp_path, tmp_path) == earlier
+    assert earlier_plan.rebase(earlier, tmp_path, tmp_path / "web").sources == ()
 
 
 def test_directories_of_deleted_files_and_files_left_out_are_found(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
-    assert deleted_files.directories(earlier, tmp_path) == [tmp_path / "backend"]
-    assert deleted_files.find_unplanned(earlier, tmp_path, ()) == []
+    assert earlier_plan.deleted_directories(earlier, tmp_path) == [tmp_path / "backend"]
+    assert earlier_plan.find_unplanned(earlier, tmp_path, ()) == []
     file = plant(tmp_path, {_FILE: "TOKEN=fake-token\n"}) / _FILE
-    assert deleted_files.directories(earlier, tmp_path) == []
-    assert deleted_files.find_unplanned(earlier, tmp_path, ()) == [str(file)]
-    assert deleted_files.find_unplanned(earlier, tmp_path, {file}) == []
+    assert earlier_plan.deleted_directories(earlier, tmp_path) == []
+    assert earlier_plan.find_unplanned(earlier, tmp_path, ()) == [str(file)]
+    assert earlier_plan.find_unplanned(earlier, tmp_path, {file}) == []

@@ -16,7 +16,7 @@ from infisical_iac.dotenv import read
 from infisical_iac.migrate import archive, git, planning, report
 from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.cleaning import read_report
-from infisical_iac.migrate.decided import mark_decided
+from infisical_iac.migrate.earlier_plan import mark_decided
 from infisical_iac.migrate.findings import disagreements
 from infisical_iac.migrate.fingerprint import digest, load_or_make
 from infisical_iac.migrate.model import Name, Stored
