@@ -10,7 +10,9 @@ import subprocess
 import urllib.request
 from typing import TYPE_CHECKING
 
-from .services import MissingProgram, free_port, port_open, wait_until
+from tests.ports import free_port
+
+from .services import MissingProgram, port_open, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

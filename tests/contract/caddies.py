@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack.caddyfile import Caddyfile, caddyfile
+from tests.ports import free_port
 from tests.unit.settings_of import defaults
 
-from .services import MissingProgram, free_port, port_open, wait_until
+from .services import MissingProgram, port_open, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

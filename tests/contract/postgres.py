@@ -10,7 +10,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from .services import MissingProgram, free_port
+from tests.ports import free_port
+
+from .services import MissingProgram
 
 LOCALE = "en_US.utf8"
 USER = "infisical"

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infisical_iac.cluster.stack_file import configs
+from tests.ports import free_port
 from tests.unit.rendered_stack import stack_inputs, swarm_settings
 
 from .caddies import NAME
-from .services import MissingProgram, free_port, port_open, wait_until
+from .services import MissingProgram, port_open, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

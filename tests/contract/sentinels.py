@@ -10,7 +10,9 @@ from typing import Any
 
 import redis
 
-from .services import MissingProgram, free_port, port_open, wait_until
+from tests.ports import free_port
+
+from .services import MissingProgram, port_open, wait_until
 
 MASTER = "infisical"
 PASSWORD = "not-a-real-redis-password"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,13 +25,6 @@ ENCRYPTION_KEY = "0123456789abcdef0123456789abcdef"
 
 class MissingProgram(Exception):
     """A server program is not installed; the text names the Debian package."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RedisServer:

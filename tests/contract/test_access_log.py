@@ -13,11 +13,11 @@ from infisical_iac.host.bans import filter_path, texts
 from infisical_iac.host.watch import LOG
 from infisical_iac.stack import paths
 from infisical_iac.stack.access_log import KnownNames
+from tests.ports import free_port
 from tests.unit.host.rotating import AccessLog
 
 from .caddies import NAME, Caddy, ask
 from .proxies import send
-from .services import free_port
 from .visiting import (
     LONG,
     MARK,

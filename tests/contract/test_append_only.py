@@ -12,6 +12,7 @@ import bcrypt
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,19 +23,12 @@ if TYPE_CHECKING:
 _PASSWORD = "obviously-fake-login"
 
 
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Return the address of an append-only rest-server, for the user `host`."""
     hashed = bcrypt.hashpw(_PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     (tmp_path / "htpasswd").write_text(f"host:{hashed}\n")
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     command = [
         *("restic-rest-server", "--append-only", "--listen", listen),
         *("--path", str(tmp_path / "served"), "--htpasswd-file", str(tmp_path / "htpasswd")),

@@ -13,11 +13,12 @@ import pytest
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.access_log import KnownNames, parse
 from infisical_iac.stack.caddyfile import caddyfile
+from tests.ports import free_port
 from tests.unit.settings_of import settings_of
 
 from .caddies import MACHINE, NAME
 from .proxies import send
-from .services import MissingProgram, free_port, port_open, wait_until
+from .services import MissingProgram, port_open, wait_until
 from .spellings import CLOSED, leads_to, spellings
 from .upstream import READ, STATUS, Upstream
 

@@ -18,9 +18,9 @@ from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
 from infisical_iac.workspace.model import reading_of
+from tests.ports import free_port
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
-from .services import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

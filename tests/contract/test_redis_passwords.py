@@ -12,9 +12,10 @@ import redis
 
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.rendering import script, template
+from tests.ports import free_port
 from tests.unit.fake_programs import fake_docker, run_with
 
-from .services import free_port, port_open, wait_until
+from .services import port_open, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

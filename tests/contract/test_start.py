@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ports import free_port
 from tests.standin import redis_gate
 from tests.standin.config import RedisSettings
 
-from .services import free_port, wait_until
+from .services import wait_until
 from .world import ok
 
 if TYPE_CHECKING:

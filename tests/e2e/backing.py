@@ -16,7 +16,7 @@ from infisical_iac.backup import record
 from infisical_iac.backup.record import Record
 from infisical_iac.backup.target import BackupTarget
 from tests.e2e.running import Done, infisical_iac
-from tests.staging.access import free_port
+from tests.ports import free_port
 from tests.staging.host import StagingHost
 
 STATE = "/var/lib/infisical-backup"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from infisical_iac.api.client import Client
 from tests.contract.services import wait_until
 from tests.e2e.inspection import PORT, deployer
-from tests.staging import access
+from tests.ports import free_port
 from tests.staging.host import StagingHost
 
 # The migration's example fills the two others, and takes another value there for a conflict.
@@ -58,7 +58,7 @@ class Infisical:
 @contextmanager
 def reached(host: StagingHost) -> Iterator[Infisical]:
     """The Infisical of a host, through a tunnel to a port of this machine."""
-    port = access.free_port()
+    port = free_port()
     forward = f"127.0.0.1:{port}:127.0.0.1:{PORT}"
     config = str(host.directory / "ssh_config")
     tunnel = subprocess.Popen(["ssh", "-F", config, "-N", "-L", forward, host.name])

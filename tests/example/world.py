@@ -10,7 +10,7 @@ from tests.e2e.running import infisical_iac
 from tests.example.infisical import ENVIRONMENT, Infisical, reached
 from tests.example.install import installed
 from tests.example.service import Service
-from tests.staging.access import free_port
+from tests.ports import free_port
 from tests.staging.host import StagingHost
 
 # What the backend puts a name into.

@@ -5,7 +5,6 @@ The files are in the host's directory: `host.json`, `id_ed25519`, `known_hosts`,
 
 import json
 import shutil
-import socket
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,11 +76,3 @@ def answers(directory: Path, name: str) -> bool:
     config = str(directory / "ssh_config")
     options = ("-o", "ConnectTimeout=5", "-o", "BatchMode=yes")
     return run("ssh", "-F", config, *options, name, "true", check=False).returncode == 0
-
-
-def free_port() -> int:
-    """Return a free port of the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

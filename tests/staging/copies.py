@@ -2,6 +2,7 @@
 
 import shutil
 
+from tests.ports import free_port
 from tests.staging import access
 from tests.staging.host import StagingHost
 from tests.staging.shell import docker
@@ -23,7 +24,7 @@ def copy(frozen: StagingHost, host: StagingHost) -> None:
     for key in frozen.directory.glob("id_ed25519*"):
         shutil.copy2(key, host.directory)
     _copy_volume(frozen, host)
-    port = access.free_port()
+    port = free_port()
     host.boot(_image(frozen), port)
     keys = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout
     address = host.place[1] if host.place else ""

@@ -7,6 +7,7 @@ import subprocess
 import time
 from typing import Literal
 
+from tests.ports import free_port
 from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.shell import STATE, StagingError, alone, checked, docker, say
@@ -99,7 +100,7 @@ class StagingHost:
     def _make(self, image: str) -> None:
         say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
         remove(self.name)
-        port = access.free_port()
+        port = free_port()
         self.boot(image, port)
         self._wait_for_systemd()
         script = (RECIPES / "host" / "provision").read_text()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from tests.contract.services import ENCRYPTION_KEY, free_port, wait_until
+from tests.contract.services import ENCRYPTION_KEY, wait_until
 from tests.contract.world import World, set_up
+from tests.ports import free_port
 from tests.staging import stack
 from tests.staging.shell import StagingError, docker
 
