@@ -15,7 +15,7 @@ from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
-from infisical_iac.migrate.earlier_plan import find_plans, mark_decided
+from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided
 from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
@@ -113,10 +113,10 @@ def scan(
     file = workspace_file or declared_file(inventory)
     workspace = load(file)
     slug = workspace.project.slug
-    plans = find_plans([Path.cwd(), *(each.root for each in trees(paths))], slug)
+    plans = [*find_plans([Path.cwd(), *(each.root for each in trees(paths))], slug)]
     left_out = frozenset(file for each in plans for file in each.left_out)
-    sources = _mark_migrated(scan_all(paths, workspace, left_out), paths, workspace)
-    sources = _mark_decided(sources, paths, workspace)
+    sources = _mark_migrated(scan_all(paths, workspace, left_out), paths, workspace, plans)
+    sources = _mark_decided(sources, paths, workspace, plans)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
         key = _key()
@@ -136,8 +136,16 @@ def scan(
 _MIGRATED = "migrated-file"
 
 
+def _plans_of(plans: Sequence[FoundPlan], root: Path) -> list[FoundPlan]:
+    """Return the plans that are in the working directory, or at the top of a tree."""
+    return [each for each in plans if each.directory in (Path.cwd().resolve(), root.resolve())]
+
+
 def _mark_migrated(
-    sources: Sequence[Source], paths: Sequence[Path], workspace: Workspace
+    sources: Sequence[Source],
+    paths: Sequence[Path],
+    workspace: Workspace,
+    plans: Sequence[FoundPlan],
 ) -> list[Source]:
     """Return the sources; a proven one that is unchanged since has only a note that says so.
 
@@ -149,11 +157,16 @@ def _mark_migrated(
     marked = {each.path: each for each in sources}
     for tree in found:
         place = f"{tree.root.as_posix()}/" if len(found) > 1 else ""
-        directories = (Path.cwd(), tree.root)
-        plans = cleaning.planned_sources(tree.root, directories)
-        for path in cleaning.proven_keys(tree.root, directories, workspace.project.slug):
+        planned = {
+            path: source
+            for plan in _plans_of(plans, tree.root)
+            for path, source in plan.by_path(tree.root).items()
+        }
+        directories, slug = (Path.cwd(), tree.root), workspace.project.slug
+        for path in cleaning.proven_keys(tree.root, directories, slug):
             if each := marked.get(f"{place}{path}"):
-                marked[each.path] = _as_migrated(each, path, tree.root, workspace, plans.get(path))
+                before = planned.get(path)
+                marked[each.path] = _as_migrated(each, path, tree.root, workspace, before)
     return list(marked.values())
 
 
@@ -172,14 +185,17 @@ def _as_migrated(
 
 
 def _mark_decided(
-    sources: Sequence[Source], paths: Sequence[Path], workspace: Workspace
+    sources: Sequence[Source],
+    paths: Sequence[Path],
+    workspace: Workspace,
+    plans: Sequence[FoundPlan],
 ) -> list[Source]:
     """Return the sources; what a plan next to them has decided is a note."""
     found = trees(paths)
     marked = {each.path: each for each in sources}
     for tree in found:
         place = f"{tree.root.as_posix()}/" if len(found) > 1 else ""
-        for each in find_plans((Path.cwd(), tree.root), workspace.project.slug):
+        for each in _plans_of(plans, tree.root):
             for path, planned in each.by_path(tree.root).items():
                 source = marked.get(f"{place}{path}")
                 if source and not any(one.kind == _MIGRATED for one in source.findings):

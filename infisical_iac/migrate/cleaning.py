@@ -4,7 +4,6 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -20,7 +19,7 @@ from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.findings import is_bootstrap
 from infisical_iac.migrate.fingerprint import of_bytes
-from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource, load, load_key
+from infisical_iac.migrate.plan_file import PLAN_FILE, load_key
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
 
 NAME = ".env.local.example"
@@ -205,23 +204,6 @@ def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[s
             path = (at / file.path).resolve()
             if path.is_relative_to(root.resolve()) and _is_as_moved(path, file, key):
                 found[path.relative_to(root.resolve()).as_posix()] = frozenset(file.keys)
-    return found
-
-
-def planned_sources(root: Path, directories: Iterable[Path]) -> dict[str, PlannedSource]:
-    """Return the present files of plans, by path below `root`; none of a plan that can't be read.
-
-    Args:
-        directories: those that may have a plan.
-    """
-    found: dict[str, PlannedSource] = {}
-    for directory in directories:
-        with suppress(UserError):
-            plan = load(directory / PLAN_FILE)
-            for source in plan.present_sources:
-                path = (directory / plan.root / source.path).resolve()
-                if path.is_relative_to(root.resolve()):
-                    found[path.relative_to(root.resolve()).as_posix()] = source
     return found
 
 

@@ -327,7 +327,7 @@ def test_access_is_compared_in_the_organization_in_which_it_was_read_before(run:
 
 
 def test_the_administrator_logs_in_to_the_deployers_organization(run: _Run) -> None:
-    """Which one that is, is known once the deployer has logged in."""
+    """The organization is known once the deployer has logged in."""
     run.prove()
     assert run.sessions == ["deployer", "administrator"]
 
