@@ -1,6 +1,7 @@
 """Secrets and findings for the tests of a migration."""
 
 from infisical_iac.migrate.model import FileFinding, Name, Secret
+from infisical_iac.migrate.plan_file import PlannedKey, PlannedSource
 
 
 def secret(
@@ -19,3 +20,18 @@ def secret(
 def finding(kind: str, *, blocking: bool = False, key: str = "FAKE", line: int = 1) -> FileFinding:
     """Something that a scan found."""
     return FileFinding("backend/.env", line, kind, key, "It is odd.", "Look.", blocking)
+
+
+def planned_source(path: str = "backend/.env", **keys: PlannedKey) -> PlannedSource:
+    """Return a file of a plan that is to be stored, with these keys."""
+    return PlannedSource(
+        path=path,
+        digest="abc",
+        service="backend",
+        environment="production",
+        folder="/backend",
+        grammar="dotenv",
+        why="it says so",
+        decision="store",
+        keys=keys,
+    )

@@ -13,9 +13,9 @@ from infisical_iac.migrate.plan_file import (
     PLAN_FILE,
     MigrationPlan,
     PlannedKey,
-    PlannedSource,
     dump,
 )
+from tests.unit.migrate.moving import planned_source
 from tests.unit.migrate.repository import Repository
 
 _SECRET = "fake-Secret/0f9a+b1c"
@@ -147,16 +147,7 @@ def test_the_values_are_those_of_the_plan_in_the_repository(leaking: Repository)
     (root / "backend/.env").write_text(f"API_KEY={_SECRET}\n")
     key = load_or_make(root / KEY_FILE)
     planned = PlannedKey(line=1, length=1, digest=digest(key, _SECRET), decision="store")
-    place = {"service": "backend", "environment": "production", "folder": "/backend"}
-    source = PlannedSource(
-        path="backend/.env",
-        digest="abc",
-        **place,
-        grammar="dotenv",
-        why="it says so",
-        decision="store",
-        keys={"API_KEY": planned},
-    )
+    source = planned_source(API_KEY=planned)
     plan = MigrationPlan(project="chainalign", root=".", sources=(source,))
     (root / PLAN_FILE).write_text(dump(plan), encoding="utf-8")
     result = CliRunner().invoke(history, [str(root)])

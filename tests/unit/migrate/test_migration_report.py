@@ -12,9 +12,9 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import report
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey
 from infisical_iac.migrate.verify import Proof
-from tests.unit.migrate.moving import secret
+from tests.unit.migrate.moving import planned_source, secret
 
 _KEY = b"k" * 32
 _VALUE = "fake-value"
@@ -27,17 +27,8 @@ def _planned(decision: str = "store") -> PlannedKey:
 
 
 def _plan(**keys: str) -> MigrationPlan:
-    source = PlannedSource(
-        path="<backend>/.env",
-        digest="abc",
-        service="backend",
-        environment="production",
-        folder="/backend",
-        grammar="dotenv",
-        why="it says so",
-        decision="store",
-        keys={key: _planned(decision) for key, decision in keys.items()},
-    )
+    planned = {key: _planned(decision) for key, decision in keys.items()}
+    source = planned_source("<backend>/.env", **planned)
     return MigrationPlan(project="chainalign", root="..", sources=(source,))
 
 

@@ -5,26 +5,16 @@ from pathlib import Path
 
 from infisical_iac.cli import migrate_plan
 from infisical_iac.migrate.apply import Comparison
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey
 from tests.unit.migrate.modes import planned, scanned
-from tests.unit.migrate.moving import secret
+from tests.unit.migrate.moving import planned_source, secret
 
 _FOUND = PlannedFinding(
     line=3, kind="grammars-disagree", message="It is odd.", remedy="Keep one: `decision: store`."
 )
-_SOURCE = PlannedSource(
-    path="backend/.env",
-    digest="abc",
-    service="backend",
-    environment="production",
-    folder="/backend",
-    grammar="dotenv",
-    why="it says so",
-    decision="store",
-    keys={
-        "A": PlannedKey(line=3, length=4, digest="0", decision="undecided", findings=(_FOUND,)),
-        "B": PlannedKey(line=4, length=4, digest="1", decision="store"),
-    },
+_SOURCE = planned_source(
+    A=PlannedKey(line=3, length=4, digest="0", decision="undecided", findings=(_FOUND,)),
+    B=PlannedKey(line=4, length=4, digest="1", decision="store"),
 )
 _PLAN = MigrationPlan(project="abcde", root=".", sources=(_SOURCE,))
 

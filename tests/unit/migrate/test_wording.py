@@ -25,7 +25,6 @@ from infisical_iac.migrate.plan_file import (
     MigrationPlan,
     PlannedFinding,
     PlannedKey,
-    PlannedSource,
     dump,
     load,
 )
@@ -41,21 +40,12 @@ from infisical_iac.migrate.verify import (
 )
 from infisical_iac.workspace.members import Member
 from tests.unit.migrate.modes import planned, scanned
-from tests.unit.migrate.moving import secret
+from tests.unit.migrate.moving import planned_source, secret
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 _KEY = b"k" * 32
 _NAME = Name("production", "/backend", "FAKE")
-_SOURCE = PlannedSource(
-    path="backend/.env",
-    digest="abc",
-    service="backend",
-    environment="production",
-    folder="/backend",
-    grammar="dotenv",
-    why="it says so",
-    decision="store",
-)
+_SOURCE = planned_source()
 _PLAN = MigrationPlan(project="abcde", root=".", sources=(_SOURCE,))
 
 
