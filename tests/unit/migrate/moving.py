@@ -1,5 +1,7 @@
 """Secrets and findings for the tests of a migration."""
 
+from collections.abc import Mapping
+
 from infisical_iac.migrate.model import FileFinding, Name, Secret
 from infisical_iac.migrate.plan_file import PlannedKey, PlannedSource
 
@@ -22,7 +24,12 @@ def finding(kind: str, *, blocking: bool = False, key: str = "FAKE", line: int =
     return FileFinding("backend/.env", line, kind, key, "It is odd.", "Look.", blocking)
 
 
-def planned_source(path: str = "backend/.env", **keys: PlannedKey) -> PlannedSource:
+def planned_source(
+    keys: Mapping[str, PlannedKey] | None = None,
+    *,
+    path: str = "backend/.env",
+    grammar: str = "dotenv",
+) -> PlannedSource:
     """Return a file of a plan that is to be stored, with these keys."""
     return PlannedSource(
         path=path,
@@ -30,8 +37,8 @@ def planned_source(path: str = "backend/.env", **keys: PlannedKey) -> PlannedSou
         service="backend",
         environment="production",
         folder="/backend",
-        grammar="dotenv",
+        grammar=grammar,
         why="it says so",
         decision="store",
-        keys=keys,
+        keys=dict(keys or {}),
     )

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey
 from infisical_iac.migrate.search_terms import KnownValues, in_files, with_stored
+from tests.unit.migrate.moving import planned_source
 
 _KEY = b"k" * 32
 _NAME = Name("production", "/backend", "TOKEN")
@@ -15,17 +16,7 @@ _LABEL = "backend/.env TOKEN"
 def _plan(grammar: str = "compose", **skipped: str) -> MigrationPlan:
     keys = {"TOKEN": _planned("fake-token", "store")}
     keys |= {name: _planned(value, "skip") for name, value in skipped.items()}
-    source = PlannedSource(
-        path="backend/.env",
-        digest="abc",
-        service="backend",
-        environment="production",
-        folder="/backend",
-        grammar=grammar,
-        why="it says so",
-        decision="store",
-        keys=keys,
-    )
+    source = planned_source(keys, grammar=grammar)
     return MigrationPlan(project="chainalign", root=".", sources=(source,))
 
 

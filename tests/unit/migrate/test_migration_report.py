@@ -28,7 +28,7 @@ def _planned(decision: str = "store") -> PlannedKey:
 
 def _plan(**keys: str) -> MigrationPlan:
     planned = {key: _planned(decision) for key, decision in keys.items()}
-    source = planned_source("<backend>/.env", **planned)
+    source = planned_source(planned, path="<backend>/.env")
     return MigrationPlan(project="chainalign", root="..", sources=(source,))
 
 

@@ -13,8 +13,10 @@ _FOUND = PlannedFinding(
     line=3, kind="grammars-disagree", message="It is odd.", remedy="Keep one: `decision: store`."
 )
 _SOURCE = planned_source(
-    A=PlannedKey(line=3, length=4, digest="0", decision="undecided", findings=(_FOUND,)),
-    B=PlannedKey(line=4, length=4, digest="1", decision="store"),
+    {
+        "A": PlannedKey(line=3, length=4, digest="0", decision="undecided", findings=(_FOUND,)),
+        "B": PlannedKey(line=4, length=4, digest="1", decision="store"),
+    }
 )
 _PLAN = MigrationPlan(project="abcde", root=".", sources=(_SOURCE,))
 
