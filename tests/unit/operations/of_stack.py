@@ -2,13 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import proof, restore
@@ -35,6 +29,7 @@ from tests.unit.backup.kits import FILES
 from tests.unit.deployment import TEXT
 from tests.unit.operations.cases import Cases, due, of, refused, settled
 from tests.unit.settings_of import settings_of
+from tests.unit.stack.certificates import NOW, pair
 
 _RUNS = UnitState(loaded=True, active=True, enabled=True)
 _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
@@ -62,7 +57,6 @@ _DIRECTORIES = {
     "/var/log/infisical-access/live": PathState("directory", "750", "root:root"),
 }
 _SERVING = IngressState({**_DIRECTORIES, _CADDYFILE.path: _CADDYFILE.state}, _CADDY.revision)
-_NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 # Changes of version.
 _OLD = Images("infisical/infisical:v0.164.0", "postgres:17.11")
@@ -94,26 +88,9 @@ def _compose(found: DeploymentState) -> Iterable[Any]:
     return compose.decide(_COMPOSE, found, _DEFAULTS)
 
 
-def _certificate(name: str) -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "obviously fake")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(_NOW - timedelta(days=1))
-        .not_valid_after(_NOW + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return made.public_bytes(serialization.Encoding.PEM).decode()
-
-
 def _served(certificate: str) -> Iterable[Any]:
     there = replace(_SERVING, certificate=certificate)
-    return ingress.decide_certificate(_SETTINGS, there, None, _NOW)
+    return ingress.decide_certificate(_SETTINGS, there, None, NOW)
 
 
 def _upgrade(found: UpgradeState, *, waits: bool = False) -> Iterable[Any]:
@@ -242,11 +219,11 @@ OPERATIONS = {
     ),
     "stack.ingress.served_certificate": Cases(
         settled(
-            lambda: _served(_certificate("secrets.example.com")),
+            lambda: _served(pair("secrets.example.com").certificate),
             "a certificate of secrets.example.com is served",
         ),
         due(
-            lambda: _served(_certificate("other.example.com")),
+            lambda: _served(pair("other.example.com").certificate),
             "~ certificate of secrets.example.com: one for another name is served",
             steps=("_await",),
         ),

@@ -35,15 +35,8 @@ def _host(name: str, **data: Any) -> Host:
     ],
 )
 def test_the_server_is_named_as_people_know_it(
-    host: Host, facts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    host: Host, facts: tuple[str, ...], asked: list[str]
 ) -> None:
-    asked: list[str] = []
-
-    def answer(text: str, **_: object) -> str:
-        asked.append(f"{text}: ")
-        return "another"
-
-    monkeypatch.setattr("click.prompt", answer)
     target = destroy._target(host, "inventory/hetzner.py")
     with pytest.raises(Refused, match=r"'another' is not .* nothing was done"):
         destroy._confirm(target, None, volumes=True)

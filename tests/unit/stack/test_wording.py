@@ -90,15 +90,8 @@ def test_wording_of_a_network_that_differs_from_compose() -> None:
     ],
 )
 def test_wording_of_the_question_before_infisical_is_destroyed(
-    volumes: bool, what: str, monkeypatch: pytest.MonkeyPatch
+    volumes: bool, what: str, asked: list[str]
 ) -> None:
-    asked: list[str] = []
-
-    def answer(text: str, **_: object) -> str:
-        asked.append(f"{text}: ")
-        return "another"
-
-    monkeypatch.setattr("click.prompt", answer)
     data = {"ssh_hostname": "203.0.113.7", HOST_DEPLOYMENT: "infisical"}
     host = cast("Host", SimpleNamespace(name="infisical", data=data))
     with pytest.raises(Refused) as refused:
