@@ -36,17 +36,18 @@ strikes; it is undone when service has been back for {steady:.0f} s.
 - *lost*: acknowledged writes that a host did not have afterwards, and reads of another value.
 - *two primaries*: each host's PostgreSQL was asked every two seconds, apart from the others,
   whether it takes writes, and since when it runs. Two that did for some time in common, by two
-  answers each, are told; one that did for less than some four seconds is not seen. *Not known* is
-  it where a host answered too seldom.
+  answers each, are reported; one that did for less than some four seconds is not seen. It is *not
+  known* where a host answered too seldom.
 - *service back after*: from the fault to the end of the last time of two seconds or more without a
   write or without a read. It may be *at most* {bound:.0f} s after a fault of one node or one thing.
 {others}
 - *pause when it was undone*: the longest such time while the host came back and `apply` repaired
   what was left, {bound:.0f} s at most.
-- *`plan` told*: what `infisical-iac plan` found afterwards; *`apply` changed*: the operations of a
-  run, which is made whatever the plan told; *`plan` told then*: what it found after that.
+- *`plan` reported*: what `infisical-iac plan` found afterwards; *`apply` changed*: the operations
+  of a run, which is made whatever the plan reported; *`plan` reported then*: what it found after
+  that.
 - *end state*: whether services, nodes, PostgreSQL, etcd and the sentinels are in the end what they
-  were before the fault, whoever is the primary now.
+  were before the fault, whichever is the primary now.
 
 {sections}"""
 _SECTION = """\

@@ -24,8 +24,8 @@ _VALUES = 200
 
 def main() -> int:
     """Measure and print; 0 if the search is as quick as it has to be."""
-    speed, told = measure()
-    print(f"{told} {speed:.0f} MB/s (at least {SLOWEST_SEARCH})")
+    speed, sentence = measure()
+    print(f"{sentence} {speed:.0f} MB/s (at least {SLOWEST_SEARCH})")
     return 0 if speed >= SLOWEST_SEARCH else 1
 
 
@@ -43,11 +43,11 @@ def measure() -> tuple[float, str]:
     if len(searched.hits) != 1:
         raise BenchError(f"the search found {len(searched.hits)} values instead of one")
     size = searched.size / 1e6
-    told = (
+    sentence = (
         f"{len(values)} values in {searched.objects:,} objects of {size:,.0f} MB, {_VERSIONS} "
         f"versions of the files of Python's own library: {seconds:.1f} s."
     )
-    return size / seconds, told
+    return size / seconds, sentence
 
 
 def _values(rng: random.Random) -> dict[str, str]:

@@ -26,7 +26,7 @@ def program(name: str) -> Path:
 
 
 def run(command: Command, *, where: Path = REPOSITORY, timeout: float = 300) -> str:
-    """Run a command that is told of the benchmark's host; return what it prints.
+    """Run a command with the benchmark's host in its environment; return what it prints.
 
     Raises BenchError with the last lines of its output if it fails.
     """

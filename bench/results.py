@@ -12,7 +12,7 @@ from tests.staging.host import StagingHost
 def written(name: str, measure: Callable[[], str]) -> int:
     """Measure, and write the results, whatever they are, into a file of that name.
 
-    The benchmark's host is taken down at the end. Returns 0, or 1 after it has told an error.
+    The benchmark's host is taken down at the end. Returns 0, or 1 after it has printed an error.
     """
     try:
         engine.ensure()

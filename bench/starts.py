@@ -75,9 +75,9 @@ def _in_turn(world: World, rounds: int) -> Starts:
         for number in range(rounds):
             say(f"Starts, round {number + 1} of {rounds}")
             for name in _COMMANDS:
-                told = _start(name, world, Path(directory))
-                starts.timings[name].append(told["ms"] / 1000)
-                starts.imports[name].append(told["import_ms"] / 1000)
+                measured = _start(name, world, Path(directory))
+                starts.timings[name].append(measured["ms"] / 1000)
+                starts.imports[name].append(measured["import_ms"] / 1000)
     return starts
 
 
@@ -98,8 +98,8 @@ def _start(name: str, world: World, directory: Path) -> dict[str, float]:
     )
     if done.returncode:
         raise BenchError(f"a start by {name} failed: {done.stderr[-400:]}")
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 if __name__ == "__main__":

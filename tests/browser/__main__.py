@@ -23,11 +23,11 @@ def main() -> int:
     except StagingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(told(seen, arguments.picture))
+    print(describe(seen, arguments.picture))
     return 0
 
 
-def told(seen: Visit, picture: Path) -> str:
+def describe(seen: Visit, picture: Path) -> str:
     """Return what was seen, and where the picture is, for people."""
     lines = (
         f"  certificate  {seen.state}, for {', '.join(seen.names)}, by {seen.issuer}, "

@@ -95,12 +95,12 @@ def _complaints(page: Page) -> list[str]:
     """A list that errors are put into as they come."""
     errors: list[str] = []
 
-    def told(line: ConsoleMessage) -> None:
-        # Infisical's page asks whether somebody is logged in, and is told 401.
+    def record(line: ConsoleMessage) -> None:
+        # Infisical's page asks whether somebody is logged in, and the answer is 401.
         if line.type == "error" and not line.text.startswith("Failed to load resource"):
             errors.append(line.text)
 
-    page.on("console", told)
+    page.on("console", record)
     page.on("pageerror", lambda error: errors.append(error.message))
     return errors
 

@@ -21,9 +21,9 @@ class Repair:
     @property
     def wrong(self) -> list[str]:
         """Return sentences on everything that is wrong."""
-        untold = () if self.planned else self.changed
+        unreported = () if self.planned else self.changed
         return [
-            *(f"`apply` changed what `plan` did not tell: {each}" for each in untold),
+            *(f"`apply` changed what `plan` did not report: {each}" for each in unreported),
             *(f"the plan after `apply` is not empty: {each}" for each in self.unsettled),
             *(f"it is not as it was before: {each}" for each in self.differences),
         ]

@@ -16,9 +16,9 @@ COLUMNS = (
     "longest without a write",
     "longest without a read",
     "pause when it was undone",
-    "`plan` told",
+    "`plan` reported",
     "`apply` changed",
-    "`plan` told then",
+    "`plan` reported then",
     "end state",
 )
 

@@ -61,7 +61,7 @@ def test_3_what_is_the_engines_belongs_to_root(
 
 # Not Caddy, which is root with one capability: see docs/operate/host.md, and test_caddy.py.
 @each_service
-def test_4_1_the_image_is_told_to_run_as_a_user(
+def test_4_1_the_image_is_made_to_run_as_a_user(
     inspected: dict[str, Inspected], running: dict[str, Running], service: str
 ) -> None:
     first = min(running[service].processes, key=int)

@@ -46,7 +46,7 @@ def test_no_file_that_everybody_may_read_holds_a_secret(
 
 
 @pytest.mark.parametrize("directory", ["/tmp", "/var/tmp", "/dev/shm"])
-def test_no_temporary_file_holds_a_secret_whoever_may_read_it(
+def test_no_temporary_file_holds_a_secret_even_a_private_one(
     connection: Connection, hidden: list[Secret], directory: str
 ) -> None:
     assert files_holding(hidden, connection, [directory]) == []

@@ -21,11 +21,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     reasons = accepted(internal=True)
-    print(told(findings, reasons))
+    print(describe(findings, reasons))
     return 1 if any(each.id not in reasons for each in graver(findings)) else 0
 
 
-def told(findings: Sequence[Finding], reasons: dict[str, str]) -> str:
+def describe(findings: Sequence[Finding], reasons: dict[str, str]) -> str:
     """Return what was found above LOW, each with why it is accepted, for people."""
     lines = [
         f"{each.severity:<8} {each.id}: {each.text}\n"

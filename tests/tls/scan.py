@@ -51,7 +51,7 @@ def scan(
 def _look(url: str, address: str, authority: Path, checks: Sequence[str]) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="testssl-") as directory:
         file = Path(directory, "findings.json")
-        # It is told the address, so no name has to be looked up. Its exit status tells no
+        # It gets the address, so no name has to be looked up. Its exit status tells no
         # failure: it is the number of complaints.
         done = run(
             *("testssl", "--quiet", "--color", "0", "--warnings", "batch", *checks),

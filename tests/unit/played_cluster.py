@@ -92,9 +92,9 @@ inspect*swarm.service.name*) echo infisical_postgres-1 ;;
 inspect*) test ! -e "$HOST/stopped" && echo running ;;
 info*) echo / ;;
 "service ls"*) echo id ;;
-"service scale"*) echo "$last" >>"$HOST/told" ;;
+"service scale"*) echo "$last" >>"$HOST/asked" ;;
 "service logs"*) echo "a logged line" ;;
-exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/told" ;;
+exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/asked" ;;
 exec*" psql "*) psql "$@" ;;
 exec*" pg_restore "*)
     while [ "$1" != --dbname ]; do shift; done

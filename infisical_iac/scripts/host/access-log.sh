@@ -20,7 +20,7 @@ state=/var/lib/infisical-access-log
 # Bytes of the disk that must stay free, since the database may be on it.
 least_free=536870912
 
-told() { echo "<3>The access log: $1" >&2; }
+report() { echo "<3>The access log: $1" >&2; }
 size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
 is_mounted() { mountpoint --quiet "$live"; }
 
@@ -63,7 +63,7 @@ have() {
     fi
     if [ -e "$image" ]; then
         ! is_sound || ! attach 2>/dev/null || return 0
-        told "its file system is damaged and made again; lines since the last rotation are lost"
+        report "its file system is damaged and made again; lines since the last rotation are lost"
     fi
     make && attach
 }
@@ -74,7 +74,7 @@ mount_live() {
     if ! have; then
         memory=$((size < 67108864 ? size : 67108864))
         mount -t tmpfs -o size=$memory,mode=750,nodev,nosuid,noexec tmpfs "$live"
-        told "it can't have a file system of its own, and is in memory until it is rotated"
+        report "it can't have a file system of its own, and is in memory until it is rotated"
     fi
     chmod 750 "$directory" "$live"
     # fail2ban does not start if the log is missing.
@@ -94,7 +94,7 @@ make_room() {
         xargs --no-run-if-empty rm -f --
 }
 
-# Caddy keeps the file open and can't be told to reopen it. Lines that it writes meanwhile are
+# Caddy keeps the file open and can't be made to reopen it. Lines that it writes meanwhile are
 # copied too; only those of the moment before the file is truncated are lost.
 compress() {
     name=$directory/access.log-$(date +%Y%m%d-%H%M%S)
@@ -106,7 +106,7 @@ compress() {
         test $more -gt 0 || break
         make_room $more
         if [ "$(free)" -lt $((least_free + more)) ]; then
-            told "the disk has less than 512 MiB free, so it is not rotated, and ends once it is full"
+            report "the disk has less than 512 MiB free, so it is not rotated, and ends once it is full"
             rm -f "$name.new"
             return 0
         fi

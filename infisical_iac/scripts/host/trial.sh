@@ -1,4 +1,4 @@
-# Makes a change that the host undoes by itself unless it is told to keep it.
+# Makes a change that the host undoes by itself unless a command keeps it.
 #
 #   trial.sh arm <what> <seconds>   standard input has the commands that undo the change; the host
 #                                   runs them after so many seconds, and at its next boot

@@ -66,13 +66,13 @@ publishers() { docker ps --format 'container {{ .Names }}' "$@" 2>/dev/null; }
 look() {
     # A Caddy that was just started needs a moment.
     for attempt in $(seq 10); do
-        told=$(ask)
-        test -z "$told" || break
-        told=none
-        test -n "$(running)" || { told=stopped; break; }
+        answer=$(ask)
+        test -z "$answer" || break
+        answer=none
+        test -n "$(running)" || { answer=stopped; break; }
         sleep 0.5
     done
-    echo "revision $told"
+    echo "revision $answer"
     certificate "$1" "$2"
 }
 

@@ -37,7 +37,7 @@ def test_the_words_of_every_error_are_the_shared_ones() -> None:
     ("address", "tunnel"),
     [("http://127.0.0.1:8080", TUNNEL), ("https://secrets.example.com", "")],
 )
-def test_an_unreachable_loopback_address_is_told_of_the_tunnel(address: str, tunnel: str) -> None:
+def test_an_unreachable_loopback_address_names_the_tunnel(address: str, tunnel: str) -> None:
     error = replace(PLACE, address=address).error("unreachable")
     assert str(error) == TEXTS["unreachable"].format(address=address, tunnel=tunnel)
 

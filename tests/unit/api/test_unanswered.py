@@ -37,7 +37,7 @@ def test_containers_of_a_silent_docker_are_not_gone(tmp_path: Path, step: tuple[
     assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, ["Docker does not answer"])
 
 
-def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_anew(tmp_path: Path) -> None:
+def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_again(tmp_path: Path) -> None:
     (tmp_path / "etc/infisical/swarm").mkdir(parents=True)
     done = _run(tmp_path, "swarm", "begin", "192.0.2.1", "172.31.240.0/20", "720")
     assert done.returncode == 1

@@ -58,7 +58,7 @@ def test_the_database_is_replaced_while_infisical_is_stopped(
     swapped: PlayedNode,
 ) -> None:
     assert swapped.databases() == {"infisical": "new", _OLD: "old"}
-    output = (swapped.read("/told") or "").splitlines()
+    output = (swapped.read("/asked") or "").splitlines()
     assert output == ["infisical_infisical=0", "redis emptied"]
     assert swapped.closed() == ""
     assert swapped.read("/etc/infisical/workspace.json") == "new"

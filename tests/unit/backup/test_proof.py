@@ -171,7 +171,7 @@ class _Run:
         return "".join(f"{each}\n" for each in self.kept)
 
     def prove(self, site: Site | None = None, text: str = TEXT) -> list[str]:
-        """Prove the restore, and return what the operator is told."""
+        """Prove the restore, and return what is printed for the operator."""
         site = site or Site(settings_of())
         assert perform(of(proof.restore_proof)(desired=load(text), site=site)) == []
         return self.journal.operator_notes

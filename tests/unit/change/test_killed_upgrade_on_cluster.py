@@ -93,7 +93,7 @@ def test_an_end_that_is_killed_keeps_the_new_data(node: PlayedNode) -> None:
 
 def test_a_roll_out_stops_no_service_and_keeps_the_data(node: PlayedNode) -> None:
     node.ok(_ROLL, _END)
-    assert node.read("/told") is None
+    assert node.read("/asked") is None
     assert node.databases() == {"infisical": "old"}
     assert node.read(f"{RELEASES}/{_RELEASE}/snapshot/database.dump") == "old"
 

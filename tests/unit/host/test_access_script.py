@@ -69,7 +69,7 @@ def test_all_logs_are_read_in_their_order_and_torn_lines_passed_over(logs: Path)
     assert len(found) == 8
 
 
-def test_a_line_tells_who_asked_for_what(logs: Path) -> None:
+def test_a_line_shows_who_asked_for_what(logs: Path) -> None:
     assert _asked(logs, since=AT - 1)[0] == {
         "at": AT,
         "who": "id-1",

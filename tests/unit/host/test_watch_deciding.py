@@ -281,7 +281,7 @@ def test_the_log_is_searched_on_the_host(
     assert found == ("access", "/var/log/infisical-access", "1795651200", "50", *words)
 
 
-def test_the_command_tells_a_file_system_of_its_own_and_keeps_the_facts_apart() -> None:
+def test_the_command_reports_a_file_system_of_its_own_and_keeps_the_facts_apart() -> None:
     command = Watch().command(["/a"], ["b.service"], {}, "/live dir")
     first, second, third = command.split(" && echo next: && ")
     assert "/a" in first

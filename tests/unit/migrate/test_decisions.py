@@ -54,7 +54,7 @@ def test_what_a_person_decided_stays(fresh: Decision, earlier: Decision, kept: D
 
 
 @pytest.mark.parametrize(("earlier", "kept"), [("store", "undecided"), ("skip", "skip")])
-def test_what_was_decided_without_knowing_of_a_finding_is_decided_anew(
+def test_what_was_decided_without_knowing_of_a_finding_is_decided_again(
     earlier: Decision, kept: Decision
 ) -> None:
     fresh: Decision = "undecided"

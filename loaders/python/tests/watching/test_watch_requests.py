@@ -70,7 +70,7 @@ def test_errors_in_a_row_are_asked_for_less_and_less(watched: Watched, vault: Va
     assert time.monotonic() - begin > 0.02 * (2 + 4 + 8 + 10 + 10)
 
 
-def test_a_list_that_comes_too_slowly_is_given_up_and_asked_for_anew(
+def test_a_list_that_comes_too_slowly_is_given_up_and_requested_again(
     home: Path, vault: Vault, server: ScriptedServer
 ) -> None:
     watched = Watched(home, timeout=2)
