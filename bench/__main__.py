@@ -1,4 +1,4 @@
-"""The command line: `python -m bench` measures all and writes bench/RESULTS.md."""
+"""The command line: `python -m bench` measures everything and writes bench/RESULTS.md."""
 
 import sys
 
@@ -7,7 +7,7 @@ from bench.bars import Measured, pairs
 from bench.machine import machine
 from bench.measuring import in_turn, say
 from bench.report import render
-from bench.results import written
+from bench.results import write_results
 from tests.staging import stack
 
 _FRESH_ROUNDS = 3
@@ -17,16 +17,16 @@ _START_ROUNDS = 15
 
 
 def main() -> int:
-    """Run the benchmark; 0 when the results are written, whatever they are, 1 on an error."""
-    return written("RESULTS.md", lambda: render(_measured()))
+    """Run the benchmark; return 0 once RESULTS.md is written, 1 on an error."""
+    return write_results("RESULTS.md", lambda: render(_measure()))
 
 
-def _measured() -> Measured:
+def _measure() -> Measured:
     stack.ensure()
-    against_ansible.have_ansible()
+    against_ansible.install()
     known = machine(**{"ansible-core": against_ansible.version()})
     fresh = fresh_deploy.on_fresh_hosts(_FRESH_ROUNDS)
-    say("The settled run: counting commands, and making sure that nobody finds a change")
+    say("Counting the commands of a settled run, and checking that the playbook changes nothing")
     counts = settled_run.remote_commands()
     against_ansible.refuse_changes()
     commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
@@ -36,7 +36,7 @@ def _measured() -> Measured:
     return Measured(
         settled=settled,
         fresh=fresh,
-        held_to=(settled_run.APPLY, settled_run.PYINFRA),
+        limited=(settled_run.APPLY, settled_run.PYINFRA),
         commands=counts,
         migration=migration.timings,
         writes=migration.writes,

@@ -1,4 +1,4 @@
-"""Ansible in an environment of its own, and the playbook that manages the same state."""
+"""Ansible in its own environment, and the playbook that manages the same state."""
 
 import re
 import sys
@@ -12,11 +12,11 @@ _ENVIRONMENT = REPOSITORY / "bench" / ".venv"
 _MARK = _ENVIRONMENT / ".installed"
 
 
-def have_ansible() -> None:
-    """Have Ansible as locked in its own environment, made if it is missing or outdated."""
+def install() -> None:
+    """Install Ansible by its lock in its own environment, unless that is up to date."""
     if _MARK.exists() and _MARK.read_text() == _LOCK.read_text():
         return
-    say("Making Ansible's environment in bench/.venv")
+    say("Installing Ansible in bench/.venv")
     run((sys.executable, "-m", "venv", "--clear", _ENVIRONMENT))
     quietly = ("--quiet", "--disable-pip-version-check")
     pip = _ENVIRONMENT / "bin" / "pip"
@@ -25,25 +25,25 @@ def have_ansible() -> None:
 
 
 def command() -> Command:
-    """The command that runs the playbook."""
+    """Return the command that runs the playbook."""
     return ("env", f"ANSIBLE_CONFIG={_HERE / 'ansible.cfg'}", _playbook(), _HERE / "playbook.yml")
 
 
 def refuse_changes() -> None:
-    """Run the playbook; raises BenchError if it finds anything to change.
+    """Run the playbook on the deployed host. Raises BenchError if it changes anything.
 
-    A playbook that changes something on the host as deployed doesn't manage the same state.
+    A playbook that does would manage another state.
     """
     recap = re.search(r"changed=(\d+) +unreachable=0 +failed=0", output := run(command()))
     if recap is None or recap[1] != "0":
         raise BenchError(
-            "the playbook finds something to change on the host as deployed: bring "
-            f"bench/ansible/ up to the deploy\n{output[-1500:]}"
+            "the playbook changes something on the deployed host: make bench/ansible/ manage "
+            f"the same state as the deploy\n{output[-1500:]}"
         )
 
 
 def version() -> str:
-    """The version of ansible-core."""
+    """Return the version of ansible-core."""
     found = re.search(r"\[core (\S+)\]", run((_playbook(), "--version")))
     return found[1] if found else "unknown"
 

@@ -1,4 +1,4 @@
-"""Backup, restore and drill of a large database: `python -m bench.backups` writes BACKUPS.md."""
+"""Time backup, restore and drill of a large database: `python -m bench.backups`."""
 
 import json
 import sys
@@ -9,9 +9,9 @@ from bench.backups_report import BACKUP, DRILL, QUIET, RESTORE, Measured, render
 from bench.filling import fill
 from bench.machine import machine
 from bench.measuring import HOST, Command, program, say, seconds
-from bench.results import written
+from bench.results import write_results
 from bench.settled_run import INVENTORY, PYINFRA, commands
-from bench.watching import asked, filling_disk
+from bench.watching import measure_disk, measure_latency
 from tests.e2e import inspection
 from tests.e2e.backing import restic
 from tests.staging import stack
@@ -23,8 +23,8 @@ _QUIET_SECONDS = 60
 
 
 def main() -> int:
-    """Run the benchmark; 0 when the results are written, whatever they are, 1 on an error."""
-    return written("BACKUPS.md", lambda: render(_measured(StagingHost(HOST))))
+    """Run the benchmark; return 0 once BACKUPS.md is written, 1 on an error."""
+    return write_results("BACKUPS.md", lambda: render(_measured(StagingHost(HOST))))
 
 
 def _measured(host: StagingHost) -> Measured:
@@ -32,15 +32,15 @@ def _measured(host: StagingHost) -> Measured:
     measured.on_standin = _fresh(host)
     say(f"Writing {_SECRETS} secrets")
     fill(partial(inspection.deployer, host), _SECRETS)
-    say("Looking at the disk meanwhile")
+    say("Measuring the use of the disk")
     for name, command in _commands().items():
-        with filling_disk(host) as measured.disks[name]:
+        with measure_disk(host) as measured.disks[name]:
             seconds(command)
         _forget_old_data(host)
-    say(f"Asking the quiet host for {_QUIET_SECONDS} s")
-    with asked(host) as latency:
+    say(f"Measuring the latency of the idle host for {_QUIET_SECONDS} s")
+    with measure_latency(host) as latency:
         time.sleep(_QUIET_SECONDS)
-    measured.asked[QUIET] = latency.seconds
+    measured.latencies[QUIET] = latency.seconds
     for number in range(_ROUNDS):
         say(f"Round {number + 1} of {_ROUNDS}")
         _round(host, measured)
@@ -50,7 +50,7 @@ def _measured(host: StagingHost) -> Measured:
 
 
 def _fresh(host: StagingHost) -> bool:
-    """Deploy to a bare host; whether what runs there is the stand-in."""
+    """Deploy to a bare host; return whether it runs the stand-in."""
     stack.ensure()
     host.down()
     host.up()
@@ -59,7 +59,7 @@ def _fresh(host: StagingHost) -> bool:
 
 
 def _commands() -> dict[str, Command]:
-    """The commands to be timed; the last one stops what serves, for a moment."""
+    """Return the commands to be timed; the last one interrupts the service."""
     on_host = ("--inventory", INVENTORY)
     tool = program("infisical-iac")
     return {
@@ -75,9 +75,9 @@ def _round(host: StagingHost, measured: Measured) -> None:
             measured.timings.setdefault(name, []).append(seconds(command))
             _forget_old_data(host)
             continue
-        with asked(host) as latency:
+        with measure_latency(host) as latency:
             measured.timings.setdefault(name, []).append(seconds(command))
-        measured.asked.setdefault(name, []).extend(latency.seconds)
+        measured.latencies.setdefault(name, []).extend(latency.seconds)
 
 
 def _forget_old_data(host: StagingHost) -> None:

@@ -1,4 +1,4 @@
-"""From what was measured of backups to bench/BACKUPS.md."""
+"""Render measurements of backups as bench/BACKUPS.md."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ machine; its dump has {dump:.0f} MB. The snapshots go to a directory on the host
 ## How long it takes, and how much disk
 
 Seconds are those of whole commands, from the start of the program to its end. Disk is what the
-volumes of the databases, the files of the command and the repository took together, looked at
+volumes of the databases, the files of the command and the repository took together, measured
 twice a second in a round that was not timed: before the command, and at most while it ran.
 
 {commands}
 
 ## How long a service waits meanwhile
 
-The host reads the secrets of one folder, a thousand, ten times a second. The first row is the host
-with nothing else to do; the others are of all rounds together.
+The host reads the thousand secrets of one folder, ten times a second. In the first row the host is
+idle otherwise; the other rows are of all rounds together.
 
 {waits}
 
@@ -42,16 +42,16 @@ During drills the slowest hundredth waited {times:.1f} times as long as on the q
 
 @dataclass
 class Measured:
-    """All that was measured.
+    """The measurements of backups, restores and drills.
 
     Attributes:
-        secrets: how many the database has.
-        machine: what the machine is, by what is said of it.
+        secrets: the number of secrets in the database.
+        machine: the properties of the machine, by name.
         on_standin: whether the server was the stand-in.
         dump: its size in MB.
         timings: seconds in the order of the rounds, by command.
-        disks: what was taken, by command.
-        asked: how many seconds each request took, by the command that ran meanwhile.
+        disks: the use of the disk, by command.
+        latencies: the seconds of each request, by the command that ran meanwhile.
     """
 
     secrets: int
@@ -60,12 +60,12 @@ class Measured:
     dump: float = 0.0
     timings: Timings = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
-    asked: Timings = field(default_factory=dict)
+    latencies: Timings = field(default_factory=dict)
 
 
 def render(measured: Measured) -> str:
-    """The text of bench/BACKUPS.md."""
-    quiet, drills = (percentile(measured.asked[name], 99) for name in (QUIET, DRILL))
+    """Return the text of bench/BACKUPS.md."""
+    quiet, drills = (percentile(measured.latencies[name], 99) for name in (QUIET, DRILL))
     return _TEXT.format(
         secrets=f"{measured.secrets:,}",
         server="the stand-in" if measured.on_standin else "a real Infisical server",
@@ -80,7 +80,7 @@ def render(measured: Measured) -> str:
 
 
 def percentile(seconds: Sequence[float], part: int) -> float:
-    """The time within which so many of a hundred requests were answered, by the nearest rank."""
+    """Return the time within which `part` of a hundred requests were answered (nearest rank)."""
     ordered = sorted(seconds)
     return ordered[max(-(-len(ordered) * part // 100) - 1, 0)]
 
@@ -98,6 +98,6 @@ def _commands(measured: Measured) -> Iterator[tuple[str, ...]]:
 
 
 def _waits(measured: Measured) -> Iterator[tuple[str, ...]]:
-    for name, asked in measured.asked.items():
-        times = (median(asked), percentile(asked, 99), max(asked))
-        yield name, str(len(asked)), *(f"{each * 1000:.0f} ms" for each in times)
+    for name, seconds in measured.latencies.items():
+        times = (median(seconds), percentile(seconds, 99), max(seconds))
+        yield name, str(len(seconds)), *(f"{each * 1000:.0f} ms" for each in times)

@@ -1,4 +1,4 @@
-"""All that was measured, and the bars that it is held to."""
+"""The measurements, and the limits that they are compared with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,38 +21,38 @@ Timings = Mapping[str, Sequence[float]]
 class Bar:
     """A value that must not be above a limit, or must reach it if `is_least`."""
 
-    what: str
+    name: str
     value: float
     limit: float
     is_least: bool = False
 
     @property
     def is_met(self) -> bool:
-        """Return whether it is so."""
+        """Return whether the value keeps its limit."""
         return self.value >= self.limit if self.is_least else self.value <= self.limit
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was measured.
+    """The measurements of one run of the benchmark.
 
     Attributes:
-        settled, fresh: seconds in the order of the rounds, by name; the last name of each is
-            what the others are compared with.
-        held_to: the names in `settled` that the bar on Ansible is for.
-        commands: how many remote commands, by name.
+        settled, fresh: seconds in the order of the rounds, by name; the others are compared with
+            the last name of each.
+        limited: the names in `settled` that are compared with Ansible.
+        commands: the number of remote commands, by name.
         migration: seconds as in `settled`, compared with the last.
-        writes: how many write requests the migration takes.
-        on_standin: whether its server was the stand-in.
-        starts: seconds as in `settled`, of each loader and then of what it is compared with.
-        imports: seconds that each loader's import takes.
-        search: the search of a history: MB/s, and what was searched in a sentence.
-        machine: what the machine is, by what is said of it.
+        writes: the number of write requests of a migration.
+        on_standin: whether the server of the migrations was the stand-in.
+        starts: seconds as in `settled`, of each loader and then of its comparison.
+        imports: seconds of the import of each loader.
+        search: the search of a history: MB/s, and a sentence on what was searched.
+        machine: the properties of the machine, by name.
     """
 
     settled: Timings
     fresh: Timings
-    held_to: Sequence[str]
+    limited: Sequence[str]
     commands: Mapping[str, int]
     migration: Timings
     writes: int
@@ -63,7 +63,7 @@ class Measured:
     machine: Mapping[str, str]
 
     def bars(self) -> list[Bar]:
-        """Every bar with what was measured."""
+        """Return every limit with its measured value."""
         (script,) = list(self.fresh)[-1:]
         (ansible,) = list(self.settled)[-1:]
         return [
@@ -73,7 +73,7 @@ class Measured:
                     ratio(self.settled[name], self.settled[ansible]),
                     MOST_OF_ANSIBLE,
                 )
-                for name in self.held_to
+                for name in self.limited
             ),
             *(
                 Bar(f"settled `{name}`, remote commands", count, MOST_COMMANDS)
@@ -100,19 +100,19 @@ class Measured:
         sdk = list(self.migration)[-1]
         for name, timings in self.migration.items():
             if name != sdk:
-                what = f"`{name}` on {SERVERS[self.on_standin]}"
+                title = f"`{name}` on {SERVERS[self.on_standin]}"
                 faster = times(timings, self.migration[sdk])
-                yield Bar(f"{what}, times faster than {sdk}", faster, FEWEST_TIMES, is_least=True)
-                yield Bar(f"{what}, write requests", self.writes, MOST_WRITES)
+                yield Bar(f"{title}, times faster than {sdk}", faster, FEWEST_TIMES, is_least=True)
+                yield Bar(f"{title}, write requests", self.writes, MOST_WRITES)
 
 
 def pairs(starts: Timings) -> Iterator[tuple[tuple[str, Sequence[float]], ...]]:
-    """Each loader with what it is compared with, by name and seconds."""
+    """Yield each loader and its comparison, by name and seconds."""
     return zip(*[iter(starts.items())] * 2, strict=True)
 
 
 def ratio(some: Sequence[float], others: Sequence[float]) -> float:
-    """The median of the ratios of what was timed in the same round."""
+    """Return the median of the ratios of the times of each round."""
     return median(one / other for one, other in zip(some, others, strict=True))
 
 

@@ -1,7 +1,7 @@
-"""`python -m bench.counting <file> <program> …`: a program of ours that counts its commands.
+"""`python -m bench.counting <file> <program> …`: log the SSH requests of one of our programs.
 
-Into the file goes the number of commands and subsystems that were asked of the host's SSH
-server, in whatever phase of the run and by whatever part of it.
+The file gets a line for each command and subsystem that the program requests of the host's SSH
+server, in all phases of the run.
 """
 
 import sys
@@ -13,10 +13,10 @@ import paramiko
 
 
 def count(log: Path) -> None:
-    """Let every SSH channel that is given a command add a mark to `log`."""
+    """Add a line to `log` for every command or subsystem of an SSH channel."""
     log.write_text("")
 
-    def counted(name: str) -> None:
+    def log_calls(name: str) -> None:
         original = getattr(paramiko.Channel, name)
 
         def call(self: paramiko.Channel, *args: Any, **kwargs: Any) -> Any:
@@ -27,12 +27,12 @@ def count(log: Path) -> None:
         setattr(paramiko.Channel, name, call)
 
     for name in ("exec_command", "invoke_subsystem"):
-        counted(name)
+        log_calls(name)
 
 
 if __name__ == "__main__":
-    file, wanted = Path(sys.argv.pop(1)), sys.argv.pop(1)
-    (script,) = entry_points(group="console_scripts", name=wanted)
+    file, program = Path(sys.argv.pop(1)), sys.argv.pop(1)
+    (script,) = entry_points(group="console_scripts", name=program)
     main = script.load()
     count(file)
     main()

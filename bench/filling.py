@@ -1,4 +1,4 @@
-"""A large Infisical: obviously fake secrets in many folders, written through the API."""
+"""Fill an Infisical with many obviously fake secrets through the API."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,17 +10,17 @@ from infisical_iac.api.lists import gather
 
 PROJECT = "chainalign"
 ENVIRONMENT = "production"
-# As many as a large service might have.
+# The secrets of a large service.
 IN_FOLDER = 1000
 _IN_REQUEST = 500
 
 
 def fill(login: Callable[[], AbstractContextManager[Client]], secrets: int) -> None:
-    """Write so many secrets, a thousand to a folder of its own.
+    """Write secrets into new folders of a thousand each.
 
     Args:
-        login: gives a client whose token may write to the project, and lasts for one folder.
-        secrets: how many; a multiple of IN_FOLDER.
+        login: returns a client whose token may write to the project, and is valid for one folder.
+        secrets: their number, a multiple of IN_FOLDER.
 
     Raises ApiError or Unreachable.
     """

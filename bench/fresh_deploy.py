@@ -1,4 +1,4 @@
-"""A bare host made into a running Infisical: by the deploy, and by a plain shell script."""
+"""Time the way from a bare host to Infisical, by the deploy and by a plain shell script."""
 
 import tempfile
 from pathlib import Path
@@ -12,9 +12,9 @@ SCRIPT = "bench/shell/fresh.sh"
 
 
 def on_fresh_hosts(rounds: int) -> Timings:
-    """Time both, each on a fresh host, in at least two rounds.
+    """Time both in at least two rounds, each on a fresh host.
 
-    The last host is left, made by the deploy.
+    The last host, made by the deploy, is left running.
     """
     timings: Timings = {PYINFRA: [], SCRIPT: []}
     with tempfile.TemporaryDirectory() as directory:
@@ -24,20 +24,20 @@ def on_fresh_hosts(rounds: int) -> Timings:
             # The first deploy writes the Compose file that the script takes; the last one makes
             # the host on which the settled run is measured.
             if number == 0:
-                timings[PYINFRA].append(_deployed())
+                timings[PYINFRA].append(_time_deploy())
                 compose.write_text(StagingHost(HOST).run("cat /etc/infisical/compose.yaml").stdout)
-            timings[SCRIPT].append(_scripted(compose))
+            timings[SCRIPT].append(_time_script(compose))
             if number > 0:
-                timings[PYINFRA].append(_deployed())
+                timings[PYINFRA].append(_time_deploy())
     return timings
 
 
-def _deployed() -> float:
+def _time_deploy() -> float:
     _fresh()
     return seconds(commands()[PYINFRA])
 
 
-def _scripted(compose: Path) -> float:
+def _time_script(compose: Path) -> float:
     host = _fresh()
     config = host.directory / "ssh_config"
     return seconds((REPOSITORY / SCRIPT, config, host.name, stack.ARCHIVE, compose))

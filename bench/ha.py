@@ -1,7 +1,7 @@
-"""The command line: `python -m bench.ha` has a cluster suffer all faults and writes bench/ha.md.
+"""The command line: `python -m bench.ha` injects all faults into a cluster and writes bench/ha.md.
 
-What it runs is the stand-in, which starts as slowly as a real server, or the real server whose
-archive is named by STAGING_INFISICAL_IMAGE. The results of the other one stay in the file.
+The cluster runs the real server in the archive that STAGING_INFISICAL_IMAGE names, else the
+stand-in, which starts as slowly. The results of the other one stay in the file.
 """
 
 import os
@@ -16,8 +16,8 @@ from infisical_iac.core.errors import UserError
 from tests.cluster.fault import ONE_FAULT_SECONDS
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
+from tests.cluster.injection import STEADY_SECONDS
 from tests.cluster.series import series, wrong
-from tests.cluster.suffering import STEADY_SECONDS
 from tests.cluster.table import table
 from tests.staging import engine, ingress, stack
 from tests.staging.build import image_id
@@ -29,15 +29,15 @@ _TEXT = """\
 # Results of `python -m bench.ha`
 
 Three staging hosts, each with an address and a disk of its own, all on this machine. A client
-writes five secrets and reads five a second through the Caddy of each host in turn that was well
-when it was asked last; what fails is tried once more at the next. One fault after the other
-strikes; it is undone when service has been back for {steady:.0f} s.
+writes five secrets and reads five a second, through the Caddy of each host in turn whose last
+health check succeeded; a request that fails is repeated once at the next host. The faults are
+injected one after the other; each is undone when service has been back for {steady:.0f} s.
 
 - *lost*: acknowledged writes that a host did not have afterwards, and reads of another value.
-- *two primaries*: each host's PostgreSQL was asked every two seconds, apart from the others,
-  whether it takes writes, and since when it runs. Two that did for some time in common, by two
-  answers each, are reported; one that did for less than some four seconds is not seen. It is *not
-  known* where a host answered too seldom.
+- *two primaries*: each host's PostgreSQL was asked every two seconds, independently of the others,
+  whether it accepts writes, and since when it runs. Two that did so at the same time, by two
+  answers each, are reported; one that did so for less than some four seconds is not seen. *not
+  known* means that a host answered too seldom.
 - *service back after*: from the fault to the end of the last time of two seconds or more without a
   write or without a read. It may be *at most* {bound:.0f} s after a fault of one node or one thing.
 {others}
@@ -54,9 +54,9 @@ _SECTION = """\
 ## {title}
 
 {results}
-What was wrong: {wrong}
+Wrong results and exceeded limits: {wrong}
 
-From three bare hosts to a cluster took {deployed:.0f} s, all of this {all:.0f} s, on:
+The deploy to three bare hosts took {deployed:.0f} s, the whole benchmark {all:.0f} s, on:
 
 {machine}
 """
@@ -65,7 +65,7 @@ _REAL = "A real server"
 
 
 def main() -> int:
-    """Measure and write the results, whatever they are; 1 where something went wrong."""
+    """Measure and write bench/ha.md; return 1 if a result is wrong or exceeds its limit."""
     began, known = time.monotonic(), machine()
     staging = StagingCluster(_NAME)
     try:
@@ -73,7 +73,7 @@ def main() -> int:
         stack.ensure_cluster()
         staging.down()
         try:
-            deployed = _deployed(staging)
+            deployed = _deploy(staging)
             results = series(Cluster(_NAME), FAULTS)
         finally:
             staging.down()
@@ -83,7 +83,7 @@ def main() -> int:
     image = f"{stack.INFISICAL}:{stack.version()}"
     known["Infisical"] = f"{stack.version()}, image {image_id(image)[:19]}"
     known["load at the end"] = f"{os.getloadavg()[0]:.1f}"
-    sentences = [f"{each.fault}: {said}" for each in results for said in wrong(each)]
+    sentences = [f"{each.fault}: {error}" for each in results for error in wrong(each)]
     title = _STANDIN if stack.given() is None else _REAL
     section = _SECTION.format(
         title=title,
@@ -100,18 +100,19 @@ def main() -> int:
 
 
 def text(before: str, title: str, section: str) -> str:
-    """Return the text of ha.md with a section; the one of another server stays as it was."""
+    """Return the text of ha.md with this section; those of other servers are unchanged."""
     found = {each.splitlines()[0]: each for each in re.split("(?m)^## ", before)[1:]}
-    kept = {name: f"## {each.rstrip()}\n" for name, each in found.items()} | {title: section}
+    sections = {name: f"## {each.rstrip()}\n" for name, each in found.items()} | {title: section}
     return _TEXT.format(
         steady=STEADY_SECONDS,
         bound=ONE_FAULT_SECONDS,
         others=_others(),
-        sections="\n".join(kept[name] for name in (_STANDIN, _REAL) if name in kept),
+        sections="\n".join(sections[name] for name in (_STANDIN, _REAL) if name in sections),
     )
 
 
-def _deployed(staging: StagingCluster) -> float:
+def _deploy(staging: StagingCluster) -> float:
+    """Deploy to new hosts, and return the seconds."""
     began = time.monotonic()
     staging.up(disk_gb=_DISK_GB)
     ingress.choose(staging, "caddy")
@@ -131,7 +132,7 @@ def _start_slowly(cluster: Cluster) -> None:
 
 
 def _others() -> str:
-    """The faults that have another bound, a line each, with the reason."""
+    """Return the faults with another limit, a line each, with the reason."""
     return "\n".join(
         f"  - {each.title}: {each.within:.0f} s, because {each.because}."
         for each in FAULTS.values()

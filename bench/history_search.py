@@ -1,7 +1,7 @@
-"""The search of a history, measured: `python -m bench.history_search` prints MB/s.
+"""Time the search of a git history: `python -m bench.history_search` prints MB/s.
 
-The repository is made for it: the sources of Python's own library, each file in several versions,
-packed as git packs them. Most values are long and random, some short, some addresses of databases.
+The repository has the sources of Python's standard library, each file in several versions, packed
+by git. Most values are long and random, some are short, some are addresses of databases.
 """
 
 import random
@@ -23,18 +23,21 @@ _VALUES = 200
 
 
 def main() -> int:
-    """Measure and print; 0 if the search is as quick as it has to be."""
+    """Measure and print; return 0 if the search keeps its limit."""
     speed, sentence = measure()
     print(f"{sentence} {speed:.0f} MB/s (at least {SLOWEST_SEARCH})")
     return 0 if speed >= SLOWEST_SEARCH else 1
 
 
 def measure() -> tuple[float, str]:
-    """MB/s, and what was searched in a sentence. Raises BenchError if the value isn't found."""
+    """Return MB/s, and a sentence on what was searched.
+
+    Raises BenchError if the leaked value isn't found.
+    """
     values = _values(random.Random(1))
     with tempfile.TemporaryDirectory() as directory:
         repository = Path(directory)
-        say("Making a repository")
+        say("Writing a repository")
         _make(repository, next(iter(values.values())))
         say("Searching it")
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The machine that the numbers come from: what it is, never what it is called."""
+"""Describe the machine of a measurement, without its name."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _GIB = 1024**3
 
 
 def machine(**versions: str) -> dict[str, str]:
-    """Return what is worth knowing of this machine, with the `versions` of what is compared."""
+    """Return the properties of this machine by name, with the `versions` of compared programs."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "CPU": _cpu(),

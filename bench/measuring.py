@@ -1,4 +1,4 @@
-"""Whole commands, timed from the start of the program to its end, in turn."""
+"""Time whole commands in turn, from the start of the program to its end."""
 
 import os
 import subprocess
@@ -21,12 +21,12 @@ class BenchError(UserError):
 
 
 def program(name: str) -> Path:
-    """A program of the environment that this one runs in."""
+    """Return the path of a program of the current Python environment."""
     return Path(sys.executable).with_name(name)
 
 
 def run(command: Command, *, where: Path = REPOSITORY, timeout: float = 300) -> str:
-    """Run a command with the benchmark's host in its environment; return what it prints.
+    """Run a command with the benchmark's host in its environment; return its output.
 
     Raises BenchError with the last lines of its output if it fails.
     """
@@ -51,7 +51,7 @@ def seconds(command: Command, *, where: Path = REPOSITORY) -> float:
 
 
 def in_turn(commands: Mapping[str, Command], rounds: int) -> Timings:
-    """Time each command once a round, so that whatever slows the machine slows them all.
+    """Time each command once a round, so that a slow moment of the machine affects all.
 
     Returns the seconds by name, in the order of the rounds.
     """
@@ -64,7 +64,7 @@ def in_turn(commands: Mapping[str, Command], rounds: int) -> Timings:
 
 
 def say(message: str) -> None:
-    """Show a line of progress on standard error."""
+    """Print a line of progress on standard error."""
     print(f"==> {message}", file=sys.stderr, flush=True)
 
 

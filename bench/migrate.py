@@ -1,9 +1,9 @@
-"""A migration against the Python SDK that writes one by one: `python -m bench.migrate`.
+"""Time a migration against single writes by the Python SDK: `python -m bench.migrate`.
 
-Both write 1,000 secrets of 20 files into two environments of the same server, in turn and each
-into a project of its own. The migration is the whole command: it reads plan and files, compares,
-writes, reads back twice and reports. The SDK is given the values and only writes them. Both are
-timed with everything imported, from the login on.
+Both write 1,000 secrets of 20 files into two environments of one server, in turn, each into its
+own project. The migration is the whole command: it reads plan and files, compares, writes, reads
+back twice and reports. The SDK is given the values and only writes them. Both are timed from the
+login on, after all imports.
 """
 
 import sys
@@ -30,7 +30,7 @@ _FILES = {"development": ".env.development", "production": ".env.production"}
 
 
 class Migration(NamedTuple):
-    """Hold what was measured.
+    """The measurements of migrations.
 
     Attributes:
         timings: seconds in the order of the rounds, by name, the SDK's last.
@@ -44,7 +44,7 @@ class Migration(NamedTuple):
 
 
 def main() -> int:
-    """Measure one round and print; 0 if both bars are met, 1 if not."""
+    """Measure one round and print; return 0 if both limits are kept, 1 if not."""
     engine.ensure()
     measured = measure(rounds=1)
     faster = times(measured.timings[APPLY], measured.timings[SDK])
@@ -52,12 +52,12 @@ def main() -> int:
     print(f"on {where}: {faster:.1f} times faster, {measured.writes} write requests")
     for name, rounds in measured.timings.items():
         print(f"  {name:28} {' '.join(f'{each:.2f}' for each in rounds)} s")
-    print(f"at least {FEWEST_TIMES} times and at most {MOST_WRITES} write requests are wanted")
+    print(f"at least {FEWEST_TIMES} times and at most {MOST_WRITES} write requests is the limit")
     return 0 if faster >= FEWEST_TIMES and measured.writes <= MOST_WRITES else 1
 
 
 def measure(rounds: int) -> Migration:
-    """Time both in turn on a server of their own. Raises BenchError if one of them fails."""
+    """Time both in turn on a server made for them. Raises BenchError if one of them fails."""
     timings: Timings = {APPLY: [], SDK: []}
     with server.running() as running:
         world = running.world()
@@ -65,31 +65,31 @@ def measure(rounds: int) -> Migration:
         writes = _writes(world)
         for number in range(rounds):
             say(f"Migrations, round {number + 1} of {rounds}")
-            timings[APPLY].append(_migrated(world))
-            timings[SDK].append(_written_one_by_one(world))
+            timings[APPLY].append(_migrate(world))
+            timings[SDK].append(_time_single_writes(world))
     return Migration(timings, writes, running.is_standin)
 
 
 def _writes(world: World) -> int:
     with UnreliableProxy(world.standin.url) as proxy:
-        _migrated(world, proxy.url)
+        _migrate(world, proxy.url)
         return proxy.count("write")
 
 
-def _migrated(world: World, url: str = "") -> float:
+def _migrate(world: World, url: str = "") -> float:
     with tempfile.TemporaryDirectory() as directory:
         case = _tree(world, Path(directory))
-        _succeeded(case.run("plan"), 2)
+        _check_status(case.run("plan"), 2)
         begin = time.perf_counter()
-        _succeeded(case.run("apply", url=url), 0)
+        _check_status(case.run("apply", url=url), 0)
         return time.perf_counter() - begin
 
 
-def _written_one_by_one(world: World) -> float:
+def _time_single_writes(world: World) -> float:
     with tempfile.TemporaryDirectory() as directory:
         case = _tree(world, Path(directory))
         begin = time.perf_counter()
-        _write_one_by_one(case)
+        _write_singly(case)
         return time.perf_counter() - begin
 
 
@@ -108,7 +108,7 @@ def _values(service: str, environment: str) -> Mapping[str, str]:
     return {f"FAKE_{number}": f"fake-{service}-{environment}-{number:032}" for number in numbers}
 
 
-def _write_one_by_one(case: Case) -> None:
+def _write_singly(case: Case) -> None:
     identity = case.world.deployer_identity
     client: Any = InfisicalSDKClient(host=case.world.standin.url, cache_ttl=None)
     client.auth.universal_auth.login(
@@ -127,7 +127,7 @@ def _write_one_by_one(case: Case) -> None:
                 )
 
 
-def _succeeded(ran: Ran, status: int) -> None:
+def _check_status(ran: Ran, status: int) -> None:
     if ran.exit_code != status:
         raise BenchError(f"a migration ended with {ran.exit_code}: {ran.shown[-400:]}")
 

@@ -1,4 +1,4 @@
-"""From measured numbers to bench/RESULTS.md."""
+"""Render measurements as bench/RESULTS.md."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
@@ -10,8 +10,8 @@ _TEXT = """\
 
 {bars}
 
-Seconds are those of whole commands, from the start of the program to its end. What is compared
-ran in turn on one machine; a ratio is the median of the rounds' own ratios.
+Seconds are those of whole commands, from the start of the program to its end. Commands that are
+compared ran in turn on one machine; a ratio is the median of the ratios of the rounds.
 
 ## The settled run
 
@@ -20,43 +20,42 @@ A second run on a host where everything is in place, over SSH to the staging hos
 {settled}
 
 The playbook (`bench/ansible/`) manages the same host: packages, files, kernel parameters, units,
-keys, containers, and what is inside Infisical, read from the deploy's own workspace file. It has
-to find nothing to change before it is timed. It is as quick as Ansible's own settings make it: one
+keys, containers, and the objects in Infisical, read from the deploy's own project file. It is timed
+only after it has found nothing to change. Ansible's own settings make it as fast as they can: one
 SSH connection that outlives the run, pipelining, no facts gathered. Where the two differ, the
-playbook does less: it does not look for privileges or client secrets beyond the declared ones, for
-deleted, renamed or reordered environments, for swap, nor at the form of keys, and it takes
-no lock and keeps no record.
+playbook does less: it checks neither undeclared privileges or client secrets, nor deleted, renamed
+or reordered environments, nor swap, nor the form of keys, and it takes no lock and keeps no record.
 
 ## The fresh deploy
 
-From a bare host to healthy containers, each time on a host made for it, with the images from one
-archive. The script (`bench/shell/fresh.sh`) installs and starts the same; only the deploy also
-checks what it does, and makes the administrator, the workspace and the credentials.
+From a bare host to healthy containers, each time on a new host, with the images from one archive.
+The script (`bench/shell/fresh.sh`) installs and starts the same; only the deploy also checks its
+results, and makes the administrator, the project and the credentials.
 
 {fresh}
 
 ## Remote commands
 
-What the run asked of the host's SSH server in all its phases, the lock included; requests of
-Infisical's API go through the same connection and are not among them.
+The commands that a run sends to the host's SSH server in all its phases, the lock included.
+Requests to Infisical's API go through the same connection and are not counted.
 
 {commands}
 
 ## The migration
 
-1,000 secrets of 20 files into two environments, on {server}, which runs on this machine too. The
-migration is the whole command: it reads plan and files, compares, writes in {writes} requests,
-reads everything back twice, and reports. The SDK is given the values and only writes them. How many
-times faster the migration is depends on how long the server takes for a single write, which with
-the stand-in is a fifth of what it is with Infisical: the bar is for Infisical.
+1,000 secrets of 20 files into two environments, on {server} on this machine. The migration is the
+whole command: it reads plan and files, compares, writes in {writes} requests, reads everything back
+twice, and reports. The SDK is given the values and only writes them. The ratio depends on how long
+the server takes for a single write, on the stand-in a fifth of what Infisical takes: the limit is
+for Infisical.
 
 {migration}
 
 ## The start of a service
 
-From the first request to the values of 50 secrets, each in a process of its own, on the same kind
-of server. The two bare requests log in and list the same, by what the runtime itself brings along.
-Importing the loader with the official SDK is apart from that: {imports}.
+From the first request to the values of 50 secrets, each in its own process, on the same kind of
+server. The two bare requests log in and list the same secrets with the runtime's own HTTP client.
+The import of the loader with the official SDK is not included: {imports}.
 
 {starts}
 
@@ -71,9 +70,9 @@ Importing the loader with the official SDK is apart from that: {imports}.
 
 
 def render(measured: Measured) -> str:
-    """The text of bench/RESULTS.md."""
+    """Return the text of bench/RESULTS.md."""
     return _TEXT.format(
-        bars=table(("bar", "measured", "wanted", "met"), _bars(measured)),
+        bars=table(("measured", "value", "limit", "kept"), _bars(measured)),
         settled=_timings(measured.settled),
         fresh=_timings(measured.fresh),
         commands=table(
@@ -95,9 +94,9 @@ def render(measured: Measured) -> str:
 def _bars(measured: Measured) -> Iterator[tuple[str, ...]]:
     for bar in measured.bars():
         form = ".1f" if bar.is_least else "d" if isinstance(bar.limit, int) else ".3f"
-        wanted = f"at {'least' if bar.is_least else 'most'} {bar.limit}"
-        met = "yes" if bar.is_met else "**no**"
-        yield bar.what, f"{bar.value:{form}}", wanted, met
+        limit = f"at {'least' if bar.is_least else 'most'} {bar.limit}"
+        is_kept = "yes" if bar.is_met else "**no**"
+        yield bar.name, f"{bar.value:{form}}", limit, is_kept
 
 
 def _timings(timings: Timings) -> str:
@@ -120,6 +119,6 @@ def _pairs(values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
 
 
 def table(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of Markdown."""
+    """Return a table in Markdown."""
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

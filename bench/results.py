@@ -1,4 +1,4 @@
-"""Judge what a benchmark comes to: a text beside it, and an exit status."""
+"""Run a benchmark and write its results."""
 
 import sys
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from tests.staging import engine
 from tests.staging.host import StagingHost
 
 
-def written(name: str, measure: Callable[[], str]) -> int:
-    """Measure, and write the results, whatever they are, into a file of that name.
+def write_results(name: str, measure: Callable[[], str]) -> int:
+    """Measure, and write the results into a file in `bench/`, whether limits are kept or not.
 
-    The benchmark's host is taken down at the end. Returns 0, or 1 after it has printed an error.
+    The benchmark's host is removed at the end. Returns 0, or 1 after printing an error.
     """
     try:
         engine.ensure()

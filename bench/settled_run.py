@@ -1,4 +1,4 @@
-"""The run that finds everything in place: its commands, and what makes it quick."""
+"""The commands of a run that finds everything in place."""
 
 import sys
 import tempfile
@@ -14,7 +14,7 @@ NOTHING = "pyinfra … exec -- true, the floor"
 
 _APPLY: Command = ("infisical-iac", "apply", "--yes", "--inventory", INVENTORY)
 _PYINFRA: Command = ("pyinfra", "-y", INVENTORY, "deploy.py")
-# Naming the attribute first makes sure that it is there to be replaced.
+# Reading the attribute first fails where it has been renamed.
 _LEAVE_DELAY = (
     "import infisical_iac.workspace.preflight as p; p.without_delay; "
     "p.without_delay = lambda host: None; from pyinfra_cli.cli import cli; cli()"
@@ -22,7 +22,7 @@ _LEAVE_DELAY = (
 
 
 def commands() -> dict[str, Command]:
-    """The commands to be timed, by what they are called in the results."""
+    """Return the commands to be timed, by their names in the results."""
     return {
         APPLY: (program("infisical-iac"), *_APPLY[1:]),
         PYINFRA: (program("pyinfra"), *_PYINFRA[1:]),
@@ -32,7 +32,7 @@ def commands() -> dict[str, Command]:
 
 
 def remote_commands() -> dict[str, int]:
-    """Return how many commands each of the two ways to deploy asks the host's SSH server for."""
+    """Return the number of SSH commands of each of the two ways to deploy."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "commands"
         counts = {}

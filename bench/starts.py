@@ -1,9 +1,8 @@
-"""A service's start through each loader against two bare requests: `python -m bench.starts`.
+"""Time a service's start with each loader against two bare requests: `python -m bench.starts`.
 
-The bare ones log in and list the same secrets, from the same runtime, by what that brings along:
-`fetch` and `http.client`. Each start is a process of its own, in turn with the others; what is
-timed is from the first request to the values, so that the import of the loader and the official
-SDK stands apart.
+The bare requests log in and list the same secrets with the HTTP client of the runtime: `fetch` and
+`http.client`. Each start is a process of its own, in turn with the others, timed from the first
+request to the values; the import of the loader and the official SDK is reported separately.
 """
 
 import json
@@ -34,9 +33,9 @@ _COMMANDS = {
 
 
 class Starts(NamedTuple):
-    """Seconds in the order of the rounds, by name: of the starts, and of the imports before.
+    """Seconds of the starts and of the imports, in the order of the rounds, by name.
 
-    After each loader comes what it is compared with.
+    Each loader is followed by its comparison.
     """
 
     timings: Timings
@@ -44,7 +43,7 @@ class Starts(NamedTuple):
 
 
 def main() -> int:
-    """Measure and print; 0 if both loaders are as quick as they have to be, 1 if not."""
+    """Measure and print; return 0 if both loaders keep their limit, 1 if not."""
     engine.ensure()
     starts = measure(rounds=9)
     ratios = []
@@ -56,7 +55,7 @@ def main() -> int:
 
 
 def measure(rounds: int) -> Starts:
-    """Time each kind of start once a round, on a server of their own.
+    """Time each kind of start once a round, on a server made for it.
 
     Raises BenchError if one fails.
     """

@@ -1,6 +1,4 @@
-"""Watch what a host goes through meanwhile: how long Infisical takes to answer, and how much
-disk.
-"""
+"""Measure the latency of Infisical and the use of the disk while a command runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from tests.staging.host import StagingHost
 
 _RATE = 10
 _MOST_SECONDS = 3600
-# All that backups, restores and drills write to, and the volumes of the databases.
+# The paths that backups, restores and drills write to, and the volumes of the databases.
 _PLACES = (
     "/var/lib/docker/volumes /var/lib/infisical-* /var/backups/infisical* /var/cache/infisical-*"
 )
@@ -22,29 +20,29 @@ _PLACES = (
 
 @dataclass
 class Latency:
-    """Hold how long each request took that was asked meanwhile, in seconds; filled at the end."""
+    """The seconds of each request; filled at the end."""
 
     seconds: list[float] = field(default_factory=list)
 
 
 @dataclass
 class Disk:
-    """MB that were taken before, and at most meanwhile; filled at the end."""
+    """MB in use before, and at most meanwhile; filled at the end."""
 
     before: float = 0.0
     peak: float = 0.0
 
 
 @contextmanager
-def asked(host: StagingHost) -> Iterator[Latency]:
-    """Let the host itself read a thousand secrets, ten times a second, for as long as it lasts.
+def measure_latency(host: StagingHost) -> Iterator[Latency]:
+    """Let the host itself read a thousand secrets, ten times a second, while the context is open.
 
-    Each is a request as a loader makes it when a service starts, over a connection that is kept.
+    Each is the request of a loader when a service starts, over one persistent connection.
     Raises BenchError at the end if any was not answered by 200.
     """
     url, token = _request(host)
     host.run(
-        "cat >/root/asking && (curl --config /root/asking 2>/root/asked &)",
+        "cat >/root/requests && (curl --config /root/requests 2>/root/answers &)",
         input=f'url = "{url}"\nrate = "{_RATE}/s"\nheader = "Authorization: Bearer {token}"\n'
         'output = "/dev/null"\nsilent\nwrite-out = "%{stderr}%{http_code} %{time_total}\\n"\n',
     )
@@ -52,8 +50,8 @@ def asked(host: StagingHost) -> Iterator[Latency]:
     try:
         yield latency
     finally:
-        host.run("pkill --exact curl; rm /root/asking", check=False)
-    answers = [line.split() for line in host.run("cat /root/asked").stdout.splitlines()]
+        host.run("pkill --exact curl; rm /root/requests", check=False)
+    answers = [line.split() for line in host.run("cat /root/answers").stdout.splitlines()]
     failed = [status for status, _ in answers if status != "200"]
     if failed:
         raise BenchError(f"{len(failed)} of {len(answers)} requests failed, with {failed[0]}")
@@ -61,7 +59,7 @@ def asked(host: StagingHost) -> Iterator[Latency]:
 
 
 def _request(host: StagingHost) -> tuple[str, str]:
-    """A URL with a part that curl counts, and the deployer's token."""
+    """Return a URL with a part that curl counts up, and the deployer's token."""
     with inspection.deployer(host) as client:
         project = contents.project(client, PROJECT)
         assert project is not None
@@ -79,19 +77,19 @@ def _request(host: StagingHost) -> tuple[str, str]:
 
 
 @contextmanager
-def filling_disk(host: StagingHost) -> Iterator[Disk]:
-    """Look at the disk twice a second for as long as it lasts."""
+def measure_disk(host: StagingHost) -> Iterator[Disk]:
+    """Measure the use of the disk twice a second while the context is open."""
     measure = f"du --summarize --total --block-size=1K {_PLACES} 2>/dev/null | tail -n 1 | cut -f 1"
     disk = Disk(before=_megabytes(host.run(measure).stdout))
     host.run(
-        f"touch /root/looking; (while test -e /root/looking; do {measure}; sleep 0.5; done "
-        ">/root/looked 2>/dev/null &)"
+        f"touch /root/measuring; (while test -e /root/measuring; do {measure}; sleep 0.5; done "
+        ">/root/measured 2>/dev/null &)"
     )
     try:
         yield disk
     finally:
-        host.run("rm /root/looking; sleep 1")
-    disk.peak = max(map(_megabytes, host.run("cat /root/looked").stdout.split()))
+        host.run("rm /root/measuring; sleep 1")
+    disk.peak = max(map(_megabytes, host.run("cat /root/measured").stdout.split()))
 
 
 def _megabytes(kibibytes: str) -> float:

@@ -9,8 +9,8 @@ import httpx
 from tests.cluster import waiting
 from tests.cluster.faults import make_good
 from tests.cluster.hosts import Cluster
+from tests.cluster.injection import inject
 from tests.cluster.result import Result
-from tests.cluster.suffering import suffer
 from tests.staging.shell import StagingError, say
 
 _WRONG = (StagingError, AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError)
@@ -26,7 +26,7 @@ class Failed:
 
 def series(cluster: Cluster, faults: Iterable[str]) -> list[Result | Failed]:
     """Inject the faults, and return the result of each."""
-    return [_suffered(cluster, fault) for fault in faults]
+    return [_inject(cluster, fault) for fault in faults]
 
 
 def wrong(result: Result | Failed) -> list[str]:
@@ -34,9 +34,9 @@ def wrong(result: Result | Failed) -> list[str]:
     return [result.why] if isinstance(result, Failed) else [*result.wrong, *result.late()]
 
 
-def _suffered(cluster: Cluster, fault: str) -> Result | Failed:
+def _inject(cluster: Cluster, fault: str) -> Result | Failed:
     try:
-        return suffer(cluster, fault)
+        return inject(cluster, fault)
     except _WRONG as error:
         why = _line(error)
     say(f"{fault}: {why}")

@@ -11,8 +11,8 @@ from tests.cluster import waiting
 from tests.cluster.client import Client
 from tests.cluster.faults import FAULTS, etcd_broken
 from tests.cluster.hosts import Cluster
+from tests.cluster.injection import inject
 from tests.cluster.place import Place
-from tests.cluster.suffering import suffer
 from tests.e2e import clusters
 from tests.e2e.conftest import FirstDeploy
 from tests.staging import stack
@@ -151,7 +151,7 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
 def test_a_fault_loses_no_write_and_service_recovers_by_itself(
     cluster: Cluster, fault: str
 ) -> None:
-    result = suffer(cluster, fault)
+    result = inject(cluster, fault)
     assert result.wrong == []
     assert result.late(_BESIDE_OTHERS) == []
 

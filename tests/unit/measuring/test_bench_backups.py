@@ -20,7 +20,7 @@ def test_the_report_has_time_disk_and_the_delay_by_a_drill() -> None:
             dump=123.4,
             timings={name: [3.0, 1.0, 2.0] for name in names},
             disks={name: Disk(before=10.0, peak=40.0) for name in names},
-            asked={QUIET: [0.010] * 100, DRILL: [0.030] * 100},
+            latencies={QUIET: [0.010] * 100, DRILL: [0.030] * 100},
         )
     )
     assert "100,000 secrets" in text

@@ -10,7 +10,7 @@ from bench.report import render
 MEASURED = Measured(
     settled={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
     fresh={"deploy": [33.0, 36.0], "script": [30.0, 30.0]},
-    held_to=["ours"],
+    limited=["ours"],
     commands={"ours": 15},
     migration={"apply": [1.0, 2.0], "sdk": [20.0, 40.0]},
     writes=20,

@@ -1,4 +1,4 @@
-"""A played cluster of three hosts for the fault tests: what its managers and services report."""
+"""A fake cluster of three hosts for the fault tests, by the reports of its managers and services."""
 
 import json
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ _SENTINEL = "name\nx\nflags\n" + "\nflags\n".join(["slave", "slave", "sentinel",
 
 
 @dataclass
-class SufferingCluster:
-    """Answer as `tests.cluster.hosts.Cluster` does, with what these attributes say.
+class FaultyCluster:
+    """Answer as `tests.cluster.hosts.Cluster` does, by these attributes.
 
-    `plans` are what `plan` tells, one after the other; `applied` the operations that change
+    `plans` are the reports of `plan`, one after the other; `applied` the operations that change
     something in a run of the deploy. The run makes the nodes active, unless `stubborn` is set.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import reading, suffering
+from tests.cluster import injection, reading
 from tests.cluster.fault import Fault, Undo
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
@@ -12,8 +12,8 @@ from tests.cluster.nodes import Node
 from tests.cluster.place import Place
 from tests.cluster.repair import Repair, repair
 from tests.staging.shell import StagingError
+from tests.unit.faulty_cluster import FaultyCluster
 from tests.unit.played_nodes import PlayedNode, three_nodes
-from tests.unit.suffering_cluster import SufferingCluster
 
 _DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready, no vote"
 
@@ -21,9 +21,9 @@ _DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready,
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_SECONDS", 0.0)
-    monkeypatch.setattr(suffering, "_BEFORE_SECONDS", 0.5)
-    monkeypatch.setattr(suffering, "STEADY_SECONDS", 0.5)
-    monkeypatch.setattr(suffering, "_WITHIN_SECONDS", 4.0)
+    monkeypatch.setattr(injection, "_BEFORE_SECONDS", 0.5)
+    monkeypatch.setattr(injection, "STEADY_SECONDS", 0.5)
+    monkeypatch.setattr(injection, "_WITHIN_SECONDS", 4.0)
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def nodes() -> Iterator[list[PlayedNode]]:
 
 
 @pytest.fixture
-def cluster(nodes: list[PlayedNode]) -> SufferingCluster:
-    return SufferingCluster(reached=[each.node for each in nodes])
+def cluster(nodes: list[PlayedNode]) -> FaultyCluster:
+    return FaultyCluster(reached=[each.node for each in nodes])
 
 
-def striking(monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster) -> None:
+def striking(monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster) -> None:
     """Have the fault `node_drained` drain the node of a played cluster and move its primary."""
 
     def node_drained(_: Cluster) -> Undo:
@@ -47,28 +47,28 @@ def striking(monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster) -> None
     monkeypatch.setitem(FAULTS, "node_drained", Fault(node_drained))
 
 
-def test_apply_is_run_after_an_empty_plan_too(cluster: SufferingCluster) -> None:
+def test_apply_is_run_after_an_empty_plan_too(cluster: FaultyCluster) -> None:
     before = reading.whole(cluster.as_cluster())
     cluster.applied = ["Stack | Roll out"]
     assert repair(cluster.as_cluster(), before) == Repair(changed=("Stack | Roll out",))
 
 
 def test_a_fault_that_apply_repairs_leaves_no_difference(
-    monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
+    monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster
 ) -> None:
     striking(monkeypatch, cluster)
     cluster.plans, cluster.applied = [["~ node a-1: drained → active"]], ["Swarm | Join the nodes"]
-    result = suffering.suffer(cluster.as_cluster(), "node_drained")
+    result = injection.inject(cluster.as_cluster(), "node_drained")
     assert result.wrong == []
     assert (len(result.repair.planned), len(result.repair.changed)) == (1, 1)
 
 
 def test_an_incomplete_repair_is_reported(
-    monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
+    monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster
 ) -> None:
     striking(monkeypatch, cluster)
     cluster.stubborn, cluster.plans = True, [["a"], ["b"]]
-    result = suffering.suffer(cluster.as_cluster(), "node_drained")
+    result = injection.inject(cluster.as_cluster(), "node_drained")
     assert (result.repair.unsettled, result.repair.differences) == (("b",), (_DRAINED,))
     unsettled, difference = result.wrong
     assert unsettled.endswith(": b")
@@ -76,10 +76,10 @@ def test_an_incomplete_repair_is_reported(
 
 
 def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
-    cluster: SufferingCluster, nodes: list[PlayedNode], monkeypatch: pytest.MonkeyPatch
+    cluster: FaultyCluster, nodes: list[PlayedNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     striking(monkeypatch, cluster)
-    monkeypatch.setattr(suffering, "_BEFORE_SECONDS", 2.5)
+    monkeypatch.setattr(injection, "_BEFORE_SECONDS", 2.5)
     set_up = Place.set_up
 
     def down_from_now(self: Place, _: Node) -> Place:
@@ -90,11 +90,11 @@ def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
 
     monkeypatch.setattr(Place, "set_up", down_from_now)
     with pytest.raises(StagingError, match="mend the cluster first"):
-        suffering.suffer(cluster.as_cluster(), "node_drained")
+        injection.inject(cluster.as_cluster(), "node_drained")
     assert cluster.availability == "active"
 
 
-def test_no_fault_is_caused_in_an_incomplete_cluster(cluster: SufferingCluster) -> None:
+def test_no_fault_is_caused_in_an_incomplete_cluster(cluster: FaultyCluster) -> None:
     cluster.primary = 0
     with pytest.raises(StagingError, match=r"not whole: PostgreSQL: 1 primary, .* → 0 primary, "):
-        suffering.suffer(cluster.as_cluster(), "node_drained")
+        injection.inject(cluster.as_cluster(), "node_drained")

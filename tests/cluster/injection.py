@@ -15,7 +15,7 @@ STEADY_SECONDS = 8.0
 _WITHIN_SECONDS = 150.0
 
 
-def suffer(cluster: Cluster, fault: str) -> Result:
+def inject(cluster: Cluster, fault: str) -> Result:
     """Inject a fault into a converged cluster, and let `apply` repair the rest.
 
     Raises AssertionError where a run of the deploy fails, StagingError where hosts that run
@@ -26,7 +26,7 @@ def suffer(cluster: Cluster, fault: str) -> Result:
     nodes = cluster.nodes()
     place = Place(cluster.credentials()).set_up(nodes[0])
     with Watch(cluster.postmaster, cluster.numbers) as watch, Client(nodes, place) as client:
-        moment, over, came_back = _struck(cluster, fault, client)
+        moment, over, came_back = _strike(cluster, fault, client)
         restless = _restless(cluster, client)
         repaired = repair(cluster, before)
     report = client.report()
@@ -47,7 +47,7 @@ def suffer(cluster: Cluster, fault: str) -> Result:
     )
 
 
-def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float, bool]:
+def _strike(cluster: Cluster, fault: str, client: Client) -> tuple[float, float, bool]:
     """Return when it began, when it was undone, and whether service was back before that."""
     if not client.steady(_BEFORE_SECONDS, _WITHIN_SECONDS):
         raise StagingError(
@@ -55,12 +55,12 @@ def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float,
             "reads without an outage, and nothing had been done yet: mend the cluster first"
         )
     moment = client.now()
-    say(f"{fault}: it strikes")
+    say(f"{fault}: injecting it")
     undo = FAULTS[fault].strike(cluster)
     try:
         came_back = client.steady(STEADY_SECONDS, _WITHIN_SECONDS)
     finally:
-        say(f"{fault}: it is over")
+        say(f"{fault}: undoing it")
         over = client.now()
         undo()
     return moment, over, came_back
