@@ -1,4 +1,4 @@
-"""A fake cluster of three hosts for the fault tests, by the reports of its managers and services."""
+"""A fake cluster of three hosts for the fault tests: reports of its managers and services."""
 
 import json
 from collections.abc import Mapping
