@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 def test_the_stand_in_answers_every_exchange_as_it_was_recorded(standin: Standin) -> None:
     player = Player(standin)
-    played = [player.differences(exchange) for exchange in RECORDING["exchanges"]]
-    assert len(played) == 149
-    assert [difference for found in played for difference in found] == []
+    differences = [player.differences(exchange) for exchange in RECORDING["exchanges"]]
+    assert len(differences) == 149
+    assert [each for found in differences for each in found] == []
 
 
 def test_the_stand_in_answers_every_exchange_about_people_as_it_was_recorded(
     standin: Standin,
 ) -> None:
     player = with_deployer(set_up(standin))
-    played = [player.differences(exchange) for exchange in RECORDING["people"]]
-    assert len(played) == 16
-    assert [difference for found in played for difference in found] == []
+    differences = [player.differences(exchange) for exchange in RECORDING["people"]]
+    assert len(differences) == 16
+    assert [each for found in differences for each in found] == []
 
 
 def test_every_operation_of_the_api_document_is_served(standin: Standin) -> None:

@@ -142,10 +142,10 @@ def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
 def test_a_replacement_of_an_earlier_version_is_completed_after_adoption(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = grown(world, monkeypatch)
-    played.unwell = True
+    fake = grown(world, monkeypatch)
+    fake.unwell = True
     world.refused("replace", "--yes")
-    played.unwell = False
+    fake.unwell = False
     _age(world)
     assert "server adopt" in world.refused("replace", "--undo", "--yes")
     said = world.ok("adopt", "--yes")

@@ -226,10 +226,10 @@ def test_an_undo_deletes_the_addresses_of_an_uncreated_server(
 def test_a_manually_assigned_address_is_not_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = grown(world, monkeypatch)
-    played.unwell = True
+    fake = grown(world, monkeypatch)
+    fake.unwell = True
     world.refused("replace", "--yes")
-    played.unwell = False
+    fake.unwell = False
     (new,) = (e for e in world.cloud.kinds["servers"].values() if e["name"] != "infisical")
     address = {"type": "ipv6", "ip": "2001:db8:9::/64", "auto_delete": False, "labels": {}}
     world.cloud.add("primary_ips", name="theirs", assignee_id=new["id"], **address)

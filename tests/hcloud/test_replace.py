@@ -12,7 +12,7 @@ from tests.hcloud.world import World, made
 
 
 @dataclass
-class Played:
+class FakeHosts:
     """Record the steps on servers instead of running them, and check their order.
 
     Attributes:
@@ -58,15 +58,13 @@ class Played:
             raise CheckFailed("Infisical is not healthy there (postgres)")
 
 
-def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
+def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> FakeHosts:
     """A world with a server, whose settings describe a bigger one."""
-    played = Played(world)
-    monkeypatch.setattr(
-        "infisical_iac.hetzner.remote.RemoteExecutor", lambda device, timeout: played
-    )
+    fake = FakeHosts(world)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.RemoteExecutor", lambda device, timeout: fake)
     world.ok("create", "--yes")
     world.set('server_type = "cx43"\n')
-    return played
+    return fake
 
 
 def _type(server: Data) -> str:
@@ -76,11 +74,11 @@ def _type(server: Data) -> str:
 def test_everything_moves_in_an_order_that_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = grown(world, monkeypatch)
+    fake = grown(world, monkeypatch)
     volume, address = world.cloud.only("volumes"), world.cloud.only("primary_ips")
     old = world.cloud.only("servers")["id"]
     said = world.ok("replace", "--yes")
-    assert played.did == [
+    assert fake.did == [
         ("check", "infisical", "infisical"),
         ("release", "infisical", "infisical"),
         ("look", "infisical-next", "infisical"),
@@ -106,7 +104,7 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
 ) -> None:
     for deaths in range(1, 60):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            played = grown(world, patch)
+            fake = grown(world, patch)
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--yes").exit_code == 0:
                 break
@@ -118,23 +116,23 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
             assert world.cloud.only("volumes")["server"] == server["id"]
             assert world.cloud.only("primary_ips")["assignee_id"] == server["id"]
             # The old one went only when the new one was proven where people find it.
-            assert ("prove", "infisical-next", "infisical-next") in played.did
+            assert ("prove", "infisical-next", "infisical-next") in fake.did
     assert 12 <= deaths < 59
 
 
 def test_undo_returns_to_the_old_server_until_the_addresses_move(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = grown(world, monkeypatch)
+    fake = grown(world, monkeypatch)
     old = world.cloud.only("servers")["id"]
-    played.unwell = True
+    fake.unwell = True
     assert world.error("replace", "--yes").code == "checks"
     assert len(world.cloud.kinds["servers"]) == 2
     assert world.error("destroy").code == "refused.unfinished"
-    played.unwell = False
-    played.did.clear()
+    fake.unwell = False
+    fake.did.clear()
     world.ok("replace", "--undo", "--yes")
-    assert [what for what, *_ in played.did] == ["release", "wait", "apply", "prove"]
+    assert [what for what, *_ in fake.did] == ["release", "wait", "apply", "prove"]
     assert world.cloud.only("servers")["id"] == old
     assert world.cloud.only("volumes")["server"] == old
     assert len(world.known_hosts) <= 2
@@ -145,11 +143,11 @@ def test_a_killed_undo_is_completed_by_the_next(
 ) -> None:
     for deaths in range(1, 20):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            played = grown(world, patch)
+            fake = grown(world, patch)
             old = world.cloud.only("servers")["id"]
-            played.unwell = True
+            fake.unwell = True
             world.refused("replace", "--yes")
-            played.unwell = False
+            fake.unwell = False
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--undo", "--yes").exit_code == 0:
                 break
@@ -173,8 +171,8 @@ def test_a_server_without_need_or_volume_is_not_replaced(world: World) -> None:
 def test_a_server_whose_data_are_not_on_the_volume_is_not_replaced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = grown(world, monkeypatch)
-    played.elsewhere = True
+    fake = grown(world, monkeypatch)
+    fake.elsewhere = True
     before = len(world.api.changes)
     assert world.error("replace", "--yes").code == "command"
     assert len(world.api.changes) == before

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         if stack.given() is None:
             raise StagingError(_NONE)
         engine.ensure()
-        differences = _played(_alone) + _played(_people)
+        differences = _replay(_alone) + _replay(_people)
         subprocess.run([sys.executable, "-m", "tests.e2e"], check=True)
     except StagingError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,7 +91,7 @@ def _people(server: Server) -> tuple[Player, str]:
     return with_deployer(server.world()), "people"
 
 
-def _played(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
+def _replay(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
     """Play recorded exchanges to a fresh server; return a line for each difference."""
     with running() as server:
         player, name = ready(server)

@@ -25,7 +25,7 @@ try the other commands on it,
 or take everything down with `make demo-down`.
 """
 _STANDIN = (
-    ", played by the stand-in of tests/standin: it answers as Infisical does, in its API alone "
+    ", as the stand-in of tests/standin, which has Infisical's API and no web interface "
     "(STAGING_INFISICAL_IMAGE=archive.tar puts a real one in its place)"
 )
 

@@ -16,7 +16,7 @@ from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.item import Item, Unknown, UpToDate, together
 from infisical_iac.core.operation import Commands, planned_operation, step
-from tests.unit.cluster.played_run import _hosts
+from tests.unit.cluster.fake_run import _hosts
 
 _PARTS = {
     "Firewall": ("Drop",),

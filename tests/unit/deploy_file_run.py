@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from infisical_iac.core.errors import UserError
-from tests.unit.cluster.played_run import _hosts
+from tests.unit.cluster.fake_run import _hosts
 
 
 def main(directory: str, text: str | None, *how: str) -> list[str]:

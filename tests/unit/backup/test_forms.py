@@ -17,7 +17,7 @@ from infisical_iac.stack import keys
 from infisical_iac.workspace import credential_file
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term
 from tests.unit.backup.kits import FILES
-from tests.unit.played_host import PlayedHost, played
+from tests.unit.fake_host import FakeHost, make_host
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _AWS = "AWS_ACCESS_KEY_ID=fake\nAWS_SECRET_ACCESS_KEY={}\n"
@@ -102,14 +102,14 @@ def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
-    made = played(tmp_path)
+def host(tmp_path: Path) -> FakeHost:
+    made = make_host(tmp_path)
     made.write("/etc/infisical/keys/encryption_key", "own")
     made.ok(("restore", "begin", "20261125T101112Z"))
     return made
 
 
-def _files(host: PlayedHost) -> dict[str, str]:
+def _files(host: FakeHost) -> dict[str, str]:
     return {
         str(file.relative_to(host.directory)): file.read_text()
         for file in host.directory.rglob("*")
@@ -117,12 +117,12 @@ def _files(host: PlayedHost) -> dict[str, str]:
     }
 
 
-def _put(host: PlayedHost, path: str, text: str) -> subprocess.CompletedProcess[str]:
+def _put(host: FakeHost, path: str, text: str) -> subprocess.CompletedProcess[str]:
     return host.run("restore", "put", path, stdin=f"{base64.b64encode(text.encode()).decode()}\n")
 
 
 @pytest.mark.parametrize("name", _FORGED)
-def test_the_host_writes_no_file_that_no_kit_has(host: PlayedHost, name: str) -> None:
+def test_the_host_writes_no_file_that_no_kit_has(host: FakeHost, name: str) -> None:
     before = _files(host)
     done = _put(host, *_FORGED[name])
     assert done.returncode == 1
@@ -130,7 +130,7 @@ def test_the_host_writes_no_file_that_no_kit_has(host: PlayedHost, name: str) ->
     assert _files(host) == before
 
 
-def test_the_host_removes_no_file_that_no_kit_has(host: PlayedHost) -> None:
+def test_the_host_removes_no_file_that_no_kit_has(host: FakeHost) -> None:
     before = _files(host)
     for paths in (["../cron.d/x"], ["keys/encryption_key", "compose.yaml"]):
         assert host.run("restore", "aside", *paths).returncode == 1
@@ -138,14 +138,14 @@ def test_the_host_removes_no_file_that_no_kit_has(host: PlayedHost) -> None:
 
 
 @pytest.mark.parametrize("path", _LEGIT)
-def test_files_of_this_project_are_put_unchanged(host: PlayedHost, path: str) -> None:
+def test_files_of_this_project_are_put_unchanged(host: FakeHost, path: str) -> None:
     kit.check_forms({path: _LEGIT[path]}, where="the kit")
     done = _put(host, path, _LEGIT[path])
     assert (done.returncode, done.stderr) == (0, "")
     assert host.read(f"/etc/infisical/{path}") == _LEGIT[path]
 
 
-def test_an_ssh_key_pair_is_put_unchanged(host: PlayedHost, tmp_path: Path) -> None:
+def test_an_ssh_key_pair_is_put_unchanged(host: FakeHost, tmp_path: Path) -> None:
     file = tmp_path / "ssh_key"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a@b", "-f", str(file)]
     subprocess.run(command, check=True)

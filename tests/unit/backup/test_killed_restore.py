@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import MAIN, PlayedHost, played
+from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STATE = "/var/lib/infisical-restore/state"
 _STAMP = "20261125T101112Z"
@@ -19,9 +19,9 @@ _BACK, _FORGET = ("restore", "back"), ("restore", "forget")
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> PlayedHost:
+def bare(tmp_path: Path) -> FakeHost:
     """A host with a kit's key and no data, on which a snapshot is loaded."""
-    made = played(tmp_path)
+    made = make_host(tmp_path)
     made.write(_KEY, "new")
     made.write("/var/lib/infisical-restore/fetched/workspace.json", "new")
     made.volume(_NEW, base="new")
@@ -29,7 +29,7 @@ def bare(tmp_path: Path) -> PlayedHost:
 
 
 @pytest.fixture
-def host(bare: PlayedHost) -> PlayedHost:
+def host(bare: FakeHost) -> FakeHost:
     """The same with data."""
     for path, text in _FILES.items():
         bare.write(path, text)
@@ -39,7 +39,7 @@ def host(bare: PlayedHost) -> PlayedHost:
 
 
 @pytest.fixture
-def swapped(host: PlayedHost) -> PlayedHost:
+def swapped(host: FakeHost) -> FakeHost:
     """The same with the key and the new data in place."""
     host.ok(_BEGIN, _ASIDE)
     host.write(_KEY, "new")
@@ -48,21 +48,21 @@ def swapped(host: PlayedHost) -> PlayedHost:
     return host
 
 
-def _undo(host: PlayedHost) -> None:
+def _undo(host: FakeHost) -> None:
     if host.read(_STATE):
         host.ok(_BACK, _FORGET)
     assert host.read(_STATE) is None
     assert host.read(f"{_KEPT}/keys/encryption_key") is None
 
 
-def _is_as_before(host: PlayedHost) -> None:
+def _is_as_before(host: FakeHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
     assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
     assert {path: host.read(path) for path in _FILES} == _FILES
 
 
-def test_a_restore_that_is_killed_is_undone(host: PlayedHost) -> None:
+def test_a_restore_that_is_killed_is_undone(host: FakeHost) -> None:
     deaths = host.deaths(_BEGIN, _ASIDE, _SWAP)
     assert deaths[-1].volumes()[MAIN] == {"base": "new"}
     for each in deaths:
@@ -70,14 +70,14 @@ def test_a_restore_that_is_killed_is_undone(host: PlayedHost) -> None:
         _is_as_before(each)
 
 
-def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: PlayedHost) -> None:
+def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: FakeHost) -> None:
     for each in bare.deaths(_BEGIN, _SWAP):
         _undo(each)
         assert each.volumes().keys() - {_NEW, _GIVEN_UP} == set()
         assert each.read("/etc/infisical/workspace.json") is None
 
 
-def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: PlayedHost) -> None:
+def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: FakeHost) -> None:
     bare.ok(_BEGIN, _SWAP, _BACK)
     for each in (*bare.deaths(_FORGET), bare):
         _undo(each)
@@ -86,7 +86,7 @@ def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: Played
     assert bare.read("/var/lib/infisical-restore/undone") is None
 
 
-def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(swapped: FakeHost) -> None:
     for each in swapped.deaths(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
@@ -94,7 +94,7 @@ def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
         assert "a logged line" in log
 
 
-def _write(host: PlayedHost) -> bool:
+def _write(host: FakeHost) -> bool:
     """Acknowledge a write to the data in place; return whether there are any."""
     there = bool(host.volumes().get(MAIN))
     if there:
@@ -106,7 +106,7 @@ def _write(host: PlayedHost) -> bool:
 def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
     request: pytest.FixtureRequest, data_before: bool
 ) -> None:
-    host: PlayedHost = request.getfixturevalue("host" if data_before else "bare")
+    host: FakeHost = request.getfixturevalue("host" if data_before else "bare")
     for each in host.deaths(_BEGIN, _SWAP):
         wrote = _write(each)
         if not each.read(_STATE):
@@ -120,7 +120,7 @@ def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
         assert kept[MAIN].get("base", "none") == ("old" if data_before else "none")
 
 
-def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
+def test_writes_during_the_rollback_are_kept_too(swapped: FakeHost) -> None:
     _write(swapped)
     for each in swapped.deaths(_BACK):
         _write(each)
@@ -129,7 +129,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
         assert "new" in [files["base"] for files in found if files.get("written")]
 
 
-def test_a_proven_restore_removes_data_without_writes(swapped: PlayedHost) -> None:
+def test_a_proven_restore_removes_data_without_writes(swapped: FakeHost) -> None:
     for writes in ("0", "3"):
         swapped.volume(f"{MAIN}_given_up_{writes}", base="x")
         swapped.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
@@ -140,13 +140,13 @@ def test_a_proven_restore_removes_data_without_writes(swapped: PlayedHost) -> No
     ]
 
 
-def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped: PlayedHost) -> None:
+def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped: FakeHost) -> None:
     swapped.ok(_BACK)
     assert swapped.read(_STATE) == f"{_STAMP} back\n"
     _is_as_before(swapped)
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: FakeHost) -> None:
     swapped.write("/failing", "volume\n")
     assert swapped.run(*_BACK).returncode == 1
     swapped.remove("/failing")
@@ -154,7 +154,7 @@ def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> 
     _is_as_before(swapped)
 
 
-def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
+def test_the_old_data_stay_aside_at_the_end(swapped: FakeHost) -> None:
     volume = f"{MAIN}_before_{_STAMP}"
     assert swapped.run(*_END).stdout == f"volume {volume}\n"
     assert swapped.volumes()[volume] == {"base": "old"}
@@ -163,7 +163,7 @@ def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
 
 @pytest.mark.parametrize(("program", "step"), [("find", _BACK), ("ls", _END)])
 def test_unreadable_files_that_moved_aside_are_kept(
-    swapped: PlayedHost, program: str, step: tuple[str, ...]
+    swapped: FakeHost, program: str, step: tuple[str, ...]
 ) -> None:
     kept = swapped.read(f"{_KEPT}/keys/encryption_key")
     swapped.program(program, "echo 'Input/output error' >&2\nexit 2")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_cluster import PlayedNode, played_node
+from tests.unit.fake_cluster import FakeNode, make_node
 
 _STATE = "/var/lib/infisical-restore/state"
 _STAMP = "20261125T101112Z"
@@ -21,9 +21,9 @@ _END = ("restore-cluster", "end")
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> PlayedNode:
+def node(tmp_path: Path) -> FakeNode:
     """The lead of a cluster with data, where a snapshot has been fetched."""
-    made = played_node(tmp_path, infisical="old")
+    made = make_node(tmp_path, infisical="old")
     for path, text in _FILES.items():
         made.write(path, text)
     made.write("/var/lib/infisical-restore/fetched/workspace.json", "new")
@@ -32,7 +32,7 @@ def node(tmp_path: Path) -> PlayedNode:
 
 
 @pytest.fixture
-def swapped(node: PlayedNode) -> PlayedNode:
+def swapped(node: FakeNode) -> FakeNode:
     """The same with the key and the new data in place."""
     node.ok(_BEGIN, _ASIDE)
     node.write(_KEY, "new")
@@ -40,13 +40,13 @@ def swapped(node: PlayedNode) -> PlayedNode:
     return node
 
 
-def _undo(node: PlayedNode) -> None:
+def _undo(node: FakeNode) -> None:
     if node.read(_STATE):
         node.ok(_BACK, _FORGET)
     assert node.read(_STATE) is None
 
 
-def _is_as_before(node: PlayedNode) -> None:
+def _is_as_before(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_NEW, _GIVEN_UP} == {"infisical"}
@@ -55,7 +55,7 @@ def _is_as_before(node: PlayedNode) -> None:
 
 
 def test_the_database_is_replaced_while_infisical_is_stopped(
-    swapped: PlayedNode,
+    swapped: FakeNode,
 ) -> None:
     assert swapped.databases() == {"infisical": "new", _OLD: "old"}
     output = (swapped.read("/asked") or "").splitlines()
@@ -64,7 +64,7 @@ def test_the_database_is_replaced_while_infisical_is_stopped(
     assert swapped.read("/etc/infisical/workspace.json") == "new"
 
 
-def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: PlayedNode) -> None:
+def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: FakeNode) -> None:
     deaths = node.deaths_of(_BEGIN, _ASIDE, _LOAD, _SWAP)
     assert deaths[-1].databases() == {"infisical": "new", _OLD: "old"}
     for each in deaths:
@@ -82,13 +82,13 @@ def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: PlayedNode)
         _is_as_before(each)
 
 
-def test_a_killed_rollback_is_completed(swapped: PlayedNode) -> None:
+def test_a_killed_rollback_is_completed(swapped: FakeNode) -> None:
     for each in swapped.deaths_of(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
 
 
-def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: PlayedNode) -> None:
+def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: FakeNode) -> None:
     earlier = "infisical_before_20261001t101112z"
     swapped.write(f"/databases/{earlier}", "older")
     replaced = "replaced by a restore that was proven"
@@ -98,7 +98,7 @@ def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: Playe
     assert swapped.read(f"/comments/{_OLD}") == f"{replaced}\n"
 
 
-def test_a_database_left_by_another_change_is_reported_and_kept(swapped: PlayedNode) -> None:
+def test_a_database_left_by_another_change_is_reported_and_kept(swapped: FakeNode) -> None:
     """Such as an upgrade of the version before, which had put what was written since aside."""
     left = "infisical_before_20261001t101112z"
     swapped.write(f"/databases/{left}", "and a write")
@@ -108,7 +108,7 @@ def test_a_database_left_by_another_change_is_reported_and_kept(swapped: PlayedN
 
 
 def test_a_restore_that_changed_no_data_is_undone_without_the_database(
-    node: PlayedNode,
+    node: FakeNode,
 ) -> None:
     node.ok(_BEGIN, _ASIDE)
     node.write("/stopped", "")
@@ -116,7 +116,7 @@ def test_a_restore_that_changed_no_data_is_undone_without_the_database(
     assert node.read(_STATE) is None
 
 
-def test_nothing_is_swapped_before_a_dump_is_loaded(node: PlayedNode) -> None:
+def test_nothing_is_swapped_before_a_dump_is_loaded(node: FakeNode) -> None:
     node.ok(_BEGIN)
     done = node.run(*_SWAP)
     assert (done.returncode, "no dump" in done.stderr) == (1, True)
@@ -124,7 +124,7 @@ def test_nothing_is_swapped_before_a_dump_is_loaded(node: PlayedNode) -> None:
     _is_as_before(node)
 
 
-def test_nothing_is_loaded_or_begun_without_a_standby(node: PlayedNode) -> None:
+def test_nothing_is_loaded_or_begun_without_a_standby(node: FakeNode) -> None:
     node.write("/alone", "")
     node.program("sleep")
     node.ok(_BEGIN)

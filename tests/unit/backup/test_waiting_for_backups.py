@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import played
+from tests.unit.fake_host import make_host
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests.unit.played_host import played
 def test_a_backup_that_does_not_end_is_reported_with_the_command_that_stops_it(
     tmp_path: Path, step: tuple[str, ...]
 ) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     host.program("flock", 'test "$*" = "--wait 600 9"')
     host.write("/var/lib/infisical-backup/lock", "")
     done = host.run(*step)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.change.path import RELEASES
-from tests.unit.played_host import MAIN, PlayedHost, played
+from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STATE = "/var/lib/infisical-upgrade/state"
 _RELEASE = "20261125T101112Z-v0.165.16"
@@ -19,9 +19,9 @@ _BACK, _END = ("upgrade", "back"), ("upgrade", "end")
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     """A host on which a change has begun whose data are loaded."""
-    made = played(tmp_path)
+    made = make_host(tmp_path)
     for path, text in _FILES.items():
         made.write(path, text)
         made.write(f"{RELEASES}/{_RELEASE}/{Path(path).name}", text)
@@ -37,13 +37,13 @@ def host(tmp_path: Path) -> PlayedHost:
 
 
 @pytest.fixture
-def swapped(host: PlayedHost) -> PlayedHost:
+def swapped(host: FakeHost) -> FakeHost:
     """The same with the new data in place."""
     host.ok(_PAUSE, _SWAP)
     return host
 
 
-def _is_as_before(host: PlayedHost) -> None:
+def _is_as_before(host: FakeHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
     assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
@@ -51,7 +51,7 @@ def _is_as_before(host: PlayedHost) -> None:
     assert host.read(_STATE) is None
 
 
-def test_a_change_that_is_killed_is_undone(host: PlayedHost) -> None:
+def test_a_change_that_is_killed_is_undone(host: FakeHost) -> None:
     deaths = host.deaths(_PAUSE, _SWAP)
     assert (deaths[-1].read(_STATE) or "").split()[1] == "swapped"
     for each in deaths:
@@ -59,7 +59,7 @@ def test_a_change_that_is_killed_is_undone(host: PlayedHost) -> None:
         _is_as_before(each)
 
 
-def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(swapped: FakeHost) -> None:
     for each in swapped.deaths(_BACK, _END):
         if each.read(_STATE):
             each.ok(_BACK, _END)
@@ -67,7 +67,7 @@ def test_a_killed_rollback_is_completed(swapped: PlayedHost) -> None:
         assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
-def _write(host: PlayedHost) -> bool:
+def _write(host: FakeHost) -> bool:
     """Acknowledge a write to the data in place; return whether there are any."""
     there = bool(host.volumes().get(MAIN))
     if there:
@@ -76,7 +76,7 @@ def _write(host: PlayedHost) -> bool:
 
 
 def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
-    host: PlayedHost,
+    host: FakeHost,
 ) -> None:
     for each in host.deaths(_PAUSE, _SWAP):
         wrote = _write(each)
@@ -90,7 +90,7 @@ def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
             assert where == MAIN or f"given-up {where} " in done.stdout
 
 
-def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
+def test_writes_during_the_rollback_are_kept_too(swapped: FakeHost) -> None:
     _write(swapped)
     for each in swapped.deaths(_BACK):
         again = _write(each)
@@ -118,7 +118,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped: PlayedHost) -> None:
     ],
 )
 def test_writes_since_the_swap_are_counted_where_possible(
-    host: PlayedHost, started: str, mute: bool, writes: str
+    host: FakeHost, started: str, mute: bool, writes: str
 ) -> None:
     host.write("/started", "2026-11-25T10:00:00Z")
     host.ok(_PAUSE, _SWAP)
@@ -134,9 +134,7 @@ def test_writes_since_the_swap_are_counted_where_possible(
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
-def test_a_rollback_begun_by_an_earlier_version_is_completed(
-    swapped: PlayedHost, phase: str
-) -> None:
+def test_a_rollback_begun_by_an_earlier_version_is_completed(swapped: FakeHost, phase: str) -> None:
     _write(swapped)
     if phase == "back":
         swapped.ok(_BACK)
@@ -147,14 +145,14 @@ def test_a_rollback_begun_by_an_earlier_version_is_completed(
     assert swapped.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
 
 
-def test_a_proven_change_has_no_rollback(swapped: PlayedHost) -> None:
+def test_a_proven_change_has_no_rollback(swapped: FakeHost) -> None:
     swapped.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
     done = swapped.run(*_BACK)
     assert (done.returncode, "can't be undone" in done.stderr) == (1, True)
     assert swapped.volumes()[MAIN] == {"base": "new"}
 
 
-def test_a_proven_change_removes_data_without_writes(swapped: PlayedHost) -> None:
+def test_a_proven_change_removes_data_without_writes(swapped: FakeHost) -> None:
     for name, writes in {"0": "0", "some": "3", "unknown": "unknown"}.items():
         swapped.volume(f"{MAIN}_given_up_{name}", base=name)
         swapped.write(f"/volumes/{MAIN}_given_up_{name}/labels", f"2026 {writes} image")
@@ -168,7 +166,7 @@ def test_a_proven_change_removes_data_without_writes(swapped: PlayedHost) -> Non
     assert swapped.given_up().keys() == {f"{MAIN}_given_up_{each}" for each in ("some", "unknown")}
 
 
-def test_an_end_that_is_killed_keeps_the_new_data(swapped: PlayedHost) -> None:
+def test_an_end_that_is_killed_keeps_the_new_data(swapped: FakeHost) -> None:
     for each in swapped.deaths(_END):
         if each.read(_STATE):
             each.ok(_END)
@@ -178,7 +176,7 @@ def test_an_end_that_is_killed_keeps_the_new_data(swapped: PlayedHost) -> None:
         assert {each.read(path) for path in _FILES} == {"new"}
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: PlayedHost) -> None:
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: FakeHost) -> None:
     swapped.write("/failing", "volume\n")
     assert swapped.run(*_BACK).returncode == 1
     swapped.remove("/failing")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.change.path import RELEASES
-from tests.unit.played_cluster import PlayedNode, played_node
+from tests.unit.fake_cluster import FakeNode, make_node
 
 _STATE = "/var/lib/infisical-upgrade/state"
 _RELEASE = "20261125T101112Z-v0.165.16"
@@ -21,9 +21,9 @@ _REVERT = ("upgrade-cluster", "revert")
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> PlayedNode:
+def node(tmp_path: Path) -> FakeNode:
     """The lead of a cluster on which a change has begun whose data are fetched."""
-    made = played_node(tmp_path, infisical="old")
+    made = make_node(tmp_path, infisical="old")
     made.write("/etc/infisical/workspace.json", "old")
     made.write(f"{RELEASES}/{_RELEASE}/workspace.json", "old")
     made.write(f"{RELEASES}/{_RELEASE}/snapshot/database.dump", "old")
@@ -34,7 +34,7 @@ def node(tmp_path: Path) -> PlayedNode:
     return made
 
 
-def _is_as_before(node: PlayedNode) -> None:
+def _is_as_before(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_GIVEN_UP} == {"infisical"}
@@ -43,7 +43,7 @@ def _is_as_before(node: PlayedNode) -> None:
     assert node.read(_STATE) is None
 
 
-def _write(node: PlayedNode) -> bool:
+def _write(node: FakeNode) -> bool:
     """Have whatever serves acknowledge a write; whether the database takes any."""
     if "infisical" in node.closed().split():
         return False
@@ -52,7 +52,7 @@ def _write(node: PlayedNode) -> bool:
 
 
 def test_a_change_with_other_data_that_is_killed_is_undone_and_loses_no_write(
-    node: PlayedNode,
+    node: FakeNode,
 ) -> None:
     deaths = node.deaths_of(_PAUSE, _LOAD, _SWAP)
     assert deaths[-1].databases() == {"infisical": "new", _OLD: "old"}
@@ -69,7 +69,7 @@ def test_a_change_with_other_data_that_is_killed_is_undone_and_loses_no_write(
             assert where == "infisical" or f"given-up {where} " in done.stdout
 
 
-def test_a_killed_rollback_is_completed_and_loses_no_write(node: PlayedNode) -> None:
+def test_a_killed_rollback_is_completed_and_loses_no_write(node: FakeNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     _write(node)
     for each in node.deaths_of(_BACK, _END):
@@ -82,7 +82,7 @@ def test_a_killed_rollback_is_completed_and_loses_no_write(node: PlayedNode) -> 
         assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
-def test_an_end_that_is_killed_keeps_the_new_data(node: PlayedNode) -> None:
+def test_an_end_that_is_killed_keeps_the_new_data(node: FakeNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     for each in node.deaths_of(_END):
         if each.read(_STATE):
@@ -91,14 +91,14 @@ def test_an_end_that_is_killed_keeps_the_new_data(node: PlayedNode) -> None:
         assert each.read("/etc/infisical/workspace.json") == "new"
 
 
-def test_a_roll_out_stops_no_service_and_keeps_the_data(node: PlayedNode) -> None:
+def test_a_roll_out_stops_no_service_and_keeps_the_data(node: FakeNode) -> None:
     node.ok(_ROLL, _END)
     assert node.read("/asked") is None
     assert node.databases() == {"infisical": "old"}
     assert node.read(f"{RELEASES}/{_RELEASE}/snapshot/database.dump") == "old"
 
 
-def test_data_that_the_old_version_cannot_use_are_given_up(node: PlayedNode) -> None:
+def test_data_that_the_old_version_cannot_use_are_given_up(node: FakeNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     said = node.run(*_REVERT).stdout
     assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id\n"
@@ -110,7 +110,7 @@ def test_data_that_the_old_version_cannot_use_are_given_up(node: PlayedNode) -> 
 
 @pytest.mark.parametrize(("mute", "writes"), [(False, "42"), (True, "unknown")])
 def test_writes_since_the_swap_are_counted_where_possible(
-    node: PlayedNode, mute: bool, writes: str
+    node: FakeNode, mute: bool, writes: str
 ) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     if mute:
@@ -122,7 +122,7 @@ def test_writes_since_the_swap_are_counted_where_possible(
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
-def test_a_rollback_begun_by_an_earlier_version_is_completed(node: PlayedNode, phase: str) -> None:
+def test_a_rollback_begun_by_an_earlier_version_is_completed(node: FakeNode, phase: str) -> None:
     """It had dropped the database, and was about to rename the old one."""
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.remove("/var/lib/infisical-upgrade/exchanged")
@@ -133,7 +133,7 @@ def test_a_rollback_begun_by_an_earlier_version_is_completed(node: PlayedNode, p
     assert node.databases_given_up() == {}
 
 
-def test_a_proven_change_has_no_rollback(node: PlayedNode) -> None:
+def test_a_proven_change_has_no_rollback(node: FakeNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
     done = node.run(*_BACK)
@@ -141,7 +141,7 @@ def test_a_proven_change_has_no_rollback(node: PlayedNode) -> None:
     assert node.databases()["infisical"] == "new"
 
 
-def test_a_proven_change_drops_data_without_writes(node: PlayedNode) -> None:
+def test_a_proven_change_drops_data_without_writes(node: FakeNode) -> None:
     for name, note in {"0": "2026 0 image", "some": "2026 3 image"}.items():
         node.write(f"/databases/infisical_given_up_{name}", name)
         node.write(f"/comments/infisical_given_up_{name}", note)
@@ -158,7 +158,7 @@ def test_a_proven_change_drops_data_without_writes(node: PlayedNode) -> None:
 
 
 def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
-    node: PlayedNode,
+    node: FakeNode,
 ) -> None:
     """They are a clock that nobody sets."""
     notes = [f"/var/lib/infisical-upgrade/{each}" for each in ("begun", "loaded")]
@@ -169,7 +169,7 @@ def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
     assert [node.read(each) for each in notes] == [None] * 2
 
 
-def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -> None:
+def test_a_change_of_the_data_is_known_while_it_is_under_way(node: FakeNode) -> None:
     exchanged = ("upgrade-cluster", "exchanged")
     assert node.run(*exchanged).stdout == ""
     node.ok(_PAUSE, _LOAD, _SWAP)
@@ -178,7 +178,7 @@ def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -
     assert node.run(*exchanged).stdout == ""
 
 
-def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: PlayedNode) -> None:
+def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: FakeNode) -> None:
     dump = f"{RELEASES}/{_RELEASE}/snapshot/database.dump"
     node.ok(_ROLL, _BACK, ("upgrade-cluster", "keep"), _END)
     assert node.read(dump) == "old"
@@ -188,7 +188,7 @@ def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: PlayedNode) -> 
     assert node.read(dump) is None
 
 
-def test_a_revert_that_is_killed_leaves_data_that_serve(node: PlayedNode) -> None:
+def test_a_revert_that_is_killed_leaves_data_that_serve(node: FakeNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     for each in node.deaths_of(_REVERT):
         each.ok(_BACK, _END)

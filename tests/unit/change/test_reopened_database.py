@@ -9,33 +9,33 @@ import pytest
 from infisical_iac.cluster import rollout
 from infisical_iac.core import connection
 from tests.unit.clusters import site
-from tests.unit.played_cluster import PlayedNode, played_node
+from tests.unit.fake_cluster import FakeNode, make_node
 
 _KEY = "/etc/infisical/keys/postgres_password"
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> PlayedNode:
+def node(tmp_path: Path) -> FakeNode:
     """A node with another leader's new password in its keys, and the old one in its database."""
-    made = played_node(tmp_path, postgres="", infisical="data")
+    made = make_node(tmp_path, postgres="", infisical="data")
     made.write(_KEY, "next-obviously-fake\n")
     made.write(f"{_KEY}.old", "obviously-fake\n")
     return made
 
 
-def test_a_database_that_knows_the_old_password_still_gets_the_new_one(node: PlayedNode) -> None:
+def test_a_database_that_knows_the_old_password_still_gets_the_new_one(node: FakeNode) -> None:
     node.ok(("reopen",))
     assert node.read("/password") == "next-obviously-fake\n"
     assert node.read(_KEY) == "next-obviously-fake\n"
 
 
-def test_one_that_knows_the_new_password_keeps_it(node: PlayedNode) -> None:
+def test_one_that_knows_the_new_password_keeps_it(node: FakeNode) -> None:
     node.write("/password", "next-obviously-fake")
     node.ok(("reopen",))
     assert node.read("/password") == "next-obviously-fake"
 
 
-def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: PlayedNode) -> None:
+def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: FakeNode) -> None:
     node.remove(f"{_KEY}.old")
     node.write(_KEY, "before-obviously-fake")
     node.write(f"{_KEY}.next", "obviously-fake")
@@ -43,7 +43,7 @@ def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: PlayedNod
     assert node.read("/password") == "before-obviously-fake\n"
 
 
-def test_the_other_password_is_needed_only_by_a_rotation_of_this_host(node: PlayedNode) -> None:
+def test_the_other_password_is_needed_only_by_a_rotation_of_this_host(node: FakeNode) -> None:
     assert node.run("reopen").stdout == "known\n"
     node.write("/var/lib/infisical-rotation/state", "postgres_password switched\n")
     assert node.run("reopen").stdout == ""
@@ -78,7 +78,7 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
     assert forgot == forgetting
 
 
-def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: PlayedNode) -> None:
+def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: FakeNode) -> None:
     node.write("/closed/infisical", "")
     node.ok(("reopen",), ("reopen",))
     assert node.closed() == ""
@@ -86,7 +86,7 @@ def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: PlayedNo
 
 
 @pytest.mark.parametrize("state", ["/stopped", "/etc/infisical/keys/none"])
-def test_one_that_does_not_answer_is_left_to_the_roll_out(node: PlayedNode, state: str) -> None:
+def test_one_that_does_not_answer_is_left_to_the_roll_out(node: FakeNode, state: str) -> None:
     node.write(state, "")
     node.write("/password", "somebody-else-s")
     done = node.run("reopen")

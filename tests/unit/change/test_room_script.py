@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.unit.played_host import played
+from tests.unit.fake_host import make_host
 
 
 def test_free_space_of_a_data_volume_is_measured_there(tmp_path: Path) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     # /dev/shm is another file system than the test's directory, as a data volume would be.
     with TemporaryDirectory(dir="/dev/shm") as data:
         host.write("/docker info", f"{tmp_path}\n")

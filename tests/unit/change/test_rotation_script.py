@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.change.keys import parse_unfinished
 from infisical_iac.core import rendering
-from tests.unit.played_host import played
+from tests.unit.fake_host import make_host
 
 _OLD = "obviously-fake-password"
 _TEXT = rendering._text("rotation")
@@ -123,5 +123,5 @@ def test_a_rotation_that_is_switching_cannot_end(host: _Host) -> None:
 
 
 def test_a_bare_host_has_no_keys(tmp_path: Path) -> None:
-    done = played(tmp_path).run("rotation", "list")
+    done = make_host(tmp_path).run("rotation", "list")
     assert (done.returncode, done.stdout) == (0, "")

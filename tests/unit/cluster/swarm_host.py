@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from tests.unit.fake_host import FakeHost, make_host
 from tests.unit.fake_programs import fake_docker
-from tests.unit.played_host import PlayedHost, played
 
 TOKEN, KEY = "SWMTKN-1-obviously-fake", "SWMKEY-1-obviously-fake"
 _DOCKER = f"""
@@ -41,9 +41,9 @@ if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/st
 """
 
 
-def in_no_swarm(directory: Path) -> PlayedHost:
+def in_no_swarm(directory: Path) -> FakeHost:
     """Return a host with a running engine outside any swarm."""
-    host = played(directory)
+    host = make_host(directory)
     fake_docker(directory / "programs", _DOCKER)
     host.program("curl", _CURL)
     host.program("sleep")
@@ -52,7 +52,7 @@ def in_no_swarm(directory: Path) -> PlayedHost:
     return host
 
 
-def join(host: PlayedHost, *anew: str) -> subprocess.CompletedProcess[str]:
+def join(host: FakeHost, *anew: str) -> subprocess.CompletedProcess[str]:
     """Join the host to the swarm of another one, with a token."""
     step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *anew)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")

@@ -15,7 +15,7 @@ _INVENTORIES: dict[str, tuple[list[str], str]] = {
 }
 _MINORITY = {"inventory": "cluster", "up": ["two"], "refused": "only 1 of 3 managers answer"}
 _WRITES = {"inventory": "cluster", "up": _NAMES, "leader": "two", "writes": True}
-_PLAYED: dict[str, dict[str, Any]] = {
+_SETUPS: dict[str, dict[str, Any]] = {
     "one away": {"inventory": "cluster", "up": ["one", "three"], "leader": "three"},
     "several": {"inventory": "several", "up": _NAMES, "leader": "one"},
     "single": {"inventory": "single", "up": ["one"], "refused": "not asked for", "writes": True},
@@ -40,10 +40,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         (directory / f"{name}.py").write_text(f"hosts = {data!r}\n")
     return {
         name: forked.run(
-            "tests.unit.cluster.played_connect",
+            "tests.unit.cluster.fake_connect",
             each | {"inventory": str(directory / f"{each['inventory']}.py")},
         )
-        for name, each in _PLAYED.items()
+        for name, each in _SETUPS.items()
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import PlayedHost, played
+from tests.unit.fake_host import FakeHost, make_host
 
 _KEY = "/etc/infisical/keys/encryption_key"
 _BACKUP = "/var/backups/infisical-iac/20261125T101112Z"
@@ -21,8 +21,8 @@ _DOCKER = """
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> PlayedHost:
-    host = played(tmp_path)
+def node(tmp_path: Path) -> FakeHost:
+    host = make_host(tmp_path)
     host.docker(_DOCKER)
     host.program("sleep")
     host.program("tar", 'echo files >"$3"')
@@ -35,30 +35,30 @@ def node(tmp_path: Path) -> PlayedHost:
     return host
 
 
-def test_what_is_deployed_is_listed(node: PlayedHost) -> None:
+def test_what_is_deployed_is_listed(node: FakeHost) -> None:
     lines = node.run("destroy-cluster", "look").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
 
 
 @pytest.mark.parametrize(("standby", "output"), [("f\n", "primary\n"), ("t\n", ""), ("", "")])
-def test_only_a_primary_reports_itself(node: PlayedHost, standby: str, output: str) -> None:
+def test_only_a_primary_reports_itself(node: FakeHost, standby: str, output: str) -> None:
     node.write("/standby", standby)
     assert node.run("destroy-cluster", "primary").stdout == output
 
 
-def test_a_node_without_a_database_is_no_primary(node: PlayedHost) -> None:
+def test_a_node_without_a_database_is_no_primary(node: FakeHost) -> None:
     node.remove("/runs")
     done = node.run("destroy-cluster", "primary")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_dump_is_read_back_before_it_counts(node: PlayedHost) -> None:
+def test_a_dump_is_read_back_before_it_counts(node: FakeHost) -> None:
     node.ok(("destroy-cluster", "backup", _BACKUP))
     assert node.read(f"{_BACKUP}/database.dump") == "dump\n"
     assert node.read(f"{_BACKUP}/etc-infisical.tar") == "files\n"
 
 
-def test_a_dump_that_can_not_be_read_back_is_none(node: PlayedHost) -> None:
+def test_a_dump_that_can_not_be_read_back_is_none(node: FakeHost) -> None:
     node.write("/listed", "nothing\n")
     done = node.run("destroy-cluster", "backup", _BACKUP)
     assert done.returncode != 0
@@ -67,7 +67,7 @@ def test_a_dump_that_can_not_be_read_back_is_none(node: PlayedHost) -> None:
     assert node.read(f"{_BACKUP}.new/database.dump") is None
 
 
-def test_running_containers_are_reported_and_nothing_is_removed(node: PlayedHost) -> None:
+def test_running_containers_are_reported_and_nothing_is_removed(node: FakeHost) -> None:
     node.write("/etc/infisical/stack.yaml", "services: {}")
     done = node.run("destroy-cluster", "gone")
     assert done.returncode != 0
@@ -76,7 +76,7 @@ def test_running_containers_are_reported_and_nothing_is_removed(node: PlayedHost
 
 
 def test_after_the_containers_ended_configs_are_removed_and_keys_and_data_stay(
-    node: PlayedHost,
+    node: FakeHost,
 ) -> None:
     node.remove("/runs")
     for file in ("stack.yaml", "stack.json", "stack/haproxy_cfg_0123"):
@@ -90,7 +90,7 @@ def test_after_the_containers_ended_configs_are_removed_and_keys_and_data_stay(
 
 
 def test_removing_the_data_removes_the_unlock_key_too_and_is_repeatable(
-    node: PlayedHost,
+    node: FakeHost,
 ) -> None:
     unit = "/etc/systemd/system/infisical-unlock.service"
     node.write(unit, "[Unit]")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import MAIN, PlayedHost, played
+from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STAMP = "20261126T101112Z"
 _PATRONI = "infisical_patroni"
@@ -13,9 +13,9 @@ _DATA = ("dissolve", "data", _STAMP)
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     """A host with the leftovers of a cluster, and with its own data."""
-    made = played(tmp_path)
+    made = make_host(tmp_path)
     for name in ("etcd", "redis-replica", "sentinel", "tmp"):
         made.volume(f"infisical_{name}", state="of the cluster")
     made.volume(_PATRONI, base="of the cluster")
@@ -25,7 +25,7 @@ def host(tmp_path: Path) -> PlayedHost:
     return made
 
 
-def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: PlayedHost) -> None:
+def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: FakeHost) -> None:
     done = host.run(*_DATA)
     assert done.stdout.splitlines() == [f"volume {_KEPT}"]
     assert host.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
@@ -35,25 +35,25 @@ def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: Pla
     assert host.read("/etc/infisical/keys/auth_secret") == "obviously-fake"
 
 
-def test_nothing_is_kept_of_a_cluster_that_never_served(host: PlayedHost) -> None:
+def test_nothing_is_kept_of_a_cluster_that_never_served(host: FakeHost) -> None:
     assert host.run("dissolve", "data", "").stdout == ""
     assert host.volumes() == {MAIN: {"base": "alone"}}
 
 
-def test_a_killed_removal_is_completed(host: PlayedHost) -> None:
+def test_a_killed_removal_is_completed(host: FakeHost) -> None:
     for each in host.deaths(_DATA):
         assert each.run(*_DATA).stdout.splitlines() == [f"volume {_KEPT}"]
         assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
 
 
-def test_a_silent_engine_keeps_everything(host: PlayedHost) -> None:
+def test_a_silent_engine_keeps_everything(host: FakeHost) -> None:
     host.write("/failing", "volume\n")
     done = host.run(*_DATA)
     assert (done.returncode, done.stderr.strip()) == (1, "Docker does not answer")
     assert host.volumes()[_PATRONI] == {"base": "of the cluster"}
 
 
-def test_a_host_without_infisical_has_no_keys(host: PlayedHost) -> None:
+def test_a_host_without_infisical_has_no_keys(host: FakeHost) -> None:
     host.write("/etc/infisical/backup/backup.conf", "of the host")
     host.ok(("dissolve", "forget"))
     assert host.read("/etc/infisical/keys/auth_secret") is None

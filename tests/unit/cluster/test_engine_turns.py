@@ -29,7 +29,7 @@ Engine = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Engine:
+def fake(tmp_path: Path) -> Engine:
     """Return a function that runs the script on a manager with a fake Docker and its files."""
     fake_docker(tmp_path, _DOCKER + MANAGER)
 
@@ -49,12 +49,12 @@ def played(tmp_path: Path) -> Engine:
     return run
 
 
-def test_data_services_are_counted_before_a_restart(played: Engine) -> None:
-    assert played("ready").stdout == "3 2\n"
+def test_data_services_are_counted_before_a_restart(fake: Engine) -> None:
+    assert fake("ready").stdout == "3 2\n"
 
 
-def test_a_host_without_data_waits_for_no_data_service(played: Engine) -> None:
-    assert played("ready", **{"docker ps": ""}).stdout == "0 0\n"
+def test_a_host_without_data_waits_for_no_data_service(fake: Engine) -> None:
+    assert fake("ready", **{"docker ps": ""}).stdout == "0 0\n"
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_a_host_without_data_waits_for_no_data_service(played: Engine) -> None:
     ],
 )
 def test_a_restart_that_would_end_a_majority_is_refused(
-    played: Engine, files: dict[str, str], why: str
+    fake: Engine, files: dict[str, str], why: str
 ) -> None:
-    done = played("ready", **files)
+    done = fake("ready", **files)
     assert (done.returncode, done.stdout) == (1, "")
     assert why in done.stderr.splitlines()[-1]
 
@@ -87,13 +87,13 @@ def test_a_restart_that_would_end_a_majority_is_refused(
     ],
 )
 def test_as_many_data_services_as_before_are_waited_for(
-    played: Engine, files: dict[str, str], converged: bool
+    fake: Engine, files: dict[str, str], converged: bool
 ) -> None:
-    assert (played("settle", "0", "3", "2", **files).returncode == 0) is converged
+    assert (fake("settle", "0", "3", "2", **files).returncode == 0) is converged
 
 
-def test_services_that_were_missing_before_are_not_waited_for(played: Engine) -> None:
-    assert played("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
+def test_services_that_were_missing_before_are_not_waited_for(fake: Engine) -> None:
+    assert fake("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
 
 
 def test_the_next_engine_waits_for_the_services_of_the_last_one(
@@ -142,9 +142,9 @@ def test_an_engine_that_is_needed_is_not_restarted(monkeypatch: pytest.MonkeyPat
     assert restarted == ["start"]
 
 
-def test_the_swarm_gets_time_to_reach_a_node(played: Engine) -> None:
-    assert played("seen", "id1", "5", states="down\nready\n").returncode == 0
-    done = played("seen", "id1", "0", states="down\nready\n")
+def test_the_swarm_gets_time_to_reach_a_node(fake: Engine) -> None:
+    assert fake("seen", "id1", "5", states="down\nready\n").returncode == 0
+    done = fake("seen", "id1", "0", states="down\nready\n")
     assert (done.returncode, done.stdout) == (1, "")
     assert "`journalctl -u docker`" in done.stderr
 

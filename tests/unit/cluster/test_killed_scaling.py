@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_cluster import played_node
-from tests.unit.played_host import MAIN, PlayedHost, played
+from tests.unit.fake_cluster import make_node
+from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STATE = "/var/lib/infisical-scale/state"
 _COMPOSE = "/etc/infisical/compose.yaml"
@@ -20,9 +20,9 @@ _IN = {name: ("scale-in", name) for name in ("pause", "proven", "back", "end")} 
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> PlayedHost:
+def alone(tmp_path: Path) -> FakeHost:
     """A single host whose scale-out has begun."""
-    made = played(tmp_path)
+    made = make_host(tmp_path)
     made.write(_COMPOSE, "alone")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
     made.volume(MAIN, base="old")
@@ -31,9 +31,9 @@ def alone(tmp_path: Path) -> PlayedHost:
 
 
 @pytest.fixture
-def together(tmp_path: Path) -> PlayedHost:
+def together(tmp_path: Path) -> FakeHost:
     """The leader of a cluster whose data are loaded for a scale-in, next to earlier ones."""
-    made = played(tmp_path)
+    made = make_host(tmp_path)
     made.write("/etc/infisical/stack.yaml", "together")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
     made.write(_ASIDE, "alone")
@@ -44,7 +44,7 @@ def together(tmp_path: Path) -> PlayedHost:
 
 
 def test_a_killed_scale_out_leaves_the_single_host_its_data(
-    alone: PlayedHost,
+    alone: FakeHost,
 ) -> None:
     deaths = alone.deaths(_OUT["pause"], _OUT["switch"])
     assert (deaths[-1].read(_STATE) or "").split() == [_STAMP, "out", "switched"]
@@ -57,7 +57,7 @@ def test_a_killed_scale_out_leaves_the_single_host_its_data(
 
 def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
     """The number is still known when the next scale-out discards the database."""
-    node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
+    node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "alone")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
     output = r"20\d\d-\S+Z 42 id"
@@ -78,14 +78,14 @@ def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
 def test_a_scale_out_undone_before_the_switch_reports_no_writes(
     tmp_path: Path,
 ) -> None:
-    node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
+    node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "alone")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"])
     node.write(_STATE, f"{_STAMP} out switching\n")
     assert node.run(*_OUT["back"]).stdout == ""
 
 
-def test_a_scale_out_keeps_volume_and_compose_file(alone: PlayedHost) -> None:
+def test_a_scale_out_keeps_volume_and_compose_file(alone: FakeHost) -> None:
     alone.ok(_OUT["pause"], _OUT["switch"])
     done = alone.run(*_OUT["end"])
     # The fake database reports tables, as a cluster's would that was written to.
@@ -97,7 +97,7 @@ def test_a_scale_out_keeps_volume_and_compose_file(alone: PlayedHost) -> None:
     assert alone.volumes() == {MAIN: {"base": "old"}}
 
 
-def test_a_killed_scale_in_is_undone(together: PlayedHost) -> None:
+def test_a_killed_scale_in_is_undone(together: FakeHost) -> None:
     for each in together.deaths(_IN["pause"], _IN["switch"]):
         each.ok(_IN["back"], _IN["end"])
         assert each.read(_COMPOSE) is None
@@ -105,7 +105,7 @@ def test_a_killed_scale_in_is_undone(together: PlayedHost) -> None:
         assert each.read(_STATE) is None
 
 
-def test_a_killed_rollback_is_completed(together: PlayedHost) -> None:
+def test_a_killed_rollback_is_completed(together: FakeHost) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     for each in together.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
@@ -113,7 +113,7 @@ def test_a_killed_rollback_is_completed(together: PlayedHost) -> None:
         assert each.volumes()[MAIN] == {"base": "of earlier days"}
 
 
-def test_data_of_an_undone_target_are_kept(together: PlayedHost) -> None:
+def test_data_of_an_undone_target_are_kept(together: FakeHost) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     for each in together.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
@@ -123,7 +123,7 @@ def test_data_of_an_undone_target_are_kept(together: PlayedHost) -> None:
         assert volumes[f"{MAIN}_given_up_{_STAMP}"] == {"base": "new"}
 
 
-def test_a_scale_in_sets_the_old_data_aside(together: PlayedHost) -> None:
+def test_a_scale_in_sets_the_old_data_aside(together: FakeHost) -> None:
     together.ok(_IN["pause"], _IN["switch"], _IN["proven"])
     done = together.run(*_IN["end"])
     aside = f"{MAIN}_before_{_STAMP}"
@@ -134,7 +134,7 @@ def test_a_scale_in_sets_the_old_data_aside(together: PlayedHost) -> None:
 
 
 def test_a_host_without_data_has_none_after_a_rollback(
-    together: PlayedHost,
+    together: FakeHost,
 ) -> None:
     together.ok(("scale-in", "back"), ("scale-in", "end"))
     for file in (together.directory / "volumes" / MAIN / "_data").glob("*"):
@@ -148,7 +148,7 @@ def test_a_host_without_data_has_none_after_a_rollback(
 
 
 def test_a_proven_scale_in_ends_and_cannot_be_rolled_back(
-    together: PlayedHost,
+    together: FakeHost,
 ) -> None:
     together.ok(_IN["pause"], _IN["switch"])
     done = together.run(*_IN["end"])
@@ -161,13 +161,13 @@ def test_a_proven_scale_in_ends_and_cannot_be_rolled_back(
     assert together.volumes()[MAIN] == {"base": "new"}
 
 
-def test_a_second_migration_is_refused_during_the_first(alone: PlayedHost) -> None:
+def test_a_second_migration_is_refused_during_the_first(alone: FakeHost) -> None:
     done = alone.run("scale-out", "begin", "20261126T111213Z", "out")
     assert done.returncode == 1
     assert "another migration" in done.stderr
 
 
-def test_scale_out_needs_a_single_host(together: PlayedHost) -> None:
+def test_scale_out_needs_a_single_host(together: FakeHost) -> None:
     together.ok(_IN["back"], _IN["end"])
     begin = ("scale-out", "begin", _STAMP, "out")
     assert "no Infisical" in together.run(*begin).stderr
@@ -176,7 +176,7 @@ def test_scale_out_needs_a_single_host(together: PlayedHost) -> None:
     assert together.read(_STATE) is None
 
 
-def test_scale_in_needs_a_cluster(alone: PlayedHost) -> None:
+def test_scale_in_needs_a_cluster(alone: FakeHost) -> None:
     alone.ok(_OUT["back"], _OUT["end"])
     done = alone.run("scale-in", "begin", _STAMP, "in")
     no_cluster = "Infisical does not serve from a cluster that this host leads"
@@ -184,5 +184,5 @@ def test_scale_in_needs_a_cluster(alone: PlayedHost) -> None:
     assert alone.read(_STATE) is None
 
 
-def _host_path(host: PlayedHost, path: str) -> str:
+def _host_path(host: FakeHost, path: str) -> str:
     return f"{host.directory}{path}"

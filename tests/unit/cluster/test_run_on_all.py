@@ -5,13 +5,13 @@ from typing import Any
 
 from tests.unit import forked
 
-# The error of a failing host in `played_run`.
+# The error of a failing host in `fake_run`.
 _FAILURE = "it does not work"
 
 
 @cache
 def _run(*arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = forked.run("tests.unit.cluster.played_run", *arguments)
+    found: dict[str, Any] = forked.run("tests.unit.cluster.fake_run", *arguments)
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import PlayedHost, played
+from tests.unit.fake_host import FakeHost, make_host
 
 _STATE = {
     "keys/encryption_key": "obviously-fake-key",
@@ -18,10 +18,10 @@ _OWN = {"serial": "2\n", "backup/backup.conf": "TARGETS=local", "swarm": "swarm-
 
 
 @pytest.fixture
-def leader(tmp_path: Path) -> PlayedHost:
+def leader(tmp_path: Path) -> FakeHost:
     """A host with a state."""
     (tmp_path / "lead").mkdir()
-    host = played(tmp_path / "lead")
+    host = make_host(tmp_path / "lead")
     for path, text in _STATE.items():
         host.write(f"/etc/infisical/{path}", text)
     host.write("/etc/infisical/backup/backup.conf", "TARGETS=remote")
@@ -30,10 +30,10 @@ def leader(tmp_path: Path) -> PlayedHost:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> PlayedHost:
+def other(tmp_path: Path) -> FakeHost:
     """A host with an older state and its own configuration."""
     (tmp_path / "other").mkdir()
-    host = played(tmp_path / "other")
+    host = make_host(tmp_path / "other")
     for path, text in _OWN.items():
         host.write(f"/etc/infisical/{path}", text)
     host.write("/etc/infisical/admin.env", "older")
@@ -41,21 +41,19 @@ def other(tmp_path: Path) -> PlayedHost:
     return host
 
 
-def _files(host: PlayedHost) -> dict[str, str]:
+def _files(host: FakeHost) -> dict[str, str]:
     root = host.directory / "etc/infisical"
     return {
         str(file.relative_to(root)): file.read_text() for file in root.rglob("*") if file.is_file()
     }
 
 
-def _digest(host: PlayedHost) -> str:
+def _digest(host: FakeHost) -> str:
     lines = host.run("swarm-look").stdout.splitlines()
     return next(line for line in lines if line.startswith("state "))
 
 
-def test_a_host_gets_the_state_and_keeps_its_own_files(
-    leader: PlayedHost, other: PlayedHost
-) -> None:
+def test_a_host_gets_the_state_and_keeps_its_own_files(leader: FakeHost, other: FakeHost) -> None:
     given = leader.run("share", "give")
     done = other.run("share", "take", "3", stdin=given.stdout)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -63,14 +61,14 @@ def test_a_host_gets_the_state_and_keeps_its_own_files(
     assert _digest(other) == _digest(leader)
 
 
-def test_replaced_files_are_kept_aside(leader: PlayedHost, other: PlayedHost) -> None:
+def test_replaced_files_are_kept_aside(leader: FakeHost, other: FakeHost) -> None:
     other.run("share", "take", "3", stdin=leader.run("share", "give").stdout)
     before = "/var/lib/infisical-share/before/3"
     assert other.read(f"{before}/admin.env") == "older"
     assert other.read(f"{before}/credentials/gone.env") == "ended"
 
 
-def test_the_last_five_replaced_states_are_kept(leader: PlayedHost, other: PlayedHost) -> None:
+def test_the_last_five_replaced_states_are_kept(leader: FakeHost, other: FakeHost) -> None:
     for serial in range(8, 15):
         leader.write("/etc/infisical/keys/encryption_key", f"obviously-fake-{serial}")
         other.run("share", "take", str(serial), stdin=leader.run("share", "give").stdout)
@@ -79,9 +77,7 @@ def test_the_last_five_replaced_states_are_kept(leader: PlayedHost, other: Playe
     assert found == {serial: f"obviously-fake-{serial - 1}" for serial in range(10, 15)}
 
 
-def test_states_replaced_by_the_same_serial_are_all_kept(
-    leader: PlayedHost, other: PlayedHost
-) -> None:
+def test_states_replaced_by_the_same_serial_are_all_kept(leader: FakeHost, other: FakeHost) -> None:
     given = leader.run("share", "give").stdout
     for text in ("first", "second"):
         other.write("/etc/infisical/admin.env", text)
@@ -90,7 +86,7 @@ def test_states_replaced_by_the_same_serial_are_all_kept(
     assert (other.read(f"{before}.~1~"), other.read(before)) == ("first", "second")
 
 
-def test_secrets_are_private_on_both_hosts(leader: PlayedHost, other: PlayedHost) -> None:
+def test_secrets_are_private_on_both_hosts(leader: FakeHost, other: FakeHost) -> None:
     given = leader.run("share", "give").stdout
     assert not any(text in given for text in _STATE.values())
     (leader.directory / "etc/infisical/keys/encryption_key").chmod(0o600)
@@ -100,7 +96,7 @@ def test_secrets_are_private_on_both_hosts(leader: PlayedHost, other: PlayedHost
 
 
 def test_a_killed_copy_leaves_no_serial_or_the_whole_state(
-    leader: PlayedHost, other: PlayedHost
+    leader: FakeHost, other: FakeHost
 ) -> None:
     found = other.deaths(("share", "take", "3"), stdin=leader.run("share", "give").stdout)
     assert len(found) > 10
@@ -113,26 +109,26 @@ def test_a_killed_copy_leaves_no_serial_or_the_whole_state(
             assert each.read("/etc/infisical/admin.env") == "older"
 
 
-def test_a_truncated_state_is_refused(leader: PlayedHost, other: PlayedHost) -> None:
+def test_a_truncated_state_is_refused(leader: FakeHost, other: FakeHost) -> None:
     before = _files(other)
     given = leader.run("share", "give").stdout
     assert other.run("share", "take", "3", stdin=given[: len(given) // 2]).returncode != 0
     assert _files(other) == before
 
 
-def test_a_leader_reports_its_serial(leader: PlayedHost) -> None:
+def test_a_leader_reports_its_serial(leader: FakeHost) -> None:
     leader.ok(("share", "lead", "7"))
     lines = leader.run("swarm-look").stdout.splitlines()
     assert {"serial 7", "led 7"} <= set(lines)
 
 
 def test_the_state_of_a_host_without_any_is_empty(tmp_path: Path) -> None:
-    assert _digest(played(tmp_path)) == "state "
+    assert _digest(make_host(tmp_path)) == "state "
 
 
 @pytest.mark.parametrize("path", ["backup/backup.conf", "keys/a/b", "compose.yaml"])
 def test_a_host_accepts_only_files_of_the_shared_state(
-    other: PlayedHost, tmp_path: Path, path: str
+    other: FakeHost, tmp_path: Path, path: str
 ) -> None:
     """The configuration of backups is the host's own, so it is never copied."""
     file = tmp_path / "sent" / path
@@ -141,13 +137,13 @@ def test_a_host_accepts_only_files_of_the_shared_state(
     _refuses(other, tmp_path / "sent", path)
 
 
-def test_a_host_refuses_links(other: PlayedHost, tmp_path: Path) -> None:
+def test_a_host_refuses_links(other: FakeHost, tmp_path: Path) -> None:
     (tmp_path / "sent/keys").mkdir(parents=True)
     (tmp_path / "sent/keys/auth_secret").symlink_to("/etc/shadow")
     _refuses(other, tmp_path / "sent", "keys/auth_secret")
 
 
-def _refuses(host: PlayedHost, sent: Path, path: str) -> None:
+def _refuses(host: FakeHost, sent: Path, path: str) -> None:
     before = _files(host)
     packed = f"tar --create --gzip --directory {sent} . | base64 --wrap 0"
     given = subprocess.run(["sh", "-c", packed], capture_output=True, text=True, check=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cluster.swarm_host import KEY, in_no_swarm
-from tests.unit.played_host import PlayedHost
+from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     return in_no_swarm(tmp_path)
 
 
@@ -26,7 +26,7 @@ _DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/glob
     ],
 )
 def test_the_state_of_etcd_and_the_primary_is_reported(
-    host: PlayedHost, etcd: str, volume: bool, crashes: int, recovery: str, lines: list[str]
+    host: FakeHost, etcd: str, volume: bool, crashes: int, recovery: str, lines: list[str]
 ) -> None:
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.write("/crashes", "id\n" * crashes)
@@ -40,7 +40,7 @@ def test_the_state_of_etcd_and_the_primary_is_reported(
     assert "data" not in output
 
 
-def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: PlayedHost) -> None:
+def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: FakeHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.write("/crashes", "")
     host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
@@ -49,7 +49,7 @@ def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: PlayedHost) -> None:
     assert "etcd lost" in host.run("swarm-look").stdout.splitlines()
 
 
-def test_the_wal_position_of_a_standby_is_reported(host: PlayedHost) -> None:
+def test_the_wal_position_of_a_standby_is_reported(host: FakeHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services:\n  postgres-1:\n    image: spilo:17\n")
     host.write("/crashes", "id\n" * 3)
     host.write(_DATA, "something")
@@ -62,7 +62,7 @@ def test_the_wal_position_of_a_standby_is_reported(host: PlayedHost) -> None:
     assert "wal" not in host.run("swarm-look").stdout
 
 
-def test_existing_data_are_reported(host: PlayedHost) -> None:
+def test_existing_data_are_reported(host: FakeHost) -> None:
     host.write(_DATA, "")
     assert "data" not in host.run("swarm-look").stdout.splitlines()
     host.write(_DATA, "something")
@@ -79,7 +79,7 @@ def test_existing_data_are_reported(host: PlayedHost) -> None:
     ],
 )
 def test_encryption_needs_esp_and_a_packet_match_in_the_kernel(
-    host: PlayedHost, tried: int, loaded: str, found: str, can_encrypt: bool
+    host: FakeHost, tried: int, loaded: str, found: str, can_encrypt: bool
 ) -> None:
     host.program("unshare", f"exit {tried}")
     host.program("modprobe", f'test "$3" = "{found}"')
@@ -87,7 +87,7 @@ def test_encryption_needs_esp_and_a_packet_match_in_the_kernel(
     assert ("esp" in host.run("swarm-look").stdout.splitlines()) == can_encrypt
 
 
-def test_no_key_is_reported(host: PlayedHost) -> None:
+def test_no_key_is_reported(host: FakeHost) -> None:
     host.ok(("swarm", "keep"))
     found = host.run("swarm-look").stdout
     assert "unlocks" in found.splitlines()

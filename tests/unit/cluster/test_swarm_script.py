@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cluster.swarm_host import KEY, TOKEN, in_no_swarm, join
-from tests.unit.played_host import PlayedHost
+from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     return in_no_swarm(tmp_path)
 
 
-def test_the_join_token_is_never_an_argument(host: PlayedHost) -> None:
+def test_the_join_token_is_never_an_argument(host: FakeHost) -> None:
     done = join(host)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads(host.read("/body") or "") == {
@@ -28,7 +28,7 @@ def test_the_join_token_is_never_an_argument(host: PlayedHost) -> None:
     assert host.read("/etc/infisical/swarm") == "swarm-id\n"
 
 
-def test_a_swarm_member_is_marked_and_not_joined_again(host: PlayedHost) -> None:
+def test_a_swarm_member_is_marked_and_not_joined_again(host: FakeHost) -> None:
     host.write("/state", "active\n")
     host.write("/etc/infisical/swarm", "new\n")
     assert join(host).returncode == 0
@@ -36,7 +36,7 @@ def test_a_swarm_member_is_marked_and_not_joined_again(host: PlayedHost) -> None
     assert host.read("/body") is None
 
 
-def test_a_removed_host_joins_again(host: PlayedHost) -> None:
+def test_a_removed_host_joins_again(host: FakeHost) -> None:
     host.write("/state", "active\n")
     assert join(host, "anew").returncode == 0
     assert "docker swarm leave --force" in host.calls()
@@ -44,7 +44,7 @@ def test_a_removed_host_joins_again(host: PlayedHost) -> None:
 
 
 def test_a_membership_that_cannot_be_left_is_deleted(
-    host: PlayedHost,
+    host: FakeHost,
 ) -> None:
     host.write("/state", "pending\n")
     host.write("/lost", "")
@@ -57,7 +57,7 @@ def test_a_membership_that_cannot_be_left_is_deleted(
 
 
 def test_a_refused_join_is_reported_without_the_token(
-    host: PlayedHost,
+    host: FakeHost,
 ) -> None:
     host.write("/refusal", f'{{"message": "invalid join token {TOKEN}"}}')
     done = join(host)
@@ -67,7 +67,7 @@ def test_a_refused_join_is_reported_without_the_token(
     assert host.read("/etc/infisical/swarm") == "new\n"
 
 
-def test_the_first_manager_stores_the_key_and_prints_nothing(host: PlayedHost) -> None:
+def test_the_first_manager_stores_the_key_and_prints_nothing(host: FakeHost) -> None:
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     [begun] = [call for call in host.calls() if "swarm init" in call]
@@ -79,7 +79,7 @@ def test_the_first_manager_stores_the_key_and_prints_nothing(host: PlayedHost) -
 
 
 def test_an_empty_swarm_with_a_lost_key_is_re_created(
-    host: PlayedHost,
+    host: FakeHost,
 ) -> None:
     host.write("/state", "locked\n")
     host.write("/etc/infisical/swarm", "new\n")
@@ -89,7 +89,7 @@ def test_an_empty_swarm_with_a_lost_key_is_re_created(
     assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{KEY}\n"
 
 
-def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: PlayedHost) -> None:
+def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: FakeHost) -> None:
     host.write("/state", "active\n")
     host.write("/etc/infisical/swarm", "swarm-id\n")
     done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
@@ -97,7 +97,7 @@ def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: Pla
     assert done.stderr.endswith(" run again\n")
 
 
-def test_the_data_of_postgresql_outlive_their_swarm(host: PlayedHost) -> None:
+def test_the_data_of_postgresql_outlive_their_swarm(host: FakeHost) -> None:
     host.write("/state", "pending\n")
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
@@ -106,7 +106,7 @@ def test_the_data_of_postgresql_outlive_their_swarm(host: PlayedHost) -> None:
     assert host.read("/etc/infisical/stack.yaml") is None
 
 
-def test_after_a_rotation_the_new_key_is_kept(host: PlayedHost) -> None:
+def test_after_a_rotation_the_new_key_is_kept(host: FakeHost) -> None:
     host.write("/etc/infisical/keys/swarm_unlock_key", "older\n")
     done = host.run("swarm", "rotate")
     assert (done.returncode, done.stdout) == (0, "")
@@ -119,7 +119,7 @@ def test_after_a_rotation_the_new_key_is_kept(host: PlayedHost) -> None:
 
 
 def test_a_leaving_host_keeps_only_its_other_keys(
-    host: PlayedHost,
+    host: FakeHost,
 ) -> None:
     join(host)
     host.ok(("swarm", "keep"), ("share", "lead", "3"))

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cluster.swarm_host import KEY, in_no_swarm
-from tests.unit.played_host import PlayedHost
+from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     return in_no_swarm(tmp_path)
 
 
-def test_a_locked_manager_is_unlocked_with_the_key_on_standard_input(host: PlayedHost) -> None:
+def test_a_locked_manager_is_unlocked_with_the_key_on_standard_input(host: FakeHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
     host.ok(("swarm", "unlock"), ("swarm", "ready", "3"))
@@ -21,7 +21,7 @@ def test_a_locked_manager_is_unlocked_with_the_key_on_standard_input(host: Playe
     assert not any(KEY in call for call in host.calls())
 
 
-def test_the_unit_unlocks_the_manager_when_docker_starts(host: PlayedHost) -> None:
+def test_the_unit_unlocks_the_manager_when_docker_starts(host: FakeHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
     host.ok(("swarm-unlock",))
@@ -30,7 +30,7 @@ def test_the_unit_unlocks_the_manager_when_docker_starts(host: PlayedHost) -> No
 
 @pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
 def test_leftovers_of_a_network_do_not_block_a_new_one(
-    host: PlayedHost, step: tuple[str, ...]
+    host: FakeHost, step: tuple[str, ...]
 ) -> None:
     host.note("ip")
     for name in ("vx-001002-fu51t", "vx-of-somebody", "eth0"):
@@ -40,12 +40,12 @@ def test_leftovers_of_a_network_do_not_block_a_new_one(
     assert interfaces == ["ip link delete vx-001002-fu51t"]
 
 
-def test_the_unit_fails_if_the_key_does_not_fit(host: PlayedHost) -> None:
+def test_the_unit_fails_if_the_key_does_not_fit(host: FakeHost) -> None:
     host.write("/state", "pending\n")
     done = host.run("swarm-unlock")
     assert (done.returncode, done.stderr.count("still locked")) == (1, 1)
 
 
-def test_a_manager_that_does_not_start_is_reported(host: PlayedHost) -> None:
+def test_a_manager_that_does_not_start_is_reported(host: FakeHost) -> None:
     done = host.run("swarm", "ready", "3")
     assert "inactive after 3 s" in done.stderr

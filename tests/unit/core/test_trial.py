@@ -9,27 +9,27 @@ import pytest
 from infisical_iac.core import trial
 from infisical_iac.core.errors import CommandFailed, RunFailed
 from infisical_iac.core.trial import mark, try_change
-from tests.unit.played_host import PlayedHost, played
+from tests.unit.fake_host import FakeHost, make_host
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"
 _COMMANDS = mark("door")
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> PlayedHost:
+def host(tmp_path: Path) -> FakeHost:
     """Return a host whose systemd does nothing but record what it was asked for."""
-    found = played(tmp_path)
+    found = make_host(tmp_path)
     found.note("systemctl", "systemd-run")
     (found.directory / "etc/systemd/system").mkdir(parents=True)
     return found
 
 
-def _arm(host: PlayedHost, commands: str) -> None:
+def _arm(host: FakeHost, commands: str) -> None:
     done = host.run("trial", "arm", "door", "60", stdin=commands)
     assert done.returncode == 0, done.stderr
 
 
-def _fire(host: PlayedHost) -> None:
+def _fire(host: FakeHost) -> None:
     """Do what systemd would do with the unit."""
     for line in (host.read(_UNIT) or "").splitlines():
         if line.startswith("ExecStart="):
@@ -38,7 +38,7 @@ def _fire(host: PlayedHost) -> None:
             assert done.returncode == 0 or command.startswith("-")
 
 
-def test_the_rollback_is_prepared_before_the_change_and_private(host: PlayedHost) -> None:
+def test_the_rollback_is_prepared_before_the_change_and_private(host: FakeHost) -> None:
     _arm(host, "true\n")
     file = host.directory / _COMMANDS[1:]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("true\n", 0o600)
@@ -49,7 +49,7 @@ def test_the_rollback_is_prepared_before_the_change_and_private(host: PlayedHost
     assert schedule[schedule.index("--unit") :][:4] == ["--unit", unit, "--on-active", "60"]
 
 
-def test_the_host_rolls_back_and_removes_the_trial(host: PlayedHost) -> None:
+def test_the_host_rolls_back_and_removes_the_trial(host: FakeHost) -> None:
     _arm(host, f"echo old >{host.directory}/door\n")
     _fire(host)
     assert host.read("/door") == "old\n"
@@ -57,7 +57,7 @@ def test_the_host_rolls_back_and_removes_the_trial(host: PlayedHost) -> None:
     assert host.read(_UNIT) is None
 
 
-def test_an_interrupted_rollback_is_run_again(host: PlayedHost) -> None:
+def test_an_interrupted_rollback_is_run_again(host: FakeHost) -> None:
     _arm(host, f"test -e {host.directory}/ready; echo old >{host.directory}/door\n")
     with pytest.raises(AssertionError):
         _fire(host)
@@ -67,20 +67,20 @@ def test_an_interrupted_rollback_is_run_again(host: PlayedHost) -> None:
     assert host.read(_UNIT) is None
 
 
-def test_a_change_that_is_kept_is_not_rolled_back(host: PlayedHost) -> None:
+def test_a_change_that_is_kept_is_not_rolled_back(host: FakeHost) -> None:
     _arm(host, f"echo old >{host.directory}/door\n")
     host.ok(("trial", "keep", "door"))
     assert (host.read(_COMMANDS), host.read(_UNIT), host.read("/door")) == (None, None, None)
 
 
-def test_a_change_that_was_rolled_back_can_not_be_kept(host: PlayedHost) -> None:
+def test_a_change_that_was_rolled_back_can_not_be_kept(host: FakeHost) -> None:
     _arm(host, "true\n")
     _fire(host)
     done = host.run("trial", "keep", "door")
     assert (done.returncode, "already" in done.stderr) == (1, True)
 
 
-def test_an_unfinished_trial_is_rolled_back_before_the_next(host: PlayedHost) -> None:
+def test_an_unfinished_trial_is_rolled_back_before_the_next(host: FakeHost) -> None:
     _arm(host, "true\n")
     _arm(host, "true\n")
     assert host.calls().count(f"systemctl start {Path(_UNIT).name}") == 1

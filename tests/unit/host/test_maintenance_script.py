@@ -1,4 +1,4 @@
-"""The maintenance window on a played host: what it waits for, upgrades, and reboots for."""
+"""The maintenance window on a fake host: what it waits for, upgrades, and reboots for."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ _PROGRAMS = {
     "systemctl": 'echo "$@" >>"$HOST/systemctl"; cat "$HOST/drill" 2>/dev/null || true',
     "sleep": ":",
     "flock": 'test "$3" != "$(cat "$HOST/locked" 2>/dev/null)"',
-    "hostname": "echo played",
+    "hostname": "echo fake",
 }
 _APT = 'echo "$@" >>"$HOST/apt"; test ! -e "$HOST/broken" || { echo "E: no mirror" >&2; exit 1; }'
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.played_host import MAIN, PlayedHost, played
+from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 
 def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     names = (MAIN, f"{MAIN}_before_20261125T101112Z", "infisical_redis")
     copies = (f"infisical-{what}_postgres" for what in ("restore", "upgrade", "scale"))
     for name in (*names, *copies, "other_data"):
@@ -26,14 +26,14 @@ def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
 
 
 def test_nothing_that_a_timer_started_is_at_work_any_more(tmp_path: Path) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     host.note("systemctl")
     host.ok(("destroy", "stack"))
     assert "systemctl stop infisical-backup.service infisical-drill.service" in host.calls()
 
 
 def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     host.note("nft", "systemctl")
     host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
     # Docker requires the firewall, and would be stopped with it.
@@ -51,7 +51,7 @@ def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -
 
 
 def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     host.note("nft")
     host.ok(("destroy", "everything"))
     assert host.calls() == []
@@ -63,7 +63,7 @@ _SAVED = "/var/backups/infisical-iac/20261125T101112Z"
 def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = played(tmp_path)
+    host = make_host(tmp_path)
     somebodys = tmp_path / "work" / "backup.new" / "file"
     somebodys.parent.mkdir(parents=True)
     somebodys.write_text("somebody's")
@@ -96,7 +96,7 @@ def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path) ->
     assert host.read(f"{_SAVED}/etc-infisical.tar") == "keys\n"
 
 
-def _with_a_table(tmp_path: Path) -> PlayedHost:
-    host = played(tmp_path)
+def _with_a_table(tmp_path: Path) -> FakeHost:
+    host = make_host(tmp_path)
     host.write("/docker exec --interactive", "3; TABLE DATA public secrets\n")
     return host

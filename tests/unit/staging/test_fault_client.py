@@ -10,19 +10,19 @@ from tests.cluster.client import Client
 from tests.cluster.ledger import Attempt, Ledger, Outage, back_after, outages
 from tests.cluster.nodes import Balancer, Node
 from tests.cluster.place import Place
-from tests.unit.played_nodes import PlayedNode, three_nodes
+from tests.unit.fake_nodes import FakeApiNode, three_nodes
 
 CREDENTIALS = {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
 
 
 @pytest.fixture
-def nodes() -> Iterator[list[PlayedNode]]:
-    with three_nodes() as played:
-        yield played
+def nodes() -> Iterator[list[FakeApiNode]]:
+    with three_nodes() as nodes:
+        yield nodes
 
 
 @pytest.fixture
-def client(nodes: list[PlayedNode]) -> Client:
+def client(nodes: list[FakeApiNode]) -> Client:
     place = Place(CREDENTIALS).set_up(nodes[0].node)
     return Client([each.node for each in nodes], place, per_second=60, seconds=2)
 
@@ -74,7 +74,7 @@ def test_a_write_is_lost_if_it_is_not_there_or_is_another() -> None:
 
 
 def test_writes_go_to_all_nodes_and_all_of_them_are_found(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     with client:
         until(written(client, 12))
@@ -87,7 +87,7 @@ def test_writes_go_to_all_nodes_and_all_of_them_are_found(
 
 
 def test_a_node_that_fails_costs_tries_and_no_outage(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     nodes[0].down = True
     with client:
@@ -102,7 +102,7 @@ def test_a_node_that_fails_costs_tries_and_no_outage(
 
 
 def test_writes_that_no_node_takes_are_an_outage_until_one_does(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     with client:
         until(written(client, 3))
@@ -121,7 +121,7 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
 
 
 def test_a_client_that_no_node_serves_is_not_steady(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     for each in nodes:
         each.down = True
@@ -130,7 +130,7 @@ def test_a_client_that_no_node_serves_is_not_steady(
 
 
 def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     nodes[2].forgetful = True
     with client:
@@ -142,7 +142,7 @@ def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
 
 
 def test_a_read_of_another_value_is_reported_with_its_node(
-    client: Client, nodes: list[PlayedNode]
+    client: Client, nodes: list[FakeApiNode]
 ) -> None:
     nodes[1].lying = True
     with client:
@@ -150,14 +150,14 @@ def test_a_read_of_another_value_is_reported_with_its_node(
     assert all(each.endswith(" at node-2") for each in client.report().wrong_reads)
 
 
-def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[PlayedNode]) -> None:
+def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[FakeApiNode]) -> None:
     nodes[0].store.tokens.clear()
     with client:
         until(written(client, 3))
     assert nodes[0].store.logins > 1
 
 
-def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[PlayedNode]) -> None:
+def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[FakeApiNode]) -> None:
     balancer = Balancer([each.node for each in nodes], interval=0.02)
 
     def chosen() -> set[str]:

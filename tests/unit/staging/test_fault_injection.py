@@ -1,4 +1,4 @@
-"""Test faults on a played cluster, and their repair."""
+"""Test faults on a fake cluster, and their repair."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ from tests.cluster.nodes import Node
 from tests.cluster.place import Place
 from tests.cluster.repair import Repair, repair
 from tests.staging.shell import StagingError
+from tests.unit.fake_nodes import FakeApiNode, three_nodes
 from tests.unit.faulty_cluster import FaultyCluster
-from tests.unit.played_nodes import PlayedNode, three_nodes
 
 _DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready, no vote"
 
@@ -27,18 +27,18 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def nodes() -> Iterator[list[PlayedNode]]:
-    with three_nodes() as played:
-        yield played
+def nodes() -> Iterator[list[FakeApiNode]]:
+    with three_nodes() as nodes:
+        yield nodes
 
 
 @pytest.fixture
-def cluster(nodes: list[PlayedNode]) -> FaultyCluster:
+def cluster(nodes: list[FakeApiNode]) -> FaultyCluster:
     return FaultyCluster(reached=[each.node for each in nodes])
 
 
 def striking(monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster) -> None:
-    """Have the fault `node_drained` drain the node of a played cluster and move its primary."""
+    """Have the fault `node_drained` drain the node of a fake cluster and move its primary."""
 
     def node_drained(_: Cluster) -> Undo:
         cluster.availability, cluster.primary = "drain", 2
@@ -76,7 +76,7 @@ def test_an_incomplete_repair_is_reported(
 
 
 def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
-    cluster: FaultyCluster, nodes: list[PlayedNode], monkeypatch: pytest.MonkeyPatch
+    cluster: FaultyCluster, nodes: list[FakeApiNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     striking(monkeypatch, cluster)
     monkeypatch.setattr(injection, "_BEFORE_SECONDS", 2.5)

@@ -126,7 +126,7 @@ def test_a_host_is_asked_for_its_postmaster(
     fake_docker(tmp_path, f"ps*) echo {found} ;; exec*) echo '{said}'; exit {status} ;;")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(entering, "into", lambda _: ())
-    assert postmaster(StagingHost("played"), 1) == expected
+    assert postmaster(StagingHost("fake"), 1) == expected
 
 
 ETCD, BOTH, NOTHING = frozenset({"etcd-1"}), frozenset({"etcd-1", "etcd-2"}), frozenset[str]()

@@ -18,51 +18,51 @@ from infisical_iac.core import lock
 from infisical_iac.core.errors import Refused, UserError
 
 
-def _play(played: dict[str, Any]) -> list[str]:
+def _run(setup: dict[str, Any]) -> list[str]:
     """Replace all that needs hosts by fakes; return where the state was shared from."""
     shared: list[str] = []
 
     def connect_all(state: State) -> None:
         for each in state.inventory:
-            if each.name in played["up"]:
+            if each.name in setup["up"]:
                 state.activate_host(each)
             else:
                 logger.error(f"{each.print_prefix}Could not connect (timed out)")
-        if not played["up"]:
+        if not setup["up"]:
             raise PyinfraError("No hosts remaining!")
 
     def known() -> Any:
-        if played.get("refused"):
-            raise Refused(played["refused"])
-        return SimpleNamespace(leader=SimpleNamespace(name=played["leader"]))
+        if setup.get("refused"):
+            raise Refused(setup["refused"])
+        return SimpleNamespace(leader=SimpleNamespace(name=setup["leader"]))
 
     def spread(_: object) -> tuple[str, ...]:
         shared.append(host.name)
-        if played.get("unshared"):
-            raise UserError(played["unshared"])
+        if setup.get("unshared"):
+            raise UserError(setup["unshared"])
         return ()
 
     vars(inventory).update(connect_all=connect_all, disconnect_all=lambda _: None)
     vars(membership).update(observe=known)
     vars(shared_state).update(spread=spread)
-    vars(lock).update(is_held=lambda _: bool(played.get("writes")))
+    vars(lock).update(is_held=lambda _: bool(setup.get("writes")))
     return shared
 
 
-def main(played: dict[str, Any]) -> dict[str, Any]:
+def main(setup: dict[str, Any]) -> dict[str, Any]:
     """Return the `current` host, where the state was `shared` from, the `error`, and the output.
 
-    `played` has an `inventory`, `up`, the reachable hosts, the `leader`, or why it is `refused`,
+    `setup` has an `inventory`, `up`, the reachable hosts, the `leader`, or why it is `refused`,
     whether the command `writes`, reads `anyway` or `fails`, and why the state is `unshared`.
     """
-    found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
+    found: dict[str, Any] = {"current": "", "error": "", "shared": _run(setup)}
     with redirect_stderr(StringIO()) as said:
         try:
-            with inventory.connect(played["inventory"], quorum=not played.get("anyway")) as leader:
+            with inventory.connect(setup["inventory"], quorum=not setup.get("anyway")) as leader:
                 found["current"] = host.name
                 assert leader.name == host.name
-                if played.get("fails"):
-                    raise UserError(played["fails"])
+                if setup.get("fails"):
+                    raise UserError(setup["fails"])
         except UserError as error:
             found["error"] = str(error)
     return found | {"said": said.getvalue()}

@@ -1,4 +1,4 @@
-"""Played nodes of a cluster: servers on loopback that store secrets as Infisical's API does."""
+"""Fake nodes of a cluster: servers on loopback that store secrets as Infisical's API does."""
 
 import json
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from tests.cluster.nodes import Node
 
 @dataclass
 class Store:
-    """Hold what the nodes of one cluster have in common."""
+    """The state that the nodes of one cluster share."""
 
     secrets: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     logins: int = 0
 
 
-class PlayedNode:
-    """One node; how it fails is set by its attributes while it runs.
+class FakeApiNode:
+    """One node, whose failures are set by attributes while it runs.
 
     `down`: each request but for its health is a 500. `sick`: its health is a 503. `forgetful`: it
     acknowledges writes and stores nothing. `lying`: it answers each read with another value.
@@ -32,19 +32,19 @@ class PlayedNode:
         self.store = store
         self.down = self.sick = self.forgetful = self.lying = False
         self.asked = 0
-        played = self
+        fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
             def do_GET(self) -> None:
-                self._respond(*played.answer("GET", self.path, self.headers["Authorization"], {}))
+                self._respond(*fake.answer("GET", self.path, self.headers["Authorization"], {}))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 token = self.headers["Authorization"]
-                self._respond(*played.answer("POST", self.path, token, body))
+                self._respond(*fake.answer("POST", self.path, token, body))
 
             def _respond(self, status: int, body: dict[str, Any]) -> None:
                 text = json.dumps(body).encode()
@@ -100,10 +100,10 @@ class PlayedNode:
 
 
 @contextmanager
-def three_nodes() -> Iterator[list[PlayedNode]]:
+def three_nodes() -> Iterator[list[FakeApiNode]]:
     """Three nodes of one cluster, until the context ends."""
     store = Store()
-    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
-    yield played
-    for each in played:
+    fake = [FakeApiNode(f"node-{number}", store) for number in (1, 2, 3)]
+    yield fake
+    for each in fake:
         each.close()

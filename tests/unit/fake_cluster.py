@@ -1,9 +1,9 @@
-"""A node of a cluster in a directory: a played Docker, behind which a played PostgreSQL answers."""
+"""A fake node of a cluster in a directory, with a fake Docker and PostgreSQL."""
 
 from pathlib import Path
 
+from tests.unit.fake_host import FakeHost, make_host
 from tests.unit.fake_programs import fake_docker
-from tests.unit.played_host import PlayedHost, played
 
 # Each database is a file with its name and its content. A file in `closed` means that it refuses
 # connections.
@@ -103,7 +103,7 @@ exec*" pg_restore "*)
 """
 
 
-class PlayedNode(PlayedHost):
+class FakeNode(FakeHost):
     """The host, with databases beside its files."""
 
     def databases(self) -> dict[str, str]:
@@ -119,15 +119,15 @@ class PlayedNode(PlayedHost):
         found = self.databases().items()
         return {name: text for name, text in found if name.startswith("infisical_given_up_")}
 
-    def deaths_of(self, *steps: tuple[str, ...]) -> list["PlayedNode"]:
-        """As `deaths`, of a node."""
-        return [PlayedNode(each.directory, self._programs) for each in self.deaths(*steps)]
+    def deaths_of(self, *steps: tuple[str, ...]) -> list["FakeNode"]:
+        """Return the nodes as `FakeHost.deaths` does hosts."""
+        return [FakeNode(each.directory, self._programs) for each in self.deaths(*steps)]
 
 
-def played_node(directory: Path, **databases: str) -> PlayedNode:
-    """A node with databases, each with what is in it."""
+def make_node(directory: Path, **databases: str) -> FakeNode:
+    """Return a node with databases, given their content by name."""
     programs = directory / "programs"
-    node = PlayedNode(played(directory).directory, programs)
+    node = FakeNode(make_host(directory).directory, programs)
     fake_docker(programs, _DOCKER, functions=_FUNCTIONS)
     for place in ("databases", "closed", "comments"):
         (node.directory / place).mkdir()

@@ -1,4 +1,4 @@
-"""A host in a directory, with a Docker that is played, for the scripts that run on hosts."""
+"""A fake host in a directory, with a fake Docker, for the scripts that run on hosts."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ logs*) echo "a logged line" ;;
 """
 
 
-class PlayedHost:
+class FakeHost:
     """Hold what the scripts find in the places that they know, below `directory`.
 
     With `programs` beside it, in which the tools are that the scripts call.
@@ -182,7 +182,7 @@ class PlayedHost:
             done = self.run(*step)
             assert done.returncode == 0, (step, done.stderr)
 
-    def deaths(self, *steps: Sequence[str], stdin: str = "") -> list["PlayedHost"]:
+    def deaths(self, *steps: Sequence[str], stdin: str = "") -> list["FakeHost"]:
         """Return what the host would be like had it died in scripts, after each of their
         effects. A call that left everything as it was had none.
         """
@@ -190,7 +190,7 @@ class PlayedHost:
             for step in steps:
                 done = self.run(*step, stdin=stdin, moments=moments)
                 assert done.returncode == 0, (step, done.stderr)
-        return [PlayedHost(each, self._programs) for each in found]
+        return [FakeHost(each, self._programs) for each in found]
 
 
 @contextmanager
@@ -243,11 +243,11 @@ def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:
     return found
 
 
-def played(directory: Path) -> PlayedHost:
-    """A host with nothing on it but tools."""
+def make_host(directory: Path) -> FakeHost:
+    """Return a host with tools only."""
     (directory / "host" / "volumes").mkdir(parents=True)
     programs = directory / "programs"
-    host = PlayedHost(directory / "host", programs)
+    host = FakeHost(directory / "host", programs)
     host.docker()
     for tool in ("sync", "systemctl"):
         host.program(tool)
