@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.cluster.faults import FAULTS
 from tests.cluster.result import Result
-from tests.cluster.series import Failed
+from tests.cluster.series import Failed, wrong
 
 COLUMNS = (
     "fault",
@@ -20,6 +20,7 @@ COLUMNS = (
     "`apply` changed",
     "`plan` reported then",
     "end state",
+    "wrong",
 )
 
 
@@ -51,6 +52,7 @@ def _row(result: Result | Failed) -> str:
         _count(repair.changed, "operation"),
         _count(repair.unsettled, "change"),
         _count(repair.differences, "difference", "as before"),
+        "; ".join(wrong(result)).replace("|", "/") or "nothing",
     )
     return _line(cells)
 

@@ -217,8 +217,9 @@ class DataNodes:
             lambda found: f"{place}/{found[1].strip('/').replace('/', '-')}",
             text,
         )
-        # On a full disk a container kills all its processes, which would be this machine's here.
-        return moved.replace("kill -KILL -1", "true").replace("en_US.UTF-8", "C.UTF-8")
+        # On a full disk a container kills its processes, which would be this machine's here.
+        harmless = re.sub(r"kill -(TERM|KILL) .*?(?=;|$)", "true", moved, flags=re.MULTILINE)
+        return harmless.replace("en_US.UTF-8", "C.UTF-8")
 
 
 def _number(service: str) -> int:

@@ -53,6 +53,7 @@ def test_a_row_has_losses_times_and_changes_of_a_fault() -> None:
         "1 operation",
         "nothing",
         "as before",
+        "nothing",
     ]
     assert result().wrong == []
 
@@ -62,8 +63,9 @@ def test_a_row_has_lost_writes_and_two_primaries() -> None:
     found = result(lost=("A", "B"), doubled=("1 and 2",), came_back=False, repair=repair)
     row = cells(table([found]))
     assert (row[2], row[3], row[4]) == ("2", "**yes**", "**not by itself**")
-    assert row[9:] == ["nothing", "nothing", "1 change", "2 differences"]
+    assert row[9:13] == ["nothing", "nothing", "1 change", "2 differences"]
     assert len(found.wrong) == 6
+    assert row[13] == "; ".join(found.wrong)
 
 
 def test_a_row_has_the_reason_why_a_fault_was_not_measured() -> None:
