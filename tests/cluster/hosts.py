@@ -143,7 +143,9 @@ class Cluster:
 
         It fails after twenty seconds.
         """
-        script = f"timeout 20 docker exec -i $(timeout 20 {_SERVICE}{service}) {command}"
+        # After a full disk Docker may list a container that has ended; the newest one runs.
+        container = f"$(timeout 20 {_SERVICE}{service} | head -n 1)"
+        script = f"timeout 20 docker exec -i {container} {command}"
         return self.host(number).run(script, check=False).stdout.strip()
 
     def sql(self, number: int, statement: str) -> str:
