@@ -226,7 +226,7 @@ def programs(settings: Settings) -> Iterator[File]:
             yield units.unit_file(unit, settings=settings, script=f"{units.SCRIPTS}/{what}.sh")
 
 
-def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
+def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]:
     """Return the files with credentials that a cluster's leader shares with the other nodes."""
     return frozenset({SSH_KEY, *(each.login_file for each in targets if each.kind.login)})
 
@@ -248,6 +248,6 @@ def backup(known: Known, coming: Collection[str] = ()) -> None:
             # A drill restores dumps of the version that runs.
             File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
         ],
-        coming=coming if known.leads else {*coming, *of_the_lead(own.backup_targets)},
+        coming=coming if known.leads else {*coming, *list_leader_credentials(own.backup_targets)},
     )
     targets_and_timers(desired=desired, name="Configure backups and drills with their timers")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.backup.deploy import configuration, of_the_lead, programs
+from infisical_iac.backup.deploy import configuration, list_leader_credentials, programs
 from infisical_iac.backup.kit import check_forms
 from infisical_iac.backup.target import (
     KINDS,
@@ -299,7 +299,7 @@ def test_a_node_of_a_cluster_knows_its_number_and_the_shared_targets() -> None:
 
 def test_other_nodes_of_a_cluster_need_no_file_that_the_leader_shares() -> None:
     targets = [BackupTarget(**each) for each in (_LOCAL, _BOX, _BUCKET)]
-    brought = of_the_lead(targets)
+    brought = list_leader_credentials(targets)
     assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}
     with pytest.raises(SettingsError):
         refuse_missing(targets, brought - {"/etc/infisical/backup/my-bucket.env"})
