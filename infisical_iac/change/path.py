@@ -45,7 +45,7 @@ class Disk(NamedTuple):
     free: int
 
 
-class Room(NamedTuple):
+class FreeSpace(NamedTuple):
     """The free space on a host, and the size of the database in KiB.
 
     Attributes:
@@ -129,13 +129,13 @@ def refuse_other_major(was: Images, desired: Images) -> None:
         )
 
 
-def refuse_room(room: Room, *, images: int) -> None:
+def check_free_space(space: FreeSpace, *, images: int) -> None:
     """Raise Refused if the dump, the new database and `images` KiB of images don't fit."""
-    new = room.data + _SPARE_KIB
+    new = space.data + _SPARE_KIB
     parts = (
-        ("Docker's images", room.images, images),
-        ("Docker's volumes", room.volumes, new),
-        ("/var/backups", room.releases, new),
+        ("Docker's images", space.images, images),
+        ("Docker's volumes", space.volumes, new),
+        ("/var/backups", space.releases, new),
     )
     for device in dict.fromkeys(disk.device for _, disk, _ in parts):
         here = [each for each in parts if each[1].device == device]
@@ -147,7 +147,11 @@ def refuse_room(room: Room, *, images: int) -> None:
             raise Refused(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
                 f"database next to the old one, and {where} has {free // 1024} MB free: make room"
-                + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")
+                + (
+                    f", or remove what was given up ({', '.join(space.aside)})"
+                    if space.aside
+                    else ""
+                )
             )
 
 

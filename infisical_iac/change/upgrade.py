@@ -11,7 +11,7 @@ from pyinfra.context import host
 from infisical_iac.backup import snapshot
 from infisical_iac.change import changeover, path, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
-from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room
+from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, FreeSpace
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
@@ -231,7 +231,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
                     f"Infisical can't be changed to {desired.version} while "
                     f"{join_names(without)} can't run: nothing could be checked from outside"
                 )
-            refuse_room(there.stack.missing(settings.images), settings)
+            check_free_space(there.stack.missing(settings.images), settings)
             if there.file:
                 checks.refuse_undecryptable(stack.published_port())
     yield from decide(there, compose, settings, project, waits=waits)
@@ -270,14 +270,14 @@ def describe_failure(found: UpgradeState, desired: Images) -> str:
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 
 
-def refuse_room(missing: Sequence[str], settings: Settings) -> None:
+def check_free_space(missing: Sequence[str], settings: Settings) -> None:
     """Raise Refused if there is no space for a change that needs the `missing` images."""
-    said = changeover.release_step("room", doing="see how much room there is").split()
+    said = changeover.release_step("free_space", doing="see how much space is free").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
     aside = tuple(each.name for each in changeover.read_given_up())
-    room = Room(images, volumes, dumps, data, aside)
-    path.refuse_room(room, images=_size(missing, settings.stack))
+    space = FreeSpace(images, volumes, dumps, data, aside)
+    path.check_free_space(space, images=_size(missing, settings.stack))
 
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
@@ -289,7 +289,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
         now = changeover.release_step("migrations", doing="count the migrations")
         releases.refuse_other_schema(release, int(now))
         path.refuse_older_postgres(was, release.runs, "go back without --keep-data")
-    refuse_room([], settings)
+    check_free_space([], settings)
     return was
 
 

@@ -230,7 +230,7 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
         with upgrade.refusing(found.was):
             path.refuse_other_major(found.was, desired)
             path.refuse(found.was, desired)
-            upgrade.refuse_room([], settings)
+            upgrade.check_free_space([], settings)
             checks.refuse_undecryptable(settings.stack.http_port)
     yield from decide_change(found, desired, changes, site, project, waits=waits)
 

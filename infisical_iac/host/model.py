@@ -31,7 +31,7 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class MachineState:
-    """The host's distribution, architecture, rights and room.
+    """The host's distribution, architecture, privileges and free space.
 
     Attributes:
         free_disk_gb: what Docker's file system has left.

@@ -138,12 +138,12 @@ def size(item: Mapping[str, str]) -> int:
 
 def _parts(items: Iterable[Mapping[str, str]]) -> Iterator[tuple[Mapping[str, str], ...]]:
     part: list[Mapping[str, str]] = []
-    free = room = MOST_BYTES - _ENVELOPE
+    free = capacity = MOST_BYTES - _ENVELOPE
     for item in items:
         taken = size(item)
         if part and taken > free:
             yield tuple(part)
-            part, free = [], room
+            part, free = [], capacity
         part.append(item)
         free -= taken
     if part:

@@ -7,7 +7,7 @@
 # infisical_iac/backup/__init__.py describes the content of the files.
 . ./basics.sh
 . ./database.sh
-. ./room.sh
+. ./free-space.sh
 . ./variables.sh
 into=$1
 as=infisical-backup-$(hostname)
@@ -15,9 +15,9 @@ as=infisical-backup-$(hostname)
 test ! -e "$root/backup/backup.conf" ||
     take_variables "$root/backup/backup.conf" AUDIT WITH_ENCRYPTION_KEY
 
-check_room() {
+check_free_space() {
     size=$(echo "SELECT pg_database_size('infisical')" | sql)
-    has_room "$((size / 1024 + 65536))" "$into" || fail "the dump $takes and $into $has"
+    has_free_space "$((size / 1024 + 65536))" "$into" || fail "the dump $takes and $into $has"
 }
 
 # Standard output is the dump. Counts and the marks of completion go to standard error, and are kept
@@ -114,7 +114,7 @@ if [ "$into" = end ]; then
     exit 0
 fi
 at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-check_room
+check_free_space
 dump
 check_dump
 manifest

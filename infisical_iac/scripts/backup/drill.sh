@@ -22,7 +22,7 @@ manifest=$state/fetched/manifest.json
 take_variables /etc/infisical/backup/backup.conf TARGETS NODE SHARED
 . "$here/reporting.sh"
 . ./containers.sh
-. ./room.sh
+. ./free-space.sh
 . ./sharing.sh
 
 target='' snapshot='' away='' error='' looked=''
@@ -59,8 +59,8 @@ END
 }
 
 # The live instance needs the disk more.
-has_room_for_it() {
-    has_room "$((bytes / 1024 + 262144))" "$state" && return
+has_space_for_snapshot() {
+    has_free_space "$((bytes / 1024 + 262144))" "$state" && return
     reason="the snapshot $takes in $state, which $has"
     return 1
 }
@@ -71,7 +71,7 @@ fetch() {
     pick
     reason="there is no snapshot"
     test "$wanted" = latest || reason="$reason $wanted"
-    test -n "$snapshot" && has_room_for_it || return
+    test -n "$snapshot" && has_space_for_snapshot || return
     attempt snapshot.sh fetch "$state" "$1" "$snapshot"
 }
 

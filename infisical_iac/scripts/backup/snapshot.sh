@@ -13,7 +13,7 @@
 #                                                       files
 . ./alone.sh
 . ./compose.sh
-. ./room.sh
+. ./free-space.sh
 . ./secrecy.sh
 . ./writes.sh
 
@@ -34,9 +34,9 @@ fetch() {
     cat manifest.json
 }
 
-check_room() {
+check_free_space() {
     # They may be on a data volume.
-    has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')/volumes" ||
+    has_free_space "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')/volumes" ||
         fail "the snapshot $takes next to the data, and Docker's disk $has"
 }
 
@@ -77,7 +77,7 @@ start() {
 
 load() {
     project=$1
-    check_room
+    check_free_space
     remove
     start "$2" postgres
     said=$(docker exec --interactive "$container" pg_restore --username infisical \

@@ -3,7 +3,7 @@
 #   releases.sh look <image>        prints "database" if there is one, "image <service> <reference>
 #                                   <id>" of what runs or ran last, "wanted <id>" of <image>, and
 #                                   "failed <release> <time> <image>" of failed changes of version
-#   releases.sh room                prints "<device> <free KiB>" for Docker's images, for its volumes,
+#   releases.sh free_space          prints "<device> <free KiB>" for Docker's images, for its volumes,
 #                                   which may be on a data volume, and for releases; then the KiB of
 #                                   the database
 #   releases.sh given_up            prints data that were given up, as given-up.sh does
@@ -19,7 +19,7 @@
 . ./basics.sh
 . ./database.sh
 . ./given-up.sh
-. ./room.sh
+. ./free-space.sh
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
@@ -70,7 +70,7 @@ look() {
     done
 }
 
-room() {
+free_space() {
     where=$releases
     until [ -d "$where" ]; do where=$(dirname "$where"); done
     data=$(docker volume inspect --format '{{ .Mountpoint }}' "$main")

@@ -2,7 +2,7 @@
 # change from its primary.
 . ./alone.sh
 . ./database.sh
-. ./room.sh
+. ./free-space.sh
 . ./secrecy.sh
 . ./tasks.sh
 . ./writes.sh
@@ -20,8 +20,8 @@ there() {
 }
 
 # Each node keeps a copy of the data.
-check_room() {
-    has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')" ||
+check_free_space() {
+    has_free_space "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')" ||
         fail "the snapshot $takes next to the data, and Docker's disk $has on each node"
 }
 
@@ -41,7 +41,7 @@ bring another data node back first"
 load() {
     find_database
     check_standby
-    check_room
+    check_free_space
     drop "$new"
     echo "CREATE DATABASE $new TEMPLATE template0 OWNER infisical ENCODING 'UTF8'" | at_server
     said=$(within="timeout 7200" in_database pg_restore --username infisical --dbname "$new" --exit-on-error \

@@ -86,8 +86,8 @@ history() { find "$directory" -maxdepth 1 -name 'access.log*' -type f -printf '%
 
 free() { echo $(($(stat --file-system --format='%a * %S' "$directory"))); }
 
-# Removes the oldest logs until there is room for so many bytes more.
-make_room() {
+# Removes the oldest logs until so many bytes more fit.
+free_bytes() {
     history | awk -v sum="$(history | awk '{ sum += $2 } END { printf "%.0f", sum }')" \
         -v allowed=$((most - $(size_of "$image") - $1)) -v missing=$((least_free + $1 - $(free))) \
         'sum > allowed || missing > 0 { print $3; sum -= $2; missing -= $2 }' |
@@ -104,7 +104,7 @@ compress() {
         written=$(size_of "$log")
         more=$((written - taken))
         test $more -gt 0 || break
-        make_room $more
+        free_bytes $more
         if [ "$(free)" -lt $((least_free + more)) ]; then
             report "the disk has less than 512 MiB free, so it is not rotated, and ends once it is full"
             rm -f "$name.new"
@@ -150,7 +150,7 @@ rotate() {
             date +%F >"$state/day"
         fi
         find "$directory" -maxdepth 1 -name 'access.log*' -type f -mtime +"$days" -delete
-        make_room 0
+        free_bytes 0
     fi
     bound_others
 }

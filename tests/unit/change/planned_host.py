@@ -84,6 +84,6 @@ def planned_host(monkeypatch: pytest.MonkeyPatch) -> PlannedHost:
     monkeypatch.setattr(stack, "observe", made.observe)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
     monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
-    monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)
+    monkeypatch.setattr(upgrade, "check_free_space", lambda *_: None)
     monkeypatch.setattr(checks, "refuse_undecryptable", lambda _: None)
     return made

@@ -4,12 +4,12 @@ import pytest
 
 from infisical_iac.change.path import (
     Disk,
-    Room,
+    FreeSpace,
     changes,
+    check_free_space,
     refuse,
     refuse_older_postgres,
     refuse_other_major,
-    refuse_room,
 )
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images
@@ -146,21 +146,21 @@ def test_todays_data_are_not_kept_for_an_older_postgresql() -> None:
 def test_a_change_needs_space_for_dump_database_and_images() -> None:
     data, images = 1000 * _MIB, 500 * _MIB
     enough = 2 * (data + 256 * _MIB) + images
-    refuse_room(_room(enough, data=data), images=images)
+    check_free_space(_free_space(enough, data=data), images=images)
     with pytest.raises(Refused, match=r"3012 MB .* the host's disk has 3011 MB free"):
-        refuse_room(_room(enough - 1, data=data), images=images)
+        check_free_space(_free_space(enough - 1, data=data), images=images)
 
 
 def test_volumes_of_data_given_up_are_named_where_the_disk_is_full() -> None:
-    room = _room(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
+    space = _free_space(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
     output = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
     with pytest.raises(Refused, match=output):
-        refuse_room(room, images=0)
+        check_free_space(space, images=0)
 
 
-def _room(free: int, *, data: int) -> Room:
+def _free_space(free: int, *, data: int) -> FreeSpace:
     """Everything on one disk, which got fuller while it was read."""
-    return Room(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
+    return FreeSpace(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
 
 
 def test_each_disk_needs_space_for_its_own_part() -> None:
@@ -175,6 +175,6 @@ def test_each_disk_needs_space_for_its_own_part() -> None:
         ),
     ):
         with pytest.raises(Refused, match=f"the disk {output}"):
-            refuse_room(Room(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
-    just_enough = Room(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
-    refuse_room(just_enough, images=500 * _MIB)
+            check_free_space(FreeSpace(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
+    just_enough = FreeSpace(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
+    check_free_space(just_enough, images=500 * _MIB)

@@ -16,12 +16,14 @@ from tests.unit.fake_programs import DF, fake_program, run_with
         (102400, "may take 100 MB; has 2 MB free: make room\n"),
     ],
 )
-def test_room_is_what_is_left_when_all_is_written(tmp_path: Path, needed: int, output: str) -> None:
+def test_space_counts_as_free_if_it_is_left_when_all_is_written(
+    tmp_path: Path, needed: int, output: str
+) -> None:
     fake_program(tmp_path, "df", DF)
     # 2 MB and a bit.
     (tmp_path / "free").write_text("2100\n")
     text = (
-        f"set -eu\n{script_file('room')}\n"
-        f'has_room {needed} /somewhere && echo enough || echo "$takes; $has"\n'
+        f"set -eu\n{script_file('free-space')}\n"
+        f'has_free_space {needed} /somewhere && echo enough || echo "$takes; $has"\n'
     )
     assert run_with(tmp_path, text, check=True).stdout == output

@@ -1,4 +1,4 @@
-"""`releases.sh room` measures the disks that really hold images, data and releases."""
+"""`releases.sh free_space` measures the disks that really hold images, data and releases."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_free_space_of_a_data_volume_is_measured_there(tmp_path: Path) -> None:
         (Path(data) / "base").write_bytes(bytes(300 * 1024))
         (Path(data) / "pg_wal").mkdir()
         (Path(data) / "pg_wal" / "segment").write_bytes(bytes(900 * 1024))
-        said = [int(each) for each in host.run("releases", "room").stdout.split()]
+        said = [int(each) for each in host.run("releases", "free_space").stdout.split()]
         devices = [os.stat(each).st_dev for each in (tmp_path, data, tmp_path)]
         assert devices[0] != devices[1]
         assert said[0:6:2] == devices
