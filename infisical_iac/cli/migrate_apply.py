@@ -126,7 +126,7 @@ def _transfer(
             today=datetime.now(UTC).date(),
             pending=pending,
             begin=begin,
-            tell=report_batch,
+            report=report_batch,
         )
 
 

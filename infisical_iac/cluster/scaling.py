@@ -312,7 +312,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
     found = _dump("out")
     rows = snapshot.rows(do("out", "load", doing="load the data into the cluster").splitlines())
     manifest.refuse_difference(found, rows)
-    _tell(rows)
+    _report_rows(rows)
     edge.close_on(site.settings, site.names)
     do("out", "switch", doing="switch to the cluster's database")
     _start(services)
@@ -344,7 +344,7 @@ def _move_in(text: str, settings: Settings, project: str) -> None:
     found = _dump("in")
     rows = snapshot.load(DIRECTORY, PROJECT, settings.stack.start_timeout)
     manifest.refuse_difference(found, rows)
-    _tell(rows)
+    _report_rows(rows)
     edge.close(settings)
     do("in", "switch", f"{PROJECT}_postgres", doing="switch to this host")
     session.forget()
@@ -356,7 +356,7 @@ def _begin(direction: Direction, settings: Settings, project: str) -> None:
     do(direction, "begin", stamp, direction, doing=f"begin the scale-{direction}")
 
 
-def _tell(rows: Mapping[str, int]) -> None:
+def _report_rows(rows: Mapping[str, int]) -> None:
     journal.current().operator_notes.append(
         f"Compared: {len(rows)} tables with {sum(rows.values())} rows, the same on both sides."
     )
@@ -365,7 +365,7 @@ def _tell(rows: Mapping[str, int]) -> None:
 def _dump(direction: Direction) -> Manifest:
     """Dump the database that served until now.
 
-    Both databases are on this host, so TOPOLOGY tells the script which one to dump.
+    Both databases are on this host, so TOPOLOGY names the one to dump.
     """
     source = "single" if direction == "out" else "swarm"
     command = script("backup-dump", f"{DIRECTORY}/dump")

@@ -210,13 +210,13 @@ def carry_out(
     work: Work,
     *,
     wait: Callable[[Batch], None],
-    tell: Callable[[str, int], None],
+    report: Callable[[str, int], None],
 ) -> None:
     """Create the folders one after the other, then send the requests in parallel.
 
     Args:
         wait: called with each request that waits for an approval.
-        tell: called after each step with a description and the number of secrets.
+        report: called after each step with a description and the number of secrets.
 
     Raises ApiError or Unreachable; what was written by then stays, and the next run finds it.
     """
@@ -228,7 +228,7 @@ def carry_out(
         except ApiError as error:
             if error.status != 400 or "already exists" not in error.message:
                 raise
-        tell(f"+ folder {path} in {environment}", 0)
+        report(f"+ folder {path} in {environment}", 0)
     one_at_a_time = Lock()
 
     def send(batch: Batch) -> None:
@@ -238,7 +238,7 @@ def carry_out(
         with one_at_a_time:
             if waits:
                 wait(batch)
-            tell(f"{'?' if waits else '+'} {batch}", len(batch.items))
+            report(f"{'?' if waits else '+'} {batch}", len(batch.items))
 
     gather([partial(send, each) for each in work.batches])
 
@@ -347,7 +347,7 @@ def move(
     today: date,
     pending: Pending,
     begin: Callable[[Work], None],
-    tell: Callable[[str, int], None],
+    report: Callable[[str, int], None],
 ) -> Transfer:
     """Write the secrets that Infisical does not have yet, then read all of them back.
 
@@ -359,7 +359,7 @@ def move(
         policy: decides on keys that Infisical has with another value.
         pending: the secrets that wait for an approval; those of this run are added.
         begin: called with all the work before the first write.
-        tell: called after each write with a description and the number of secrets.
+        report: called after each write with a description and the number of secrets.
 
     Raises UserError before anything is written, ApiError or Unreachable.
     """
@@ -377,7 +377,7 @@ def move(
         project,
         work,
         wait=lambda batch: pending.note(project, [by_name[each] for each in batch.names]),
-        tell=tell,
+        report=report,
     )
     notes, expanded = [], None
     try:

@@ -128,7 +128,7 @@ def _environments_and_accounts(
     client: Client, project: Json, goal: Goal, accounts: Callable[[], dict[str, AccountState]]
 ) -> tuple[list[EnvironmentState], dict[str, AccountState]]:
     if any(service.renamed_from for service in goal.desired.services.values()):
-        # The privilege of its identity tells which folder such a service has.
+        # The privilege of its identity names the folder of such a service.
         found = accounts()
         return _environments(client, project, goal, found), found
     both: list[Any] = gather([partial(_environments, client, project, goal, {}), accounts])

@@ -45,7 +45,7 @@ clear() {
 }
 
 # Prints a value of the snapshot's manifest, selected by a filter of jq.
-told() { jq --raw-output "$1 // \"\"" "$manifest"; }
+manifest_value() { jq --raw-output "$1 // \"\"" "$manifest"; }
 
 # Sets the snapshot, and the size of its dump, from its tags.
 pick() {
@@ -94,26 +94,26 @@ fetched() {
 
 fits() {
     key=$(sed -n 's/^key //p' "$work/said")
-    reason="the snapshot has format $(told .format), and this version of infisical-iac reads 1"
-    test "$(told .format)" = 1 || return
-    reason="the snapshot needs the encryption key with fingerprint $(told .encryption_key), and \
+    reason="the snapshot has format $(manifest_value .format), and this version of infisical-iac reads 1"
+    test "$(manifest_value .format)" = 1 || return
+    reason="the snapshot needs the encryption key with fingerprint $(manifest_value .encryption_key), and \
 /etc/infisical/keys/encryption_key has $key"
-    test "$(told .encryption_key)" = "$key"
+    test "$(manifest_value .encryption_key)" = "$key"
 }
 
 is_here() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # Sets the image of the snapshot's version.
 chosen() {
-    for INFISICAL_IMAGE in "$(told .infisical.id)" "$(told .infisical.digest)"; do
+    for INFISICAL_IMAGE in "$(manifest_value .infisical.id)" "$(manifest_value .infisical.digest)"; do
         test -z "$INFISICAL_IMAGE" || ! is_here "$INFISICAL_IMAGE" || return 0
     done
-    version=$(told .infisical.version)
+    version=$(manifest_value .infisical.version)
     live=$(container infisical)
     case $(docker inspect --format '{{ .Config.Image }}' "$live" 2>/dev/null)@ in
     *":$version@"*) INFISICAL_IMAGE=$(docker inspect --format '{{ .Image }}' "$live") ;;
     *)
-        reason="the snapshot is of Infisical $version, whose image $(told .infisical.image) is not \
+        reason="the snapshot is of Infisical $version, whose image $(manifest_value .infisical.image) is not \
 on this host"
         return 1
         ;;
@@ -123,10 +123,10 @@ on this host"
 # Prints the differences between the loaded rows and the manifest.
 difference() {
     jq --null-input --raw-output --slurpfile manifest "$manifest" --rawfile loaded "$work/said" '
-        $manifest[0].rows as $told
+        $manifest[0].rows as $expected
         | ($loaded / "\n" | map(select(. != "") / " " | {(.[0]): (.[1] | tonumber)}) | add) as $is
-        | [$told + $is | keys[] | select($told[.] != $is[.])
-            | "\(.) \($is[.] // 0) instead of \($told[.] // 0)"]
+        | [$expected + $is | keys[] | select($expected[.] != $is[.])
+            | "\(.) \($is[.] // 0) instead of \($expected[.] // 0)"]
         | .[:3] + (if length > 3 then ["\(length - 3) more"] else [] end) | join(", ")'
 }
 
@@ -185,7 +185,10 @@ run() {
 }
 
 # Keeps the snapshot's details before its files are removed.
-keep() { at=$(told .at 2>/dev/null || true) version=$(told .infisical.version 2>/dev/null || true); }
+keep() {
+    at=$(manifest_value .at 2>/dev/null || true)
+    version=$(manifest_value .infisical.version 2>/dev/null || true)
+}
 
 found() { echo "$looked" | sed -n "s/^$1 //p"; }
 number() { found "$1" | grep . || echo 0; }

@@ -13,10 +13,10 @@ primary() {
     test -n "$id" || return 0
     name=$(docker exec "$id" printenv PATRONI_NAME) || return 0
     for attempt in $(seq 10); do
-        told=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null) || true
-        case $told in *"no good candidates"* | *sync_standby*) sleep 1 ;; *) break ;; esac
+        answer=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null) || true
+        case $answer in *"no good candidates"* | *sync_standby*) sleep 1 ;; *) break ;; esac
     done
-    case $told in '' | "leader name does not match") ;; *) echo "Patroni: $told" ;; esac
+    case $answer in '' | "leader name does not match") ;; *) echo "Patroni: $answer" ;; esac
 }
 
 # The sentinels report the new master before the old one follows it, which needs no waiting.

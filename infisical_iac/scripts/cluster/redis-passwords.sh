@@ -22,7 +22,7 @@ volume() {
 }
 
 # A server that does not run reads the file when it starts. One that is just starting is waited for.
-tell() {
+set_password() {
     for attempt in $(seq 30); do
         running=$(docker ps --quiet --no-trunc) || fail "Docker does not answer"
         id=$(echo "$running" | grep -xF "$(container "$1")") || return 0
@@ -36,8 +36,8 @@ tell() {
 }
 
 both() {
-    tell redis 6379 "$1"
-    tell sentinel 26379 "$1"
+    set_password redis 6379 "$1"
+    set_password sentinel 26379 "$1"
 }
 
 admit() {

@@ -90,7 +90,7 @@ test ! -s "$root/keys/encryption_key" ||
 echo "state $(digest)"
 docker info --format 'info {{ json .Swarm }}{{ if .LiveRestoreEnabled }}
 live-restore{{ end }}' 2>/dev/null
-# Only the engine of a manager can tell the key and the nodes.
+# Only the engine of a manager knows the key and the nodes.
 if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
     [ "$key" = "$(cat "$root/keys/swarm_unlock_key" 2>/dev/null)" ]; then echo unlocks; fi
 if [ -e "$root/stack.yaml" ]; then

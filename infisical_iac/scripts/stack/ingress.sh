@@ -32,7 +32,7 @@ ask() {
     fi
 }
 
-tells_revision() { ask >/dev/null; }
+answers() { ask >/dev/null; }
 
 caddy() { container caddy 2>/dev/null; }
 
@@ -48,7 +48,7 @@ holders() {
     ours=
     if [ -n "$listening" ]; then
         ours=$(running | xargs --no-run-if-empty docker inspect --format 'pid={{ .State.Pid }},')
-        test -n "$ours" || ours=$(tells_revision && echo '"caddy"')
+        test -n "$ours" || ours=$(answers && echo '"caddy"')
     fi
     published=$(publishers --filter publish=80/tcp --filter publish=443/tcp)
     for port in 80 443; do
@@ -94,7 +94,7 @@ take() {
     rm -rf "$old"
     cp -a "$here" "$old"
     move "$new" "$here"
-    if ! tells_revision; then
+    if ! answers; then
         # Caddy restarts again and again if its old file was invalid.
         caddy | xargs --no-run-if-empty docker restart >/dev/null
     elif ! said=$(docker exec "$(caddy)" caddy reload --config /etc/caddy/Caddyfile \
