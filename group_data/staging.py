@@ -48,9 +48,9 @@ acme_ca = "internal"
 # Of the disk of the machine that the hosts share.
 access_log_max_mb = 100
 image_archives = (str(_root / ".staging" / "images.tar"),)
-# Beside a Swarm, as Dokploy has it, there is none.
+# There is no firewall next to a Swarm such as Dokploy's.
 firewall = "off" if KINDS[ingress].engine_owner else "on"
-# It takes half a minute to install, and counts at the door: a host without one does without it.
+# It takes half a minute to install, and sees only what Caddy logs: without Caddy it is off.
 fail2ban = "on" if KINDS[ingress].runs_caddy else "off"
 # The swap of the machine beneath is not the staging host's to turn off.
 swap = "keep"

@@ -129,7 +129,7 @@ class Changeover(ABC):
             self.step("pause", doing="pause Infisical")
         run(script("backup-dump", directory), doing="dump the database")
 
-    def load_beside(self, data: Release | None) -> None:
+    def load_next_to_data(self, data: Release | None) -> None:
         """Load the dump of a release, or of now, next to the data; its key must be the host's."""
         present = self.take(self.unfinished.release)
         desired = self.take(data.name) if data else present

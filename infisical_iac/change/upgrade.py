@@ -69,7 +69,7 @@ class _OnHost(Changeover):
         """Dump the data, load the desired ones, and swap the two."""
         write(f"{DIRECTORY}/compose.yaml", change.compose)
         self.dump(pausing=True)
-        self.load_beside(change.data)
+        self.load_next_to_data(change.data)
         further = ("data",) if change.data else ()
         self.step("swap", f"{PROJECT}_postgres", *further, doing="put the new data in place")
         session.forget()

@@ -128,7 +128,7 @@ class _OnCluster(Changeover):
         """Dump the current data; with `data`, load those next to them and swap the two."""
         self.dump(pausing=data is not None)
         if data:
-            self.load_beside(data)
+            self.load_next_to_data(data)
             edge.close_on(self.settings, self.site.names)
             self.step("swap", doing="put the new data in place")
         else:

@@ -74,10 +74,10 @@ def layers(files: Iterable[CascadeFile]) -> dict[str, tuple[str, ...]]:
     read by itself has none. A `.env.local` counts for its own environment only, because it is on
     no other machine.
     """
-    beside: dict[tuple[str, str], list[CascadeFile]] = {}
+    groups: dict[tuple[str, str], list[CascadeFile]] = {}
     for each in files:
-        beside.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
-    return {each.path: _layers(each, group) for group in beside.values() for each in group}
+        groups.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
+    return {each.path: _layers(each, group) for group in groups.values() for each in group}
 
 
 def _layers(file: CascadeFile, group: Iterable[CascadeFile]) -> tuple[str, ...]:

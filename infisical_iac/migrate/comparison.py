@@ -114,8 +114,8 @@ def compare_with_samples(
         suffix = [each for each in words(name) if each not in SAMPLES]
         groups: dict[str, list[Source]] = {}
         for each in sources:
-            beside, other = posixpath.split(each.path)
-            if beside == directory and (not suffix or words(other)[: len(suffix)] == suffix):
+            parent, other = posixpath.split(each.path)
+            if parent == directory and (not suffix or words(other)[: len(suffix)] == suffix):
                 groups.setdefault(each.environment, []).append(each)
         for group in groups.values():
             yield from _compare_sample(path, read(data, group[0].grammar), group)

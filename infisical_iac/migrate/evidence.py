@@ -72,7 +72,7 @@ def in_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Ev
             yield named, Evidence(_COMPOSE, why, exact=not raw, reader=service)
 
 
-def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
+def next_to_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
     """Yield the `.env` files next to a compose file that uses variables."""
     for path in compose_files(paths):
         if "${" in text(path):

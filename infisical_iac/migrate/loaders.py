@@ -270,7 +270,7 @@ class LoaderDetection:
                 *evidence.in_scripts(paths, text, env_files),
             ]
         )
-        self._beside = _group_by_path(evidence.beside_compose_files(paths, text))
+        self._next_to_compose = _group_by_path(evidence.next_to_compose_files(paths, text))
 
     def choose(self, path: str) -> Choice:
         """Return the grammar of one file.
@@ -301,7 +301,7 @@ class LoaderDetection:
         yield from self._named.get(path, ())
         above = (self._packages[up] for up in upwards(directory) if up in self._packages)
         yield from next(above, ())
-        yield from self._beside.get(path, ())
+        yield from self._next_to_compose.get(path, ())
 
 
 def _group_by_path(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:
