@@ -238,7 +238,7 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 def _try_again(found: ClusterStackState) -> None:
     if any(service.waiting for service in found.services.values()):
-        _do("anew", doing="make Swarm retry the tasks that wait for a node")
+        _do("retry", doing="make Swarm retry the tasks that wait for a node")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:

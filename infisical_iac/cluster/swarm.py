@@ -249,7 +249,7 @@ def _join(cluster: Cluster) -> None:
     leader = cluster.leader.address
     there = f"[{leader}]:2377" if ":" in leader else f"{leader}:2377"
     run(
-        script("swarm", "join", me.address, there, *([] if me.member else ["anew"])),
+        script("swarm", "join", me.address, there, *([] if me.member else ["again"])),
         doing=f"bring {me.name} into the swarm of {cluster.leader.name} at {there}",
         stdin=f"{swarm}\n{token}",
     )

@@ -17,7 +17,7 @@
 #                                     they are healthy
 #   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for so many healthy ones;
 #                                     fails, and prints how many there are, if it takes longer
-#   cluster-stack.sh anew             has Swarm try again to place tasks that wait for a node
+#   cluster-stack.sh retry            has Swarm retry tasks that wait for a node
 #   cluster-stack.sh why <service>    prints the errors of its last tasks, with such log lines
 #   cluster-stack.sh hashes           prints the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes this project's secrets and configs, and their files,
@@ -208,7 +208,7 @@ again() {
 # Swarm retries a task that no node can run, but no longer once its service was updated, as each
 # roll-out does: the task would still wait after its node is back. Scaling down and up again makes
 # Swarm retry, and ends with the same specification.
-anew() {
+retry() {
     conditions | while read -r _ name running desired _ waiting; do
         test "$waiting" -gt 0 || continue
         docker service scale --detach "$name=$running" >/dev/null </dev/null

@@ -6,9 +6,9 @@
 #                                             swarm, except for PostgreSQL's data
 #   swarm.sh settle <hours>                   turns autolock on, and sets the certificates' lifetime
 #   swarm.sh token worker|manager             prints the token to join with
-#   swarm.sh join <address> <other's> [anew]  joins the swarm of another host; standard input has
+#   swarm.sh join <address> <other's> [again] joins the swarm of another host; standard input has
 #                                             the swarm's id and the token, a line each. With
-#                                             `anew`, joins even if the host believes that it is a
+#                                             `again`, joins even if the host believes that it is a
 #                                             member
 #   swarm.sh unlock                           unlocks the host's node with its key
 #   swarm.sh key                              prints the key
@@ -26,7 +26,7 @@ file=$root/keys/swarm_unlock_key
 state() { docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null; }
 
 # Leaves another swarm, if this project made it, and removes what the host keeps of it.
-afresh() {
+start_over() {
     abandon
     forget_interfaces
     # Marks the swarm as this project's before its id is known.
@@ -44,7 +44,7 @@ begin() {
     *) fail "the managers of the host's swarm don't answer just now: run again" ;;
     esac
     # A swarm that was begun here, but whose key was not kept, has no data.
-    afresh
+    start_over
     rm -f "$root/stack.yaml" "$root/stack.json"
     docker swarm init --advertise-addr "$1" --default-addr-pool "$2" \
         --default-addr-pool-mask-length 24 --cert-expiry "$3h" --autolock >/dev/null
@@ -68,7 +68,7 @@ join() {
     case ${3-}$(state) in
     active) ;;
     *)
-        afresh
+        start_over
         body=$(
             printf '{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"%s","RemoteAddrs":["%s"],' "$1" "$2"
             printf '"JoinToken":"%s"}' "$token"

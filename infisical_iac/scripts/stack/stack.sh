@@ -124,14 +124,14 @@ resume() {
 # again and again, whose count Compose does not reset. Paused ones are resumed. Those of the
 # services $@ are removed as well; those of $left are left alone.
 startable() {
-    anew=" $* "
+    recreated=" $* "
     containers | xargs --no-run-if-empty docker inspect --format '{{ .Id }} {{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
         .RestartCount }} {{ if .State.Health }}{{ .State.Health.Status }}{{ end }}' |
         while read -r id service status restarts health; do
             case " $left " in *" $service "*) continue ;; esac
             test "$status" != paused || resume "$id"
-            case $anew:$status in
+            case $recreated:$status in
             *" $service "*) docker stop "$id" >/dev/null 2>&1 || true ;;
             *:created | *:dead | *:removing | *:restarting) ;;
             *)

@@ -110,7 +110,7 @@ def test_an_update_is_waited_for_unless_all_its_tasks_wait_for_a_node(
 
 def test_waiting_tasks_are_retried_and_running_ones_continue(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=2, waiting="infisical_infisical")
-    done = leader.run("anew")
+    done = leader.run("retry")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert leader.changes() == [
         "service scale --detach infisical_infisical=1",

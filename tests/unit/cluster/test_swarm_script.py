@@ -38,7 +38,7 @@ def test_a_swarm_member_is_marked_and_not_joined_again(host: FakeHost) -> None:
 
 def test_a_removed_host_joins_again(host: FakeHost) -> None:
     host.write("/state", "active\n")
-    assert join(host, "anew").returncode == 0
+    assert join(host, "again").returncode == 0
     assert "docker swarm leave --force" in host.calls()
     assert host.read("/body") is not None
 
@@ -50,7 +50,7 @@ def test_a_membership_that_cannot_be_left_is_deleted(
     host.write("/lost", "")
     host.write("/docker/swarm/docker-state.json", "{}")
     host.write("/docker/volumes/kept", "")
-    assert join(host, "anew").returncode == 0
+    assert join(host, "again").returncode == 0
     assert host.read("/docker/swarm/docker-state.json") is None
     assert host.read("/docker/volumes/kept") == ""
     assert host.read("/etc/infisical/swarm") == "swarm-id\n"
