@@ -134,7 +134,7 @@ class ClusterStack(Fact[ClusterStackState]):
             engine="engine" in rows,
             manager="manager" in rows,
             files=Paths().process(files),
-            secrets={row[0]: row[1] for row in rows["wanted"]},
+            secrets={row[0]: row[1] for row in rows["desired"]},
             start={image: _start(" ".join(rest)) for image, *rest in rows["start"]},
             nodes=tuple(row[1:] == ["ready", "active"] for row in rows["node"]),
             services=services,

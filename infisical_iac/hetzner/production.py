@@ -46,7 +46,7 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
             "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
             "for one that `infisical-iac server create` made, or run `infisical-iac init`"
         )
-    _have_known_hosts()
+    _create_known_hosts()
     return (name or data["ssh_hostname"], _complete_connection(data, file))
 
 
@@ -81,7 +81,7 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
             f"name them by hosts in {file.name}, or set HCLOUD_TOKEN for servers that "
             "`infisical-iac server create` made"
         )
-    _have_known_hosts()
+    _create_known_hosts()
     return [(name, _complete_connection(data | own, file)) for name, own in hosts]
 
 
@@ -174,7 +174,7 @@ def _group_data(file: Path) -> dict[str, Any]:
         sys.exit(f"{file} can't be read: {error}")
 
 
-def _have_known_hosts() -> None:
+def _create_known_hosts() -> None:
     # pyinfra remembers a new host's key there, and fails if it can't.
     directory = Path.home() / ".ssh"
     directory.mkdir(mode=0o700, exist_ok=True)

@@ -48,7 +48,7 @@ class Upgrades(Fact[UpgradeState]):
             match line.split():
                 case ["image", service, reference, *id]:
                     images[service], ids[service] = reference, "".join(id)
-                case ["wanted", id_]:
+                case ["desired", id_]:
                     desired = id_
                 case ["failed", release, at, image]:
                     failed[image] = FailedChange(release, at)

@@ -51,7 +51,7 @@ manifest_value() { jq --raw-output "$1 // \"\"" "$manifest"; }
 pick() {
     snapshot='' bytes=0
     read -r snapshot bytes <<END || true
-$(jq --raw-output --arg id "$wanted" '
+$(jq --raw-output --arg id "$requested" '
         map(select($id == "latest" or (.id | startswith($id)))) | last // empty
         | (.tags | map(select(startswith("bytes=")) | .[6:]) | first // 0) as $bytes
         | "\(.short_id) \($bytes)"' "$work/said")
@@ -70,7 +70,7 @@ fetch() {
     test -z "$reason" || return
     pick
     reason="there is no snapshot"
-    test "$wanted" = latest || reason="$reason $wanted"
+    test "$requested" = latest || reason="$reason $requested"
     test -n "$snapshot" && has_space_for_snapshot || return
     attempt snapshot.sh fetch "$state" "$1" "$snapshot"
 }
@@ -156,10 +156,10 @@ served() {
 take_turn() { sleep "$(((${NODE:-1} - 1) * 1200))"; }
 
 run() {
-    seconds=$1 wanted=latest only=
+    seconds=$1 requested=latest only=
     # A request that nobody waits for any more does not count.
     if [ -n "$(find "$state" -name request -mmin -5)" ]; then
-        read -r wanted only <"$state/request"
+        read -r requested only <"$state/request"
     else
         own
         take_turn

@@ -1,7 +1,7 @@
 # Prints what the host runs, and manages the releases that it keeps:
 #
 #   releases.sh look <image>        prints "database" if there is one, "image <service> <reference>
-#                                   <id>" of what runs or ran last, "wanted <id>" of <image>, and
+#                                   <id>" of what runs or ran last, "desired <id>" of <image>, and
 #                                   "failed <release> <time> <image>" of failed changes of version
 #   releases.sh free_space          prints "<device> <free KiB>" for Docker's images, for its volumes,
 #                                   which may be on a data volume, and for releases; then the KiB of
@@ -64,7 +64,7 @@ look() {
     command -v docker >/dev/null || return 0
     ! docker volume inspect "$main" >/dev/null 2>&1 || echo database
     images | sed 's/^/image /'
-    echo "wanted $(id_of "$1")"
+    echo "desired $(id_of "$1")"
     for file in "$releases"/*/failed; do
         test ! -e "$file" || echo "failed $(basename "$(dirname "$file")") $(cat "$file")"
     done
@@ -87,10 +87,10 @@ migrations() {
 
 # Lines that are no ids of secrets are ignored.
 present() {
-    wanted=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
-    test -n "$wanted" || return 0
+    ids=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
+    test -n "$ids" || return 0
     find_database
-    echo "SELECT id FROM secrets_v2 WHERE id::text IN ($wanted)" | sql
+    echo "SELECT id FROM secrets_v2 WHERE id::text IN ($ids)" | sql
 }
 
 make() {

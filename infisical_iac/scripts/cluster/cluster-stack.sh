@@ -69,7 +69,7 @@ state() {
     docker version >/dev/null 2>&1 || exit 0
     echo engine
     for secret in $asked; do
-        if name=$(name_of "$secret" 2>/dev/null); then echo "wanted ${secret%%:*} $name"; fi
+        if name=$(name_of "$secret" 2>/dev/null); then echo "desired ${secret%%:*} $name"; fi
     done
     for image; do
         docker image inspect --format "start $image {{ json .Config.Entrypoint }} {{

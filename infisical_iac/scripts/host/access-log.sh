@@ -53,7 +53,7 @@ is_sound() {
     test $checked -le 2
 }
 
-have() {
+mount_image() {
     if [ -e "$image" ] && [ "$(size_of "$image")" != "$size" ]; then
         # Its log is compressed and kept with the older ones.
         if attach; then
@@ -71,7 +71,7 @@ have() {
 mount_live() {
     is_mounted && return 0
     mkdir -p "$live"
-    if ! have; then
+    if ! mount_image; then
         memory=$((size < 67108864 ? size : 67108864))
         mount -t tmpfs -o size=$memory,mode=750,nodev,nosuid,noexec tmpfs "$live"
         report "it can't have a file system of its own, and is in memory until it is rotated"

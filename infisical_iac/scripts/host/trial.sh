@@ -10,7 +10,7 @@ state=/var/lib/infisical-trial
 name=infisical-trial-$2
 commands=$state/$2
 service=/etc/systemd/system/$name.service
-wanted=/etc/systemd/system/multi-user.target.wants/$name.service
+link=/etc/systemd/system/multi-user.target.wants/$name.service
 
 # Prints the unit that undoes the change. Either the unit or `keep` moves the commands away first,
 # which decides: then they are run, or never.
@@ -25,7 +25,7 @@ ConditionPathExists=|$commands.back
 Type=oneshot
 ExecStart=-/bin/mv -f $commands $commands.back
 ExecStart=/bin/sh -e $commands.back
-ExecStart=/bin/rm -f $commands.back $service $wanted
+ExecStart=/bin/rm -f $commands.back $service $link
 
 [Install]
 WantedBy=multi-user.target
@@ -42,7 +42,7 @@ arm() {
     systemctl --quiet enable "$name.service"
     sync "$commands.new" "$service"
     mv -f "$commands.new" "$commands"
-    sync "$state" "$(dirname "$service")" "$(dirname "$wanted")"
+    sync "$state" "$(dirname "$service")" "$(dirname "$link")"
     systemd-run --quiet --unit "$name.service" --on-active "$2" --timer-property AccuracySec=1s
 }
 
@@ -62,7 +62,7 @@ back() {
 
 forget() {
     systemctl stop "$name.timer" 2>/dev/null || true
-    rm -f "$commands.kept" "$service" "$wanted"
+    rm -f "$commands.kept" "$service" "$link"
     systemctl daemon-reload
 }
 

@@ -26,11 +26,11 @@ containers() {
 state() {
     command -v docker >/dev/null || exit 0
     # Compose 1.29 prints no hashes of a file on its standard input.
-    wanted=$(mktemp)
-    cat >"$wanted"
-    ours --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
-    awk '{ print "compose " $0 }' "$wanted"
-    rm -f "$wanted"
+    desired=$(mktemp)
+    cat >"$desired"
+    ours --file "$desired" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    awk '{ print "compose " $0 }' "$desired"
+    rm -f "$desired"
     ids=$(containers 2>/dev/null) || exit 0
     echo engine
     # A container that was just started, by the host's boot or by Docker, has time to become healthy

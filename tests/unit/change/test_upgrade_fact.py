@@ -11,17 +11,17 @@ _READ = [
 
 
 def test_what_runs_is_read() -> None:
-    found = Upgrades().process([*_READ, "wanted sha256:c"])
+    found = Upgrades().process([*_READ, "desired sha256:c"])
     assert found == UpgradeState(was=Images("infisical/infisical:v0.165.16", "postgres:17.11"))
 
 
 def test_a_renamed_image_is_known_by_its_id() -> None:
-    assert Upgrades().process([*_READ, "wanted sha256:a"]).same_bytes
+    assert Upgrades().process([*_READ, "desired sha256:a"]).same_bytes
 
 
 def test_a_missing_image_is_not_the_same() -> None:
     gone = "image infisical infisical/infisical:v0.165.16 "
-    assert not Upgrades().process([_READ[0], gone, _READ[2], "wanted "]).same_bytes
+    assert not Upgrades().process([_READ[0], gone, _READ[2], "desired "]).same_bytes
 
 
 def test_images_without_a_database_do_not_count() -> None:

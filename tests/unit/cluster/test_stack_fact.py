@@ -25,7 +25,7 @@ def test_the_state_of_the_stack_is_read() -> None:
             f"{'a' * 64}  /etc/infisical/stack.yaml",
             "next:",
             "engine",
-            "wanted redis_env redis_env_0123456789ab",
+            "desired redis_env redis_env_0123456789ab",
             'start staging/redis:8 ["docker-entrypoint.sh"] ["redis-server","--save x"]',
             'start staging/etcd:3.5 null ["/usr/bin/etcd"]',
             "manager",

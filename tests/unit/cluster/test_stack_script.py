@@ -46,7 +46,7 @@ def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
     (leader.directory / "etc/keys/redis_password").unlink()
     leader.write("secrets", "").unlink()
     output = leader.run("state", SECRETS).stdout.splitlines()
-    assert f"wanted infisical_env {NAME}" in output
+    assert f"desired infisical_env {NAME}" in output
     assert not [line for line in output if "redis_env" in line or "not-a-" in line]
 
 

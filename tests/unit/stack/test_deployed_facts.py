@@ -125,7 +125,7 @@ def test_what_is_deployed_is_read_in_one_command() -> None:
         "database",
         "image infisical infisical/infisical:v1.2.3 sha256:1",
         "image postgres postgres:17.11 sha256:2",
-        "wanted sha256:1",
+        "desired sha256:1",
         "next:",
         *_SETTLED,
     ]
