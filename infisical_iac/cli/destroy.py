@@ -64,7 +64,7 @@ def destroy(
         with audit.record("destroy", changes):
             if not no_backup:
                 changes.append(f"+ {_back_up(target)}")
-            target.take_away(volumes=volumes)
+            target.remove(volumes=volumes)
             changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
     echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 

@@ -53,7 +53,7 @@ class ClusterRemoval(HostRemoval):
         each_of(primaries, lambda _: _run("backup", directory, doing="back up first"))
         return primaries[0].name
 
-    def take_away(self, *, volumes: bool) -> None:
+    def remove(self, *, volumes: bool) -> None:
         """Remove the stack; with `volumes`, remove the data and the Swarm too.
 
         Without `volumes` the Swarm stays: it knows which node has which part of the data, and the

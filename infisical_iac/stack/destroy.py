@@ -40,6 +40,6 @@ class HostRemoval:
         run(script("destroy", "backup", directory), doing="take a backup first")
         return "the host"
 
-    def take_away(self, *, volumes: bool) -> None:
+    def remove(self, *, volumes: bool) -> None:
         """Remove the stack. Raises CommandFailed."""
         run(script("destroy", "everything" if volumes else "stack"), doing="remove it")

@@ -25,7 +25,7 @@ take_variables /etc/infisical/backup/backup.conf TARGETS NODE SHARED
 . ./free-space.sh
 . ./sharing.sh
 
-target='' snapshot='' away='' error='' looked=''
+target='' snapshot='' failures='' error='' looked=''
 
 # A restore or a change of version takes precedence.
 busy() { test -e /var/lib/infisical-restore/state || test -e /var/lib/infisical-upgrade/state; }
@@ -83,12 +83,12 @@ fetched() {
     for target in ${only:-$TARGETS}; do
         fetch "$target"
         test -n "$reason" || break
-        away="${away:+$away; }$target: $reason"
+        failures="${failures:+$failures; }$target: $reason"
         target=
     done
     exec 8>&-
     test -z "$target" || return 0
-    reason=$away away=
+    reason=$failures failures=
     return 1
 }
 
@@ -173,14 +173,14 @@ run() {
     ! busy || put_off
     date +%s >"$state/running"
     if fetched && fits && chosen && loaded && served; then
-        error=${away:+$away; but the snapshot of $target is good}
+        error=${failures:+$failures; but the snapshot of $target is good}
     else
-        error=${away:+$away; }${target:+$target: }$reason
+        error=${failures:+$failures; }${target:+$target: }$reason
     fi
     ! { test -n "$error" && busy; } || put_off
     keep
     clear
-    test -z "$reason" || error="${error:+$error; }the drill can't be taken away: $reason"
+    test -z "$reason" || error="${error:+$error; }the drill can't be removed: $reason"
     record
 }
 

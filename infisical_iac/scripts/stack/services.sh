@@ -47,14 +47,14 @@ conditions() {
 # don't count. Fails if the Swarm does not answer.
 unwell() {
     only=" $* "
-    away=$(nodes | grep -vc ' ready active$' || true)
+    unreachable=$(nodes | grep -vc ' ready active$' || true)
     all=$(conditions)
     test -n "$all" || return 1
-    echo "$all" | awk -v away="$away" -v only="$only" '{
+    echo "$all" | awk -v unreachable="$unreachable" -v only="$only" '{
         if (only !~ /^ *$/ && !index(only, " " $2 " ")) next
-        if ($5 == "updating" && away > 0 && $3 + 0 == 0 && $6 == $4) next
+        if ($5 == "updating" && unreachable > 0 && $3 + 0 == 0 && $6 == $4) next
         if ($5 ~ /^(updating|rollback_started|paused|rollback_paused)$/) { print; next }
-        if ($3 + 0 < $4 + 0 && !(away > 0 && $3 + $6 == $4)) print }'
+        if ($3 + 0 < $4 + 0 && !(unreachable > 0 && $3 + $6 == $4)) print }'
 }
 
 # Prints the errors of a service's last tasks, and the last log lines of the newest one.

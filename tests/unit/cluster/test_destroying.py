@@ -56,7 +56,7 @@ def test_the_hosts_leave_the_swarm_one_by_one_and_the_leader_last(
     leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     left = [each for each in done if each.endswith(_LEAVE)]
     assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
@@ -69,7 +69,7 @@ def test_without_a_working_manager_containers_end_as_the_hosts_leave(
     leader: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)
-    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     ended = [
         number
         for number, each in enumerate(done)
@@ -81,7 +81,7 @@ def test_without_a_working_manager_containers_end_as_the_hosts_leave(
 
 def test_without_the_data_the_swarm_stays(leader: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=False)
+    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=False)
     assert "one: remove the services" in done
     assert not any(_LEAVE in each for each in done)
 
@@ -91,5 +91,5 @@ def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
 ) -> None:
     done = _play(monkeypatch, fails=f"three: {_LEAVE}")
     with pytest.raises(CommandFailed, match=r"^three: no$"):
-        destroy.ClusterRemoval("hetzner", leader=leader).take_away(volumes=True)
+        destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     assert not any(each.endswith("remove the volumes") for each in done)
