@@ -150,7 +150,7 @@ ENDINGS = (".py",)
 # A file without one of these words reads nothing by itself and need not be parsed.
 _SPEAKS = re.compile(r"environ|getenv|infisical_config|BaseSettings")
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
-_LOOKS = {"get", "pop", "setdefault"}
+_LOOKUPS = {"get", "pop", "setdefault"}
 # Comparisons that work with None; others fail with it.
 _EQUALITIES = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
 _TESTS = (*_EQUALITIES, ast.In, ast.NotIn)
@@ -271,7 +271,7 @@ class _PythonFile:
         names, called = self._names, node.func
         looks_up = (
             isinstance(called, ast.Attribute)
-            and called.attr in _LOOKS
+            and called.attr in _LOOKUPS
             and names.holds(called.value)
         )
         if looks_up or names.is_getenv(called):

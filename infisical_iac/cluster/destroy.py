@@ -36,7 +36,7 @@ class ClusterRemoval(HostRemoval):
 
     def list_deployed(self) -> str:
         """Return what is present on all nodes, one line each."""
-        found = each_of(self._hosts, lambda _: _run("look", doing="list what is deployed"))
+        found = each_of(self._hosts, lambda _: _run("inspect", doing="list what is deployed"))
         return "\n".join(filter(None, found))
 
     def back_up(self, directory: str) -> str:

@@ -159,7 +159,7 @@ class NodeTasks(Fact[tuple[Task, ...]]):
     """Read the tasks of the stack on this node whose containers should run."""
 
     def command(self) -> str:
-        return f"{script('node-tasks', 'look')} || true"
+        return f"{script('node-tasks', 'inspect')} || true"
 
     def process(self, output: list[str]) -> tuple[Task, ...]:
         lines = [line.split() for line in output]

@@ -141,7 +141,7 @@ class Swarm(Fact[SwarmState]):
     def command(self) -> str:
         paths = [PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]
         return join_commands(
-            f"{script('swarm-look')}; true", Paths().command(paths), Units().command([UNIT], {})
+            f"{script('swarm-inspect')}; true", Paths().command(paths), Units().command([UNIT], {})
         )
 
     def process(self, output: list[str]) -> SwarmState:

@@ -293,7 +293,7 @@ class RemoteExecutor:
 
         Raises UserError for a blank volume.
         """
-        command = script("volume", "look", self._device)
+        command = script("volume", "inspect", self._device)
         state = self._run(login, command, doing=f"inspect the volume on {login}").partition("\n")[0]
         if state in ("blank", "absent"):
             raise Refused(

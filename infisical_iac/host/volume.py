@@ -147,8 +147,8 @@ class Volume(Fact[DataVolume]):
     """Read the DataVolume of a `device`, with `paths` and `units`."""
 
     def command(self, device: str, paths: list[str], units: list[str]) -> str:
-        look = script("volume", "look", device)
-        return join_commands(look, Paths().command(paths), Units().command(units, {}))
+        content = script("volume", "inspect", device)
+        return join_commands(content, Paths().command(paths), Units().command(units, {}))
 
     def process(self, output: list[str]) -> DataVolume:
         volume, files, units = split_output(output)
@@ -156,7 +156,7 @@ class Volume(Fact[DataVolume]):
 
 
 def parse(lines: list[str]) -> VolumeState:
-    """Parse what `volume.sh look` printed."""
+    """Parse what `volume.sh inspect` printed."""
     holds = uuid = mounted = ""
     bound, volumes, larger = [], [], None
     for line in lines:

@@ -33,7 +33,7 @@ class HostRemoval:
 
     def list_deployed(self) -> str:
         """Return what is deployed, one line each."""
-        return run(script("destroy", "look"), doing="see what is there")
+        return run(script("destroy", "inspect"), doing="see what is there")
 
     def back_up(self, directory: str) -> str:
         """Back up database and keys, and return where the backup is. Raises a UserError."""

@@ -56,8 +56,8 @@ def close(settings: Settings) -> None:
     if not is_ours(settings.stack):
         return
     run(f"mkdir -p -m 700 {DIRECTORY} && touch {_FILE} && sync {DIRECTORY}", doing="close the edge")
-    looks = f"test ! -e {CADDYFILE} || grep -q 'try_files /{MARKER}' {CADDYFILE} || echo older"
-    if run(looks, doing=f"read {CADDYFILE}"):
+    command = f"test ! -e {CADDYFILE} || grep -q 'try_files /{MARKER}' {CADDYFILE} || echo older"
+    if run(command, doing=f"read {CADDYFILE}"):
         ingress.bring(settings)
 
 

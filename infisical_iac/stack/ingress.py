@@ -43,7 +43,7 @@ class Ingress(Fact[IngressState]):
     """Read the IngressState: the files at `paths`, and the certificate of `site` at `port`."""
 
     def command(self, paths: list[str], site: str, port: int) -> str:
-        return f"{Paths().command(paths)}; {script('ingress', 'look', site, str(port))}; true"
+        return f"{Paths().command(paths)}; {script('ingress', 'inspect', site, str(port))}; true"
 
     def process(self, output: list[str]) -> IngressState:
         at = next(number for number, line in enumerate(output) if line.startswith(_REVISION))
@@ -141,8 +141,8 @@ def _differences(
 
 def _take(desired: Sequence[File], settings: Settings) -> None:
     image = shlex.quote(settings.stack.caddy_image)
-    look = f"docker image inspect --format present {image} 2>/dev/null || true"
-    if not run(look, doing="look for Caddy's image"):
+    inspect = f"docker image inspect --format present {image} 2>/dev/null || true"
+    if not run(inspect, doing="look for Caddy's image"):
         compose.fetch([settings.stack.caddy_image], settings.stack.image_archives)
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in desired:

@@ -37,7 +37,7 @@ class Upgrades(Fact[UpgradeState]):
     """Read the UpgradeState; `desired` is the reference of Infisical's image in the settings."""
 
     def command(self, desired: str) -> str:
-        return script("releases", "look", desired)
+        return script("releases", "inspect", desired)
 
     def process(self, output: list[str]) -> UpgradeState:
         desired = ""

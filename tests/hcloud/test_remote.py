@@ -77,9 +77,9 @@ def test_data_on_the_servers_own_disk_are_detected_first(server: Booted, login: 
 def test_a_blank_volume_is_refused_before_the_deploy(
     server: Booted, login: Login, said: str
 ) -> None:
-    server.answers[f"look {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
+    server.answers[f"inspect {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
     RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
-    server.answers[f"look {_DEVICE}"] = said
+    server.answers[f"inspect {_DEVICE}"] = said
     with pytest.raises(UserError, match=f"is {said.strip()}, .* server replace --undo") as refused:
         RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
     assert refused.value.code == "refused.volume"

@@ -25,7 +25,7 @@ take_variables /etc/infisical/backup/backup.conf TARGETS NODE SHARED
 . ./free-space.sh
 . ./sharing.sh
 
-target='' snapshot='' failures='' error='' looked=''
+target='' snapshot='' failures='' error='' observed=''
 
 # A restore or a change of version takes precedence.
 busy() { test -e /var/lib/infisical-restore/state || test -e /var/lib/infisical-upgrade/state; }
@@ -148,7 +148,7 @@ served() {
     attempt snapshot.sh serve "$state" "$project" "$seconds"
     test -z "$reason" || return
     attempt drill-look.sh "http://$(cat "$work/said"):8080" "$work"
-    looked=$(cat "$work/said")
+    observed=$(cat "$work/said")
     test -z "$reason"
 }
 
@@ -190,7 +190,7 @@ keep() {
     version=$(manifest_value .infisical.version 2>/dev/null || true)
 }
 
-found() { echo "$looked" | sed -n "s/^$1 //p"; }
+found() { echo "$observed" | sed -n "s/^$1 //p"; }
 number() { found "$1" | grep . || echo 0; }
 
 # Returns 1 if anything failed.

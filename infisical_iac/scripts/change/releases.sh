@@ -1,6 +1,6 @@
 # Prints what the host runs, and manages the releases that it keeps:
 #
-#   releases.sh look <image>        prints "database" if there is one, "image <service> <reference>
+#   releases.sh inspect <image>     prints "database" if there is one, "image <service> <reference>
 #                                   <id>" of what runs or ran last, "desired <id>" of <image>, and
 #                                   "failed <release> <time> <image>" of failed changes of version
 #   releases.sh free_space          prints "<device> <free KiB>" for Docker's images, for its volumes,
@@ -60,7 +60,7 @@ images() {
     done
 }
 
-look() {
+inspect() {
     command -v docker >/dev/null || return 0
     ! docker volume inspect "$main" >/dev/null 2>&1 || echo database
     images | sed 's/^/image /'

@@ -1,6 +1,6 @@
 # Removes a cluster's stack; destroy.sh removes what a single host has as well.
 #
-#   destroy-cluster.sh look    prints the parts of the stack on this node; nothing if there are none
+#   destroy-cluster.sh inspect prints the parts of the stack on this node; nothing if there are none
 #   destroy-cluster.sh primary prints "primary" if this node's PostgreSQL is the primary
 #   destroy-cluster.sh backup <directory>   saves the database and the files of /etc/infisical in a
 #                              new directory that only root can read; on the primary's node
@@ -17,7 +17,7 @@
 stack=label=com.docker.stack.namespace=infisical
 unit=infisical-unlock.service
 
-look() {
+inspect() {
     test -z "$(ls -A "$root" 2>/dev/null)" || echo "files $root"
     test ! -e /etc/infisical-iac/firewall.nft || echo "files /etc/infisical-iac/firewall.nft"
     command -v docker >/dev/null || return 0

@@ -1,6 +1,6 @@
 # Inspects and repairs the containers of the Swarm's tasks on this node, which no manager sees.
 #
-#   node-tasks.sh look   prints "task <service> <id> <status>" and "in <id> <network>" for each
+#   node-tasks.sh inspect   prints "task <service> <id> <status>" and "in <id> <network>" for each
 #                        container that should run, or can't be removed. The status of a replica of
 #                        Infisical is `unready` if it has lost its database or Redis while another
 #                        replica has both
@@ -11,7 +11,7 @@
 set -u
 . ./readiness.sh
 
-look() {
+inspect() {
     {
         docker ps --no-trunc --quiet --filter "$1"
         docker ps --all --no-trunc --quiet --filter "$1" --filter status=dead --filter status=removing
@@ -54,6 +54,6 @@ free() {
 }
 
 case $1 in
-look | attached) "$1" label=com.docker.stack.namespace=infisical ;;
+inspect | attached) "$1" label=com.docker.stack.namespace=infisical ;;
 free) "$@" ;;
 esac

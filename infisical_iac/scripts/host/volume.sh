@@ -1,6 +1,6 @@
 # Manages the block device for the data that outlive the host: database, keys, backups, logs.
 #
-#   volume.sh look <device>     prints the device's content, what of the host is on it, and what
+#   volume.sh inspect <device>  prints the device's content, what of the host is on it, and what
 #                               prevents its use
 #   volume.sh format <device>   makes a file system, if the device is entirely empty
 #   volume.sh grow <device>     extends a mounted file system to a device that became larger
@@ -63,7 +63,7 @@ larger() {
 
 grow() { resize2fs "$1" >/dev/null; }
 
-look() {
+inspect() {
     if ! test -b "$1"; then
         echo absent
     else
@@ -93,7 +93,7 @@ look() {
 
 format() {
     test -b "$1" || fail "there is no device $1"
-    test "$(look "$1" | head -n 1)" = blank || fail "$1 is not empty: it was not formatted"
+    test "$(inspect "$1" | head -n 1)" = blank || fail "$1 is not empty: it was not formatted"
     mkfs.ext4 -q -m 1 -L "$label" "$1"
 }
 

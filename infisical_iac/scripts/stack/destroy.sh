@@ -1,6 +1,6 @@
 # Removes the stack.
 #
-#   destroy.sh look                 prints the parts of the stack that there are; nothing if none
+#   destroy.sh inspect              prints the parts of the stack that there are; nothing if none
 #   destroy.sh backup <directory>   saves the database and the files of /etc/infisical in a new
 #                                   directory that only root can read
 #   destroy.sh stack                removes containers and networks; data and keys stay
@@ -11,7 +11,7 @@
 firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
 
-look() {
+inspect() {
     # On a data volume the directory is a mount point, which stays.
     test -z "$(ls -A "$root" 2>/dev/null)" || echo "files $root"
     test ! -e "$firewall" || echo "files $firewall"

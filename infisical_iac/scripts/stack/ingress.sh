@@ -3,7 +3,7 @@
 #   ingress.sh holders              prints the programs and containers, other than this project's
 #                                   Caddy, that hold the ports 80 and 443, and Docker's networks, as
 #                                   "web<port> <holder>" and "networks <name>…"
-#   ingress.sh look <name> <port>   prints the revision that Caddy runs with, "none" if it does not
+#   ingress.sh inspect <name> <port> prints the revision that Caddy runs with, "none" if it does not
 #                                   answer, "stopped" if it does not run; then the certificate that
 #                                   is served for the name at the port of the loopback address
 #   ingress.sh take <image>         validates the files of ingress.new with Caddy's image, replaces
@@ -63,7 +63,7 @@ holders() {
 
 publishers() { docker ps --format 'container {{ .Names }}' "$@" 2>/dev/null; }
 
-look() {
+inspect() {
     # A Caddy that was just started needs a moment.
     for attempt in $(seq 10); do
         answer=$(ask)

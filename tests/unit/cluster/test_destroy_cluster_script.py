@@ -36,7 +36,7 @@ def node(tmp_path: Path) -> FakeHost:
 
 
 def test_what_is_deployed_is_listed(node: FakeHost) -> None:
-    lines = node.run("destroy-cluster", "look").stdout.splitlines()
+    lines = node.run("destroy-cluster", "inspect").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
 
 

@@ -292,7 +292,7 @@ def test_a_replica_that_lost_a_database_is_found(
         (tmp_path / "failing").write_text("exec\n")
     if age is not None:
         _ready(tmp_path, age)
-    command = script("node-tasks", "look").replace("/proc/", f"{tmp_path}/proc/")
+    command = script("node-tasks", "inspect").replace("/proc/", f"{tmp_path}/proc/")
     done = run_with(tmp_path, command, check=True)
     assert done.stdout.splitlines() == [
         f"task infisical_infisical i1 {status}",

@@ -49,7 +49,7 @@ def _files(host: FakeHost) -> dict[str, str]:
 
 
 def _digest(host: FakeHost) -> str:
-    lines = host.run("swarm-look").stdout.splitlines()
+    lines = host.run("swarm-inspect").stdout.splitlines()
     return next(line for line in lines if line.startswith("state "))
 
 
@@ -118,7 +118,7 @@ def test_a_truncated_state_is_refused(leader: FakeHost, other: FakeHost) -> None
 
 def test_a_leader_reports_its_serial(leader: FakeHost) -> None:
     leader.ok(("share", "lead", "7"))
-    lines = leader.run("swarm-look").stdout.splitlines()
+    lines = leader.run("swarm-inspect").stdout.splitlines()
     assert {"serial 7", "led 7"} <= set(lines)
 
 

@@ -231,7 +231,7 @@ def test_only_a_device_that_is_named_is_read(host: _Host) -> None:
 def test_volume_files_and_unit_are_read_in_one_command() -> None:
     command = Volume().command("/dev/a b", ["/c d"], ["e.service"])
     look, paths, units = command.split(" && echo next: && ")
-    assert look.endswith(" volume.sh look '/dev/a b'")
+    assert look.endswith(" volume.sh inspect '/dev/a b'")
     assert "'/c d'" in paths
     assert "e.service" in units
     output = [

@@ -24,7 +24,7 @@ def test_nothing_of_a_volume_is_left_in_place_once_it_is_let_go(host: VolumeHost
         "echo key > $H/etc/infisical/key",
         host.command("release"),
         "ls -A $H/etc/infisical $H/mnt/infisical-data | grep -v : || true",
-        host.command("look", host.device),
+        host.command("inspect", host.device),
     )
     assert "bound" not in said
     assert "mounted" not in said

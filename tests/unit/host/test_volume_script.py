@@ -20,9 +20,9 @@ def host(tmp_path: Path) -> Iterator[VolumeHost]:
 
 
 def test_a_blank_device_is_formatted_and_bound_to_every_place(host: VolumeHost) -> None:
-    assert host.ok(host.command("look", host.device)) == "blank\n"
+    assert host.ok(host.command("inspect", host.device)) == "blank\n"
     host.ok(host.command("format", host.device))
-    said = host.ok(host.mount, host.mount, host.command("look", host.device))
+    said = host.ok(host.mount, host.mount, host.command("inspect", host.device))
     assert "holds ext4" in said
     assert {line.removeprefix(f"bound {host.directory}") for line in said.splitlines()} >= {*PLACES}
     assert "marked" in said
@@ -36,14 +36,14 @@ def test_what_is_on_a_device_is_never_formatted(host: VolumeHost) -> None:
     ):
         host.ok(fill)
         before = host.ok(f"sha256sum {host.device}")
-        assert host.ok(host.command("look", host.device)).startswith("holds ")
+        assert host.ok(host.command("inspect", host.device)).startswith("holds ")
         refused = host.run(host.command("format", host.device))
         assert "it was not formatted" in refused.stderr
         assert host.ok(f"sha256sum {host.device}") == before
 
 
 def test_a_missing_device_is_reported(host: VolumeHost) -> None:
-    assert host.ok(host.command("look", "/dev/none")) == "absent\n"
+    assert host.ok(host.command("inspect", "/dev/none")) == "absent\n"
 
 
 def test_what_was_on_the_disk_moves_and_leaves_no_second_copy(host: VolumeHost) -> None:
@@ -95,14 +95,14 @@ def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: Volum
 
 def test_a_device_that_became_larger_is_reported_and_used(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
-    assert "larger" not in host.ok(host.command("look", host.device))
+    assert "larger" not in host.ok(host.command("inspect", host.device))
     with (host.directory / "device.img").open("r+b") as file:
         file.truncate(512 * 1024**2)
     host.ok(f"losetup --set-capacity {host.device}")
-    assert "larger 64 512\n" in host.ok(host.command("look", host.device))
+    assert "larger 64 512\n" in host.ok(host.command("inspect", host.device))
     # The device is not mounted, which would need a capability that few containers have.
     host.ok(host.command("grow", host.device))
-    assert "larger" not in host.ok(host.mount, host.command("look", host.device))
+    assert "larger" not in host.ok(host.mount, host.command("inspect", host.device))
 
 
 def _failing(host: VolumeHost, program: str, status: int) -> None:
@@ -138,4 +138,4 @@ def test_what_the_volume_has_more_of_is_no_difference(host: VolumeHost) -> None:
 def test_a_device_of_which_blkid_can_not_tell_is_not_blank(host: VolumeHost) -> None:
     """Exit status 8: there are signs of more than one file system, the first megabyte is empty."""
     _failing(host, "blkid", 8)
-    assert host.ok(host.command("look", host.device)) == "holds something\n"
+    assert host.ok(host.command("inspect", host.device)) == "holds something\n"

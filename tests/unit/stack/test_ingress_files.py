@@ -217,7 +217,7 @@ def test_the_host_is_asked_for_the_files_and_the_certificate_of_the_site(
     ]
     command = Ingress().command(["/a b"], site, port)
     assert "'/a b'" in command
-    assert command.endswith(f" ingress.sh look {site} {port}; true")
+    assert command.endswith(f" ingress.sh inspect {site} {port}; true")
 
 
 @pytest.mark.parametrize("operation", [ingress.configuration, ingress.served_certificate])

@@ -35,7 +35,7 @@ def test_the_state_of_etcd_and_the_primary_is_reported(
         host.write(f"/{etcd}", "")
     if volume:
         host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
-    output = host.run("swarm-look").stdout.splitlines()
+    output = host.run("swarm-inspect").stdout.splitlines()
     assert [line for line in output if line.startswith(("etcd", "primary"))] == lines
     assert "data" not in output
 
@@ -44,9 +44,9 @@ def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: FakeHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.write("/crashes", "")
     host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
-    assert "etcd " in host.run("swarm-look").stdout.splitlines()
+    assert "etcd " in host.run("swarm-inspect").stdout.splitlines()
     assert host.run("etcd", "abandon").returncode == 0
-    assert "etcd lost" in host.run("swarm-look").stdout.splitlines()
+    assert "etcd lost" in host.run("swarm-inspect").stdout.splitlines()
 
 
 def test_the_wal_position_of_a_standby_is_reported(host: FakeHost) -> None:
@@ -54,19 +54,19 @@ def test_the_wal_position_of_a_standby_is_reported(host: FakeHost) -> None:
     host.write("/crashes", "id\n" * 3)
     host.write(_DATA, "something")
     host.write("/wal", "00000003 0/501CB28\n")
-    assert "wal 00000003 0/501CB28" in host.run("swarm-look").stdout.splitlines()
+    assert "wal 00000003 0/501CB28" in host.run("swarm-inspect").stdout.splitlines()
     (asked,) = (call for call in host.calls() if call.startswith("docker run"))
     assert "/pgroot/data:/data:ro spilo:17 -c" in asked
     assert "--network none" in asked
     host.write("/recovery", "f\n")
-    assert "wal" not in host.run("swarm-look").stdout
+    assert "wal" not in host.run("swarm-inspect").stdout
 
 
 def test_existing_data_are_reported(host: FakeHost) -> None:
     host.write(_DATA, "")
-    assert "data" not in host.run("swarm-look").stdout.splitlines()
+    assert "data" not in host.run("swarm-inspect").stdout.splitlines()
     host.write(_DATA, "something")
-    assert "data" in host.run("swarm-look").stdout.splitlines()
+    assert "data" in host.run("swarm-inspect").stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_encryption_needs_esp_and_a_packet_match_in_the_kernel(
     host.program("unshare", f"exit {tried}")
     host.program("modprobe", f'test "$3" = "{found}"')
     host.write(f"/sys/module/{loaded or 'other'}/refcnt", "1")
-    assert ("esp" in host.run("swarm-look").stdout.splitlines()) == can_encrypt
+    assert ("esp" in host.run("swarm-inspect").stdout.splitlines()) == can_encrypt
 
 
 def test_no_key_is_reported(host: FakeHost) -> None:
     host.ok(("swarm", "keep"))
-    found = host.run("swarm-look").stdout
+    found = host.run("swarm-inspect").stdout
     assert "unlocks" in found.splitlines()
     assert KEY not in found
