@@ -107,16 +107,16 @@ def act_in_turn(verb: str, unit: str) -> None:
                 code="refused.engine_needed",
             ) from None
         units.systemctl(verb, unit)
-        settle = script("engine", "settle", str(_TOGETHER_SECONDS), *counts.split())
+        wait = script("engine", "await_health", str(_TOGETHER_SECONDS), *counts.split())
         try:
-            run(settle, doing="wait for the cluster")
+            run(wait, doing="wait for the cluster")
         except CommandFailed as error:
             _lost_hosts.append(host.name)
             raise Refused(
                 f"{host.name} is not healthy {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "
                 f"service ls` on it ({error})",
-                code="refused.not_settled",
+                code="refused.not_converged",
             ) from None
 
 

@@ -12,7 +12,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
 from infisical_iac.cluster import etcd, model
-from infisical_iac.cluster.model import Cluster, Node, free_pool, is_settling
+from infisical_iac.cluster.model import Cluster, Node, free_pool, is_converging
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from infisical_iac.cluster.validation import refuse_malformed
@@ -284,7 +284,7 @@ def _notes(
 
 
 # Seconds for hosts that boot at the same time, and for a swarm that elects a leader.
-_SETTLING_SECONDS = 60
+_CONVERGENCE_SECONDS = 60
 _reading = Lock()
 _observed: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
@@ -308,8 +308,8 @@ def observe() -> Cluster:
 
 def _read_when_converged(state: State) -> dict[str, SwarmState]:
     """Return the observed states, once managers that just started have met or had time to."""
-    end = monotonic() + _SETTLING_SECONDS
-    while is_settling(observed := _read(state)) and monotonic() < end:
+    end = monotonic() + _CONVERGENCE_SECONDS
+    while is_converging(observed := _read(state)) and monotonic() < end:
         sleep(2)
     return observed
 

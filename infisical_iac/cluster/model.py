@@ -237,7 +237,7 @@ def choose_leader(names: Sequence[str], observed: Mapping[str, SwarmState]) -> s
     return max(names, key=rank)
 
 
-def is_settling(observed: Mapping[str, SwarmState]) -> bool:
+def is_converging(observed: Mapping[str, SwarmState]) -> bool:
     """Return whether managers are about to meet, so that observing again soon shows more.
 
     That is so if a majority of the managers can be reached and the would-be leader

@@ -221,6 +221,6 @@ def _recreate_networks(site: ClusterSite) -> None:
             timeout = 2 * site.settings.stack.start_timeout
             asked |= rollout.roll_out_part(text, part, timeout)
         if part & databases:
-            run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
+            run(script("cluster-networks", "await_master", "120"), doing="wait for Redis")
     rollout.wait_for_majority()
     write(RECORD, record_text(stack_plan.renew_record(before, asked, users)))

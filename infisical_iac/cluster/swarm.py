@@ -146,7 +146,7 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
         differing.append("its id on the host")
     if differing:
         yield Item("~", "swarm", ", ".join(differing))
-        yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
+        yield step(run, script("swarm", "configure", _HOURS), doing="set the swarm's settings")
     else:
         yield UpToDate("the swarm exists and is locked")
 

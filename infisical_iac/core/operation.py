@@ -69,7 +69,7 @@ def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
     yield from found or [UpToDate(sentence)]
 
 
-def settle(
+def decide_changes(
     items: Sequence[Item], command: FunctionCommand, up_to_date: str, unseen: str = ""
 ) -> Commands:
     """Yield the changes and the command that makes them; for none, why there is nothing to do.

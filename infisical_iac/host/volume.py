@@ -234,7 +234,7 @@ def decide(
     elif off:
         yield Item("~", UNIT, "enabled and started")
     if wrong or off or state.unbound:
-        yield step(_settle, device, not state.holds, wrong)
+        yield step(_mount_volume, device, not state.holds, wrong)
     if state.larger:
         sizes = " → ".join(f"{each} MiB" for each in state.larger)
         yield Item("~", f"file system on {device}", f"{sizes}, as the device has")
@@ -243,7 +243,7 @@ def decide(
         )
 
 
-def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
+def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
     if blank:
         run(script("volume", "format", device), doing=f"make a file system on {device}")
     uuid = host.get_fact(Volume, device=device, paths=[], units=[UNIT]).volume.uuid

@@ -28,7 +28,7 @@ from infisical_iac.api.universal_auth import (
 )
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
 from infisical_iac.core.item import Item
-from infisical_iac.core.operation import Commands, planned_operation, settle, step
+from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
@@ -134,7 +134,7 @@ def decide(desired: DesiredInstance, there: InstanceState) -> Commands:
         yield from items
         return
     up_to_date = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from settle(items, step(_bootstrap, desired), up_to_date, there.unseen)
+    yield from decide_changes(items, step(_bootstrap, desired), up_to_date, there.unseen)
 
 
 def _observe(desired: DesiredInstance) -> InstanceState:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core.operation import Commands, planned_operation, settle, step
+from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import client_secrets
@@ -39,7 +39,7 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
     `unseen` is the reason why the actual state is unknown; empty if it is known.
     """
     items = [item for each in due for item in each.items]
-    yield from settle(
+    yield from decide_changes(
         items, step(_store, desired, port), "every credential is in its file and works", unseen
     )
 

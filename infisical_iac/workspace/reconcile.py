@@ -15,7 +15,7 @@ from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.item import Item, Unknown, UpToDate
-from infisical_iac.core.operation import Commands, planned_operation, settle, step
+from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, renames
@@ -230,7 +230,7 @@ def decide_canary(
         unseen: the reason why its state is unknown; empty if it is known.
     """
     unknown = [] if is_known else [Item("~", MEMORY, "id of the canary's project")]
-    yield from settle(
+    yield from decide_changes(
         due or unknown, step(_keep, admin_email, port), "the canary is as desired", unseen
     )
 

@@ -1,6 +1,6 @@
 # Removes networks of the stack on the leader, so that a roll-out can re-create them.
 #
-#   cluster-networks.sh settle <seconds>   waits until one of the Redis servers is the master
+#   cluster-networks.sh await_master <seconds>   waits until one of the Redis servers is the master
 #   cluster-networks.sh remove "<service>…" "<network>…"   stops and removes the services that use
 #                                          the networks, then the networks; volumes stay
 . ./basics.sh
@@ -35,7 +35,7 @@ remove() {
     sleep 5
 }
 
-settle() {
+await_master() {
     for attempt in $(seq "$1"); do
         docker exec "$(container redis)" sh -c '. /run/secrets/env; for number in 1 2 3; do
             REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli $CLI -h "redis-$number" role; done' \

@@ -4,7 +4,7 @@
 #   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host as its first manager;
 #                                             removes what the host keeps of a stack in another
 #                                             swarm, except for PostgreSQL's data
-#   swarm.sh settle <hours>                   turns autolock on, and sets the certificates' lifetime
+#   swarm.sh configure <hours>                turns autolock on, and sets the certificates' lifetime
 #   swarm.sh token worker|manager             prints the token to join with
 #   swarm.sh join <address> <other's> [again] joins the swarm of another host; standard input has
 #                                             the swarm's id and the token, a line each. With
@@ -52,7 +52,7 @@ begin() {
     docker info --format '{{ .Swarm.Cluster.ID }}' | store "$root/swarm"
 }
 
-settle() {
+configure() {
     docker swarm update --autolock=true --cert-expiry "$1h" >/dev/null
     keep </dev/null
     docker info --format '{{ .Swarm.Cluster.ID }}' | store "$root/swarm"

@@ -3,7 +3,7 @@
 #   engine.sh reload <file>    has the engine read its configuration <file> without a restart
 #   engine.sh ready            fails with the reason if the cluster can't do without the host for a
 #                              while; else prints "<members of etcd> <PostgreSQLs>" that are healthy
-#   engine.sh settle <seconds> <members> <PostgreSQLs>   waits until the host's node is active, all
+#   engine.sh await_health <seconds> <members> <PostgreSQLs>   waits until the host's node is active, all
 #                              nodes are there, each service has all its tasks, and so many members
 #                              and PostgreSQLs are healthy
 #   engine.sh seen <node> <seconds>   waits until the swarm reports the node as ready; on a manager
@@ -43,7 +43,7 @@ seen() {
     done
 }
 
-settle() {
+await_health() {
     limit=$(($(date +%s) + $1))
     until whole nodes services && as_many "$2" "$3"; do
         test "$(date +%s)" -lt "$limit" || exit 1

@@ -89,11 +89,11 @@ def test_a_restart_that_would_end_a_majority_is_refused(
 def test_as_many_data_services_as_before_are_waited_for(
     fake: Engine, files: dict[str, str], converged: bool
 ) -> None:
-    assert (fake("settle", "0", "3", "2", **files).returncode == 0) is converged
+    assert (fake("await_health", "0", "3", "2", **files).returncode == 0) is converged
 
 
 def test_services_that_were_missing_before_are_not_waited_for(fake: Engine) -> None:
-    assert fake("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
+    assert fake("await_health", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
 
 
 def test_the_next_engine_waits_for_the_services_of_the_last_one(
@@ -103,7 +103,7 @@ def test_the_next_engine_waits_for_the_services_of_the_last_one(
 
     def run(command: str, *, doing: str) -> str:
         steps.append(command)
-        if command.startswith("settle"):
+        if command.startswith("await_health"):
             raise CommandFailed(f"could not {doing}: healthy members: etcd 2")
         return "3 3\n"
 
@@ -114,8 +114,8 @@ def test_the_next_engine_waits_for_the_services_of_the_last_one(
     monkeypatch.setattr(docker, "_lost_hosts", [])
     with pytest.raises(Refused, match=r"node-1 .* 180 s .* healthy members: etcd 2") as refused:
         docker.act_in_turn("restart", "docker.service")
-    assert refused.value.code == "refused.not_settled"
-    expected = ["ready", "restart docker.service", "settle 180 3 3"]
+    assert refused.value.code == "refused.not_converged"
+    expected = ["ready", "restart docker.service", "await_health 180 3 3"]
     assert steps == expected
     # No other host of the run takes its turn.
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))

@@ -124,8 +124,8 @@ def test_networks_are_read() -> None:
 
 _REMADE = {
     EDGE: ["part haproxy infisical"],
-    "infisical-databases": ["part DATA", "settle 120", "part haproxy infisical"],
-    "infisical-consensus": ["part DATA", "settle 120"],
+    "infisical-databases": ["part DATA", "await_master 120", "part haproxy infisical"],
+    "infisical-consensus": ["part DATA", "await_master 120"],
 }
 
 

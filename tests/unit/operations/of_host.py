@@ -307,7 +307,7 @@ OPERATIONS = {
             "+ file system on /dev/sdb: ext4",
             *_VOLUME_FILES,
             f"~ data volume /dev/sdb: in place of {', '.join(PLACES)}",
-            steps=("_settle",),
+            steps=("_mount_volume",),
         ),
         refused(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
     ),
