@@ -31,7 +31,7 @@ from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.access import renew
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
@@ -166,10 +166,10 @@ def apply(
     Exit status: 0 when everything is as the file says; 1 for an error, if something is blocked, or
     for no to the question.
     """
-    made: list[Change] = []
+    made: list[ApiChange] = []
     lines: list[str] = []
 
-    def report(change: Change) -> None:
+    def report(change: ApiChange) -> None:
         if not as_json:
             show([change])
         if change.shown:  # For the operator only: it is printed once, and not logged.
@@ -225,7 +225,7 @@ def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str
     return notes
 
 
-def _print_json(changes: Iterable[Change], planned: WorkspacePlan, notes: Sequence[str]) -> None:
+def _print_json(changes: Iterable[ApiChange], planned: WorkspacePlan, notes: Sequence[str]) -> None:
     """Print the changes, the blocked parts, and the objects and access that the file lacks."""
     print_data(
         {

@@ -15,7 +15,7 @@ from infisical_iac.api.identities import Identity, creation, marking
 from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace.change import Call, Change, Made, diff_fields, words
+from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_fields, words
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
     OF_PERSONS,
@@ -37,7 +37,7 @@ Json = dict[str, Any]
 _IDENTITIES = "/api/v1/identities"
 
 
-def admin(email: str, actual: Actual) -> Iterator[Change]:
+def admin(email: str, actual: Actual) -> Iterator[ApiChange]:
     """Yield the change that makes the first administrator an admin of the project.
 
     Without a membership, the administrator would not even see the project.
@@ -47,10 +47,10 @@ def admin(email: str, actual: Actual) -> Iterator[Change]:
     person: PersonState | None = actual.admin
     if person is None:
         invitation = {"usernames": [email], "emails": [], "roleSlugs": ["admin"]}
-        yield Change("+", what, "role admin", (Call("POST", path, invitation),))
+        yield ApiChange("+", what, "role admin", (Call("POST", path, invitation),))
     elif "admin" not in person.roles:
         call = Call("PATCH", (*path, person.membership_id), seat("admin"))
-        yield Change("~", what, _role_drift(person.roles, "admin"), (call,))
+        yield ApiChange("~", what, _role_drift(person.roles, "admin"), (call,))
 
 
 def _members(actual: Actual) -> tuple[str, ...]:
@@ -70,7 +70,9 @@ def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
-def diff_account(desired: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
+def diff_account(
+    desired: ServiceAccount, isolation: Isolation, actual: Actual
+) -> Iterator[ApiChange]:
     """Yield the differences in one service's access to one environment."""
     name = desired.identity
     missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
@@ -82,17 +84,17 @@ def diff_account(desired: ServiceAccount, isolation: Isolation, actual: Actual) 
     yield from _privileges(desired, there, isolation, actual)
 
 
-def _identity(desired: ServiceAccount, there: Identity, actual: Actual) -> Iterator[Change]:
+def _identity(desired: ServiceAccount, there: Identity, actual: Actual) -> Iterator[ApiChange]:
     name = desired.identity
     # The identity of a renamed service is shown by its present name.
     what = f"identity {there.name if there.name == desired.former_identity else name}"
     if isinstance(there.id, Made):
         body = creation(actual.organization_id, name, "no-access")
-        yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, there.id),))
+        yield ApiChange("+", what, calls=(Call("POST", (_IDENTITIES,), body, there.id),))
         return
     body, detail = identity_drift(there, name, "no-access")
     if body:
-        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, there.id), body),))
+        yield ApiChange("~", what, detail, (Call("PATCH", (_IDENTITIES, there.id), body),))
 
 
 def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
@@ -108,50 +110,52 @@ def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     return body, ", ".join(details)
 
 
-def _login(desired: ServiceAccount, there: AccountState) -> Iterator[Change]:
+def _login(desired: ServiceAccount, there: AccountState) -> Iterator[ApiChange]:
     fields = auth_fields(desired.ttl, desired.max_ttl)
     # The whole path of the route, with the id as a part of its own.
     path = (universal_auth_path("").rstrip("/"), there.identity.id)
     if there.auth is None:
         call = Call("POST", path, auth_body(fields))
-        yield Change("+", f"universal auth of {desired.identity}", calls=(call,))
+        yield ApiChange("+", f"universal auth of {desired.identity}", calls=(call,))
     elif differing := diff_fields(fields, there.auth.fields):
         # The server refuses a lifetime above the longest one, so it is given both.
         both = {key: fields[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
         call = Call("PATCH", path, auth_body({**differing, **both}))
         detail = words(differing, there.auth.fields)
-        yield Change("~", f"identity {desired.identity}", detail, (call,))
+        yield ApiChange("~", f"identity {desired.identity}", detail, (call,))
 
 
-def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[Change]:
+def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[ApiChange]:
     path = (*_members(actual)[:-1], "memberships/identities", there.identity.id)
     what = f"project membership of {name}"
     if there.roles is None:
-        yield Change("+", what, f"role {role}", (Call("POST", path, seat(role)),))
+        yield ApiChange("+", what, f"role {role}", (Call("POST", path, seat(role)),))
     elif there.roles != (role,):
         call = Call("PATCH", path, seat(role))
-        yield Change("~", what, _role_drift(there.roles, role), (call,))
+        yield ApiChange("~", what, _role_drift(there.roles, role), (call,))
 
 
 def _privileges(
     desired: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     grants = reading(desired)
     own = find_privilege(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
     # Any other privilege would widen the rights of our identity.
     for each in there.privileges:
         if each is not own:
             what = f"privilege {each.slug} of {desired.identity}"
-            yield Change("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
+            yield ApiChange("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
     if isolation == "viewer":
         return
     what, body = f"privilege {PRIVILEGE} of {desired.identity}", grant(PRIVILEGE, grants)
     where = f"{join_names(desired.readable)} in {desired.environment}"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
-        yield Change("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
+        yield ApiChange("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
     elif reasons := _privilege_drift(own, grants, f"read {where} only"):
-        yield Change("~", what, ", ".join(reasons), (Call("PATCH", (OF_IDENTITIES, own.id), body),))
+        yield ApiChange(
+            "~", what, ", ".join(reasons), (Call("PATCH", (OF_IDENTITIES, own.id), body),)
+        )
 
 
 PERSON_PRIVILEGE = "managed-by-infisical-iac"
@@ -268,7 +272,7 @@ def _address(membership: dict[str, Any]) -> str:
     return str(membership["inviteEmail"] or membership["user"]["email"]).lower()
 
 
-def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
+def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[ApiChange]:
     """Yield the changes that invite people, add them to the project, or correct their access.
 
     The first administrator is not among them. Yields nothing if people could not be read.
@@ -289,7 +293,7 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Cha
         yield _joining(email, username, access, grants, actual)
 
 
-def _invitation(email: str, actual: Actual) -> Change:
+def _invitation(email: str, actual: Actual) -> ApiChange:
     """Return the invitation as its own change: its link is shown even if the next one fails."""
     body = {
         "inviteeEmails": [email],
@@ -297,7 +301,7 @@ def _invitation(email: str, actual: Actual) -> Change:
         "organizationRoleSlug": "member",
     }
     call = Call("POST", (_INVITATION,), body, by_admin=True, shows=partial(_link, email))
-    return Change("+", f"invitation of {email}", "to the organization, as a member", (call,))
+    return ApiChange("+", f"invitation of {email}", "to the organization, as a member", (call,))
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
@@ -308,11 +312,11 @@ def _link(email: str, answer: Mapping[str, Any]) -> str:
 
 def _joining(
     email: str, username: str, access: Access, grants: list[dict[str, Any]], actual: Actual
-) -> Change:
+) -> ApiChange:
     member = Made(f"memberships {email}")
     body = {"usernames": [username], "emails": [], "roleSlugs": [project_role(access)]}
     calls = (Call("POST", _members(actual), body, member), _marking(member, grants))
-    return Change("+", f"person {email}", describe_access(access), calls)
+    return ApiChange("+", f"person {email}", describe_access(access), calls)
 
 
 def _marking(membership_id: str, grants: list[dict[str, Any]]) -> Call:
@@ -322,7 +326,7 @@ def _marking(membership_id: str, grants: list[dict[str, Any]]) -> Call:
 
 def _diff_person(
     email: str, access: Access, grants: list[dict[str, Any]], there: PersonState, actual: Actual
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     reasons: list[str] = []
     calls: list[Call] = []
     role = project_role(access)
@@ -342,4 +346,4 @@ def _diff_person(
             reasons.append("a second privilege of the same name → removed")
             calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:
-        yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))
+        yield ApiChange("~", f"person {email}", ", ".join(reasons), tuple(calls))

@@ -34,7 +34,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
-from infisical_iac.workspace.change import diff_fields, words
+from infisical_iac.workspace.api_change import diff_fields, words
 from infisical_iac.workspace.reconcile import known_memory
 from infisical_iac.workspace.state import roles_of
 

@@ -12,7 +12,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.model import Environment, Project, Workspace
@@ -100,7 +100,7 @@ def observe(client: Client, admin_email: str, known: str = "") -> Canary:
     return Canary(place, reads[0])
 
 
-def due(found: Canary, admin_email: str) -> list[Change]:
+def due(found: Canary, admin_email: str) -> list[ApiChange]:
     """Return the change that corrects the canary; none if it is up to date."""
     goal = Goal(desired=_PLACE, isolation="viewer", admin_email=admin_email)
     parts = difference(goal, found.place)
@@ -110,7 +110,7 @@ def due(found: Canary, admin_email: str) -> list[Change]:
         return []
     calls = tuple(map(_with_description, (call for part in parts for call in part.calls)))
     detail = "; ".join(f"{part.what}: {part.detail}".removesuffix(": ") for part in parts)
-    return [Change("+" if found.place.project is None else "~", "canary", detail, calls)]
+    return [ApiChange("+" if found.place.project is None else "~", "canary", detail, calls)]
 
 
 def is_alive(client: Client) -> bool:
@@ -139,7 +139,7 @@ def _text(client: Client, project: Json) -> str | None:
     return next((each["secretValue"] for each in listed if each["secretKey"] == SECRET), None)
 
 
-def _secret(found: Canary) -> Change:
+def _secret(found: Canary) -> ApiChange:
     body = {
         "projectId": found.place.project_id,
         "environment": ENVIRONMENT,
@@ -150,8 +150,8 @@ def _secret(found: Canary) -> Change:
     }
     call = Call("PATCH", ("/api/v4/secrets/batch",), body)
     if found.text is None:
-        return Change("+", f"secret {SECRET}", calls=(call,))
-    return Change("~", f"secret {SECRET}", f"altered → {VALUE}", (call,))
+        return ApiChange("+", f"secret {SECRET}", calls=(call,))
+    return ApiChange("~", f"secret {SECRET}", f"altered → {VALUE}", (call,))
 
 
 def _with_description(call: Call) -> Call:

@@ -9,13 +9,13 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.api_change import ApiChange, Call, Made
 from infisical_iac.workspace.memory import Goal, former_folder
 from infisical_iac.workspace.model import ServiceAccount
 from infisical_iac.workspace.state import Actual
 
 
-def difference(goal: Goal, actual: Actual) -> list[Change]:
+def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
     """Return what to change, in an order in which each change finds what it builds on.
 
     Differences that only a person can correct are included, with the kind `!`; changes that depend
@@ -55,8 +55,8 @@ _WORDS = {"+": "make", "~": "correct", "-": "remove"}
 
 
 def apply(
-    client: Client, changes: Iterable[Change], *, admin: Callable[[], Client] | None = None
-) -> Iterator[Change]:
+    client: Client, changes: Iterable[ApiChange], *, admin: Callable[[], Client] | None = None
+) -> Iterator[ApiChange]:
     """Make the changes one after another and yield each as soon as it is made.
 
     `shown` of a yielded change is what the operator must see.
@@ -117,7 +117,7 @@ _MOST_PASSES = 3
 def converge(
     client: Client,
     goal: Goal,
-    report: Callable[[Change], None],
+    report: Callable[[ApiChange], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
     """Apply the changes until nothing differs, and return the state read last.

@@ -16,7 +16,7 @@ from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_aut
 from infisical_iac.core.item import Item
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace, are_equal, reading
@@ -108,7 +108,7 @@ class ForeignAccess:
     id: str
     what: str
     why: str
-    removal: Change | None
+    removal: ApiChange | None
     where: str = "project"
     made_by: str = ""
     made_at: str = ""
@@ -286,7 +286,7 @@ def _organization_admins(
 
 def _organization_admin(id: str, name: str, role: str, call: Call) -> ForeignAccess:
     what, why = f"organization admin {name}", "may give itself any access"
-    change = Change("~", what, f"role in the organization admin → {role}", (call,))
+    change = ApiChange("~", what, f"role in the organization admin → {role}", (call,))
     return ForeignAccess("organization admin", id, what, why, change, "organization")
 
 
@@ -297,7 +297,7 @@ def _logins(actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
         what, made = f"{method} of {name}", access.since.get((id, method), "")
         # The deployer may not change the identity that administers the whole instance.
         call = Call("DELETE", (f"/api/v1/auth/{method}/identities", id), by_admin=id == first)
-        change = Change("-", what, "with all tokens of it", (call,))
+        change = ApiChange("-", what, "with all tokens of it", (call,))
         yield ForeignAccess("login", f"{id} {method}", what, why, change, name, made_at=made)
 
 
@@ -328,7 +328,7 @@ def _secrets(
             named = repr(each.description) if each.description else "without a description"
             what, made = f"client secret {named} of {name}", each.created.isoformat()
             path = (universal_auth_path(holder), "client-secrets", each.id, "revoke")
-            change = Change("-", what, "with its tokens", (Call("POST", path, {}),))
+            change = ApiChange("-", what, "with its tokens", (Call("POST", path, {}),))
             yield ForeignAccess(
                 "client secret", each.id, what, _NOT_OURS, change, name, made_at=made
             )
@@ -349,7 +349,7 @@ def _tokens(access: AccessState) -> Iterator[ForeignAccess]:
             each["id"],
             what,
             f"ends {_format_time(each['expiresAt'])}" if each.get("expiresAt") else "never ends",
-            Change("-", what, "", (call,)),
+            ApiChange("-", what, "", (call,)),
             made_by=makers.get(each["createdBy"]) or str(each["createdBy"]),
             made_at=each["createdAt"],
         )
@@ -363,7 +363,7 @@ def _syncs(access: AccessState) -> Iterator[ForeignAccess]:
         environment = (each.get("environment") or {}).get("slug", "no environment")
         what = f"secret sync {each['name']} of {path} in {environment} to {to}"
         call = Call("DELETE", ("/api/v1/secret-syncs", to, id))
-        change = Change("-", what, "what it has sent stays where it is", (call,))
+        change = ApiChange("-", what, "what it has sent stays where it is", (call,))
         why, made = "sends secrets elsewhere", each.get("createdAt", "")
         yield ForeignAccess("secret sync", id, what, why, change, made_at=made)
 
@@ -385,7 +385,7 @@ def _imports(goal: Goal, actual: Actual) -> Iterator[ForeignAccess]:
                 place = {"environment": there.slug, "path": each.folder}
                 body = {"projectId": actual.project_id, **place}
                 call = Call("DELETE", ("/api/v2/secret-imports", each.id), body)
-                why, change = "may give services other values", Change("-", what, "", (call,))
+                why, change = "may give services other values", ApiChange("-", what, "", (call,))
                 yield ForeignAccess("import", each.id, what, why, change)
 
 
@@ -411,7 +411,7 @@ def _duplicates(actual: Actual) -> Iterator[ForeignAccess]:
         yield ForeignAccess("second identity", each.id, what, why, change, made_at=made)
 
 
-def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
+def _end_duplicate(project: str, duplicate: Duplicate) -> ApiChange:
     """Return the change that removes the access that this project gave a duplicate."""
     id, secrets = duplicate.id, duplicate.secrets
     path = universal_auth_path(id)
@@ -423,7 +423,7 @@ def _end_duplicate(project: str, duplicate: Duplicate) -> Change:
     count = len(secrets)
     counted = f" and {count} client secret{'' if count == 1 else 's'}" if count else ""
     what, detail = f"access of the duplicate {duplicate.name}", f"membership{counted} of {id}"
-    return Change("-", what, detail, calls)
+    return ApiChange("-", what, detail, calls)
 
 
 def _identities(actual: Actual, access: AccessState, memory: Memory) -> Iterator[ForeignAccess]:
@@ -439,10 +439,10 @@ def _identities(actual: Actual, access: AccessState, memory: Memory) -> Iterator
                 yield _privilege(privilege, name, OF_IDENTITIES, by_admin=False)
         what = f"identity {name} with role {', '.join(roles_of(each)) or 'none'}"
         call = Call("DELETE", (*project, "memberships/identities", id))
-        change = Change("-", what, "membership of the project", (call,))
+        change = ApiChange("-", what, "membership of the project", (call,))
         if inner.get("projectId"):  # it exists only in the project
             call = Call("DELETE", (*project, "identities", id))
-            change = Change("-", what, "the identity itself", (call,))
+            change = ApiChange("-", what, "the identity itself", (call,))
         if is_ours:
             yield ForeignAccess("identity", id, what, LEFT, None, made_at=made)
         else:
@@ -471,7 +471,7 @@ def _persons(desired: Workspace, actual: Actual, access: AccessState) -> Iterato
         why = LEFT if any(each.slug == PERSON_PRIVILEGE for each in held) else UNKNOWN
         what = f"person {name} with role {', '.join(state.roles) or 'none'}"
         call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships", id))
-        change = Change("-", f"person {name}", "no member of the project any more", (call,))
+        change = ApiChange("-", f"person {name}", "no member of the project any more", (call,))
         yield ForeignAccess("person", id, what, why, change, made_at=made)
 
 
@@ -481,7 +481,7 @@ def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Fo
     for_a_time = " for a time" if held.is_temporary else ""
     name = f"privilege {held.slug} of {holder}"
     what, why = f"{name}{for_a_time}, permissions {permits}", "widens what the file gives"
-    change = Change("-", name, "", (Call("DELETE", (path, held.id), by_admin=by_admin),))
+    change = ApiChange("-", name, "", (Call("DELETE", (path, held.id), by_admin=by_admin),))
     return ForeignAccess("privilege", held.id, what, why, change, made_at=held.created)
 
 

@@ -17,7 +17,7 @@ from infisical_iac.api.universal_auth import attach_universal_auth, create_clien
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import model
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.model import PRIVILEGE, Isolation, are_equal, reading_of
 
@@ -267,16 +267,16 @@ def sweep(client: Client) -> None:
             pass
 
 
-def leftovers(client: Client) -> Iterator[Change]:
+def leftovers(client: Client) -> Iterator[ApiChange]:
     """Yield the removal of temporary projects and identities of killed proofs."""
     for each in contents.projects(client):
         if each["name"] == NAME and _SLUG.fullmatch(each["slug"]):
             call = Call("DELETE", ("/api/v1/projects", each["id"]))
-            yield Change("-", f"project {each['slug']}", "left by an interrupted run", (call,))
+            yield ApiChange("-", f"project {each['slug']}", "left by an interrupted run", (call,))
     found = identities.find(client, _organization(client), NAME)
     if found:
         call = Call("DELETE", ("/api/v1/identities", found.id))
-        yield Change("-", f"identity {NAME}", "left by an interrupted run", (call,))
+        yield ApiChange("-", f"identity {NAME}", "left by an interrupted run", (call,))
 
 
 def _organization(client: Client) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import environment_contents
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.model import (
     PRIVILEGE,
     Isolation,
@@ -222,7 +222,7 @@ def _folders(
     return {path: id for path in desired.folders if (id := kept.get(path) or there.get(path))}
 
 
-def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) -> Memory:
+def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[ApiChange]) -> Memory:
     """Return the memory after a run.
 
     Args:
@@ -237,7 +237,7 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[Change]) ->
     return replace(remember(goal, actual), made=ids)
 
 
-def made_ids(made: Iterable[Change], held: Iterable[EnvironmentState]) -> frozenset[str]:
+def made_ids(made: Iterable[ApiChange], held: Iterable[EnvironmentState]) -> frozenset[str]:
     """Return the ids of objects that changes made, looked up in the environments afterwards.
 
     The server refuses to make an object twice, so what a change made is this project's own.
@@ -253,7 +253,7 @@ def made_ids(made: Iterable[Change], held: Iterable[EnvironmentState]) -> frozen
     return frozenset(ids[key] for key in map(_key, _posts(made)) if key in ids)
 
 
-def _posts(made: Iterable[Change]) -> Iterator[Call]:
+def _posts(made: Iterable[ApiChange]) -> Iterator[Call]:
     calls = (call for change in made for call in change.calls)
     return (call for call in calls if call.method == "POST" and call.path[-1] in _KINDS)
 

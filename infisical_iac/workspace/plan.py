@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from infisical_iac.workspace import environment_contents, foreign, prune, renames
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
@@ -31,8 +31,8 @@ class WorkspacePlan:
         rotate: the secrets that people who lose access could read, by e-mail.
     """
 
-    changes: list[Change]
-    blocked: list[Change]
+    changes: list[ApiChange]
+    blocked: list[ApiChange]
     removals: list[Removal]
     unnamed: list[Removal]
     foreign: list[ForeignAccess]
@@ -41,7 +41,7 @@ class WorkspacePlan:
     rotate: dict[str, list[str]]
 
     @property
-    def due(self) -> list[Change]:
+    def due(self) -> list[ApiChange]:
         """Return all changes due, in order."""
         return [*self.changes, *(each.change for each in self.removals)]
 
@@ -66,7 +66,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     return WorkspacePlan(changes, blocked, [], unnamed, seen.findings, notes, left, {})
 
 
-def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[Change], None]) -> None:
+def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChange], None]) -> None:
     """Apply the changes until nothing differs, and then the removals.
 
     Args:
@@ -74,9 +74,9 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[Change],
 
     Raises UserError. Changes made before it stay, and the next run continues from there.
     """
-    made: list[Change] = []
+    made: list[ApiChange] = []
 
-    def note(change: Change) -> None:
+    def note(change: ApiChange) -> None:
         made.append(change)
         report(change)
 
@@ -125,7 +125,7 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 
-def _remove(reached: Reached, removals: list[Removal], report: Callable[[Change], None]) -> None:
+def _remove(reached: Reached, removals: list[Removal], report: Callable[[ApiChange], None]) -> None:
     reached.discard([each.file for each in removals if each.file])
     changes = [each.change for each in removals]
     for change in apply(reached.client, changes, admin=reached.admin):

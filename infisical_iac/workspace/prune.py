@@ -18,7 +18,7 @@ from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import environment_contents
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.memory import Goal, Memory, known_folders
@@ -129,7 +129,7 @@ class Removal:
     """
 
     id: str
-    change: Change
+    change: ApiChange
     name: str = ""
     holds: str = ""
     file: str = ""
@@ -181,10 +181,10 @@ def _identities(
     for path, client_id in sorted(credentials.items()):
         if client_id in clients:
             name = path.removeprefix(f"{DIRECTORY}/").removesuffix(".env")
-            yield Removal(path, Change("-", f"credentials {name}"), file=path)
+            yield Removal(path, ApiChange("-", f"credentials {name}"), file=path)
     for each in going:
         call = Call("DELETE", ("/api/v1/identities", each.id))
-        yield Removal(each.id, Change("-", f"identity {each.name}", "", (call,)))
+        yield Removal(each.id, ApiChange("-", f"identity {each.name}", "", (call,)))
 
 
 def removals(
@@ -220,7 +220,7 @@ def _remove_import(project: str, held: EnvironmentState, gone: Import) -> Remova
     body = {"projectId": project, "environment": slug, "path": gone.folder}
     call = Call("DELETE", ("/api/v2/secret-imports", gone.id), body)
     what = f"import of {gone.source[1]} into {gone.folder} in {slug}"
-    return Removal(gone.id, Change("-", what, "", (call,)))
+    return Removal(gone.id, ApiChange("-", what, "", (call,)))
 
 
 def _remove_folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
@@ -228,7 +228,7 @@ def _remove_folder(project: str, slug: str, id: str, path: str, holds: str) -> R
     body = {"projectId": project, "environment": slug, "path": parent}
     # Without force the server refuses if anything is in it by now.
     call = Call("DELETE", ("/api/v2/folders", id), {**body, "forceDelete": True} if holds else body)
-    change = Change("-", f"folder {path} in {slug}", f"with {holds}" if holds else "", (call,))
+    change = ApiChange("-", f"folder {path} in {slug}", f"with {holds}" if holds else "", (call,))
     return Removal(id, change, f"{slug}{path}" if holds else "", holds)
 
 
@@ -236,7 +236,7 @@ def _remove_environment(project: str, held: EnvironmentState, holds: str) -> Rem
     id, slug = held.id, held.slug
     call = Call("DELETE", ("/api/v1/projects", project, "environments", id))
     detail = "restorable until the server's grace period ends"
-    change = Change(
+    change = ApiChange(
         "-", f"environment {slug}", f"with {holds}, {detail}" if holds else detail, (call,)
     )
     return Removal(id, change, slug if holds else "", holds)

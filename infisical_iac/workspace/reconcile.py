@@ -20,8 +20,8 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, renames
 from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
-from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge, difference
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import (
@@ -154,9 +154,9 @@ def _note_renames(goal: Goal, found: Actual) -> None:
 def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, memory=read_memory())
     renamed = renames.notes(goal.desired, actual() or Actual(""), moves_files=True)
-    made: list[Change] = []
+    made: list[ApiChange] = []
 
-    def report(change: Change) -> None:
+    def report(change: ApiChange) -> None:
         made.append(change)
         logger.info(f"{host.print_prefix}{change}")
         if change.shown:
@@ -221,7 +221,12 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
 
 
 def decide_canary(
-    due: Sequence[Change], admin_email: str, port: int, *, is_known: bool = False, unseen: str = ""
+    due: Sequence[ApiChange],
+    admin_email: str,
+    port: int,
+    *,
+    is_known: bool = False,
+    unseen: str = "",
 ) -> Commands:
     """Yield the changes `due` for the canary, and the command that makes them.
 
@@ -247,7 +252,7 @@ def _keep(admin_email: str, port: int) -> None:
     save_memory(replace(memory, canary=_id(canary.observe(client, admin_email))))
 
 
-def _due(client: Client, found: Canary, admin_email: str) -> list[Change]:
+def _due(client: Client, found: Canary, admin_email: str) -> list[ApiChange]:
     return [*canary.due(found, admin_email), *isolation.leftovers(client)]
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.universal_auth import UniversalAuth
-from infisical_iac.workspace.change import Made
+from infisical_iac.workspace.api_change import Made
 
 
 @dataclass(frozen=True)

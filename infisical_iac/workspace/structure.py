@@ -3,7 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.workspace.change import Call, Change, Made, blocked_change, diff_fields, words
+from infisical_iac.workspace.api_change import (
+    ApiChange,
+    Call,
+    Made,
+    blocked_change,
+    diff_fields,
+    words,
+)
 from infisical_iac.workspace.memory import Memory, known_folders
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
@@ -38,7 +45,7 @@ def match_folders(
     return matched
 
 
-def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
+def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[ApiChange]:
     """Yield the differences in folders and imports: renamed, missing or out of order.
 
     The contents of a deleted environment can be read only after it is restored. A folder whose name
@@ -60,7 +67,7 @@ def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator
 
 def _contents(
     desired: Workspace, at: At, there: EnvironmentState, remembered: Mapping[str, str]
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     slug = at["environment"]
     matched = match_folders(desired, there.folders, remembered)
     back = {now: folder for folder, now in matched.items()}
@@ -85,7 +92,7 @@ def _contents(
         if folder not in matched and not _is_in(folder, stuck):
             path, name = _key(folder)
             call = Call("POST", (_FOLDERS,), {**at, "path": path or "/", "name": name})
-            yield Change("+", f"folder {folder} in {slug}", calls=(call,))
+            yield ApiChange("+", f"folder {folder} in {slug}", calls=(call,))
     for service in desired.services.values():
         if not _is_in(service.folder, stuck):
             sources = [each for each in service.imports if not _is_in(each, stuck)]
@@ -124,7 +131,7 @@ def _rename_folders(
     held: dict[tuple[str, str], str],
     at: At,
     there: Mapping[str, str],
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     for folder, now in matched.items():
         parent, name = _key(folder)
         if held.get((parent, name)) == now:
@@ -138,7 +145,7 @@ def _rename_folders(
         held = {key: path for key, path in held.items() if path != now}
         held[parent, name] = now
         detail = f"name {now.rpartition('/')[2]} → {name}"
-        yield Change("~", f"folder {folder} in {at['environment']}", detail, tuple(calls))
+        yield ApiChange("~", f"folder {folder} in {at['environment']}", detail, tuple(calls))
 
 
 def _name(at: At, id: str, parent: str, name: str) -> Call:
@@ -147,7 +154,7 @@ def _name(at: At, id: str, parent: str, name: str) -> Call:
 
 def _imports(
     folder: str, sources: Sequence[str], at: At, environment: str, present: Sequence[Import]
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     slug, at = at["environment"], {**at, "path": folder}
     # The positions of all imports, also those of others.
     positions = {str(each.id): each.position for each in present}
@@ -157,7 +164,7 @@ def _imports(
             what = f"import of {source} into {folder} in {slug}"
             made = Made(f"secretImport {what}")
             body = {**at, "import": {"environment": slug, "path": source}}
-            yield Change("+", what, "", (Call("POST", (_IMPORTS,), body, made),))
+            yield ApiChange("+", what, "", (Call("POST", (_IMPORTS,), body, made),))
             ids[source] = made
             positions[made] = max(positions.values(), default=0) + 1
     desired = [ids[source] for source in sources]
@@ -169,7 +176,7 @@ def _imports(
             Call("PATCH", (_IMPORTS, id), {**at, "import": {"position": position}})
             for id, position in _moves(positions, desired)
         )
-        yield Change("~", f"imports into {folder} in {slug}", f"order {detail}", calls)
+        yield ApiChange("~", f"imports into {folder} in {slug}", f"order {detail}", calls)
 
 
 def _moves(positions: dict[str, int], desired: list[str]) -> Iterator[tuple[str, int]]:
@@ -210,7 +217,7 @@ def match_environments(
 
 def environments(
     desired: Workspace, actual: Actual, remembered: Mapping[str, str]
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     """Yield the differences in environments: renamed, deleted, missing or out of order.
 
     An environment whose slug belongs to another one that stays is blocked.
@@ -235,7 +242,7 @@ def environments(
         else:
             made = Made(f"environment {environment.slug}")
             body = {"name": environment.name, "slug": environment.slug}
-            yield Change("+", made, calls=(Call("POST", _path(actual), body, made),))
+            yield ApiChange("+", made, calls=(Call("POST", _path(actual), body, made),))
             ids[environment.slug] = made
         order.append(environment.slug)  # what is new or restored goes to the end
     slugs = [each.slug for each in desired.environments if each.slug in ids]
@@ -244,7 +251,9 @@ def environments(
             Call("PATCH", (*_path(actual), ids[slug]), {"position": position})
             for position, slug in enumerate(slugs, start=1)
         )
-        yield Change("~", "environments", f"order {', '.join(order)} → {', '.join(slugs)}", calls)
+        yield ApiChange(
+            "~", "environments", f"order {', '.join(order)} → {', '.join(slugs)}", calls
+        )
 
 
 def _stuck_environments(
@@ -262,14 +271,14 @@ def _path(actual: Actual) -> tuple[str, ...]:
 
 def _renamed_environments(
     desired: Workspace, matched: Mapping[str, EnvironmentState], actual: Actual
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     parking = _parking(matched, actual)
     for environment in desired.environments:
         there = matched.get(environment.slug)
         if there and (drift := _diff_environment(environment, there)):
             detail = ", ".join(f"{key} {getattr(there, key)} → {drift[key]}" for key in drift)
             call = Call("PATCH", (*_path(actual), there.id), drift)
-            yield Change("~", f"environment {environment.slug}", detail, (*parking, call))
+            yield ApiChange("~", f"environment {environment.slug}", detail, (*parking, call))
             parking = ()
 
 
@@ -300,15 +309,15 @@ def find_deleted(
 
 def _restore(
     environment: Environment, deleted: EnvironmentState, path: Sequence[str]
-) -> Iterator[Change]:
+) -> Iterator[ApiChange]:
     calls = [Call("POST", (*path, deleted.id, "restore"), {})]
     if drift := _diff_environment(environment, deleted):
         calls.append(Call("PATCH", (*path, deleted.id), drift))
     detail = "deleted → restored, with all that it held"
-    yield Change("~", f"environment {environment.slug}", detail, tuple(calls))
+    yield ApiChange("~", f"environment {environment.slug}", detail, tuple(calls))
 
 
-def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
+def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[ApiChange]:
     """Yield the creation of the project, or the differences in its fields.
 
     The project is blocked if the environments of the last run are in a project with another slug.
@@ -333,7 +342,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
             "shouldCreateDefaultEnvs": False,
             "hasDeleteProtection": fields["hasDeleteProtection"],
         }
-        yield Change("+", what, calls=(Call("POST", (_PROJECTS,), body, Made("project")),))
+        yield ApiChange("+", what, calls=(Call("POST", (_PROJECTS,), body, Made("project")),))
         return
     differing = diff_fields(fields, actual.project.fields)
     if "slug" in differing and actual.slug_holder:
@@ -345,7 +354,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         )
     if differing:
         call = Call("PATCH", (_PROJECTS, actual.project.id), differing)
-        yield Change("~", what, words(differing, actual.project.fields), (call,))
+        yield ApiChange("~", what, words(differing, actual.project.fields), (call,))
 
 
 def _fields(desired: Workspace) -> Mapping[str, Any]:

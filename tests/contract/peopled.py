@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import converge, difference
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Goal
@@ -62,8 +62,8 @@ class Place:
     client_id: str
     organization: str
     project: str = ""
-    first: list[Change] = field(default_factory=list)
-    last: list[Change] = field(default_factory=list)
+    first: list[ApiChange] = field(default_factory=list)
+    last: list[ApiChange] = field(default_factory=list)
 
     def at(self, environment: str, folder: str) -> dict[str, str]:
         """Return a place of secrets, for a request."""
@@ -79,9 +79,9 @@ class Place:
         """Return the plan of the command line."""
         return compute_plan(self._reached(text), prune=prune)
 
-    def make(self, text: str, plan: WorkspacePlan) -> list[Change]:
+    def make(self, text: str, plan: WorkspacePlan) -> list[ApiChange]:
         """Make the changes of a plan, and return those that were made."""
-        done: list[Change] = []
+        done: list[ApiChange] = []
         apply_plan(self._reached(text), plan, done.append)
         return done
 
@@ -97,10 +97,10 @@ class Place:
             admin_email=EMAIL,
         )
 
-    def plan(self, text: str = _FILE) -> list[Change]:
+    def plan(self, text: str = _FILE) -> list[ApiChange]:
         return list(difference(goal(text), self.read(text)))
 
-    def settle(self, text: str = _FILE) -> list[Change]:
+    def settle(self, text: str = _FILE) -> list[ApiChange]:
         """Converge, and return the changes that were made."""
         self.last = []
         actual = converge(self.deployer, goal(text), self.last.append, self.admin)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infisical_iac.api.client import Client
-    from infisical_iac.workspace.change import Change
+    from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Workspace
 
 Json = dict[str, Any]
@@ -50,13 +50,13 @@ class Inside:
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return compute_plan(self._reached(), prune=prune)
 
-    def due(self) -> list[Change]:
+    def due(self) -> list[ApiChange]:
         """Return the changes of a plan."""
         return self.plan().due
 
-    def apply(self, *, prune: bool = False) -> list[Change]:
+    def apply(self, *, prune: bool = False) -> list[ApiChange]:
         """Plan, make all changes, and return those that were made."""
-        done: list[Change] = []
+        done: list[ApiChange] = []
         apply_plan(self._reached(), self.plan(prune=prune), done.append)
         return done
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pytest
 
     from infisical_iac.api.client import Client
-    from infisical_iac.workspace.change import Change
+    from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Isolation, Workspace
 
     from .world import Document
@@ -140,9 +140,9 @@ class Project:
         """Return the names of the access that the project file does not give."""
         return [each.what for each in self.plan().foreign]
 
-    def apply(self, *, prune: bool = False) -> list[Change]:
+    def apply(self, *, prune: bool = False) -> list[ApiChange]:
         """Plan, make all changes, and return those that were made."""
-        done: list[Change] = []
+        done: list[ApiChange] = []
         apply_plan(self.reached(), self.plan(prune=prune), done.append)
         return done
 

@@ -22,7 +22,7 @@ from .items import Expected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infisical_iac.workspace.change import Change
+    from infisical_iac.workspace.api_change import ApiChange
 
     from .services import Standin
 
@@ -43,7 +43,7 @@ def deployer(standin: Standin, made: Deployer) -> Iterator[Client]:
         yield login.universal(client, made.client_id, made.client_secret)
 
 
-def _keep(client: Client) -> list[Change]:
+def _keep(client: Client) -> list[ApiChange]:
     """Make and repair the canary, and return the changes that were made."""
     due = canary.due(canary.observe(client, EMAIL), EMAIL)
     return list(apply(client, due))

@@ -4,7 +4,7 @@ from functools import cache
 
 from infisical_iac.workspace import load as loading
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference
 from infisical_iac.workspace.memory import Goal, Memory, remember
 from infisical_iac.workspace.model import Isolation, Workspace
@@ -53,7 +53,7 @@ class Deployment:
         self.client = self.server.client()
         self.remembered = Memory()
 
-    def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[Change]:
+    def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[ApiChange]:
         """Return what a plan would show."""
         goal = self.goal(load(text), isolation)
         return difference(goal, read(self.client, goal))

@@ -5,7 +5,7 @@ from typing import Any
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import converge, difference
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
@@ -38,7 +38,7 @@ class PeopleDeployment(Deployment):
         self.server.add_deployer("client-of-the-deployer")
         self.server.organization[ADMIN] = {"username": ADMIN, "email": ADMIN}
         self.logins = 0
-        self.made: list[Change] = []
+        self.made: list[ApiChange] = []
 
     def admin(self) -> Client:
         self.logins += 1
@@ -72,7 +72,7 @@ class PeopleDeployment(Deployment):
     def actual(self, text: str = PEOPLE) -> Actual:
         return read(self.client, self.goal(load(text)), self.admin)
 
-    def plan(self, text: str = PEOPLE) -> list[Change]:
+    def plan(self, text: str = PEOPLE) -> list[ApiChange]:
         return difference(self.goal(load(text)), self.actual(text))
 
     def settle(self, text: str = PEOPLE) -> list[str]:

@@ -6,7 +6,7 @@ All other tests assert facts, so that a sentence is improved here and in one pla
 import pytest
 
 from infisical_iac.cli.workspace import unnamed_notes
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.prune import Removal
 
 
@@ -21,4 +21,4 @@ from infisical_iac.workspace.prune import Removal
     ],
 )
 def test_wording_of_the_note_on_what_is_unnamed(whats: list[str], sentence: str) -> None:
-    assert unnamed_notes([Removal(each, Change("-", each)) for each in whats]) == [sentence]
+    assert unnamed_notes([Removal(each, ApiChange("-", each)) for each in whats]) == [sentence]

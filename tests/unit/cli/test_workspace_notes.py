@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.cli.workspace import unnamed_notes
 from infisical_iac.core.item import Item, together
-from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.prune import Removal
 
 
@@ -20,7 +20,7 @@ from infisical_iac.workspace.prune import Removal
     ],
 )
 def test_what_is_unnamed_is_counted_by_kind(whats: list[str], counts: str) -> None:
-    (note,) = unnamed_notes([Removal(each, Change("-", each)) for each in whats])
+    (note,) = unnamed_notes([Removal(each, ApiChange("-", each)) for each in whats])
     assert note.startswith(counts)
     assert "--prune" in note
 

@@ -8,8 +8,8 @@ import stamina
 
 from infisical_iac.core.errors import ApiError, CheckFailed, FileError
 from infisical_iac.workspace import canary
+from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
-from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT
@@ -35,7 +35,7 @@ class Server(FakeInfisical):
         """Correct the canary; return the changes, as people read them."""
         return [str(change) for change in apply(self.client(), self.due())]
 
-    def due(self) -> list[Change]:
+    def due(self) -> list[ApiChange]:
         return canary.due(canary.observe(self.client(), ADMIN), ADMIN)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, learn, made_ids, parse, render
 from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
@@ -97,7 +97,7 @@ def test_objects_deleted_right_after_their_creation_have_no_id() -> None:
     qa = EnvironmentState("id-1", "qa", "QA", 1)
     at = {"environment": "qa", "path": "/", "projectId": "project-1"}
     made = [
-        Change("+", "folder", "", (Call("POST", ("/api/v2/folders",), {**at, "name": name}),))
+        ApiChange("+", "folder", "", (Call("POST", ("/api/v2/folders",), {**at, "name": name}),))
         for name in ("one", "two")
     ]
     assert made_ids(made, [replace(qa, folders={"/one": "id-2", "/three": "id-3"})]) == {"id-2"}

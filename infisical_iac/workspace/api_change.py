@@ -34,7 +34,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Change(Item):
+class ApiChange(Item):
     """One difference inside Infisical and its repair.
 
     Attributes:
@@ -47,9 +47,9 @@ class Change(Item):
     shown: str = field(default="", repr=False, compare=False)
 
 
-def blocked_change(what: str, reason: str) -> Change:
+def blocked_change(what: str, reason: str) -> ApiChange:
     """Return the change that reports what only a person can correct; it makes no request."""
-    return Change("!", what, f"blocked: {reason}")
+    return ApiChange("!", what, f"blocked: {reason}")
 
 
 _LABELS = {"hasDeleteProtection": "delete protection", "role": "role in the organization"}
