@@ -13,10 +13,10 @@ from pyinfra.context import host
 from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState, read_command
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.settings import Settings
@@ -150,19 +150,19 @@ def _private(
     kept = {*texts, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
     for path, text in texts.items():
         if not File(path, text, mode="600").matches(there.get(path)):
-            yield Item("~" if path in there else "+", path)
+            yield Change("~" if path in there else "+", path)
             yield step(write, path, text)
     for path in sorted(kept & there.keys() - texts.keys()):
         if (there[path].mode, there[path].owner) != ("600", "root:root"):
-            yield Item("~", path, "readable by others → private to root")
+            yield Change("~", path, "readable by others → private to root")
             private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
             yield step(run, private, doing=f"make {path} private")
     if needs_key and SSH_KEY not in {*there, *coming}:
-        yield Item("+", SSH_KEY)
+        yield Change("+", SSH_KEY)
         yield step(_make_key)
     # The SSH key stays: a target's server may have its public half.
     for path in sorted(there.keys() - kept - {SSH_KEY}):
-        yield Item("-", path, "no target needs it")
+        yield Change("-", path, "no target needs it")
         yield step(remove, path, doing=f"remove {path}")
 
 

@@ -15,8 +15,8 @@ from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_form
 from infisical_iac.backup.recipients import Identity, Recipient, parse
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
+from infisical_iac.core.change import Row
 from infisical_iac.core.errors import FileError, Refused
-from infisical_iac.core.item import Row
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings

@@ -18,8 +18,8 @@ from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import CheckFailed, UserError
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -139,7 +139,7 @@ def decide(source: SnapshotSource, *, over: bool) -> Commands:
     """Return the change that a restore makes; `over` if it replaces a database."""
     names = " or ".join(each.name for each in source.targets)
     what = f"{source.snapshot} snapshot" if source.snapshot == "latest" else source.snapshot
-    yield Item("~" if over else "+", "database infisical", f"{what} of {names}")
+    yield Change("~" if over else "+", "database infisical", f"{what} of {names}")
 
 
 def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
@@ -215,7 +215,7 @@ def decide_placing(
     due = kit_host.decide(files, there, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
-        yield Item("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
+        yield Change("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
     yield step(_place, due, admin_email, more)
 
 

@@ -11,8 +11,8 @@ from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
@@ -207,7 +207,7 @@ def unfinished_rotation(
     if found is None:
         yield UpToDate("no rotation is under way")
         return
-    yield Item("~", "unfinished rotation", f"{found.key.name}, {found.outcome}")
+    yield Change("~", "unfinished rotation", f"{found.key.name}, {found.outcome}")
     yield step(_recover, found, compose, settings, project, site)
 
 

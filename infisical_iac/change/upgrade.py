@@ -14,9 +14,9 @@ from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
 from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, FreeSpace
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core import audit, journal
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
@@ -188,7 +188,7 @@ def unfinished_change(
         )
     """
     if unfinished is None and closed:
-        yield Item("~", "edge", "closed, and no change is under way: opened")
+        yield Change("~", "edge", "closed, and no change is under way: opened")
         yield step(edge.open_)
         return
     if unfinished is None:
@@ -199,7 +199,7 @@ def unfinished_change(
         if unfinished.phase == "swapped"
         else "undone"
     )
-    yield Item("~", CHANGE, f"{unfinished.release}, {how}")
+    yield Change("~", CHANGE, f"{unfinished.release}, {how}")
     yield step(_recover, unfinished, project, site)
 
 
@@ -253,7 +253,7 @@ def decide(
         yield UpToDate("no version changes")
         return
     for what, change in changes.items():
-        yield Item("~", what, change + describe_failure(found, desired))
+        yield Change("~", what, change + describe_failure(found, desired))
     if missing := there.stack.missing(settings.images):
         yield step(stack.fetch, missing, settings.stack.image_archives)
     made = partial(change_on_host, VersionChange(found.was, compose), settings, project)

@@ -34,8 +34,8 @@ from infisical_iac.core.terminal import console, echo, print_data
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.change import Change
     from infisical_iac.core.deployment import Deployment, DeployStep
-    from infisical_iac.core.item import Item
     from infisical_iac.core.settings import Settings
 
 
@@ -131,13 +131,13 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
 _SERVING = {"infisical", "postgres", "redis", "caddy"}
 
 
-def restarts(planned: Iterable["Item"]) -> list[str]:
+def restarts(planned: Iterable["Change"]) -> list[str]:
     """Return notes on what a run restarts, and on how long nobody can log in meanwhile.
 
     A container of a single host is re-created. A service of a cluster changes one replica after the
     other; only a PostgreSQL that was the primary interrupts writes, until another one is.
     """
-    changed = {item.what for item in planned if item.kind == "~"}
+    changed = {change.what for change in planned if change.kind == "~"}
     containers, services = (
         sorted(what.removeprefix(prefix) for what in changed if what.startswith(prefix))
         for prefix in ("container ", "service ")
@@ -157,7 +157,7 @@ def restarts(planned: Iterable["Item"]) -> list[str]:
 _FIRST_LOGIN = ("administrator ", "/etc/infisical/admin.env")
 
 
-def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Item]") -> str:
+def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Change]") -> str:
     """Return the manual steps that remain until a recovery kit is made, as text to print.
 
     Args:
@@ -200,8 +200,8 @@ def tunnel_command(data: Mapping[str, Any], port: int) -> str:
     return shlex.join(("ssh", *forwarding, *given, f"{user}{data['ssh_hostname']}"))
 
 
-def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Item]") -> None:
-    made = [item for step in steps for item in step.changes]
+def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]") -> None:
+    made = [change for step in steps for change in step.changes]
     if not made:
         echo(f"Nothing to change. {seconds:.1f} s.")
         return
@@ -213,7 +213,7 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Item]")
     echo(f"{count(made)} made in {seconds:.1f} s{_describe_unplanned(made, planned)}.")
 
 
-def _describe_unplanned(made: "list[Item]", planned: "list[Item]") -> str:
+def _describe_unplanned(made: "list[Change]", planned: "list[Change]") -> str:
     """Return the names of changes that could not be planned, as those of a package's own files."""
     more = Counter(each.what for each in made) - Counter(each.what for each in planned)
     if not more:

@@ -14,8 +14,8 @@ from infisical_iac.cli.migrate import show as show_lines
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, name_inventory, yes_option
 from infisical_iac.cli.output import confirm, print_notes, show
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import FileError, UserError, printable
-from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
 from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.migrate import archive, cleaning, git, ignores
@@ -161,21 +161,21 @@ def _plan(root: Path, files: Sequence[MovedFile], key: bytes, *, archived: bool)
 
 
 def _show(root: Path, plan: _Plan) -> None:
-    items = [
-        Item("~" if each.file.exists() else "+", _name(root, each.file), ", ".join(each.lines))
+    changes = [
+        Change("~" if each.file.exists() else "+", _name(root, each.file), ", ".join(each.lines))
         for each in plan.additions
     ]
-    items += [Item("+", _name(root, each)) for each in plan.examples]
+    changes += [Change("+", _name(root, each)) for each in plan.examples]
     if plan.archive:
         ignored = ", ignored by git" if git.top(root) else ""
-        items.append(Item("+", _name(root, plan.archive), f"an encrypted archive{ignored}"))
+        changes.append(Change("+", _name(root, plan.archive), f"an encrypted archive{ignored}"))
     for ready in plan.examined.ready:
         file = ready.file
         detail = f"{pluralize(len(file.keys), 'key')} of {file.service} in {file.environment}"
         detail += ", tracked by git" if ready.is_tracked else ""
         detail += f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
-        items.append(Item("-", file.path, detail))
-    show(items, _lines_of(plan.examined.kept))
+        changes.append(Change("-", file.path, detail))
+    show(changes, _lines_of(plan.examined.kept))
 
 
 def _find_services_without_loader(

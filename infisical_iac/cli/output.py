@@ -8,8 +8,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from infisical_iac.core.change import Change, together
 from infisical_iac.core.errors import Refused, printable
-from infisical_iac.core.item import Item, together
 from infisical_iac.core.terminal import console, echo
 from infisical_iac.core.wording import pluralize
 
@@ -21,29 +21,29 @@ _FOREIGN = (
 )
 
 
-def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
+def as_data(changes: Iterable[Change]) -> list[dict[str, Any]]:
     """Return the changes as data for JSON."""
     return [
         {"kind": each.kind, "what": each.what, "detail": each.detail, "diff": each.diff}
         | ({"host": each.host} if each.host else {})
-        for each in items
+        for each in changes
     ]
 
 
-def show(items: Iterable[Item], unknown: Iterable[str] = (), *, stderr: bool = False) -> None:
+def show(changes: Iterable[Change], unknown: Iterable[str] = (), *, stderr: bool = False) -> None:
     """Print each change on a line with its diff below, and then what can't be seen yet."""
     to = console(stderr=stderr)
-    for item in together(items):
-        to.print(Text(printable(str(item)), style=_COLORS[item.kind]))
-        for line in item.diff.splitlines():
+    for change in together(changes):
+        to.print(Text(printable(str(change)), style=_COLORS[change.kind]))
+        for line in change.diff.splitlines():
             to.print(Text(f"    {line}", style=_COLORS.get(line[:1].replace("@", "~"), "dim")))
     for sentence in unknown:
         to.print(Text(f"? {sentence}", style="cyan"))
 
 
 def show_plan(
-    steps: Sequence[tuple[str, Sequence[Item]]],
-    blocked: Sequence[Item],
+    steps: Sequence[tuple[str, Sequence[Change]]],
+    blocked: Sequence[Change],
     unknown: Iterable[str],
     *,
     stderr: bool = False,
@@ -56,19 +56,19 @@ def show_plan(
         unknown: the sentences on what can't be seen yet.
     """
     to = console(stderr=stderr)
-    is_long = sum(len(items) for _, items in steps) > _SCREEN
-    for name, items in steps:
+    is_long = sum(len(changes) for _, changes in steps) > _SCREEN
+    for name, changes in steps:
         if is_long:
-            to.print(Text(f"{name}: {count(items)}", style="bold"))
-        show(items, stderr=stderr)
+            to.print(Text(f"{name}: {count(changes)}", style="bold"))
+        show(changes, stderr=stderr)
     show(blocked, unknown, stderr=stderr)
 
 
-def print_foreign(found: Iterable[Item]) -> None:
+def print_foreign(found: Iterable[Change]) -> None:
     """Print access that the project file does not grant, and what to do about it."""
-    items = list(found)
-    show(items)
-    if items:
+    changes = list(found)
+    show(changes)
+    if changes:
         print_notes([_FOREIGN])
 
 
@@ -150,6 +150,6 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
         raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
 
 
-def count(items: Sequence[object]) -> str:
+def count(changes: Sequence[object]) -> str:
     """Return the number of changes, such as `1 change`."""
-    return pluralize(len(items), "change")
+    return pluralize(len(changes), "change")

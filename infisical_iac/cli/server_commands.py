@@ -51,7 +51,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
         costs = sum_prices(deployment)
         print_data(
             {
-                "changes": as_data(each.item for each in changes),
+                "changes": as_data(changes),
                 "notes": collect_notes(deployment),
                 "monthly": f"{costs.monthly:.2f}",
                 "hourly": f"{costs.hourly:.4f}",
@@ -276,7 +276,7 @@ def list(as_json: bool) -> None:
 
 
 def _show(changes: Sequence[PlannedChange], *, stderr: bool = True) -> None:
-    show([each.item for each in changes], stderr=stderr)
+    show(changes, stderr=stderr)
 
 
 def _show_plan(
@@ -294,6 +294,6 @@ def _make_all(changes: Sequence[PlannedChange]) -> None:
     """Make the changes in their order, and print each that was made."""
     to = console(stderr=True)
     for change in changes:
-        with to.status(f"{change.item.what} …"):
+        with to.status(f"{change.what} …"):
             make_change(change)
-        to.print(f"[green]✓[/] {change.item.what}")
+        to.print(f"[green]✓[/] {change.what}")

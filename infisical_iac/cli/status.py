@@ -8,8 +8,8 @@ import click
 from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option, open_host
+from infisical_iac.core.change import Row
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.item import Row
 from infisical_iac.core.terminal import console, print_data
 from infisical_iac.monitoring.condition import access, drift, instance, rows
 

@@ -130,7 +130,7 @@ def plan(
         show([*planned.due, *planned.blocked])
         if not planned.due:
             echo("Nothing to change.")
-        print_foreign(each.item for each in planned.foreign)
+        print_foreign(each.change for each in planned.foreign)
         _print_rotations(planned)
         print_notes(notes)
     ctx.exit(1 if planned.blocked else FOUND if planned.due else 0)
@@ -193,7 +193,7 @@ def apply(
         _print_json(made, planned, notes)
     else:
         echo(f"{count(made)} made." if made else "Nothing to change.")
-        print_foreign(each.item for each in planned.foreign)
+        print_foreign(each.change for each in planned.foreign)
         print_notes(each for each in notes if each not in planned.left)
     if planned.blocked:
         whats = (str(each).removeprefix("! ") for each in planned.blocked)

@@ -11,8 +11,8 @@ from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import shared_state, stack, upgrade
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
@@ -72,7 +72,7 @@ def decide_certificates(due: Sequence[DueFile]) -> Commands:
         yield UpToDate("all certificates exist, and none ends soon")
         return
     for each in due:
-        yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
+        yield Change("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
     yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
 
 
@@ -114,7 +114,7 @@ def decide_unfinished_changes(unfinished: Mapping[str, Sequence[str]]) -> Comman
     if not unfinished:
         yield UpToDate("the host has no unfinished change")
     for what, (which, *_) in unfinished.items():
-        yield Item("-", f"unfinished {what}", f"{which}, from when this host was the leader")
+        yield Change("-", f"unfinished {what}", f"{which}, from when this host was the leader")
         path = f"/var/lib/infisical-{what}/state"
         gone = f"rm -rf {_related_paths(what)} && {removal(path)}"
         yield step(run, gone, doing=f"remove {path}")

@@ -6,9 +6,9 @@ from pyinfra.context import host
 
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import connection, units
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -28,7 +28,7 @@ def engine_reload(config: File) -> Commands:
 
     A reload does not stop the containers of a host that was a single host until now.
     """
-    yield Item("~", "docker.service", "reloads daemon.json, without live-restore")
+    yield Change("~", "docker.service", "reloads daemon.json, without live-restore")
     yield step(_reload, config)
 
 
@@ -43,7 +43,7 @@ def engine_rejoin(cluster: Cluster) -> Commands:
     if not cluster.me.is_cut_off:
         yield UpToDate("the swarm reaches the engine")
         return
-    yield Item("~", "docker.service", "runs, but the swarm considers it down → rejoins")
+    yield Change("~", "docker.service", "runs, but the swarm considers it down → rejoins")
     yield step(_bring_back, cluster)
 
 

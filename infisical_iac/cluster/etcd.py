@@ -9,8 +9,8 @@ from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core import connection
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -117,7 +117,7 @@ def member_replacement(cluster: Cluster) -> Commands:
     if not replaced:
         yield UpToDate("no data node replaces another")
     for number, name in replaced.items():
-        yield Item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
+        yield Change("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)
 
 

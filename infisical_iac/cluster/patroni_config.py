@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def parse_configuration(patroni_yml: str) -> Configuration:
     return found
 
 
-def items(found: PatroniState, desired: Configuration) -> Iterator[Item]:
+def list_changes(found: PatroniState, desired: Configuration) -> Iterator[Change]:
     """Yield each difference, and each PostgreSQL that still waits for a restart.
 
     Yields nothing if no Patroni answers; the plan reports that elsewhere.
@@ -61,9 +61,9 @@ def items(found: PatroniState, desired: Configuration) -> Iterator[Item]:
         return
     for key, actual, value in _differing(found.configuration, desired):
         before = "(none)" if actual is None else json.dumps(actual)
-        yield Item("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
+        yield Change("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
     for name in found.waiting:
-        yield Item("~", name, "a changed parameter waits for its restart")
+        yield Change("~", name, "a changed parameter waits for its restart")
 
 
 def patch(found: PatroniState, desired: Configuration) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, cluster_site_of
 from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
+from infisical_iac.core.change import Change
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, Refusal, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -299,7 +299,7 @@ def outward_migration(*, site: ClusterSite, project: str) -> Commands:
     Args:
         project: the slug of the project whose secrets are read before and after.
     """
-    yield Item("~", "database infisical", f"from this host into the cluster; {_PAUSES}")
+    yield Change("~", "database infisical", f"from this host into the cluster; {_PAUSES}")
     yield step(_move_out, site, project)
 
 
@@ -333,7 +333,7 @@ def inward_migration(*, text: str, settings: Settings, project: str) -> Commands
         text: of compose.yaml, whose images are on the host.
         project: the slug of the project whose secrets are read before and after.
     """
-    yield Item("~", "database infisical", f"from the cluster to this host; {_PAUSES}")
+    yield Change("~", "database infisical", f"from the cluster to this host; {_PAUSES}")
     yield step(_move_in, text, settings, project)
 
 
@@ -416,7 +416,7 @@ def dissolution(names: Sequence[str]) -> Commands:
         names: the hosts, in the order in which they leave the swarm.
     """
     for name in names:
-        yield Item("-", f"{name} in the swarm")
+        yield Change("-", f"{name} in the swarm")
     yield step(_dissolve)
 
 

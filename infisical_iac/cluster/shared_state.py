@@ -12,7 +12,7 @@ from infisical_iac.cluster import membership
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
-from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -79,7 +79,7 @@ def leadership(cluster: Cluster) -> Commands:
     if (leader.serial, leader.serial_as_leader) == (serial, serial):
         yield UpToDate("the host is the leader, as before")
         return
-    yield Item("~", "leader", f"{cluster.me.name}, by serial {serial}")
+    yield Change("~", "leader", f"{cluster.me.name}, by serial {serial}")
     yield step(_record_leadership, serial)
 
 
@@ -120,7 +120,7 @@ def decide(
             continue
         older = others[name].serial
         detail = f"serial {older or 'none'} → {desired.serial}, from {cluster.me.name}"
-        yield Item("~" if older else "+", f"{_STATE} on {name}", detail)
+        yield Change("~" if older else "+", f"{_STATE} on {name}", detail)
     yield step(spread, cluster)
 
 

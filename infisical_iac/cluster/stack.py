@@ -18,10 +18,10 @@ from infisical_iac.cluster.stack_state import (
     record_text,
 )
 from infisical_iac.core import files, journal
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -54,7 +54,7 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
         yield UpToDate("all images are on the node")
         return
     for image in missing:
-        yield Item("+", f"image {image}")
+        yield Change("+", f"image {image}")
     yield step(compose.fetch, missing, archives)
 
 
@@ -92,7 +92,7 @@ def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
         yield UpToDate("the tasks on the node run in their networks")
         return
     for task, reason in stuck.items():
-        yield Item("~", f"container {task.service}", reason)
+        yield Change("~", f"container {task.service}", reason)
     freeing = script("node-tasks", "free", *(task.id for task in stuck))
     yield step(run, freeing, doing="free the node's stuck tasks")
 
@@ -119,27 +119,27 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     desired = desired_stack(site, found)
     file = File(STACK_FILE, desired.text, mode="600")
     there = found.files.get(STACK_FILE)
-    items = list(stack_plan.items(found, desired)) if found.manager else []
-    if found.manager and file.matches(there) and not items:
+    changes = list(stack_plan.list_changes(found, desired)) if found.manager else []
+    if found.manager and file.matches(there) and not changes:
         yield UpToDate("all services match stack.yaml and are healthy")
         return
     if site.cluster.is_etcd_reset:
-        yield Item(
+        yield Change(
             "~", "etcd", f"has lost its quorum → bootstrapped again, empty; {_describe_first(site)}"
         )
-    if found.manager and (ahead := stack_plan.tls_item(found)):
+    if found.manager and (ahead := stack_plan.find_tls_change(found)):
         yield ahead
     if there is None and not found.services:
-        yield Item("+", file.path)
+        yield Change("+", file.path)
         yield from (
-            Item("+", f"service {name}") for name in yaml.safe_load(desired.text)["services"]
+            Change("+", f"service {name}") for name in yaml.safe_load(desired.text)["services"]
         )
     elif not (found.engine and found.manager):
         yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)
     else:
         if not file.matches(there):
             yield files.difference(file, there)
-        yield from items
+        yield from changes
     yield step(rollout.roll_out, site)
 
 
@@ -166,7 +166,7 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
         yield UpToDate("the databases run")
         return
     for name in missing:
-        yield Item("~" if name in found.services else "+", f"service {name}")
+        yield Change("~" if name in found.services else "+", f"service {name}")
     yield step(rollout.start_databases, site)
 
 
@@ -190,15 +190,15 @@ def networks(site: ClusterSite) -> Commands:
 def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Plan to re-create the networks that differ."""
     desired = cluster_site.desired_stack(site, found)
-    items = [*stack_file.network_items(found.networks, desired.text)]
-    if not items:
+    changes = [*stack_file.list_network_changes(found.networks, desired.text)]
+    if not changes:
         yield UpToDate("the networks match stack.yaml")
         return
     in_parts = stack_plan.choose_first(found, desired, site.cluster)
     if not all(found.nodes) or in_parts or etcd.members_to_replace(site.cluster.nodes):
-        yield Unknown(_WAITS.format(join_names(each.what for each in items)))
+        yield Unknown(_WAITS.format(join_names(each.what for each in changes)))
         return
-    yield from items
+    yield from changes
     yield step(_recreate_networks, site)
 
 
@@ -206,7 +206,8 @@ def _recreate_networks(site: ClusterSite) -> None:
     before = cluster_site.read_stack_again(site)
     desired = cluster_site.desired_stack(site, before).text
     names = frozenset(
-        item.what.split()[-1] for item in stack_file.network_items(before.networks, desired)
+        change.what.split()[-1]
+        for change in stack_file.list_network_changes(before.networks, desired)
     )
     text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), desired)
     users = stack_file.network_users(text, names)

@@ -15,7 +15,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import STACK, Network, Task
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
@@ -125,12 +125,12 @@ def digest(content: str) -> str:
 _PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
 
 
-def network_items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
-    """Yield an item for each network that differs from stack.yaml with `text`."""
+def list_network_changes(found: Mapping[str, Network], text: str) -> Iterator[Change]:
+    """Yield a change of each network that differs from stack.yaml with `text`."""
     for name, desired in _networks(text).items():
         why = ", ".join(_differences(found[name], desired)) if name in found else ""
         if why:
-            yield Item("~", f"network {name}", f"{why}; {_PAUSES}")
+            yield Change("~", f"network {name}", f"{why}; {_PAUSES}")
 
 
 def network_users(text: str, names: frozenset[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Compare the actual stack on the Swarm with the desired one, item by item. Pure."""
+"""Compare the actual stack on the Swarm with the desired one. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +12,7 @@ import yaml
 from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_state import ClusterStackState, Recorded
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,24 @@ def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[o
     ]
 
 
-def items(found: ClusterStackState, desired: DesiredStack) -> Iterator[Item]:
+def list_changes(found: ClusterStackState, desired: DesiredStack) -> Iterator[Change]:
     """Yield each difference of services, secrets, configs and Patroni, but not of stack.yaml."""
     rendered = desired.hash_services()
     for name in sorted(rendered.keys() | found.services.keys()):
         if name not in found.services:
-            yield Item("+", f"service {name}")
+            yield Change("+", f"service {name}")
         elif name not in rendered:
-            yield Item("-", f"service {name}", "is not in stack.yaml")
+            yield Change("-", f"service {name}", "is not in stack.yaml")
         elif reason := _reason(found, name, rendered[name]):
-            yield Item("~", f"service {name}", reason)
+            yield Change("~", f"service {name}", reason)
     for kind, names in (("secret", desired.secrets), ("config", frozenset(desired.configs))):
         made = found.made.get(kind, frozenset())
-        yield from (Item("+", f"{kind} {name}") for name in sorted(names - made))
+        yield from (Change("+", f"{kind} {name}") for name in sorted(names - made))
         yield from (
-            Item("-", f"{kind} {name}", "no service needs it any more")
+            Change("-", f"{kind} {name}", "no service needs it any more")
             for name in sorted(made - names)
         )
-    yield from patroni_config.items(found.patroni, desired.patroni())
+    yield from patroni_config.list_changes(found.patroni, desired.patroni())
 
 
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
@@ -277,8 +277,8 @@ def changing_together(found: ClusterStackState, level: Level) -> frozenset[str]:
     return frozenset(name for name in found.services if name.startswith(_TOGETHER))
 
 
-def tls_item(found: ClusterStackState) -> Item | None:
-    """Return the plan's item for the roll-outs to TLS; None if all services require it."""
+def find_tls_change(found: ClusterStackState) -> Change | None:
+    """Return the change for the roll-outs to TLS; None if all services require it."""
     if tls_level(found) == Level.REQUIRED:
         return None
     rolls = len(levels_ahead(found))
@@ -286,4 +286,4 @@ def tls_item(found: ClusterStackState) -> Item | None:
     detail = (
         f"{tls_level(found).name.lower()} → required, {how}; requests wait while Redis restarts"
     )
-    return Item("~", "TLS of PostgreSQL, Redis and etcd", detail)
+    return Change("~", "TLS of PostgreSQL, Redis and etcd", detail)

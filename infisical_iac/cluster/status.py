@@ -11,7 +11,7 @@ from infisical_iac.cluster.model import ManagedNode, Nodes
 from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.audit_entries import merge_runs
-from infisical_iac.core.item import Row
+from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.monitoring import condition

@@ -25,9 +25,9 @@ from infisical_iac.cluster.swarm_state import (
     SwarmState,
 )
 from infisical_iac.core import connection, journal, units
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
@@ -137,7 +137,7 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
     if not there.control:
         kept = " and keeps its PostgreSQL data; its etcd and Redis start empty"
         why = f"{cluster.me.name} is its first manager{kept if cluster.holders else ''}"
-        yield Item("+", "swarm", why)
+        yield Change("+", "swarm", why)
         begin = script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS)
         yield step(run, begin, doing="create the swarm")
         return
@@ -145,7 +145,7 @@ def decide_initialization(cluster: Cluster, there: SwarmState) -> Commands:
     if there.mark != there.swarm:
         differing.append("its id on the host")
     if differing:
-        yield Item("~", "swarm", ", ".join(differing))
+        yield Change("~", "swarm", ", ".join(differing))
         yield step(run, script("swarm", "configure", _HOURS), doing="set the swarm's settings")
     else:
         yield UpToDate("the swarm exists and is locked")
@@ -164,7 +164,7 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
     """Plan a host's membership in the swarm, by its actual state `there`."""
     me = cluster.me
     if there.state == "locked" and me.member:
-        yield Item("~", f"swarm on {me.name}", "locked → unlocked")
+        yield Change("~", f"swarm on {me.name}", "locked → unlocked")
         yield step(_unlock, cluster)
     elif there.state in ("active", "pending") and there.mark not in ("", "new") and me.member:
         yield UpToDate("the host is in the swarm")
@@ -173,7 +173,7 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
         yield step(_join, cluster)
     else:
         part = f"manager, data node {me.number}" if me.manager else "worker"
-        yield Item("+", f"{me.name} in the swarm", part)
+        yield Change("+", f"{me.name} in the swarm", part)
         yield step(_join, cluster)
 
 
@@ -191,11 +191,11 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
     now = with_members(cluster, members, {}) if members else cluster
     wrong = [*updates(now)]
     for each in wrong:
-        yield Item("~", f"node {each.node}", each.why)
+        yield Change("~", f"node {each.node}", each.why)
     for member in now.gone:
-        yield Item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
+        yield Change("-", f"node {member.host or member.hostname}", "down, and its host is gone")
     if now.gone:
-        yield Item("~", "swarm", "new join tokens and unlock key, as a node was lost")
+        yield Change("~", "swarm", "new join tokens and unlock key, as a node was lost")
     if wrong or now.gone or any(node.member is None for node in cluster.connected_nodes):
         yield step(_apply_node_roles, cluster)
     else:
@@ -220,7 +220,7 @@ def _plan_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[Fi
     # An earlier step of the run rotates the key, or has done so.
     changes_key = cluster.gone or not cluster.leader.seen or differing_settings(cluster.leader.seen)
     if cluster.me.manager and (changes_key or not there.unlocks):
-        yield Item("~" if there.unlocks else "+", KEY_FILE)
+        yield Change("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
     yield from units.install(programs, there.files, there.units)
     yield from units.bring_up([UNIT], there.units)

@@ -24,9 +24,9 @@ from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection, journal
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.stack import compose, edge, given_up, keys, session
 from infisical_iac.stack.containers import Stack
@@ -256,7 +256,7 @@ def decide_change(
         yield UpToDate("no version changes")
         return
     for what, how in changes.items():
-        yield Item("~", what, how + upgrade.describe_failure(found, desired))
+        yield Change("~", what, how + upgrade.describe_failure(found, desired))
     yield step(upgrade.make, partial(change_version, site, project, found.was, desired.infisical))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 
 from pyinfra.context import host
 
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -46,6 +46,6 @@ def decide(names: Sequence[str], present: Collection[str], *, timeout: int) -> C
         yield UpToDate(f"packages {', '.join(names)} are installed")
         return
     for name in missing:
-        yield Item("+", f"package {name}")
+        yield Change("+", f"package {name}")
     doing = f"install {', '.join(missing)}"
     yield step(run, script("apt", str(timeout), *missing), doing=doing)

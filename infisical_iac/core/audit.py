@@ -36,7 +36,9 @@ def end(
         reason: empty if the run succeeded.
     """
     made = (
-        changes if changes is not None else [str(item) for item in journal.current().made_changes]
+        changes
+        if changes is not None
+        else [str(change) for change in journal.current().made_changes]
     )
     _append(event or journal.current().event, "failed" if reason else "done", made, reason)
 

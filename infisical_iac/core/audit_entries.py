@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from infisical_iac.core.item import with_names
+from infisical_iac.core.change import with_names
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 10

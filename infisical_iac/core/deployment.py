@@ -19,9 +19,9 @@ from pyinfra_cli.exceptions import UnexpectedExternalError
 from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
+from infisical_iac.core.change import Change, together, with_names
 from infisical_iac.core.connection import LOST, current, each_of, explain_loss, is_lost, with_others
 from infisical_iac.core.errors import FileError, RunFailed, UserError
-from infisical_iac.core.item import Item, together, with_names
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
 
@@ -34,7 +34,7 @@ class DeployStep:
     """A step that was run: its changes, and its duration in seconds."""
 
     name: str
-    changes: list[Item]
+    changes: list[Change]
     seconds: float
 
 
@@ -62,7 +62,7 @@ class Deployment:
         """True if a run would do anything."""
         return bool(self.journal.planned_changes or self.journal.unknown)
 
-    def plan(self) -> tuple[list[Item], list[str]]:
+    def plan(self) -> tuple[list[Change], list[str]]:
         """Return the changes of a run, and sentences on what can't be seen before they are made.
 
         Raises RunFailed if something can't be seen and no change would help.
@@ -75,8 +75,8 @@ class Deployment:
     def lines(self) -> list[str]:
         """Return the plan as lines, with the blocked parts. Raises RunFailed as `plan` does."""
         planned, unknown = self.plan()
-        items = together([*planned, *self.journal.blocked_parts])
-        return [*map(str, items), *(f"? {each}" for each in unknown)]
+        changes = together([*planned, *self.journal.blocked_parts])
+        return [*map(str, changes), *(f"? {each}" for each in unknown)]
 
     def refuse_blocked(self) -> None:
         """Raise RunFailed with the blocked parts, if there are any; call it last."""

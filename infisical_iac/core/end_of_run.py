@@ -4,8 +4,8 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import state
 
 from infisical_iac.core import audit, journal
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import RunFailed
-from infisical_iac.core.item import UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 
 

@@ -9,8 +9,8 @@ from hashlib import sha256
 
 from pyinfra.context import host
 
+from infisical_iac.core.change import Change
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -200,26 +200,26 @@ def rewrite(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
 
 
 @dataclass(frozen=True)
-class Rewritten(Item):
+class Rewritten(Change):
     """A change of a file's text to `content`; its diff shows no secret."""
 
     content: str = field(default="", kw_only=True, repr=False)
 
-    def read(self) -> Item:
+    def read(self) -> Change:
         text = run(script("content", self.what), doing=f"read {self.what}")
-        return Item(self.kind, self.what, self.detail, diff=diff(text, self.content))
+        return Change(self.kind, self.what, self.detail, diff=diff(text, self.content))
 
 
 _OF_PATH = ("kind", "mode", "owner")
 
 
-def difference(file: File, actual: PathState | None) -> Item:
+def difference(file: File, actual: PathState | None) -> Change:
     """Return the change from the actual state of a path, or from no file, to `file`."""
     if actual is None:
-        return Item("+", file.path)
+        return Change("+", file.path)
     desired = file.state
     pairs = ((each, getattr(actual, each), getattr(desired, each)) for each in _OF_PATH)
     detail = ", ".join(f"{what} {is_} → {then}" for what, is_, then in pairs if is_ != then)
     if actual.sha256 and actual.sha256 != desired.sha256:
         return Rewritten("~", file.path, detail, content=file.content)
-    return Item("~", file.path, detail)
+    return Change("~", file.path, detail)

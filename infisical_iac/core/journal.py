@@ -13,9 +13,9 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
 from infisical_iac.core.audit_entries import Event
+from infisical_iac.core.change import Change, Unknown, UpToDate, with_names
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, Unknown, UpToDate, with_names
 
 # By part of the deploy, the parts that it can't do anything without. In a part that needs itself,
 # each operation needs the earlier ones.
@@ -73,7 +73,7 @@ def needs(name: str, other: str, *, unseen: bool, same_host: bool = True) -> boo
 
 # What an operation can decide: a difference, something that it can't see yet, that nothing is to be
 # done, or a command to run.
-Decided = Item | Unknown | UpToDate | PyinfraCommand
+Decided = Change | Unknown | UpToDate | PyinfraCommand
 
 
 @dataclass
@@ -97,12 +97,12 @@ class OperationPlan:
     """
 
     name: str = ""
-    changes: list[Item] = field(default_factory=list)
-    made_before: list[Item] = field(default_factory=list)
-    stuck: list[Item] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    made_before: list[Change] = field(default_factory=list)
+    stuck: list[Change] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
-    foreign: list[Item] = field(default_factory=list)
+    foreign: list[Change] = field(default_factory=list)
     sees_access: bool = False
     notes: list[str] = field(default_factory=list)
     blocked: str = ""
@@ -117,9 +117,9 @@ class OperationPlan:
     def take(self, decided: Decided) -> None:
         """Add what the operation has decided."""
         match decided:
-            case Item(kind="!"):
+            case Change(kind="!"):
                 self.stuck.append(decided)
-            case Item():
+            case Change():
                 self.changes.append(decided.read())
             case Unknown():
                 self.unknown.append(decided)
@@ -161,7 +161,7 @@ class Journal:
 
     plans: dict[str, OperationPlan] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    made_changes: list[Item] = field(default_factory=list)
+    made_changes: list[Change] = field(default_factory=list)
     has_changed: bool = False
     failure: str = ""
     remedy: str = ""
@@ -175,12 +175,12 @@ class Journal:
     current_plan: OperationPlan = field(default_factory=OperationPlan)
 
     @property
-    def planned_changes(self) -> list[Item]:
+    def planned_changes(self) -> list[Change]:
         """The changes of all operations, in their order."""
         return [change for plan in self.plans.values() for change in plan.changes]
 
     @property
-    def foreign(self) -> list[Item]:
+    def foreign(self) -> list[Change]:
         """The access to the project that the project file does not grant."""
         return [access for plan in self.plans.values() for access in plan.foreign]
 
@@ -205,18 +205,18 @@ class Journal:
         return list(dict.fromkeys(each for plan in self.plans.values() for each in plan.unknown))
 
     @property
-    def blocked_parts(self) -> list[Item]:
+    def blocked_parts(self) -> list[Change]:
         """The blocked operations, each with its reason, and single objects that only a person can
         correct. A part that waits for another one is listed once, not once for each operation.
         """
-        found: dict[tuple[str, str], Item] = {}
+        found: dict[tuple[str, str], Change] = {}
         for plan in self.plans.values():
-            for item in plan.stuck:
-                found.setdefault((item.what, item.detail), item)
+            for change in plan.stuck:
+                found.setdefault((change.what, change.detail), change)
             if plan.blocked:
                 what = plan.part if plan.waits_for else plan.name.rpartition(" | ")[2]
-                item = Item("!", what, f"blocked: {plan.blocked}")
-                found.setdefault((item.what, item.detail), item)
+                change = Change("!", what, f"blocked: {plan.blocked}")
+                found.setdefault((change.what, change.detail), change)
         return list(found.values())
 
     def block(self, name: str, sentence: str) -> None:
@@ -338,7 +338,7 @@ def block_waiting() -> None:
             plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
 
 
-def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
+def foreign(found: Iterable[Change], notes: Iterable[str]) -> None:
     """Report access to the project that the project file does not grant, and notes on it.
 
     It is no change, and blocks nothing. If no command of this project prints it, pyinfra's log has
@@ -373,12 +373,12 @@ class Journals:
     operations: Sequence[str] = ()
 
     @property
-    def planned_changes(self) -> list[Item]:
+    def planned_changes(self) -> list[Change]:
         """The changes of all operations, in their order, and host by host."""
         return [change for _, changes in self.planned_steps for change in changes]
 
     @property
-    def planned_steps(self) -> list[tuple[str, list[Item]]]:
+    def planned_steps(self) -> list[tuple[str, list[Change]]]:
         """The steps that would change something, each with its changes, host by host."""
         if self._several:
             plans = [
@@ -391,7 +391,7 @@ class Journals:
             plans = [
                 (plan, "") for journal in self.journals.values() for plan in journal.plans.values()
             ]
-        steps: list[tuple[str, list[Item]]] = []
+        steps: list[tuple[str, list[Change]]] = []
         for plan, host_name in plans:
             changes = (
                 [replace(change, host=host_name) for change in plan.changes]
@@ -405,18 +405,18 @@ class Journals:
         return steps
 
     @property
-    def blocked_parts(self) -> list[Item]:
+    def blocked_parts(self) -> list[Change]:
         """The parts of the deploy that are blocked, host by host."""
         return [
-            replace(item, host=name) if self._several else item
+            replace(change, host=name) if self._several else change
             for name, journal in self.journals.items()
-            for item in journal.blocked_parts
+            for change in journal.blocked_parts
         ]
 
     @property
-    def foreign(self) -> list[Item]:
+    def foreign(self) -> list[Change]:
         """The access that the project file does not grant, which is the same for all hosts."""
-        return [item for journal in self.journals.values() for item in journal.foreign]
+        return [change for journal in self.journals.values() for change in journal.foreign]
 
     @property
     def sees_access(self) -> bool:
@@ -429,11 +429,11 @@ class Journals:
         return [note for journal in self.journals.values() for note in journal.access_notes]
 
     @property
-    def made_changes(self) -> list[Item]:
+    def made_changes(self) -> list[Change]:
         """The changes that were made, host by host."""
         return self.changes_since({})
 
-    def changes_since(self, before: dict[str, int]) -> list[Item]:
+    def changes_since(self, before: dict[str, int]) -> list[Change]:
         """Return the changes that were made since, host by host.
 
         Args:

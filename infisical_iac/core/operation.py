@@ -18,9 +18,9 @@ from pyinfra.api.state import State
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.journal import Decided
 
 P = ParamSpec("P")
@@ -70,20 +70,20 @@ def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
 
 
 def decide_changes(
-    items: Sequence[Item], command: FunctionCommand, up_to_date: str, unseen: str = ""
+    changes: Sequence[Change], command: FunctionCommand, up_to_date: str, unseen: str = ""
 ) -> Commands:
     """Yield the changes and the command that makes them; for none, why there is nothing to do.
 
     Args:
-        items: the changes.
+        changes: the changes.
         command: makes all of them.
         up_to_date: the sentence for no changes.
         unseen: why the changes can't be seen yet; the command runs nevertheless. Empty if they can.
     """
-    if not unseen and not items:
+    if not unseen and not changes:
         yield UpToDate(up_to_date)
         return
-    yield from [Unknown(unseen)] if unseen else items
+    yield from [Unknown(unseen)] if unseen else changes
     yield command
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pyinfra.context import host
 
 from infisical_iac.core import files, journal
+from infisical_iac.core.change import Change
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, PathState
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
@@ -190,7 +190,7 @@ def bring_up(
     for unit in units:
         verbs = _due(states.get(unit), will_be_stale=unit in changing)
         if verbs:
-            yield Item("~", unit, join_names(_WORDS[verb] for verb in verbs))
+            yield Change("~", unit, join_names(_WORDS[verb] for verb in verbs))
         for verb in verbs:
             yield step(act or systemctl, verb, unit)
 

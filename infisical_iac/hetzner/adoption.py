@@ -36,7 +36,7 @@ def find_adoptable(
 
 def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
     """Return a sentence on the resources with only the old label, and the command for them."""
-    first = next(iter(found.values())).item.what
+    first = next(iter(found.values())).what
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     carry, them = ("carry", "them") if more else ("carries", "it")
     return (

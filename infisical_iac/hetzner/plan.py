@@ -213,5 +213,5 @@ def _note_replacements(node: CloudNode) -> list[str]:
 
 def make_change(change: PlannedChange) -> None:
     """Make a change. Raises UserError with the name of the resource."""
-    with api.translate_errors(f"change {change.item.what}"):
+    with api.translate_errors(f"change {change.what}"):
         change.make()

@@ -7,7 +7,7 @@ add one, write a subclass of SharedResource or ServerResource in one of the modu
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -16,8 +16,8 @@ from hcloud import Client
 from hcloud.actions import BoundAction
 from hcloud.servers import BoundServer
 
+from infisical_iac.core.change import Change, Kind
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.item import Item, Kind
 from infisical_iac.hetzner import api
 from infisical_iac.hetzner.desired import DesiredDeployment, DesiredServer
 
@@ -106,11 +106,10 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class PlannedChange:
-    """An item of the plan, with the function that makes the change."""
+class PlannedChange(Change):
+    """A change of a resource, with the function that makes it."""
 
-    item: Item
-    make: Callable[[], object]
+    make: Callable[[], object] = field(kw_only=True)
 
 
 Changes = Iterator[PlannedChange]
@@ -118,7 +117,7 @@ Changes = Iterator[PlannedChange]
 
 def change(kind: Kind, what: str, detail: str, make: Callable[[], object]) -> PlannedChange:
     """Return the change that `make` makes."""
-    return PlannedChange(Item(kind, what, detail), make)
+    return PlannedChange(kind, what, detail, make=make)
 
 
 class ListedResource(NamedTuple):

@@ -3,7 +3,7 @@
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.core import apt, files, units
-from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.host import kernel
@@ -21,7 +21,7 @@ def cloud_init(*, running: bool, timeout: int) -> Commands:
     if not running:
         yield UpToDate("no cloud-init is running")
         return
-    yield Item("~", "cloud-init", "running → waited for")
+    yield Change("~", "cloud-init", "running → waited for")
     yield step(_wait, timeout)
 
 

@@ -7,8 +7,8 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.core import apt, files, units
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -37,7 +37,7 @@ def decide(machine: MachineState, there: Mapping[str, PathState]) -> Commands:
     if _KEY in there and File(_LIST, f"{_line(machine)}\n").matches(there.get(_LIST)):
         yield UpToDate("Docker's apt repository is there")
         return
-    yield Item("+", "Docker's apt repository", _REPOSITORY)
+    yield Change("+", "Docker's apt repository", _REPOSITORY)
     yield step(_add, machine)
 
 

@@ -12,10 +12,10 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.core import units
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
@@ -253,7 +253,7 @@ def decide(
 
 def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Commands:
     if there.actual != there.desired or not there.installed or there.on_trial:
-        yield Item(
+        yield Change(
             "~" if there.actual else "+",
             f"firewall, table {TABLE}",
             "on trial → proven" if there.on_trial else "",
@@ -273,11 +273,11 @@ def removal() -> Commands:
 def decide_removal(there: FirewallState) -> Commands:
     """Decide what to remove, by the actual firewall `there`."""
     if there.actual:
-        yield Item("-", f"firewall, table {TABLE}")
+        yield Change("-", f"firewall, table {TABLE}")
         yield step(run, f"nft delete table {TABLE}", doing="remove the firewall")
     if there.files:
         for path in there.files:
-            yield Item("-", path)
+            yield Change("-", path)
         yield step(run, _WITHOUT_UNIT, doing="keep the firewall from being loaded at boot")
     if not there.actual and not there.files:
         yield UpToDate("there is no firewall of this project")

@@ -5,9 +5,9 @@ an engine with `live-restore`, which keeps containers running while it restarts,
 Swarm, and Debian's packages would replace Docker's.
 """
 
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.item import UpToDate
 from infisical_iac.core.operation import Commands, planned_operation
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState

@@ -15,10 +15,10 @@ from pyinfra.context import host
 
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import (
     Commands,
     or_up_to_date,
@@ -133,7 +133,7 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
         if not there.sshd.stale:
             yield UpToDate("sshd is hardened")
             return
-        yield Item("~", "sshd", "reads its configuration again")
+        yield Change("~", "sshd", "reads its configuration again")
     else:
         sshd_config.refuse_earlier(options, there.sshd)
         yield files.difference(file, before)
@@ -276,7 +276,7 @@ def decide_files(
     brought_up = [*systemd.bring_up([*units], states)]
     yield from brought_up
     for path, mode in open_.items():
-        yield Item("~", path, f"mode {there.files[path].mode} → {mode}")
+        yield Change("~", path, f"mode {there.files[path].mode} → {mode}")
         yield step(run, f"chmod {mode} {shlex.quote(path)}", doing=f"tighten {path}")
     if rules in written:
         yield step(run, "augenrules --load", doing="load the rules of auditd")
@@ -332,7 +332,7 @@ def _remove_window(there: HardeningState, reason: str) -> Commands:
     if not units:
         return
     for path in units:
-        yield Item("-", path, reason)
+        yield Change("-", path, reason)
     names = shlex.join(PurePath(path).name for path in units)
     yield step(
         run,

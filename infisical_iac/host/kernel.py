@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
@@ -178,15 +178,15 @@ def decide(values: Mapping[str, str], kernel: KernelState, *, swap_off: bool) ->
         yield UpToDate("kernel parameters are in effect")
         return
     for name in wrong:
-        yield Item("~", f"kernel parameter {name}", f"{kernel.parameters[name]} → {values[name]}")
+        yield Change("~", f"kernel parameter {name}", f"{kernel.parameters[name]} → {values[name]}")
     if wrong:
         pairs = shlex.join(f"{name}={values[name]}" for name in wrong)
         yield step(run, f"sysctl --quiet --write {pairs}", doing="set kernel parameters")
     if kernel.core_limit != "0":
-        yield Item("~", "core dumps of services", f"limit {kernel.core_limit} → 0")
+        yield Change("~", "core dumps of services", f"limit {kernel.core_limit} → 0")
         yield step(run, "systemctl daemon-reexec", doing="let systemd read its limits again")
     for device in swap:
-        yield Item("-", f"swap on {device}")
+        yield Change("-", f"swap on {device}")
         yield step(run, without_swap(device), doing=f"turn off swap on {device}")
     if swap:
         yield step(run, _WITHOUT_SWAP, doing="take swap out of /etc/fstab")

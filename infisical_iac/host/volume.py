@@ -8,10 +8,10 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.core import files, units
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
@@ -226,18 +226,18 @@ def decide(
         yield UpToDate(f"the data are on {device}")
         return
     if not state.holds:
-        yield Item("+", f"file system on {device}", "ext4")
+        yield Change("+", f"file system on {device}", "ext4")
     for file in wrong:
         yield files.difference(file, there.files.get(file.path))
     if state.unbound:
-        yield Item("~", f"data volume {device}", f"in place of {', '.join(state.unbound)}")
+        yield Change("~", f"data volume {device}", f"in place of {', '.join(state.unbound)}")
     elif off:
-        yield Item("~", UNIT, "enabled and started")
+        yield Change("~", UNIT, "enabled and started")
     if wrong or off or state.unbound:
         yield step(_mount_volume, device, not state.holds, wrong)
     if state.larger:
         sizes = " → ".join(f"{each} MiB" for each in state.larger)
-        yield Item("~", f"file system on {device}", f"{sizes}, as the device has")
+        yield Change("~", f"file system on {device}", f"{sizes}, as the device has")
         yield step(
             run, script("volume", "grow", device), doing=f"let the file system on {device} grow"
         )

@@ -14,9 +14,9 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.core import files, units
+from infisical_iac.core.change import Change
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file
@@ -164,10 +164,10 @@ def _log(there: WatchState) -> Commands:
     yield from units.bring_up([DISK], there.units)
     disk = there.units.get(DISK)
     if not there.live and disk and disk.active:
-        yield Item("~", LIVE, "mounted again")
+        yield Change("~", LIVE, "mounted again")
         yield step(units.systemctl, "restart", DISK)
     if there.live and LOG not in there.files:
-        yield Item("+", LOG)
+        yield Change("+", LOG)
         # fail2ban does not start if the log is missing.
         yield step(run, f"(umask 077; touch {LOG})", doing=f"make {LOG}")
 
@@ -177,7 +177,7 @@ def _install_rotation(rotation: Sequence[File], there: WatchState) -> Commands:
     yield from units.install(rotation, there.files, own)
     yield from units.bring_up([TIMER], there.units)
     if _FORMER in there.files:
-        yield Item("-", _FORMER, "a script of this project rotates the log")
+        yield Change("-", _FORMER, "a script of this project rotates the log")
         yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
 
 
@@ -187,7 +187,7 @@ def _banning(
     wrong = files.find_differing(bans, there.files)
     yield from files.rewrite(wrong, there.files)
     for path in surplus:
-        yield Item("-", path, "the settings don't ask for it")
+        yield Change("-", path, "the settings don't ask for it")
         yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")
     state = there.units.get(FAIL2BAN)
     if not bans:
@@ -195,11 +195,11 @@ def _banning(
             yield step(run, f"systemctl try-restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
         return
     if state is None or not state.enabled:
-        yield Item("~", FAIL2BAN, "enabled")
+        yield Change("~", FAIL2BAN, "enabled")
         yield step(run, f"systemctl enable {FAIL2BAN}", doing=f"enable {FAIL2BAN}")
     reason = "; ".join(_reasons(bool(wrong or surplus), jails, there))
     if reason:
-        yield Item("~", FAIL2BAN, f"restarted, for {reason}")
+        yield Change("~", FAIL2BAN, f"restarted, for {reason}")
         yield step(run, f"systemctl restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
 
 

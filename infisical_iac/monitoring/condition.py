@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
-from infisical_iac.core.item import Item, Row
+from infisical_iac.core.change import Change, Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
 from infisical_iac.stack.given_up import HELP, GivenUp
@@ -121,7 +121,7 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
     return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)
 
 
-def access(foreign: Sequence[Item], notes: Sequence[str] = ()) -> list[Row]:
+def access(foreign: Sequence[Change], notes: Sequence[str] = ()) -> list[Row]:
     """Return a row on each access that nothing in the project file gives, or one row if none is.
 
     Each note has a row too: what could not be read, and entries of the file that accept nothing.

@@ -10,9 +10,9 @@ from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
 from infisical_iac.core import files, journal
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -90,13 +90,13 @@ def observe(compose: str, images: Sequence[str]) -> DeploymentState:
 
 def _differences(
     file: File, there: PathState | None, stack: StackState, missing: Sequence[str]
-) -> Iterator[Item | Unknown]:
+) -> Iterator[Change | Unknown]:
     if there is None and not stack.containers:
         for image in missing:
-            yield Item("+", f"image {image}")
-        yield Item("+", file.path)
+            yield Change("+", f"image {image}")
+        yield Change("+", file.path)
         for service in yaml.safe_load(file.content)["services"]:
-            yield Item("+", f"container {service}")
+            yield Change("+", f"container {service}")
         return
     if not file.matches(there):
         yield files.difference(file, there)
@@ -104,7 +104,7 @@ def _differences(
         yield Unknown(session.NO_ENGINE)
         return
     for image in missing:
-        yield Item("+", f"image {image}")
+        yield Change("+", f"image {image}")
     if not stack.hashes:
         yield Unknown(
             "the containers can be compared with compose.yaml once Compose and the keys are there"
@@ -112,11 +112,11 @@ def _differences(
         return
     for service, reason in stack.differences().items():
         if service not in stack.hashes:
-            yield Item("-", f"container {service}", reason)
+            yield Change("-", f"container {service}", reason)
         elif service in stack.containers:
-            yield Item("~", f"container {service}", reason)
+            yield Change("~", f"container {service}", reason)
         else:
-            yield Item("+", f"container {service}")
+            yield Change("+", f"container {service}")
 
 
 def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:

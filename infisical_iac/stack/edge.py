@@ -7,10 +7,10 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.core import connection
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import LOST, current, explain_loss, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
@@ -116,7 +116,7 @@ def decide(there: Collection[str]) -> Commands:
     if _FILE not in there:
         yield UpToDate("the edge is open")
         return
-    yield Item("~", "edge", "closed → open")
+    yield Change("~", "edge", "closed → open")
     yield step(open_)
 
 

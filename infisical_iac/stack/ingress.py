@@ -8,10 +8,10 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from infisical_iac.core import files
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -96,7 +96,7 @@ def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Comman
         return
     yield from _differences(wrong, there.files, surplus)
     if not wrong and not surplus:
-        yield Item("~", "Caddy", "runs with another Caddyfile")
+        yield Change("~", "Caddy", "runs with another Caddyfile")
     yield step(_take, desired, settings)
 
 
@@ -105,7 +105,7 @@ def _directories(there: Mapping[str, PathState]) -> Commands:
         found = there.get(path)
         if found != PathState("directory", mode, "root:root"):
             detail = f"{found.mode} {found.owner} → {mode} root:root" if found else ""
-            yield Item("~" if found else "+", path, detail)
+            yield Change("~" if found else "+", path, detail)
             command = f"install --directory --owner=root --group=root --mode={mode} {path}"
             yield step(run, command, doing=f"make {path}")
 
@@ -127,16 +127,16 @@ def _observe(settings: Settings) -> IngressState:
 
 def _differences(
     wrong: Sequence[File], there: Mapping[str, PathState], surplus: Sequence[str]
-) -> Iterator[Item]:
+) -> Iterator[Change]:
     for file in wrong:
         if file.path == CADDYFILE:
             yield files.difference(file, there.get(file.path))
         else:
             # A key must not be shown, and of a certificate people can only read when it expires.
             detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
-            yield Item("~" if file.path in there else "+", file.path, detail)
+            yield Change("~" if file.path in there else "+", file.path, detail)
     for path in surplus:
-        yield Item("-", path, "no setting names it")
+        yield Change("-", path, "no setting names it")
 
 
 def _take(desired: Sequence[File], settings: Settings) -> None:
@@ -179,7 +179,7 @@ def decide_certificate(
     if not reason:
         yield UpToDate(f"a certificate of {name} is served")
         return
-    yield Item("~" if there.certificate else "+", f"certificate of {name}", reason)
+    yield Change("~" if there.certificate else "+", f"certificate of {name}", reason)
     yield step(_await, name, urlsplit(settings.stack.site_url).port or 443)
 
 

@@ -5,9 +5,9 @@ from functools import partial
 
 from pyinfra.context import host
 
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -111,12 +111,12 @@ def decide(
         yield UpToDate("keys and passwords are in place")
         return
     for name in sorted(state.missing):
-        yield Item("+", _path(name))
+        yield Change("+", _path(name))
     for name in sorted(state.stale):
         if not state.missing:
-            yield Item("~", _path(name), "not what follows from the keys")
+            yield Change("~", _path(name), "not what follows from the keys")
     for path in sorted(state.open):
-        yield Item("~", path, "readable by others → private to root")
+        yield Change("~", path, "readable by others → private to root")
     yield step(_make, admin_email, admin_password or "", more)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 
 
@@ -34,7 +34,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class ApiChange(Item):
+class ApiChange(Change):
     """One difference inside Infisical and its repair.
 
     Attributes:

@@ -26,8 +26,8 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
-from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -98,27 +98,27 @@ def accounts(*, organization: str, admin_email: str, port: int, project: str) ->
     yield from decide(desired, there)
 
 
-def due(desired: DesiredInstance, there: InstanceState) -> list[Item]:
+def due(desired: DesiredInstance, there: InstanceState) -> list[Change]:
     """Return the changes due, and the differences that only a person can correct."""
-    items = []
+    changes = []
     if not there.is_initialized:
-        items.append(Item("+", f"administrator {desired.admin_email}"))
-        items.append(Item("+", f"organization {desired.organization}"))
+        changes.append(Change("+", f"administrator {desired.admin_email}"))
+        changes.append(Change("+", f"organization {desired.organization}"))
     if there.organization not in ("", desired.organization):
-        items.append(_rename(there.organization, desired.organization))
+        changes.append(_rename(there.organization, desired.organization))
     if there.is_open:
-        items.append(Item("~", "sign-up", "open → closed"))
+        changes.append(Change("~", "sign-up", "open → closed"))
     if there.differs:
-        items.append(Item("~", f"identity {DEPLOYER}", there.differs))
+        changes.append(Change("~", f"identity {DEPLOYER}", there.differs))
     elif not there.is_initialized:
-        items.append(Item("+", f"identity {DEPLOYER}"))
-    return items
+        changes.append(Change("+", f"identity {DEPLOYER}"))
+    return changes
 
 
-def _rename(actual: str, desired: str) -> Item:
+def _rename(actual: str, desired: str) -> Change:
     if re.fullmatch(_RENAMABLE, desired):
-        return Item("~", f"organization {desired}", f"name {actual} → {desired}")
-    return Item(
+        return Change("~", f"organization {desired}", f"name {actual} → {desired}")
+    return Change(
         "!",
         f"organization {actual}",
         f"blocked: Infisical does not rename an organization to {desired!r}, only to letters "
@@ -129,12 +129,12 @@ def _rename(actual: str, desired: str) -> Item:
 
 def decide(desired: DesiredInstance, there: InstanceState) -> Commands:
     """Yield the changes due, and the command that makes them."""
-    items = due(desired, there)
-    if items and all(each.kind == "!" for each in items) and not there.unseen:
-        yield from items
+    changes = due(desired, there)
+    if changes and all(each.kind == "!" for each in changes) and not there.unseen:
+        yield from changes
         return
     up_to_date = "the instance is bootstrapped, sign-up is closed, the deployer logs in"
-    yield from decide_changes(items, step(_bootstrap, desired), up_to_date, there.unseen)
+    yield from decide_changes(changes, step(_bootstrap, desired), up_to_date, there.unseen)
 
 
 def _observe(desired: DesiredInstance) -> InstanceState:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from infisical_iac.api.universal_auth import ClientSecret
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.workspace.credential_file import Credential, parse, until
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 
@@ -53,24 +53,24 @@ class Step:
         return not self.creates and not self.orphans and not self.moves
 
     @property
-    def items(self) -> list[Item]:
+    def changes(self) -> list[Change]:
         """Return the changes due, for people."""
         name, former = self.account.credentials, self.account.former_credentials
-        items = [Item("+", f"credentials {name}")] if self.creates else []
+        changes = [Change("+", f"credentials {name}")] if self.creates else []
         if self.moves and self.creates:
-            items.append(Item("-", f"credentials {former}"))
+            changes.append(Change("-", f"credentials {former}"))
         elif self.moves:
-            items.append(Item("~", f"credentials {former}", f"name {former} → {name}"))
-        return [*items, self.revocation] if self.orphans else items
+            changes.append(Change("~", f"credentials {former}", f"name {former} → {name}"))
+        return [*changes, self.revocation] if self.orphans else changes
 
     @property
-    def revocation(self) -> Item:
+    def revocation(self) -> Change:
         """Return the revocation of its orphans, for people."""
         what = f"client secrets of {self.account.credentials} that no file holds"
-        return Item("-", what, str(len(self.orphans)))
+        return Change("-", what, str(len(self.orphans)))
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.items)) or f"= credentials {self.account.credentials}"
+        return ", ".join(map(str, self.changes)) or f"= credentials {self.account.credentials}"
 
 
 def path(account: ServiceAccount) -> str:

@@ -38,9 +38,9 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
 
     `unseen` is the reason why the actual state is unknown; empty if it is known.
     """
-    items = [item for each in due for item in each.items]
+    changes = [change for each in due for change in each.changes]
     yield from decide_changes(
-        items, step(_store, desired, port), "every credential is in its file and works", unseen
+        changes, step(_store, desired, port), "every credential is in its file and works", unseen
     )
 
 

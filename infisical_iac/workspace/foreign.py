@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_auth_path
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.api_change import ApiChange, Call
@@ -114,12 +114,12 @@ class ForeignAccess:
     made_at: str = ""
 
     @property
-    def item(self) -> Item:
+    def change(self) -> Change:
         """Return the finding for people."""
         at = self.made_at
         made = (f" by {self.made_by}" if self.made_by else "") + (f" at {at}" if at else "")
         parts = [self.why, f"made{made}" if made else "", f"id {self.id}"]
-        return Item("*", self.what, "; ".join(filter(None, parts)))
+        return Change("*", self.what, "; ".join(filter(None, parts)))
 
     @property
     def data(self) -> dict[str, Any]:

@@ -306,7 +306,7 @@ def _carry_over(kept: StoredCredentials) -> None:
     with kept.record():
         for step in filter(client_secrets.can_carry_over, kept.steps):
             client_secrets.carry_over(kept.store, step)
-            kept.report(str(step.items[0]))
+            kept.report(str(step.changes[0]))
 
 
 def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | None:

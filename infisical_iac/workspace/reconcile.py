@@ -13,8 +13,8 @@ from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed
-from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
@@ -85,16 +85,16 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
 
     `unseen` is the reason why that state is unknown; empty if it is known.
     """
-    items: list[Item] = [*difference(goal, found)]
-    blocked = all(each.kind == "!" for each in items)
+    changes: list[Change] = [*difference(goal, found)]
+    blocked = all(each.kind == "!" for each in changes)
     if blocked and not unseen and remember(goal, found) == goal.memory:
-        yield from items
-        if not items:
+        yield from changes
+        if not changes:
             yield UpToDate("the project matches the project file")
         return
     if blocked:
-        items.append(Item("~", MEMORY, "the ids of what the project file names"))
-    yield from [Unknown(unseen)] if unseen else items
+        changes.append(Change("~", MEMORY, "the ids of what the project file names"))
+    yield from [Unknown(unseen)] if unseen else changes
     yield step(_converge, goal, port)
 
 
@@ -132,7 +132,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
             deployer_secret=session.deployer_secret(port),
         )
     except ApiError as error:  # differences are repaired nevertheless
-        journal.foreign([Item("*", "access to the project", f"could not be read: {error}")], ())
+        journal.foreign([Change("*", "access to the project", f"could not be read: {error}")], ())
         return
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
@@ -141,7 +141,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)
-    journal.foreign((each.item for each in findings), [*notes, *left])
+    journal.foreign((each.change for each in findings), [*notes, *left])
 
 
 def _note_renames(goal: Goal, found: Actual) -> None:
@@ -234,7 +234,7 @@ def decide_canary(
         is_known: whether the host remembers which project is the canary's.
         unseen: the reason why its state is unknown; empty if it is known.
     """
-    unknown = [] if is_known else [Item("~", MEMORY, "id of the canary's project")]
+    unknown = [] if is_known else [Change("~", MEMORY, "id of the canary's project")]
     yield from decide_changes(
         due or unknown, step(_keep, admin_email, port), "the canary is as desired", unseen
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infisical_iac.core.item import Item, Kind
+from infisical_iac.core.change import Change, Kind
 
 _KINDS: dict[str, Kind] = {"+": "+", "~": "~", "-": "-", "!": "!", "*": "*"}
 
@@ -18,7 +18,7 @@ class Expected:
         self.kind, self.what, self.facts = kind, what, facts
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Item):
+        if not isinstance(other, Change):
             return NotImplemented
         if (self.kind, self.what) != (other.kind, other.what):
             return False
@@ -32,8 +32,8 @@ class Expected:
         return f"Expected{(self.kind, self.what, *self.facts)}"
 
 
-def parse(line: str) -> Item:
+def parse(line: str) -> Change:
     """Return the item that a command printed as a line; its object must not hold a colon."""
     kind, _, rest = line.partition(" ")
     what, _, detail = rest.partition(": ")
-    return Item(_KINDS[kind], what, detail)
+    return Change(_KINDS[kind], what, detail)

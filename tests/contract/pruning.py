@@ -16,7 +16,7 @@ from .world import PASSWORD, World, ok
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infisical_iac.core.item import Item
+    from infisical_iac.core.change import Change
     from infisical_iac.workspace.memory import Memory
 
 _STAGES = ("production", "qa")
@@ -50,7 +50,7 @@ class Case:
         variables = {**self.world.variables(), "INFISICAL_ADMIN_PASSWORD": PASSWORD}
         return CliRunner(env=variables).invoke(main, given, input=answer)
 
-    def done(self, *arguments: str) -> list[Item]:
+    def done(self, *arguments: str) -> list[Change]:
         """Return the changes of a run that must succeed, without the count at its end."""
         ran = self.run(*arguments, "--yes")
         assert ran.exit_code == 0, ran.output

@@ -149,7 +149,7 @@ def test_a_service_token_is_reported_with_its_maker_and_time(clean: Project) -> 
     (found,) = clean.plan().foreign
     assert found.made_by == EMAIL
     assert found.data["made_at"][:2] == "20"
-    assert str(found.item).split("; ")[1] == f"made by {EMAIL} at {found.made_at}"
+    assert str(found.change).split("; ")[1] == f"made by {EMAIL} at {found.made_at}"
 
 
 def test_one_of_two_with_the_same_name_is_accepted_only_by_its_id(clean: Project) -> None:
@@ -268,7 +268,7 @@ def test_a_foreign_import_is_reported_where_services_import_nothing(
 ) -> None:
     STRANGERS["an import into the folder of a service"].make(clean)
     (found,) = clean.plan().foreign
-    assert (found.kind, found.item.kind) == ("import", "*")
+    assert (found.kind, found.change.kind) == ("import", "*")
     assert found.why
     assert clean.apply() == []
 

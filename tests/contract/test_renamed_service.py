@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infisical_iac.core.item import Item
+    from infisical_iac.core.change import Change
     from infisical_iac.workspace.credential_file import Credential
 
     from .world import World
@@ -70,7 +70,7 @@ def _say(case: Case, former: str | None) -> None:
     _file(case).write_text(json.dumps(content))
 
 
-def _apply(case: Case) -> list[Item]:
+def _apply(case: Case) -> list[Change]:
     """Apply the project file, and return the changes that were made."""
     ran = case.invoke("workspace", "apply", "--yes")
     assert ran.exit_code == 0, ran.output

@@ -13,8 +13,8 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, end_of_run, journal
+from infisical_iac.core.change import Change, Unknown, UpToDate, together
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.item import Item, Unknown, UpToDate, together
 from infisical_iac.core.operation import Commands, planned_operation, step
 from tests.unit.cluster.fake_run import _hosts
 
@@ -53,11 +53,11 @@ def look_and_do(what: str, part: str) -> Commands:
         return
     elif _shared and what in ("Drop", "Configure backups"):
         if f"Drop on {host.name}" not in _done:
-            yield Item("~", "a shared file")
+            yield Change("~", "a shared file")
         if what == "Configure backups":
-            yield Item("~", what)
+            yield Change("~", what)
     else:
-        yield Item("~", what)
+        yield Change("~", what)
     yield step(_do, what)
 
 

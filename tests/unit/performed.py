@@ -6,14 +6,14 @@ from typing import Any
 
 from pyinfra.api.command import FunctionCommand
 
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 
 
 def perform(decided: Iterable[Any]) -> list[str]:
     """Do the steps, and return the changes as people read them. Raises what a step raises."""
     changes = []
     for each in decided:
-        if isinstance(each, Item):
+        if isinstance(each, Change):
             changes.append(str(each))
         elif isinstance(each, FunctionCommand):
             known = getclosurevars(each.function).nonlocals

@@ -32,7 +32,7 @@ def findings(inside: Actual, seen_access: Seen, goal: Goal) -> list[ForeignAcces
 
 def list_findings(findings: Sequence[ForeignAccess], kind: Kind) -> str:
     """Return the findings of a kind on one line: one line of a failure is shown."""
-    return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
+    return "; ".join(str(each.change)[2:] for each in findings if each.kind == kind)
 
 
 @pytest.mark.parametrize("kind", _SENTENCES, ids=_SENTENCES.get)

@@ -8,9 +8,9 @@ import pytest
 
 from infisical_iac.change import upgrade
 from infisical_iac.core import files, journal, operation
+from infisical_iac.core.change import Change
 from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
@@ -58,7 +58,7 @@ class PlannedHost:
     def noop(self, _: str) -> None:
         """Take the sentence."""
 
-    def plan(self, settings: Settings) -> tuple[list[Item], list[Item]]:
+    def plan(self, settings: Settings) -> tuple[list[Change], list[Change]]:
         """Return the changes and the blocked steps of the plan for the settings."""
         compose = compose_file(settings, MachineState())
         changed = get_generator(upgrade.version)
@@ -83,7 +83,7 @@ def planned_host(monkeypatch: pytest.MonkeyPatch) -> PlannedHost:
         monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(stack, "observe", made.observe)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
-    monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
+    monkeypatch.setattr(files.Rewritten, "read", lambda item: Change(item.kind, item.what))
     monkeypatch.setattr(upgrade, "check_free_space", lambda *_: None)
     monkeypatch.setattr(checks, "refuse_undecryptable", lambda _: None)
     return made

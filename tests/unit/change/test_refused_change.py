@@ -12,9 +12,9 @@ from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import StackState
@@ -39,7 +39,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> PlannedHost:
     return planned_host(monkeypatch)
 
 
-def _changed(planned: Iterable[Item]) -> list[str]:
+def _changed(planned: Iterable[Change]) -> list[str]:
     """Return what each change is about, with its kind."""
     return [f"{each.kind} {each.what}" for each in planned]
 
@@ -118,7 +118,7 @@ def test_unreadable_secrets_end_the_whole_run(
 
 def test_an_allowed_version_is_planned(host: PlannedHost) -> None:
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert Item("~", "Infisical", "v0.165.16 → v0.166.0") in planned
+    assert Change("~", "Infisical", "v0.165.16 → v0.166.0") in planned
     assert "~ container infisical" in _changed(planned)
     assert blocked == []
 

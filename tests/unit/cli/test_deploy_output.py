@@ -7,17 +7,17 @@ import pytest
 
 from infisical_iac.cli.deploy import _summarize, next_steps, restarts
 from infisical_iac.cli.output import show_plan
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
 from tests.unit.settings_of import settings_of
 
 
 def _plan(name: str, *what: str) -> OperationPlan:
-    return OperationPlan(name, changes=[Item("+", each) for each in what])
+    return OperationPlan(name, changes=[Change("+", each) for each in what])
 
 
 def _print(capsys: pytest.CaptureFixture[str], journals: Journals) -> list[str]:
-    show_plan(journals.planned_steps, [Item("!", "sshd", "blocked: a file")], ["credentials"])
+    show_plan(journals.planned_steps, [Change("!", "sshd", "blocked: a file")], ["credentials"])
     return capsys.readouterr().out.splitlines()
 
 
@@ -53,7 +53,7 @@ def test_a_step_on_several_hosts_is_one_step_of_the_plan() -> None:
 
 
 _HOST = {"ssh_hostname": "203.0.113.7", "ssh_user": "root"}
-_FIRST = [Item("+", "administrator admin@example.com")]
+_FIRST = [Change("+", "administrator admin@example.com")]
 _NO_DOMAIN = {"site_url": "http://127.0.0.1:8080", "ingress": "none"}
 
 
@@ -91,14 +91,14 @@ def test_next_steps_have_the_whole_command_of_the_tunnel_where_there_is_no_domai
 @pytest.mark.parametrize(
     ("change", "is_first"),
     [
-        (Item("+", "administrator admin@example.com"), True),
-        (Item("+", "/etc/infisical/admin.env"), True),
-        (Item("~", "/etc/infisical/admin.env", "mode"), False),
-        (Item("+", "folder /a in qa"), False),
+        (Change("+", "administrator admin@example.com"), True),
+        (Change("+", "/etc/infisical/admin.env"), True),
+        (Change("~", "/etc/infisical/admin.env", "mode"), False),
+        (Change("+", "folder /a in qa"), False),
     ],
 )
 def test_next_steps_name_the_login_only_after_a_run_that_made_the_administrator(
-    change: Item, is_first: bool
+    change: Change, is_first: bool
 ) -> None:
     steps = next_steps(settings_of(**_NO_DOMAIN), _HOST, [change])
     assert ("admin.env" in steps, "ssh -N -L" in steps) == (is_first, is_first)
@@ -112,33 +112,35 @@ def test_next_steps_name_no_second_place_where_there_is_one() -> None:
 
 
 def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in() -> None:
-    changed = [Item("~", "container infisical", "is paused"), Item("~", "/etc/infisical/.env")]
-    (note,) = restarts([*changed, Item("+", "container redis")])
+    changed = [Change("~", "container infisical", "is paused"), Change("~", "/etc/infisical/.env")]
+    (note,) = restarts([*changed, Change("+", "container redis")])
     assert "infisical" in note
     assert "redis" not in note
     assert "a minute" in note
 
 
 def test_a_plan_of_a_cluster_names_the_services_that_change_and_whether_writes_pause() -> None:
-    (note,) = restarts([Item("~", "service infisical", "another image"), Item("-", "service old")])
+    (note,) = restarts(
+        [Change("~", "service infisical", "another image"), Change("-", "service old")]
+    )
     assert "infisical" in note
     assert "old" not in note
     assert "pause" not in note
-    (note,) = restarts([Item("~", "service postgres-1", "another image")])
+    (note,) = restarts([Change("~", "service postgres-1", "another image")])
     assert "pause" in note
 
 
 def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
-    (note,) = restarts([Item("~", "container exporter", "is exited")])
+    (note,) = restarts([Change("~", "container exporter", "is exited")])
     assert "log in" not in note
-    assert restarts([Item("+", "container infisical")]) == []
+    assert restarts([Change("+", "container infisical")]) == []
 
 
 def test_the_summary_names_changes_that_were_not_planned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    planned = [Item("+", "package cron"), Item("~", "docker.service", "enabled")]
-    made = [*planned, Item("~", "/etc/cron.d", "mode 755 → 700")]
+    planned = [Change("+", "package cron"), Change("~", "docker.service", "enabled")]
+    made = [*planned, Change("~", "/etc/cron.d", "mode 755 → 700")]
     for changes, expected in ((planned, "2 changes made in 1.0 s."), (made, ": /etc/cron.d.")):
         step: Any = SimpleNamespace(name="Base | Install", changes=changes, seconds=1.0)
         _summarize([step], 1.0, planned)

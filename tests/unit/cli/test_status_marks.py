@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core.audit_entries import Log
-from infisical_iac.core.item import Row
+from infisical_iac.core.change import Row
 from infisical_iac.monitoring.condition import ConditionState, access, drift, instance, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from tests.unit.conditions import NOW, OUTPUT, settings

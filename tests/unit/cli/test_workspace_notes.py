@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.cli.workspace import unnamed_notes
-from infisical_iac.core.item import Item, together
+from infisical_iac.core.change import Change, together
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.prune import Removal
 
@@ -26,9 +26,9 @@ def test_what_is_unnamed_is_counted_by_kind(whats: list[str], counts: str) -> No
 
 
 def test_what_is_the_same_on_several_hosts_is_one_line_and_twice_on_one_host_two() -> None:
-    def item(what: str, host: str) -> Item:
-        return Item("+", what, host=host)
+    def item(what: str, host: str) -> Change:
+        return Change("+", what, host=host)
 
     items = [item("a", "one"), item("b", "one"), item("a", "two"), item("a", "two")]
     assert [str(each) for each in together(items)] == ["+ one, two: a", "+ one: b", "+ two: a"]
-    assert together([Item("+", "a"), Item("+", "a")]) == [Item("+", "a")] * 2
+    assert together([Change("+", "a"), Change("+", "a")]) == [Change("+", "a")] * 2

@@ -14,8 +14,8 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
 from infisical_iac.core import audit, end_of_run
+from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.item import Item, Unknown
 from infisical_iac.core.operation import Commands, planned_operation, step
 
 _made: list[str] = []
@@ -25,14 +25,14 @@ _audits: list[tuple[str, str, str, Sequence[str], str]] = []
 @planned_operation
 def everywhere(broken: str) -> Commands:
     """Is due on each host."""
-    yield Item("+", "package curl", diff="+1")
+    yield Change("+", "package curl", diff="+1")
     yield step(_make, "everywhere", broken)
 
 
 @planned_operation
 def alone() -> Commands:
     """Is called on the first host only, before the operations of all hosts."""
-    yield Item("+", "key")
+    yield Change("+", "key")
     yield step(_make, "alone", "")
 
 
@@ -40,7 +40,7 @@ def alone() -> Commands:
 def on_the_second() -> Commands:
     """Is due on the second host; the state of the first one depends on it."""
     if host.name == "two" and "second on two" not in _made:
-        yield Item("~", "file", "old → new")
+        yield Change("~", "file", "old → new")
         yield step(_make, "second", "")
 
 
@@ -49,7 +49,7 @@ def on_the_first() -> Commands:
     """Is due on the first host, and unknown before the second one has changed."""
     if host.name == "one":
         if "second on two" in _made:
-            yield Item("+", "the rest")
+            yield Change("+", "the rest")
             yield step(_make, "first", "")
         else:
             yield Unknown("the rest can be seen once two is corrected")

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.status import LastRun, backup, newest_row
-from infisical_iac.core.item import Row
+from infisical_iac.core.change import Row
 from infisical_iac.monitoring.condition import ConditionState
 from tests.unit.settings_of import settings_of
 

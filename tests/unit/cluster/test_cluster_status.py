@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.cluster.status import rows
-from infisical_iac.core.item import Row
+from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.condition import drift
 from infisical_iac.stack.given_up import GivenUp

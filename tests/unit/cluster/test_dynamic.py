@@ -37,7 +37,7 @@ def _with(**changes: Any) -> PatroniState:
 
 
 def _items(found: PatroniState) -> list[str]:
-    return [str(item) for item in patroni_config.items(found, DESIRED)]
+    return [str(item) for item in patroni_config.list_changes(found, DESIRED)]
 
 
 def test_keys_set_by_others_are_no_difference() -> None:
@@ -82,7 +82,7 @@ def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
     files = configs(known.settings, inputs(known, ClusterStackState()))
     found = DesiredStack("services: {}", files, frozenset()).patroni()
     assert (found["synchronous_mode"], found["synchronous_mode_strict"]) == (True, True)
-    items = stack_plan.items(
+    items = stack_plan.list_changes(
         ClusterStackState(patroni=PatroniState({**found, "synchronous_mode": False})),
         DesiredStack("services: {}", files, frozenset()),
     )

@@ -44,7 +44,7 @@ EDGE = "infisical-edge"
 
 
 def _items(found: dict[str, Network], text: str) -> list[str]:
-    return [str(item) for item in stack_file.network_items(found, text)]
+    return [str(item) for item in stack_file.list_network_changes(found, text)]
 
 
 def test_networks_that_match_the_file_are_no_difference() -> None:

@@ -18,7 +18,7 @@ def _with(name: str, **changes: Any) -> ClusterStackState:
 
 
 def _lines(found: ClusterStackState, desired: DesiredStack = DESIRED) -> list[str]:
-    return [str(item) for item in stack_plan.items(found, desired)]
+    return [str(item) for item in stack_plan.list_changes(found, desired)]
 
 
 def test_a_converged_stack_has_an_empty_plan() -> None:

@@ -13,7 +13,7 @@ from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster.shared_state import Sharing, claim, plan_sharing
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
-from infisical_iac.core.item import UpToDate
+from infisical_iac.core.change import UpToDate
 from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
 from tests.unit.operations.cases import Case, decided, of
 

@@ -43,8 +43,8 @@ def test_a_roll_out_continues_from_the_lowest_level(
 
 
 def test_a_plan_lists_the_remaining_roll_outs_to_tls() -> None:
-    assert stack_plan.tls_item(_found()) is None
-    item = stack_plan.tls_item(_PLAIN)
+    assert stack_plan.find_tls_change(_found()) is None
+    item = stack_plan.find_tls_change(_PLAIN)
     assert item
     assert item.what.startswith("TLS of PostgreSQL")
     assert item.detail.startswith("plain → required, ")

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.output import show
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import CommandFailed
-from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo, print_data
 
 # Sets the window's title, colors the rest, and clears the screen by an 8-bit control.
@@ -46,7 +46,7 @@ def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_change_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    show([Item("-", f"x\n+ fake{_NAME}")])
+    show([Change("-", f"x\n+ fake{_NAME}")])
     assert capsys.readouterr().out == f"- x\\n+ fake{_SHOWN}\n"
 
 

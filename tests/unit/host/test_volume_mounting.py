@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
-from infisical_iac.core.item import UpToDate
 from infisical_iac.core.units import UnitState
 from infisical_iac.host import volume
 from infisical_iac.host.model import MachineState

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infisical_iac.core import units
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.files import File, PathState
-from infisical_iac.core.item import UpToDate
 from infisical_iac.core.units import UnitState
 from infisical_iac.host import watch
 from infisical_iac.host.model import MachineState

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.core.audit_entries import Log
-from infisical_iac.core.item import Item, Row
+from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.condition import ConditionState, Running, access, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.stack.settings import with_digest
@@ -133,7 +133,7 @@ def test_data_that_were_given_up_are_reported_while_they_are_needed(writes: str,
 
 
 def test_notes_on_access_are_rows_next_to_foreign_access() -> None:
-    note, found = "no service tokens", Item("*", "identity ci", "role admin")
+    note, found = "no service tokens", Change("*", "identity ci", "role admin")
     (whole,), (partial, second) = access([]), access([], [note])
     assert (whole.ok, partial.ok) == (True, True)
     assert whole.text != partial.text

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from pyinfra.api.command import FunctionCommand
 
+from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.item import Item, Unknown, UpToDate
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def decided(case: Case) -> Case:
         return Case(case.decide, refused=type(error), fact=case.fact)
     return Case(
         case.decide,
-        tuple(str(each) for each in found if isinstance(each, Item)),
+        tuple(str(each) for each in found if isinstance(each, Change)),
         tuple(_steps(found)),
         "; ".join(each for each in found if isinstance(each, Unknown)),
         "; ".join(each for each in found if isinstance(each, UpToDate)),

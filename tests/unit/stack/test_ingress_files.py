@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File, PathState
-from infisical_iac.core.item import UpToDate
 from infisical_iac.stack import certificate, compose, ingress
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.certificate import Pair

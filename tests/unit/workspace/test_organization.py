@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from infisical_iac.api import instance
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.item import Item
 from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState, decide, due
@@ -112,7 +112,7 @@ def test_a_refused_rename_is_blocked_with_a_remedy() -> None:
     desired = DesiredInstance("Müller & Söhne GmbH", _ADMIN, 8080)
     there = InstanceState(True, organization="ChainAlign")
     (item,) = decide(desired, there)
-    assert isinstance(item, Item)
+    assert isinstance(item, Change)
     assert (item.kind, item.what) == ("!", "organization ChainAlign")
     assert "hyphens and underscores" in item.detail
     assert "or to 'ChainAlign'" in item.detail

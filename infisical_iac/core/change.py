@@ -8,7 +8,7 @@ Kind = Literal["+", "~", "-", "!", "*"]
 
 
 @dataclass(frozen=True)
-class Item:
+class Change:
     """One difference between the actual and the desired state, or one change that was made.
 
     Attributes:
@@ -26,7 +26,7 @@ class Item:
     diff: str = field(default="", kw_only=True)
     host: str = field(default="", kw_only=True)
 
-    def read(self) -> "Item":
+    def read(self) -> "Change":
         """Return the change with the details that must be read on the host, such as a diff."""
         return self
 
@@ -43,18 +43,18 @@ class UpToDate(str):
     """A sentence on why an operation has nothing to change."""
 
 
-def together(items: Iterable[Item]) -> list[Item]:
+def together(changes: Iterable[Change]) -> list[Change]:
     """Merge changes that are the same on several hosts, in the place of the first one."""
-    merged: list[Item] = []
+    merged: list[Change] = []
     places: dict[tuple[str, ...], int] = {}
-    for item in items:
-        same = (item.kind, item.what, item.detail, item.diff)
-        hosts = merged[places[same]].host.split(", ") if same in places else [item.host]
-        if item.host not in hosts:
-            merged[places[same]] = replace(item, host=", ".join([*hosts, item.host]))
+    for change in changes:
+        same = (change.kind, change.what, change.detail, change.diff)
+        hosts = merged[places[same]].host.split(", ") if same in places else [change.host]
+        if change.host not in hosts:
+            merged[places[same]] = replace(change, host=", ".join([*hosts, change.host]))
         else:
             places[same] = len(merged)
-            merged.append(item)
+            merged.append(change)
     return merged
 
 
