@@ -73,7 +73,7 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 @lock_options
 @click.option("--undo", is_flag=True, help="Go back to the cluster after an interrupted scale-in.")
 def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
-    """Move Infisical from the inventory's cluster to its leader, and dissolve the cluster.
+    """Move Infisical from a cluster to its leader, and remove the cluster.
 
     Infisical pauses: the database is dumped, loaded on that host and compared table by table, and
     the host takes over. Logins of people and machines are checked, and every secret must read as

@@ -75,7 +75,7 @@ def end_swarm(stamp: str) -> list[str]:
 
 
 def _step(*arguments: str, doing: str) -> str:
-    return run(script("dissolve", *arguments), doing=doing)
+    return run(script("remove-cluster", *arguments), doing=doing)
 
 
 DIRECTORY = "/var/lib/infisical-scale"
@@ -125,14 +125,14 @@ def read_unfinished() -> UnfinishedScaling | None:
     return UnfinishedScaling(stamp, "out" if direction == "out" else "in", phase)
 
 
-def go_back(found: UnfinishedScaling, timeout: int, *, dissolving: bool = False) -> list[str]:
+def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = False) -> list[str]:
     """Undo a migration: start what served before, and return sentences on the result.
 
     It can be repeated after a failure. Raises a UserError.
 
     Args:
         timeout: the most seconds that the old services may take to start.
-        dissolving: whether to remove the target cluster too.
+        removing_cluster: whether to remove the target cluster too.
     """
     snapshot.clean(DIRECTORY, PROJECT)
     kept = given_up.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
@@ -142,7 +142,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, dissolving: bool = False)
         compose.bring_up()
         _refuse_unhealthy("stack", timeout, "containers")
         sentences = [f"{host.name} serves as a single host again, with {data}."]
-        if dissolving:
+        if removing_cluster:
             # Migrations of earlier versions leave no mark.
             stamp = read_served() or (found.stamp if found.has_served else "")
             sentences += ["The hosts have left the swarm.", *end_swarm(stamp)]
@@ -229,7 +229,7 @@ def undo(settings: Settings, *, asked: bool) -> bool:
         echo(f"The {event} {found.stamp} has switched already: it is completed now.", err=True)
         return True
     with audit.record(event, [f"undone: the {event} {found.stamp}"]):
-        now, *more = go_back(found, settings.stack.start_timeout, dissolving=asked)
+        now, *more = go_back(found, settings.stack.start_timeout, removing_cluster=asked)
     membership.forget()
     echo(f"The {event} {found.stamp} was unfinished. {now}", err=not asked)
     for sentence in more:
@@ -409,7 +409,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
 
 
 @planned_operation
-def dissolution(names: Sequence[str]) -> Commands:
+def cluster_removal(names: Sequence[str]) -> Commands:
     """Remove the cluster from which Infisical has moved to the current host.
 
     Args:
@@ -417,10 +417,10 @@ def dissolution(names: Sequence[str]) -> Commands:
     """
     for name in names:
         yield Change("-", f"{name} in the swarm")
-    yield step(_dissolve)
+    yield step(_remove_cluster)
 
 
-def _dissolve() -> None:
+def _remove_cluster() -> None:
     if found := read_unfinished():
         journal.current().operator_notes += end_cluster(found)
 
@@ -458,7 +458,7 @@ def scaling_in(*, switched: bool = False) -> None:
     known = preflight(scaling=True, leaving=True, check=check)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
-    dissolve(known=known)
+    remove_cluster(known=known)
     record()
 
 
@@ -539,8 +539,8 @@ def prove(known: Preflight, direction: Direction) -> None:
 
 
 @deploy("End")
-def dissolve(known: Preflight) -> None:
+def remove_cluster(known: Preflight) -> None:
     """Remove the cluster; the leader, now a single host, is the last to leave the swarm."""
     if known.leads:
         others = [each for each in known.site.names if each != host.name]
-        dissolution(names=[*others, host.name], name="Remove the cluster")
+        cluster_removal(names=[*others, host.name], name="Remove the cluster")

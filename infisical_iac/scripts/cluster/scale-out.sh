@@ -60,7 +60,7 @@ pause() {
 switch() {
     current
     enter switching
-    # The mark keeps the cluster's data when the cluster is dissolved.
+    # The mark keeps the cluster's data when the cluster is removed.
     echo "$stamp" | store "$here/served"
     exchange "$(aside_name)"
     # Ending these takes a while, and the switch need not wait for it.

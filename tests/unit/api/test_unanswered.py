@@ -25,7 +25,7 @@ def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "step",
     [
-        ("dissolve", "containers"),
+        ("remove-cluster", "containers"),
         ("etcd", "ended"),
         ("redis-passwords", "alone", "0123"),
         ("scale-out", "without_ways_in"),

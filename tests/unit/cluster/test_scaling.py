@@ -152,35 +152,35 @@ def test_the_scale_in_ends_after_the_cluster_is_removed(
 ) -> None:
     kept = "Kept on node-2: volume infisical_patroni_before_x."
 
-    def dissolve(stamp: str) -> list[str]:
-        host.steps.append(f"dissolve {stamp}")
+    def remove(stamp: str) -> list[str]:
+        host.steps.append(f"remove {stamp}")
         return [kept]
 
-    monkeypatch.setattr(scaling, "end_swarm", dissolve)
+    monkeypatch.setattr(scaling, "end_swarm", remove)
     assert scaling.end_cluster(UnfinishedScaling(_STAMP, "in", "proven")) == [
         kept,
         "Kept on node-1: volume old.",
     ]
-    assert host.steps == [f"dissolve {_STAMP}", "scale-in end"]
+    assert host.steps == [f"remove {_STAMP}", "scale-in end"]
 
 
 @pytest.mark.parametrize(("phase", "stamp"), [("paused", ""), ("switched", _STAMP)])
 def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     host: _Host, monkeypatch: pytest.MonkeyPatch, phase: str, stamp: str
 ) -> None:
-    def dissolve(stamp: str) -> list[str]:
-        host.steps.append(f"dissolve {stamp}")
+    def remove(stamp: str) -> list[str]:
+        host.steps.append(f"remove {stamp}")
         return []
 
-    monkeypatch.setattr(scaling, "end_swarm", dissolve)
+    monkeypatch.setattr(scaling, "end_swarm", remove)
     found = UnfinishedScaling(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
-    now, left = scaling.go_back(found, 60, dissolving=True)
+    now, left = scaling.go_back(found, 60, removing_cluster=True)
     assert now.startswith("node-1 ")
     assert now.endswith(f" {data}.")
     assert "left the swarm" in left
     back = ["scale-out back", "stack connections", "stack up", "stack wait"]
-    assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
+    assert host.steps == [*back, f"remove {stamp}", "open ['node-1']", "scale-out end"]
 
 
 def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
@@ -190,12 +190,12 @@ def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
     host.served = "20261125T101112Z\n"
     kept: list[str] = []
 
-    def dissolve(stamp: str) -> list[str]:
+    def remove(stamp: str) -> list[str]:
         kept.append(stamp)
         return []
 
-    monkeypatch.setattr(scaling, "end_swarm", dissolve)
-    scaling.go_back(UnfinishedScaling(_STAMP, "out", "begun"), 60, dissolving=True)
+    monkeypatch.setattr(scaling, "end_swarm", remove)
+    scaling.go_back(UnfinishedScaling(_STAMP, "out", "begun"), 60, removing_cluster=True)
     assert kept == ["20261125T101112Z"]
 
 

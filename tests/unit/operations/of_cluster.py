@@ -412,13 +412,13 @@ OPERATIONS = {
         "it is called only after a migration",
         "what can't be read is what the proof finds out",
     ),
-    "cluster.scaling.dissolution": Cases(
+    "cluster.scaling.cluster_removal": Cases(
         "it is called only while there is a cluster to end",
         due(
-            lambda: of(scaling.dissolution)(["two", "one"]),
+            lambda: of(scaling.cluster_removal)(["two", "one"]),
             "- two in the swarm",
             "- one in the swarm",
-            steps=("_dissolve",),
+            steps=("_remove_cluster",),
         ),
         "it is called only while there is a cluster to end",
         "hosts that can't be reached end the run before",

@@ -1,14 +1,14 @@
 # Ends a cluster, on each of its hosts. Each step can be repeated:
 #
-#   dissolve.sh services          removes the services; does nothing unless this node is a manager
+#   remove-cluster.sh services    removes the services; does nothing unless this node is a manager
 #                                 that works
-#   dissolve.sh containers        waits for this host's containers of the services to end
-#   dissolve.sh data [<stamp>]    removes the cluster's data once the host has left the Swarm; with
+#   remove-cluster.sh containers  waits for this host's containers of the services to end
+#   remove-cluster.sh data [<stamp>] removes the cluster's data once the host has left the Swarm; with
 #                                 a stamp, PostgreSQL's are kept in a volume with the stamp in its
 #                                 name, which is printed
-#   dissolve.sh names             on the host that keeps Infisical: lets its containers, which go on
+#   remove-cluster.sh names       on the host that keeps Infisical: lets its containers, which go on
 #                                 running, find each other by name
-#   dissolve.sh forget            on a host that has no Infisical any more: removes its timers, and
+#   remove-cluster.sh forget      on a host that has no Infisical any more: removes its timers, and
 #                                 the keys and records that it shared with the others
 . ./data.sh
 . ./nodes.sh

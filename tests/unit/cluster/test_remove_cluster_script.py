@@ -1,4 +1,4 @@
-"""Test what dissolve.sh keeps and removes on a host that has left the swarm."""
+"""Test what remove-cluster.sh keeps and removes on a host that has left the swarm."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.unit.fake_host import MAIN, FakeHost, make_host
 _STAMP = "20261126T101112Z"
 _PATRONI = "infisical_patroni"
 _KEPT = f"{_PATRONI}_before_{_STAMP}"
-_DATA = ("dissolve", "data", _STAMP)
+_DATA = ("remove-cluster", "data", _STAMP)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: Fak
 
 
 def test_nothing_is_kept_of_a_cluster_that_never_served(host: FakeHost) -> None:
-    assert host.run("dissolve", "data", "").stdout == ""
+    assert host.run("remove-cluster", "data", "").stdout == ""
     assert host.volumes() == {MAIN: {"base": "alone"}}
 
 
@@ -55,6 +55,6 @@ def test_a_silent_engine_keeps_everything(host: FakeHost) -> None:
 
 def test_a_host_without_infisical_has_no_keys(host: FakeHost) -> None:
     host.write("/etc/infisical/backup/backup.conf", "of the host")
-    host.ok(("dissolve", "forget"))
+    host.ok(("remove-cluster", "forget"))
     assert host.read("/etc/infisical/keys/auth_secret") is None
     assert host.read("/etc/infisical/backup/backup.conf") == "of the host"
