@@ -307,7 +307,7 @@ def _move_out(site: ClusterSite, project: str) -> None:
     services = rollout.render_clients(site)
     _begin("out", site.settings, project)
     _start(stack_plan.select_services(services, {"haproxy"}))
-    do("out", "way_in", doing="wait for HAProxy")
+    do("out", "await_haproxy", doing="wait for HAProxy")
     do("out", "pause", doing="pause Infisical")
     found = _dump("out")
     rows = snapshot.rows(do("out", "load", doing="load the data into the cluster").splitlines())

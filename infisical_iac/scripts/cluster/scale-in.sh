@@ -32,7 +32,7 @@ pause() {
 switch() {
     current
     enter switching
-    without_ways_in
+    stop_ingress
     if holds "$main"; then
         put_aside "$(aside_name)"
     elif ! there "$(aside_name)"; then

@@ -3,7 +3,7 @@
 #
 #   scale-out.sh state          prints "<stamp> out <phase>" of an unfinished migration
 #   scale-out.sh begin <stamp> out   changes nothing yet; phase begun
-#   scale-out.sh way_in         waits a while for the cluster's HAProxy on the other hosts, since
+#   scale-out.sh await_haproxy   waits a while for the cluster's HAProxy on the other hosts, since
 #                               Infisical then starts sooner; on this host, the single host's
 #                               containers still have its ports
 #   scale-out.sh pause          stops the single host's Infisical, so that nobody writes; phase
@@ -42,7 +42,7 @@ without_containers() {
     test -z "$found" || docker rm $found >/dev/null
 }
 
-way_in() {
+await_haproxy() {
     others=$(($(docker node ls --quiet | sort -u | wc -l) - 1))
     for attempt in $(seq 40); do
         running=$(docker service ls --filter "name=${stack}_haproxy" --format '{{ .Replicas }}')
@@ -98,7 +98,7 @@ back() {
     *)
         case $phase in switching | switched) (note_writes) || true ;; esac
         enter backing
-        without_ways_in
+        stop_ingress
         discard "$root/stack.yaml" "$root/stack.json"
         test -e "$root/compose.yaml" || ! test -e "$here/compose.yaml" ||
             store "$root/compose.yaml" <"$here/compose.yaml"

@@ -3,7 +3,7 @@
 # is nothing to migrate: the rollback of such a migration would end what serves.
 stack=infisical
 # The services that hold the ports and query the databases; the databases themselves keep running.
-ways_in="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
+ingress="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
 
 state() { cat "$here/state" 2>/dev/null || true; }
 
@@ -34,14 +34,14 @@ take() {
 }
 
 # A container holds its port for a while after its service was removed.
-without_ways_in() {
-    for service in $ways_in; do
+stop_ingress() {
+    for service in $ingress; do
         ! docker service inspect "$service" >/dev/null 2>&1 || docker service rm "$service" >/dev/null
     done
     for attempt in $(seq 120); do
         running=$(docker ps --filter "label=com.docker.stack.namespace=$stack" \
             --format '{{ .Label "com.docker.swarm.service.name" }}') || fail "Docker does not answer"
-        left=$(echo "$running" | grep -xF "$(echo "$ways_in" | tr ' ' '\n')" || true)
+        left=$(echo "$running" | grep -xF "$(echo "$ingress" | tr ' ' '\n')" || true)
         test -n "$left" || return 0
         sleep 0.5
     done

@@ -28,7 +28,7 @@ def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
         ("remove-cluster", "containers"),
         ("etcd", "ended"),
         ("redis-passwords", "alone", "0123"),
-        ("scale-out", "without_ways_in"),
+        ("scale-out", "stop_ingress"),
     ],
 )
 def test_containers_of_a_silent_docker_are_not_gone(tmp_path: Path, step: tuple[str, ...]) -> None:

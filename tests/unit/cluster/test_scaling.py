@@ -81,7 +81,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 _NODES = ("node-1", "node-2", "node-3")
 _CLOSE, _OPEN = f"close {_NODES}", f"open {_NODES}"
 _PAUSED = [
-    *("scale-out begin", "cluster-stack part", "scale-out way_in", "scale-out pause"),
+    *("scale-out begin", "cluster-stack part", "scale-out await_haproxy", "scale-out pause"),
     *("single dump", "scale-out take", "scale-out load"),
 ]
 
