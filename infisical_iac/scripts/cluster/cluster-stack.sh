@@ -148,7 +148,7 @@ wait() {
     shift
     known=" $(ended "$@" | cut -d ' ' -f 1 | tr '\n' ' ')" ended='' looping=''
     while :; do
-        if found=$(unwell "$@"); then
+        if found=$(list_unhealthy "$@"); then
             test -n "$found" || exit 0
         fi
         # Swarm has given up such an update; waiting does not continue it.

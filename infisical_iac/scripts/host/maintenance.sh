@@ -51,7 +51,7 @@ packages() {
         'docker*' containerd containerd.io runc 2>/dev/null | sed -n 's/^ii  *//p'
 }
 
-well() {
+is_healthy() {
     docker info >/dev/null 2>&1 || return 1
     whole nodes services data || return 1
     for container in $(docker ps --all --quiet --filter "$project"); do
@@ -85,7 +85,7 @@ upgraded() {
     test -z "$reason" || return
     reason="the containers are not healthy 5 minutes after Docker's upgrade"
     for attempts in $(seq 60); do
-        ! well || return 0
+        ! is_healthy || return 0
         sleep 5
     done
     return 1

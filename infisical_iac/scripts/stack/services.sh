@@ -3,7 +3,7 @@
 #   hashes               prints "hash <service> <hash>" of each one's specification, to be compared
 #                        with those that were rolled out
 #   conditions           prints each one's tasks, and the state of its update
-#   unwell [<service>…]  prints the conditions of unhealthy ones
+#   list_unhealthy [<service>…] prints the conditions of unhealthy ones
 #   why <service>        prints the errors of its last tasks, and log lines without any secret
 . ./nodes.sh
 . ./secrecy.sh
@@ -45,7 +45,7 @@ conditions() {
 # Prints the conditions of services that lack tasks or are being updated, of the named ones or of
 # all. While a node is unreachable, tasks that only it can run, and the updates that wait for them,
 # don't count. Fails if the Swarm does not answer.
-unwell() {
+list_unhealthy() {
     only=" $* "
     unreachable=$(nodes | grep -vc ' ready active$' || true)
     all=$(conditions)

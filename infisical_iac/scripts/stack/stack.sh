@@ -161,15 +161,15 @@ wait() {
     left=" $* "
     services=$(ours --file "$root/compose.yaml" config --services)
     while :; do
-        unwell=$(conditions | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
+        unhealthy=$(conditions | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
             grep -v ' running healthy ' || true)
-        test -n "$unwell" || exit 0
+        test -n "$unhealthy" || exit 0
         # Waiting does not help a container that stops again and again.
-        echo "$unwell" | grep -qE ' ([5-9]|[0-9]{2,})$' && break
+        echo "$unhealthy" | grep -qE ' ([5-9]|[0-9]{2,})$' && break
         test "$(date +%s)" -lt "$limit" || break
         sleep 0.5
     done
-    echo "$unwell" | while read -r service status health restarts; do
+    echo "$unhealthy" | while read -r service status health restarts; do
         echo "$service is $status, health $health, restarted $restarts times"
         containers | xargs --no-run-if-empty docker inspect --format '{{
             index .Config.Labels "com.docker.compose.service" }} {{ .Id }}' |
