@@ -73,7 +73,7 @@ class ClusterKeyHolders(KeyHolders):
         if key.name == "redis":
             # A Redis that does not answer drops it at its next start.
             doing = "make Redis refuse the other password"
-            _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
+            _each(self.site.cluster, "only", _hashes()[:1], doing, all_of_them=False)
 
     def _unreachable_nodes(self) -> list[str]:
         """Return the names of the unreachable data nodes."""

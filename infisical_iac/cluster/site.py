@@ -93,10 +93,10 @@ class ClusterSite(host_site.Site):
     def refuse_unfit(self) -> None:
         validation.refuse_unencrypted(self.cluster, self.settings.cluster)
 
-    def reload_engine(self, config: File, alone: File) -> bool:
+    def reload_engine(self, config: File, single: File) -> bool:
         """Reload the engine of a former single host, as a restart would stop its containers."""
         seen = self.cluster.me.seen
-        if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
+        if not seen or not seen.live_restore or not single.matches(seen.files.get(single.path)):
             return False
         docker.engine_reload(config=config, name="Turn off live-restore in the engine")
         return True

@@ -96,22 +96,26 @@ class Hardening(Fact[HardeningState]):
 
 
 @planned_operation
-def ssh_server(*, alone: bool, arguments: Mapping[str, object]) -> Commands:
+def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, object]) -> Commands:
     """Have sshd accept only keys and modern algorithms, and forward only to the host itself.
 
     Root can't log in if another user deploys. Raises Refused if this run logged in without a key,
     or if another file of sshd's overrules ours.
 
     Args:
-        alone: whether only this project manages the host; otherwise root may still log in by a
-            key if that was allowed before.
+        is_sole_manager: whether only this project manages the host; otherwise root may still log
+            in by a key if that was allowed before.
         arguments: the arguments of the fact `Hardening`.
     """
     there, by_sudo = shared_fact(Hardening, **arguments), bool(host.data.get("_sudo"))
-    yield from decide_sshd(there, method=_method(host.connector), by_sudo=by_sudo, alone=alone)
+    yield from decide_sshd(
+        there, method=_method(host.connector), by_sudo=by_sudo, is_sole_manager=is_sole_manager
+    )
 
 
-def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
+def decide_sshd(
+    there: HardeningState, *, method: str, by_sudo: bool, is_sole_manager: bool
+) -> Commands:
     """Decide how to change sshd, by the actual state `there` and how this run logged in.
 
     The arguments are those of `root_may_log_in`. Raises Refused as `ssh_server` does.
@@ -123,7 +127,7 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
         there.sshd.options.get("permitrootlogin", ""),
         method=method,
         by_sudo=by_sudo,
-        alone=alone,
+        is_sole_manager=is_sole_manager,
     )
     options = sshd_config.desired_options(there.sshd.supported, root_logs_in=root_logs_in)
     file = File(DROP_IN, sshd_config.drop_in(options))
@@ -141,18 +145,18 @@ def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: boo
     yield step(_change, file, options, before)
 
 
-def root_may_log_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
+def root_may_log_in(permitted: str, *, method: str, by_sudo: bool, is_sole_manager: bool) -> bool:
     """Return whether root may log in by a key.
 
     Args:
         permitted: the actual value of PermitRootLogin.
         method: how this run logged in; empty on the machine itself.
         by_sudo: whether another user than root deploys.
-        alone: whether only this project manages the host.
+        is_sole_manager: whether only this project manages the host.
     """
     # A local run as root says nothing about logins from elsewhere, so they stay as they are. And a
     # Dokploy with several servers logs in to them as root.
-    return not by_sudo if method and alone else permitted != "no"
+    return not by_sudo if method and is_sole_manager else permitted != "no"
 
 
 def _method(connector: Any) -> str:
@@ -412,7 +416,7 @@ def hardening(known: Known) -> None:
             name="Harden kernel modules, shells, journal and files' modes",
         )
         ssh_server(
-            alone=not not_ours(settings, known.machine),
+            is_sole_manager=not not_ours(settings, known.machine),
             arguments=arguments,
             name="Harden SSH",
         )

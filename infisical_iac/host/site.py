@@ -80,9 +80,10 @@ class Site:
     def refuse_unfit(self) -> None:
         """Raise Refused if the hosts' kernels lack what the settings need."""
 
-    def reload_engine(self, config: File, alone: File) -> bool:
-        """Have an engine with the configuration `alone` read the new one without a restart.
+    def reload_engine(self, config: File, single: File) -> bool:
+        """Have the engine of a single host read the new configuration without a restart.
 
+        The engine of a single host has the configuration `single`.
         Called before the engine is configured. Returns whether it has done so.
         """
         return False

@@ -126,24 +126,24 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     there = {path: contents[path] for path in paths(file) if path in contents}
     place = list(there).index(file.path)
     above = dict([*there.items()][place + 1 :])
-    alone = _read_alone(file, there[file.path])
+    by_itself = _read_by_itself(file, there[file.path])
     found = find_cascade(file)
     if found is None or found.merging == "as-written" or len(there) == 1:
-        reading = alone
+        reading = by_itself
     elif found.merging == "together":
         reading = read_merged([*there.values()], place, found.parser)
     else:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
-    readings = {path: _read_alone(file, each) for path, each in above.items()}
-    overridden = _overriding_files(alone, readings)
+    readings = {path: _read_by_itself(file, each) for path, each in above.items()}
+    overridden = _overriding_files(by_itself, readings)
     shared = {path: each for path, each in readings.items() if not _is_personal(path)}
-    in_any_case = _overriding_files(alone, shared)
+    in_any_case = _overriding_files(by_itself, shared)
     overridden = {key: in_any_case.get(key, name) for key, name in overridden.items()}
-    own = {each.first_line: each for each in alone.entries if each.key in overridden}
+    own = {each.first_line: each for each in by_itself.entries if each.key in overridden}
     if own:
         entries = (own.get(each.first_line, each) for each in reading.entries)
         reading = replace(reading, entries=tuple(entries))
-    personal = _personal_overrides(overridden.keys() - in_any_case.keys(), alone, readings)
+    personal = _personal_overrides(overridden.keys() - in_any_case.keys(), by_itself, readings)
     return Layered(multiline_keys.drop_pem_pieces(reading, there[file.path]), overridden, personal)
 
 
@@ -157,16 +157,16 @@ def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
     return replace(reading, entries=tuple(entries)) if environ else reading
 
 
-def _read_alone(file: CascadeFile, data: bytes) -> Reading:
+def _read_by_itself(file: CascadeFile, data: bytes) -> Reading:
     """Return a file as its loader reads it without the others."""
     found = find_cascade(file)
     together = found is not None and found.merging == "together"
     return read_merged([data], 0, found.parser) if found and together else read(data, file.grammar)
 
 
-def _overriding_files(alone: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
+def _overriding_files(by_itself: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
     """Return the name of the file that counts for each key, if it has something else written."""
-    own = _written_values(alone)
+    own = _written_values(by_itself)
     found: dict[str, str] = {}
     for path, reading in above.items():
         for key, written in _written_values(reading).items():
@@ -180,14 +180,14 @@ def _written_values(reading: Reading) -> dict[str, str]:
 
 
 def _personal_overrides(
-    keys: Set[str], alone: Reading, above: Mapping[str, Reading]
+    keys: Set[str], by_itself: Reading, above: Mapping[str, Reading]
 ) -> dict[str, tuple[str, ...]]:
     """Return the names of the personal files that override each of these keys.
 
     No shared file overrides one of them; where one has it with the same value, only the personal
     files after it count.
     """
-    own = _written_values(alone)
+    own = _written_values(by_itself)
     found: dict[str, tuple[str, ...]] = dict.fromkeys(keys, ())
     for path, reading in above.items():
         written = _written_values(reading)

@@ -244,7 +244,7 @@ class TraefikIngress(IngressKind):
         )
 
 
-_ALONE = {"infisical", "postgres", "redis"}
+_BARE_SERVICES = {"infisical", "postgres", "redis"}
 
 
 class NoIngress(IngressKind):
@@ -255,7 +255,7 @@ class NoIngress(IngressKind):
 
     @classmethod
     def describe(cls, services: Mapping[str, Any]) -> str:
-        is_bare = not services.keys() - _ALONE and "labels" not in services["infisical"]
+        is_bare = not services.keys() - _BARE_SERVICES and "labels" not in services["infisical"]
         return cls.name if is_bare else ""
 
     @classmethod

@@ -144,7 +144,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
 
 
-def test_both_passwords_work_from_admit_to_alone_through_every_start(host: Host) -> None:
+def test_both_passwords_work_from_admit_to_only_through_every_start(host: Host) -> None:
     assert host.taken() == {"redis": [OLD], "sentinel": [OLD]}
     hashes = host.passwords("hashes").split()
     host.passwords("admit", *hashes)
@@ -155,7 +155,7 @@ def test_both_passwords_work_from_admit_to_alone_through_every_start(host: Host)
     host.key("", NEW)
     new = host.passwords("hashes").split()[0]
     assert (new, len(hashes)) == (hashes[1], 2)
-    host.passwords("alone", new)
+    host.passwords("only", new)
     assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
     host.start(NEW)
     assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}

@@ -66,6 +66,6 @@ end() {
     drop_if_empty
 }
 
-test "$1" = state || alone "$here"
+test "$1" = state || lock_directory "$here"
 "$@"
 test "$1" != back || given_up "$stamp"

@@ -11,7 +11,7 @@
 #                                                       data; prints the address of Infisical
 #   snapshot.sh clean <directory> <project>             removes all of the project, and the fetched
 #                                                       files
-. ./alone.sh
+. ./exclusive.sh
 . ./compose.sh
 . ./free-space.sh
 . ./secrecy.sh
@@ -118,7 +118,7 @@ clean() {
     ! command -v docker >/dev/null || remove
 }
 
-alone "$2"
+lock_directory "$2"
 command=$1
 shift 2
 "$command" "$@"

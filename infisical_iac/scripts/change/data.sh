@@ -1,5 +1,5 @@
 # Shared by the scripts that replace the data of PostgreSQL by others.
-. ./alone.sh
+. ./exclusive.sh
 . ./secrecy.sh
 . ./writes.sh
 . ./given-up.sh

@@ -14,7 +14,7 @@
 #
 # `state` in the directory below has the key and the phase. /etc/infisical/keys has <key>.next before
 # the switch and <key>.old after it; <key> itself is whole at every moment.
-. ./alone.sh
+. ./exclusive.sh
 . ./compose.sh
 . ./database.sh
 . ./variables.sh
@@ -145,6 +145,6 @@ end() {
 
 case $1 in
 list | targets | replaces) ;;
-*) alone "$here" ;;
+*) lock_directory "$here" ;;
 esac
 "$@"

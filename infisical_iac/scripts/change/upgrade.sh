@@ -84,5 +84,5 @@ end() {
     discard "$here/state"
 }
 
-alone /var/lib/infisical-upgrade
+lock_directory /var/lib/infisical-upgrade
 "$@"

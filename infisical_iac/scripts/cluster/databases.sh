@@ -1,6 +1,6 @@
 # Shared by the scripts that replace Infisical's database on a cluster. PostgreSQL replicates each
 # change from its primary.
-. ./alone.sh
+. ./exclusive.sh
 . ./database.sh
 . ./free-space.sh
 . ./secrecy.sh

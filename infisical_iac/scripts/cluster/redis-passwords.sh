@@ -3,7 +3,7 @@
 #   redis-passwords.sh hashes            prints the hashes of the key in use and of those next to it
 #   redis-passwords.sh admit <hash>…     accepts the passwords with these hashes, after a restart
 #                                        too
-#   redis-passwords.sh alone <hash>      accepts only the password with this hash
+#   redis-passwords.sh only <hash>       accepts only the password with this hash
 #
 # Redis itself keeps only the SHA-256 of a password, which lets nobody log in. The file `admitted`
 # in both volumes has the hashes to accept after a restart, see templates/cluster/redis.sh.j2.
@@ -50,7 +50,7 @@ admit() {
     both "$(printf '#%s ' "$@")"
 }
 
-alone() {
+only() {
     for name in redis-replica sentinel; do
         directory=$(volume "$name")
         test -z "$directory" || rm -f "$directory/admitted"

@@ -73,7 +73,7 @@ end() {
     drop_if_empty
 }
 
-test "$1" = state || alone "$here"
+test "$1" = state || lock_directory "$here"
 "$@"
 test "$1" != back || test ! -e "$here/writes" || {
     find_database

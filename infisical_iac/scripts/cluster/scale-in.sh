@@ -93,5 +93,5 @@ end() {
 }
 
 here=/var/lib/infisical-scale
-test "$1" = state || alone "$here"
+test "$1" = state || lock_directory "$here"
 "$@"

@@ -116,7 +116,7 @@ end() {
     discard "$here/state"
 }
 
-alone /var/lib/infisical-upgrade
+lock_directory /var/lib/infisical-upgrade
 case $1 in
 # Checked before anything begins or pauses.
 begin)

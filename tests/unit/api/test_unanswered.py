@@ -27,7 +27,7 @@ def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
     [
         ("remove-cluster", "containers"),
         ("etcd", "ended"),
-        ("redis-passwords", "alone", "0123"),
+        ("redis-passwords", "only", "0123"),
         ("scale-out", "stop_ingress"),
     ],
 )

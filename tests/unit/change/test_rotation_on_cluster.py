@@ -49,7 +49,7 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}
 
 
-_ADMIT, _ALONE = "redis-passwords admit in-place beside", "redis-passwords alone in-place"
+_ADMIT, _ONLY = "redis-passwords admit in-place beside", "redis-passwords only in-place"
 
 
 @pytest.mark.parametrize("failing", ["", "gate"])
@@ -69,7 +69,7 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     prepare = ["rotation prepare redis_password", hashes]
     assert host.steps == [*prepare, "rotation switch", *use, "gate", *back, hashes, "rotation end"]
     admitted = [_ADMIT] * (2 if failing else 1)
-    assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2", "node-3")}
+    assert nodes_of == {node: [*admitted, _ONLY] for node in ("node-1", "node-2", "node-3")}
 
 
 def test_a_rotation_of_the_redis_key_waits_for_an_unreachable_data_node(host: NotingHost) -> None:
@@ -81,7 +81,7 @@ def test_a_rotation_of_the_redis_key_waits_for_an_unreachable_data_node(host: No
 def test_a_rotation_ends_even_if_a_redis_does_not_answer(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
-    host.failing = {_ALONE, _ADMIT}
+    host.failing = {_ONLY, _ADMIT}
     rotation.recover(
         UnfinishedRotation(find_key("redis"), "prepared"), settings(), "chainalign", site()
     )
@@ -93,5 +93,5 @@ def test_passwords_of_an_interrupted_rotation_are_removed(
     host: NotingHost, nodes_of: dict[str, list[str]], phase: str
 ) -> None:
     rotation.recover(UnfinishedRotation(find_key("redis"), phase), settings(), "chainalign", site())
-    assert {steps[-1] for steps in nodes_of.values()} == {_ALONE}
+    assert {steps[-1] for steps in nodes_of.values()} == {_ONLY}
     assert len(nodes_of) == 3

@@ -212,5 +212,5 @@ def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None
 def test_root_may_still_log_in_where_root_deploys_or_somebody_else_manages_the_host(
     permitted: str, method: str, by_sudo: bool, alone: bool, keeps: bool
 ) -> None:
-    found = root_may_log_in(permitted, method=method, by_sudo=by_sudo, alone=alone)
+    found = root_may_log_in(permitted, method=method, by_sudo=by_sudo, is_sole_manager=alone)
     assert found is keeps

@@ -127,7 +127,7 @@ _KERNEL = KernelState({"kernel.sysrq": "0"}, core_limit="0")
 
 
 def _sshd(there: HardeningState, method: str = "publickey") -> Iterable[Any]:
-    return hardening.decide_sshd(there, method=method, by_sudo=False, alone=True)
+    return hardening.decide_sshd(there, method=method, by_sudo=False, is_sole_manager=True)
 
 
 def _files(there: HardeningState, *more: File) -> Iterable[Any]:

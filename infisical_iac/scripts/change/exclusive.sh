@@ -3,7 +3,7 @@
 
 # Takes the lock of the directory $1 for the rest of the script. A step that was started over a lost
 # connection may still be running.
-alone() {
+lock_directory() {
     here=$1
     mkdir -p "$here"
     exec 9>>"$here/lock"
