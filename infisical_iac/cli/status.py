@@ -11,7 +11,7 @@ from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.monitoring.condition import access, drift, instance, rows
+from infisical_iac.monitoring.health import access, drift, instance, rows
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -54,7 +54,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.core import audit, lock
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
-        from infisical_iac.monitoring.condition_fact import Condition
+        from infisical_iac.monitoring.health_fact import Health
 
         hosts, topology = with_others(host), settings.cluster.topology
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
@@ -67,16 +67,16 @@ def _collect_rows(inventory: str) -> list[Row]:
         arguments = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
         if topology == "swarm":
             from infisical_iac.cluster import status as cluster_status
-            from infisical_iac.cluster.stack_state import NodeCondition
+            from infisical_iac.cluster.stack_state import NodeHealth
 
-            states = each_of(hosts, lambda each: each.get_fact(NodeCondition, **arguments))
+            states = each_of(hosts, lambda each: each.get_fact(NodeHealth, **arguments))
             nodes, now = dict(zip(named, states, strict=True)), datetime.now(UTC)
             drifted, inside = _assess_drift(host, settings)
             found = cluster_status.rows(
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
         else:
-            state = host.get_fact(Condition, **arguments)
+            state = host.get_fact(Health, **arguments)
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)

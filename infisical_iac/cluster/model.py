@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_entries import Log
-from infisical_iac.monitoring.condition import ConditionState, Running
+from infisical_iac.monitoring.health import HealthState, Running
 
 # Address ranges for overlay networks. Swarm's default, 10.0.0.0/8, collides with hosts' networks.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")
@@ -182,7 +182,7 @@ class NodeState:
     """The observed state of one node, for the status; the defaults are for a silent node.
 
     Attributes:
-        condition: the health of the host, as for a single host.
+        health: the health of the host, as for a single host.
         log: its audit log.
         members: all nodes, if it is a manager.
         tasks: the containers that run on it, by role, such as `postgres`.
@@ -199,7 +199,7 @@ class NodeState:
             if the node does not know it.
     """
 
-    condition: ConditionState = field(default_factory=ConditionState)
+    health: HealthState = field(default_factory=HealthState)
     log: Log = field(default_factory=lambda: Log([]))
     members: tuple[ManagedNode, ...] = ()
     tasks: Mapping[str, list[Running]] = field(default_factory=dict)

@@ -13,8 +13,8 @@ from infisical_iac.core.audit_entries import parse
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
-from infisical_iac.monitoring.condition import Running
-from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.monitoring.health import Running
+from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.state import STACK_FILE
 
 RECORD = "/etc/infisical/stack.json"
@@ -214,8 +214,8 @@ def _start(text: str) -> tuple[str, ...]:
     return (*(entrypoint or ()), *(command or ()))
 
 
-class NodeCondition(Fact[NodeState]):
-    """Read the NodeState; the arguments are those of Condition."""
+class NodeHealth(Fact[NodeState]):
+    """Read the NodeState; the arguments are those of Health."""
 
     def command(self, served_name: str, port: int, lock: str) -> str:
         return script("status-cluster", lock, served_name, str(port))
@@ -240,7 +240,7 @@ class NodeCondition(Fact[NodeState]):
                     said[what] = word
         log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
         return NodeState(
-            condition=Condition().process(output),
+            health=Health().process(output),
             log=parse(f"{log}\n" if log else ""),
             members=tuple(members),
             tasks=tasks,

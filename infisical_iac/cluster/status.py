@@ -14,8 +14,8 @@ from infisical_iac.core.audit_entries import merge_runs
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
-from infisical_iac.monitoring import condition
-from infisical_iac.monitoring.condition import ConditionState, Running, read_end
+from infisical_iac.monitoring import health
+from infisical_iac.monitoring.health import HealthState, Running, read_end
 from infisical_iac.stack.settings import image_name
 
 
@@ -35,14 +35,14 @@ def backup(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: da
         unreachable: the names of the unreachable nodes.
     """
 
-    def read_run(each: ConditionState) -> LastRun:
-        return LastRun(each.backups, condition.backup(each, settings, now))
+    def read_run(each: HealthState) -> LastRun:
+        return LastRun(each.backups, health.backup(each, settings, now))
 
     row = _last(nodes, unreachable, settings.backup, read_run)
-    starts = [each.condition.backups_since or 0 for each in nodes.values()]
+    starts = [each.health.backups_since or 0 for each in nodes.values()]
     since, missed = datetime.fromtimestamp(max(starts), UTC), []
     for target in settings.backup.backup_targets:
-        saved = [each.condition.saved.get(target.name) for each in nodes.values()]
+        saved = [each.health.saved.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
         if not target.kind.on_host and is_late(newest or since, now):
             when = f" since {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else " yet"
@@ -59,7 +59,7 @@ def drill(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: dat
         nodes,
         unreachable,
         settings.backup,
-        lambda each: LastRun(each.drills, condition.drill(each, now)),
+        lambda each: LastRun(each.drills, health.drill(each, now)),
     )
 
 
@@ -67,10 +67,10 @@ def _last(
     nodes: Nodes,
     unreachable: Sequence[str],
     settings: BackupSettings,
-    read_run: Callable[[ConditionState], LastRun],
+    read_run: Callable[[HealthState], LastRun],
 ) -> Row:
     """Return the row of the last run; nodes without data have no runs."""
-    runs = {name: read_run(node.condition) for name, node in nodes.items()}
+    runs = {name: read_run(node.health) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
     on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
     own = {name for name, is_own in on_host.items() if is_own}
@@ -162,25 +162,25 @@ def rows(
         *_overlay(nodes, settings.cluster),
         _fullest(nodes),
         _certificate(nodes, settings, now),
-        *condition.credentials(nodes[leader].condition, now),
+        *health.credentials(nodes[leader].health, now),
         backup(nodes, unreachable, settings, now),
         drill(nodes, unreachable, settings, now),
-        condition.last_apply(merge_runs(logs)),
+        health.last_apply(merge_runs(logs)),
         drift,
         *inside,
     ]
     unfinished: dict[str, str] = {}
     for node in nodes.values():
-        unfinished |= node.condition.unfinished
+        unfinished |= node.health.unfinished
     for name, node in nodes.items():
         # The change that has closed a node's edge is recorded on the leader.
-        closed = replace(node.condition, unfinished=unfinished)
-        found += [replace(each, text=f"{name}: {each.text}") for each in condition.edge(closed)]
-        found += condition.list_given_up(node.condition)
-        if trouble := condition.firewall(node.condition):
+        closed = replace(node.health, unfinished=unfinished)
+        found += [replace(each, text=f"{name}: {each.text}") for each in health.edge(closed)]
+        found += health.list_given_up(node.health)
+        if trouble := health.firewall(node.health):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
-        if node.condition.holder:
-            found.append(Row("At work now", f"{name}: {node.condition.holder}", is_note=True))
+        if node.health.holder:
+            found.append(Row("At work now", f"{name}: {node.health.holder}", is_note=True))
         if node.log.broken_at is not None:
             text = f"{name}: line {node.log.broken_at} was changed"
             found.append(Row("Audit log", text, ok=False))
@@ -304,8 +304,8 @@ def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
 
 
 def _fullest(nodes: Nodes) -> Row:
-    name, node = min(nodes.items(), key=lambda each: each[1].condition.disk_free_gb)
-    row = condition.disk(node.condition)
+    name, node = min(nodes.items(), key=lambda each: each[1].health.disk_free_gb)
+    row = health.disk(node.health)
     return replace(row, text=f"{name}: {row.text}")
 
 
@@ -313,10 +313,10 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     """Return the row of the certificate that ends first; each node serves one."""
 
     def end(name: str) -> int:
-        return nodes[name].condition.certificate_ends or 0
+        return nodes[name].health.certificate_ends or 0
 
     name = min(nodes, key=end)
-    row = condition.certificate(nodes[name].condition, settings, now)
+    row = health.certificate(nodes[name].health, settings, now)
     return (
         row if row.ok or not settings.stack.runs_caddy else replace(row, text=f"{name}: {row.text}")
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.monitoring.condition import ConditionState, drift, rows
+from infisical_iac.monitoring.health import HealthState, drift, rows
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import defaults
 
@@ -26,7 +26,7 @@ def settings(**changes: Any) -> Settings:
     return load(defaults(**{"ingress": "none", **changes}))
 
 
-def row_of(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
+def row_of(name: str, condition: HealthState, **changes: Any) -> tuple[str, bool]:
     """Return what the row of a name says, and whether it is well."""
     found = rows(condition, settings(**changes), Log([]), drift([]), NOW)
     (row,) = (each for each in found if each.name == name)

@@ -80,7 +80,7 @@ state() {
     echo manager
     nodes
     await_starting
-    conditions
+    list_health
     hashes
     services | xargs --no-run-if-empty docker service inspect --format 'tls {{ .Spec.Name }} {{
         with index .Spec.Labels "infisical.tls" }}{{ . }}{{ else }}0{{ end }}'
@@ -209,7 +209,7 @@ again() {
 # roll-out does: the task would still wait after its node is back. Scaling down and up again makes
 # Swarm retry, and ends with the same specification.
 retry() {
-    conditions | while read -r _ name running desired _ waiting; do
+    list_health | while read -r _ name running desired _ waiting; do
         test "$waiting" -gt 0 || continue
         docker service scale --detach "$name=$running" >/dev/null </dev/null
         for attempt in $(seq 60); do

@@ -2,8 +2,8 @@
 #
 #   hashes               prints "hash <service> <hash>" of each one's specification, to be compared
 #                        with those that were rolled out
-#   conditions           prints each one's tasks, and the state of its update
-#   list_unhealthy [<service>…] prints the conditions of unhealthy ones
+#   list_health          prints each one's tasks, and the state of its update
+#   list_unhealthy [<service>…] prints those of unhealthy ones
 #   why <service>        prints the errors of its last tasks, and log lines without any secret
 . ./nodes.sh
 . ./secrecy.sh
@@ -30,7 +30,7 @@ nodes() { inspect_nodes 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availabilit
 #
 # Running tasks are counted from the list of tasks: the list of services still counts those of a
 # node that is down.
-conditions() {
+list_health() {
     all=$(tasks | sed -E 's/^([^ ]*)\.[^. ]* /\1 /')
     updates=$(services | xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} {{
         with .UpdateStatus }}{{ .State }}{{ else }}none{{ end }}')
@@ -42,13 +42,13 @@ conditions() {
         done
 }
 
-# Prints the conditions of services that lack tasks or are being updated, of the named ones or of
+# Prints the health of services that lack tasks or are being updated, of the named ones or of
 # all. While a node is unreachable, tasks that only it can run, and the updates that wait for them,
 # don't count. Fails if the Swarm does not answer.
 list_unhealthy() {
     only=" $* "
     unreachable=$(nodes | grep -vc ' ready active$' || true)
-    all=$(conditions)
+    all=$(list_health)
     test -n "$all" || return 1
     echo "$all" | awk -v unreachable="$unreachable" -v only="$only" '{
         if (only !~ /^ *$/ && !index(only, " " $2 " ")) next

@@ -145,7 +145,7 @@ startable() {
 
 # Prints "<service> <status> <health> <restarts>" for each container, and for each of $services
 # without one.
-conditions() {
+list_health() {
     found=$(containers | xargs --no-run-if-empty docker inspect --format '{{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
         if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{ .RestartCount }}')
@@ -161,7 +161,7 @@ wait() {
     left=" $* "
     services=$(ours --file "$root/compose.yaml" config --services)
     while :; do
-        unhealthy=$(conditions | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
+        unhealthy=$(list_health | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
             grep -v ' running healthy ' || true)
         test -n "$unhealthy" || exit 0
         # Waiting does not help a container that stops again and again.

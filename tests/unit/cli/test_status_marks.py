@@ -11,8 +11,8 @@ from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
-from infisical_iac.monitoring.condition import ConditionState, access, drift, instance, rows
-from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
+from infisical_iac.monitoring.health_fact import Health
 from tests.unit.conditions import NOW, OUTPUT, settings
 
 
@@ -21,9 +21,9 @@ def _rows(**changes: Any) -> dict[str, Row]:
     return {row.name: row for row in found}
 
 
-def _new(**changes: Any) -> ConditionState:
+def _new(**changes: Any) -> HealthState:
     """A host that was deployed an hour ago, with no backup, drill or apply recorded."""
-    return replace(Condition().process(OUTPUT), **changes)
+    return replace(Health().process(OUTPUT), **changes)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.status import LastRun, backup, newest_row
 from infisical_iac.core.change import Row
-from infisical_iac.monitoring.condition import ConditionState
+from infisical_iac.monitoring.health import HealthState
 from tests.unit.settings_of import settings_of
 
 _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", ok=False))
@@ -95,8 +95,8 @@ def _node(bucket: datetime | None) -> NodeState:
     run = {"began": "2026-11-27T02:29:00Z", "ended": "2026-11-27T02:30:00Z", "failure": ""}
     record = {**run, "bytes": 1000, "targets": [{**saved, "added": 1, "snapshots": 1}]}
     times = {"bucket": bucket} if bucket else {}
-    condition = ConditionState(backups_since=_SINCE, backups=json.dumps(record), saved=times)
-    return NodeState(condition=condition, postgres="standby")
+    condition = HealthState(backups_since=_SINCE, backups=json.dumps(record), saved=times)
+    return NodeState(health=condition, postgres="standby")
 
 
 def _row(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from infisical_iac.cluster.model import NodeState
-from infisical_iac.cluster.stack_state import NodeCondition
+from infisical_iac.cluster.stack_state import NodeHealth
 from infisical_iac.cluster.status import rows
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
-from infisical_iac.monitoring.condition import drift
+from infisical_iac.monitoring.health import drift
 from infisical_iac.stack.given_up import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import settings_of
@@ -55,7 +55,7 @@ def settings() -> Settings:
 @pytest.fixture
 def nodes() -> dict[str, NodeState]:
     return {
-        name: NodeCondition().process([*_MEMBERS, *_TASKS, *_COMMON, *own])
+        name: NodeHealth().process([*_MEMBERS, *_TASKS, *_COMMON, *own])
         for name, own in _OUTPUT.items()
     }
 
@@ -108,10 +108,10 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
 ) -> None:
     given_up = (GivenUp("infisical_given_up_x", "2026-11-25T10:12:00Z", 3),)
     one = replace(
-        nodes["one"].condition, unfinished={"restore": "20261125T101112Z data"}, given_up=given_up
+        nodes["one"].health, unfinished={"restore": "20261125T101112Z data"}, given_up=given_up
     )
-    two = replace(nodes["two"].condition, closed=0)
-    found = _rows(_changed(_changed(nodes, "one", condition=one), "two", condition=two), settings)
+    two = replace(nodes["two"].health, closed=0)
+    found = _rows(_changed(_changed(nodes, "one", health=one), "two", health=two), settings)
     edge = found["Edge"].text
     assert edge.startswith("two: ")
     assert " 1970-01-01T00:00:00Z; a restore " in edge
@@ -156,7 +156,7 @@ def test_a_drained_or_unreachable_node_is_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     members = (
-        NodeCondition()
+        NodeHealth()
         .process(
             [
                 _MEMBERS[0],
@@ -265,10 +265,10 @@ def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
             f'"targets": [{target}]}}'
         )
 
-    full = replace(nodes["two"].condition, disk_free_gb=1.0, backups=record(3))
-    nodes = _changed(nodes, "two", condition=full)
-    newest = replace(nodes["three"].condition, backups=record(4, "no space left"))
-    found = _rows(_changed(nodes, "three", condition=newest), settings)
+    full = replace(nodes["two"].health, disk_free_gb=1.0, backups=record(3))
+    nodes = _changed(nodes, "two", health=full)
+    newest = replace(nodes["three"].health, backups=record(4, "no space left"))
+    found = _rows(_changed(nodes, "three", health=newest), settings)
     assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB ")
     assert not found["Disk"].ok
     assert found["Last backup"].text.startswith("three: failed ")
@@ -279,14 +279,14 @@ def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
 def test_the_holder_of_a_lock_is_shown_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
-    busy = replace(nodes["two"].condition, holder="by ada@laptop")
-    row = _rows(_changed(nodes, "two", condition=busy), settings)["At work now"]
+    busy = replace(nodes["two"].health, holder="by ada@laptop")
+    row = _rows(_changed(nodes, "two", health=busy), settings)["At work now"]
     assert row.text == "two: by ada@laptop"
 
 
 def test_an_unloaded_firewall_is_reported_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
-    bad = replace(nodes["two"].condition, firewall="ssh-only")
-    row = _rows(_changed(nodes, "two", condition=bad), settings)["Firewall"]
+    bad = replace(nodes["two"].health, firewall="ssh-only")
+    row = _rows(_changed(nodes, "two", health=bad), settings)["Firewall"]
     assert (row.ok, row.text.startswith("two: its rules ")) == (False, True)

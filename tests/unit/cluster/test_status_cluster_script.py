@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster.stack_state import NodeCondition
+from infisical_iac.cluster.stack_state import NodeHealth
 from infisical_iac.core.rendering import script
-from infisical_iac.monitoring.condition import Running
+from infisical_iac.monitoring.health import Running
 from tests.unit.fake_programs import fake_docker, run_with
 
 # A Docker of a manager's node. With a word in $BROKEN, the program of that name fails in its
@@ -60,7 +60,7 @@ def _run(programs: Path, broken: str = "") -> list[str]:
 
 
 def test_a_node_reports_its_whole_health(programs: Path) -> None:
-    found = NodeCondition().process(_run(programs))
+    found = NodeHealth().process(_run(programs))
     assert [(each.name, each.trouble) for each in found.members] == [("one", ""), ("four", "down")]
     assert [(each.manager, each.number) for each in found.members] == [("leader", 1), ("-", 0)]
     assert [task.health for task in found.tasks["postgres"]] == ["healthy"]
@@ -68,8 +68,8 @@ def test_a_node_reports_its_whole_health(programs: Path) -> None:
     said = (found.postgres, found.etcd, found.redis, found.sentinel)
     assert said == ("primary", "healthy", "master", "redis-1")
     assert (found.tls, found.leaf_ends) == (2, None)
-    assert found.condition.disk_size_gb > 0
-    assert [each.name for each in found.condition.given_up] == ["infisical_given_up_x"]
+    assert found.health.disk_size_gb > 0
+    assert [each.name for each in found.health.given_up] == ["infisical_given_up_x"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_node_reports_whether_the_overlay_is_encrypted(
     programs: Path, options: str, expected: str
 ) -> None:
     (programs / "docker network inspect").write_text(f"{options}\n")
-    assert NodeCondition().process(_run(programs)).overlay == expected
+    assert NodeHealth().process(_run(programs)).overlay == expected
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_node_reports_whether_the_overlay_is_encrypted(
 def test_a_silent_service_is_reported(
     programs: Path, broken: str, what: str, expected: str
 ) -> None:
-    assert getattr(NodeCondition().process(_run(programs, broken)), what) == expected
+    assert getattr(NodeHealth().process(_run(programs, broken)), what) == expected
 
 
 def test_a_node_without_docker_reports_the_rest(programs: Path) -> None:
     (programs / "failing").touch()
-    found = NodeCondition().process(_run(programs))
-    assert not found.condition.engine
+    found = NodeHealth().process(_run(programs))
+    assert not found.health.engine
     assert (found.postgres, found.etcd, found.tasks) == ("", "", {})
 
 
@@ -115,4 +115,4 @@ def test_a_replica_that_has_lost_its_database_is_not_healthy(programs: Path) -> 
 
 
 def _tasks(programs: Path) -> list[Running]:
-    return NodeCondition().process(_run(programs)).tasks["infisical"]
+    return NodeHealth().process(_run(programs)).tasks["infisical"]

@@ -12,7 +12,7 @@ from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
 from infisical_iac.cluster.status import rows
 from infisical_iac.cluster.validation import refuse, refuse_single
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.monitoring.condition import drift
+from infisical_iac.monitoring.health import drift
 from tests.unit.cluster.observed import cluster_of, three, three_bare
 from tests.unit.settings_of import settings_of
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.monitoring.drift import Answer
+from infisical_iac.monitoring.health_fact import Health
 from tests.unit.conditions import OUTPUT, row_of
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -24,7 +24,7 @@ def test_wording_of_the_answer() -> None:
 
 
 def test_wording_of_a_firewall_that_is_not_loaded() -> None:
-    text, _ = row_of("Firewall", Condition().process([*OUTPUT, "firewall ssh-only"]))
+    text, _ = row_of("Firewall", Health().process([*OUTPUT, "firewall ssh-only"]))
     assert text == (
         "its rules can't be loaded, so only SSH is let in, and Docker does not start: "
         "`infisical-iac apply`"

@@ -7,8 +7,8 @@ import pytest
 
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
-from infisical_iac.monitoring.condition import ConditionState, Running, access, drift, rows
-from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.monitoring.health import HealthState, Running, access, drift, rows
+from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.settings import with_digest
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
@@ -17,17 +17,17 @@ _HTTPS = {"site_url": "https://secrets.example.com", "ingress": "caddy"}
 
 
 @pytest.fixture
-def condition() -> ConditionState:
-    return Condition().process(OUTPUT)
+def condition() -> HealthState:
+    return Health().process(OUTPUT)
 
 
-def test_all_rows_of_a_healthy_host_are_healthy(condition: ConditionState) -> None:
+def test_all_rows_of_a_healthy_host_are_healthy(condition: HealthState) -> None:
     assert all(row.ok for row in rows(condition, settings(), Log([]), drift([]), NOW))
     assert row_of("infisical", condition) == ("infisical/infisical:v0.165.16: healthy", True)
     assert row_of("Disk", condition) == ("20.0 of 40.0 GB free", True)
 
 
-def test_a_container_of_another_version_is_not_healthy(condition: ConditionState) -> None:
+def test_a_container_of_another_version_is_not_healthy(condition: HealthState) -> None:
     text, ok = row_of("infisical", condition, infisical_version="v0.166.0")
     actual, desired = re.findall(r"infisical/infisical:(v[\d.]+)", text)
     assert (actual, desired, ok) == ("v0.165.16", "v0.166.0", False)
@@ -35,7 +35,7 @@ def test_a_container_of_another_version_is_not_healthy(condition: ConditionState
 
 @pytest.mark.parametrize(("status", "health"), [("exited", "none"), ("running", "unhealthy")])
 def test_an_unhealthy_container_is_reported(
-    condition: ConditionState, status: str, health: str
+    condition: HealthState, status: str, health: str
 ) -> None:
     redis = Running(with_digest("redis:8.2.10"), status, health)
     unhealthy = replace(condition, containers={**condition.containers, "redis": redis})
@@ -45,12 +45,12 @@ def test_an_unhealthy_container_is_reported(
 
 
 def test_a_missing_container_is_reported() -> None:
-    text, ok = row_of("redis", ConditionState())
+    text, ok = row_of("redis", HealthState())
     assert ("redis:8.2.10" in text, ok) == (True, False)
     assert "healthy" not in text
 
 
-def test_a_full_disk_is_reported(condition: ConditionState) -> None:
+def test_a_full_disk_is_reported(condition: HealthState) -> None:
     text, ok = row_of("Disk", replace(condition, disk_free_gb=0.5))
     assert not ok
     assert text.startswith("0.5 of 40.0 GB free: ")
@@ -58,7 +58,7 @@ def test_a_full_disk_is_reported(condition: ConditionState) -> None:
 
 @pytest.mark.parametrize(("days", "ok"), [(14, True), (13, False), (-1, False)])
 def test_a_certificate_is_healthy_until_near_its_end(
-    condition: ConditionState, days: int, ok: bool
+    condition: HealthState, days: int, ok: bool
 ) -> None:
     ends = int(NOW.timestamp()) + days * _DAY
     seen = replace(condition, certificate_ends=ends)
@@ -68,7 +68,7 @@ def test_a_certificate_is_healthy_until_near_its_end(
 
 
 def test_a_missing_certificate_is_reported_only_where_one_is_needed(
-    condition: ConditionState,
+    condition: HealthState,
 ) -> None:
     assert row_of("Certificate", condition)[1]
     text, ok = row_of("Certificate", condition, **_HTTPS)
@@ -79,7 +79,7 @@ def test_a_missing_certificate_is_reported_only_where_one_is_needed(
 
 @pytest.mark.parametrize(("hours", "ok"), [(3, True), (-1, False)])
 def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
-    condition: ConditionState, hours: int, ok: bool
+    condition: HealthState, hours: int, ok: bool
 ) -> None:
     seen = replace(condition, certificate_ends=int(NOW.timestamp()) + hours * 3600)
     text, is_healthy = row_of("Certificate", seen, **_HTTPS, acme_ca="internal")
@@ -89,14 +89,14 @@ def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
 
 
 def test_a_docker_that_does_not_answer_has_a_row_instead_of_the_containers() -> None:
-    condition = Condition().process(["disk 20971520 41943040"])
+    condition = Health().process(["disk 20971520 41943040"])
     first = rows(condition, settings(), Log([]), drift([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
 
 
 def test_the_holder_of_the_lock_and_a_changed_audit_log_are_reported() -> None:
     holder = "by ada@laptop since noon, process 7"
-    condition = Condition().process([*OUTPUT, f"busy {holder}"])
+    condition = Health().process([*OUTPUT, f"busy {holder}"])
     *_, work, log = rows(condition, settings(), Log([], broken_at=3), drift([]), NOW)
     assert (work.name, work.text, work.ok) == ("At work now", holder, True)
     assert (log.name, "line 3" in log.text, log.ok) == ("Audit log", True, False)
@@ -118,7 +118,7 @@ _CLOSED = f"closed {int(NOW.timestamp()) - 60}"
     ],
 )
 def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], remedy: str) -> None:
-    text, ok = row_of("Edge", Condition().process([*OUTPUT, _CLOSED, *unfinished]))
+    text, ok = row_of("Edge", Health().process([*OUTPUT, _CLOSED, *unfinished]))
     assert not ok
     assert "2026-11-25T11:59:00Z" in text
     assert remedy in text
@@ -128,7 +128,7 @@ def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], rem
 def test_data_that_were_given_up_are_reported_while_they_are_needed(writes: str, ok: bool) -> None:
     name = "infisical_postgres_given_up_20261125T115900Z"
     line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
-    text, is_healthy = row_of("Given up", Condition().process([*OUTPUT, line]))
+    text, is_healthy = row_of("Given up", Health().process([*OUTPUT, line]))
     assert (f"in the Docker volume {name}; " in text, is_healthy) == (True, ok)
 
 

@@ -33,7 +33,7 @@ class Running:
 
 
 @dataclass
-class ConditionState:
+class HealthState:
     """The observed state that `status` is made from.
 
     Attributes:
@@ -76,7 +76,7 @@ class ConditionState:
 
 
 def rows(
-    condition: ConditionState,
+    health: HealthState,
     settings: Settings,
     log: Log,
     drift: Row,
@@ -90,22 +90,22 @@ def rows(
         inside: the rows that `access` and `instance` return.
     """
     found = [
-        *_containers(condition, settings),
-        *edge(condition),
-        *list_given_up(condition),
-        disk(condition),
-        certificate(condition, settings, now),
-        *credentials(condition, now),
-        backup(condition, settings, now),
-        drill(condition, now),
+        *_containers(health, settings),
+        *edge(health),
+        *list_given_up(health),
+        disk(health),
+        certificate(health, settings, now),
+        *credentials(health, now),
+        backup(health, settings, now),
+        drill(health, now),
         last_apply(list_runs(log.entries)),
         drift,
         *inside,
     ]
-    if trouble := firewall(condition):
+    if trouble := firewall(health):
         found.append(Row("Firewall", trouble, ok=False))
-    if condition.holder:
-        found.append(Row("At work now", condition.holder, is_note=True))
+    if health.holder:
+        found.append(Row("At work now", health.holder, is_note=True))
     if log.broken_at is not None:
         found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
     return found
@@ -152,12 +152,12 @@ def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
     return [Row("Instance", f"{', '.join(parts) or 'nothing'} besides what is declared")]
 
 
-def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
-    if not condition.engine:
+def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
+    if not health.engine:
         yield Row("Docker", "does not answer, so the containers' state is unknown", ok=False)
         return
     for service, image in settings.services.items():
-        there = condition.containers.get(service)
+        there = health.containers.get(service)
         if there is None:
             yield Row(service, f"no container; it should run {image_name(image)}", ok=False)
             continue
@@ -180,49 +180,49 @@ _ENDING = {
 }
 
 
-def edge(condition: ConditionState) -> Iterator[Row]:
+def edge(health: HealthState) -> Iterator[Row]:
     """Yield the row on a closed edge."""
-    if condition.closed is None:
+    if health.closed is None:
         return
-    since = datetime.fromtimestamp(condition.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = [remedy for name, remedy in _ENDING.items() if name in condition.unfinished]
+    since = datetime.fromtimestamp(health.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = [remedy for name, remedy in _ENDING.items() if name in health.unfinished]
     why = what[0] if what else "nothing is under way: `infisical-iac apply` opens it"
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
 
 
-def list_given_up(condition: ConditionState) -> Iterator[Row]:
+def list_given_up(health: HealthState) -> Iterator[Row]:
     """Yield a row for each set of data that was given up."""
-    for each in condition.given_up:
+    for each in health.given_up:
         yield Row("Given up", f"{each.describe()}; {HELP}", ok=not each.is_needed)
 
 
-def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    ends = condition.certificate_ends
+def certificate(health: HealthState, settings: Settings, now: datetime) -> Row:
+    ends = health.certificate_ends
     text, ok = assess_certificate(ends, settings.stack, now)
     return Row("Certificate", text, ok, is_note=ends is None)
 
 
-def disk(condition: ConditionState) -> Row:
-    free, size = condition.disk_free_gb, condition.disk_size_gb
+def disk(health: HealthState) -> Row:
+    free, size = health.disk_free_gb, health.disk_size_gb
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
     return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
 
 
-def firewall(condition: ConditionState) -> str:
+def firewall(health: HealthState) -> str:
     """Return what is wrong with the firewall and what to do, empty for nothing."""
     troubles = {
         "failed": "its rules can't be loaded, and the previous ones stay",
         "ssh-only": "its rules can't be loaded, so only SSH is let in, and Docker does not start",
         "none": "its rules are not loaded, and nothing is filtered",
     }
-    trouble = troubles.get(condition.firewall)
+    trouble = troubles.get(health.firewall)
     return f"{trouble}: `infisical-iac apply`" if trouble else ""
 
 
-def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
+def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
     """Yield the row on client secrets that expire soon, or on the one that expires first."""
-    terms = sorted(condition.credentials.items(), key=lambda each: each[1].ends)
+    terms = sorted(health.credentials.items(), key=lambda each: each[1].ends)
     near = [each for each in terms if each[1].is_near_its_end(now)]
     texts = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
     if near:
@@ -231,22 +231,22 @@ def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
         yield Row("Credentials", "; ".join(texts), not near)
 
 
-def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    targets, since = settings.backup.backup_targets, _parse_time(condition.backups_since)
+def backup(health: HealthState, settings: Settings, now: datetime) -> Row:
+    targets, since = settings.backup.backup_targets, _parse_time(health.backups_since)
     try:
-        last = record.parse_record(condition.backups) if condition.backups else None
+        last = record.parse_record(health.backups) if health.backups else None
     except ValueError as error:
         return Row("Last backup", f"its record can't be read: {error}", ok=False)
     text, ok = record.assess_record(last, targets, since=since, now=now)
     return Row("Last backup", text, ok, is_note=last is None)
 
 
-def drill(condition: ConditionState, now: datetime) -> Row:
+def drill(health: HealthState, now: datetime) -> Row:
     try:
-        last = record.parse_drill(condition.drills) if condition.drills else None
+        last = record.parse_drill(health.drills) if health.drills else None
     except ValueError as error:
         return Row("Last drill", f"its record can't be read: {error}", ok=False)
-    since = _parse_time(condition.drills_since)
+    since = _parse_time(health.drills_since)
     text, ok = record.assess_drill(last, since=since, now=now)
     return Row("Last drill", text, ok, is_note=last is None)
 

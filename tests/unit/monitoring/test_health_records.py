@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.audit_entries import AuditEntry, Log
-from infisical_iac.monitoring.condition import ConditionState, drift, rows
-from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.monitoring.health import HealthState, drift, rows
+from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.workspace.credential_file import Credential, Term, render
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
 
 @pytest.fixture
-def condition() -> ConditionState:
-    return Condition().process(OUTPUT)
+def condition() -> HealthState:
+    return Health().process(OUTPUT)
 
 
 def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
@@ -28,7 +28,7 @@ def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
 @pytest.mark.parametrize(
     ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "has not ended")]
 )
-def test_the_last_apply_is_reported(condition: ConditionState, outcome: str, end: str) -> None:
+def test_the_last_apply_is_reported(condition: HealthState, outcome: str, end: str) -> None:
     log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
     found = rows(condition, settings(), log, drift([]), NOW)
     (row,) = (each for each in found if each.name == "Last apply")
@@ -38,7 +38,7 @@ def test_the_last_apply_is_reported(condition: ConditionState, outcome: str, end
 
 
 def test_pending_drift_is_not_healthy_and_cut_after_three_changes(
-    condition: ConditionState,
+    condition: HealthState,
 ) -> None:
     pending = [f"+ package {number}" for number in range(5)]
     row = rows(condition, settings(), Log([]), drift(pending), NOW)[-1]
@@ -51,9 +51,9 @@ def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
     assert (row.text.endswith(": a key is gone"), row.ok) == (True, False)
 
 
-def test_backups_are_reported_as_the_host_recorded_them(condition: ConditionState) -> None:
+def test_backups_are_reported_as_the_host_recorded_them(condition: HealthState) -> None:
     assert row_of("Last backup", condition) == ("none yet", True)
-    recorded = Condition().process(
+    recorded = Health().process(
         [
             'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
             '"failure": "local: no space  left", "bytes": 0, "targets": [ ]}'
@@ -67,11 +67,11 @@ def test_backups_are_reported_as_the_host_recorded_them(condition: ConditionStat
     assert ("record" in unreadable, ok) == (True, False)
 
 
-def test_backups_that_are_not_set_up_are_not_healthy(condition: ConditionState) -> None:
+def test_backups_that_are_not_set_up_are_not_healthy(condition: HealthState) -> None:
     assert not row_of("Last backup", replace(condition, backups_since=None))[1]
 
 
-def test_drills_are_reported_as_the_host_recorded_them(condition: ConditionState) -> None:
+def test_drills_are_reported_as_the_host_recorded_them(condition: HealthState) -> None:
     text, ok = row_of("Last drill", condition)
     assert ("`infisical-iac restore --drill`" in text, ok) == (True, True)
     text, ok = row_of("Last drill", replace(condition, drills="{}"))
@@ -79,7 +79,7 @@ def test_drills_are_reported_as_the_host_recorded_them(condition: ConditionState
     assert not row_of("Last drill", replace(condition, drills_since=None))[1]
 
 
-def test_credentials_without_an_end_have_no_row(condition: ConditionState) -> None:
+def test_credentials_without_an_end_have_no_row(condition: HealthState) -> None:
     names = [each.name for each in rows(condition, settings(), Log([]), drift([]), NOW)]
     assert "Credentials" not in names
 
@@ -94,7 +94,7 @@ def test_credentials_without_an_end_have_no_row(condition: ConditionState) -> No
     ],
 )
 def test_credentials_are_healthy_until_near_their_end(
-    condition: ConditionState, days: int, text: str, ok: bool
+    condition: HealthState, days: int, text: str, ok: bool
 ) -> None:
     term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
     later = Term(term.begins, term.ends + timedelta(days=200))
@@ -104,7 +104,7 @@ def test_credentials_are_healthy_until_near_their_end(
 
 
 def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(
-    condition: ConditionState,
+    condition: HealthState,
 ) -> None:
     term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))
     assert row_of("Credentials", replace(condition, credentials={"a.b": term}))[1]
@@ -113,10 +113,10 @@ def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(
 def test_the_last_backup_of_a_target_is_read_from_its_record(tmp_path: Path) -> None:
     (tmp_path / "box").write_text("success 1795600800\nsnapshot ab\nerror no answer\n")
     (tmp_path / "bucket").write_text("error no answer\n")
-    shell = Condition().command("", 443, "none")
+    shell = Health().command("", 443, "none")
     shell = shell.replace("/var/lib/infisical-backup/targets", str(tmp_path))
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
-    assert Condition().process(ran.stdout.splitlines()).saved == {
+    assert Health().process(ran.stdout.splitlines()).saved == {
         "box": datetime(2026, 11, 25, 10, tzinfo=UTC)
     }
 
@@ -125,11 +125,9 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     term = Term(NOW, NOW + timedelta(days=90))
     text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
     (tmp_path / "backend.production.env").write_text(text)
-    shell = (
-        Condition().command("", 443, "none").replace("/etc/infisical/credentials", str(tmp_path))
-    )
+    shell = Health().command("", 443, "none").replace("/etc/infisical/credentials", str(tmp_path))
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
-    assert Condition().process(ran.stdout.splitlines()).credentials == {"backend.production": term}
+    assert Health().process(ran.stdout.splitlines()).credentials == {"backend.production": term}
 
 
 @pytest.mark.parametrize(
@@ -141,9 +139,9 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     ],
 )
 def test_firewall_rules_that_are_not_loaded_are_reported(
-    condition: ConditionState, firewall: str, fact: str
+    condition: HealthState, firewall: str, fact: str
 ) -> None:
-    read = Condition().process([*OUTPUT, f"firewall {firewall}"])
+    read = Health().process([*OUTPUT, f"firewall {firewall}"])
     text, ok = row_of("Firewall", read)
     assert (fact in text, ok) == (True, False)
     assert "`infisical-iac apply`" in text

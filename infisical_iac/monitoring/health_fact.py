@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import script
-from infisical_iac.monitoring.condition import ConditionState, Running
+from infisical_iac.monitoring.health import HealthState, Running
 from infisical_iac.stack import given_up
 from infisical_iac.workspace.credential_file import Term
 
 
-class Condition(Fact[ConditionState]):
-    """Read the ConditionState.
+class Health(Fact[HealthState]):
+    """Read the HealthState.
 
     Args:
         served_name: the name in the certificate to look for; empty for none.
@@ -21,9 +21,9 @@ class Condition(Fact[ConditionState]):
     def command(self, served_name: str, port: int, lock: str) -> str:
         return script("status", lock, served_name, str(port))
 
-    def process(self, output: list[str]) -> ConditionState:
+    def process(self, output: list[str]) -> HealthState:
         given = tuple(given_up.parse_given_up(output))
-        found = ConditionState(engine="engine" in output, given_up=given)
+        found = HealthState(engine="engine" in output, given_up=given)
         for line in output:
             match line.split():
                 case ["container", service, image, status, health]:
