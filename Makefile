@@ -7,7 +7,7 @@ RUN := $(VENV)/bin
 NODE_LOADER := loaders/node
 NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 
-# Whatever the caller's environment says, what was compiled is kept: tests start many programs.
+# Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo demo-down test test-cluster test-real bench check docs format lock clean

@@ -48,7 +48,7 @@ acme_ca = "internal"
 # Of the disk of the machine that the hosts share.
 access_log_max_mb = 100
 image_archives = (str(_root / ".staging" / "images.tar"),)
-# There is no firewall next to a Swarm such as Dokploy's.
+# No firewall next to a Swarm such as Dokploy's.
 firewall = "off" if KINDS[ingress].engine_owner else "on"
 # It takes half a minute to install, and sees only what Caddy logs: without Caddy it is off.
 fail2ban = "on" if KINDS[ingress].runs_caddy else "off"

@@ -45,7 +45,7 @@ fail() {
     exit 1
 }
 
-# Runs restic for so many seconds at most, since it retries for ever where nobody answers. Its output
+# Runs restic for at most $1 seconds, since it retries for ever if nobody answers. Its output
 # is in the file $answer, the reason of a failure in $reason.
 restic_within() {
     seconds=$1

@@ -1,7 +1,7 @@
 # Runs a drill for systemd's infisical-drill.service: restores a snapshot into a Compose project of its
 # own, next to the live one, which is never touched, and reads its secrets.
 #
-#   drill.sh run <seconds>   each container has so many seconds to become healthy. The file `request`
+#   drill.sh run <seconds>   each container has <seconds> to become healthy. The file `request`
 #                            may name a snapshot and a target; the default is the latest snapshot of
 #                            the first target that has it whole. On a cluster the nodes take turns,
 #                            each with its own directories, and the Swarm's leader with the shared

@@ -2,7 +2,7 @@
 # data or 0 for none, and SHARED, those of TARGETS that all nodes have in common.
 
 # Leaves in TARGETS the node's own, and the shared ones if this node leads the Swarm, or if the Swarm
-# has no leader: rather two snapshots than none. Ends the run, with success, if no target is left.
+# has no leader, because two snapshots are better than none. If no target is left, exits with 0.
 own() {
     test -n "${NODE-}" || return 0
     test "$NODE" != 0 || {

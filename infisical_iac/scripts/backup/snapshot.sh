@@ -64,7 +64,7 @@ await() {
     done
 }
 
-# Starts services and waits for all of them, so many seconds in total: start <seconds> <service>…
+# Starts services and waits for all of them, <seconds> in total: start <seconds> <service>…
 start() {
     seconds=$1 limit=$(($(date +%s) + $1))
     shift

@@ -85,7 +85,7 @@ migrations() {
     echo "SELECT count(*) FROM infisical_migrations" | sql
 }
 
-# Lines that are no ids of secrets are ignored.
+# Lines that are not ids of secrets are ignored.
 present() {
     ids=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
     test -n "$ids" || return 0

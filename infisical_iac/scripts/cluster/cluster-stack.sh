@@ -15,9 +15,9 @@
 #                                     that ends again and again
 #   cluster-stack.sh data             prints "<members of etcd> <PostgreSQLs>": how many report that
 #                                     they are healthy
-#   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for so many healthy ones;
+#   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for that many healthy ones;
 #                                     fails, and prints how many there are, if it takes longer
-#   cluster-stack.sh retry            has Swarm retry tasks that wait for a node
+#   cluster-stack.sh retry             makes Swarm retry the tasks that wait for a node
 #   cluster-stack.sh why <service>    prints the errors of its last tasks, with such log lines
 #   cluster-stack.sh hashes           prints the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes this project's secrets and configs, and their files,

@@ -3,7 +3,7 @@
 #
 #   data                            prints "<members of etcd> <PostgreSQLs>"; counted are a primary
 #                                   that runs, and the standbys that stream from it
-#   as_many <members> <PostgreSQLs> succeeds if at least so many are healthy; else prints the
+#   as_many <members> <PostgreSQLs> succeeds if at least that many are healthy; else prints the
 #                                   numbers as an error
 . ./containers.sh
 

@@ -1,8 +1,8 @@
 # Repairs the access to the cluster's database after a leader died during a change. The new leader
 # runs it before it rolls the stack out. The database may refuse connections, if a restore was about
 # to replace it, or have another password than the key in use, if a rotation was about to change it.
-# Does nothing if no database answers: the roll-out starts it. Prints `known` once only the key in
-# use is needed.
+# Does nothing if no database answers: the roll-out starts it. Prints `known` once no key but the
+# one in use is needed.
 TOPOLOGY=swarm
 . ./databases.sh
 (find_database) 2>/dev/null || exit 0

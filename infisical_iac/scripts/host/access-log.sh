@@ -25,7 +25,7 @@ size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
 is_mounted() { mountpoint --quiet "$live"; }
 
 # In a container, /dev may lack the device that the kernel names. Another process may take that
-# device first, which is no reason to give up a sound file system.
+# device first, which is not a reason to give up a sound file system.
 attach() {
     for pause in 1 1 2 0; do
         device=$(losetup --find)
@@ -86,7 +86,7 @@ history() { find "$directory" -maxdepth 1 -name 'access.log*' -type f -printf '%
 
 free() { echo $(($(stat --file-system --format='%a * %S' "$directory"))); }
 
-# Removes the oldest logs until so many bytes more fit.
+# Removes the oldest logs until $1 more bytes fit.
 free_bytes() {
     history | awk -v sum="$(history | awk '{ sum += $2 } END { printf "%.0f", sum }')" \
         -v allowed=$((most - $(size_of "$image") - $1)) -v missing=$((least_free + $1 - $(free))) \

@@ -1,6 +1,6 @@
 # Installs packages: apt.sh <seconds> <package>…
 #
-# It waits so many seconds for the locks of another apt, such as the daily one that a host's first boot
+# It waits up to <seconds> for the locks of another apt, such as the daily one that a host's first boot
 # starts. If a refresh of the lists fails for another reason, it is tried three times, because mirrors fail
 # while they are being updated.
 set -u

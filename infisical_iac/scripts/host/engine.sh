@@ -4,8 +4,8 @@
 #   engine.sh ready            fails with the reason if the cluster can't do without the host for a
 #                              while; else prints "<members of etcd> <PostgreSQLs>" that are healthy
 #   engine.sh await_health <seconds> <members> <PostgreSQLs>   waits until the host's node is active, all
-#                              nodes are there, each service has all its tasks, and so many members
-#                              and PostgreSQLs are healthy
+#                              nodes are there, each service has all its tasks, and that many
+#                              members and PostgreSQLs are healthy
 #   engine.sh seen <node> <seconds>   waits until the swarm reports the node as ready; on a manager
 . ./basics.sh
 . ./together.sh

@@ -1,7 +1,7 @@
 # Makes a change that the host undoes by itself unless a command keeps it.
 #
 #   trial.sh arm <what> <seconds>   standard input has the commands that undo the change; the host
-#                                   runs them after so many seconds, and at its next boot
+#                                   runs them after <seconds>, and at its next boot
 #   trial.sh keep <what>            keeps the change; fails if it was undone already
 #   trial.sh back <what>            undoes it now, if that has not been done
 set -eu

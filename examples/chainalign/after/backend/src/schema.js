@@ -10,7 +10,7 @@ export const schema = buildSchema(`
   type Query {
     "Who has joined."
     members: [Member!]!
-    "The member whose token was sent, if it is a good one."
+    "The member that a valid token belongs to."
     me: Member
   }
   type Mutation {
