@@ -44,7 +44,7 @@ def _refused(run: Run) -> str:
         ({"infisical_version": "v0.146.0-postgres"}, ("write 'v0.146.0'",)),
         (
             {"site_url": "secrets.example.com"},
-            ("'site_url': 'secrets.example.com' is no absolute",),
+            ("'site_url': 'secrets.example.com' is not an absolute",),
         ),
     ],
 )
@@ -70,10 +70,10 @@ def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
 @pytest.mark.parametrize(
     ("before", "after", "value", "reason"),
     [
-        ("project:", "project: [", "", "this is no YAML"),
+        ("project:", "project: [", "", "this is not YAML"),
         ("slug: staging", "slug: production", "'production'", " is listed twice"),
-        ("slug: chainalign", "slug: Chain Align", "'Chain Align'", " is no slug"),
-        ("folder: /backend", "folder: backend", "'backend'", " is no folder"),
+        ("slug: chainalign", "slug: Chain Align", "'Chain Align'", " is not a slug"),
+        ("folder: /backend", "folder: backend", "'backend'", " is not a folder"),
         ("    folder: /backend\n", "", "", "has no 'folder'"),
     ],
 )

@@ -302,7 +302,7 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
 
 
 def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
-    # Beside those that failed, or died.
+    # In addition to those that failed or died.
     log = read_json(cluster, "audit", "--last", str(2 * len(_DONE)))
     done = [each["event"] for each in log if each["outcome"] == "done"]
     assert done[-len(_DONE) :] == _DONE, " ".join(done)

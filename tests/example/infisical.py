@@ -1,4 +1,4 @@
-"""The Infisical of a staging host as the services see it, and as whoever runs it does."""
+"""The Infisical of a staging host as the services and its operator see it."""
 
 import subprocess
 from collections.abc import Iterator

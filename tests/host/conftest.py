@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "single(why): a check of a host of its own alone")
-    # Whoever runs all tests of the repository, naming none, means those that need no host.
+    # A run of all tests of the repository, with none named, means those that need no host.
     if not choosing.is_asked_for(config.args):
         return
     try:

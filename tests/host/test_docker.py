@@ -1,4 +1,4 @@
-"""The Docker engine as it runs, not as its files say, whoever has set it up."""
+"""Test the running Docker engine rather than its files, no matter who has set it up."""
 
 from typing import Any
 

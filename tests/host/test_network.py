@@ -18,7 +18,7 @@ each_database = pytest.mark.parametrize("service", ["postgres", "redis"])
 
 
 def _named(settings: Settings, network: str) -> str:
-    """A network of the stack as Docker calls it; a cluster's can be beside a single host's."""
+    """A network of the stack as Docker calls it; a cluster's can exist next to a single host's."""
     return f"infisical{'-' if settings.cluster.topology == 'swarm' else '_'}{network}"
 
 

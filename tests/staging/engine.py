@@ -45,7 +45,7 @@ def answers() -> bool:
 def install(packages: dict[str, str]) -> None:
     """Install the Debian packages of the programs that are missing.
 
-    `packages` maps a program to its package. Raises StagingError if this is no Debian, or if
+    `packages` maps a program to its package. Raises StagingError if this is not Debian, or if
     apt fails.
     """
     if not _missing(packages):

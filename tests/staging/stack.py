@@ -89,11 +89,11 @@ def version_of(reference: str) -> str:
 def given() -> Path | None:
     """Return the archive of a real Infisical, None without one.
 
-    Raises StagingError if it is named but is no file.
+    Raises StagingError if it is named but is not a file.
     """
     named = os.environ.get("STAGING_INFISICAL_IMAGE", "")
     if named and not Path(named).is_file():
-        raise StagingError(f"STAGING_INFISICAL_IMAGE names {named}, which is no file")
+        raise StagingError(f"STAGING_INFISICAL_IMAGE names {named}, which is not a file")
     return Path(named) if named else None
 
 

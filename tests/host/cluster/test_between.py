@@ -1,4 +1,4 @@
-"""Test what a cluster's nodes let through, to each other and to whoever asks."""
+"""Test what a cluster's nodes let through, to each other and to strangers."""
 
 from typing import Any
 

@@ -38,7 +38,7 @@ def project(inside: Actual) -> str:
 
 @pytest.fixture(scope="session")
 def places(inside: Actual) -> list[Place]:
-    """Every folder of every environment, the roots too, whoever made them."""
+    """Every folder of every environment, the roots too, no matter who made them."""
     return [
         (environment.slug, folder)
         for environment in inside.environments
