@@ -40,7 +40,7 @@ ADOPT = "infisical-iac server adopt"
 
 # The remedy for each error code: https://docs.hetzner.cloud/reference/cloud#errors
 _REMEDIES = {
-    "unauthorized": "HCLOUD_TOKEN is no valid token: make one in the console, under Security",
+    "unauthorized": "HCLOUD_TOKEN is not a valid token: make one in the console, under Security",
     "forbidden": "the token may not do this: make one that may read and write",
     "token_readonly": "the token may only read: make one that may read and write",
     "rate_limit_exceeded": "the project has used up its requests of this hour: wait, and run again",
@@ -79,8 +79,8 @@ def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise UserError(
-            f"{TOKEN} is not set: make an API token that may read and write in the console, under "
-            "Security, and set it",
+            f"{TOKEN} is not set: make an API token with read and write access in the console, "
+            "under Security, and set it",
             code="error.token",
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
@@ -219,7 +219,7 @@ def require_own(what: str, found: Labels, deployment: str | None) -> None:
         )
     if standing is Standing.UNADOPTED:
         raise Refused(
-            f"the {what} carries the label {SELECTOR}, and none that names its deployment: "
+            f"the {what} carries the label {SELECTOR}, but none that names its deployment: "
             f"`{ADOPT}` shows what it would adopt for {deployment}, and asks",
             code="refused.unadopted",
         )
@@ -276,7 +276,7 @@ class OwnershipGuard:
         elif method == "POST" and _COLLECTION.fullmatch(url):
             what = f"{url.rpartition('/')[2]} {given.get('name')}"
         else:
-            raise UserError(f"{method} {url} is no request of infisical-iac: nothing was done")
+            raise UserError(f"{method} {url} is not a request of infisical-iac: nothing was done")
         if "labels" in given or not match:
             require_own(what, given.get("labels"), self._deployment)
 

@@ -211,7 +211,7 @@ def _read_key(given: str) -> PublicKey:
         kind = text = ""
     if kind not in _KEY_TYPES:
         raise SettingsError(
-            f"setting 'server_ssh_keys': {given} is no public key of SSH that can be read: write "
+            f"setting 'server_ssh_keys': {given} is not a readable public SSH key: write "
             "the path of one, such as ~/.ssh/id_ed25519.pub",
             code="settings.ssh_key",
         )
@@ -231,7 +231,7 @@ def _record(host_name: str, zone: str) -> str:
         return "@"
     if not host_name.endswith(f".{zone}"):
         raise SettingsError(
-            f"setting 'server_dns_zone': {host_name or 'site_url'} is no name in {zone}: set "
+            f"setting 'server_dns_zone': {host_name or 'site_url'} is not a name in {zone}: set "
             f"site_url to one, such as https://secrets.{zone}, or leave the zone out",
             code="settings.dns_zone",
         )
@@ -248,8 +248,8 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
     terminates = not settings.stack.runs_caddy
     if terminates and not one.zone:
         raise SettingsError(
-            "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "
-            "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
+            "setting 'server_dns_zone': with ingress \"none\" Hetzner issues the Load Balancer's "
+            "certificate, and only for zones at Hetzner DNS: set it, or let Caddy have a "
             "certificate (ingress, tls_certificate)",
             code="settings.balancer_certificate",
         )

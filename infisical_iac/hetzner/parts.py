@@ -85,7 +85,7 @@ class PlacementGroup(SharedResource):
     found: BoundPlacementGroup | None = None
 
     def find(self) -> None:
-        """Find the group, which this deployment need not have made."""
+        """Find the group, also one that somebody else made."""
         if group := self.desired.first.group:
             self.found = self.client.placement_groups.get_by_name(group)
 
@@ -129,7 +129,7 @@ class PrivateNetwork(SharedResource):
         elif self.found.ip_range != desired:
             there = self.found.ip_range
             raise UserError(
-                f"the network {name} has the range {there}, of which servers have addresses: "
+                f"servers have addresses in the range {there} of the network {name}: "
                 f'set server_network to "{there}"',
                 code="error.network_range",
             )

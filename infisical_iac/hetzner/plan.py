@@ -42,7 +42,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     """Return the deployment, with its desired and its actual state.
 
     Args:
-        reads: whether the command changes nothing; unadopted resources are no error then.
+        reads: whether the command changes nothing; unadopted resources are not an error then.
         adopts: whether the command adopts resources.
         timeout: the most seconds to wait for a new server.
 

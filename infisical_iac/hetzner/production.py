@@ -125,7 +125,7 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
 def read_connection(file: Path) -> dict[str, Any]:
     """Return the data of the connection in `file` and in the environment, which wins.
 
-    Exits the program with a sentence if the file can't be read or the port is no number.
+    Exits the program with a sentence if the file can't be read or the port is not a number.
     """
     data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
     variables = {key: os.environ.get(name, "").strip() for key, name in _VARIABLES.items()}

@@ -334,7 +334,7 @@ class RemoteExecutor:
             answer = json.loads(done.stdout)
         except ValueError:
             answer = []
-        # It is no list where the status could not be read.
+        # It is not a list where the status could not be read.
         rows = {row["name"]: row for row in answer} if isinstance(answer, list) else {}
         names = [*_REQUIRED, *(["caddy"] if "caddy" in rows else [])]
         unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]

@@ -409,10 +409,14 @@ _HEALTHY = ("running", "streaming")
 def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
     """Return the node of that name. Raises UserError if there is none."""
     nodes = {node.desired.name: node for node in deployment.nodes}
-    if name is None or name not in nodes:
+    if not name:
         raise Refused(
-            f"{name or 'no node'} is no node of the cluster: name the one to replace, of "
-            f"{', '.join(nodes)}",
+            f"no node is named: name the one to replace, of {', '.join(nodes)}",
+            code="refused.no_node",
+        )
+    if name not in nodes:
+        raise Refused(
+            f"{name} is not a node of the cluster: name the one to replace, of {', '.join(nodes)}",
             code="refused.no_node",
         )
     return nodes[name]
@@ -505,7 +509,7 @@ def explain_need(report: str, name: str) -> str:
     voting = [each for each in nodes if each.vote != "-"]
     others = [each for each in voting if each.name != name and each.vote == "reachable"]
     if voting and 2 * len(others) <= len(voting):
-        return f"{len(others)} of {len(voting)} managers would be left, which is no majority"
+        return f"{len(others)} of {len(voting)} managers would be left, which is not a majority"
     if rest.get("databases", "0") == "0":
         return ""
     try:

@@ -23,13 +23,13 @@ def _is_private(value: str) -> bool:
 
 
 _Word = Annotated[
-    str, matching(r"[a-z0-9][a-z0-9.-]*", "is no name of Hetzner's; write one such as cx33")
+    str, matching(r"[a-z0-9][a-z0-9.-]*", "is not a name at Hetzner; write one such as cx33")
 ]
 _PublicKey = Annotated[
     str,
     fitting(
         lambda value: value and ("/" not in value or value.endswith(".pub")),
-        "is no public key's file; write one that ends in .pub, or the name of a key at Hetzner "
+        "is not a public key file; write one that ends in .pub, or the name of a key at Hetzner "
         "Cloud",
     ),
 ]
@@ -67,7 +67,7 @@ class NamedHost(SettingsModel):
         try:
             return str(ip_address(value)) if value else ""
         except ValueError:
-            raise ValueError(f"{value!r} is no address; write one such as 10.0.0.1") from None
+            raise ValueError(f"{value!r} is not an address; write one such as 10.0.0.1") from None
 
 
 class HetznerSettings(SettingsModel):
@@ -80,7 +80,7 @@ class HetznerSettings(SettingsModel):
         str,
         matching(
             _NAME,
-            "is no host's name; write small letters, digits, hyphens",
+            "is not a host name; write small letters, digits, hyphens",
             accepts="up to 42 small letters, digits and hyphens",
         ),
     ]
@@ -152,7 +152,7 @@ class HetznerSettings(SettingsModel):
     """
 
     server_placement_group: Annotated[
-        str, matching(f"({_NAME})?", "is no name; write small letters, digits, hyphens")
+        str, matching(f"({_NAME})?", "is not a name; write small letters, digits, hyphens")
     ]
     """Placement group for the server: servers in one group run on different machines. Empty: none;
     a cluster has one of its own.
@@ -161,7 +161,7 @@ class HetznerSettings(SettingsModel):
     """
 
     server_dns_zone: Annotated[
-        str, matching(f"({_DOMAIN})?", "is no zone; write one such as example.com, or nothing")
+        str, matching(f"({_DOMAIN})?", "is not a zone; write one such as example.com, or nothing")
     ]
     """Zone at Hetzner DNS that gets the `A` and `AAAA` records of `site_url`'s name. Empty: set
     them yourself.
@@ -188,7 +188,7 @@ class HetznerSettings(SettingsModel):
         str,
         fitting(
             _is_private,
-            "is no private network of 256 addresses or more; write one such as 10.42.0.0/24",
+            "is not a private network of 256 addresses or more; write one such as 10.42.0.0/24",
             accepts="a private IPv4 network of 256 addresses or more",
         ),
     ]
@@ -210,7 +210,7 @@ class HetznerSettings(SettingsModel):
         str,
         matching(
             r"lb\d+",
-            "is no type of Load Balancer; write one such as lb11",
+            "is not a type of Load Balancer; write one such as lb11",
             accepts="a type of Load Balancer at Hetzner Cloud, such as `lb11`",
         ),
     ]

@@ -43,7 +43,7 @@ class Booted:
 
     def off(self) -> None:
         """Stop answering."""
-        # Closed alone, it would go on listening until whoever waits for a connection has one.
+        # If only closed, it would go on listening until the waiting thread has a connection.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 

@@ -74,7 +74,7 @@ def test_rules_that_would_lock_out_are_reverted(
     assert error.code == "refused.lockout"
     assert "'ssh_networks'" in str(error)
     assert wall["rules"] == right
-    # Whoever can't log in before has nothing to lose.
+    # Without a login before the change, there is nothing to lose.
     booted.is_shut = True
     world.ok("create", "--yes")
     assert wall["rules"] != right

@@ -111,7 +111,7 @@ def test_a_volume_that_was_set_aside_is_not_the_servers_data(world: World) -> No
     [
         ([], None, "error.no_server", " managed-by=infisical-iac: "),
         (["a", "b"], None, "error.several_deployments", " (a, b): set server_name "),
-        ([], "wrong", "error.hetzner", "HCLOUD_TOKEN is no valid token"),
+        ([], "wrong", "error.hetzner", "HCLOUD_TOKEN is not a valid"),
     ],
 )
 def test_a_missing_server_is_reported_in_a_sentence(

@@ -44,7 +44,7 @@ def test_records_of_others_are_refused(world: World) -> None:
             'server_ssh_keys = ("none.pub",)\n',
             "settings.ssh_key",
             "server_ssh_keys",
-            (": none.pub is no public key ",),
+            (": none.pub is not a readable ",),
         ),
         (
             'server_ssh_keys = ("nobody",)\n',
@@ -68,7 +68,7 @@ def test_records_of_others_are_refused(world: World) -> None:
             'server_dns_zone = "example.org"\n',
             "settings.dns_zone",
             "server_dns_zone",
-            (": secrets.example.com ", " no name in example.org: "),
+            (": secrets.example.com ", " not a name in example.org: "),
         ),
         (
             'site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n',
@@ -113,7 +113,7 @@ def test_invalid_settings_are_refused_before_anything_is_created(
     [
         ({"HCLOUD_TOKEN": ""}, "error.token", "HCLOUD_TOKEN is not set"),
         ({"HCLOUD_TOKEN": "a b"}, "error.token", "HCLOUD_TOKEN has spaces"),
-        ({"HCLOUD_TOKEN": "wrong"}, "error.hetzner", "HCLOUD_TOKEN is no valid token"),
+        ({"HCLOUD_TOKEN": "wrong"}, "error.hetzner", "HCLOUD_TOKEN is not a valid"),
         ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "unreachable.hetzner", "Hetzner Cloud"),
     ],
 )

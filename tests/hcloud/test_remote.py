@@ -15,7 +15,7 @@ from tests.unit.fake_programs import fake_program
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _WELL = ("infisical", "postgres", "redis", "caddy", "Drift")
 
-# Tells with what it was called, and ends as the file beside it says.
+# Reports its arguments, and ends as the file next to it says.
 _PROGRAM = """
 { echo "$*"; env | grep -E "^INFISICAL_" | sort; } >"$0.called"
 cat "$0.said" 2>/dev/null

@@ -22,4 +22,4 @@ def test_wording_of_the_need_for_a_node() -> None:
     nodes = (
         "node infisical 1 ready reachable\nnode b 2 ready reachable\nnode c 3 down unreachable\n"
     )
-    assert explain_need(nodes, "b") == "1 of 3 managers would be left, which is no majority"
+    assert explain_need(nodes, "b") == "1 of 3 managers would be left, which is not a majority"
