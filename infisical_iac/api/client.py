@@ -117,7 +117,7 @@ def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Return what the header says, as seconds or as an HTTP date; None for what is neither."""
+    """Return the seconds that a header gives, or that remain until its HTTP date; else None."""
     if retry_after.isascii() and retry_after.isdecimal():
         seconds = float(retry_after)
     else:
@@ -169,8 +169,8 @@ class Client:
     """A client of an Infisical server, with a token or without.
 
     Connections are kept open and shared by all clients that `with_token` derives. Several threads
-    may use a client at once. A request raises ApiError if the answer is no success, and Unreachable
-    if there is no answer.
+    may use a client at once. A request raises ApiError if the answer is not a success, and
+    Unreachable if there is no answer.
 
     Args:
         base_url: scheme, host and port, such as `http://127.0.0.1:8080`.
@@ -303,7 +303,7 @@ class Client:
 def _was_not_processed(error: Exception) -> bool | float:
     """Return whether a request may be sent again, or the seconds to wait if the server names them.
 
-    It may if the server has not processed it, whatever the request does.
+    A request of any kind may be sent again if the server has not processed it.
     """
     if not isinstance(error, ApiError) or error.status != 429:
         return False
@@ -328,5 +328,5 @@ def _body(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
     if body == "":
         return {}
     raise api_error(
-        response.status_code, "NotInfisical", "the answer is no JSON object", method, path
+        response.status_code, "NotInfisical", "the answer is not a JSON object", method, path
     )

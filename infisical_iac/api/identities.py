@@ -108,7 +108,7 @@ def find_all(
 def _known_ids(
     name: str, former: str, known: Mapping[str, str], there: Collection[str]
 ) -> list[str]:
-    """Return the id that is known of a name, or else of the former one, if it is still there."""
+    """Return the known id of a name, or else of its former name, if that identity still exists."""
     return [id for each in (name, former) if (id := known.get(each, "")) in there][:1]
 
 

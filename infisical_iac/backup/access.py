@@ -18,7 +18,7 @@ Access = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Turned:
-    """Access that a restore revived though it was revoked, and access that it removed."""
+    """Access that a restore brought back, and access that it removed."""
 
     revived: list[str]
     lost: list[str]

@@ -42,13 +42,13 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
         if form is None:
             raise FileError(
-                f"{where} has a file {path[:80]!a}, which is none of a recovery kit's",
+                f"{where} has a file {path[:80]!a}, which does not belong in a recovery kit",
                 code="file.foreign_in_kit",
             )
         if not _has(form, text):
             raise FileError(
                 f"{where} has a file {path} that is not what `infisical-iac` writes there: the "
-                "form of its text is another",
+                "form of its text differs",
                 code="file.malformed_in_kit",
             )
 
@@ -118,8 +118,8 @@ def check(kit: Kit) -> None:
     missing = [path for path in ESSENTIAL if not kit.files.get(path, "").strip()]
     if missing:
         raise FileError(
-            f"there is no /etc/infisical/{missing[0]} on the host, without which a kit is worth "
-            "nothing: let `infisical-iac apply` end first",
+            f"there is no /etc/infisical/{missing[0]} on the host, and a kit is useless without "
+            "it: let `infisical-iac apply` end first",
             code="file.missing_in_kit",
         )
     check_forms(kit.files, where="/etc/infisical")
@@ -154,7 +154,7 @@ def unpack(data: bytes) -> Opened:
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
         raise FileError(
-            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use",
+            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or unusable",
             code="file.incomplete_kit",
         ) from None
     check_forms(kit.files, where="the kit")
@@ -170,7 +170,7 @@ def _found(data: bytes) -> dict[str, Any]:
             return found
     except (zlib.error, ValueError, KeyError, RecursionError):
         pass
-    raise FileError("what the file holds is no recovery kit", code="file.no_kit")
+    raise FileError("what the file holds is not a recovery kit", code="file.no_kit")
 
 
 def _revision(found: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ class KitContents:
 def read() -> KitContents:
     """Read the files for a kit of the current host, into this process's memory only.
 
-    Raises FileError for a file that is no text.
+    Raises FileError for a file that is not text.
     """
     files, values = {}, {}
     for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
@@ -119,7 +119,7 @@ def read() -> KitContents:
             files[name] = base64.b64decode(value).decode()
         except ValueError:
             raise FileError(
-                f"/etc/infisical/{name} holds something that is no text: see what it is"
+                f"/etc/infisical/{name} holds something that is not text: see what it is"
             ) from None
     return KitContents(files, values)
 

@@ -29,10 +29,10 @@ RECOVERY KIT OF INFISICAL at {kit.site_url}, host {kit.host}
 made {kit.at} by {kit.by}, for {kit.versions.infisical}
 signed by {signer}
 
-With the backups this is all that a new host needs: keys, passwords and credentials. They can be
-read by whoever has this text and a private key of one of
+With the backups this is all that a new host needs: keys, passwords and credentials. Anyone
+with this text and the private key of one of these recipients can read them:
 {recipients}
-Keep it away from the host and its backups, and make a new one when `infisical-iac status` says so.
+Keep the kit away from the host and its backups. Make a new one when `infisical-iac status` says so.
 
 restore    infisical-iac restore --kit FILE --identity PRIVATE-KEY
            which asks for the fingerprint above, as you noted it elsewhere
@@ -47,7 +47,7 @@ def read(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise FileError(f"{file} can't be read: {reason}") from None
 
 
@@ -78,7 +78,7 @@ def wrap_armor(text: str) -> bytes:
         lines = lines[: lines.index(_END) + 1]
     except ValueError:
         raise FileError(
-            "the file is no recovery kit, or a part of it is missing: copy all lines from "
+            "the file is not a recovery kit, or a part of it is missing: copy all lines from "
             "BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE",
             code="file.no_kit",
         ) from None
@@ -86,7 +86,7 @@ def wrap_armor(text: str) -> bytes:
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
     if noted and noted[1] != _digest(whole):
         raise FileError(
-            f"the kit was damaged, for its sum is {_digest(whole)} instead of {noted[1]}: compare "
+            f"the kit was damaged (its sum is {_digest(whole)} instead of {noted[1]}): compare "
             "each line from BEGIN to END with another copy",
             code="file.damaged_kit",
         )
@@ -143,8 +143,8 @@ def seal(
 def open_sheet(text: str, identities: Sequence[Identity]) -> Opened:
     """Return the kit in the text of a file, and its signer.
 
-    Raises a UserError if the text is no sheet, was damaged or altered, is encrypted for others than
-    `identities`, or has files that no kit has.
+    Raises a UserError if the text is not a sheet, was damaged or altered, is encrypted for others
+    than `identities`, or has files that no kit has.
     """
     return unpack(_decrypt(text, identities))
 

@@ -71,7 +71,7 @@ def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
 
 
 def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
-    """Raise CheckFailed if tables of a restored database have other numbers of rows."""
+    """Raise CheckFailed if a restored table does not have as many rows as the manifest says."""
     tables = sorted(manifest.rows.keys() | rows.keys())
     wrong = [
         f"{table} {rows.get(table, 0)} instead of {manifest.rows.get(table, 0)}"

@@ -53,7 +53,7 @@ def parse(text: str) -> Recipient:
             )
     except (pyrage.RecipientError, binascii.Error):
         raise FileError(
-            f"{words[0][:16]}… is no complete public key: copy all of its line",
+            f"{words[0][:16]}… is not a complete public key: copy all of its line",
             code="file.incomplete_key",
         ) from None
     raise FileError(

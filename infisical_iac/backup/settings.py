@@ -100,7 +100,7 @@ class BackupSettings(SettingsModel):
     @classmethod
     def _webhook_is_an_address(cls, value: str) -> str:
         if value and not re.fullmatch(_WEBHOOK, value):
-            raise ValueError("is no address; write one such as https://hooks.example.com/…")
+            raise ValueError("is not an address; write one such as https://hooks.example.com/…")
         return value
 
     @field_validator("recovery_recipients")
@@ -118,7 +118,7 @@ class BackupSettings(SettingsModel):
     def _fingerprint_is_one(cls, value: str) -> str:
         if value and not re.fullmatch(FINGERPRINT, value):
             raise ValueError(
-                "is no fingerprint: write SHA256: and what follows, as `infisical-iac "
+                "is not a fingerprint: write SHA256: and what follows, as `infisical-iac "
                 "recovery-kit` prints it"
             )
         return value

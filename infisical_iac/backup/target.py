@@ -52,9 +52,9 @@ class TargetKind:
 
     @classmethod
     def check(cls, target: "BackupTarget") -> None:
-        """Raise ValueError for a target that lacks what the kind needs, or has more."""
+        """Raise ValueError for a target with missing or superfluous fields."""
         if target.host_key or target.port != 22:
-            raise ValueError(f"target {target.name!r} is no SFTP: remove host_key and port")
+            raise ValueError(f"target {target.name!r} is not on SFTP: remove host_key and port")
 
     @classmethod
     def configuration(cls, target: "BackupTarget") -> dict[str, str]:
@@ -86,7 +86,7 @@ class DirectoryKind(TargetKind):
     @classmethod
     def check_address(cls, address: str) -> None:
         if any(f"{address}/".startswith(f"{each}/") for each in cls._TAKEN):
-            raise ValueError(f"{address!r} is no safe place: write {cls.example}")
+            raise ValueError(f"{address!r} is not a safe place: write {cls.example}")
 
 
 class SftpKind(TargetKind):
@@ -189,7 +189,7 @@ class BackupTarget(SettingsModel):
         if kind is None or ".." in value:
             *examples, last = (each.example for each in KINDS)
             raise ValueError(
-                f"{value!r} is no place for a repository: write {', '.join(examples)} or {last}"
+                f"{value!r} is not a place for a repository: write {', '.join(examples)} or {last}"
             )
         kind.check_address(value)
         return value
@@ -230,7 +230,7 @@ def _kind_of(address: str) -> type[TargetKind] | None:
 
 
 class Keep(SettingsModel):
-    """The number of snapshots that stay: the last one of so many days, weeks and months."""
+    """The number of days, weeks and months of which the last snapshot stays."""
 
     example: ClassVar = {"daily": 7}
 

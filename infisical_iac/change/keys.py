@@ -52,7 +52,11 @@ def find_key_of_file(file: str) -> Key:
 
 
 def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
-    """Return why the encryption key is not rotated; Infisical `replaces` it itself, or can't."""
+    """Return the refusal to rotate the encryption key.
+
+    Args:
+        replaces: whether this Infisical can replace the key at its Server Console.
+    """
     if replaces:
         return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "

@@ -116,7 +116,7 @@ def choose(releases: Sequence[Release], name: str | None) -> Release:
 
 
 def refuse_other_schema(release: Release, migrations: int) -> None:
-    """Raise Refused if the release can't use data that have had so many `migrations`."""
+    """Raise Refused if the release can't use data with this number of `migrations`."""
     if release.migrations != migrations:
         raise Refused(
             f"today's data have had {migrations} migrations and those of {release.name} "

@@ -230,7 +230,7 @@ def _recover(
 def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     """Replace a key, and return sentences about it.
 
-    Raises RunFailed: the old key is in use again then, or the message says how to get there.
+    Raises RunFailed: the old key is in use again, or the message says how to restore it.
     """
     holders = at(site, KeyHolders)
     if key.name == "restic":

@@ -48,7 +48,7 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
     own name.
 
     Args:
-        in_sample: whether the value is to be filled in, so that `changeme` is no password.
+        in_sample: whether the value is to be filled in, so that `changeme` is not a password.
     """
     if is_bootstrap(key) and key != "INFISICAL_CLIENT_SECRET":
         return False
@@ -56,7 +56,7 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
         try:
             parts = list(_leaves("", json.loads(value)))
         except (ValueError, RecursionError):
-            pass  # it is no JSON
+            pass  # it is not JSON
         else:
             return any(is_sensitive(name or key, part, in_sample=in_sample) for name, part in parts)
     bare = _REFERENCE.sub("", value).strip().replace("://:@", "://")

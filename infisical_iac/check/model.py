@@ -54,7 +54,7 @@ class CheckFinding:
         place: a path, with a line if there is one, or a folder of Infisical.
         key: the name that it is about, or "".
         message: the problem and the remedy, in sentences.
-        is_note: whether it is no problem.
+        is_note: whether it is not a problem.
         cause: what it has in common with others, if there may be others.
     """
 

@@ -33,7 +33,7 @@ class Repository:
 
     A directory belongs to a service if its `.infisical.json` names the service's folder, or else if
     it has the name of the folder or the service. So does everything below it that belongs to no
-    other service. Of a renamed service without such a directory, the former name counts.
+    other service. If a renamed service has no such directory, its former name counts.
     """
 
     def __init__(self, root: Path, workspace: Workspace, *, is_sample: bool = False) -> None:

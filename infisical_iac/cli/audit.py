@@ -37,8 +37,8 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
 
     Each entry holds the hash of the one before.
 
-    Exit status: 0 if all hashes fit; 1 if an entry but the last was changed or removed, or for an
-    error.
+    Exit status: 0 if all hashes fit; 1 if an entry other than the last was changed or removed, or
+    for an error.
     """
     if ctx.invoked_subcommand:
         return

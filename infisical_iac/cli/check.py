@@ -144,7 +144,7 @@ def check(
     the code reads, and no others.
 
     It reads `.env` files and ignore rules, each service's loader and .infisical.json, and the keys
-    that the code reads, in every environment. Of Infisical it reads names only. Exceptions are in
+    that the code reads, in every environment. From Infisical it reads only names. Exceptions are in
     REPO/.infisical-check.yaml, each with a reason.
 
     Exit status: 0 if nothing was found; 2 if something was; 1 for an error.

@@ -55,7 +55,7 @@ def _span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     match = re.fullmatch(r"(0)|([0-9]{1,4})([mhd])", value)
     if match is None:
         raise click.BadParameter(
-            f"{value!r} is no span of time: write one such as 90m or 24h, or 0"
+            f"{value!r} is not a time span: write one such as 90m or 24h, or 0"
         )
     return timedelta() if match[1] else timedelta(**{_UNITS[match[3]]: int(match[2])})
 
@@ -393,8 +393,8 @@ def rotate(
 
     A login proves the new one; then it is put into its file and delivered to the target in the
     project file. Only then does the overlap begin: restart the service before it ends. The next
-    apply, or the next rotation, after that revokes the old one. An interrupted rotation is
-    completed by the next.
+    apply or rotation after the overlap revokes the old one. An interrupted rotation is completed by
+    the next.
 
     Exit status: 0 when the new client secret is in place; 1 for an error.
     """
@@ -422,8 +422,8 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
     This includes client secrets that others made for its identity, and removes its file. The next
     apply makes new credentials: to retire a service, remove it from the project file.
 
-    Exit status: 0 when they are revoked, or when there were none; 1 for an error, or for another
-    name.
+    Exit status: 0 when they are revoked, or when there were none; 1 for an error, or if you
+    type another name.
     """
     with keeping(lock=lock) as kept:
         step = kept.one(service, environment)

@@ -86,8 +86,8 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     Only differences are changed. The next run completes an interrupted one. If a part is blocked,
     the rest is done nevertheless.
 
-    Exit status: 0 when everything is as declared; 1 for an error, if something is blocked, or for
-    no to the question.
+    Exit status: 0 when everything is as declared; 1 for an error, if something is blocked, or if
+    you answer no.
     """
     from infisical_iac.core.deployment import open_deployment
 
@@ -132,7 +132,7 @@ _SERVING = {"infisical", "postgres", "redis", "caddy"}
 
 
 def restarts(planned: Iterable["Change"]) -> list[str]:
-    """Return notes on what a run restarts, and on how long nobody can log in meanwhile.
+    """Return notes on the restarts of a run, and on the time without logins.
 
     A container of a single host is re-created. A service of a cluster changes one replica after the
     other; only a PostgreSQL that was the primary interrupts writes, until another one is.
@@ -220,7 +220,7 @@ def _describe_unplanned(made: "list[Change]", planned: "list[Change]") -> str:
         return ""
     names = list(more.elements())
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f", {len(names)} of which not planned: {', '.join(names[:3])}{rest}"
+    return f" ({len(names)} unplanned: {', '.join(names[:3])}{rest})"
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":

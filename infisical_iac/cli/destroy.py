@@ -42,8 +42,8 @@ def destroy(
     host's; for a server found at Hetzner Cloud, the server's; for a cluster, the setting
     server_name, or the inventory's name if its hosts are named by hand.
 
-    Exit status: 0 when nothing is left to remove; 1 for an error, with the reason, or for another
-    name.
+    Exit status: 0 when nothing is left to remove; 1 for an error, with the reason, or if you
+    type another name.
     """
     from infisical_iac.core import audit
     from infisical_iac.core.inventory import connect

@@ -102,10 +102,10 @@ def scan(
     A PATH is a directory, with all directories below it, or a single file. Decisions to make (✗)
     come first. Keys that look like plain configuration, or that the sample lacks, are listed once
     for each file; --json lists every finding. A file that `migrate apply` has proven, and that is
-    unchanged since, is one line. A decision that a migration.yaml in the working directory or at
-    the top of PATH has made is a note. Nothing is changed, and no value is ever shown. With --keys
-    or --json, values are identified by length and by a hash; the key of the hash is written to
-    ./migration.key.
+    unchanged since, is one line. Decisions that are already made, in a migration.yaml in the
+    working directory or at the top of PATH, are shown as notes. Nothing is changed, and no value is
+    ever shown. With --keys or --json, values are identified by length and by a hash; the key of the
+    hash is written to ./migration.key.
 
     Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
     error.

@@ -92,12 +92,12 @@ def clean(
     read back from Infisical. Ignore rules and examples with a service's three login variables are
     added, and places that still mention the old files are listed.
 
-    Files that hold only login variables are kept, and those that the plan skips as a whole. A
+    Files that hold only login variables, or that the plan skips as a whole, are kept. A
     service that loses files and has no loader, as `infisical-iac check` reports it, is named (✗)
     before the question: it can't start then.
 
-    Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or for no
-    to the question.
+    Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or if
+    you answer no.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, report = read_report(plan_file)

@@ -78,11 +78,11 @@ def plan(
 
     The plan has a decision for each key: change those that you don't agree with, and make those
     that are undecided. They are printed first, with the edit for each choice. When you plan again,
-    your decisions on unchanged keys are kept, each file is read with the grammar that you wrote,
-    and an unchanged file that is migrated already with the one that it was migrated by. Files that
-    were migrated and are deleted since stay in the plan, so that `migrate verify` and `migrate
-    history` still cover their secrets. The plan holds no values, and no value is shown. Nothing is
-    changed in Infisical.
+    your decisions on unchanged keys are kept. Each file is read with the grammar that you wrote; an
+    unchanged file that is already migrated, with the grammar of its migration. Files that were
+    migrated and then deleted stay in the plan, so that `migrate verify` and `migrate history` still
+    cover their secrets. The plan holds no values, and no value is shown. Nothing is changed in
+    Infisical.
 
     Exit status: 0 if Infisical has everything already; 2 if something is to be written or decided;
     1 for an error.
@@ -158,7 +158,7 @@ def _refuse_to_forget(output: Path, earlier: MigrationPlan, slug: str) -> None:
         )
     if not key.exists():
         raise Refused(
-            f"{output} covers {files}, and {key}, with which it was made, is missing: bring it "
+            f"{output} covers {files}, but the key of its hashes, {key}, is missing: bring it "
             f"back, or remove {output} if nobody needs it",
             code="refused.earlier_migration",
         )
@@ -191,10 +191,10 @@ def _describe_left(
     sources: Sequence[Source],
     lost: Sequence[str],
 ) -> Iterator[str]:
-    """Yield a note on files of the earlier plan that the new one has no more.
+    """Yield a note on files of the earlier plan that the new plan no longer has.
 
     Args:
-        lost: the paths of deleted files of which Infisical has nothing.
+        lost: the paths of deleted files none of whose keys are in Infisical.
     """
     planned = {Path(os.path.abspath(root / each.path)) for each in sources}
     left = earlier_plan.find_unplanned(earlier, directory, planned) if earlier else []
@@ -204,7 +204,9 @@ def _describe_left(
             "--output FILE, in another directory, for a second plan"
         )
     for path in lost:
-        yield f"{path} is in the plan no more: it is deleted, and Infisical has none of its keys"
+        yield (
+            f"{path} was deleted and Infisical has none of its keys: it is no longer in the plan"
+        )
 
 
 def _list_undecided(made: MigrationPlan) -> Iterator[str]:

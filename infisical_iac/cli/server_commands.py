@@ -75,7 +75,7 @@ def create(timeout: int, yes: bool) -> None:
     finished its first boot, and has replaced that key by one that never left the server. Resources
     that exist are kept, and the next run completes one that failed.
 
-    Exit status: 0 when everything is there; 1 for an error, or for no to the question.
+    Exit status: 0 when everything is there; 1 for an error, or if you answer no.
     """
     deployment = observe(timeout=timeout)
     changes = plan_changes(deployment)
@@ -108,7 +108,7 @@ def adopt(yes: bool) -> None:
     question; nothing else is changed. Resources that belong, or may belong, to another deployment
     are not changed.
 
-    Exit status: 0 when nothing is left to adopt; 1 for an error, or for no to the question.
+    Exit status: 0 when nothing is left to adopt; 1 for an error, or if you answer no.
     """
     deployment = observe(adopts=True)
     changes, name = [*deployment.adoptable.values()], deployment.desired.name
@@ -144,7 +144,7 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
     name and addresses and an empty volume, and `apply` adds it to the cluster. The old volume is
     kept.
 
-    Exit status: 0 when the new server has taken over; 1 for an error, or for no to the question.
+    Exit status: 0 when the new server has taken over; 1 for an error, or if you answer no.
     """
     deployment = observe(timeout=timeout)
     first = deployment.desired.first
@@ -212,7 +212,8 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     The volume is kept with its protection, and the next `server create` attaches it again. With
     --with-data its protection is removed and it is deleted.
 
-    Exit status: 0 when nothing is left to delete; 1 for an error, or for another name.
+    Exit status: 0 when nothing is left to delete; 1 for an error, or if you type another
+    name.
     """
     deployment = observe()
     changes = plan_removal(deployment, with_data=with_data)

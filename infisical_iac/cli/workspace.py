@@ -164,7 +164,7 @@ def apply(
     blocked, the rest is done nevertheless.
 
     Exit status: 0 when everything is as the file says; 1 for an error, if something is blocked, or
-    for no to the question.
+    if you answer no.
     """
     made: list[ApiChange] = []
     lines: list[str] = []

@@ -56,8 +56,8 @@ class ClusterRemoval(HostRemoval):
     def remove(self, *, volumes: bool) -> None:
         """Remove the stack; with `volumes`, remove the data and the Swarm too.
 
-        Without `volumes` the Swarm stays: it knows which node has which part of the data, and the
-        next deploy finds them by it. Raises CommandFailed.
+        Without `volumes` the Swarm stays: it records which node has which part of the data, so that
+        the next deploy finds them. Raises CommandFailed.
         """
         _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
         # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.

@@ -109,7 +109,7 @@ def member_replacement(cluster: Cluster) -> Commands:
     """Replace the etcd members of lost data nodes, before the new nodes start.
 
     A new node's own etcd data are removed first: a host that was removed and comes back, or that
-    lost its number, has the data of a former member, with which etcd does not start. The same is
+    lost its number, has the data of a former member, and etcd does not start with them. The same is
     done for a node whose etcd lost its data. An etcd without a quorum accepts no member, see
     `remove_lost_etcd`.
     """

@@ -45,7 +45,7 @@ def match_members(
     members: Sequence[SwarmMember],
 ) -> Iterable[Node]:
     """Yield a node for each connected host, with its member if it has one, then one for each
-    member that is no connected host.
+    member that is not a connected host.
 
     Raises Refused.
     """

@@ -191,7 +191,7 @@ class NodeState:
         etcd: `healthy` or another state; empty if none runs here.
         redis: `master` or `slave`; empty if none runs here.
         sentinel: the master that its sentinel names; empty if none runs here.
-        tls: the lowest TLS level of all services; None if the node is no manager or there is no
+        tls: the lowest TLS level of all services; None if the node is not a manager or there is no
             stack.
         leaf_ends: when the first certificate within the cluster ends, in seconds since the epoch;
             None if the node has none.

@@ -28,7 +28,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack.state import STACK_FILE
 
-# A standby may have to be restarted again once the primary has a lower value than it.
+# A standby may need another restart once the primary has a lower value than the standby.
 _ROUNDS = 2
 # Patroni's own, where none is set.
 _LOOP_WAIT = 10

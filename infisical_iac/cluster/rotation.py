@@ -85,7 +85,7 @@ class ClusterKeyHolders(KeyHolders):
 
 
 def _hashes() -> list[str]:
-    """Return the hashes of the leader's passwords, the current one first; a hash is no secret."""
+    """Return the hashes of the leader's passwords, the current one first. They are not secret."""
     return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
 
 

@@ -75,6 +75,6 @@ class ClusterSettings(SettingsModel):
             return value and str(ipaddress.ip_address(value))
         except ValueError:
             raise ValueError(
-                f"{value!r} is no address; write where the other hosts reach this one, such as "
+                f"{value!r} is not an address; write where the other hosts reach this one, such as "
                 "10.0.0.2, or leave it empty"
             ) from None

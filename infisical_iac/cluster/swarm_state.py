@@ -79,7 +79,7 @@ class SwarmState:
         unlocks: whether the key on the host unlocks it.
         expiry: the lifetime of a node's certificate, in seconds.
         pool: the range of the overlay networks, in CIDR notation.
-        members: all nodes; none if the host is no working manager.
+        members: all nodes; none if the host is not a working manager.
         serial: the serial of its copy of the shared state, 0 for none.
         serial_as_leader: the serial under which it was the leader.
         digest: the digest of its copy of the shared state.

@@ -13,14 +13,18 @@ from infisical_iac.core.wording import join_names
 
 
 def refuse_malformed(addresses: Mapping[str, str]) -> None:
-    """Raise Refused if a `cluster_address` is set and no address; `addresses` are by host name."""
+    """Raise Refused if a `cluster_address` is set but is not an IP address.
+
+    Args:
+        addresses: the settings by host name.
+    """
     for name, address in addresses.items():
         try:
             ip_address(address or "0.0.0.0")
         except ValueError:
             raise Refused(
-                f"setting 'cluster_address': {address!r} of {name} is no address; write where the "
-                "other hosts reach it, such as 10.0.0.2, or leave it empty",
+                f"setting 'cluster_address': {address!r} of {name} is not an address; write where "
+                "the other hosts reach it, such as 10.0.0.2, or leave it empty",
                 code="refused.malformed_address",
             ) from None
 
@@ -32,7 +36,7 @@ def refuse(settings: Settings) -> None:
 
 
 def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
-    """Raise Refused if a kernel can't encrypt the networks between hosts, but has to."""
+    """Raise Refused if a kernel can't encrypt networks between hosts as the settings require."""
     if cluster.esp or settings.overlay_encryption == "optional":
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
@@ -110,7 +114,7 @@ def refuse_scale_out(cluster: Cluster) -> None:
         )
     if not (cluster.leader.seen and cluster.leader.seen.single):
         raise Refused(
-            f"{cluster.leader.name}, the leader, is no single host whose data could be moved: "
+            f"{cluster.leader.name}, the leader, has no data of a single host to move: "
             "`infisical-iac apply` makes a new cluster",
             code="refused.no_single_host",
         )

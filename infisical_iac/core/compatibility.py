@@ -76,12 +76,12 @@ def find_moved_key(place: Sequence[str | int], schema: Schema) -> Renamed | Remo
 def refusal(version: object, schema: Schema) -> str | None:
     """Return why a file of this schema version can't be read, with the remedy; None if it can.
 
-    An older version is refused with all that has changed since, for a key that kept its name may
-    have got another meaning.
+    An older version is refused with a list of all changes since, because a key that kept its name
+    may have another meaning now.
     """
     known = schema.version
     if type(version) is not int or version < 1:
-        return f"this is no version; write {known}"
+        return f"this is not a version; write {known}"
     if version == known:
         return None
     if version > known:

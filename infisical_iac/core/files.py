@@ -64,12 +64,12 @@ _HARMLESS = re.compile(
 )
 _BEFORE_A_NAME = re.compile(r"(^|[{,])\s*(- |export )?\s*[\"']?$")
 _NAME = re.compile(r"[A-Za-z_][\w./-]{0,63}")
-# Padding of base64 at the end of a line is no sign that a value follows.
+# Padding of base64 at the end of a line is not a sign that a value follows.
 _AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
 _PRIVATE_WORD = r"pass|secret|token|key|credential|auth|private|pin"
 # The values of these names are always masked.
 _PRIVATE = re.compile(rf"(?i)([\w-]*(?:{_PRIVATE_WORD})[\w-]*[\"']?\s*[:=]\s*)(\S.*)")
-# Names whose value is no secret if the line holds nothing else, and the value has the form given
+# Names whose value is not a secret if the line holds nothing else, and the value has the form given
 # here. Elsewhere a text of this form may be a password.
 _PUBLIC = {
     r"(?i:(?:[a-z_-]+[_-])?port|published|target)": r"\d{1,5}",

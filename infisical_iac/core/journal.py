@@ -341,8 +341,8 @@ def block_waiting() -> None:
 def foreign(found: Iterable[Change], notes: Iterable[str]) -> None:
     """Report access to the project that the project file does not grant, and notes on it.
 
-    It is no change, and blocks nothing. If no command of this project prints it, pyinfra's log has
-    it.
+    It is not a change, and blocks nothing. If no command of this project prints it, pyinfra's log
+    has it.
     """
     plan = current().current_plan
     plan.sees_access = True

@@ -28,7 +28,7 @@ def try_change(
 ) -> None:
     """Make a change on the current host, and keep it only if a new connection works afterwards.
 
-    The open connection is no proof, as it was accepted before the change. An unfinished earlier
+    The open connection is not proof, as it was accepted before the change. An unfinished earlier
     trial of the same `what` is rolled back first.
 
     Args:

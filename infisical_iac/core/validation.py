@@ -77,19 +77,19 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "extra" if parent:
             return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
-            return f"{shown} is no tuple; write {_in_tuple(value, model)}"
+            return f"{shown} is not a tuple; write {_in_tuple(value, model)}"
         case "string":
-            return f"{shown} is no text; {_in_quotes(value)}"
+            return f"{shown} is not text; {_in_quotes(value)}"
         case "int":
-            return f"{shown} is no whole number; write one such as 10"
+            return f"{shown} is not a whole number; write one such as 10"
         case "float" | "finite":
-            return f"{shown} is no number; write one such as 0.5"
+            return f"{shown} is not a number; write one such as 0.5"
         case "bool":
-            return f"{shown} is no boolean; write True or False"
+            return f"{shown} is not a boolean; write True or False"
         case "literal":
             return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
-            return f"{shown} is no dictionary; write {_as_entry(value, model)}"
+            return f"{shown} is not a dictionary; write {_as_entry(value, model)}"
     return f"{shown} is not accepted; docs/reference/settings.md lists what is"
 
 
@@ -188,7 +188,7 @@ def _check_size(value: object) -> object:
     if close := re.fullmatch(r"([1-9]\d*)(\.\d+)?\s*([mg])i?b?", text.lower()):
         whole, rest, unit = close.groups("")
         written = f"'{whole}{unit}'" if not rest else f"'{round(float(whole + rest) * 1024)}m'"
-    raise ValueError(f"{value!r} is no size; write {written}")
+    raise ValueError(f"{value!r} is not a size; write {written}")
 
 
 def _positive(value: float) -> float:
@@ -203,7 +203,7 @@ IMAGE_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 _IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
 
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
-_NO_CALENDAR = "is no OnCalendar; write one such as *-*-* 02:30:00"
+_NO_CALENDAR = "is not an OnCalendar expression; write one such as *-*-* 02:30:00"
 _CALENDARS = "a time as systemd's OnCalendar, such as `*-*-* 02:30:00`"
 # The description of settings that are networks.
 NETWORKS = "networks such as `203.0.113.0/24` or `2001:db8::/32`"
@@ -228,12 +228,12 @@ def image_with_version(example: str) -> Rule:
 def network(text: str) -> str:
     """Return an IPv4 or IPv6 network in CIDR notation in its canonical form.
 
-    Raises ValueError with a sentence if `text` is no network.
+    Raises ValueError with a sentence if `text` is not a network.
     """
     try:
         return str(ip_network(text))
     except ValueError:
-        raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None
+        raise ValueError(f"{text!r} is not a network; write one such as 10.0.0.0/8") from None
 
 
 def mebibytes(size: str) -> int:
@@ -247,7 +247,7 @@ def is_confidential(url: str) -> bool:
         parts = urlsplit(url)
         host = parts.hostname or ""
         is_local = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # The host is a name, or the text is no URL.
+    except ValueError:  # The host is a name, or the text is not a URL.
         is_local = False
     return url.startswith("https://") or (url.startswith("http://") and is_local)
 

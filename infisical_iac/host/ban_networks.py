@@ -1,7 +1,8 @@
 """Count and ban networks of IPv6, of 64 bits each, in place of their addresses.
 
-One customer has at least so many, so that a ban of one address keeps nobody out. fail2ban counts by
-address alone; it loads this file as an action of a jail, which changes how that jail counts.
+One customer has at least such a network, so a ban of a single address keeps nobody out. fail2ban
+counts by address only; it loads this file as an action of a jail, which changes how that jail
+counts.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ _BITS = 64
 
 
 def network(address: str, spared: list[str]) -> str:
-    """Return the network of an IPv6 address, or what was given where there is none to ban.
+    """Return the network of an IPv6 address, or the given text if there is no network to ban.
 
     Args:
         address: one of either version, a network, or a name.

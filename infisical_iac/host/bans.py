@@ -25,7 +25,7 @@ COUNTED = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/)|{_ESCAPED}"
 # Any web page can make a browser send these methods, and no login uses them.
 METHODS_OF_PAGES = ("GET", "HEAD", "OPTIONS")
 # Caddy's answer to all other requests that a browser marks as cross-site. They never reach
-# Infisical, so they are no login attempts, and Infisical itself never answers with this status.
+# Infisical, so they are not login attempts, and Infisical itself never answers with this status.
 FOREIGN_STATUS = 412
 # While a change is checked, the closed edge answers every request with 503, repeated logins too.
 _UNCOUNTED = f"(?:{FOREIGN_STATUS}|503)"

@@ -91,8 +91,8 @@ def refuse(
     for name in uplinks:
         if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
             raise Refused(
-                f"the host's uplink is the interface {name}, which has the name of a bridge of "
-                "Docker's, so that the firewall can't distinguish the outside from containers: "
+                f"the host's uplink is the interface {name}, named like a Docker bridge, so "
+                "that the firewall can't distinguish the outside from containers: "
                 'give it another name, or set firewall = "off"',
                 code="refused.uplink",
             )

@@ -46,8 +46,8 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     elif major.isdigit() and int(major) < _OLDEST:
         code = "refused.engine_old"
         reason = (
-            f"{left}, but it is version {machine.engine}: upgrade it to {_OLDEST} or newer, as "
-            "whoever manages it does"
+            f"{left}, but it is version {machine.engine}: have the manager of that engine upgrade "
+            f"it to {_OLDEST} or newer"
         )
     elif not machine.compose:
         code = "refused.no_compose"

@@ -1,4 +1,4 @@
-"""Read the host's system, its rights and what is deployed on it."""
+"""Read the host's system, privileges and deployments."""
 
 from collections.abc import Mapping
 

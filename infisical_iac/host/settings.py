@@ -33,7 +33,9 @@ def _network(text: str) -> str:
         if "host bits set" in str(error):
             whole = ip_network(text, strict=False)
             raise ValueError(f"{text!r} is an address within a network; write {whole}") from None
-    raise ValueError(f"{text!r} is no network; write one such as 203.0.113.0/24 or 2001:db8::/32")
+    raise ValueError(
+        f"{text!r} is not a network; write one such as 203.0.113.0/24 or 2001:db8::/32"
+    )
 
 
 _Networks = Annotated[tuple[str, ...], Rule(_networks, NETWORKS)]
@@ -49,7 +51,7 @@ class AllowedPort(SettingsModel):
         int,
         fitting(
             lambda value: 1 <= value <= 65535,
-            "is no port; write one from 1 to 65535",
+            "is not a port; write one from 1 to 65535",
             accepts="1 to 65535",
         ),
     ]
@@ -88,7 +90,7 @@ class HostSettings(SettingsModel):
         str,
         matching(
             r"(/dev/(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:+/-]*)?",
-            "is no block device; write one such as /dev/disk/by-id/scsi-0HC_Volume_1234567, or "
+            "is not a block device; write one such as /dev/disk/by-id/scsi-0HC_Volume_1234567, or "
             "nothing",
         ),
     ]

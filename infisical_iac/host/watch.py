@@ -199,7 +199,7 @@ def _banning(
         yield step(run, f"systemctl enable {FAIL2BAN}", doing=f"enable {FAIL2BAN}")
     reason = "; ".join(_reasons(bool(wrong or surplus), jails, there))
     if reason:
-        yield Change("~", FAIL2BAN, f"restarted, for {reason}")
+        yield Change("~", FAIL2BAN, f"restarted, because {reason}")
         yield step(run, f"systemctl restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
 
 

@@ -141,7 +141,7 @@ def host(value: str) -> str:
         named = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", value) and len(value) <= 253
         if not named or value.rpartition(".")[2].isdigit():
             raise SettingsError(
-                f"{value!r} is no host; write its name or address, such as 203.0.113.7"
+                f"{value!r} is not a host; write its name or address, such as 203.0.113.7"
             ) from None
     return value
 
@@ -149,7 +149,7 @@ def host(value: str) -> str:
 def ssh_user(value: str) -> str:
     """Return a user's name. Raises SettingsError if it is not a valid one."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
-        raise SettingsError(f"{value!r} is no user; write the name of one, such as root")
+        raise SettingsError(f"{value!r} is not a user; write the name of one, such as root")
     return value
 
 
@@ -157,7 +157,7 @@ def public_key(value: str) -> str:
     """Return the path of a public key's file. Raises SettingsError if there is no such file."""
     if not (value.endswith(".pub") and Path(value).expanduser().is_file()):
         raise SettingsError(
-            f"{value!r} is no public key's file: name a file that ends in .pub, such as "
+            f"{value!r} is not a public key file: name a file that ends in .pub, such as "
             "`ssh-keygen -t ed25519` makes"
         )
     return value
@@ -174,7 +174,7 @@ def site_url(defaults: Mapping[str, Any], domain: str) -> str:
     """Return the address of a domain, which is given with or without https://.
 
     Nothing and the word `none` mean that there is no domain: the address is empty then. Raises
-    SettingsError if it is no domain, or a name without a dot.
+    SettingsError if it is not a domain, or a name without a dot.
     """
     bare = domain.removeprefix("https://")
     if bare.lower() in ("", "none"):
@@ -204,5 +204,5 @@ def select(answer: str, count: int) -> list[int]:
     words = [] if answer == "none" else re.split(r"[,\s]+", answer)
     numbers = {str(number): number - 1 for number in range(1, count + 1)}
     if answer == "" or not all(word in numbers for word in words):
-        raise SettingsError(f"{answer!r} is no choice; write numbers such as 1, all or none")
+        raise SettingsError(f"{answer!r} is not a choice; write numbers such as 1, all or none")
     return sorted({numbers[word] for word in words})

@@ -37,7 +37,7 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
             found.append(Recipient.from_str(text))
         except RecipientError:
             raise FileError(
-                f"{text!r} is no public key of age: copy all of it, age1…", code="file.recipient"
+                f"{text!r} is not a public age key: copy all of it, age1…", code="file.recipient"
             ) from None
     return found
 
@@ -51,7 +51,7 @@ def identities(lines: Iterable[str]) -> list[Identity]:
         found = [Identity.from_str(text) for text in _entries(lines)]
     except IdentityError:
         raise FileError(
-            "the identity file has a line that is no private key of age: it takes the file that "
+            "the identity file has a line that is not a private age key: it takes the file that "
             "age-keygen wrote"
         ) from None
     if not found:

@@ -95,7 +95,7 @@ def _layers(file: CascadeFile, group: Iterable[CascadeFile]) -> tuple[str, ...]:
 
 
 class Layered(NamedTuple):
-    """A reading, and the keys of which another file's value counts.
+    """A reading, and the keys that another file overrides.
 
     Attributes:
         overridden: the name of that file, by key; of a shared one if there is one.
@@ -165,7 +165,7 @@ def _read_by_itself(file: CascadeFile, data: bytes) -> Reading:
 
 
 def _overriding_files(by_itself: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
-    """Return the name of the file that counts for each key, if it has something else written."""
+    """Return by key the name of the file that overrides it with another text."""
     own = _written_values(by_itself)
     found: dict[str, str] = {}
     for path, reading in above.items():
@@ -184,7 +184,7 @@ def _personal_overrides(
 ) -> dict[str, tuple[str, ...]]:
     """Return the names of the personal files that override each of these keys.
 
-    No shared file overrides one of them; where one has it with the same value, only the personal
+    No shared file overrides one of them. If a shared file has the same value, only the personal
     files after it count.
     """
     own = _written_values(by_itself)
@@ -206,7 +206,7 @@ def _is_personal(path: str) -> bool:
 def find_overridden(
     file: Spot, layered: Layered, contents: Mapping[str, bytes]
 ) -> Iterator[Finding]:
-    """Yield the findings on keys of which another file's value counts, or may count.
+    """Yield the findings on keys that another file overrides, or may override.
 
     Keys that a service logs in with have none: they are never moved.
 

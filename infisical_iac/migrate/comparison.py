@@ -80,7 +80,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     # A conflict with a personal file is a part of the decision on that file.
     shared_conflicts = (each for each in conflicts if each.kind != PERSONAL_CONFLICT)
     reported = {(each.file, each.line) for each in (*shared_conflicts, *overridden)}
-    # A personal value goes to nobody unasked, so it need not fit the other services.
+    # Nobody else gets a personal value without a decision, so it need not fit the other services.
     shared = [each for each in placed if each.value and not each.is_personal]
     passwords = [*_find_other_passwords(each for each in shared if each.at not in reported)]
     yield from passwords

@@ -1,7 +1,7 @@
 """Apply an earlier plan to the files of a new scan or plan.
 
-Its decisions are notes in a scan. What it moved out of files that are deleted since stays in the
-next plan.
+A scan shows its decisions as notes. Keys that it moved out of files deleted since stay in the next
+plan.
 """
 
 import os
@@ -175,8 +175,8 @@ def find_deleted(
 ) -> Iterator[PlannedSource]:
     """Yield the planned files with stored keys that no longer exist.
 
-    A file counts as deleted too if there is a new one of its name that has none of these keys, such
-    as a `.env.local` with the variables of a login.
+    A file also counts as deleted if a new file of its name has none of these keys, such as a
+    `.env.local` with the variables of a login.
 
     Args:
         sources: the files that exist, with paths relative to `root`, as the plan's are.

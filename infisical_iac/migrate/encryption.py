@@ -22,10 +22,10 @@ _ENDINGS = (".age", ".gpg", ".pgp", ".asc", ".enc", ".encrypted", ".sops", ".vau
 
 
 def find_encryption(name: str, data: bytes) -> str:
-    """Return the program that encrypted a file, or "" if it is no encrypted file.
+    """Return the program that encrypted a file, or "" if it is not an encrypted file.
 
     The bytes decide, because a plain file may have such a name; a name such as `.env.gpg` decides
-    only for bytes that are no text.
+    only for bytes that are not text.
     """
     head = data[:_LONGEST_HEAD]
     for program, sign in _SIGNS:

@@ -31,7 +31,7 @@ def load_or_make(path: Path) -> bytes:
         ) from None
     if len(key) != _BYTES:
         raise FileError(
-            f"{path} is no key of {_BYTES} bytes: remove it and plan again",
+            f"{path} is not a key of {_BYTES} bytes: remove it and plan again",
             code="file.plan_key_size",
         )
     if mode & 0o077:

@@ -92,7 +92,7 @@ def _build_environment() -> dict[str, str]:
     return own | {"LC_ALL": "C"}
 
 
-_LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
+_LITERAL = "--literal-pathspecs"  # a name such as .env[1] is not a pattern
 
 
 def top(directory: Path) -> Path | None:

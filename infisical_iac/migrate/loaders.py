@@ -142,7 +142,7 @@ def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Ev
     """Return the evidence of all manifests and lock files, by their directory.
 
     A lock file counts where the manifests next to it name no loader: then another package brings
-    it. What only the loader of this project brings does not count. Evidence in code
+    it. Packages installed only as dependencies of infisical-config do not count. Evidence in code
     goes to the directory of the nearest manifest.
     """
     paths = list(paths)

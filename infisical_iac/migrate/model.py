@@ -104,7 +104,7 @@ class Source:
         data: the file's bytes; none if it can't be read.
         loader: one of `cascades.CASCADES` if it reads several files together, or "".
         layers: the names of those files, itself among them; the last one wins.
-        overridden: the keys of which another file's value counts.
+        overridden: the keys that another file overrides.
         is_left_out: whether the other files are read without it, and not compared with it.
     """
 

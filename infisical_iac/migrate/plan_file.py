@@ -50,13 +50,13 @@ _HEAD = """\
 def _relative(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{value!r} is no path below the root; plan again")
+        raise ValueError(f"{value!r} is not a path below the root; plan again")
     return value
 
 
 def _name(value: str) -> str:
     if "/" in value or value in ("", ".", ".."):
-        raise ValueError(f"{value!r} is no name of a file; plan again")
+        raise ValueError(f"{value!r} is not a file name; plan again")
     return value
 
 
@@ -162,7 +162,7 @@ def load(file: Path) -> MigrationPlan:
         data = parse(text, file.name).data  # slower, but it names the place of the mistake
     if not isinstance(data, dict):
         raise FileError(
-            f"{file} is no plan: make one with `infisical-iac migrate plan`", code="file.plan"
+            f"{file} is not a plan: make one with `infisical-iac migrate plan`", code="file.plan"
         )
     stale = refusal(data.get("schema_version", 1), _SCHEMA)
     if stale:
@@ -214,6 +214,7 @@ def load_key(file: Path) -> bytes:
     path = file.parent / KEY_FILE
     if not path.exists():
         raise FileError(
-            f"there is no {path}, with which the plan was made: plan again", code="file.no_plan_key"
+            f"there is no {path}, the key of the plan's hashes: plan again",
+            code="file.no_plan_key",
         )
     return load_or_make(path)

@@ -114,7 +114,7 @@ def find_obstacle(key: str, value: str) -> str:
     if trim(value) != value:
         return "begins or ends with blanks, which Infisical would trim"
     if any("\ud800" <= each <= "\udfff" for each in value):
-        return "holds bytes that are no UTF-8, which Infisical does not take"
+        return "holds bytes that are not UTF-8, which Infisical does not take"
     if size({"secretKey": key, "secretValue": value}) > LONGEST_ITEM:
         return "is too long for a request"
     return ""
@@ -231,7 +231,7 @@ def make(
     sources = list(sources)
     for each in sources:
         if any("\ud800" <= character <= "\udfff" for character in each.path):
-            raise FileError(f"{each.path!a} is no UTF-8: rename it, then plan again")
+            raise FileError(f"{each.path!a} is not UTF-8: rename it, then plan again")
     before = {each.path: each for each in earlier.present_sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
     return MigrationPlan(project=project, root=root, sources=tuple(planned))

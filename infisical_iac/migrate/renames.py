@@ -75,6 +75,6 @@ def unknown_services(plan: MigrationPlan, workspace: Workspace) -> Iterator[str]
     for service in dict.fromkeys(named):
         if service and service not in workspace.services:
             yield (
-                f"{service} in the plan is no service of the project file: if it was renamed, "
+                f"{service} in the plan is not a service of the project file: if it was renamed, "
                 f"write `renamed_from: {service}` under its new name, or else plan again"
             )

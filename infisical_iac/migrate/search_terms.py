@@ -270,7 +270,7 @@ def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     """Return the values of files by file and name. Raises UserError for what can't be read."""
     if grammar not in GRAMMARS:
         names = ", ".join(GRAMMARS)
-        raise UserError(f"{grammar} is no grammar: name one of {names}", code="error.no_grammar")
+        raise UserError(f"{grammar} is not a grammar: name one of {names}", code="error.no_grammar")
     values: dict[str, str] = {}
     for file in env_files:
         try:
@@ -296,7 +296,7 @@ def _values_by_label(reading: Reading) -> tuple[dict[str, str], str]:
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     """Return the values by their names in the plan, or the reason why there are none."""
     if source.grammar not in GRAMMARS:
-        return {}, f"{source.grammar} is no grammar"
+        return {}, f"{source.grammar} is not a grammar"
     contents = {}
     for path in paths(source):
         try:

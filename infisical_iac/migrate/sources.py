@@ -310,9 +310,9 @@ _NAMED = 10  # of the keys on one line
 
 
 def _add_outcomes_of_skip(sources: Sequence[Source]) -> list[Source]:
-    """Return the sources; the finding on a personal file names the keys that no shared file has.
+    """Add to the finding on a personal file the keys that only it has.
 
-    A shared file counts if it goes to the same place.
+    A shared file counts if it goes to the same place. Returns all sources.
     """
     shared: dict[tuple[str, str], set[str]] = {}
     for each in sources:

@@ -190,7 +190,7 @@ class Reader:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the reader as JSON holds it."""
+        """Return the reader as data for JSON."""
         return {
             "kind": self.member.kind,
             "name": self.member.name,

@@ -32,7 +32,7 @@ class KnownNames:
     projects: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self, identity: str | None, person: str | None) -> list[str]:
-        """Return the ids of the names given. An id stands for itself, as a deleted user's does."""
+        """Return the ids of the given names; an id, as of a deleted user, stays as it is."""
         asked = [(self.identities, identity), (self.people, person)]
         return [
             id
@@ -135,7 +135,7 @@ def parse_since(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
-            f"--since {text!r} is no time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25",
+            f"--since {text!r} is not a time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25",
             code="settings.since",
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
@@ -148,6 +148,6 @@ def statuses(text: str) -> str:
     """
     if text and not re.fullmatch(r"[1-5](\d\d|xx)(,[1-5](\d\d|xx))*", text):
         raise SettingsError(
-            f"--status {text!r} is no status: write 200, 4xx, or 401,403", code="settings.status"
+            f"--status {text!r} is not a status: write 200, 4xx, or 401,403", code="settings.status"
         )
     return text.replace("x", ".").replace(",", "|")

@@ -103,7 +103,7 @@ def _public(key: str, path: str) -> object:
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
-            f"setting 'tls_key': {path} holds no private key in PEM of a kind that is in use",
+            f"setting 'tls_key': {path} holds no private key in PEM of a supported kind",
             code="settings.no_private_key",
         ) from None
 
@@ -113,8 +113,8 @@ def _certificate_key(leaf: x509.Certificate, path: str) -> object:
         return leaf.public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
-            f"setting 'tls_certificate': {path} is for a key of a kind that is not in use: get one "
-            "for a key of RSA or ECDSA",
+            f"setting 'tls_certificate': {path} is for a key of an unsupported kind: get one for "
+            "an RSA or ECDSA key",
             code="settings.unsupported_key",
         ) from None
 

@@ -15,7 +15,7 @@ class HostRemoval:
 
     Attributes:
         name: the name that the user has to type.
-        called: what has that name, such as `the host's`.
+        called: the owner of that name, such as `the host's`.
         kept: a sentence on what is kept without `--volumes`.
         address: the host's address, if it differs from the name.
     """

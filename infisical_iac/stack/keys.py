@@ -156,7 +156,7 @@ def refuse(
     if state.admin_email not in ("", admin_email):
         raise error(
             f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
-            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator",
+            f"for {state.admin_email}: set it back, as Infisical keeps its first administrator",
             code="refused.other_administrator",
         )
     for name in sorted(state.malformed):

@@ -54,7 +54,7 @@ DIGESTS = {
 
 _Networks = Annotated[tuple[str, ...], Rule(lambda value: tuple(map(network, value)), NETWORKS)]
 _TraefikName = Annotated[
-    str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is no name; write the one that Traefik has")
+    str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name; write the one that Traefik has")
 ]
 
 
@@ -105,7 +105,7 @@ class StackSettings(SettingsModel):
         str,
         matching(
             IMAGE_NAME,
-            "is no image's name; write one such as infisical/infisical, and its tag in "
+            "is not an image name; write one such as infisical/infisical, and its tag in "
             "infisical_version",
         ),
     ]
@@ -214,7 +214,7 @@ class StackSettings(SettingsModel):
     """
 
     acme_email: Annotated[
-        str, matching(f"({EMAIL})?", "is no e-mail address; write one, or leave it empty")
+        str, matching(f"({EMAIL})?", "is not an e-mail address; write one, or leave it empty")
     ]
     """E-mail address that the certificate authority writes to.
 
@@ -225,8 +225,8 @@ class StackSettings(SettingsModel):
         str,
         matching(
             rf"{'|'.join(DIRECTORIES)}|{INTERNAL}|{_DIRECTORY}",
-            f"is no authority; write {', '.join(DIRECTORIES)}, {INTERNAL}, or the https address "
-            "of an ACME directory",
+            f"is not an authority; write {', '.join(DIRECTORIES)}, {INTERNAL}, or the https "
+            "address of an ACME directory",
         ),
     ]
     """Certificate authority: `letsencrypt`, `letsencrypt-staging`, `internal` (Caddy's own
@@ -304,7 +304,9 @@ class StackSettings(SettingsModel):
     def _site_url_is_absolute(cls, value: str) -> str:
         match = re.fullmatch(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?P<rest>[/?#].*)?", value)
         if not match:
-            raise ValueError(f"{value!r} is no absolute address; write https://secrets.example.com")
+            raise ValueError(
+                f"{value!r} is not an absolute address; write https://secrets.example.com"
+            )
         if match[1].lower() in ("none", "null"):
             raise ValueError(
                 f"{value!r} names no host; write one such as https://secrets.example.com, or "
@@ -332,7 +334,7 @@ class StackSettings(SettingsModel):
                 f"write {value.removesuffix('-postgres')!r}"
             )
         if not re.fullmatch(r"v\d+\.\d+\.\d+(-[a-z0-9.-]+)?", value):
-            raise ValueError(f"{value!r} is no release; write one such as v0.165.16")
+            raise ValueError(f"{value!r} is not a release; write one such as v0.165.16")
         return value
 
     @field_validator("infisical_digest")

@@ -100,7 +100,7 @@ def _people(
     """
     log_in = cache(admin) if admin else None
     if log_in and (len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}):
-        # Here, for it may ask the current host, which no other thread knows.
+        # In this thread, because the login may need the current host, which no other thread knows.
         try:
             log_in()
         except (SettingsError, Unreachable):

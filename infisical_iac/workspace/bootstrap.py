@@ -185,7 +185,7 @@ def _deployer_drift(port: int, projects: Mapping[str, str]) -> str:
 
 
 def seats_drift(client: Client, deployer: str, projects: Mapping[str, str]) -> list[str]:
-    """Return the projects that a deployer is no admin of, for people.
+    """Return the projects that a deployer is not an admin of, for people.
 
     Args:
         client: with the token of the deployer.
@@ -213,7 +213,7 @@ def _seat(client: Client, deployer: str, slug: str, known: str) -> tuple[str, ..
     except ApiError as error:
         if error.status not in _REFUSALS:
             raise
-    # A client that is no member is refused every request about the project.
+    # A client that is not a member is refused every request about the project.
     paths = [f"/api/v1/projects/{known}"] * bool(known) + [f"/api/v1/projects/slug/{slug}"]
     return () if any(_is_there(client, each) for each in paths) else None
 
@@ -323,8 +323,8 @@ def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_em
         if error.status not in _REFUSALS:
             raise
         raise UserError(
-            f"the deployer has lost its role in the project {slug}, and {admin_email} is no admin "
-            "of it either: make one of them an admin of it in Infisical, and run again"
+            f"the deployer has lost its role in the project {slug}, and {admin_email} is not an "
+            "admin of it either: make one of them an admin of it in Infisical, and run again"
         ) from None
 
 

@@ -150,7 +150,7 @@ def check_usable(
 
     Raises CheckFailed if the data can't be read in several tries although the database answers, and
     another UserError if the state of the data is unknown. Deleted secrets, a refused login and an
-    altered canary are no reason to replace the data: people may have caused them since.
+    altered canary are not a reason to replace the data: people may have caused them since.
 
     Returns:
         Sentences on the data, and whether secrets are gone that were there before.
@@ -320,7 +320,7 @@ def check_public_address(
 
 
 def _explain_unchecked(url: str, then: Before | None) -> list[str]:
-    """Return a sentence on why the public address is not checked; none if it is, or is no HTTPS."""
+    """Say why the public address is not checked; return none if it is, or if it is not HTTPS."""
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:

@@ -47,7 +47,7 @@ def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = 
 def warnings() -> list[str]:
     """Return sentences on the current host's credentials, as inspected last in this run.
 
-    They report credentials that expire soon and unfinished rotations, and are no changes.
+    They report credentials that expire soon and unfinished rotations, and are not changes.
     """
     return _notes.get(host.name, [])
 

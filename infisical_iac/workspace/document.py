@@ -46,7 +46,7 @@ def text_of(file: Path, missing: str) -> str:
 def parse(text: str, where: str) -> Document:
     """Read a YAML text safely.
 
-    Raises FileError, with the line, for a text that is no YAML and for a duplicate key. Other YAML
+    Raises FileError, with the line, for text that is not YAML and for a duplicate key. Other YAML
     parsers silently take the last of duplicate keys.
     """
     try:
@@ -84,7 +84,7 @@ def _sentence(error: Exception, where: str) -> str:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         problem = error.problem or error.context or "unreadable"
-        return f"{where}{line}: this is no YAML ({problem}); check quotes, colons and indentation"
+        return f"{where}{line}: this is not YAML ({problem}); check quotes, colons and indentation"
     if isinstance(error, yaml.reader.ReaderError):
         return f"{where}: character #x{error.character:04x} is not allowed; remove it"
     return f"{where}: this can't be read as YAML; check its values and how deep it nests"

@@ -192,8 +192,8 @@ def left_behind(
 
     Args:
         findings: as `filter_accepted` returns them.
-        prunes: whether the credentials are to be revoked now. Then only those are reported that a
-            service still to be made could take over.
+        prunes: whether the credentials are to be revoked now. If so, report only credentials that a
+            service not created yet could take over.
     """
     names = {each["identityId"]: each["identity"]["name"] for each in actual.listed.seats}
     names |= {id: name for name, id in goal.memory.identities.items()}
@@ -305,7 +305,7 @@ def own_secret(access: AccessState, known: str) -> str:
     """Return the id of the client secret that the deployer logs in with; empty if unknown.
 
     Args:
-        known: that id, or else what the secret begins with; empty where neither is known.
+        known: that id, or else the beginning of the secret; empty if neither is known.
     """
     if len(known) > PREFIX:
         return known

@@ -63,7 +63,7 @@ def read_access(
     """
     if actual.project is None:
         return AccessState(unseen=_describe_unseen(actual, actual.people_unseen))
-    # Here, as the login may need the current host, which no other thread knows.
+    # In this thread, because the login may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     parts: list[Any] = gather(
         [
@@ -160,7 +160,7 @@ def _administrator(
     if admin is None:
         return None, "the administrator's login is not available here"
     if actual.admin is None or "admin" not in actual.admin.roles:
-        return None, f"{goal.admin_email} is no admin of the project yet"
+        return None, f"{goal.admin_email} is not an admin of the project yet"
     try:
         return admin(), ""
     except Unreachable:

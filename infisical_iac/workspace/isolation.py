@@ -31,7 +31,7 @@ _DESCRIPTION = (
 _KEY, _TEXT = "PROOF", "public"
 _GRANTED, _OTHER = ("granted", "/granted"), "other"
 _TTL = 600
-# The client has no rights there, is no member, or there is nothing.
+# The client has no rights there, is not a member, or there is nothing.
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (

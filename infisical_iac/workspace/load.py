@@ -91,7 +91,7 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
     for index, folder in enumerate(service.imports):
         here = (*place, "imports", index)
         if folder not in shared:
-            yield here, f"{folder} is no entry of shared_folders; {suggest(folder, shared)}"
+            yield here, f"{folder} is not an entry of shared_folders; {suggest(folder, shared)}"
         elif folder in service.imports[:index]:
             yield here, f"{folder} is imported twice; remove one of them"
 
@@ -141,7 +141,7 @@ def find_undeliverable(workspace: Workspace) -> Iterator[Problem]:
             place: Place = ("services", name, "deliver", slug)
             owner = owners.setdefault(target, f"{name}.{slug}")
             if slug not in slugs:
-                yield place, f"{slug!r} is no environment; {suggest(slug, slugs)}"
+                yield place, f"{slug!r} is not an environment; {suggest(slug, slugs)}"
             elif owner != f"{name}.{slug}":
                 yield place, f"{target} takes the credentials of {owner} already; name another one"
 

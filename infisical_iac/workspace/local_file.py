@@ -29,7 +29,7 @@ def parse(text: str) -> LocalFile:
         raise FileError("has a strict that is neither true nor false: write it without quotes")
     allow = data.get("allow", [])
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
-        raise FileError('has an allow that is no list of names: write it as ["NAME"]')
+        raise FileError('has an allow that is not a list of names: write it as ["NAME"]')
     return LocalFile(*(_string(data, key) for key in _KEYS))
 
 
@@ -77,7 +77,7 @@ def _data(text: str) -> Mapping[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise FileError("is no JSON: write it again, it holds no secret") from None
+        raise FileError("is not JSON: write it again, it holds no secret") from None
     if not isinstance(data, dict):
         raise FileError("holds no JSON object: write it again, it holds no secret")
     return data
@@ -86,5 +86,5 @@ def _data(text: str) -> Mapping[str, Any]:
 def _string(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key, "")
     if not isinstance(value, str):
-        raise FileError(f"has a {key} that is no string: write it in quotes")
+        raise FileError(f"has a {key} that is not a string: write it in quotes")
     return value

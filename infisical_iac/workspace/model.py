@@ -35,14 +35,14 @@ def kind(value: Any) -> str:
 
 def _role(value: Any) -> Any:
     if value not in ROLES:
-        what = "the role is missing" if value is None else f"{value!r} is no role"
+        what = "the role is missing" if value is None else f"{value!r} is not a role"
         raise ValueError(f"{what}; write admin, developer, viewer or none")
     return value
 
 
 def _email(value: str) -> str:
     if not _EMAIL.fullmatch(value) or not value.isprintable():
-        raise ValueError(f"{value!r} is no e-mail address; write one such as ada@example.com")
+        raise ValueError(f"{value!r} is not an e-mail address; write one such as ada@example.com")
     if value != value.lower():
         raise ValueError(f"{value!r} has capital letters; write {value.lower()}, as Infisical does")
     return value
@@ -59,9 +59,9 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 _WORDS = "lower-case letters and digits, in words joined by single hyphens"
 _LONGEST_TTL, _A_DAY = 315_360_000, 86_400
-_NAME = "is no name; write 1 to 64 printable characters"
+_NAME = "is not a name; write 1 to 64 printable characters"
 _FOLDER = (
-    "is no folder; write an absolute path such as /backend, of letters, digits, hyphens and "
+    "is not a folder; write an absolute path such as /backend, of letters, digits, hyphens and "
     "underscores, with no slash at its end"
 )
 _LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for ever"
@@ -86,11 +86,11 @@ Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidato
 Email = Annotated[StrictStr, AfterValidator(_email)]
 Isolation = Literal["privilege", "viewer"]
 Slug = Annotated[
-    StrictStr, matching(rf"(?=.{{,64}}$){_SLUG}", f"is no slug; write at most 64 {_WORDS}")
+    StrictStr, matching(rf"(?=.{{,64}}$){_SLUG}", f"is not a slug; write at most 64 {_WORDS}")
 ]
 ProjectSlug = Annotated[
     StrictStr,
-    matching(rf"(?=.{{5,36}}$){_SLUG}", f"is no slug of a project; write 5 to 36 {_WORDS}"),
+    matching(rf"(?=.{{5,36}}$){_SLUG}", f"is not a project slug; write 5 to 36 {_WORDS}"),
 ]
 DisplayName = Annotated[
     StrictStr,

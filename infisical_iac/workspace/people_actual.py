@@ -99,7 +99,7 @@ def find_unknown_places(workspace: Workspace) -> Iterator[Problem]:
         for slug, inside in access.items() if isinstance(access, dict) else ():
             place: Place = ("people", email, slug)
             if slug not in environments:
-                yield place, f"{slug!r} is no environment; {suggest(slug, environments)}"
+                yield place, f"{slug!r} is not an environment; {suggest(slug, environments)}"
             if isinstance(inside, dict):
                 yield from _folders(inside, place, workspace.folders)
 

@@ -24,9 +24,9 @@ class WorkspacePlan:
         changes: the differences to correct.
         blocked: the differences that only a person can correct.
         removals: the removals due.
-        unnamed: what the file no longer names and this plan leaves in place.
+        unnamed: objects that the file no longer names and this plan leaves in place.
         foreign: access that the file does not give and that stays.
-        notes: sentences that are no changes.
+        notes: sentences that are not changes.
         left: sentences on credentials of services that the file no longer names.
         rotate: the secrets that people who lose access could read, by e-mail.
     """

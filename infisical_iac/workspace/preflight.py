@@ -160,7 +160,7 @@ def admin_password(given: str | None, *, is_new: bool) -> str | None:
         return given if given and _fits(given) else None
     if given != given.strip():
         raise SettingsError(
-            "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
+            "INFISICAL_ADMIN_PASSWORD begins or ends with blanks, which Infisical would cut off: "
             "remove them",
             code="settings.password_ends",
         )

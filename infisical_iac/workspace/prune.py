@@ -93,7 +93,7 @@ def find_unnamed(
 def describe_contents(
     leaving: Unnamed, folder: str, made: frozenset[str], secrets: Mapping[str, int]
 ) -> str:
-    """Return the contents of others that a removed folder would take along, for people.
+    """Return a text on the contents of others that are removed with a folder.
 
     Args:
         folder: one of `leaving.folders`; contents of another one inside it are left out.
@@ -124,7 +124,7 @@ class Removal:
         id: the id of the object, the same in every reading.
         change: its line in the plan, and the requests.
         name: the name that a person must type first; empty if none is needed.
-        holds: what it takes along, such as `12 secrets`; the reason for the name.
+        holds: the contents that are removed with it, such as `12 secrets`; the reason for the name.
         file: its path if it is a file on the host.
     """
 

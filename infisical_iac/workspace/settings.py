@@ -27,7 +27,7 @@ class WorkspaceSettings(SettingsModel):
         str,
         fitting(
             _is_name,
-            "is no name; write 1 to 64 printable characters, with no space at an end",
+            "is not a name; write 1 to 64 printable characters, with no space at an end",
             accepts="1 to 64 printable characters",
         ),
     ]
@@ -63,5 +63,7 @@ class WorkspaceSettings(SettingsModel):
                 "group_data/hetzner.py"
             )
         if not re.fullmatch(EMAIL, value):
-            raise ValueError(f"{value!r} is no e-mail address; write one such as you@example.com")
+            raise ValueError(
+                f"{value!r} is not an e-mail address; write one such as you@example.com"
+            )
         return value.lower()

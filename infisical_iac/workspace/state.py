@@ -72,7 +72,7 @@ class Privilege:
 
 @dataclass(frozen=True)
 class AccountState:
-    """One of our identities; `roles` are its roles in the project, None while it is no member."""
+    """One of our identities; `roles` are its roles in the project, None if it is not a member."""
 
     identity: Identity
     auth: UniversalAuth | None = None

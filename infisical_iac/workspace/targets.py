@@ -19,8 +19,8 @@ def _url(value: str) -> str:
         or parts.fragment
     ):
         raise ValueError(
-            f"{value!r} is no address of a Dokploy; write https:// and its name, since the key of "
-            "its API and the credentials go there"
+            f"{value!r} is not the address of a Dokploy; write https:// and its name, since the "
+            "key of its API and the credentials go there"
         )
     return value.rstrip("/").removesuffix("/api")
 
@@ -31,18 +31,20 @@ def _has_no_parent(path: str) -> bool:
 
 _Id = Annotated[
     StrictStr,
-    matching(r"[A-Za-z0-9_-]{1,64}", "is no id; copy it from the end of the address in Dokploy"),
+    matching(
+        r"[A-Za-z0-9_-]{1,64}", "is not an id; copy it from the end of the address in Dokploy"
+    ),
 ]
 _Host = Annotated[
     StrictStr,
     matching(
         r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?",
-        "is no host; write it as ssh takes it, such as deploy@db-1",
+        "is not a host; write it as ssh takes it, such as deploy@db-1",
     ),
 ]
 _Path = Annotated[
     StrictStr,
-    fitting(_has_no_parent, "is no file; write its whole path such as /srv/app/secrets.env"),
+    fitting(_has_no_parent, "is not a file; write its whole path such as /srv/app/secrets.env"),
 ]
 
 

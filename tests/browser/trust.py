@@ -15,7 +15,7 @@ from tests.staging.shell import StagingError, run
 def home(authority: Path | None) -> Iterator[Path]:
     """A home directory for one browser; `authority`, a PEM file, is trusted in it, if given.
 
-    Raises StagingError when the file is no certificate.
+    Raises StagingError when the file is not a certificate.
     """
     with tempfile.TemporaryDirectory(prefix="browser-") as directory:
         if authority:

@@ -174,7 +174,7 @@ def test_the_administrator_joins_a_project_to_give_the_role_back(
 
 def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) -> None:
     _lose(admin, world, "unknown-one")
-    # Who is no member can't find the project by its slug.
+    # Who is not a member can't find the project by its slug.
     projects = {"unknown-one": ""}
     with pytest.raises(UserError, match="unknown-one"):
         bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))

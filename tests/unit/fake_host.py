@@ -87,7 +87,7 @@ logs*) echo "a logged line" ;;
 class FakeHost:
     """Hold what the scripts find in the places that they know, below `directory`.
 
-    With `programs` beside it, in which the tools are that the scripts call.
+    `programs`, next to it, holds the tools that the scripts call.
     """
 
     def __init__(self, directory: Path, programs: Path) -> None:

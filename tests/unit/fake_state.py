@@ -8,7 +8,7 @@ ORGANIZATION = "organization-1"
 
 
 class Refused(Exception):
-    """An answer that is no success."""
+    """An answer that is not a success."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)

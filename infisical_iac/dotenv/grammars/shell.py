@@ -82,7 +82,7 @@ class Words:
         self._text, self._environ = text, environ
 
     def read(self, begin: int, *, exported: bool) -> Word:
-        """Return the word at a position, up to the first character that is no part of it.
+        """Return the word at a position, up to the first character that is not a part of it.
 
         An argument of `export` ends at a brace, because the shell expands braces there.
         """

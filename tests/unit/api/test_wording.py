@@ -35,8 +35,8 @@ from infisical_iac.api.client import api_error
         (
             200,
             "NotInfisical",
-            "the answer is no JSON object",
-            "GET /api/x was answered 200 NotInfisical: the answer is no JSON object; check that "
+            "the answer is not a JSON object",
+            "GET /api/x was answered 200 NotInfisical: the answer is not a JSON object; check that "
             "Infisical, and nothing else, listens there",
         ),
         (

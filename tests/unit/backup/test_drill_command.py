@@ -11,8 +11,8 @@ from infisical_iac.cli.main import main
     [
         (("--kit", "kit.txt"), ("--drill ", "--snapshot and --from")),
         (("--undo",), ("--drill ", "--snapshot and --from")),
-        (("--snapshot", "newest"), ("'newest' is no snapshot", "`infisical-iac backup list`")),
-        (("--snapshot", "1a2b; reboot"), ("'1a2b; reboot' is no snapshot",)),
+        (("--snapshot", "newest"), ("'newest' is not a snapshot", "`infisical-iac backup list`")),
+        (("--snapshot", "1a2b; reboot"), ("'1a2b; reboot' is not a snapshot",)),
     ],
 )
 def test_options_of_other_restores_are_refused_for_a_drill(

@@ -11,7 +11,7 @@ from infisical_iac.core.errors import FileError
 
 
 def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A new SSH key's private file; the public one is beside it."""
+    """A new SSH key's private file; the public one is next to it."""
     file = directory / "id"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ada@laptop", "-f", str(file)],

@@ -143,8 +143,8 @@ def test_wording_of_the_status_of_the_recovery_kit(
     [
         (
             {"backup_targets": ({"name": "local", "repository": "backups"},)},
-            "setting 'backup_targets.0.repository': 'backups' is no place for a repository: write "
-            "a directory such as /var/backups/infisical, sftp:user@host:path, "
+            "setting 'backup_targets.0.repository': 'backups' is not a place for a repository: "
+            "write a directory such as /var/backups/infisical, sftp:user@host:path, "
             "s3:https://host/bucket or rest:https://host/path",
         ),
         (
@@ -189,7 +189,7 @@ def test_wording_of_a_file_that_no_kit_has() -> None:
     with pytest.raises(FileError) as refused:
         check_forms({"compose.yaml": "services: {}\n"}, where="the kit")
     assert str(refused.value) == (
-        "the kit has a file 'compose.yaml', which is none of a recovery kit's"
+        "the kit has a file 'compose.yaml', which does not belong in a recovery kit"
     )
 
 
@@ -207,7 +207,7 @@ def test_wording_of_a_kit_with_a_missing_part() -> None:
     with pytest.raises(FileError) as refused:
         open_sheet("RECOVERY KIT", [Identity.generate()])
     assert str(refused.value) == (
-        "the file is no recovery kit, or a part of it is missing: copy all lines from BEGIN AGE "
+        "the file is not a recovery kit, or a part of it is missing: copy all lines from BEGIN AGE "
         "ENCRYPTED FILE to END AGE ENCRYPTED FILE"
     )
 
@@ -215,7 +215,7 @@ def test_wording_of_a_kit_with_a_missing_part() -> None:
 def test_wording_of_a_file_that_holds_no_kit() -> None:
     with pytest.raises(FileError) as refused:
         unpack(b"fake-secret")
-    assert str(refused.value) == "what the file holds is no recovery kit"
+    assert str(refused.value) == "what the file holds is not a recovery kit"
 
 
 def test_wording_of_where_the_replaced_data_are(monkeypatch: pytest.MonkeyPatch) -> None:

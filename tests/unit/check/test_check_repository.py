@@ -185,7 +185,7 @@ def test_a_service_that_starts_without_a_loader_is_reported(
     repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
     [finding] = found(repository)
     assert (finding.kind, finding.place) == ("no-loader", "backend")
-    # Whoever runs this is in a repository of their own, so the message says whose file it is.
+    # The command runs in a repository of its own, so the message says where the file is.
     [page] = re.findall(r"docs/\S+\.md", finding.message)
     assert (_ROOT / page).is_file()
     assert "infisical-iac" in finding.message
@@ -203,8 +203,8 @@ def test_a_service_that_starts_without_a_loader_is_reported(
             LOCAL_FILE.replace("https://", "http://"),
             r"domain is http://secrets\.example\.com\b.* unencrypted",
         ),
-        ("{", "no JSON"),
-        ('{"workspaceId": 1}', "workspaceId .* no string"),
+        ("{", "not JSON"),
+        ('{"workspaceId": 1}', "workspaceId .* not a string"),
     ],
 )
 def test_a_local_file_that_leads_elsewhere_is_reported(

@@ -141,7 +141,10 @@ def test_the_summary_names_changes_that_were_not_planned(
 ) -> None:
     planned = [Change("+", "package cron"), Change("~", "docker.service", "enabled")]
     made = [*planned, Change("~", "/etc/cron.d", "mode 755 → 700")]
-    for changes, expected in ((planned, "2 changes made in 1.0 s."), (made, ": /etc/cron.d.")):
+    for changes, expected in (
+        (planned, "2 changes made in 1.0 s."),
+        (made, " (1 unplanned: /etc/cron.d)."),
+    ):
         step: Any = SimpleNamespace(name="Base | Install", changes=changes, seconds=1.0)
         _summarize([step], 1.0, planned)
         assert capsys.readouterr().out.splitlines()[-1].endswith(expected)

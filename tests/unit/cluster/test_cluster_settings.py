@@ -45,8 +45,8 @@ def test_an_address_is_normalized() -> None:
     ("key", "value", "problem", "example"),
     [
         ("topology", "kubernetes", "not accepted", "'single' or 'swarm'"),
-        ("cluster_address", "node-1", "no address", "10.0.0.2"),
-        ("cluster_address", "10.0.0.0/24", "no address", "10.0.0.2"),
+        ("cluster_address", "node-1", "not an address", "10.0.0.2"),
+        ("cluster_address", "10.0.0.0/24", "not an address", "10.0.0.2"),
         ("infisical_replicas", 1, "out of range", "2 to 20"),
         ("infisical_replicas", 21, "out of range", "2 to 20"),
         ("patroni_image", "ghcr.io/zalando/spilo-17", "no version", "spilo-17:4.0-p3"),

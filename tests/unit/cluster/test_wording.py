@@ -30,8 +30,8 @@ def test_wording_of_a_value_that_no_setting_of_a_cluster_has() -> None:
     with pytest.raises(SettingsError) as refused:
         settings_of(cluster_address="node-1")
     assert str(refused.value) == (
-        "setting 'cluster_address': 'node-1' is no address; write where the other hosts reach this "
-        "one, such as 10.0.0.2, or leave it empty"
+        "setting 'cluster_address': 'node-1' is not an address; write where the other hosts reach "
+        "this one, such as 10.0.0.2, or leave it empty"
     )
 
 

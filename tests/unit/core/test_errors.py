@@ -89,7 +89,7 @@ def test_the_code_is_the_classs_where_none_is_given() -> None:
 
 # The sentence of an error, and its remedy, with what is in between; no remedy without the marks.
 _SENTENCES = [
-    "setting 'x': 1 is no port|: |choose one",
+    "setting 'x': 1 is not a port|: |choose one",
     "it broke off|; |run again, or wait",
     "it is gone|: |`apply` makes it",
     "it is gone|; |if it was you, run again",
@@ -141,8 +141,8 @@ _WITHOUT_PASSWORDS = [
     "'infisical/infisical:v0.165.16@sha256:aa' is not here",
     "'registry:5000/postgres:17@sha256:aa' is not here",
     "deploy@db-1 can't be reached: ssh: no route",
-    "'sftp:u1@u1.example.com:../x' is no place for a repository",
-    "'sftp://u1@u1.example.com:23//backups' is no place for a repository",
+    "'sftp:u1@u1.example.com:../x' is not a place for a repository",
+    "'sftp://u1@u1.example.com:23//backups' is not a place for a repository",
     "ssh://deploy@db-1:2222 can't be reached: no route",
     "see https://example.com/a and ask ada@example.com: she knows",
     "https://www.npmjs.com/package/@infisical/sdk is not reached",

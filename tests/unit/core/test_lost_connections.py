@@ -1,4 +1,4 @@
-"""Test that an error about a local file is no lost connection, although both are `OSError`."""
+"""Test that an error about a local file is not a lost connection, although both are `OSError`."""
 
 import errno
 import os

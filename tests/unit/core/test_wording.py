@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         ),
         (
             {"ssh_networks": ("home",)},
-            "'ssh_networks': 'home' is no network; write one such as 203.0.113.0/24 or "
+            "'ssh_networks': 'home' is not a network; write one such as 203.0.113.0/24 or "
             "2001:db8::/32",
         ),
         (
@@ -78,25 +78,25 @@ if TYPE_CHECKING:
         ),
         (
             {"infisical_image": "infisical/infisical:v1"},
-            "'infisical_image': 'infisical/infisical:v1' is no image's name; write one such as "
+            "'infisical_image': 'infisical/infisical:v1' is not an image name; write one such as "
             "infisical/infisical, and its tag in infisical_version",
         ),
         (
             {"server_name": "My Server"},
-            "'server_name': 'My Server' is no host's name; write small letters, digits, hyphens",
+            "'server_name': 'My Server' is not a host name; write small letters, digits, hyphens",
         ),
         (
             {"server_type": "CX 33"},
-            "'server_type': 'CX 33' is no name of Hetzner's; write one such as cx33",
+            "'server_type': 'CX 33' is not a name at Hetzner; write one such as cx33",
         ),
         (
             {"server_ssh_keys": ("~/.ssh/id",)},
-            "'server_ssh_keys.0': '~/.ssh/id' is no public key's file; write one that ends in "
+            "'server_ssh_keys.0': '~/.ssh/id' is not a public key file; write one that ends in "
             ".pub, or the name of a key at Hetzner Cloud",
         ),
         (
             {"data_volume": "sdb"},
-            "'data_volume': 'sdb' is no block device; write one such as "
+            "'data_volume': 'sdb' is not a block device; write one such as "
             "/dev/disk/by-id/scsi-0HC_Volume_1234567, or nothing",
         ),
     ],
@@ -110,11 +110,11 @@ def test_wording_of_values_that_cannot_work(given: dict[str, Any], sentence: str
     [
         (
             {"server_ssh_keys": "ada"},
-            "'server_ssh_keys': 'ada' is no tuple; write ('ada',), with the comma",
+            "'server_ssh_keys': 'ada' is not a tuple; write ('ada',), with the comma",
         ),
         (
             {"backup_targets": ("/var/backups",)},
-            "'backup_targets.0': '/var/backups' is no dictionary; write {'name': 'local', "
+            "'backup_targets.0': '/var/backups' is not a dictionary; write {'name': 'local', "
             "'repository': '/var/backups'}",
         ),
         (
@@ -131,19 +131,22 @@ def test_wording_of_values_that_cannot_work(given: dict[str, Any], sentence: str
         ),
         (
             {"ui_networks": None},
-            '\'ui_networks\': None is no tuple; write one such as ("one", "other"), a single one '
-            'as ("one",), () for none',
+            '\'ui_networks\': None is not a tuple; write one such as ("one", "other"), a single '
+            'one as ("one",), () for none',
         ),
-        ({"http_port": "abc"}, "'http_port': 'abc' is no whole number; write one such as 10"),
-        ({"infisical_cpus": "abc"}, "'infisical_cpus': 'abc' is no number; write one such as 0.5"),
-        ({"server_ipv4": "maybe"}, "'server_ipv4': 'maybe' is no boolean; write True or False"),
-        ({"acme_email": 5}, "'acme_email': 5 is no text; write it in quotes: '5'"),
+        ({"http_port": "abc"}, "'http_port': 'abc' is not a whole number; write one such as 10"),
+        (
+            {"infisical_cpus": "abc"},
+            "'infisical_cpus': 'abc' is not a number; write one such as 0.5",
+        ),
+        ({"server_ipv4": "maybe"}, "'server_ipv4': 'maybe' is not a boolean; write True or False"),
+        ({"acme_email": 5}, "'acme_email': 5 is not text; write it in quotes: '5'"),
         (
             {"site_url": None},
-            "'site_url': None is no text; write it in quotes, or leave the line out",
+            "'site_url': None is not text; write it in quotes, or leave the line out",
         ),
         ({"swap": "on"}, "'swap': 'on' is not accepted; write 'off' or 'keep'"),
-        ({"redis_memory": "512MB"}, "'redis_memory': '512MB' is no size; write '512m'"),
+        ({"redis_memory": "512MB"}, "'redis_memory': '512MB' is not a size; write '512m'"),
     ],
 )
 def test_wording_of_values_of_the_wrong_kind(given: dict[str, Any], sentence: str) -> None:

@@ -134,7 +134,7 @@ def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(mounted: 
 def test_a_loop_device_that_somebody_else_took_costs_no_log(
     mounted: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three hosts that booted on one kernel asked for the same device; the log was made anew."""
+    """Three hosts that booted on one kernel asked for the same device; the log was made again."""
     mounted.log.write_bytes(b"before\n")
     mounted.unmount()
     programs = tmp_path / "programs"

@@ -269,11 +269,11 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     ran = init(answers=(*answers, "nowhere", "", "", "3", "2"))
     assert ran.exit_code == 0, ran.output
     for output in (
-        "Error: 'my server' is no host",
+        "Error: 'my server' is not a host",
         "'secrets' has no dot",
-        "'nobody' is no e-mail address",
+        "'nobody' is not an e-mail address",
         "no directory 'nowhere'",
-        "'3' is no choice",
+        "'3' is not a choice",
     ):
         assert ran.output.count(output) == 1
     assert settings.load(_data(clone)).stack.site_url == "http://127.0.0.1:8080"
@@ -296,11 +296,11 @@ def test_services_are_listed_by_names_and_no_value_is_read(init: Init, clone: Pa
     ("options", "facts"),
     [
         (("--email", "ada@example.com"), "--host is missing: .*--yes"),
-        ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is no host"),
-        ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is no host"),
-        ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is no user"),
+        ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is not a host"),
+        ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is not a host"),
+        ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is not a"),
         ((*_NEEDED, "--domain", "example.com/a"), "--domain: setting 'site_url'"),
-        ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is no e-mail"),
+        ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is not an"),
         ((*_NEEDED, "--organization", "x" * 65), "--organization: setting 'organization'"),
         ((*_NEEDED, "--services", "nowhere"), "--services: .*no directory 'nowhere'"),
     ],

@@ -71,7 +71,7 @@ def test_a_choice_is_numbers_all_or_none(answer: str, places: list[int]) -> None
 
 @pytest.mark.parametrize("answer", ["", "0", "4", "1-2", "one", "1,"])
 def test_any_other_choice_is_refused(answer: str) -> None:
-    with pytest.raises(SettingsError, match="is no choice"):
+    with pytest.raises(SettingsError, match="is not a choice"):
         starting.select(answer, 3)
 
 

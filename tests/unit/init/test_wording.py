@@ -28,9 +28,9 @@ from infisical_iac.init import answers
         (
             answers.host,
             "my server",
-            "'my server' is no host; write its name or address, such as 203.0.113.7",
+            "'my server' is not a host; write its name or address, such as 203.0.113.7",
         ),
-        (answers.ssh_user, "Root", "'Root' is no user; write the name of one, such as root"),
+        (answers.ssh_user, "Root", "'Root' is not a user; write the name of one, such as root"),
         (
             lambda answer: answers.site_url({}, answer),
             "secrets",
@@ -40,7 +40,7 @@ from infisical_iac.init import answers
         (
             lambda answer: str(answers.select(answer, 2)),
             "3",
-            "'3' is no choice; write numbers such as 1, all or none",
+            "'3' is not a choice; write numbers such as 1, all or none",
         ),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_default_to_skip_that_is_new_counts() -> None:
         ("FAKE", " padded-fake", "with blanks"),
         ("FAKE", "fake\n\n", "with blanks"),
         ("FAKE", "\u00a0fake", "with blanks"),
-        ("FAKE", "fake \udcff", "no UTF-8"),
+        ("FAKE", "fake \udcff", "not UTF-8"),
         ("FAKE", "x" * 900_000, "too long"),
         ("FAKE", "fake ${OTHER}", "decide `store-literal` or `skip`"),
         ("A:B", "fake", "has a name"),

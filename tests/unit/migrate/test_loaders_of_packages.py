@@ -1,4 +1,4 @@
-"""Test which grammar a file is read by, as the packages beside it say."""
+"""Test which grammar a file is read by, according to the packages next to it."""
 
 import json
 

@@ -96,14 +96,14 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
             "line 12: sources[0].why is in line",
         ),
         ("schema_version: 1", "schema_version: 2", "file.plan_version", "schema_version: "),
-        ("backend/.env", "../.env", "file.plan_entry", "path: '../.env' is no path "),
-        ("backend/.env", "/etc/passwd", "file.plan_entry", "path: '/etc/passwd' is no path "),
+        ("backend/.env", "../.env", "file.plan_entry", "path: '../.env' is not a path "),
+        ("backend/.env", "/etc/passwd", "file.plan_entry", "path: '/etc/passwd' is not a path "),
         (
             *("why: it", "layers: [../.env]\n  why: it", "file.plan_entry"),
-            "layers[0]: '../.env' is no name ",
+            "layers[0]: '../.env' is not a file ",
         ),
         (_PLAN, "- one", "file.plan", "migration.yaml"),
-        (_PLAN, "{", "file.yaml", "this is no YAML"),
+        (_PLAN, "{", "file.yaml", "this is not YAML"),
     ],
 )
 def test_a_plan_that_cannot_be_meant_is_refused_with_the_place(

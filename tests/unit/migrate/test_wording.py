@@ -77,7 +77,7 @@ def test_wording_of_a_decision_that_cannot_be_carried_out(
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("FAKE", "fake \udcff", "holds bytes that are no UTF-8, which Infisical does not take"),
+        ("FAKE", "fake \udcff", "holds bytes that are not UTF-8, which Infisical does not take"),
         ("FAKE", "x" * 900_000, "is too long for a request"),
         (
             *("A:B", "fake"),
@@ -150,7 +150,7 @@ def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Pa
         ),
         (
             *("path: backend/.env", "path: ../.env"),
-            "migration.yaml, line 5, sources[0].path: '../.env' is no path below the root; plan "
+            "migration.yaml, line 5, sources[0].path: '../.env' is not a path below the root; plan "
             "again",
         ),
     ],

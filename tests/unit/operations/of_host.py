@@ -266,7 +266,7 @@ OPERATIONS = {
         ),
         due(
             lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
-            "~ fail2ban.service: restarted, for nftables lets 1 banned in",
+            "~ fail2ban.service: restarted, because nftables lets 1 banned in",
             steps=("restart fail2ban.service",),
         ),
         due(
@@ -276,7 +276,7 @@ OPERATIONS = {
             "~ infisical-access-disk.service: enabled and started",
             "+ /etc/fail2ban/jail.d/infisical-iac.conf",
             "~ fail2ban.service: enabled",
-            "~ fail2ban.service: restarted, for it does not run",
+            "~ fail2ban.service: restarted, because it does not run",
             steps=(
                 "write",
                 "let systemd read changed units",
@@ -289,7 +289,7 @@ OPERATIONS = {
         # It runs and does not answer.
         due(
             lambda: _watch(replace(_WATCHED, jails=frozenset())),
-            "~ fail2ban.service: restarted, for sshd does not run",
+            "~ fail2ban.service: restarted, because sshd does not run",
             steps=("restart fail2ban.service",),
         ),
     ),

@@ -50,7 +50,7 @@ def test_the_one_of_a_single_host_is_asked_in_its_container(tmp_path: Path) -> N
 
 
 def test_a_database_that_can_not_be_asked_for_is_not_taken_for_one_that_is_gone() -> None:
-    """Whoever goes back would drop what was loaded, and forget the old one."""
+    """A rollback would drop the loaded database, and forget the old one."""
     answers = "at_server() { return 1; }\nthere infisical_before_20261125t101112z || echo gone"
     ran = subprocess.run(
         ["sh", "-euc", f"{script_file('databases')}\n{answers}"], capture_output=True, text=True

@@ -98,7 +98,7 @@ def test_the_balancer_is_never_banned() -> None:
         (
             {"hosts": ({"address": "a", "cluster_address": "b"},)},
             "hosts.0.cluster_address",
-            ("'b' is no address", "10.0.0.1"),
+            ("'b' is not an address", "10.0.0.1"),
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The host asks the public address, whoever certifies Caddy there."""
+"""The host requests the public address, no matter who certifies Caddy."""
 
 import ssl
 import threading

@@ -29,11 +29,11 @@ def test_wording_of_a_wrong_time_or_status_for_the_access_log() -> None:
     with pytest.raises(SettingsError) as since:
         parse_since("yesterday", datetime(2026, 11, 26, tzinfo=UTC))
     assert str(since.value) == (
-        "--since 'yesterday' is no time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25"
+        "--since 'yesterday' is not a time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25"
     )
     with pytest.raises(SettingsError) as status:
         statuses("40x")
-    assert str(status.value) == "--status '40x' is no status: write 200, 4xx, or 401,403"
+    assert str(status.value) == "--status '40x' is not a status: write 200, 4xx, or 401,403"
 
 
 _NAMES = frozenset({"redis"})
@@ -159,7 +159,7 @@ def test_wording_of_a_refused_ingress(
         ),
         (
             {"acme_ca": "zerossl"},
-            "setting 'acme_ca': 'zerossl' is no authority; write letsencrypt, "
+            "setting 'acme_ca': 'zerossl' is not an authority; write letsencrypt, "
             "letsencrypt-staging, internal, or the https address of an ACME directory",
         ),
         (

@@ -88,5 +88,5 @@ def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> N
     before = (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text()
     ran = _init(tmp_path, "--force", "--host", "203.0.113.8")
     assert ran.exit_code == 1
-    assert f"{tmp_path / 'backend' / NAME} is no JSON" in ran.output
+    assert f"{tmp_path / 'backend' / NAME} is not JSON" in ran.output
     assert (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text() == before

@@ -69,7 +69,7 @@ def test_a_printable_name_is_accepted(name: str) -> None:
     ],
 )
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"'organization': .* is no name; write 1 to 64"):
+    with pytest.raises(SettingsError, match=r"'organization': .* is not a name; .* 1 to 64"):
         settings_of(organization=name)
 
 

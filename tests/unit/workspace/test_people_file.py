@@ -49,16 +49,18 @@ def test_the_list_of_people_may_be_empty() -> None:
 
 
 MISTAKES = {
-    "  ben: admin": "line 7, people.ben: 'ben' is no e-mail address; write one such as",
+    "  ben: admin": "line 7, people.ben: 'ben' is not an e-mail address; write one such as",
     "  Ben@example.com: admin": "'Ben@example.com' has capital letters; write ben@example.com",
-    "  ben@example.com: admn": "line 7, people.ben@example.com: 'admn' is no role; write admin,",
+    "  ben@example.com: admn": "line 7, people.ben@example.com: 'admn' is not a role; write admin,",
     "  ben@example.com:": "line 7, people.ben@example.com: the role is missing; write admin,",
-    "  ben@example.com: [admin]": "people.ben@example.com: ['admin'] is no role",
+    "  ben@example.com: [admin]": "people.ben@example.com: ['admin'] is not a role",
     "  ben@example.com:\n    staging: 5": (
-        "line 8, people.ben@example.com.staging: 5 is no role; write admin, developer, viewer"
+        "line 8, people.ben@example.com.staging: 5 is not a role; write admin, developer, viewer"
     ),
-    "  ben@example.com: {stagin: viewer}": "'stagin' is no environment; did you mean 'staging'?",
-    "  ben@example.com: {staging: {backend: viewer}}": "'backend' is no folder",
+    "  ben@example.com: {stagin: viewer}": (
+        "'stagin' is not an environment; did you mean 'staging'?"
+    ),
+    "  ben@example.com: {staging: {backend: viewer}}": "'backend' is not a folder",
     "  ben@example.com:\n    staging:\n      /bakend: viewer": (
         "line 9, people.ben@example.com.staging./bakend: /bakend is in no folder of the file; "
         "did you mean '/backend'?"

@@ -376,7 +376,7 @@ _REFUSED = {
     _A + "c}\n  b: {folder: /b, renamed_from: c}": (
         "line 8, services.b.renamed_from: 'a' was renamed from 'c' too"
     ),
-    _A + "/b}": "services.a.renamed_from: '/b' is no slug",
+    _A + "/b}": "services.a.renamed_from: '/b' is not a slug",
     _A + "[b, c]}": "services.a.renamed_from: write text, in quotes if needed",
     HEAD + "services:\n  a: {folder: /a, renamed: b}": "did you mean 'renamed_from'?",
 }

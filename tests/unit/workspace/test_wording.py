@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         ),
         (
             "a: 1\n b: 2",
-            "line 2: this is no YAML (mapping values are not allowed here); check quotes, colons "
+            "line 2: this is not YAML (mapping values are not allowed here); check quotes, colons "
             "and indentation",
         ),
         (

@@ -38,22 +38,22 @@ MISTAKES = {
     ),
     DOKPLOY + "{url: 'http://a.example', compose: y}}": (
         ".production.dokploy.url",
-        "'http://a.example' is no address",
+        "'http://a.example' is not the address",
     ),
     DOKPLOY + "{url: 'https://u@a.example', compose: y}}": (
         ".production.dokploy.url",
-        "@a.example' is no address",
+        "@a.example' is not the address",
     ),
     DOKPLOY + "{url: 'https://a.example', compose: a/b}}": (
         ".production.dokploy.compose",
-        "'a/b' is no id",
+        "'a/b' is not an id",
     ),
     FILE + "{host: -oProxyCommand=x, path: /b}}": (
         ".production.file.host",
-        "'-oProxyCommand=x' is no host",
+        "'-oProxyCommand=x' is not a host",
     ),
-    FILE + "{host: a, path: b}}": (".production.file.path", "'b' is no file"),
-    FILE + "{host: a, path: /a/../b}}": (".production.file.path", "'/a/../b' is no file"),
+    FILE + "{host: a, path: b}}": (".production.file.path", "'b' is not a file"),
+    FILE + "{host: a, path: /a/../b}}": (".production.file.path", "'/a/../b' is not a file"),
     FILE + "{hst: a, path: /b}}": (".production.file.hst", "'host'?"),
     FILE
     + "{host: a, path: /b}}\n  b: {folder: /b, deliver: {staging: {file: {host: a, path: /b}}}}": (
@@ -98,11 +98,14 @@ MISTAKES = {
         "line 7, services.a.folder",
         "/shared is a shared folder",
     ),
-    HEAD + "services:\n  a: {folder: a}": ("line 7, services.a.folder", "'a' is no folder"),
-    HEAD + "services:\n  a: {folder: /a/}": ("line 7, services.a.folder", "'/a/' is no folder"),
-    HEAD + "services:\n  a: {folder: /a.b}": ("line 7, services.a.folder", "'/a.b' is no folder"),
-    HEAD + "services:\n  a: {folder: /}": ("line 7, services.a.folder", "'/' is no folder"),
-    HEAD + "services:\n  A b: {folder: /a}": ("line 7, services.A b", "'A b' is no slug"),
+    HEAD + "services:\n  a: {folder: a}": ("line 7, services.a.folder", "'a' is not a folder"),
+    HEAD + "services:\n  a: {folder: /a/}": ("line 7, services.a.folder", "'/a/' is not a folder"),
+    HEAD + "services:\n  a: {folder: /a.b}": (
+        "line 7, services.a.folder",
+        "'/a.b' is not a folder",
+    ),
+    HEAD + "services:\n  a: {folder: /}": ("line 7, services.a.folder", "'/' is not a folder"),
+    HEAD + "services:\n  A b: {folder: /a}": ("line 7, services.A b", "'A b' is not a slug"),
     HEAD + "services:\n  a: {folder: /a, imports: [/shred]}": (
         "line 7, services.a.imports[0]",
         "'/shared'?",
@@ -131,7 +134,7 @@ MISTAKES = {
     ),
     HEAD.replace("slug: staging", "slug: Staging"): (
         "line 3, environments[0].slug",
-        "'Staging' is no slug",
+        "'Staging' is not a slug",
     ),
     HEAD.replace("slug: staging", f"slug: {'a' * 65}"): (
         "line 3, environments[0].slug",
@@ -139,7 +142,7 @@ MISTAKES = {
     ),
     HEAD.replace("name: Staging", "name: ' '"): (
         "line 3, environments[0].name",
-        "' ' is no name",
+        "' ' is not a name",
     ),
     HEAD.replace("slug: staging", "slug: 7"): ("line 3, environments[0].slug", "text, in quotes"),
 }
