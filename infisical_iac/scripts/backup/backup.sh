@@ -57,7 +57,7 @@ run() {
     # A restore and an upgrade take this lock before they begin, and keep a file until they end.
     for other in restore upgrade scale; do
         test ! -e "/var/lib/infisical-$other/state" || {
-            echo "no backup is made, for the $other that is under way would be half in it"
+            echo "no backup is made: it would have half of the $other that is under way"
             exit 0
         }
     done

@@ -29,7 +29,7 @@ fetch() {
     test "$bytes" = "$(of_dump bytes)" ||
         fail "the dump is truncated: it has $bytes of the $(of_dump bytes) bytes in its manifest"
     test "$(sha256sum database.dump | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
-        fail "the dump was altered: its SHA-256 is another than in its manifest"
+        fail "the dump was altered: its SHA-256 differs from the one in its manifest"
     echo "key $(key_fingerprint)"
     cat manifest.json
 }

@@ -28,6 +28,6 @@ take() {
     ln -s "$releases/$1/snapshot" "$here/fetched"
     of_dump() { sed -n "s/.*\"$1\": \"\\{0,1\\}\\([0-9a-f]*\\).*/\\1/p" "$here/fetched/manifest.json" | tail -n 1; }
     test "$(sha256sum <"$here/fetched/database.dump" | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
-        fail "the dump of $1 was altered: its SHA-256 is another than in its manifest"
+        fail "the dump of $1 was altered: its SHA-256 differs from the one in its manifest"
     cat "$here/fetched/manifest.json"
 }

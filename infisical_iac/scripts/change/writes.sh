@@ -14,7 +14,7 @@ forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begu
 # Prints the first transaction that may end from now on.
 next_transaction='SELECT pg_snapshot_xmin(pg_current_snapshot())::xid'
 
-# Prints queries for psql, each of which counts rows that are newer than the time $1. Left out are
+# Prints queries for psql that each count rows that are newer than the time $1. Left out are
 # tables that reading writes to, such as logins and their log, and tables that follow from a counted
 # write: each write of a secret makes a version, but its removal makes none, and so for folders. In
 # tables in which a login notes its time, only new rows and revoked ones count. Deletions count in

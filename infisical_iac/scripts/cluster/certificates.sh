@@ -1,4 +1,4 @@
-# Manages the certificates by which the services of a cluster authenticate to each other, and this
+# Manages the certificates with which the services of a cluster authenticate to each other, and this
 # deployment's authority, which signs them. Prints nothing secret.
 #
 #   certificates.sh check   prints "<missing|stale|ends> <file> <seconds>" for each file that `make`

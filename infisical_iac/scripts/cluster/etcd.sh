@@ -69,7 +69,7 @@ replaced: see docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
         fail "etcd does not add etcd-$number: $(echo "$said" | tail -n 1)"
 }
 
-# Updates one member after the other, each of which takes a majority. Succeeds only if all of them
+# Updates one member after the other; each update takes a majority. Succeeds only if all of them
 # have changed, since the caller turns off plain connections next.
 secure() {
     etcd=$(container etcd)

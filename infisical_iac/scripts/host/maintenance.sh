@@ -99,7 +99,7 @@ run() {
     test -z "$reason" || exit 1
     test "${1-}" = reboot && test -e /run/reboot-required || exit 0
     asking=$(cat /run/reboot-required.pkgs 2>/dev/null | xargs)
-    echo "The host reboots, as an update of $asking asks"
+    echo "The host reboots, as an update of $asking requires"
     systemctl reboot
 }
 
