@@ -6,7 +6,7 @@ import re
 import socket
 from functools import cache
 
-# Below the ports that the kernel gives to connections, one of which might take a free port before
+# Below the ports that the kernel gives to connections: one of these might take a free port before
 # its server does. Each worker of pytest has a thousand of its own.
 _FIRST, _EACH, _WORKERS = 20_000, 1_000, 11
 

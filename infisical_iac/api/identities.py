@@ -28,7 +28,7 @@ class Identity:
     Attributes:
         role: its role in the organization.
         auth_methods: the ways in which it can log in, such as `universal-auth`.
-        metadata: keys and values, of which people may have added some.
+        metadata: keys and values; people may have added some.
         is_delete_protected: whether the server refuses to delete it.
     """
 

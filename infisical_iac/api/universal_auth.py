@@ -1,4 +1,4 @@
-"""Universal auth, by which a machine identity logs in, and its client secrets."""
+"""Universal auth, the login of machine identities, and its client secrets."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

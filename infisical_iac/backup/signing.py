@@ -20,7 +20,7 @@ from infisical_iac.core.errors import FileError
 
 KEY = "keys/kit_signing_key"
 FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
-# Makes sure that a signature for another purpose is none of a kit.
+# Makes sure that a signature for another purpose is not accepted for a kit.
 _PURPOSE = b"infisical-iac recovery kit 2\n"
 # The bytes before an Ed25519 key in the public keys of SSH.
 _BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"

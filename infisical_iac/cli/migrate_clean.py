@@ -189,14 +189,14 @@ def _find_services_without_loader(
         workspace = load(project_file)
         repository = Repository(root, workspace)
     except UserError as error:
-        print_notes([f"it was not checked whether services have a loader: {error}"])
+        print_notes([f"could not check whether services have a loader: {error}"])
         return {}
     names = {workspace.renamed_services.get(each, each) for each in services}
     if unknown := sorted(names - repository.services.keys()):
         print_notes(
             [
-                f"it was not checked whether there is a loader for {join_first(unknown, _NAMED)}: "
-                f"by {project_file}, nothing in {root} belongs there"
+                f"could not check whether there is a loader for {join_first(unknown, _NAMED)}: "
+                f"{project_file} assigns no directory of {root} to it"
             ]
         )
     found = repository.services_without_loader()

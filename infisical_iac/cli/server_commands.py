@@ -270,7 +270,7 @@ def list(as_json: bool) -> None:
         print_table(map(str.capitalize, ListedResource._fields), rows)
     if unadopted:
         echo(
-            f"Note: an earlier version created these, so they are of no deployment yet: "
+            f"Note: an earlier version created these, so they belong to no deployment yet: "
             f"{', '.join(unadopted)}; `{ADOPT}` takes over those of this deployment.",
             err=True,
         )

@@ -21,7 +21,7 @@ class ClusterRemoval(HostRemoval):
     """Remove Infisical from all nodes of a cluster; `leader` is a working manager."""
 
     called: str = "the inventory's"
-    kept: str = "Data and keys are kept, and the Swarm, which knows which node has which data."
+    kept: str = "Data and keys are kept, and the Swarm, which records the data of each node."
     leader: Host = field(kw_only=True)
 
     @classmethod

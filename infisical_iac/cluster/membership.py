@@ -75,7 +75,7 @@ def match_members(
 
 
 def absent_node(member: SwarmMember) -> Node:
-    """Return a node of which nothing is known but its member in the swarm."""
+    """Return a node of which only the member in the swarm is known."""
     name = member.host or member.hostname
     return Node(name, member.address, member.number, member.manager, member.joined, None, member)
 

@@ -149,7 +149,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
         elif found.has_served:
             what = kept[0] if kept else given_up.GivenUp("infisical")
             sentences.append(
-                f"Of the cluster, {what.describe()}; the next scale-out discards and names it, and "
+                f"In the cluster, {what.describe()}; the next scale-out names and discards it, and "
                 "removing the cluster keeps it."
             )
     else:

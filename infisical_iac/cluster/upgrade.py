@@ -200,8 +200,8 @@ class _OnCluster(Changeover):
             each.describe() for each in given_up.parse_given_up(said.splitlines())
         )
         return (
-            f"with the data of {then.at}, as the new version had changed them and it could not use "
-            f"them any more ({reason}); {sentences} ({given_up.HELP})"
+            f"with the data of {then.at}, as it could no longer use those that the new version had "
+            f"changed ({reason}); {sentences} ({given_up.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:

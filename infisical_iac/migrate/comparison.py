@@ -16,7 +16,7 @@ from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 
 PERSONAL_CONFLICT = "personal-conflict"
-"""The kind of the finding on a key of which only a personal file has another value: the decision on
+"""The kind of the finding on a key that has another value in a personal file only: the decision on
 that file comes first.
 """
 KINDS = frozenset(

@@ -190,7 +190,7 @@ def find_deleted(
 
 
 class Kept(NamedTuple):
-    """The deleted files that stay in the plan, and the paths of those of which nothing is left."""
+    """The deleted files that stay in the plan, and the paths of those without keys in Infisical."""
 
     sources: list[PlannedSource]
     lost: list[str]

@@ -40,7 +40,7 @@ class GivenUp(NamedTuple):
         if self.writes is None:
             return f"what was written{since}, which could not be counted,"
         if self.writes == 0:
-            return f"what was given up, to which nobody has written{since},"
+            return f"what was given up, without any write{since},"
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
     def describe(self) -> str:

@@ -104,7 +104,7 @@ class RemoteFile:
         return ran.stdout
 
 
-# The grammar by which Dokploy reads the text.
+# The grammar that Dokploy reads the text with.
 _GRAMMAR = "dotenv"
 _LINE_END = re.compile(r"(\r\n?|\n)")
 

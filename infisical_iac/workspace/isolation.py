@@ -36,8 +36,8 @@ _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
         "each service would read nothing, or more than its folders. The choices: stay on the "
-        "release that runs (set infisical_version back); set isolation to viewer, with which every "
-        "service may read all environments of its project; or an edition of Infisical with a "
+        "release that runs (set infisical_version back); set isolation to viewer, which lets every "
+        "service read all environments of its project; or use an edition of Infisical with a "
         "license, for its folder grants"
     ),
     "viewer": "stay on the release that runs: set infisical_version back",

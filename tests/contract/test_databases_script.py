@@ -179,7 +179,7 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[_Cluster]:
 
 
 def _swapped(cluster: _Cluster) -> None:
-    """Make databases that were exchanged, the new one of which has been written to."""
+    """Make databases that were exchanged; the new one has been written to."""
     cluster.clear()
     cluster.make(_OLD, "old")
     cluster.make("infisical", "new")

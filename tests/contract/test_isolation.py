@@ -228,7 +228,7 @@ def test_only_leftovers_of_a_killed_proof_are_deleted(
 def service(
     instance: Instance, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> reading.Secrets:
-    """Secrets in three places, of which a service with credentials on the host may read one."""
+    """Secrets in three places; a service with credentials on the host may read one of them."""
     client = instance.deployer()
     body = {"projectName": SLUG, "slug": SLUG, "shouldCreateDefaultEnvs": False}
     project = client.post("/api/v1/projects", json=body)["project"]["id"]

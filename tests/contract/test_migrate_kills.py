@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 
 def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
-    """Return a plan for four folders, one of which exists, with a conflict and an equal value."""
+    """Return a plan for four folders, one existing, with a conflict and an equal value."""
     case = new(world, factory.mktemp("repository"), *_SERVICES, folders_made=False)
     for service in _SERVICES:
         for environment in ENVIRONMENTS:

@@ -133,7 +133,7 @@ def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
         ("truncate -s 3000 database.dump", "the dump is truncated: it has 3000 of the "),
         (
             "printf X | dd of=database.dump bs=1 seek=5000 conv=notrunc 2>/dev/null",
-            "the dump was altered: its SHA-256 is another than in its manifest",
+            "the dump was altered: its SHA-256 differs from the one in its manifest",
         ),
         (
             drilling.says(".rows.projects = 77"),

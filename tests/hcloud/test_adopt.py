@@ -46,7 +46,7 @@ def test_adopt_labels_resources_of_an_earlier_version(world: World, settings: st
     assert f" {count - 1} more " in note
     assert "`infisical-iac server adopt`" in note
     said = world.ok("list")
-    assert "of no deployment yet" in said
+    assert "to no deployment yet" in said
     assert "firewall infisical" in said
     node = ["infisical-2"] if settings else []
     for command in (

@@ -87,7 +87,7 @@ def _answered(sockets: Iterable[socket.socket]) -> set[socket.socket]:
                     continue
                 found |= {asked} if asked.recv(64) else set()
             except OSError:
-                pass  # refused, which is no answer of a server
+                pass  # refused, which is not an answer of a server
             selector.unregister(asked)
     return found
 

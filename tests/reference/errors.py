@@ -53,7 +53,7 @@ def _summary(of: type[UserError]) -> str:
 
 
 def _messages(general: dict[str, str]) -> dict[str, set[tuple[str, str]]]:
-    """Return the templates of messages and remedies by specific codes, some of which have none."""
+    """Return the templates of messages and remedies by specific codes; some codes have none."""
     is_code = re.compile(rf"(?:{'|'.join(general)})\.[a-z_]+")
     found: dict[str, set[tuple[str, str]]] = {}
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -177,7 +177,7 @@ class FakeHost:
         )
 
     def ok(self, *steps: Sequence[str]) -> None:
-        """Run scripts, all of which must succeed."""
+        """Run scripts; all must succeed."""
         for step in steps:
             done = self.run(*step)
             assert done.returncode == 0, (step, done.stderr)

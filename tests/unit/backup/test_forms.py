@@ -49,7 +49,7 @@ _FORGED = {
     "another text for a key of SSH": ("backup/ssh_key", "ProxyCommand touch /tmp/forged\n"),
     "options of a key of SSH": ("backup/ssh_key.pub", 'command="touch" ssh-ed25519 AAAA\n'),
 }
-# Those whose path is none of a kit's; the others have a wrong text.
+# These have a path that no kit has; the others have a wrong text.
 _FOREIGN = {
     *("traversal", "traversal inside", "absolute", "second line of a path"),
     *("first line of a path", "extra file", "extra key", "directory", "unit"),

@@ -8,7 +8,7 @@ from infisical_iac.core.rendering import script_file
 from tests.unit.fake_programs import fake_docker, run_with
 
 _BOX = "box is left to the node that leads the Swarm.\n"
-_NO_DATA = "This node of the cluster has no data: those that have some do it.\n"
+_NO_DATA = "This node of the cluster has no data: the nodes with data do it.\n"
 # The end of Docker's error on a node of a Swarm that has lost its quorum.
 _NO_LEADER = "the swarm does not have a leader"
 

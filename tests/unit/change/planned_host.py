@@ -71,7 +71,7 @@ class PlannedHost:
 
 
 def get_generator(operation: Any) -> Any:
-    """Return the generator of which an operation is made."""
+    """Return the generator that an operation is made of."""
     return operation._inner.__wrapped__
 
 

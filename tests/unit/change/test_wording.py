@@ -21,7 +21,7 @@ _SINCE = "2026-11-25T10:12:00Z"
     [
         (f" {_SINCE} 30 i p", f"30 writes since {_SINCE} are in"),
         (f" {_SINCE} 1 i p", f"1 write since {_SINCE} is in"),
-        (f" {_SINCE} 0", f"what was given up, to which nobody has written since {_SINCE}, is in"),
+        (f" {_SINCE} 0", f"what was given up, without any write since {_SINCE}, is in"),
         (" unknown unknown", "what was written, which could not be counted, is in"),
     ],
 )

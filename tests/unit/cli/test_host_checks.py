@@ -1,4 +1,4 @@
-"""Hold the checks of tests/host to rules by which none can pass without having seen anything."""
+"""Test that no check of tests/host can pass without having seen anything."""
 
 import ast
 import re

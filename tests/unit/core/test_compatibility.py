@@ -28,7 +28,7 @@ def _values(**changed: object) -> dict[str, Any]:
 
 
 def _load_refused(code: str, **changed: object) -> str:
-    """Return the sentence with which settings are refused, by an error with this code."""
+    """Return the sentence of the refusal of settings, an error with this code."""
     with pytest.raises(SettingsError) as refused:
         settings.load(_values(**changed), SCHEMA)
     assert refused.value.code == code

@@ -71,7 +71,7 @@ def test_a_module_with_a_class_is_all_that_a_grammar_needs(tmp_path: Path) -> No
 
 
 def test_the_names_of_the_grammars_stay_as_plans_have_them() -> None:
-    """Plans and options name them; the first is that of files of which nothing is known."""
+    """Plans and options name them; the first is for files that nothing is known of."""
     assert (
         *("dotenv", "dotenv-expand", "next", "node-env-file", "python-dotenv"),
         *("python-dotenv-raw", "compose", "shell"),

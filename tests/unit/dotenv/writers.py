@@ -14,7 +14,7 @@ class Style:
     """Hold how an assignment is written, where its grammar can write the value so.
 
     Attributes:
-        above: the lines before it, none of which assigns anything.
+        above: the lines before it, without assignments.
     """
 
     is_quoted: bool

@@ -124,7 +124,7 @@ _OTHER = [
     line("/%41.png", status=404),
     line("/api/v1/admin/config", status=200),
 ]
-# Lines by which a caller tries to have another address counted.
+# Lines with which a caller tries to have another address counted.
 _FORGED = [
     line(
         '/"},"request":{"remote_ip":"198.51.100.1","proto":"a","method":"POST",'

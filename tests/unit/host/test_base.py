@@ -102,7 +102,7 @@ class _Steps(list[str]):
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> _Steps:
-    """The steps of the base, none of which does anything."""
+    """The steps of the base, without any effect."""
     made = _Steps()
     for owner, name in (
         (deploy, "cloud_init"),

@@ -95,7 +95,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 
 def archived(root: Path, key: Identity) -> dict[str, bytes]:
-    """Return what is in all archives together, each of which can be opened."""
+    """Return the content of all archives together; each can be opened."""
     found: dict[str, bytes] = {}
     for file in root.glob(".env-archive-*.tar.age"):
         found |= opened(file, key)

@@ -159,7 +159,7 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
 
 
 def _left_out(root: Path, path: str, *skipped: str) -> MovedFile:
-    """A file of which the plan stores nothing; `migrate apply` does not call it verified."""
+    """A file that the plan stores nothing of; `migrate apply` does not call it verified."""
     return replace(verified(root, path), keys=(), skipped=skipped)
 
 

@@ -20,7 +20,7 @@ from tests.unit.migrate.cleanable import (
 
 
 def _code(root: Path, file: MovedFile, *, archived: bool = True) -> str:
-    """Return the code of the reason for which the file is kept; there is only one."""
+    """Return the code of the only reason why the file is kept."""
     ready, [kept] = examine_files(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
     return kept.code

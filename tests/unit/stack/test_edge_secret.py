@@ -1,4 +1,4 @@
-"""The secret by which Caddy knows the proxy before it: made once, and read by Compose."""
+"""The secret that Caddy recognizes its proxy by: made once, and read by Compose."""
 
 import subprocess
 from pathlib import Path
