@@ -17,7 +17,7 @@
 #                                     they are healthy
 #   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for that many healthy ones;
 #                                     fails, and prints how many there are, if it takes longer
-#   cluster-stack.sh retry             makes Swarm retry the tasks that wait for a node
+#   cluster-stack.sh retry            makes Swarm retry the tasks that wait for a node
 #   cluster-stack.sh why <service>    prints the errors of its last tasks, with such log lines
 #   cluster-stack.sh hashes           prints the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes this project's secrets and configs, and their files,
