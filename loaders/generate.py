@@ -29,7 +29,7 @@ class Family(NamedTuple):
     Attributes:
         exceptions: names that begin or end so, and are nobody's but the service's.
         any_case: whether other cases than the one that is written are read as well.
-        closed: whether a name that ends as a credential's does is no exception.
+        closed: whether a name that ends like a credential's is not excepted.
     """
 
     family: str
@@ -109,7 +109,7 @@ export const CREDENTIALS = words(
 
 /**
  * Names of one purpose, exactly or by how they begin or end, but for exceptions. `anyCase`: lower
- * case is read as well. `closed`: a name that ends as a credential's does is no exception.
+ * case is read as well. `closed`: a name that ends like a credential's is not excepted.
  */
 export const FAMILIES = [
 {families}

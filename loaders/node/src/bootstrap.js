@@ -137,18 +137,18 @@ function fileSettings({ path, text }) {
   const settings = jsonObject(text.replace(/^\ufeff/, ""));
   if (!settings)
     throw notConfigured(
-      `${path} is no JSON object: write workspaceId, domain and defaultSecretPath into it`,
+      `${path} is not a JSON object: write workspaceId, domain and defaultSecretPath into it`,
     );
   for (const key of KEYS)
     if (settings[key] !== undefined && typeof settings[key] !== "string")
-      throw notConfigured(`${path} has a ${key} that is no text: write it in quotes`);
+      throw notConfigured(`${path} has a ${key} that is not text: write it in quotes`);
   const { strict = false, allow = [] } = settings;
   if (typeof strict !== "boolean")
     throw notConfigured(
       `${path} has a strict that is neither true nor false: write it without quotes`,
     );
   if (!Array.isArray(allow) || allow.some((name) => typeof name !== "string"))
-    throw notConfigured(`${path} has an allow that is no list of names: write it as ["NAME"]`);
+    throw notConfigured(`${path} has an allow that is not a list of names: write it as ["NAME"]`);
   return settings;
 }
 

@@ -42,7 +42,7 @@ export function open(text, place, now) {
   const file = jsonObject(text);
   if (file?.version !== VERSION || !Number.isSafeInteger(file.saved) || file.saved > now)
     return null;
-  const plain = unsealed(file, place);
+  const plain = unseal(file, place);
   return plain && { secrets: new Map(Object.entries(plain)), age: now - file.saved };
 }
 
@@ -50,7 +50,7 @@ export function open(text, place, now) {
  * @param {{ saved: number, nonce: unknown, sealed: unknown }} file
  * @param {Place} place
  */
-function unsealed(file, place) {
+function unseal(file, place) {
   const nonce = Buffer.from(String(file.nonce), "base64");
   const sealed = Buffer.from(String(file.sealed), "base64");
   if (nonce.length !== NONCE_BYTES || sealed.length < TAG_BYTES) return null;
@@ -83,12 +83,12 @@ const contextOf = ({ address, project, environment, folder }, saved) =>
  * @param {Place} place
  */
 export function save(file, secrets, place) {
-  const beside = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
-    writeFileSync(beside, seal(secrets, place, Date.now() / 1000), { mode: 0o600, flag: "wx" });
-    renameSync(beside, file);
+    writeFileSync(temporary, seal(secrets, place, Date.now() / 1000), { mode: 0o600, flag: "wx" });
+    renameSync(temporary, file);
   } catch (error) {
-    rmSync(beside, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

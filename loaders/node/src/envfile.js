@@ -9,7 +9,7 @@ const OURS = /^(INFISICAL_.*|NODE_ENV)$/;
 /**
  * @typedef {object} LocalFile
  * @property {Record<string, string>} settings the names that a loader reads from the file
- * @property {string[]} ignored the other names in it, as `told` returns them
+ * @property {string[]} ignored the other names in it, as `listForDisplay` returns them
  */
 
 /**
@@ -27,14 +27,14 @@ export function parseLocal(text) {
     if (OURS.test(name)) settings[name] = QUOTED.exec(raw)?.[2] ?? raw;
     else ignored.add(name);
   }
-  return { settings, ignored: told([...ignored]) };
+  return { settings, ignored: listForDisplay([...ignored]) };
 }
 
 /**
- * Return names as they may be shown: an invalid name may be a line within a key.
+ * Return names that are safe to print; count the others, which may be lines within a key.
  * @param {string[]} names
  */
-function told(names) {
+function listForDisplay(names) {
   const shown = names.filter((name) => CONVENTIONAL.test(name));
   const others = names.length - shown.length;
   return others > 0 ? [...shown, `${others} of another form`] : shown;

@@ -31,12 +31,12 @@ export const MESSAGES = Object.freeze({
   unreachable:
     "{address} can't be reached: check that it runs and that this machine may connect to it{tunnel}",
   deadline: "{address} did not answer within {timeout} s: check that it runs, or give more time",
-  server: "{address} answers {status}: look at its log, and start again when it is well",
-  rate_limited: "{address} asks for patience (429): start again later",
+  server: "{address} answers {status}: read its log, and start again once it is healthy",
+  rate_limited: "{address} has received too many requests (429): start again later",
   missing:
     "{names} missing in {environment} {folder} of {address} and in the environment: " +
     "add the secrets, or set the variables",
-  invalid: "{problems} in {environment} {folder} of {address}: put the values right",
+  invalid: "{problems} in {environment} {folder} of {address}: correct the values",
 });
 
 /** The end of `unreachable` for a loopback address: without a domain, a tunnel leads to the host. */

@@ -11,7 +11,7 @@ export const CREDENTIALS = words(
 
 /**
  * Names of one purpose, exactly or by how they begin or end, but for exceptions. `anyCase`: lower
- * case is read as well. `closed`: a name that ends as a credential's does is no exception.
+ * case is read as well. `closed`: a name that ends like a credential's is not excepted.
  */
 export const FAMILIES = [
   {

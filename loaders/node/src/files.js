@@ -55,11 +55,11 @@ export function judge(place, start, user) {
  */
 export function findFiles(directory, warn) {
   const top = resolve(directory);
-  const start = look(join(top, PROJECT_FILE));
+  const start = inspect(join(top, PROJECT_FILE));
   for (let at = top; ; at = dirname(at)) {
     const path = join(at, PROJECT_FILE);
-    const place = at === top ? start : look(path);
-    const verdict = place ? judged(place, start ?? place) : "go on";
+    const place = at === top ? start : inspect(path);
+    const verdict = place ? judgeForProcess(place, start ?? place) : "go on";
     if (verdict === "take") return { project: read(path), localPath: join(at, ENV_FILE) };
     if (verdict === "refuse")
       warn(
@@ -82,8 +82,8 @@ export function findFiles(directory, warn) {
  *     where anybody may have put it
  */
 export function readPrivate(path) {
-  const place = look(path);
-  if (place && judged(place, place) === "refuse")
+  const place = inspect(path);
+  if (place && judgeForProcess(place, place) === "refuse")
     throw notConfigured(`${path} belongs to another user: delete it, or make it your own`);
   if (place && place.file !== null && self() && statSync(path).mode & OPEN)
     throw notConfigured(`${path} is open to other users: run \`chmod 600 ${path}\``);
@@ -106,7 +106,7 @@ function self() {
  * @param {Directory} place
  * @param {Directory} start
  */
-function judged(place, start) {
+function judgeForProcess(place, start) {
   const user = self();
   if (user) return judge(place, start, user);
   return place.file === null ? "go on" : "take";
@@ -117,7 +117,7 @@ function judged(place, start) {
  * @param {string} path
  * @returns {Directory | null}
  */
-function look(path) {
+function inspect(path) {
   try {
     const { uid, gid, mode } = statSync(dirname(path));
     // The owner of the link itself, who decides which file is read.
@@ -142,7 +142,7 @@ function read(path) {
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code === "ERR_ENCODING_INVALID_ENCODED_DATA")
-      throw notConfigured(`${path} is no text in UTF-8: save it as UTF-8`);
+      throw notConfigured(`${path} is not text in UTF-8: save it as UTF-8`);
     if (code === "ENOENT" || code === "ENOTDIR") return { path, text: null };
     throw notConfigured(`${path} can't be read (${code}): check its owner and its mode`);
   }

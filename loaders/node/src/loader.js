@@ -7,9 +7,9 @@ import { parseLocal } from "./envfile.js";
 import { notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, readPrivate } from "./files.js";
-import { insistOn, settled } from "./merge.js";
+import { insistOn, resolve } from "./merge.js";
 import { Refusals } from "./refusals.js";
-import { namesIn, parsed } from "./schema.js";
+import { namesIn, parse } from "./schema.js";
 import { Session } from "./session.js";
 import { view } from "./view.js";
 
@@ -45,12 +45,12 @@ export class Loader {
     this.#warn = options.warn ?? say;
     const { project, localPath } = findFiles(options.directory ?? ".", this.#warn);
     this.#local =
-      credentialsIn(environ).length > 0 ? this.#ignored(localPath) : this.#read(localPath);
+      credentialsIn(environ).length > 0 ? this.#ignore(localPath) : this.#read(localPath);
     this.#place = bootstrap(project, this.#local, environ, options);
     const { strict, allow } = this.#place;
-    if (strict && allow.length === 0 && this.#asked().length === 0)
+    if (strict && allow.length === 0 && this.#listRequested().length === 0)
       throw notConfigured(
-        "strict mode lets through what is asked for alone, and nothing is: " +
+        "strict mode passes only names that you ask for, and you asked for none: " +
           "give required, a schema or allow",
       );
     this.#session = new Session(this.#place);
@@ -69,7 +69,7 @@ export class Loader {
    * @param {string} path
    * @returns {Record<string, string>}
    */
-  #ignored(path) {
+  #ignore(path) {
     if (exists(path))
       this.#warn(
         `${path} is ignored, for the environment has credentials: delete the file, ` +
@@ -152,13 +152,13 @@ export class Loader {
    * @returns {{ config: any, values: Secrets }}
    * @throws {ConfigError} missing, invalid
    */
-  settle(secrets) {
+  resolve(secrets) {
     const { override, required = [], schema, into } = this.#options;
-    const made = { override, asked: this.#asked(), gate: this.#place };
-    const { values, withheld, leftOut, notExported } = settled(secrets, this.#environ, made);
+    const rules = { override, requested: this.#listRequested(), gate: this.#place };
+    const { values, withheld, leftOut, notExported } = resolve(secrets, this.#environ, rules);
     this.#warnOf(withheld, leftOut, into ? notExported : []);
     insistOn(required, values, this.#place);
-    const config = schema ? parsed(schema, values, this.#place) : view(values);
+    const config = schema ? parse(schema, values, this.#place) : view(values);
     if (into) this.#export(values, notExported, into);
     return { config, values };
   }
@@ -175,7 +175,7 @@ export class Loader {
     if (NODE_ENV && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
   }
 
-  #asked() {
+  #listRequested() {
     const { required = [], schema } = this.#options;
     return [...required, ...namesIn(schema)];
   }
@@ -207,5 +207,5 @@ export class Loader {
  */
 export async function loadFrom(environ, options = {}) {
   const loader = new Loader(environ, options);
-  return loader.settle(await loader.start()).config;
+  return loader.resolve(await loader.start()).config;
 }

@@ -2,7 +2,7 @@
 /** Turn the server's answer into a service's values. Pure: environments are arguments. */
 
 import { failure } from "./errors.js";
-import { isExportable, refused } from "./withheld.js";
+import { isExportable, findRefused } from "./withheld.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {Map<string, string>} Secrets names and values */
@@ -18,7 +18,7 @@ const OPEN = { strict: false, allow: [] };
  * @returns {Secrets}
  * @throws {ConfigError} hidden, empty
  */
-export function merged(answer, place) {
+export function merge(answer, place) {
   const imported = (answer.imports ?? []).flatMap((group) => group.secrets);
   const hidden = [...answer.secrets, ...imported].filter((secret) => secret.secretValueHidden);
   if (hidden.length > 0) {
@@ -33,7 +33,7 @@ export function merged(answer, place) {
 }
 
 /**
- * @typedef {object} Settled
+ * @typedef {object} Resolved
  * @property {Secrets} values the service's values
  * @property {string[]} withheld names that could take over a process
  * @property {string[]} leftOut names that strict mode leaves out
@@ -45,19 +45,19 @@ export function merged(answer, place) {
  * lacks are read from it.
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
- * @param {{ override?: boolean | undefined, asked?: readonly string[],
+ * @param {{ override?: boolean | undefined, requested?: readonly string[],
  *     gate?: import("./withheld.js").Gate }} options
- * @returns {Settled}
+ * @returns {Resolved}
  */
-export function settled(secrets, environ, { override = false, asked = [], gate = OPEN }) {
+export function resolve(secrets, environ, { override = false, requested = [], gate = OPEN }) {
   /** @type {Secrets} */
   const values = new Map();
   const own = new Map(Object.entries(environ));
-  const { withheld, leftOut } = refused([...secrets.keys()], asked, gate);
+  const { withheld, leftOut } = findRefused([...secrets.keys()], requested, gate);
   const out = new Set([...withheld, ...leftOut]);
   for (const [name, value] of secrets)
     if (!out.has(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);
-  for (const name of asked) {
+  for (const name of requested) {
     const value = own.get(name);
     if (!values.has(name) && value !== undefined) values.set(name, value);
   }

@@ -13,7 +13,7 @@ export function loginRefusal({ status, data }) {
   if (status === 200) return isText(data?.accessToken) ? null : "not_infisical";
   if (status === 401 && /\block/i.test(data?.message)) return "locked";
   if ([400, 401, 403, 422].includes(status)) return "refused";
-  return unexpected(status);
+  return classifyUnexpected(status);
 }
 
 /**
@@ -25,7 +25,7 @@ export function listRefusal({ status, data }) {
   if (status === 200) return isList(data) ? null : "not_infisical";
   if (status === 401 || status === 403) return "forbidden";
   if ([400, 404, 422].includes(status)) return "not_found";
-  return unexpected(status);
+  return classifyUnexpected(status);
 }
 
 /**
@@ -39,7 +39,7 @@ export const tokenEnded = ({ status, data }) =>
  * @param {number} status
  * @returns {ErrorCode}
  */
-function unexpected(status) {
+function classifyUnexpected(status) {
   if (status === 429) return "rate_limited";
   return status >= 500 ? "server" : "not_infisical";
 }

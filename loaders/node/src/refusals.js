@@ -60,14 +60,14 @@ export class Refusals {
 
   /** Note that the credential was refused. Without a place for it, a restart asks again. */
   add() {
-    const beside = `${this.#file}.${process.pid}.${randomBytes(4).toString("hex")}`;
+    const temporary = `${this.#file}.${process.pid}.${randomBytes(4).toString("hex")}`;
     try {
       if (this.#directory && !isOwn(this.#directory)) return;
       const note = noteOf(this.#place, Date.now() / 1000);
-      writeFileSync(beside, note, { mode: 0o600, flag: "wx" });
-      renameSync(beside, this.#file);
+      writeFileSync(temporary, note, { mode: 0o600, flag: "wx" });
+      renameSync(temporary, this.#file);
     } catch {
-      remove(beside);
+      remove(temporary);
     }
   }
 }

@@ -23,7 +23,7 @@ const FORWARDED = /** @type {NodeJS.Signals[]} */ ([
  * @param {string[]} argv without the program's own name
  */
 export async function run(argv) {
-  const { command, help, ...options } = asked(argv);
+  const { command, help, ...options } = parseArguments(argv);
   if (help) return void process.stdout.write(`${USAGE}\n`);
   const environ = { ...process.env };
   await loadFrom(process.env, { ...options, into: environ }).catch(exitOnError);
@@ -33,7 +33,7 @@ export async function run(argv) {
 }
 
 /** @param {string[]} argv */
-function asked(argv) {
+function parseArguments(argv) {
   const end = argv.indexOf("--");
   const own = end < 0 ? argv : argv.slice(0, end);
   const command = end < 0 ? [] : argv.slice(end + 1);
@@ -66,7 +66,7 @@ function start([program = "", ...args], environ) {
   /** @type {import("node:child_process").ChildProcess} */
   let child;
   // Registered before the child exists, so that no signal is lost; they arrive in a later turn.
-  for (const signal of forwarded()) process.on(signal, () => child.kill(signal));
+  for (const signal of forwardedSignals()) process.on(signal, () => child.kill(signal));
   try {
     child = spawn(program, args, { env: environ, stdio: "inherit" });
     child.on("error", (error) => giveUp(program, error));
@@ -87,7 +87,7 @@ function giveUp(program, { code }) {
 }
 
 /** At a terminal, the child gets Ctrl-C and Ctrl-\ itself; a second one may mean "at once" to it. */
-function forwarded() {
+function forwardedSignals() {
   const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   const fromKeys = ["SIGINT", "SIGQUIT"];
   for (const signal of terminal ? fromKeys : []) process.on(signal, () => {});

@@ -20,7 +20,7 @@ export const namesIn = (schema) => Object.keys(schema?.shape ?? {});
  * @param {import("./bootstrap.js").Place} place
  * @throws {ConfigError} invalid: names and kinds, for a schema's own messages may quote values
  */
-export function parsed(schema, values, place) {
+export function parse(schema, values, place) {
   const result = schema.safeParse(Object.fromEntries(values));
   if (result.success) return isPlain(result.data) ? view(Object.entries(result.data)) : result.data;
   const problems = result.error.issues.map((issue) => problem(issue, values));

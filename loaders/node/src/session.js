@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 
 import { failure } from "./errors.js";
 import { jsonObject } from "./json.js";
-import { merged } from "./merge.js";
+import { merge } from "./merge.js";
 import { listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
 
 // The SDK's CommonJS build loads in three quarters of the other one's time.
@@ -41,10 +41,10 @@ export class Session {
     if (!this.#loggedIn) await this.#login(conversation);
     else {
       const answer = await this.#list(conversation);
-      if (!tokenEnded(answer)) return this.#taken(answer);
+      if (!tokenEnded(answer)) return this.#accept(answer);
       await this.#login(conversation);
     }
-    return this.#taken(await this.#list(conversation));
+    return this.#accept(await this.#list(conversation));
   }
 
   /** @param {Conversation} conversation */
@@ -75,10 +75,10 @@ export class Session {
   }
 
   /** @param {Answer} answer of a list */
-  #taken(answer) {
+  #accept(answer) {
     if (answer.status === 304 && this.#etag) return null;
     this.#refuse(listRefusal(answer), answer);
-    const secrets = merged(answer.data, this.#place);
+    const secrets = merge(answer.data, this.#place);
     this.#etag = answer.headers.etag;
     return secrets;
   }

@@ -19,15 +19,15 @@ const SLOWEST = 10;
 export async function watchFrom(environ, options) {
   // A copy: with `into`, the environment gets Infisical's values, which would win over later ones.
   const loader = new Loader({ ...environ }, options);
-  return new Watcher(loader, loader.settle(await loader.start()), options);
+  return new Watcher(loader, loader.resolve(await loader.start()), options);
 }
 
 class Watcher {
   #loader;
   #options;
-  #settled;
+  #current;
   /** @type {Secrets | null} */
-  #unsettled = null;
+  #pending = null;
   #failures = 0;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -35,19 +35,19 @@ class Watcher {
 
   /**
    * @param {Loader} loader
-   * @param {ReturnType<Loader["settle"]>} settled
+   * @param {ReturnType<Loader["resolve"]>} resolved
    * @param {Options} options
    */
-  constructor(loader, settled, options) {
+  constructor(loader, resolved, options) {
     this.#loader = loader;
-    this.#settled = settled;
+    this.#current = resolved;
     this.#options = options;
     this.#schedule();
   }
 
   /** The current values. */
   get config() {
-    return this.#settled.config;
+    return this.#current.config;
   }
 
   /** Stop. */
@@ -71,21 +71,21 @@ class Watcher {
       this.#failures += 1;
       // A second wrong login is one step towards a locked identity.
       if (isRefusedLogin(error)) this.stop();
-      (this.#options.onError ?? tell)(error);
+      (this.#options.onError ?? report)(error);
     } finally {
       this.#schedule();
     }
   }
 
   async #refresh() {
-    this.#unsettled = (await this.#loader.poll()) ?? this.#unsettled;
-    if (!this.#unsettled || this.#stopped) return;
-    const settled = this.#loader.settle(this.#unsettled);
-    this.#unsettled = null;
-    const changed = changedNames(this.#settled.values, settled.values);
+    this.#pending = (await this.#loader.poll()) ?? this.#pending;
+    if (!this.#pending || this.#stopped) return;
+    const resolved = this.#loader.resolve(this.#pending);
+    this.#pending = null;
+    const changed = changedNames(this.#current.values, resolved.values);
     if (changed.length === 0) return;
-    this.#settled = settled;
-    await this.#options.onChange?.(settled.config, changed);
+    this.#current = resolved;
+    await this.#options.onChange?.(resolved.config, changed);
   }
 }
 
@@ -103,4 +103,4 @@ const isRefusedLogin = (error) =>
   error instanceof ConfigError && (error.code === "refused" || error.code === "locked");
 
 /** @param {unknown} error */
-const tell = (error) => say(error instanceof Error ? error.message : String(error));
+const report = (error) => say(error instanceof Error ? error.message : String(error));

@@ -40,15 +40,15 @@ function has(family, name, anyCase) {
 /**
  * Return the names, sorted, that could take over the process, and those that strict mode omits.
  * @param {readonly string[]} names of secrets
- * @param {readonly string[]} asked
+ * @param {readonly string[]} requested
  * @param {Gate} gate
  * @returns {{ withheld: string[], leftOut: string[] }}
  */
-export function refused(names, asked, { strict, allow }) {
-  const wanted = new Set([...allow, ...asked]);
+export function findRefused(names, requested, { strict, allow }) {
+  const passing = new Set([...allow, ...requested]);
   const mayPass = (/** @type {string} */ name) => allow.includes(name) && !OWN.test(name);
   const withheld = names.filter((name) => isWithheld(name) && !mayPass(name)).sort();
-  const leftOut = names.filter((name) => strict && !wanted.has(name) && !withheld.includes(name));
+  const leftOut = names.filter((name) => strict && !passing.has(name) && !withheld.includes(name));
   return { withheld, leftOut: leftOut.sort() };
 }
 

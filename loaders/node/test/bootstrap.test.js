@@ -130,7 +130,7 @@ test("a file that is no UTF-8 is reported", async () => {
   writeFileSync(join(directory, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
   await assert.rejects(
     loadFrom({}, { directory }),
-    /\.env\.local is no text in UTF-8: save it as UTF-8/,
+    /\.env\.local is not text in UTF-8: save it as UTF-8/,
   );
 });
 

@@ -120,7 +120,7 @@ describe("a load", () => {
     assert.equal(
       error.message,
       "DATABASE_URL (invalid_enum_value), PORT (too_big), GONE (missing) in production /backend " +
-        `of ${server.address}: put the values right`,
+        `of ${server.address}: correct the values`,
     );
     assert.doesNotMatch(inspect(error, { depth: 9 }), /value-example/);
   });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { insistOn, merged, settled } from "../src/merge.js";
+import { insistOn, merge, resolve } from "../src/merge.js";
 import { CREDENTIALS, FAMILIES } from "../src/families.js";
 import { isWithheld } from "../src/withheld.js";
 import { PROJECT, vectors } from "./tools.js";
@@ -22,9 +22,9 @@ describe("what comes out", () => {
   for (const { name, answer, environ, override, required, strict, allow, want } of vectors.merge)
     test(name, () => {
       const decide = () => {
-        const result = settled(merged(answer, PLACE), environ, {
+        const result = resolve(merge(answer, PLACE), environ, {
           override,
-          asked: required,
+          requested: required,
           gate: { strict, allow },
         });
         insistOn(required, result.values, PLACE);

@@ -64,7 +64,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.match(stderr, /; left out, for strict mode is on and nobody asks: A\n$/);
     const none = await run(["--", "true"], { INFISICAL_STRICT: "1" });
     assert.equal(none.status, 78);
-    assert.match(none.stderr, /strict mode lets through what is asked for alone/);
+    assert.match(none.stderr, /strict mode passes only names that you ask for/);
   });
 
   test("gives the child a withheld name that is allowed", async () => {

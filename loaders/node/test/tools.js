@@ -92,11 +92,11 @@ export async function startRunner(args, environ) {
     stdio: ["ignore", "pipe", "pipe"],
     timeout: 30_000,
   });
-  let told = "";
-  runner.stderr.on("data", (chunk) => (told += chunk));
+  let output = "";
+  runner.stderr.on("data", (chunk) => (output += chunk));
   const line = once(runner.stdout, "data");
   const end = once(runner, "close");
   if ((await Promise.race([line.then(() => "line"), end])) !== "line")
-    throw new Error(`the runner ended before its child had said anything: ${told}`);
+    throw new Error(`the runner ended before its child had said anything: ${output}`);
   return runner;
 }

@@ -15,36 +15,36 @@ const EVERY = 0.05;
 /**
  * Watch a server with these answers, until enough requests were made or changes were reported.
  * @param {{ login?: import("./server.js").Script, list: import("./server.js").Script }} scripts
- * @param {{ asked?: number, told?: number }} until
+ * @param {{ requests?: number, reports?: number }} until
  * @param {Partial<import("../src/watcher.js").Options>} options
  */
 async function watching(scripts, until, options = {}) {
   const server = await serve(scripts);
   after(server.close);
   /** @type {unknown[][]} */
-  const told = [];
+  const reports = [];
   const watch = await watchFrom(environFor(server.address), {
     directory: directory(),
     every: EVERY,
-    onChange: (config, names) => told.push(["change", { ...config }, names]),
-    onError: (error) => told.push(["error", /** @type {any} */ (error).code ?? error]),
+    onChange: (config, names) => reports.push(["change", { ...config }, names]),
+    onError: (error) => reports.push(["error", /** @type {any} */ (error).code ?? error]),
     ...options,
   });
-  const { asked: lists = 0, told: times = 0 } = until;
+  const { requests: lists = 0, reports: times = 0 } = until;
   for (let turn = 0; turn < 500; turn += 1) {
-    if (server.requests.list >= lists && told.length >= times) break;
+    if (server.requests.list >= lists && reports.length >= times) break;
     await sleep(20);
   }
   await sleep(4 * EVERY * 1000); // Time for a request or call that must not happen.
   watch.stop();
-  return { told, watch, ...server };
+  return { reports, watch, ...server };
 }
 
 describe("a watch", { concurrency: true }, () => {
   test("asks by ETag, and reports a change once, with the names", async () => {
     /** @type {(string | undefined)[]} */
     const tags = [];
-    const { told, watch, requests } = await watching(
+    const { reports, watch, requests } = await watching(
       {
         list: ({ headers }) => {
           const tag = headers["if-none-match"];
@@ -54,17 +54,17 @@ describe("a watch", { concurrency: true }, () => {
           return listOf({ A: "1", B: "same" }, { etag: '"one"' });
         },
       },
-      { asked: 5 },
+      { requests: 5 },
     );
     assert.deepEqual(tags.slice(0, 4), [undefined, '"one"', '"two"', '"two"']);
-    assert.deepEqual(told, [["change", { A: "2", B: "same", C: "new" }, ["A", "C"]]]);
+    assert.deepEqual(reports, [["change", { A: "2", B: "same", C: "new" }, ["A", "C"]]]);
     assert.deepEqual({ ...watch.config }, { A: "2", B: "same", C: "new" });
     assert.equal(requests.login, 1);
   });
 
   test("keeps still if the answer is another but the values are the same", async () => {
-    const { told, requests } = await watching({ list: [listOf({ A: "1" })] }, { asked: 3 });
-    assert.deepEqual(told, []);
+    const { reports, requests } = await watching({ list: [listOf({ A: "1" })] }, { requests: 3 });
+    assert.deepEqual(reports, []);
     assert.ok(requests.list >= 3);
   });
 
@@ -72,7 +72,7 @@ describe("a watch", { concurrency: true }, () => {
     const file = join(directory(), "cache");
     /** @type {string[]} */
     const texts = [];
-    const { told } = await watching(
+    const { reports } = await watching(
       {
         list: ({ headers }) => {
           if (!headers["if-none-match"]) return listOf({ A: "1" }, { etag: '"one"' });
@@ -80,40 +80,43 @@ describe("a watch", { concurrency: true }, () => {
           return { status: 304 };
         },
       },
-      { asked: 4 },
+      { requests: 4 },
       { cache: { file } },
     );
-    assert.deepEqual(told, []);
+    assert.deepEqual(reports, []);
     assert.equal(new Set(texts).size, texts.length);
   });
 
   test("logs in once again when the token has ended", async () => {
     const answers = [listOf({ A: "1" }), ENDED, listOf({ A: "2" })];
-    const { told, requests } = await watching({ list: answers }, { told: 1 });
-    assert.deepEqual(told, [["change", { A: "2" }, ["A"]]]);
+    const { reports, requests } = await watching({ list: answers }, { reports: 1 });
+    assert.deepEqual(reports, [["change", { A: "2" }, ["A"]]]);
     assert.equal(requests.login, 2);
   });
 
   test("makes one wrong login at most, and stops", async () => {
     const scripts = { login: [LOGIN, REFUSED], list: [listOf({ A: "1" }), ENDED] };
-    const { told, requests, watch } = await watching(scripts, { told: 1 });
-    assert.deepEqual(told, [["error", "refused"]]);
+    const { reports, requests, watch } = await watching(scripts, { reports: 1 });
+    assert.deepEqual(reports, [["error", "refused"]]);
     assert.deepEqual(requests, { login: 2, list: 2 });
     assert.deepEqual({ ...watch.config }, { A: "1" });
   });
 
   test("doesn't log in again where a privilege is missing", async () => {
     const denied = { status: 403, json: { error: "PermissionDenied" } };
-    const { told, requests } = await watching({ list: [listOf({ A: "1" }), denied] }, { told: 1 });
-    assert.deepEqual(told[0], ["error", "forbidden"]);
+    const { reports, requests } = await watching(
+      { list: [listOf({ A: "1" }), denied] },
+      { reports: 1 },
+    );
+    assert.deepEqual(reports[0], ["error", "forbidden"]);
     assert.equal(requests.login, 1);
   });
 
   test("goes on after an error, more slowly", async () => {
     const answers = [listOf({ A: "1" }), DOWN, DOWN, listOf({ A: "2" })];
     const begun = performance.now();
-    const { told } = await watching({ list: answers }, { told: 3 });
-    assert.deepEqual(told, [
+    const { reports } = await watching({ list: answers }, { reports: 3 });
+    assert.deepEqual(reports, [
       ["error", "server"],
       ["error", "server"],
       ["change", { A: "2" }, ["A"]],
@@ -124,15 +127,15 @@ describe("a watch", { concurrency: true }, () => {
   test("keeps the old values, and goes on telling, while a required one is missing", async () => {
     let times = 0;
     const gone = listOf({ B: "1" }, { etag: '"gone"' });
-    const { told, watch } = await watching(
+    const { reports, watch } = await watching(
       {
         list: ({ headers }) =>
           headers["if-none-match"] ? { status: 304 } : times++ ? gone : listOf({ A: "1" }),
       },
-      { told: 2 },
+      { reports: 2 },
       { required: ["A"] },
     );
-    assert.deepEqual(told.slice(0, 2), [
+    assert.deepEqual(reports.slice(0, 2), [
       ["error", "missing"],
       ["error", "missing"],
     ]);
@@ -143,8 +146,8 @@ describe("a watch", { concurrency: true }, () => {
     const broken = new Error("broken");
     const onChange = () => Promise.reject(broken);
     const answers = [listOf({ A: "1" }), listOf({ A: "2" })];
-    const { told } = await watching({ list: answers }, { told: 1 }, { onChange });
-    assert.deepEqual(told, [["error", broken]]);
+    const { reports } = await watching({ list: answers }, { reports: 1 }, { onChange });
+    assert.deepEqual(reports, [["error", broken]]);
   });
 
   test("sets a change where the values were set, too", async () => {
@@ -152,7 +155,7 @@ describe("a watch", { concurrency: true }, () => {
     const into = { OWN: "own" };
     await watching(
       { list: [listOf({ A: "1" }), listOf({ A: "2", OWN: "x" })] },
-      { asked: 3 },
+      { requests: 3 },
       { into },
     );
     assert.deepEqual(into, { OWN: "x", A: "2" });

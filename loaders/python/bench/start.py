@@ -35,7 +35,7 @@ def bare() -> Callable[[], int]:
     import http.client
 
     def start() -> int:
-        address, credential, query = _asked()
+        address, credential, query = _read_requests()
         parts = urlsplit(address)
         https = parts.scheme == "https"
         connect = http.client.HTTPSConnection if https else http.client.HTTPConnection
@@ -50,7 +50,7 @@ def bare() -> Callable[[], int]:
     return start
 
 
-def _asked() -> tuple[str, dict[str, str], dict[str, str]]:
+def _read_requests() -> tuple[str, dict[str, str], dict[str, str]]:
     file: dict[str, Any] = json.loads(Path(".infisical.json").read_text("utf-8"))
     credential = {
         "clientId": os.environ["INFISICAL_CLIENT_ID"],

@@ -10,7 +10,7 @@ from typing import NoReturn, Unpack
 
 from .exiting import exit_on_error
 from .loading import load
-from .starting import Options, tell
+from .starting import Options, print_warning
 
 _USAGE = (
     "python -m infisical_config [--override] [--environment NAME] [--strict] [--allow NAME]..."
@@ -23,7 +23,7 @@ _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 
 def main(arguments: list[str]) -> NoReturn:
     """Become the command, or end with the status of the failure."""
-    options, command = _asked(arguments)
+    options, command = _parse_arguments(arguments)
     _end_quietly_on_ctrl_c()
     with exit_on_error():
         environment = child_environment(**options)
@@ -37,25 +37,25 @@ def child_environment(**options: Unpack[Options]) -> dict[str, str]:
     return {name: value for name, value in child.items() if name not in _CREDENTIAL}
 
 
-def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
+def _parse_arguments(arguments: list[str]) -> tuple[Options, list[str]]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     command = arguments[end + 1 :]
     try:
         given, rest = getopt.getopt(arguments[:end], "", _FLAGS)
     except getopt.GetoptError as error:
         _end(_WRONG_USAGE, f"{error.msg}; use it so: {_USAGE}")
-    said = dict(given)
-    if "--help" in said:
+    flags = dict(given)
+    if "--help" in flags:
         print(_USAGE)
         sys.exit(0)
     if rest or not command:
         _end(_WRONG_USAGE, f"there is no command after --; use it so: {_USAGE}")
     options: Options = {
-        "environment": said.get("--environment"),
-        "override": "--override" in said,
-        "strict": True if "--strict" in said else None,
+        "environment": flags.get("--environment"),
+        "override": "--override" in flags,
+        "strict": True if "--strict" in flags else None,
         "allow": [name for flag, name in given if flag == "--allow"],
-        "allow_http": "--allow-http" in said,
+        "allow_http": "--allow-http" in flags,
     }
     return options, command
 
@@ -81,7 +81,7 @@ def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
 
 
 def _end(status: int, message: str) -> NoReturn:
-    tell(message)
+    print_warning(message)
     sys.exit(status)
 
 

@@ -56,7 +56,7 @@ class Bootstrap:
         return ConfigError(code, TEXTS[code].format(**words, **details))
 
 
-class _Said(NamedTuple):
+class _ProjectConfig(NamedTuple):
     """The content of `.infisical.json`."""
 
     project: str = ""
@@ -109,7 +109,7 @@ def find(
     Raises ConfigError `not_configured` if something is missing or can't be read.
     """
     project, env_file = files.find(directory, warn)
-    said = _file(project) if project else _Said()
+    config = _file(project) if project else _ProjectConfig()
     process = {name: value for name, value in environ.items() if value}
     in_process = [name for name in _CREDENTIAL if name in process]
     local = None if in_process else _env_file(env_file, warn)
@@ -123,13 +123,13 @@ def find(
         sources.first("INFISICAL_CLIENT_ID"),
         sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
-        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or said.domain),
-        sources.first("INFISICAL_PROJECT_ID") or said.project,
-        sources.first("INFISICAL_SECRET_PATH") or said.folder or "/",
+        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain),
+        sources.first("INFISICAL_PROJECT_ID") or config.project,
+        sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
         "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
         Gate(
-            tuple(dict.fromkeys((*allow, *said.allow))),
-            said.strict if strict is None else strict,
+            tuple(dict.fromkeys((*allow, *config.allow))),
+            config.strict if strict is None else strict,
         ),
     )
     _check(found, in_process)
@@ -161,25 +161,25 @@ def _warn_of(
         )
 
 
-def _file(file: Path) -> _Said:
+def _file(file: Path) -> _ProjectConfig:
     try:
-        said: Any = json.loads(files.read(file))
+        config: Any = json.loads(files.read(file))
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
+        config = None
+    if not isinstance(config, dict):
         raise _wrong(
-            f"{file} is no JSON object: write workspaceId, domain and defaultSecretPath into it"
+            f"{file} is not a JSON object: write workspaceId, domain and defaultSecretPath into it"
         )
     for key in _KEYS:
-        if key in said and not isinstance(said[key], str):
-            raise _wrong(f"{file} has a {key} that is no text: write it in quotes")
-    strict, allow = said.get("strict", False), said.get("allow", [])
+        if key in config and not isinstance(config[key], str):
+            raise _wrong(f"{file} has a {key} that is not text: write it in quotes")
+    strict, allow = config.get("strict", False), config.get("allow", [])
     if not isinstance(strict, bool):
         raise _wrong(f"{file} has a strict that is neither true nor false: write it without quotes")
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
-        raise _wrong(f'{file} has an allow that is no list of names: write it as ["NAME"]')
-    project, domain, folder = (said.get(key, "") for key in _KEYS)
-    return _Said(project, domain, folder, strict, tuple(allow))
+        raise _wrong(f'{file} has an allow that is not a list of names: write it as ["NAME"]')
+    project, domain, folder = (config.get(key, "") for key in _KEYS)
+    return _ProjectConfig(project, domain, folder, strict, tuple(allow))
 
 
 def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
@@ -187,8 +187,8 @@ def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
     try:
         variables = envfile.parse((content or b"").decode())
     except UnicodeDecodeError:
-        raise _wrong(f"{file} is no text in UTF-8: save it as UTF-8") from None
-    if others := envfile.told([name for name in variables if not _belongs(name)]):
+        raise _wrong(f"{file} is not text in UTF-8: save it as UTF-8") from None
+    if others := envfile.list_for_display([name for name in variables if not _belongs(name)]):
         verb = "is" if len(others) == 1 else "are"
         warn(f"{file}: {', '.join(others)} {verb} ignored: secrets belong in Infisical")
     return {name: value for name, value in variables.items() if value and _belongs(name)}
@@ -242,11 +242,11 @@ def _check_address(address: str, *, allow_http: bool) -> None:
         )
 
 
-def nothing_is_asked_for() -> ConfigError:
-    """Return the error of a strict mode that would let nothing through."""
+def empty_strict_error() -> ConfigError:
+    """Return the error of a strict mode that no name would pass."""
     return _wrong(
-        "strict mode lets through what is asked for alone, and nothing is: give required, a schema"
-        " or allow"
+        "strict mode passes only names that you ask for, and you asked for none: give required, a"
+        " schema or allow"
     )
 
 

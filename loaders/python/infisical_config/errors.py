@@ -52,11 +52,11 @@ TEXTS: Final[dict[Code, str]] = {
     " connect to it{tunnel}",
     "deadline": "{address} did not answer within {timeout} s: check that it runs, or give more"
     " time",
-    "server": "{address} answers {status}: look at its log, and start again when it is well",
-    "rate_limited": "{address} asks for patience (429): start again later",
+    "server": "{address} answers {status}: read its log, and start again once it is healthy",
+    "rate_limited": "{address} has received too many requests (429): start again later",
     "missing": "{names} missing in {environment} {folder} of {address} and in the environment: add"
     " the secrets, or set the variables",
-    "invalid": "{problems} in {environment} {folder} of {address}: put the values right",
+    "invalid": "{problems} in {environment} {folder} of {address}: correct the values",
 }
 
 # Where there is no domain, services reach the host through a tunnel.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .errors import ConfigError
-from .starting import tell
+from .starting import print_warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,5 +19,5 @@ def exit_on_error() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        tell(str(error))
+        print_warning(str(error))
         sys.exit(error.exit_code)

@@ -22,7 +22,7 @@ def keep(
     except OSError as error:
         warn(f"the cache {cache.file} can't be written ({error.strerror}): check its directory")
     except UnicodeError:  # the cache's key is derived from it
-        warn(f"the cache {cache.file} can't be written: the client secret is no text in UTF-8")
+        warn(f"the cache {cache.file} can't be written: the client secret is not text in UTF-8")
 
 
 def instead(

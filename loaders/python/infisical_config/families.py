@@ -13,7 +13,7 @@ class Family(NamedTuple):
     Attributes:
         exceptions: names that begin or end so, and are nobody's but the service's.
         any_case: whether other cases than the one that is written are read as well.
-        closed: whether a name that ends as a credential's does is no exception.
+        closed: whether a name that ends like a credential's is not excepted.
     """
 
     family: str

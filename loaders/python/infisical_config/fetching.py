@@ -85,7 +85,7 @@ class _Session:
 
     def _login(self) -> None:
         place, login = self._place, self.sdk.auth.universal_auth.login
-        _asked(place, self._login_failure, login, place.client_id, place.client_secret)
+        _call_sdk(place, self._login_failure, login, place.client_id, place.client_secret)
         self._logged_in = True
 
     def _login_failure(self, error: APIError) -> Code:
@@ -96,7 +96,7 @@ class _Session:
     def _list(self) -> dict[str, str]:
         place = self._place
         try:
-            found = _asked(
+            found = _call_sdk(
                 place,
                 _list_failure,
                 self.sdk.secrets.list_secrets,
@@ -108,18 +108,18 @@ class _Session:
             )
         except Unchanged:
             return self._secrets
-        self._secrets = _asked(place, _list_failure, _merged, found, place)
+        self._secrets = _call_sdk(place, _list_failure, _merge, found, place)
         self.transport.known = self.transport.seen
         return self._secrets
 
 
-def _merged(found: Any, place: Bootstrap) -> dict[str, str]:
+def _merge(found: Any, place: Bootstrap) -> dict[str, str]:
     # The SDK makes objects only of the folder's own secrets.
     own = [vars(each) for each in found.secrets]
     return merge(Answer(own, [each.secrets for each in found.imports]), place)
 
 
-def _asked(
+def _call_sdk(
     place: Bootstrap,
     meaning: Callable[[APIError], Code | None],
     call: Callable[..., Any],

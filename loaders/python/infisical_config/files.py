@@ -59,11 +59,11 @@ def find(directory: Path, warn: Callable[[str], None]) -> tuple[Path | None, Pat
         directory: the first of the search; its parents follow.
         warn: called with a file that exists and does not count.
     """
-    start = _look(directory / PROJECT_FILE)
+    start = _inspect(directory / PROJECT_FILE)
     for folder in (directory, *directory.parents):
         file = folder / PROJECT_FILE
-        place = start if folder == directory else _look(file)
-        verdict = _judged(place, start) if place else "go on"
+        place = start if folder == directory else _inspect(file)
+        verdict = _judge_for_process(place, start) if place else "go on"
         if verdict == "take":
             return file, folder / ENV_FILE
         if verdict == "refuse":
@@ -92,21 +92,21 @@ def read_private(file: Path) -> bytes | None:
     """
     if not os.path.isfile(file):
         return None
-    place = _look(file)
-    if place and _judged(place, place) == "refuse":
+    place = _inspect(file)
+    if place and _judge_for_process(place, place) == "refuse":
         raise _wrong(f"{file} belongs to another user: delete it, or make it your own")
     if _has_users() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise _wrong(f"{file} is open to other users: run `chmod 600 {file}`")
     return read(file)
 
 
-def _judged(place: Directory, start: Directory | None) -> Verdict:
+def _judge_for_process(place: Directory, start: Directory | None) -> Verdict:
     if _has_users():
         return judge(place, start or place, Process(os.geteuid(), os.getegid()))
     return "go on" if place.file is None else "take"
 
 
-def _look(file: Path) -> Directory | None:
+def _inspect(file: Path) -> Directory | None:
     """Return the attributes of a file's directory; None if they, and so the file, can't be read."""
     try:
         of = file.parent.stat()

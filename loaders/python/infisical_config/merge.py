@@ -44,7 +44,7 @@ def resolve(
     environ: Mapping[str, str],
     *,
     override: bool = False,
-    wanted: Iterable[str] = (),
+    requested: Iterable[str] = (),
     refused: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the configuration of secrets and an environment.
@@ -52,10 +52,10 @@ def resolve(
     Args:
         refused: names of secrets that don't get through.
         override: whether Infisical wins over the environment, instead of the reverse.
-        wanted: names that are read from the environment if Infisical lacks them.
+        requested: names that are read from the environment if Infisical lacks them.
     """
     kept = {name: value for name, value in secrets.items() if name not in refused}
-    own = {name: environ[name] for name in (*kept, *wanted) if name in environ}
+    own = {name: environ[name] for name in (*kept, *requested) if name in environ}
     return {**own, **kept} if override else {**kept, **own}
 
 

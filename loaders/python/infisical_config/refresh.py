@@ -62,7 +62,7 @@ class Watch(Generic[C]):
                 failures = 0
             except Exception as error:  # including the callback's: it must not end the watch
                 failures += 1
-                self._tell(error)
+                self._report(error)
         self._reader.close()
 
     def _poll(self) -> None:
@@ -85,7 +85,7 @@ class Watch(Generic[C]):
         if names:
             self._on_change(self.config, names)
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         if isinstance(error, ConfigError) and error.code in _FINAL:
             self._stopped.set()
         self._on_error(error)

@@ -80,9 +80,9 @@ class PatientAdapter(HTTPAdapter):
         for attempt in range(_ATTEMPTS):
             answer = self._once(request, *args, **options)
             if answer is not None and answer.status_code < 500 and answer.status_code != 429:
-                return self._accepted(answer)
+                return self._accept(answer)
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
-            if attempt + 1 == _ATTEMPTS or wait >= self._left():
+            if attempt + 1 == _ATTEMPTS or wait >= self._seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)
@@ -90,10 +90,10 @@ class PatientAdapter(HTTPAdapter):
     def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
         """Return the answer; None if there was none."""
         self._refused = None
-        if self._left() < _TOO_LITTLE:
+        if self._seconds_left() < _TOO_LITTLE:
             raise self.late()
         try:
-            answer = super().send(request, *args, **{**options, "timeout": self._left()})
+            answer = super().send(request, *args, **{**options, "timeout": self._seconds_left()})
         except OSError as error:  # as all of requests' errors are; so are missing certificates
             if _is_no_http(error):
                 raise self._place.error("not_infisical") from None
@@ -107,7 +107,7 @@ class PatientAdapter(HTTPAdapter):
             answer.raw = BytesIO(b"{}")
         return answer
 
-    def _accepted(self, answer: Response) -> Response:
+    def _accept(self, answer: Response) -> Response:
         if answer.status_code == 304:
             raise Unchanged
         if 300 <= answer.status_code < 400:  # the redirect's target must not get the secret
@@ -118,13 +118,13 @@ class PatientAdapter(HTTPAdapter):
 
     def _failure(self, answer: Response | None) -> ConfigError:
         if answer is None:
-            late = self._left() < _TOO_LITTLE
+            late = self._seconds_left() < _TOO_LITTLE
             return self.late() if late else self._place.error("unreachable")
         if answer.status_code == 429:
             return self._place.error("rate_limited")
         return self._place.error("server", status=answer.status_code)
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return self._deadline - time.monotonic()
 
 

@@ -38,7 +38,7 @@ class Cached(NamedTuple):
 def seal(secrets: Mapping[str, str], place: Bootstrap, *, saved: int, nonce: bytes) -> str:
     """Return the text of a file with these secrets, saved at `now` in seconds of the epoch."""
     plain = json.dumps(dict(secrets)).encode()
-    sealed = _cipher(place).encrypt(nonce, plain, _bound(place, saved))
+    sealed = _cipher(place).encrypt(nonce, plain, _encode_place(place, saved))
     return json.dumps(
         {"version": _VERSION, "saved": saved, "nonce": _base64(nonce), "sealed": _base64(sealed)}
     )
@@ -53,7 +53,7 @@ def unseal(text: bytes, place: Bootstrap, *, now: float) -> Cached:
             raise Unreadable
         nonce, sealed = (base64.b64decode(parts[key], validate=True) for key in ("nonce", "sealed"))
         secrets: dict[str, str] = json.loads(
-            _cipher(place).decrypt(nonce, sealed, _bound(place, saved))
+            _cipher(place).decrypt(nonce, sealed, _encode_place(place, saved))
         )
     except (ValueError, TypeError, KeyError, InvalidTag):
         raise Unreadable from None
@@ -65,7 +65,7 @@ def _cipher(place: Bootstrap) -> AESGCM:
     return AESGCM(derivation.derive(place.client_secret.encode()))
 
 
-def _bound(place: Bootstrap, saved: int) -> bytes:
+def _encode_place(place: Bootstrap, saved: int) -> bytes:
     words: tuple[Any, ...] = (
         _VERSION,
         saved,

@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
     warn: Callable[[str], None]
 
 
-def tell(message: str) -> None:
+def print_warning(message: str) -> None:
     """Print a warning to standard error."""
     print(f"infisical-config: {message}", file=sys.stderr, flush=True)
 
@@ -77,7 +77,7 @@ class Start:
     allow_http: bool = False
     strict: bool | None = None
     allow: Sequence[str] = ()
-    warn: Callable[[str], None] = tell
+    warn: Callable[[str], None] = print_warning
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
 
     def place(self) -> Bootstrap:
@@ -92,20 +92,20 @@ class Start:
             strict=self.strict,
             allow=self.allow,
         )
-        if place.gate.strict and not (place.gate.allowed or self._asked()):
-            raise bootstrap.nothing_is_asked_for()
+        if place.gate.strict and not (place.gate.allowed or self._list_requested()):
+            raise bootstrap.empty_strict_error()
         return place
 
     def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
         """Return the configuration's values; raises ConfigError `missing`."""
-        asked = self._asked()
-        withheld = place.gate.withheld(secrets)
-        left_out = place.gate.left_out(secrets, asked)
+        requested = self._list_requested()
+        withheld = place.gate.find_withheld(secrets)
+        left_out = place.gate.find_left_out(secrets, requested)
         values = resolve(
             secrets,
             self.environ,
             override=self.override,
-            wanted=asked,
+            requested=requested,
             refused={*withheld, *left_out},
         )
         self._warn_of(withheld, left_out, values)
@@ -113,7 +113,7 @@ class Start:
             raise place.error("missing", names=", ".join(names))
         return values
 
-    def _asked(self) -> tuple[str, ...]:
+    def _list_requested(self) -> tuple[str, ...]:
         return (*self.required, *(schema.names(self.schema) if self.schema else ()))
 
     def finish(self, values: Mapping[str, str], place: Bootstrap) -> Any:

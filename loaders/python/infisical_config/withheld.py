@@ -25,15 +25,15 @@ class Gate(NamedTuple):
     allowed: tuple[str, ...] = ()
     strict: bool = False
 
-    def withheld(self, names: Iterable[str]) -> list[str]:
+    def find_withheld(self, names: Iterable[str]) -> list[str]:
         """Return the names that could take over the process, sorted."""
         return sorted(name for name in names if self._is_withheld(name))
 
-    def left_out(self, names: Iterable[str], asked: Iterable[str]) -> list[str]:
+    def find_left_out(self, names: Iterable[str], requested: Iterable[str]) -> list[str]:
         """Return the names, sorted, that strict mode leaves out."""
-        wanted = {*self.allowed, *asked}
-        unwanted = (name for name in names if self.strict and name not in wanted)
-        return sorted(name for name in unwanted if not self._is_withheld(name))
+        passing = {*self.allowed, *requested}
+        omitted = (name for name in names if self.strict and name not in passing)
+        return sorted(name for name in omitted if not self._is_withheld(name))
 
     def _is_withheld(self, name: str) -> bool:
         may_pass = name in self.allowed and not name.upper().startswith(_OWN)

@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(script)
 
     def _answer(self, script: Script) -> None:
-        text = script["text"] if "text" in script else json.dumps(_completed(script["json"]))
+        text = script["text"] if "text" in script else json.dumps(_complete(script["json"]))
         body = text.encode()
         self._head(script["status"], script.get("headers", {}), len(body))
         self.wfile.write(body)
@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _drip(self, answer: Any, pause: float) -> None:
-        body = json.dumps(_completed(answer)).encode()
+        body = json.dumps(_complete(answer)).encode()
         self._head(200, {}, len(body))
         for byte in body:
             if self.server.scripted.released.wait(pause):
@@ -174,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
 
-def _completed(body: Any) -> Any:
+def _complete(body: Any) -> Any:
     if not isinstance(body, dict) or "secrets" not in body:
         return body
     imports = [

@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     requests: dict[str, int]
 
 
-def _started(case: dict[str, Any], path: Path) -> Outcome:
+def _start(case: dict[str, Any], path: Path) -> Outcome:
     with ScriptedServer(login=case["login"], listed=case["list"]) as server:
         home = service.directory(path, server.address)
         values, error = {}, None
@@ -86,7 +86,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
         yield {
-            case["name"]: pool.submit(_started, case, path / str(number))
+            case["name"]: pool.submit(_start, case, path / str(number))
             for number, case in enumerate(CASES)
         }
 

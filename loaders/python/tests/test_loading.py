@@ -113,7 +113,7 @@ def test_a_warning_goes_to_standard_error(home: Path, capsys: pytest.CaptureFixt
 @pytest.mark.usefixtures("without_credential")
 def test_an_env_local_of_another_encoding_is_reported(home: Path) -> None:
     service.env_local(home, "", "utf-16")
-    with pytest.raises(ConfigError, match=r"\.env\.local is no .* UTF-8") as failure:
+    with pytest.raises(ConfigError, match=r"\.env\.local is not .* UTF-8") as failure:
         load(directory=home)
     assert failure.value.code == "not_configured"
 
@@ -147,10 +147,10 @@ def test_an_env_local_that_somebody_else_put_there_is_not_read(
     """Root can read every file, including one that a user has put into /tmp."""
     file = service.env_local(home, "")
     home.chmod(0o1777)
-    look = files._look
+    inspect = files._inspect
     foreign = {"file": os.getuid() + 1}
     monkeypatch.setattr(
-        files, "_look", lambda file: (found := look(file)) and found._replace(**foreign)
+        files, "_inspect", lambda file: (found := inspect(file)) and found._replace(**foreign)
     )
     monkeypatch.setenv("INFISICAL_PROJECT_ID", service.PROJECT)
     monkeypatch.setenv("INFISICAL_DOMAIN", server.address)
@@ -163,10 +163,10 @@ def test_an_env_local_that_somebody_else_put_there_is_not_read(
 def test_a_file_that_cannot_be_read_is_reported(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(_: Path) -> bytes:
+    def deny(_: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(Path, "read_bytes", deny)
     with pytest.raises(ConfigError) as failure:
         load(directory=home)
     file = home / ".infisical.json"

@@ -69,7 +69,7 @@ def test_an_error_names_fields_and_kinds_and_no_value(server: ScriptedServer, ho
     assert failure.value.code == "invalid"
     assert str(failure.value) == (
         "PORT (int_parsing), A (value_error), MAP (int_parsing), GONE (missing) in production"
-        f" /backend of {server.address}: put the values right"
+        f" /backend of {server.address}: correct the values"
     )
     assert failure.value.__context__ is None
     assert into == {}

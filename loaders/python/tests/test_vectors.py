@@ -62,10 +62,10 @@ def test_where_things_come_from(
     directory = below if case["file"] is not None else tmp_path
     warnings: list[str] = []
 
-    def filled(text: str) -> str:
+    def fill(text: str) -> str:
         return text.replace("{file}", str(file)).replace("{envLocal}", str(env_file))
 
-    def found() -> Bootstrap:
+    def find_place() -> Bootstrap:
         monkeypatch.setattr("os.environ", case["environ"])
         return Start(
             environment=case["environment"],
@@ -80,11 +80,11 @@ def test_where_things_come_from(
     want = case["want"]
     if "error" in want:
         with pytest.raises(ConfigError) as failure:
-            found()
+            find_place()
         assert failure.value.code == want["error"]
-        assert str(failure.value) == filled(want["message"])
+        assert str(failure.value) == fill(want["message"])
     else:
-        assert found() == Bootstrap(
+        assert find_place() == Bootstrap(
             want["clientId"],
             want["clientSecret"],
             want["environment"],
@@ -93,7 +93,7 @@ def test_where_things_come_from(
             want["folder"],
             gate=Gate(tuple(want["allow"]), want["strict"]),
         )
-    assert warnings == [filled(each) for each in case["warnings"]]
+    assert warnings == [fill(each) for each in case["warnings"]]
 
 
 @cases("places")

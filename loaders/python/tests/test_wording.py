@@ -22,7 +22,7 @@ def test_wording_of_a_start_with_the_cache(
     warnings: list[str] = []
     load(directory=home, cache=cache, warn=warnings.append)
     assert warnings == [
-        f"{server.address} answers 503: look at its log, and start again when it is well."
+        f"{server.address} answers 503: read its log, and start again once it is healthy."
         f" STARTING WITH THE CACHE {cache.file}, which is 3 h old"
     ]
 

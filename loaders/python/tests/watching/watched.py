@@ -14,10 +14,10 @@ class Watched:
     def __init__(self, home: Path, **options: Any) -> None:
         self.changes: list[tuple[dict[str, str], list[str]]] = []
         self.errors: list[Exception] = []
-        defaults = {"every": 0.02, "on_change": self._changed, "on_error": self.errors.append}
+        defaults = {"every": 0.02, "on_change": self._record_change, "on_error": self.errors.append}
         self.watch: Watch[Any] = watch(**{**defaults, "directory": home, **options})
 
-    def _changed(self, config: Config, names: list[str]) -> None:
+    def _record_change(self, config: Config, names: list[str]) -> None:
         self.changes.append((dict(config), names))
 
     def codes(self) -> list[str]:
