@@ -74,7 +74,7 @@ def _look(page: Page, url: str, picture: Path | None) -> Visit:
     complaints = _complaints(page)
     documents = _documents(page.context.new_cdp_session(page))
     page.goto(url)
-    shown = _shown(page)
+    shown = _detect_page(page)
     if picture:
         page.screenshot(path=picture)
     seen = documents[0]
@@ -109,16 +109,16 @@ def _documents(devtools: CDPSession) -> list[dict[str, Any]]:
     """A list that the answers to navigations are put into as they come."""
     answers: list[dict[str, Any]] = []
 
-    def received(event: dict[str, Any]) -> None:
+    def record_document(event: dict[str, Any]) -> None:
         if event["type"] == "Document":
             answers.append(event["response"])
 
-    devtools.on("Network.responseReceived", received)
+    devtools.on("Network.responseReceived", record_document)
     devtools.send("Network.enable")
     return answers
 
 
-def _shown(page: Page) -> str:
+def _detect_page(page: Page) -> str:
     """Return which of the two pages it is, once it is there."""
     page.locator(f"{STANDIN}, {SIGN_IN}").first.wait_for()
     if page.locator(STANDIN).count():

@@ -128,9 +128,9 @@ class Client:
             tuple(outages(seen["read"], self._began, ended)),
         )
 
-    def lost(self, node: Node) -> list[str]:
+    def list_lost(self, node: Node) -> list[str]:
         """Return the acknowledged writes that can't be read at a node."""
-        return self.ledger.lost(self._place.all(node))
+        return self.ledger.list_lost(self._place.all(node))
 
     def _work(self, action: Callable[[Node], bool], number: int) -> None:
         # The workers share the rate between them, and don't speak all at once.
@@ -147,7 +147,7 @@ class Client:
         name = f"{self._run}_{next(self._numbers):05}"
         value = f"value-{name}"
         request = partial(self._place.write, node, name, value, self._seconds)
-        answer = self._asked("write", node, request)
+        answer = self._request("write", node, request)
         if answer is not None:
             self.ledger.acknowledge(name, value)
         return answer is not None
@@ -158,12 +158,12 @@ class Client:
             return True
         name, value = known
         request = partial(self._place.read, node, name, self._seconds)
-        answer = self._asked("read", node, request)
+        answer = self._request("read", node, request)
         if answer is not None and answer.json()["secret"]["secretValue"] != value:
             self._wrong.append(f"{name} at {node.name}")
         return answer is not None
 
-    def _asked(
+    def _request(
         self, kind: Kind, node: Node, request: Callable[[], httpx.Response]
     ) -> httpx.Response | None:
         began = self.now()

@@ -26,7 +26,7 @@ _ALL_BOOT_SECONDS = 60
 
 def primary_killed(cluster: Cluster) -> Undo:
     """The power of the host with the primary fails."""
-    return _killed(cluster, _primary(cluster))
+    return _kill(cluster, _primary(cluster))
 
 
 def primary_cut_off(cluster: Cluster) -> Undo:
@@ -57,7 +57,7 @@ def manager_killed(cluster: Cluster) -> Undo:
     """The power of the host that leads the swarm fails, or of another one without the primary."""
     primary, leader = _primary(cluster), cluster.leader()
     others = [number for number in cluster.numbers if number != primary]
-    return _killed(cluster, leader if leader in others else others[0])
+    return _kill(cluster, leader if leader in others else others[0])
 
 
 def replicas_killed(cluster: Cluster) -> Undo:
@@ -146,7 +146,7 @@ def make_good(cluster: Cluster) -> None:
         cluster.host(number).run(f"rm -f {_FILL}")
 
 
-def _killed(cluster: Cluster, number: int) -> Undo:
+def _kill(cluster: Cluster, number: int) -> Undo:
     cluster.kill(number)
     return lambda: cluster.start(number)
 

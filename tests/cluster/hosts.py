@@ -117,7 +117,7 @@ class Cluster:
         given = (*arguments, "-i", inventory or self.inventory)
         return infisical_iac("", *given, program=program, environment=own)
 
-    def planned(self) -> list[str]:
+    def plan(self) -> list[str]:
         """Return the items and unknowns of `infisical-iac plan`. Raises AssertionError."""
         return lines(self.command("plan", "--json"))
 

@@ -7,7 +7,7 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.place import Place
 from tests.cluster.repair import Repair, repair
 from tests.cluster.result import Result
-from tests.cluster.watch import Watch, doubled
+from tests.cluster.watch import Watch, find_overlaps
 from tests.staging.shell import StagingError, say
 
 _BEFORE_SECONDS = 3.0
@@ -32,7 +32,7 @@ def inject(cluster: Cluster, fault: str) -> Result:
     report = client.report()
     _report(fault, report.describe_outages(moment), _reasons(client), repaired)
     place.log_in(nodes[0])
-    lost = {name for node in nodes for name in client.lost(node)}
+    lost = {name for node in nodes for name in client.list_lost(node)}
     return Result(
         fault,
         report,
@@ -41,7 +41,7 @@ def inject(cluster: Cluster, fault: str) -> Result:
         came_back,
         restless=tuple(restless),
         lost=tuple(sorted(lost)),
-        doubled=tuple(doubled(watch.answers)),
+        doubled=tuple(find_overlaps(watch.answers)),
         blind=tuple(watch.blind()),
         repair=repaired,
     )

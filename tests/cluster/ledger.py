@@ -74,7 +74,7 @@ class Ledger:
             failed = [each for each in self.attempts if not each.ok]
         return Counter(f"{each.node}: {each.kind}: {each.detail}" for each in failed).most_common()
 
-    def lost(self, found: dict[str, str]) -> list[str]:
+    def list_lost(self, found: dict[str, str]) -> list[str]:
         """Return the names of acknowledged writes that are missing or differ in `found`."""
         with self._lock:
             return sorted(name for name, value in self.acknowledged if found.get(name) != value)

@@ -29,7 +29,7 @@ class Place:
         self.log_in(node)
         projects = self._request(node, "GET", "/api/v1/projects")["projects"]
         found = [each["id"] for each in projects if each["slug"] == self.project]
-        self.project_id = found[0] if found else self._made(node)
+        self.project_id = found[0] if found else self._create(node)
         return self
 
     def log_in(self, node: Node) -> None:
@@ -72,7 +72,7 @@ class Place:
         data = self._request(node, "GET", "/api/v4/secrets", params=self.fields)
         return {each["secretKey"]: each["secretValue"] for each in data["secrets"]}
 
-    def _made(self, node: Node) -> str:
+    def _create(self, node: Node) -> str:
         body = {
             "projectName": self.project,
             "slug": self.project,

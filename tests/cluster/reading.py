@@ -28,7 +28,7 @@ def whole(cluster: Cluster) -> State:
 
     Raises StagingError if they are not within a minute.
     """
-    wanted = state.expected(_data_nodes(cluster))
+    wanted = state.healthy_state(_data_nodes(cluster))
 
     def lacking(seen: State) -> list[str]:
         return state.differences(wanted, {name: seen[name] for name in wanted})

@@ -31,8 +31,8 @@ class Repair:
 
 def repair(cluster: Cluster, before: State) -> Repair:
     """Repair a cluster if needed. Raises AssertionError if a run fails."""
-    planned = cluster.planned()
+    planned = cluster.plan()
     changed = cluster.deploy().ok().changed
-    unsettled = cluster.planned()
+    unsettled = cluster.plan()
     differences = reading.differing(cluster, before)
     return Repair(tuple(planned), tuple(changed), tuple(unsettled), tuple(differences))

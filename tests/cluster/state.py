@@ -27,7 +27,7 @@ def service(specification: str, tasks: Mapping[str, str]) -> State:
     secrets = sorted(each["SecretName"] for each in container.get("Secrets") or ())
     wanted = f"{replicated['Replicas']} wanted" if replicated else "one a node"
     running = f"{tasks.get(name, 'none')} run"
-    return {f"service {name}": _said(wanted, running, container["Image"], *configs, *secrets)}
+    return {f"service {name}": _join(wanted, running, container["Image"], *configs, *secrets)}
 
 
 def node(output: str) -> State:
@@ -41,7 +41,7 @@ def node(output: str) -> State:
     )
     how = (wanted["Role"], wanted["Availability"], found["Status"]["State"])
     vote = manager.get("Reachability", "no vote")
-    return {f"node {found['Description']['Hostname']}": _said(*how, vote, *labels)}
+    return {f"node {found['Description']['Hostname']}": _join(*how, vote, *labels)}
 
 
 def postgres(primaries: int, standbys: Iterable[str]) -> State:
@@ -64,7 +64,7 @@ def sentinel(number: int, output: str) -> State:
     return {f"sentinel-{number}": _sentinel(1 + flags.count("sentinel"), flags.count("slave"))}
 
 
-def expected(numbers: Sequence[int]) -> State:
+def healthy_state(numbers: Sequence[int]) -> State:
     """Return the state of the data nodes of a healthy cluster."""
     count = len(numbers)
     seen = {f"sentinel-{number}": _sentinel(count, count - 1) for number in numbers}
@@ -90,5 +90,5 @@ def _sentinel(sentinels: int, replicas: int) -> str:
     return f"sees {sentinels} sentinels and {replicas} replicas"
 
 
-def _said(*words: str) -> str:
+def _join(*words: str) -> str:
     return ", ".join(words)

@@ -112,7 +112,7 @@ def reigns(answers: Sequence[Answer]) -> list[Reign]:
     return [each for each in found if each.began < each.ended]
 
 
-def doubled(answers: Sequence[Answer]) -> list[str]:
+def find_overlaps(answers: Sequence[Answer]) -> list[str]:
     """Return which hosts had primaries at the same time, and for how long at least."""
     found = []
     for one, other in itertools.combinations(reigns(answers), 2):

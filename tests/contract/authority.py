@@ -47,7 +47,7 @@ class Authority:
                 *("-dnsserver", f"127.0.0.1:{names}"),
             ),
         ]
-        wait_until(lambda: port_open(self._port), "Pebble did not open its port", self._said)
+        wait_until(lambda: port_open(self._port), "Pebble did not open its port", self._read_log)
 
     def _certify(self) -> None:
         subprocess.run(
@@ -76,7 +76,7 @@ class Authority:
         with (self._home / "log").open("ab") as log:
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
-    def _said(self) -> str:
+    def _read_log(self) -> str:
         return (self._home / "log").read_text()
 
     def root(self) -> Path:

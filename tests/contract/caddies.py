@@ -108,8 +108,8 @@ class Caddy:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: port_open(self._revision), "Caddy did not start", self.said)
-        wait_until(self.is_trusted, "Caddy has no certificate", self.said)
+        wait_until(lambda: port_open(self._revision), "Caddy did not start", self.log)
+        wait_until(self.is_trusted, "Caddy has no certificate", self.log)
         return self
 
     def is_trusted(self) -> bool:
@@ -120,7 +120,7 @@ class Caddy:
             return False
         return True
 
-    def said(self) -> str:
+    def log(self) -> str:
         return (self.home / "stderr").read_text()
 
     def validate(self) -> subprocess.CompletedProcess[str]:
@@ -161,7 +161,7 @@ class Caddy:
         plain.settimeout(30)
         return context.wrap_socket(plain, server_hostname=NAME)
 
-    def served(self) -> str:
+    def fetch_certificate(self) -> str:
         """Return the certificate that it serves, in PEM."""
         with self.tls() as open_socket:
             return ssl.DER_cert_to_PEM_cert(open_socket.getpeercert(binary_form=True) or b"")

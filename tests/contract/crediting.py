@@ -75,7 +75,7 @@ class Case:
         assert ran.exit_code == 0, ran.output
         return ran
 
-    def held(self, environment: str = "production") -> Credential:
+    def read_credential(self, environment: str = "production") -> Credential:
         """Return the credentials in the file."""
         file = self.directory / f"{self.service}.{environment}.env"
         found = parse(file.read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ class Case:
             answer = client.post("/api/v1/auth/universal-auth/login", json=body)
         return answer.status_code == 200
 
-    def listed(self, environment: str = "production") -> list[str]:
+    def list_client_secrets(self, environment: str = "production") -> list[str]:
         """Return the ids of the client secrets that the server lists."""
         at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
         found = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]

@@ -57,7 +57,7 @@ class Ran:
     stderr: str
 
     @property
-    def shown(self) -> str:
+    def output(self) -> str:
         """Return all visible output."""
         return f"{self.stdout}{self.stderr}"
 
@@ -164,7 +164,7 @@ class Case:
         body = {**self.place(environment, folder), "mode": "upsert", "secrets": secrets}
         ok(self.world.deployer.patch("/api/v4/secrets/batch", json=body))
 
-    def stored(self, environment: str = "production") -> dict[str, dict[str, Any]]:
+    def read_values(self, environment: str = "production") -> dict[str, dict[str, Any]]:
         """Return the values in an environment, by folder and name."""
         query = {**self.place(environment, "/"), "recursive": "true"}
         query["expandSecretReferences"] = "false"
@@ -172,7 +172,7 @@ class Case:
         return {f"{each['secretPath']}/{each['secretKey']}": each for each in listed}
 
     def values(self, environment: str = "production") -> dict[str, str]:
-        return {name: each["secretValue"] for name, each in self.stored(environment).items()}
+        return {name: each["secretValue"] for name, each in self.read_values(environment).items()}
 
 
 def new(world: World, root: Path, *services: str, folders_made: bool = True) -> Case:
@@ -181,7 +181,7 @@ def new(world: World, root: Path, *services: str, folders_made: bool = True) -> 
     return Case(world, name, root, services or ("backend",), folders_made).prepare()
 
 
-def deployed(world: World, root: Path) -> Case:
+def deploy_case(world: World, root: Path) -> Case:
     """Return a case of two deployed services with a secret in each environment."""
     names = tuple(f"{each}-{next(_numbers)}" for each in ("api", "web"))
     case = new(world, root, *names)

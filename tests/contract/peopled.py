@@ -77,15 +77,15 @@ class Place:
 
     def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
         """Return the plan of the command line."""
-        return compute_plan(self._reached(text), prune=prune)
+        return compute_plan(self._reach(text), prune=prune)
 
     def make(self, text: str, plan: WorkspacePlan) -> list[ApiChange]:
         """Make the changes of a plan, and return those that were made."""
         done: list[ApiChange] = []
-        apply_plan(self._reached(text), plan, done.append)
+        apply_plan(self._reach(text), plan, done.append)
         return done
 
-    def _reached(self, text: str) -> Reached:
+    def _reach(self, text: str) -> Reached:
         return Reached(
             client=self.deployer,
             address="",

@@ -48,7 +48,7 @@ class Inside:
         return load(json.dumps(content))
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
-        return compute_plan(self._reached(), prune=prune)
+        return compute_plan(self._reach(), prune=prune)
 
     def due(self) -> list[ApiChange]:
         """Return the changes of a plan."""
@@ -57,10 +57,10 @@ class Inside:
     def apply(self, *, prune: bool = False) -> list[ApiChange]:
         """Plan, make all changes, and return those that were made."""
         done: list[ApiChange] = []
-        apply_plan(self._reached(), self.plan(prune=prune), done.append)
+        apply_plan(self._reach(), self.plan(prune=prune), done.append)
         return done
 
-    def _reached(self) -> Reached:
+    def _reach(self) -> Reached:
         return Reached(
             client=self.client,
             address="",
@@ -294,7 +294,7 @@ HANDS: dict[tuple[str, str], Hand] = {
 }
 
 
-def expected(inside: Inside, hand: Hand) -> list[str]:
+def expected_lines(inside: Inside, hand: Hand) -> list[str]:
     """Return the lines of a plan after a change, with the names of this project."""
     return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.lines]
 

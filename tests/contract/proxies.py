@@ -66,7 +66,7 @@ def nginx(home: Path, upstream_port: int) -> Proxy:
         capture_output=True,
         timeout=60,
     )
-    lines = documented()
+    lines = read_documented_lines()
     for old, new in (
         ("/etc/letsencrypt/live/secrets.example.com", str(home)),
         ("127.0.0.1:8080", f"127.0.0.1:{upstream_port}"),
@@ -87,7 +87,7 @@ def nginx(home: Path, upstream_port: int) -> Proxy:
     return Proxy(port, certificate, process)
 
 
-def documented() -> str:
+def read_documented_lines() -> str:
     """Return the lines for nginx in docs/operate/ingress.md."""
     found = re.search(r"```nginx\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found

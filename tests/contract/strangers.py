@@ -89,7 +89,7 @@ class Project:
         content = {**_FILE, "people": self.people, "services": self.services}
         return load(json.dumps({**content, "accepted": self.accepted}))
 
-    def named(self, texts: Iterable[str]) -> tuple[str, ...]:
+    def fill_names(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return texts of the table of STRANGERS with the names of this project."""
         named = {"{service}": self.service, "{environment}": self.environment}
         found = list(texts)
@@ -118,7 +118,7 @@ class Project:
 
         return log_in
 
-    def reached(self) -> Reached:
+    def reach(self) -> Reached:
         return Reached(
             client=self.deployer,
             address="",
@@ -134,7 +134,7 @@ class Project:
         )
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
-        return compute_plan(self.reached(), prune=prune)
+        return compute_plan(self.reach(), prune=prune)
 
     def foreign(self) -> list[str]:
         """Return the names of the access that the project file does not give."""
@@ -143,7 +143,7 @@ class Project:
     def apply(self, *, prune: bool = False) -> list[ApiChange]:
         """Plan, make all changes, and return those that were made."""
         done: list[ApiChange] = []
-        apply_plan(self.reached(), self.plan(prune=prune), done.append)
+        apply_plan(self.reach(), self.plan(prune=prune), done.append)
         return done
 
     def make_identity(self, name: str, role: str = "no-access") -> str:
@@ -168,7 +168,7 @@ class Project:
         return next(str(each["id"]) for each in listed if each["user"]["email"] == email)
 
     @contextmanager
-    def observed(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    def observe(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         """Observe the project as a deploy does on a host, and give the commands the result."""
         monkeypatch.setattr(session, "deployer", lambda _: self.deployer)
         monkeypatch.setattr(session, "deployer_id", lambda _: self.client_id)
@@ -176,7 +176,7 @@ class Project:
         monkeypatch.setattr(session, "administrator", lambda _: self.by_password)
         found = journal.Journal(is_read=True)
         monkeypatch.setitem(journal._journals, HOST, found)
-        goal = self.reached()
+        goal = self.reach()
         actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.plans["workspace"] = found.current_plan
@@ -200,17 +200,17 @@ class Project:
 
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         """Return exit status and output of each command that reports foreign access."""
-        with self.observed(monkeypatch):
+        with self.observe(monkeypatch):
             settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
             drifted, inside = status._assess_drift(None, settings)  # type: ignore[arg-type]
             monkeypatch.setattr(status, "_collect_rows", lambda _: [drifted, *inside])
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
         return {
             **{name: (each.exit_code, each.output) for name, each in ran.items()},
-            "verify": self._verified(),
+            "verify": self._verify(),
         }
 
-    def _verified(self) -> tuple[int, str]:
+    def _verify(self) -> tuple[int, str]:
         findings = self.plan().foreign
         lines = [each for each in (list_findings(findings, kind) for kind in foreign.KINDS) if each]
         return int(bool(lines)), "\n".join(lines)

@@ -48,30 +48,30 @@ def visitor(caddy: Caddy, world: World) -> Visitor:
 
 
 @pytest.fixture(scope="module")
-def visited(visitor: Visitor) -> list[str]:
+def access_log_lines(visitor: Visitor) -> list[str]:
     """Return the lines of the log after all kinds of requests, good and bad."""
     ask_in_all_ways(visitor)
     return log_lines(visitor.caddy, at_least=visitor.asked)
 
 
 def test_every_request_makes_a_line_and_none_holds_a_secret(
-    visitor: Visitor, visited: list[str]
+    visitor: Visitor, access_log_lines: list[str]
 ) -> None:
-    assert len(visited) == visitor.asked
-    text = "\n".join([*visited, visitor.caddy.said()])
+    assert len(access_log_lines) == visitor.asked
+    text = "\n".join([*access_log_lines, visitor.caddy.log()])
     assert [each for each in visitor.secrets if each in text] == []
 
 
-def test_a_line_holds_only_these_fields(visited: list[str]) -> None:
-    lines = [json.loads(each) for each in visited]
+def test_a_line_holds_only_these_fields(access_log_lines: list[str]) -> None:
+    lines = [json.loads(each) for each in access_log_lines]
     fields = {"level", "ts", "logger", "msg", "request", "bytes_read", "user_id", "duration"}
     assert {each for line in lines for each in line} <= fields | {"size", "status"}
     of_requests = {each for line in lines for each in line["request"]}
     assert of_requests - {"client_ip"} == {"remote_ip", "proto", "method", "uri"}
 
 
-def test_logged_claims_name_callers_only_by_ids(visited: list[str]) -> None:
-    logged = {line["user_id"] for line in map(json.loads, visited)} - {"", SERVICE_TOKEN}
+def test_logged_claims_name_callers_only_by_ids(access_log_lines: list[str]) -> None:
+    logged = {line["user_id"] for line in map(json.loads, access_log_lines)} - {"", SERVICE_TOKEN}
     (cut,) = (each for each in logged if len(each) == 1000)
     found = [
         json.loads(urlsafe_b64decode(each + "=" * (-len(each) % 4))) for each in logged - {cut}
@@ -84,7 +84,7 @@ def test_logged_claims_name_callers_only_by_ids(visited: list[str]) -> None:
 
 
 def test_a_read_is_listed_with_caller_environment_and_time(
-    visitor: Visitor, visited: list[str]
+    visitor: Visitor, access_log_lines: list[str]
 ) -> None:
     service, project = visitor.service.id, visitor.world.project_id
     known = KnownNames({service: "a-service"}, {}, {project: "a-project"})
@@ -100,7 +100,7 @@ def test_a_read_is_listed_with_caller_environment_and_time(
 
 
 def test_long_tokens_and_service_tokens_are_listed_with_their_ids(
-    visitor: Visitor, visited: list[str]
+    visitor: Visitor, access_log_lines: list[str]
 ) -> None:
     found = logged_requests(visitor.caddy, known=KnownNames())
     assert len([each for each in found if each.who == LONG]) == 1
@@ -139,7 +139,9 @@ def test_other_spellings_of_the_host_name_are_refused(visitor: Visitor, caddy: C
     assert log_lines(caddy) == before
 
 
-def test_a_persons_request_is_listed_with_the_person(visitor: Visitor, visited: list[str]) -> None:
+def test_a_persons_request_is_listed_with_the_person(
+    visitor: Visitor, access_log_lines: list[str]
+) -> None:
     users = visitor.world.deployer.get(
         f"/api/v2/organizations/{visitor.world.org_id}/memberships"
     ).json()["users"]
@@ -151,17 +153,17 @@ def test_a_persons_request_is_listed_with_the_person(visitor: Visitor, visited: 
 
 
 def test_fail2ban_counts_the_failed_logins_of_the_log(
-    visitor: Visitor, visited: list[str], tmp_path: Path
+    visitor: Visitor, access_log_lines: list[str], tmp_path: Path
 ) -> None:
     filter = tmp_path / "filter.conf"
     filter.write_text(dict(texts(visitor.caddy.settings, LOG))[filter_path("infisical-login")])
     log = tmp_path / "log"
-    log.write_text("".join(f"{each}\n" for each in visited))
+    log.write_text("".join(f"{each}\n" for each in access_log_lines))
     done = subprocess.run(
         ["fail2ban-regex", log, filter], capture_output=True, text=True, timeout=60
     )
     # Two wrong logins, and one request of a closed path.
-    assert f"Lines: {len(visited)} lines, 0 ignored, 3 matched" in done.stdout, done.stdout
+    assert f"Lines: {len(access_log_lines)} lines, 0 ignored, 3 matched" in done.stdout, done.stdout
 
 
 def test_an_unreachable_infisical_leaves_no_token_in_caddys_own_log(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_an_unreachable_infisical_leaves_no_token_in_caddys_own_log(tmp_path: Pa
         answer = caddy.ask(f"/?token={MARK}", headers={"Authorization": f"Bearer {MARK}"})
         assert answer.status == 502
         assert "502" in log_lines(caddy, at_least=1)[0]
-        assert MARK not in caddy.said()
+        assert MARK not in caddy.log()
     finally:
         caddy.stop()
 

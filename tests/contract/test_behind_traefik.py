@@ -79,7 +79,7 @@ class Between:
 
 
 @pytest.fixture(scope="module")
-def between(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
     one = Between(tmp_path_factory.mktemp("between"), _SECRET)
     yield one
     one.close()
@@ -102,10 +102,10 @@ def between(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
         (_SHOWN, "X-Forwarded-For: {env.EDGE_SECRET}"),
     ],
 )
-def test_a_neighbour_of_traefik_is_refused(between: Between, headers: tuple[str, ...]) -> None:
+def test_a_neighbour_of_traefik_is_refused(proxy: Between, headers: tuple[str, ...]) -> None:
     for target in (STATUS, READ, "/", "/api/v1/admin/bootstrap"):
-        assert between.ask(*headers, target=target) == 403
-        assert between.upstream.asked == []
+        assert proxy.ask(*headers, target=target) == 403
+        assert proxy.upstream.asked == []
 
 
 def test_without_an_edge_secret_every_request_is_refused(tmp_path: Path) -> None:
@@ -118,44 +118,44 @@ def test_without_an_edge_secret_every_request_is_refused(tmp_path: Path) -> None
         one.close()
 
 
-def test_only_the_caller_that_traefik_names_is_passed_on(between: Between) -> None:
+def test_only_the_caller_that_traefik_names_is_passed_on(proxy: Between) -> None:
     forged = (
         *("X-Real-IP: 203.0.113.9", "CF-Connecting-IP: 203.0.113.9", "X-Forwarded-Proto: http"),
         "X-Forwarded-Host: elsewhere.example.com",
     )
     for chain in (_FROM, f"X-Forwarded-For: 203.0.113.9, 10.0.0.1, {_CALLER}"):
-        assert between.ask(_SHOWN, chain, *forged) == 200
-        [(_, got)] = between.upstream.asked
+        assert proxy.ask(_SHOWN, chain, *forged) == 200
+        [(_, got)] = proxy.upstream.asked
         assert (got["x-forwarded-for"], got["x-real-ip"]) == (_CALLER, _CALLER)
         assert (got["x-forwarded-proto"], got["x-forwarded-host"]) == ("https", NAME)
         assert [name for name, value in got.items() if "203.0.113.9" in value] == []
         assert [value for value in got.values() if _SECRET in value] == []
-    assert between.ask(_SHOWN, "X-Forwarded-For: 2001:db8::7") == 200
-    assert between.upstream.asked[0][1]["x-forwarded-for"] == "2001:db8::7"
+    assert proxy.ask(_SHOWN, "X-Forwarded-For: 2001:db8::7") == 200
+    assert proxy.upstream.asked[0][1]["x-forwarded-for"] == "2001:db8::7"
 
 
-def test_closed_paths_stay_closed_behind_traefik(between: Between) -> None:
+def test_closed_paths_stay_closed_behind_traefik(proxy: Between) -> None:
     tried = spellings()[::4]
-    between.upstream.asked.clear()
-    statuses = send(between.connect, tried, _SHOWN, _FROM)
+    proxy.upstream.asked.clear()
+    statuses = send(proxy.connect, tried, _SHOWN, _FROM)
     assert statuses.count(400) > len(tried) // 2
-    arrived = [target for target, _ in between.upstream.asked]
+    arrived = [target for target, _ in proxy.upstream.asked]
     assert [each for each in arrived if leads_to(each, CLOSED)] == []
-    assert between.ask(_SHOWN, _FROM, target=CLOSED[0]) == 404
-    assert between.ask(_SHOWN, _FROM, "Authorization: Xearer x") == 401
-    assert between.ask(_SHOWN, _FROM, host=NAME.upper()) == 421
+    assert proxy.ask(_SHOWN, _FROM, target=CLOSED[0]) == 404
+    assert proxy.ask(_SHOWN, _FROM, "Authorization: Xearer x") == 401
+    assert proxy.ask(_SHOWN, _FROM, host=NAME.upper()) == 421
 
 
-def test_the_access_log_names_the_caller_of_traefik_and_no_forged_one(between: Between) -> None:
-    before = len(between.log.read_text().splitlines()) if between.log.exists() else 0
+def test_the_access_log_names_the_caller_of_traefik_and_no_forged_one(proxy: Between) -> None:
+    before = len(proxy.log.read_text().splitlines()) if proxy.log.exists() else 0
     machine = f"Authorization: {MACHINE['Authorization']}"
-    assert between.ask(_SHOWN, _FROM, machine, target=READ) == 200
-    assert between.ask(_SHOWN, _FROM) == 200
-    assert between.ask(_FROM, machine) == 403
-    wait_until(lambda: len(between.log.read_text().splitlines()) >= before + 3, "it has no lines")
-    assert _SECRET not in between.log.read_text()
+    assert proxy.ask(_SHOWN, _FROM, machine, target=READ) == 200
+    assert proxy.ask(_SHOWN, _FROM) == 200
+    assert proxy.ask(_FROM, machine) == 403
+    wait_until(lambda: len(proxy.log.read_text().splitlines()) >= before + 3, "it has no lines")
+    assert _SECRET not in proxy.log.read_text()
     done = subprocess.run(
-        script("access", str(between.log.parent), "0", "3", "", "", "", ""),
+        script("access", str(proxy.log.parent), "0", "3", "", "", "", ""),
         shell=True,
         capture_output=True,
         text=True,

@@ -30,17 +30,19 @@ _FILE = Path(__file__).resolve().parents[2] / "group_data" / "chainalign.yaml"
 
 
 @pytest.fixture
-def made(standin: Standin) -> Deployer:
+def organization_admin(standin: Standin) -> Deployer:
     """An admin of the organization, on a new instance."""
     with Client(standin.url) as client:
         return set_up(client)
 
 
 @pytest.fixture
-def deployer(standin: Standin, made: Deployer) -> Iterator[Client]:
+def deployer(standin: Standin, organization_admin: Deployer) -> Iterator[Client]:
     """A client with the deployer's token."""
     with Client(standin.url) as client:
-        yield login.universal(client, made.client_id, made.client_secret)
+        yield login.universal(
+            client, organization_admin.client_id, organization_admin.client_secret
+        )
 
 
 def _keep(client: Client) -> list[ApiChange]:
@@ -111,17 +113,17 @@ def test_the_administrator_can_read_the_canary_too(standin: Standin, deployer: C
 
 
 def test_no_command_on_the_project_sees_the_canary(
-    standin: Standin, made: Deployer, deployer: Client
+    standin: Standin, organization_admin: Deployer, deployer: Client
 ) -> None:
     variables = {
         "INFISICAL_API_URL": standin.url,
-        "INFISICAL_CLIENT_ID": made.client_id,
-        "INFISICAL_CLIENT_SECRET": made.client_secret,
+        "INFISICAL_CLIENT_ID": organization_admin.client_id,
+        "INFISICAL_CLIENT_SECRET": organization_admin.client_secret,
         "INFISICAL_ADMIN_EMAIL": EMAIL,
         "INFISICAL_ADMIN_PASSWORD": PASSWORD,
     }
 
-    def said(*arguments: str) -> str:
+    def run_command(*arguments: str) -> str:
         done = CliRunner(env=variables).invoke(main, [*arguments, "--file", str(_FILE)])
         assert done.exit_code in (0, 2), done.output
         return done.output
@@ -130,9 +132,9 @@ def test_no_command_on_the_project_sees_the_canary(
         ("workspace", "plan", "--json", "--prune"),
         ("credentials", "list", "--json"),
     ]
-    assert json.loads(said(*looks[0]))["changes"]
-    said("workspace", "apply", "--yes")
-    without = [said(*look) for look in looks]
+    assert json.loads(run_command(*looks[0]))["changes"]
+    run_command("workspace", "apply", "--yes")
+    without = [run_command(*look) for look in looks]
     assert contents.project(deployer, canary.SLUG) is None
     _keep(deployer)
-    assert [said(*look) for look in looks] == without
+    assert [run_command(*look) for look in looks] == without

@@ -46,7 +46,7 @@ def _findings(ran: Ran) -> list[tuple[str, str]]:
 
 def test_a_converged_service_has_no_findings(case: Case) -> None:
     ran = _check(case)
-    assert ran.exit_code == 0, ran.shown
+    assert ran.exit_code == 0, ran.output
     head, row = (line.split() for line in ran.stdout.splitlines()[:2])
     assert head == ["service", "directory", "folder", "keys", "needed", "optional"]
     assert row == ["backend", "backend", "/backend", "2", "1"]
@@ -68,7 +68,7 @@ def test_a_missing_key_and_a_left_over_key_are_found_by_name(case: Case) -> None
     assert "development" in missing
     assert "production" in left
     assert "✗ 2 findings" in ran.stdout
-    assert "fake-value" not in ran.shown
+    assert "fake-value" not in ran.output
 
 
 def test_json_holds_accepted_findings_with_their_reasons(case: Case) -> None:

@@ -30,20 +30,20 @@ def test_rotate_makes_the_first_credentials(case: Case) -> None:
     assert case.overview()["file"] == "missing"
     done = case.rotate("--overlap", "0").stdout
     assert done == f"+ credentials {case.service}.production\n"
-    assert case.logs_in(case.held())
-    assert case.listed() == [case.held().secret_id]
+    assert case.logs_in(case.read_credential())
+    assert case.list_client_secrets() == [case.read_credential().secret_id]
     file = case.directory / f"{case.service}.production.env"
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_replaced_credentials_work_until_their_overlap_ends(case: Case) -> None:
     case.rotate()
-    old = case.held()
+    old = case.read_credential()
     made, replaced = case.rotate("--overlap", "1h").stdout.splitlines()
     assert made == f"+ credentials {case.service}.production"
     assert " until 20" in replaced
     assert case.logs_in(old)
-    assert case.logs_in(case.held())
+    assert case.logs_in(case.read_credential())
     row = case.overview()
     left = datetime.fromisoformat(row["others_kept_until"]) - datetime.now().astimezone()
     assert (row["others"], timedelta(minutes=59) < left <= timedelta(hours=1)) == (1, True)
@@ -51,14 +51,14 @@ def test_the_replaced_credentials_work_until_their_overlap_ends(case: Case) -> N
 
 def test_a_rotation_without_overlap_ends_all_earlier_ones(case: Case) -> None:
     case.rotate()
-    first = case.held()
+    first = case.read_credential()
     case.rotate()
-    second = case.held()
+    second = case.read_credential()
     case.rotate("--overlap", "0")
-    assert case.listed() == [case.held().secret_id]
+    assert case.list_client_secrets() == [case.read_credential().secret_id]
     assert not case.logs_in(first)
     assert not case.logs_in(second)
-    assert case.held().replaced is None
+    assert case.read_credential().replaced is None
 
 
 def test_list_shows_age_use_and_expiry_and_no_secret(case: Case) -> None:
@@ -73,8 +73,8 @@ def test_list_shows_age_use_and_expiry_and_no_secret(case: Case) -> None:
     shown = case.run("list")
     assert shown.exit_code == 0
     assert f"{ends:%Y-%m-%d}" in shown.stdout
-    assert case.held().client_secret not in shown.output
-    assert case.held().term is not None
+    assert case.read_credential().client_secret not in shown.output
+    assert case.read_credential().term is not None
 
 
 def test_list_at_a_url_needs_no_files(case: Case) -> None:
@@ -90,7 +90,7 @@ def test_show_prints_a_file_that_services_start_with(case: Case) -> None:
     assert case.run("rotate", case.service, "--env", "development").exit_code == 0
     shown = case.run("show", case.service, "--env", "development")
     assert shown.exit_code == 0
-    held = case.held("development")
+    held = case.read_credential("development")
     assert shown.stdout == render(held)
     assert [line.partition("=")[0] for line in shown.stdout.splitlines()[1:]] == [
         "INFISICAL_CLIENT_ID",
@@ -104,7 +104,7 @@ def test_show_leaves_out_the_lines_of_a_rotation(case: Case) -> None:
     case.rotate()
     case.rotate()
     shown = case.run("show", case.service, "--env", "production", "--yes")
-    assert parse(shown.stdout) == case.held().without_rotation
+    assert parse(shown.stdout) == case.read_credential().without_rotation
 
 
 def test_show_prints_nothing_of_production_without_yes(case: Case) -> None:
@@ -123,7 +123,7 @@ def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path
         shown = case.run(*arguments)
         assert (shown.exit_code, shown.stdout) == (0, "")
         assert str(file) in shown.stderr
-    assert file.read_text() == render(case.held().without_rotation)
+    assert file.read_text() == render(case.read_credential().without_rotation)
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -161,7 +161,7 @@ def test_an_unknown_service_or_environment_is_refused(
 def test_revoke_ends_all_client_secrets_after_the_name_is_typed(case: Case) -> None:
     case.rotate()
     case.rotate()
-    held = case.held()
+    held = case.read_credential()
     name = f"{case.service}.production"
     refused = case.run("revoke", case.service, "--env", "production", answer="yes\n")
     assert refused.exit_code == 1
@@ -170,7 +170,7 @@ def test_revoke_ends_all_client_secrets_after_the_name_is_typed(case: Case) -> N
     revoked = case.run("revoke", case.service, "--env", "production", answer=f"{name}\n")
     assert revoked.exit_code == 0
     assert revoked.stdout.startswith(f"Revoked 2 client secrets of {name};")
-    assert case.listed() == []
+    assert case.list_client_secrets() == []
     assert case.overview()["file"] == "missing"
     again = case.run("revoke", case.service, "--env", "production", "--yes")
     assert (again.exit_code, again.stdout) == (0, "Nothing to revoke.\n")
@@ -181,7 +181,7 @@ def test_push_to_json_prints_all_credentials_with_yes(case: Case) -> None:
     refused = case.run("push", "--to", "json", "--env", "production")
     assert (refused.exit_code, refused.stdout) == (1, "")
     given = case.run("push", "--to", "json", "--env", "production", "--yes")
-    held = case.held()
+    held = case.read_credential()
     assert json.loads(given.stdout) == {
         f"{case.service}.production": {
             "INFISICAL_CLIENT_ID": held.client_id,
@@ -197,15 +197,15 @@ def test_an_overlap_that_is_no_duration_is_refused(case: Case, span: str) -> Non
     assert refused.exit_code == 1
     assert "--overlap" in refused.stderr
     assert repr(span) in refused.stderr
-    assert case.listed() == []
+    assert case.list_client_secrets() == []
 
 
 def test_failed_logins_with_an_old_secret_lock_out_nobody(case: Case) -> None:
     """By default Infisical locks an identity after three wrong secrets, also for the right one."""
     case.rotate()
-    old = case.held()
+    old = case.read_credential()
     case.rotate("--overlap", "0")
     assert [case.logs_in(old) for _ in range(5)] == [False] * 5
-    assert case.logs_in(case.held())
+    assert case.logs_in(case.read_credential())
     assert not case.logs_in(old)
-    assert case.logs_in(case.held())
+    assert case.logs_in(case.read_credential())

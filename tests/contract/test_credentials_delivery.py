@@ -45,7 +45,7 @@ def case(world: World, tmp_path: Path, dokploy: Dokploy) -> Case:
     return made
 
 
-def _delivered(dokploy: Dokploy) -> Credential:
+def _read_delivered(dokploy: Dokploy) -> Credential:
     values = read(dokploy.service["env"].encode(), "dotenv").values
     assert values["PORT"] == "8080"
     return Credential(
@@ -54,10 +54,10 @@ def _delivered(dokploy: Dokploy) -> Credential:
 
 
 def test_a_rotation_delivers_and_deploys(case: Case, dokploy: Dokploy) -> None:
-    old = _delivered(dokploy)
+    old = _read_delivered(dokploy)
     case.rotate("--deploy")
     assert dokploy.changes == ["saveEnvironment", "deploy"]
-    assert _delivered(dokploy).client_secret == case.held().client_secret
+    assert _read_delivered(dokploy).client_secret == case.read_credential().client_secret
     assert case.logs_in(old)
 
 
@@ -69,11 +69,11 @@ def test_push_delivers_only_what_differs(case: Case, dokploy: Dokploy) -> None:
     pushed = case.run("push", case.service, "--env", "production")
     assert pushed.exit_code == 0
     assert dokploy.changes == ["saveEnvironment"]
-    assert case.logs_in(_delivered(dokploy))
+    assert case.logs_in(_read_delivered(dokploy))
 
 
 def test_nothing_is_rotated_that_could_not_be_delivered(case: Case, dokploy: Dokploy) -> None:
-    before = case.listed()
+    before = case.list_client_secrets()
     dokploy.broken = 500
     refused = case.run("rotate", case.service, "--env", "production")
     assert refused.exit_code == 1
@@ -81,7 +81,7 @@ def test_nothing_is_rotated_that_could_not_be_delivered(case: Case, dokploy: Dok
     case.variables = {"DOKPLOY_API_KEY": ""}
     refused = case.run("rotate", case.service, "--env", "production")
     assert "DOKPLOY_API_KEY" in refused.stderr
-    assert case.listed() == before
+    assert case.list_client_secrets() == before
 
 
 def test_push_without_any_target_is_refused(case: Case) -> None:
@@ -143,15 +143,15 @@ def test_a_killed_rotation_is_completed_by_the_next(
         DEATHS[death](patch)
         with pytest.raises(Killed):
             case.rotate("--overlap", overlap, "--deploy")
-    assert case.logs_in(_delivered(dokploy))
-    assert case.logs_in(case.held())
+    assert case.logs_in(_read_delivered(dokploy))
+    assert case.logs_in(case.read_credential())
     _apply(case)
-    assert case.logs_in(_delivered(dokploy))
-    assert case.logs_in(case.held())
+    assert case.logs_in(_read_delivered(dokploy))
+    assert case.logs_in(case.read_credential())
     case.rotate("--overlap", "0")
-    assert _delivered(dokploy).client_secret == case.held().client_secret
-    assert case.listed() == [case.held().secret_id]
-    assert case.logs_in(case.held())
+    assert _read_delivered(dokploy).client_secret == case.read_credential().client_secret
+    assert case.list_client_secrets() == [case.read_credential().secret_id]
+    assert case.logs_in(case.read_credential())
 
 
 def _apply(case: Case, now: datetime | None = None) -> None:
@@ -169,12 +169,12 @@ def _apply(case: Case, now: datetime | None = None) -> None:
 def test_apply_revokes_the_replaced_credentials_after_their_overlap(
     case: Case, dokploy: Dokploy
 ) -> None:
-    old = _delivered(dokploy)
+    old = _read_delivered(dokploy)
     case.rotate("--overlap", "1h")
     _apply(case, datetime.now(UTC) + timedelta(minutes=59))
     assert case.logs_in(old)
     _apply(case, datetime.now(UTC) + timedelta(minutes=61))
-    assert case.listed() == [case.held().secret_id]
+    assert case.list_client_secrets() == [case.read_credential().secret_id]
     assert not case.logs_in(old)
 
 
@@ -183,11 +183,11 @@ def test_a_service_keeps_its_credentials_until_those_of_a_lost_file_are_delivere
 ) -> None:
     (case.directory / f"{case.service}.production.env").unlink()
     _apply(case)
-    assert case.logs_in(_delivered(dokploy))
+    assert case.logs_in(_read_delivered(dokploy))
     notes = case.run("list").stderr
     assert f"`infisical-iac credentials push {case.service} --env production`" in notes
     pushed = case.run("push", case.service, "--env", "production", "--overlap", "0", "--deploy")
     assert pushed.exit_code == 0
     assert dokploy.changes == ["saveEnvironment", "deploy"]
-    assert _delivered(dokploy).client_secret == case.held().client_secret
-    assert case.listed() == [case.held().secret_id]
+    assert _read_delivered(dokploy).client_secret == case.read_credential().client_secret
+    assert case.list_client_secrets() == [case.read_credential().secret_id]

@@ -51,7 +51,7 @@ def caddy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     one.stop()
 
 
-def _counted(caddy: Caddy, lines: list[str], directory: Path) -> dict[str, int]:
+def _count_matches(caddy: Caddy, lines: list[str], directory: Path) -> dict[str, int]:
     """Return how many lines each of fail2ban's filters matches."""
     log = directory / "counted.log"
     log.write_text("".join(f"{each}\n" for each in lines))
@@ -78,7 +78,7 @@ def _ask(
     connection.close()
     lines = log_lines(caddy, at_least=before + len(statuses))[before:]
     assert len(lines) == len(statuses)
-    return statuses, _counted(caddy, lines, directory)
+    return statuses, _count_matches(caddy, lines, directory)
 
 
 def test_a_request_of_another_site_is_refused_and_not_counted(

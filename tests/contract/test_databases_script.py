@@ -178,7 +178,7 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[_Cluster]:
     made.clear()
 
 
-def _swapped(cluster: _Cluster) -> None:
+def _swap(cluster: _Cluster) -> None:
     """Make databases that were exchanged; the new one has been written to."""
     cluster.clear()
     cluster.make(_OLD, "old")
@@ -197,7 +197,7 @@ def _rows(output: str) -> list[list[str]]:
 
 
 def test_a_rollback_keeps_later_writes_in_a_database_that_it_names(cluster: _Cluster) -> None:
-    _swapped(cluster)
+    _swap(cluster)
     said = cluster.ok(*_BACK)
     ((kind, name, moment, count, image),) = _rows(said)
     assert (kind, name, count, image) == ("given-up", _GIVEN_UP, "1", _IMAGE)
@@ -211,7 +211,7 @@ def test_a_rollback_keeps_later_writes_in_a_database_that_it_names(cluster: _Clu
 
 def test_a_primary_whose_clock_is_behind_hides_no_write(cluster: _Cluster) -> None:
     """The state is written by the leader, whose clock is an hour ahead here."""
-    _swapped(cluster)
+    _swap(cluster)
     where = cluster.directory / "var/lib/infisical-upgrade"
     (where / "loaded").write_text(cluster.sql("infisical", _NEXT))
     cluster.write("infisical", "late")
@@ -224,7 +224,7 @@ def test_a_rollback_killed_anywhere_loses_nothing_and_is_completed(
     cluster: _Cluster,
 ) -> None:
     deaths = 0
-    for death in cluster.dies(partial(_swapped, cluster), *_BACK):
+    for death in cluster.dies(partial(_swap, cluster), *_BACK):
         deaths += 1
         said = cluster.ok(*_BACK)
         assert f"given-up {_GIVEN_UP} 20" in said, death
@@ -239,7 +239,7 @@ _CLOSED = "SELECT datname FROM pg_database WHERE datname ~ '^infisical' AND NOT 
 
 
 def test_an_open_transaction_does_not_block_a_rollback(cluster: _Cluster) -> None:
-    _swapped(cluster)
+    _swap(cluster)
     writer = subprocess.Popen(
         ["psql", "-X", cluster.postgres.uri("infisical")],
         stdin=subprocess.PIPE,
@@ -260,7 +260,7 @@ def test_an_open_transaction_does_not_block_a_rollback(cluster: _Cluster) -> Non
 
 
 def test_a_second_rollback_keeps_a_second_database(cluster: _Cluster) -> None:
-    _swapped(cluster)
+    _swap(cluster)
     cluster.ok(*_BACK)
     cluster.sql("postgres", f"ALTER DATABASE infisical RENAME TO {_OLD}")
     cluster.make("infisical", "again")
@@ -283,13 +283,13 @@ def test_a_rollback_begun_by_an_earlier_release_is_completed(
 
 
 def test_a_revert_keeps_data_that_the_old_version_can_not_use(cluster: _Cluster) -> None:
-    def loaded() -> None:
+    def load_dump() -> None:
         cluster.clear()
         cluster.make("infisical", "unusable")
         cluster.make(_NEW, "dump")
         cluster.state("back")
 
-    for death in cluster.dies(loaded, "upgrade-cluster", "revert"):
+    for death in cluster.dies(load_dump, "upgrade-cluster", "revert"):
         said = cluster.ok(*_BACK)
         if cluster.secrets() != {"infisical": ["unusable"]}:
             assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}, death

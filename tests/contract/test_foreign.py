@@ -92,7 +92,7 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
     project, stranger = clean, STRANGERS[name]
     stranger.make(project)
     found = project.foreign()
-    assert _begin(found, project.named(stranger.whats))
+    assert _begin(found, project.fill_names(stranger.whats))
     for command, (status, output) in project.commands(monkeypatch).items():
         assert [each for each in found if each not in output] == [], command
         assert status == (0 if command == "plan" else 2 if command == "drift" else 1), command
@@ -106,7 +106,7 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
 
     project.accepted.clear()
     done = [str(each) for each in project.apply(prune=True)]
-    assert _begin(done, project.named(stranger.pruned))
+    assert _begin(done, project.fill_names(stranger.pruned))
 
 
 def test_another_role_of_a_declared_person_is_a_change(clean: Project) -> None:
@@ -232,8 +232,8 @@ def test_people_are_not_changed_if_the_administrator_cannot_log_in(
     STRANGERS["an identity in the project"].make(clean)
     path = f"{clean.path}/memberships/{clean.seat(ADA)}"
     clean.deployer.patch(path, json={"roles": [{"role": "viewer"}]})
-    reached = clean.reached
-    monkeypatch.setattr(clean, "reached", lambda: replace(reached(), admin=refuse))
+    reach = clean.reach
+    monkeypatch.setattr(clean, "reach", lambda: replace(reach(), admin=refuse))
     plan = clean.plan()
     assert plan.due == []
     assert [each.kind for each in plan.foreign] == ["identity"]

@@ -81,7 +81,7 @@ class Way(NamedTuple):
         [status] = send(self.connect, [target], *headers)
         return status
 
-    def got(self) -> dict[str, str]:
+    def read_headers(self) -> dict[str, str]:
         """Return the headers of the request that arrived."""
         [(_, headers)] = self.upstream.asked
         return headers
@@ -111,7 +111,7 @@ def test_headers_that_only_a_proxy_may_set_are_replaced(
     names = [*OF_PROXIES, *_OTHERS]
     forged = [name for name in names if way.name != "haproxy" or name not in believed]
     assert way.ask(*(f"{spelled(each)}: {_FORGED}" for each in forged)) == 200
-    got = way.got()
+    got = way.read_headers()
     assert [name for name, value in got.items() if _FORGED in value] == []
     allowed = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
     assert got.keys() & {each.lower() for each in names} <= allowed
@@ -123,13 +123,13 @@ def test_headers_that_only_a_proxy_may_set_are_replaced(
 def test_other_headers_of_a_caller_arrive(way: Way) -> None:
     said = {name: f"{name}-obviously-fake" for name in OF_CALLERS}
     assert way.ask(*(f"{name}: {value}" for name, value in said.items())) == 200
-    got = way.got()
+    got = way.read_headers()
     assert {name: got.get(name.lower()) for name in said} == said
 
 
 def test_no_header_is_added_for_a_caller_who_sends_none(way: Way) -> None:
     assert way.ask() == 200
-    assert way.got().keys() & {each.lower() for each in OF_CALLERS} == set()
+    assert way.read_headers().keys() & {each.lower() for each in OF_CALLERS} == set()
 
 
 _TOKEN = token('"identityId":"00000000-fake"')["Authorization"].removeprefix("Bearer ")
@@ -139,7 +139,7 @@ _GOOD = f"Authorization: Bearer {_TOKEN}"
 @pytest.mark.parametrize("shown", [_TOKEN, "st.00000000-fake.0f.0f", "aGVsbG8+/w==", "opaque~1"])
 def test_a_token_arrives(way: Way, shown: str) -> None:
     assert way.ask(f"Authorization: Bearer {shown}") == 200
-    assert way.got()["authorization"] == f"Bearer {shown}"
+    assert way.read_headers()["authorization"] == f"Bearer {shown}"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_token_in_any_other_form_does_not_arrive(way: Way, shown: tuple[str, .
 
 def test_a_blank_after_a_token_is_stripped_first(way: Way) -> None:
     assert way.ask(f"{_GOOD}  ") == 200
-    assert way.got()["authorization"] == f"Bearer {_TOKEN}"
+    assert way.read_headers()["authorization"] == f"Bearer {_TOKEN}"
 
 
 def test_a_password_is_accepted_only_where_the_server_reads_no_token(way: Way) -> None:

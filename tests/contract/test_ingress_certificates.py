@@ -52,13 +52,13 @@ def test_a_given_certificate_is_served_and_replaced_by_a_reload(
     caddy.trust = Path(certificate)
     caddy.start()
     try:
-        served = caddy.served()
+        served = caddy.fetch_certificate()
         assert served in Path(certificate).read_text()
         _self_signed(tmp_path)
         second = caddy.write(Path(certificate).read_text(), **own)
         assert first.revision != second.revision == _revision(caddy)
-        assert caddy.served() != served
-        assert caddy.served() in Path(certificate).read_text()
+        assert caddy.fetch_certificate() != served
+        assert caddy.fetch_certificate() in Path(certificate).read_text()
     finally:
         caddy.stop()
 
@@ -73,8 +73,8 @@ def test_caddys_own_authority_renews_its_certificates(start_caddy: StartCaddy) -
     often = ("\tadmin", "\trenew_interval 1s\n\tadmin")
     short = ("tls internal", "tls {\n\t\tissuer internal {\n\t\t\tlifetime 6s\n\t\t}\n\t}")
     caddy = start_caddy("", often, short)
-    first = caddy.served()
-    wait_until(lambda: caddy.served() != first, "no certificate was renewed", caddy.said)
+    first = caddy.fetch_certificate()
+    wait_until(lambda: caddy.fetch_certificate() != first, "no certificate was renewed", caddy.log)
     assert caddy.ask(STATUS).status == 200
 
 
@@ -92,7 +92,7 @@ def test_a_certificate_is_obtained_by_acme(
     caddy.trust = authority.root()
     try:
         caddy.start()
-        issuer = x509.load_pem_x509_certificate(caddy.served().encode()).issuer
+        issuer = x509.load_pem_x509_certificate(caddy.fetch_certificate().encode()).issuer
         assert "Pebble" in issuer.rfc4514_string()
         assert caddy.ask(STATUS).status == 200
     finally:

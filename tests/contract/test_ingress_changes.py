@@ -124,5 +124,5 @@ def test_a_failed_request_is_logged_without_the_token(
     assert answer.status == 502
     assert "server" not in answer.headers
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert '"status": 502' in caddy.said()
-    assert "obviously-fake" not in caddy.said()
+    assert '"status": 502' in caddy.log()
+    assert "obviously-fake" not in caddy.log()

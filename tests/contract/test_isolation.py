@@ -66,7 +66,7 @@ def instance(start: StartStandin, database: str) -> Instance:
     return Instance(start, database)
 
 
-def _left(client: Client) -> tuple[list[str], list[str]]:
+def _list_remains(client: Client) -> tuple[list[str], list[str]]:
     """Return the slugs of all projects and the ids of temporary identities."""
     projects = client.get("/api/v1/projects")["projects"]
     organization = identities.organization_id(client)
@@ -84,7 +84,7 @@ def test_a_release_that_isolates_is_proven_to_and_nothing_stays_of_the_proof(
     client = instance.deployer()
     proven = isolation.prove(client, mode)
     assert [each for each in (*refused, "v4", "v3") if each not in proven] == []
-    assert _left(client) == ([], [])
+    assert _list_remains(client) == ([], [])
 
 
 def test_the_administrator_can_prove_isolation_too(instance: Instance) -> None:
@@ -108,7 +108,7 @@ def test_a_release_without_privileges_is_refused_with_three_choices(
     assert refused.value.code == "checks.isolation"
     choices = ("infisical_version", "isolation to viewer", "license")
     assert [each for each in choices if each not in str(refused.value)] == []
-    assert _left(client) == ([], [])
+    assert _list_remains(client) == ([], [])
 
 
 def test_a_release_without_privileges_still_isolates_projects(instance: Instance) -> None:
@@ -187,7 +187,7 @@ def test_an_answer_other_than_a_refusal_is_an_error(instance: Instance) -> None:
     client = instance.deployer(Altered(_drop("/api/v3/secrets", 400)))
     with pytest.raises(ApiError):
         isolation.prove(client, "privilege")
-    assert _left(client) == ([], [])
+    assert _list_remains(client) == ([], [])
 
 
 def test_only_leftovers_of_a_killed_proof_are_deleted(
@@ -204,11 +204,11 @@ def test_only_leftovers_of_a_killed_proof_are_deleted(
         json={"name": NAME, "organizationId": organization, "role": "no-access"},
     )["identity"]["id"]
 
-    def killed(*arguments: object, **options: object) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolation, "create_client_secret", killed)
+        patch.setattr(isolation, "create_client_secret", interrupt)
         patch.setattr(isolation, "sweep", lambda client: None)
         with pytest.raises(KeyboardInterrupt):
             isolation.prove(client, "viewer")
@@ -220,7 +220,7 @@ def test_only_leftovers_of_a_killed_proof_are_deleted(
     for _ in apply(client, due):
         pass
     assert list(isolation.leftovers(client)) == []
-    assert sorted(_left(client)[0]) == sorted(slug for _, slug in others)
+    assert sorted(_list_remains(client)[0]) == sorted(slug for _, slug in others)
     assert client.get(f"/api/v1/identities/{foreign}")["identity"]["orgId"] == organization
 
 

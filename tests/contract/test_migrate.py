@@ -28,7 +28,7 @@ def case(world: World, tmp_path: Path) -> Case:
 
 
 @pytest.fixture
-def planned(case: Case) -> Case:
+def planned_case(case: Case) -> Case:
     assert case.run("plan").exit_code == 2
     return case
 
@@ -38,14 +38,14 @@ def _report(case: Case) -> dict[str, Any]:
 
 
 def _versions(case: Case) -> set[int]:
-    return {each["version"] for each in case.stored().values()}
+    return {each["version"] for each in case.read_values().values()}
 
 
-def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned: Case) -> None:
-    applied = planned.run("apply")
-    assert applied.exit_code == 0, applied.shown
-    assert planned.values() == VALUES
-    report = _report(planned)
+def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned_case: Case) -> None:
+    applied = planned_case.run("apply")
+    assert applied.exit_code == 0, applied.output
+    assert planned_case.values() == VALUES
+    report = _report(planned_case)
     assert (report["outcome"], report["counts"]) == ("proven", {"written": len(VALUES)})
     assert {each["read_back"] for each in report["secrets"]} == {"same"}
     (source,) = report["sources"]
@@ -54,8 +54,8 @@ def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned: Case)
 
 
 def test_no_value_is_shown_or_written_anywhere(case: Case) -> None:
-    shown = [case.run(*each).shown for each in (["plan"], ["plan", "--json"], ["apply"])]
-    shown += [case.run(*each).shown for each in (["apply", "--json"], ["verify"], ["plan"])]
+    shown = [case.run(*each).output for each in (["plan"], ["plan", "--json"], ["apply"])]
+    shown += [case.run(*each).output for each in (["apply", "--json"], ["verify"], ["plan"])]
     written = [each.read_text(encoding="utf-8") for each in case.root.glob("migration[-.]*[!y]")]
     assert len(written) == 3  # the plan, and the report twice
     for value in [*filter(None, VALUES.values()), "fake-password", "bm90LWEta2V5"]:
@@ -64,37 +64,37 @@ def test_no_value_is_shown_or_written_anywhere(case: Case) -> None:
             assert json.dumps(value)[1:-1] not in text
 
 
-def test_existing_values_are_not_written_again(planned: Case) -> None:
-    assert planned.run("apply").exit_code == 0
-    assert planned.run("plan").exit_code == 0
-    again = planned.run("apply")
+def test_existing_values_are_not_written_again(planned_case: Case) -> None:
+    assert planned_case.run("apply").exit_code == 0
+    assert planned_case.run("plan").exit_code == 0
+    again = planned_case.run("apply")
     assert again.exit_code == 0
     assert f"{len(VALUES)} there already" in again.stdout
-    assert _versions(planned) == {1}
+    assert _versions(planned_case) == {1}
 
 
-def test_each_secret_names_its_source(planned: Case) -> None:
-    planned.run("apply")
-    comment = planned.stored()["/backend/PEM"]["secretComment"]
+def test_each_secret_names_its_source(planned_case: Case) -> None:
+    planned_case.run("apply")
+    comment = planned_case.read_values()["/backend/PEM"]["secretComment"]
     assert comment.startswith(f"migrated from {ENV_FILE}:5, 20")
 
 
-def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:
-    planned.put("production", "/backend", JSON="other")
-    refused = planned.error("apply")
+def test_a_conflict_fails_before_anything_is_written(planned_case: Case) -> None:
+    planned_case.put("production", "/backend", JSON="other")
+    refused = planned_case.error("apply")
     assert refused.code == "refused.conflict"
     assert str(refused).startswith("1 key ")
     assert ": production/backend/JSON (" in str(refused)
-    assert planned.values() == {"/backend/JSON": "other"}
+    assert planned_case.values() == {"/backend/JSON": "other"}
 
 
-def test_a_skipped_conflict_is_reported_as_a_difference(planned: Case) -> None:
-    planned.put("production", "/backend", JSON="other")
-    skipped = planned.run("apply", "--on-conflict", "skip")
+def test_a_skipped_conflict_is_reported_as_a_difference(planned_case: Case) -> None:
+    planned_case.put("production", "/backend", JSON="other")
+    skipped = planned_case.run("apply", "--on-conflict", "skip")
     assert skipped.exit_code == 2
     assert f"✗ production/backend/JSON ({ENV_FILE}:4): it is another" in skipped.stdout
-    assert planned.values() == {**VALUES, "/backend/JSON": "other"}
-    assert _report(planned)["sources"][0]["verified"] is False
+    assert planned_case.values() == {**VALUES, "/backend/JSON": "other"}
+    assert _report(planned_case)["sources"][0]["verified"] is False
 
 
 def test_an_overwritten_conflict_keeps_a_persons_comment(case: Case) -> None:
@@ -103,21 +103,21 @@ def test_an_overwritten_conflict_keeps_a_persons_comment(case: Case) -> None:
     case.world.deployer.patch("/api/v4/secrets/JSON", json=body).raise_for_status()
     case.run("plan")
     overwritten = case.run("apply", "--on-conflict", "overwrite")
-    assert overwritten.exit_code == 0, overwritten.shown
+    assert overwritten.exit_code == 0, overwritten.output
     assert case.values() == {**VALUES, "/backend/MORE": "fake"}
-    assert case.stored()["/backend/JSON"]["secretComment"] == "by hand"
-    assert case.stored()["/backend/JSON"]["version"] == 3
+    assert case.read_values()["/backend/JSON"]["secretComment"] == "by hand"
+    assert case.read_values()["/backend/JSON"]["version"] == 3
 
 
-def test_a_file_that_has_changed_is_refused(planned: Case) -> None:
-    planned.write(ENV_FILE, f"{FILE}MORE=fake\n")
-    changed = planned.error("apply")
-    (planned.root / ENV_FILE).unlink()
-    missing = planned.error("apply")
+def test_a_file_that_has_changed_is_refused(planned_case: Case) -> None:
+    planned_case.write(ENV_FILE, f"{FILE}MORE=fake\n")
+    changed = planned_case.error("apply")
+    (planned_case.root / ENV_FILE).unlink()
+    missing = planned_case.error("apply")
     assert [each.code for each in (changed, missing)] == ["error.plan_stale"] * 2
     assert str(changed).startswith(f"{ENV_FILE} has changed ")
     assert str(missing).startswith(f"{ENV_FILE} can't be read ")
-    assert planned.values() == {}
+    assert planned_case.values() == {}
 
 
 def test_missing_folders_are_made(world: World, tmp_path: Path) -> None:
@@ -129,22 +129,22 @@ def test_missing_folders_are_made(world: World, tmp_path: Path) -> None:
 
 
 def test_only_runs_that_write_are_in_the_audit_log(
-    planned: Case, monkeypatch: pytest.MonkeyPatch
+    planned_case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[Sequence[str]] = []
 
     @contextmanager
-    def recorded(event: str, changes: Sequence[str]) -> Iterator[None]:
+    def record(event: str, changes: Sequence[str]) -> Iterator[None]:
         yield
         logged.append(changes)
 
     @contextmanager
     def on_host(*given: Any, **options: Any) -> Iterator[Reached]:
         with reach(*given, **options) as reached:
-            yield replace(reached, recorded=recorded)
+            yield replace(reached, recorded=record)
 
     monkeypatch.setattr("infisical_iac.cli.migrate_apply.reach", on_host)
-    assert planned.run("apply").exit_code == 0
+    assert planned_case.run("apply").exit_code == 0
     assert logged == [["+ 6 secrets in production/backend"]]
-    assert planned.run("apply").exit_code == 0
+    assert planned_case.run("apply").exit_code == 0
     assert len(logged) == 1

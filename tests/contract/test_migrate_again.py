@@ -52,7 +52,7 @@ def _history(case: Case) -> Result:
     return CliRunner(env=case.environment()).invoke(main, ["migrate", "history", *given])
 
 
-def _found(case: Case) -> set[str]:
+def _list_findings(case: Case) -> set[str]:
     return {each["label"] for each in json.loads(_history(case).stdout)["rotate"]}
 
 
@@ -61,19 +61,19 @@ def _report(case: Case) -> dict[str, Any]:
 
 
 def test_a_second_migration_keeps_what_the_first_one_moved(case: Case) -> None:
-    before = _found(case)
+    before = _list_findings(case)
     assert f"{ENV_FILE} DATABASE_URL" in before
     case.decide("decision: skip", "decision: store")
     planned = case.run("plan")
     assert f"{ENV_FILE} → production/backend: {len(VALUES)} keys " in planned.stdout
     assert "1 new, 0 the same, 0 changed, 0 only in Infisical" in planned.stdout
     applied = case.run("apply")
-    assert applied.exit_code == 0, applied.shown
+    assert applied.exit_code == 0, applied.output
     assert f"{len(VALUES)} keys of 1 deleted file " in applied.stdout
     assert "1 of 1 secret " in applied.stdout
     assert case.values() == VALUES | _ADDED
     assert f"{len(VALUES) + 1} secrets, 0 problems" in case.run("verify").stdout
-    assert _found(case) == before | {f"{_PERSONAL} ADDED"}
+    assert _list_findings(case) == before | {f"{_PERSONAL} ADDED"}
 
 
 def test_a_changed_secret_of_a_deleted_file_is_reported_after_a_second_migration(

@@ -39,7 +39,7 @@ def proxy(world: World) -> Iterator[UnreliableProxy]:
 def new_case(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Case]:
     """Make a case with a plan for four folders."""
 
-    def planned() -> Case:
+    def plan_case() -> Case:
         case = new(world, tmp_path_factory.mktemp("repository"), *_SERVICES)
         for service in _SERVICES:
             for environment in ENVIRONMENTS:
@@ -48,7 +48,7 @@ def new_case(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable
         assert case.run("plan").exit_code == 2
         return case
 
-    return planned
+    return plan_case
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def case(new_case: Callable[[], Case]) -> Case:
 def _is_made_up_for(case: Case) -> None:
     """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply")
-    assert again.exit_code == 0, again.shown
-    stored = [each for stage in ENVIRONMENTS for each in case.stored(stage).values()]
+    assert again.exit_code == 0, again.output
+    stored = [each for stage in ENVIRONMENTS for each in case.read_values(stage).values()]
     assert len(stored) == _TOTAL
     assert {each["version"] for each in stored} == {1}
     assert {each["secretValue"] for each in stored} == set(_VALUES.values())
@@ -73,7 +73,7 @@ def test_a_killed_process_is_completed_by_the_next_run(case: Case, proxy: Unreli
     environment = {**os.environ, **case.environment(proxy.url)}
     with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
         written = 2 * len(_VALUES)
-        wait_until(lambda: len(case.stored("development")) == written, "nothing was written")
+        wait_until(lambda: len(case.read_values("development")) == written, "nothing was written")
         process.send_signal(signal.SIGKILL)
     _is_made_up_for(case)
 
@@ -103,12 +103,12 @@ def _falsify(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], list
     """Make a server store other values than the given ones."""
     send = Client._send
 
-    def falsified(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def falsify(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
         if method != "GET" and path.endswith("/batch"):
             request["json"]["secrets"] = change(request["json"]["secrets"])
         return send(self, method, path, **request)
 
-    monkeypatch.setattr(Client, "_send", falsified)
+    monkeypatch.setattr(Client, "_send", falsify)
 
 
 def _with_values(secrets: list[Any], change: Callable[[str], str]) -> list[Any]:

@@ -45,7 +45,7 @@ def _on_host(case: Case, calls: list[Any]) -> Callable[..., Any]:
     """Return a fake of the connection to a host, which records its arguments."""
 
     @contextmanager
-    def reached(inventory: str, file: Path | None, _: None, lock: object) -> Iterator[Any]:
+    def reach_case(inventory: str, file: Path | None, _: None, lock: object) -> Iterator[Any]:
         calls.append((inventory, file, lock))
         identity = case.world.deployer_identity
         with Client(case.world.standin.url) as client:
@@ -60,7 +60,7 @@ def _on_host(case: Case, calls: list[Any]) -> Callable[..., Any]:
                 admin_email=EMAIL,
             )
 
-    return reached
+    return reach_case
 
 
 def _history(case: Case, *arguments: str) -> Result:

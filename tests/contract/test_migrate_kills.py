@@ -29,7 +29,7 @@ class Killed(BaseException):
     """End an apply like a kill: no handler runs."""
 
 
-def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
+def _plan_case(world: World, factory: pytest.TempPathFactory) -> Case:
     """Return a plan for four folders, one existing, with a conflict and an equal value."""
     case = new(world, factory.mktemp("repository"), *_SERVICES, folders_made=False)
     for service in _SERVICES:
@@ -47,9 +47,9 @@ def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
 def _is_made_up_for(case: Case) -> None:
     """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply", "--on-conflict", "overwrite")
-    assert again.exit_code == 0, again.shown
+    assert again.exit_code == 0, again.output
     for environment in ENVIRONMENTS:
-        stored = case.stored(environment)
+        stored = case.read_values(environment)
         overwritten = {"/backend/FAKE_0"} if environment == "development" else set()
         assert {name: each["secretValue"] for name, each in stored.items()} == {
             f"/{service}/{key}": value for service in _SERVICES for key, value in _VALUES.items()
@@ -64,7 +64,7 @@ def test_a_kill_after_any_request_is_repaired_by_the_next_run(
     monkeypatch.setattr(apply, "MOST_BYTES", 2_000)  # two of these values
     send = Client._send
     for nth in range(1, 100):
-        case, numbers, methods = _planned(world, tmp_path_factory), count(1), list[str]()
+        case, numbers, methods = _plan_case(world, tmp_path_factory), count(1), list[str]()
 
         def dying(
             self: Client,

@@ -38,10 +38,10 @@ class Approvers:
 def approvers(monkeypatch: pytest.MonkeyPatch) -> Approvers:
     approvers = Approvers()
 
-    def protected(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def answer_protected(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
         return approvers.answer(self, method, path, **request)
 
-    monkeypatch.setattr(Client, "_send", protected)
+    monkeypatch.setattr(Client, "_send", answer_protected)
     return approvers
 
 
@@ -91,7 +91,7 @@ def test_pending_writes_are_not_requested_again(
     assert _report(case)["counts"] == {"there": 2, "pending": 2}
     file = case.root / "migration-pending.json"
     assert f"if one was, remove {file} and apply again" in again.stderr
-    shown = f"{again.shown}{file.read_text(encoding='utf-8')}"
+    shown = f"{again.output}{file.read_text(encoding='utf-8')}"
     assert "value-of-" not in shown
     assert "other-fake" not in shown
 
@@ -99,11 +99,11 @@ def test_pending_writes_are_not_requested_again(
 def test_a_run_killed_after_its_request_is_completed_without_another_request(
     case: Case, approvers: Approvers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object, **__: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("infisical_iac.migrate.apply.prove", killed)
+        patched.setattr("infisical_iac.migrate.apply.prove", interrupt)
         case.run("apply")
     assert case.run("apply").exit_code == 2
     assert len(approvers.asked) == 1
@@ -113,7 +113,7 @@ def test_approved_writes_are_stored_and_no_longer_pending(case: Case, approvers:
     case.run("apply")
     case.put("production", "/backend", **{key: f"value-of-{key.lower()}" for key in _KEYS})
     applied = case.run("apply")
-    assert applied.exit_code == 0, applied.shown
+    assert applied.exit_code == 0, applied.output
     assert _report(case)["counts"] == {"there": 4}
     assert not (case.root / "migration-pending.json").exists()
 
@@ -146,7 +146,7 @@ def test_pending_writes_of_a_renamed_service_are_not_requested_again(
     assert "/backend/" not in file.read_text("utf-8")
     case.put("production", "/api", **{key: f"value-of-{key.lower()}" for key in _KEYS})
     applied = case.run("apply")
-    assert applied.exit_code == 0, applied.shown
+    assert applied.exit_code == 0, applied.output
     assert not file.exists()
 
 
@@ -173,4 +173,4 @@ def test_a_file_of_others_is_refused_before_any_write(text: str, case: Case) -> 
     refused = case.error("apply")
     assert refused.code == "file.pending"
     assert str(refused).startswith(str(case.root / "migration-pending.json"))
-    assert case.stored() == {}
+    assert case.read_values() == {}

@@ -26,7 +26,7 @@ def _report(case: Case) -> dict[str, Any]:
 
 
 @pytest.fixture
-def planned(case: Case) -> Case:
+def planned_case(case: Case) -> Case:
     assert case.run("plan").exit_code == 2
     return case
 
@@ -42,11 +42,11 @@ def test_a_plan_distinguishes_new_same_changed_and_remote_only_values(case: Case
     assert f"~ production/backend/JSON ({ENV_FILE}:4)" in case.run("plan").stdout
 
 
-def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
-    (planned.root / "migration.key").unlink()
-    refused = planned.error("apply")
+def test_a_plan_without_its_key_is_refused(planned_case: Case) -> None:
+    (planned_case.root / "migration.key").unlink()
+    refused = planned_case.error("apply")
     assert refused.code == "file.no_plan_key"
-    assert str(planned.root / "migration.key") in str(refused)
+    assert str(planned_case.root / "migration.key") in str(refused)
 
 
 def test_values_that_infisical_would_change_are_undecided_and_not_stored(case: Case) -> None:
@@ -69,7 +69,7 @@ def test_a_literal_reference_is_stored_if_it_is_allowed(case: Case) -> None:
     assert f"LITERAL in {ENV_FILE}:1 is undecided" in case.run("apply").error
     case.run("plan", "--allow-literal-references")
     applied = case.run("apply")
-    assert applied.exit_code == 0, applied.shown
+    assert applied.exit_code == 0, applied.output
     assert case.values() == {"/backend/LITERAL": "fake ${NOT_A_NAME} fake"}
     assert _report(case)["secrets"][0]["expanded"] == "differs"
 
@@ -126,12 +126,12 @@ def test_a_file_of_no_service_is_undecided_and_can_be_left_out(case: Case) -> No
     assert case.values() == VALUES
 
 
-def test_a_plan_for_another_project_is_refused(planned: Case) -> None:
-    planned.decide(f"project: {planned.name}", "project: another-one")
-    refused = planned.error("apply")
+def test_a_plan_for_another_project_is_refused(planned_case: Case) -> None:
+    planned_case.decide(f"project: {planned_case.name}", "project: another-one")
+    refused = planned_case.error("apply")
     assert refused.code == "error.other_project"
     assert " another-one, " in str(refused)
-    assert f" {planned.name}: " in str(refused)
+    assert f" {planned_case.name}: " in str(refused)
 
 
 def test_a_missing_project_is_reported_with_the_remedy(case: Case) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant, refuse
+from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deploy_case, grant, refuse
 from .world import EMAIL, PASSWORD, make_identity, ok
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BEN = "ben@example.com"
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
     """Services that read their own folders, in a project without other members."""
-    return deployed(world, tmp_path)
+    return deploy_case(world, tmp_path)
 
 
 def _members(case: Case) -> str:
@@ -67,7 +67,7 @@ def _part(ran: Ran, name: str) -> str:
 
 def test_required_readers_are_listed_and_no_problem(case: Case) -> None:
     verified = case.run("verify", "--json")
-    assert verified.exit_code == 0, verified.shown
+    assert verified.exit_code == 0, verified.output
     output = json.loads(verified.stdout)
     assert output["access_checked"] is True
     api, web = case.services
@@ -176,7 +176,7 @@ def test_a_failed_login_of_the_administrator_is_noted(
     (_, note) = (each for each in verified.stderr.splitlines() if each.startswith("Note: "))
     assert note.startswith(f"Note: {_BEN}: judged by roles, ")
     assert "privileges: POST /api/" in note
-    assert "fake-and-wrong" not in verified.shown
+    assert "fake-and-wrong" not in verified.output
 
 
 def test_a_person_reads_only_what_the_project_file_grants(

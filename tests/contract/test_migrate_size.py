@@ -39,7 +39,7 @@ def test_a_thousand_secrets_of_twenty_files_take_at_most_twenty_writes(
     proxy.expect(None)
     assert case.run("apply", url=proxy.url).exit_code == 0
     assert proxy.count("write") <= 20
-    assert sum(len(case.stored(each)) for each in ENVIRONMENTS) == 1000
+    assert sum(len(case.read_values(each)) for each in ENVIRONMENTS) == 1000
 
 
 def test_a_folder_too_big_for_one_request_takes_several(
@@ -93,7 +93,7 @@ def test_nothing_that_a_large_migration_shows_or_leaves_holds_a_value(
     large: tuple[Case, set[str]],
 ) -> None:
     case, values = large
-    shown = [case.run(command, "--json").shown for command in ("plan", "apply", "verify")]
+    shown = [case.run(command, "--json").output for command in ("plan", "apply", "verify")]
     written = [each for each in case.root.iterdir() if each.is_file()]
     assert {each.name for each in written} >= {"migration.yaml", "migration-report.html"}
     for text in (*shown, *(each.read_bytes().decode(errors="replace") for each in written)):

@@ -20,7 +20,7 @@ from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.reach import reach
 
 from .conftest import CACHE_SECONDS
-from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant
+from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deploy_case, grant
 from .world import EMAIL
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
     """Two deployed services with secrets, and their credentials in files."""
-    case = deployed(world, tmp_path)
+    case = deploy_case(world, tmp_path)
     for path, credential in _credentials(case).items():
         case.write(f"credentials/{Path(path).name}", credential_file.render(credential))
     return case
@@ -65,8 +65,8 @@ def test_verification_succeeds_although_the_files_are_gone(case: Case) -> None:
     for file in case.root.glob("*/.env.*"):
         file.unlink()
     verified = _verify(case)
-    assert verified.exit_code == 0, verified.shown
-    assert verified.shown == "✓ 4 secrets, 0 problems\n"
+    assert verified.exit_code == 0, verified.output
+    assert verified.output == "✓ 4 secrets, 0 problems\n"
 
 
 def test_changed_or_missing_values_are_reported(case: Case) -> None:
@@ -83,7 +83,7 @@ def test_changed_or_missing_values_are_reported(case: Case) -> None:
         f"production/{web}/FAKE is not there",
         f"production/{web}/FAKE can't be read by {web}-production, which needs it",
     ]
-    assert "changed-fake" not in verified.shown
+    assert "changed-fake" not in verified.output
 
 
 def test_an_identity_that_reads_other_folders_is_reported(case: Case) -> None:
@@ -111,7 +111,7 @@ def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
     assert [each for each in lines if _is_without_credentials(each, f"{api}-production")]
     login = f"{web}-production could not be asked: "
     assert [each for each in lines if login in each and ": POST /api/" in each]
-    assert "fake-and-wrong" not in verified.shown
+    assert "fake-and-wrong" not in verified.output
 
 
 def test_binary_credentials_are_reported_as_missing(case: Case) -> None:
@@ -161,18 +161,18 @@ def test_verification_follows_a_renamed_service(case: Case, moves: bool) -> None
     api, _ = case.services
     new = _rename(case, "/postman" if moves else f"/{api}", api)
     for before in (_verify(case), case.run("verify")):
-        assert before.exit_code == 0, before.shown
+        assert before.exit_code == 0, before.output
     case.deploy()
     time.sleep(2 * CACHE_SECONDS)  # The server caches what an identity may read.
     for file in (case.root / "credentials").glob(f"{api}.*"):
         file.rename(file.with_name(file.name.replace(api, new)))
     verified = _verify(case)
-    assert verified.shown == "✓ 4 secrets, 0 problems\n", verified.shown
+    assert verified.output == "✓ 4 secrets, 0 problems\n", verified.output
     assert verified.exit_code == 0
     report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
     assert report["verified_at"]
     applied = case.run("apply")
-    assert applied.exit_code == 0, applied.shown
+    assert applied.exit_code == 0, applied.output
     assert "4 there already" in applied.stdout
     assert _verify(case).exit_code == 0
     planned = case.run("plan")

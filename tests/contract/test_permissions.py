@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 READ = ["describeSecret", "readValue"]
 
 
-def _read(client: httpx.Client, world: World, environment: str, path: str = "/") -> list[str]:
+def _read_secrets(
+    client: httpx.Client, world: World, environment: str, path: str = "/"
+) -> list[str]:
     answer = client.get("/api/v4/secrets", params=world.place(environment, path))
     return [secret["secretKey"] for secret in ok(answer)["secrets"]]
 
@@ -42,10 +44,10 @@ def test_a_privilege_opens_its_folder_and_nothing_else(world: World) -> None:
     where = {"environment": {"$eq": "production"}, "secretPath": {"$glob": "/api/**"}}
     world.grant(identity, _permission(READ, **where))
     client = identity.client(world.standin)
-    assert _read(client, world, "production", "/api") == ["HERE"]
-    assert _read(client, world, "production", "/api/deep") == ["HERE"]
-    assert _read(client, world, "production") == []
-    assert _read(client, world, "development") == []
+    assert _read_secrets(client, world, "production", "/api") == ["HERE"]
+    assert _read_secrets(client, world, "production", "/api/deep") == ["HERE"]
+    assert _read_secrets(client, world, "production") == []
+    assert _read_secrets(client, world, "development") == []
     recursive = {**world.place(), "recursive": "true"}
     shown = ok(client.get("/api/v4/secrets", params=recursive))["secrets"]
     assert [secret["secretPath"] for secret in shown] == ["/api", "/api/deep"]
@@ -79,17 +81,17 @@ def test_permissions_of_an_identity_are_cached_for_a_while(
     identity = world.member()
     privilege = world.grant(identity, _permission(READ, environment="production"))
     client = identity.client(world.standin)
-    assert _read(client, world, "production") != []
+    assert _read_secrets(client, world, "production") != []
     ok(world.deployer.delete(f"/api/v2/identity-project-additional-privilege/{privilege}"))
-    assert _read(client, world, "production") != []
+    assert _read_secrets(client, world, "production") != []
     time.sleep(CACHE_SECONDS + 0.1)
     assert client.get("/api/v4/secrets", params=world.place()).status_code == 403
 
 
 def test_a_viewer_reads_every_environment_and_writes_none(world: World) -> None:
     client = world.member("viewer").client(world.standin)
-    assert _read(client, world, "production") != []
-    assert _read(client, world, "development") != []
+    assert _read_secrets(client, world, "production") != []
+    assert _read_secrets(client, world, "development") != []
     write = client.post("/api/v4/secrets/X", json={**world.place(), "secretValue": "x"})
     assert (write.status_code, write.json()["error"]) == (403, "PermissionDenied")
 

@@ -14,7 +14,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.memory import Memory
 
 from .items import Expected
-from .project_changes import AUTH, HANDS, Inside, expected, second
+from .project_changes import AUTH, HANDS, Inside, expected_lines, second
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def client(world: World) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def inside(client: Client, world: World) -> Inside:
+def project(client: Client, world: World) -> Inside:
     """A deployed project, which each test leaves as the file says."""
     deployed = Inside("by-hand", client, EMAIL, world.deployer_identity.client_id)
     deployed.apply()
@@ -88,16 +88,16 @@ def inside(client: Client, world: World) -> Inside:
     ("kind", "field"), [(kind, field) for kind in _WRITTEN for field in WRITABLE[kind]]
 )
 def test_a_written_field_is_reported_and_repaired_or_left_for_a_reason(
-    inside: Inside, kind: str, field: str
+    project: Inside, kind: str, field: str
 ) -> None:
     hand = HANDS[kind, field]
-    hand.change(inside)
-    due = inside.due()
-    assert [str(each) for each in due] == expected(inside, hand)
+    hand.change(project)
+    due = project.due()
+    assert [str(each) for each in due] == expected_lines(project, hand)
     assert bool(due) != (field in UNDECLARED.get(kind, {}))
-    assert [str(each) for each in inside.apply()] == expected(inside, hand)
-    assert inside.due() == []
-    inside.remove_strays()
+    assert [str(each) for each in project.apply()] == expected_lines(project, hand)
+    assert project.due() == []
+    project.remove_strays()
 
 
 @pytest.mark.parametrize("kind", [*_WRITTEN, *_ELSEWHERE])
@@ -118,135 +118,135 @@ def test_reasons_are_given_only_for_fields_that_can_be_written() -> None:
         assert reasons.keys() <= set(WRITABLE[kind])
 
 
-def _renamed(path: str, names: str) -> Expected:
+def _expect_renamed(path: str, names: str) -> Expected:
     """Return the change that gives a folder of `qa` its name again."""
     return Expected("~", f"folder {path} in qa", names)
 
 
-def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(inside: Inside) -> None:
-    at = {"projectId": inside.memory.project, "environment": "qa"}
+def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(project: Inside) -> None:
+    at = {"projectId": project.memory.project, "environment": "qa"}
     secret = {"secretKey": "A", "secretValue": "fake"}
     body = {**at, "secretPath": "/common/base", "mode": "upsert", "secrets": [secret]}
-    inside.client.patch("/api/v4/secrets/batch", json=body)
-    before = inside.folders()
-    inside.rename("/common/base", "foundation")
-    inside.rename("/common", "all")
-    assert inside.apply() == [
-        _renamed("/common", "all → common"),
-        _renamed("/common/base", "foundation → base"),
+    project.client.patch("/api/v4/secrets/batch", json=body)
+    before = project.folders()
+    project.rename("/common/base", "foundation")
+    project.rename("/common", "all")
+    assert project.apply() == [
+        _expect_renamed("/common", "all → common"),
+        _expect_renamed("/common/base", "foundation → base"),
     ]
-    assert inside.folders() == before
+    assert project.folders() == before
     query = {**at, "secretPath": "/api", "includeImports": "true"}
-    read = inside.client.get("/api/v4/secrets", params=query)
+    read = project.client.get("/api/v4/secrets", params=query)
     imported = [each["secretKey"] for one in read["imports"] for each in one["secrets"]]
     assert imported == ["A"]
-    assert inside.due() == []
+    assert project.due() == []
 
 
-def test_folders_with_swapped_names_are_swapped_back(inside: Inside) -> None:
-    before = inside.folders()
+def test_folders_with_swapped_names_are_swapped_back(project: Inside) -> None:
+    before = project.folders()
     for old, new in (("/shared", "aside"), ("/api", "shared"), ("/aside", "api")):
-        inside.rename(old, new)
-    assert inside.apply() == [
-        _renamed("/api", "shared → api"),
-        _renamed("/shared", "api → shared"),
+        project.rename(old, new)
+    assert project.apply() == [
+        _expect_renamed("/api", "shared → api"),
+        _expect_renamed("/shared", "api → shared"),
     ]
-    assert inside.folders() == before
-    assert inside.due() == []
+    assert project.folders() == before
+    assert project.due() == []
 
 
 def test_a_renamed_folder_whose_name_is_taken_is_blocked_and_nothing_else_is(
-    inside: Inside,
+    project: Inside,
 ) -> None:
-    inside.rename("/api", "app")
-    by_hand = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
-    HANDS["identity", "name"].change(inside)
-    due = inside.due()
-    assert [str(each) for each in due] == expected(inside, HANDS["identity", "name"])
-    assert inside.plan().blocked == [Expected("!", "folder /api in qa", "/app")]
-    assert inside.apply() == due
-    assert inside.due() == []
-    inside.client.delete(f"/api/v2/folders/{by_hand['folder']['id']}", json=inside.place("/"))
-    inside.apply()
+    project.rename("/api", "app")
+    by_hand = project.client.post("/api/v2/folders", json={**project.place("/"), "name": "api"})
+    HANDS["identity", "name"].change(project)
+    due = project.due()
+    assert [str(each) for each in due] == expected_lines(project, HANDS["identity", "name"])
+    assert project.plan().blocked == [Expected("!", "folder /api in qa", "/app")]
+    assert project.apply() == due
+    assert project.due() == []
+    project.client.delete(f"/api/v2/folders/{by_hand['folder']['id']}", json=project.place("/"))
+    project.apply()
 
 
-def test_a_folder_recreated_by_hand_is_adopted(inside: Inside) -> None:
-    body = {**inside.place("/"), "forceDelete": True}
-    inside.client.delete(inside.folder("/api"), json=body)
-    again = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
-    done = inside.apply()
+def test_a_folder_recreated_by_hand_is_adopted(project: Inside) -> None:
+    body = {**project.place("/"), "forceDelete": True}
+    project.client.delete(project.folder("/api"), json=body)
+    again = project.client.post("/api/v2/folders", json={**project.place("/"), "name": "api"})
+    done = project.apply()
     assert [each for each in done if (each.kind, each.what.split()[0]) != ("+", "import")] == []
-    assert inside.folders()["/api"] == again["folder"]["id"]
-    inside.rename("/api", "app")
-    assert inside.apply() == [_renamed("/api", "app → api")]
+    assert project.folders()["/api"] == again["folder"]["id"]
+    project.rename("/api", "app")
+    assert project.apply() == [_expect_renamed("/api", "app → api")]
 
 
-def test_imports_get_their_order_again(inside: Inside) -> None:
-    sources = [each["importPath"] for each in inside.imports()]
+def test_imports_get_their_order_again(project: Inside) -> None:
+    sources = [each["importPath"] for each in project.imports()]
     assert sources == ["/shared", "/common/base"]
-    HANDS["import", "position"].change(inside)
-    assert [each["importPath"] for each in inside.imports()] == sources[::-1]
-    inside.apply()
-    assert [each["importPath"] for each in inside.imports()] == sources
+    HANDS["import", "position"].change(project)
+    assert [each["importPath"] for each in project.imports()] == sources[::-1]
+    project.apply()
+    assert [each["importPath"] for each in project.imports()] == sources
 
 
 def test_an_identity_renamed_by_hand_gets_its_name_and_stays_the_only_one(
-    inside: Inside, world: World
+    project: Inside, world: World
 ) -> None:
     def ids() -> list[str]:
         query = {"orgId": world.org_id, "limit": 1000, "offset": 0}
-        listed = inside.client.get("/api/v1/identities", params=query)["identities"]
+        listed = project.client.get("/api/v1/identities", params=query)["identities"]
         return sorted(each["identity"]["id"] for each in listed)
 
-    before, id = ids(), inside.identity()
+    before, id = ids(), project.identity()
     body = {"name": "renamed", "metadata": [{"key": "team", "value": "blue"}]}
-    inside.client.patch(f"/api/v1/identities/{id}", json=body)
-    name = f"{inside.name}-api-qa"
+    project.client.patch(f"/api/v1/identities/{id}", json=body)
+    name = f"{project.name}-api-qa"
     facts = (f"renamed → {name}", "metadata", "infisical-iac")
-    assert inside.apply() == [Expected("~", f"identity {name}", *facts)]
-    assert (ids(), inside.identity()) == (before, id)
-    metadata = inside.client.get(f"/api/v1/identities/{id}")["identity"]["metadata"]
+    assert project.apply() == [Expected("~", f"identity {name}", *facts)]
+    assert (ids(), project.identity()) == (before, id)
+    metadata = project.client.get(f"/api/v1/identities/{id}")["identity"]["metadata"]
     assert {(each["key"], each["value"]) for each in metadata} == {
         ("managed-by", "infisical-iac"),
         ("team", "blue"),
     }
 
 
-def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(inside: Inside) -> None:
-    id = second(inside)
-    planned = inside.plan()
+def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(project: Inside) -> None:
+    id = second(project)
+    planned = project.plan()
     assert planned.due == []
     # Other tests leave identities of their own in this organization.
-    of_project = [each for each in planned.foreign if inside.name in each.what]
+    of_project = [each for each in planned.foreign if project.name in each.what]
     assert [(each.kind, each.id) for each in of_project] == [("second identity", id)]
-    (ended,) = (each for each in inside.apply(prune=True) if inside.name in each.what)
-    assert (ended.kind, f"{inside.name}-api-qa" in ended.what) == ("-", True)
+    (ended,) = (each for each in project.apply(prune=True) if project.name in each.what)
+    assert (ended.kind, f"{project.name}-api-qa" in ended.what) == ("-", True)
     assert all(each in ended.detail for each in (id, "membership", "1 client secret"))
-    assert inside.client.get(f"{AUTH}/{id}/client-secrets")["clientSecretData"] == []
+    assert project.client.get(f"{AUTH}/{id}/client-secrets")["clientSecretData"] == []
     with pytest.raises(ApiError, match="404"):
-        inside.client.get(f"{inside.project}/memberships/identities/{id}")
-    assert inside.plan(prune=True).due == []
+        project.client.get(f"{project.project}/memberships/identities/{id}")
+    assert project.plan(prune=True).due == []
 
 
 def test_a_project_whose_slug_is_taken_is_blocked(
-    inside: Inside, client: Client, world: World
+    project: Inside, client: Client, world: World
 ) -> None:
-    HANDS["project", "slug"].change(inside)
-    body = {"projectName": "Usurper", "slug": inside.name, "shouldCreateDefaultEnvs": False}
+    HANDS["project", "slug"].change(project)
+    body = {"projectName": "Usurper", "slug": project.name, "shouldCreateDefaultEnvs": False}
     usurper = world.deployer.post("/api/v1/projects", json=body).json()["project"]["id"]
-    planned = inside.plan()
-    assert planned.blocked == [Expected("!", f"project {inside.name}", "moved-elsewhere")]
+    planned = project.plan()
+    assert planned.blocked == [Expected("!", f"project {project.name}", "moved-elsewhere")]
     assert planned.due == []
-    assert inside.apply() == []
+    assert project.apply() == []
     client.patch(f"/api/v1/projects/{usurper}", json={"slug": "usurper"})
-    repaired = Expected("~", f"project {inside.name}", f"moved-elsewhere → {inside.name}")
-    assert inside.apply() == [repaired]
+    repaired = Expected("~", f"project {project.name}", f"moved-elsewhere → {project.name}")
+    assert project.apply() == [repaired]
 
 
 def test_a_memory_of_an_earlier_release_is_completed(
-    inside: Inside,
+    project: Inside,
 ) -> None:
-    whole = inside.memory
-    inside.memory = Memory(whole.environments, whole.made)
-    assert inside.apply() == []
-    assert inside.memory == whole
+    whole = project.memory
+    project.memory = Memory(whole.environments, whole.made)
+    assert project.apply() == []
+    assert project.memory == whole

@@ -113,7 +113,7 @@ class Host:
     def key(self, suffix: str, password: str) -> None:
         (self.directory / "keys" / f"redis_password{suffix}").write_text(password)
 
-    def taken(self) -> dict[str, list[str]]:
+    def list_accepted(self) -> dict[str, list[str]]:
         """Return the passwords that each accepts."""
         return {
             name: [password for password in (OLD, NEW) if self._lets_in(port, password)]
@@ -145,20 +145,20 @@ BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
 
 
 def test_both_passwords_work_from_admit_to_only_through_every_start(host: Host) -> None:
-    assert host.taken() == {"redis": [OLD], "sentinel": [OLD]}
+    assert host.list_accepted() == {"redis": [OLD], "sentinel": [OLD]}
     hashes = host.passwords("hashes").split()
     host.passwords("admit", *hashes)
-    assert host.taken() == BOTH
+    assert host.list_accepted() == BOTH
     for secret in (OLD, NEW):
         host.start(secret)
-        assert host.taken() == BOTH
+        assert host.list_accepted() == BOTH
     host.key("", NEW)
     new = host.passwords("hashes").split()[0]
     assert (new, len(hashes)) == (hashes[1], 2)
     host.passwords("only", new)
-    assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
+    assert host.list_accepted() == {"redis": [NEW], "sentinel": [NEW]}
     host.start(NEW)
-    assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
+    assert host.list_accepted() == {"redis": [NEW], "sentinel": [NEW]}
 
 
 def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
@@ -174,4 +174,4 @@ def test_a_stopped_server_accepts_both_passwords_when_it_starts(host: Host) -> N
     host.stop()
     host.passwords("admit", *host.passwords("hashes").split())
     host.start(OLD)
-    assert host.taken() == BOTH
+    assert host.list_accepted() == BOTH

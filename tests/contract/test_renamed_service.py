@@ -96,7 +96,7 @@ def _read(case: Case, credential: Credential, folder: str) -> list[str]:
 def test_a_renamed_service_keeps_its_identities_and_credentials(
     case: Case, dokploy: Dokploy
 ) -> None:
-    held, listed = case.held(), case.listed()
+    held, listed = case.read_credential(), case.list_client_secrets()
     old = _rename(case)
     _say(case, old)
     assert _apply(case) == [
@@ -112,13 +112,13 @@ def test_a_renamed_service_keeps_its_identities_and_credentials(
     ]
     assert end == "Nothing to deliver."
     assert dokploy.changes == []
-    assert (case.held(), case.listed()) == (held, listed)
+    assert (case.read_credential(), case.list_client_secrets()) == (held, listed)
     assert [each.name for each in case.directory.iterdir()] == [f"{case.service}.production.env"]
     assert _is_settled(case)
 
 
 def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None:
-    held = case.held()
+    held = case.read_credential()
     old = _rename(case, "/api")
     _say(case, old)
     done = _apply(case)
@@ -135,9 +135,9 @@ def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
     case.run("push")
     _say(case, None)
     assert _is_settled(case)
-    first = case.held()
+    first = case.read_credential()
     case.rotate("--overlap", "0")
-    assert case.listed() == [case.held().secret_id]
+    assert case.list_client_secrets() == [case.read_credential().secret_id]
     assert not case.logs_in(first)
 
 
@@ -147,7 +147,7 @@ def test_a_rotation_before_the_apply_uses_the_new_name(case: Case) -> None:
     done = [parse(each) for each in case.rotate("--overlap", "0").stdout.splitlines()]
     assert (done[0].kind, done[0].what) == ("~", f"credentials {old}.production")
     assert Expected("+", f"credentials {case.service}.production") in done
-    assert case.logs_in(case.held())
+    assert case.logs_in(case.read_credential())
     assert len(_apply(case)) == len(ENVIRONMENTS)
     assert _is_settled(case)
 

@@ -59,15 +59,15 @@ def test_wrong_secrets_at_one_server_lock_the_identity_at_the_other(
 def test_a_setting_changed_at_one_server_applies_to_the_other_at_once(
     world: World, other: Standin
 ) -> None:
-    def shown(standin: Standin) -> Document:
+    def read_settings(standin: Standin) -> Document:
         settings: Document = ok(standin.client().get("/api/v1/admin/config"))["config"]
         return settings
 
-    before = shown(other)["allowSignUp"]
+    before = read_settings(other)["allowSignUp"]
     ok(world.admin.patch("/api/v1/admin/config", json={"allowSignUp": not before}))
-    assert shown(other)["allowSignUp"] is not before
+    assert read_settings(other)["allowSignUp"] is not before
     ok(world.admin.patch("/api/v1/admin/config", json={"allowSignUp": before}))
-    assert shown(other)["allowSignUp"] is before
+    assert read_settings(other)["allowSignUp"] is before
 
 
 def test_permissions_cached_by_one_server_apply_at_the_other(

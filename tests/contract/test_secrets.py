@@ -79,13 +79,13 @@ def test_imports_come_in_their_order_and_can_be_moved_and_deleted(
         world.write(source, WHERE=source)
         body = {**where, "import": {"environment": "production", "path": source}}
         ok(world.deployer.post("/api/v2/secret-imports", json=body))
-    assert _imported(world, place) == sources
+    assert _list_imported(world, place) == sources
     listed = ok(world.deployer.get("/api/v2/secret-imports", params=where))["secretImports"]
     url = f"/api/v2/secret-imports/{listed[1]['id']}"
     ok(world.deployer.patch(url, json={**where, "import": {"position": 1}}))
-    assert _imported(world, place) == sources[::-1]
+    assert _list_imported(world, place) == sources[::-1]
     ok(world.deployer.request("DELETE", url, json=where))
-    assert _imported(world, place) == sources[:1]
+    assert _list_imported(world, place) == sources[:1]
 
 
 def test_a_renamed_folder_keeps_its_contents(world: World, place: Document) -> None:
@@ -164,6 +164,6 @@ def test_references_are_expanded(value: str, expanded: str) -> None:
     assert expand(value, here, lambda place, name: values.get((place, name))) == expanded
 
 
-def _imported(world: World, place: Document) -> list[str]:
+def _list_imported(world: World, place: Document) -> list[str]:
     imports = ok(world.deployer.get(SECRETS, params=place))["imports"]
     return [entry["secrets"][0]["secretValue"] for entry in imports]

@@ -10,7 +10,7 @@ from infisical_iac.stack import paths
 
 from . import proxies
 from .caddies import NAME, Caddy
-from .proxies import DOCS, documented, send, send_by_http2
+from .proxies import DOCS, read_documented_lines, send, send_by_http2
 from .spellings import CLOSED, LIMITED, OPEN, PLAIN, leads_to, spellings
 from .upstream import Upstream
 
@@ -124,7 +124,7 @@ def test_targets_that_callers_need_arrive_unchanged(
 
 
 def test_the_lines_for_nginx_have_the_same_rules() -> None:
-    lines = documented()
+    lines = read_documented_lines()
     for rule in (paths.TARGET, paths.TARGET_AND_CREDENTIALS, paths.CLOSED.removeprefix("(?i)")):
         assert f'"{rule}"' in lines, f"write {rule} into {DOCS}"
     for header in paths.OF_CALLERS:

@@ -101,7 +101,7 @@ def clean(new_case: Callable[[], Case], proxy: UnreliableProxy) -> Clean:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without a hanging request, a short timeout would only end slow ones.
     if "no answer" in request.node.name:
         monkeypatch.setattr(client, "_TIMEOUT", httpx.Timeout(1.5))

@@ -93,7 +93,7 @@ def test_writes_of_people_are_counted_and_those_of_reading_are_not(
     assert _count(database) == writes
 
 
-def _loaded(postgres: Postgres) -> str:
+def _read_loaded(postgres: Postgres) -> str:
     """Return the transaction that is recorded when the data are loaded."""
     named = f'{script_file("writes")}\necho "$next_transaction"'
     said = subprocess.run(["sh", "-c", named], capture_output=True, text=True, check=True)
@@ -113,7 +113,7 @@ def _loaded(postgres: Postgres) -> str:
 )
 def test_a_clock_set_back_hides_no_write(database: Postgres, statement: str, writes: str) -> None:
     """By their times both rows are a minute older than the data."""
-    loaded = _loaded(database)
+    loaded = _read_loaded(database)
     database.psql(_DATABASE, "VACUUM FREEZE")
     database.psql(_DATABASE, statement.format(before=_BEFORE))
     assert _count(database, loaded) == writes
@@ -122,7 +122,7 @@ def test_a_clock_set_back_hides_no_write(database: Postgres, statement: str, wri
 
 def test_the_count_by_times_prevails_over_a_rewritten_table(database: Postgres) -> None:
     """A migration may rewrite a whole table."""
-    loaded = _loaded(database)
+    loaded = _read_loaded(database)
     database.psql(_DATABASE, "ALTER TABLE identities ALTER id TYPE bigint")
     assert _count(database, loaded) == "1"
     database.psql(_DATABASE, f"UPDATE projects SET \"updatedAt\" = '{_AFTER}'")
@@ -132,6 +132,6 @@ def test_the_count_by_times_prevails_over_a_rewritten_table(database: Postgres) 
 
 def test_a_view_is_counted_only_by_its_tables(database: Postgres) -> None:
     database.psql(_DATABASE, "CREATE VIEW seen AS SELECT * FROM projects")
-    loaded = _loaded(database)
+    loaded = _read_loaded(database)
     database.psql(_DATABASE, f"UPDATE projects SET \"updatedAt\" = '{_AFTER}'")
     assert _count(database, loaded) == "1"

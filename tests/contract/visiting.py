@@ -52,19 +52,19 @@ class Visitor:
         """Return a token from a login through Caddy."""
         body = {"clientId": identity.client_id, "clientSecret": identity.client_secret}
         self.secrets.add(identity.client_secret)
-        return self._kept(json.loads(self.post(_LOGIN, body).body)["accessToken"])
+        return self._keep(json.loads(self.post(_LOGIN, body).body)["accessToken"])
 
     def persons_token(self) -> str:
         """Return the administrator's token from a login through Caddy."""
         answer = self.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD})
-        token = self._kept(json.loads(answer.body)["accessToken"])
+        token = self._keep(json.loads(answer.body)["accessToken"])
         body = {"organizationId": self.world.org_id}
         chosen = self.post(
             "/api/v3/auth/select-organization", body, Authorization=f"Bearer {token}"
         )
-        return self._kept(json.loads(chosen.body)["token"])
+        return self._keep(json.loads(chosen.body)["token"])
 
-    def _kept(self, token: str) -> str:
+    def _keep(self, token: str) -> str:
         self.secrets |= {token, token.split(".")[2]}
         return token
 

@@ -88,7 +88,7 @@ def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
     leader.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
     leader.run(_REPLACE_CONFIG)
     leader.run(_RELAX)
-    planned = cluster.planned()
+    planned = cluster.plan()
     for expected in (
         f"~ node {_NAME}-2: infisical.host (none) → {_NAME}-2",
         f"~ node {_NAME}-3: drained → active",
@@ -98,7 +98,7 @@ def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
     ):
         assert expected in planned, planned
     cluster.deploy().ok()
-    assert cluster.planned() == []
+    assert cluster.plan() == []
     leader.run("docker config rm by-hand")
 
 
@@ -108,14 +108,14 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
     waiting.whole(cluster)
     cluster.host(2).run(_PAUSE)
     cluster.host(3).run(_DISCONNECT)
-    planned = cluster.planned()
+    planned = cluster.plan()
     for expected in (
         "~ container infisical: is paused",
         "~ container sentinel-3: not connected to network databases",
     ):
         assert expected in planned, planned
     cluster.deploy().ok()
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 @pytest.mark.cluster
@@ -140,7 +140,7 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
     # On the new one, or on the old one: the third takes that for the master, and may have made the
     # new one its replica, which the other two answer by another failover.
     waiting.until(lambda: "" if len(set(masters())) == 1 else "three sentinels that agree")
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 @pytest.mark.real
@@ -173,7 +173,7 @@ def test_replicas_that_crash_repeatedly_are_reported_without_waiting(cluster: Cl
     assert "stops again and again" in run.stderr, run.stderr[-2000:]
     assert re.search("(Failed|Rejected) .* ago", run.stderr), run.stderr[-2000:]
     cluster.deploy().ok()
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 @pytest.mark.cluster
@@ -196,7 +196,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_repaired_by_
     cluster.deploy().ok()
     place.log_in(nodes[0])
     assert {name for node in nodes for name in client.lost(node)} == set()
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 @pytest.mark.cluster
@@ -222,4 +222,4 @@ def test_a_cluster_is_rebuilt_around_its_only_remaining_host(cluster: Cluster) -
     cluster.deploy().ok()
     place.log_in(nodes[0])
     assert {name for node in nodes for name in client.lost(node)} == set()
-    assert cluster.planned() == []
+    assert cluster.plan() == []

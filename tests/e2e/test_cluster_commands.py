@@ -126,7 +126,7 @@ def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> Non
     assert "6 of 6 log in" in done.stderr
     assert secrets(cluster) == [_SECRETS] * 3
     assert agreed(cluster, commanding.ASIDE) == "1"
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
@@ -144,7 +144,7 @@ def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
     assert written.acknowledged & kept
     assert written.closed, "no request got a Retry-After"
     assert agreed(cluster, commanding.GIVEN_UP) == "1"
-    assert cluster.planned() == []
+    assert cluster.plan() == []
     ok(cluster, "restore", "--yes", "--from", "bucket")
     assert secrets(cluster) == [_SECRETS] * 3
     assert agreed(cluster, commanding.GIVEN_UP) == "1"
@@ -174,7 +174,7 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     assert f'Set infisical_version = "{WAS}"' in done.stdout
     assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
     assert secrets(cluster) == [_SECRETS] * 3
-    assert cluster.planned() == []
+    assert cluster.plan() == []
 
 
 def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: str) -> None:
@@ -319,7 +319,7 @@ def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
 
 
 def test_the_plan_after_all_commands_is_empty(cluster: Cluster) -> None:
-    assert cluster.planned() == []
+    assert cluster.plan() == []
     assert cluster.deploy().ok().changed == []
     assert secrets(cluster) == [_SECRETS] * 3
 

@@ -109,7 +109,7 @@ def test_data_nodes_are_whole_with_one_primary_two_standbys_and_three_members() 
         **state.etcd(HEALTH.replace("unhealthy", "healthy")),
         **{key: how for number in (1, 2, 3) for key, how in state.sentinel(number, sees).items()},
     }
-    assert state.differences(state.expected((1, 2, 3)), found) == []
+    assert state.differences(state.healthy_state((1, 2, 3)), found) == []
     less = {
         **found,
         **state.postgres(1, ["streaming|async", "catchup|async"]),

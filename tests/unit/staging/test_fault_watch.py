@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.postmaster import parse, postmaster
 from tests.cluster.waiting import Missing, at_rest
-from tests.cluster.watch import Answer, Watch, blind, doubled
+from tests.cluster.watch import Answer, Watch, blind, find_overlaps
 from tests.staging import entering
 from tests.staging.host import StagingHost
 from tests.unit.fake_programs import fake_docker
@@ -37,7 +37,7 @@ def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
 def test_two_primaries_are_reported_only_if_they_overlap_for_certain(
     answers: list[Answer], expected: list[str]
 ) -> None:
-    assert doubled(answers) == expected
+    assert find_overlaps(answers) == expected
 
 
 @pytest.mark.parametrize(
