@@ -55,7 +55,7 @@ def _fresh(host: StagingHost) -> bool:
     host.down()
     host.up()
     seconds(commands()[PYINFRA])
-    return stack.given() is None
+    return stack.find_archive() is None
 
 
 def _commands() -> dict[str, Command]:

@@ -129,7 +129,7 @@ def _write_singly(case: Case) -> None:
 
 def _check_status(ran: Ran, status: int) -> None:
     if ran.exit_code != status:
-        raise BenchError(f"a migration ended with {ran.exit_code}: {ran.shown[-400:]}")
+        raise BenchError(f"a migration ended with {ran.exit_code}: {ran.output[-400:]}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_acknowledged_writes_survive_outages_of_the_servers(
         servers[1].process.kill()
         _wait_for_writes(client, 10)
     assert client.report().wrong_reads == ()
-    assert client.lost(nodes[0]) == []
+    assert client.list_lost(nodes[0]) == []
 
 
 def _place_again(place: Place, node: Node) -> str:

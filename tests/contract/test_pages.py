@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.visit import visit
 from tests.staging.shell import StagingError, run
-from tests.tls.scan import CERTIFICATE, Finding, accepted, graver, scan
+from tests.tls.scan import CERTIFICATE, Finding, graver, load_accepted, scan
 
 from .caddies import NAME, Caddy
 
@@ -66,12 +66,12 @@ def test_testssl_finds_nothing_above_low_with_a_public_certificate(
     finally:
         server.stop()
     assert {each.id for each in findings} >= LOOKED_AT
-    assert _surprises(findings, accepted(internal=False)) == []
+    assert _surprises(findings, load_accepted(internal=False)) == []
 
 
 def test_testssl_finds_only_accepted_flaws_of_caddys_own_certificate(caddy: Caddy) -> None:
     findings = scan(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
-    assert _surprises(findings, accepted(internal=True)) == []
+    assert _surprises(findings, load_accepted(internal=True)) == []
 
 
 def _surprises(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:

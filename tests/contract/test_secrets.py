@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..standin.expansion import expand
-from ..standin.secret_values import trimmed
+from ..standin.secret_values import trim
 from .world import ok
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_an_unknown_route_is_a_404_that_names_it(world: World) -> None:
     [("  a ", "a"), ("a\n\n", "a\n"), ("\n", "\n"), ("", ""), (" a \n", "a\n")],
 )
 def test_a_value_is_trimmed_and_keeps_one_newline(value: str, stored: str) -> None:
-    assert trimmed(value) == stored
+    assert trim(value) == stored
 
 
 @pytest.mark.parametrize(

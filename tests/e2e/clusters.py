@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.cluster.hosts import INVENTORY, Cluster
-from tests.e2e.conftest import FirstDeploy, frozen
+from tests.e2e.conftest import FirstDeploy, get_first_host
 from tests.e2e.inspection import reset_stack
 from tests.staging import copies, ingress, stack
 from tests.staging.cluster import StagingCluster
@@ -29,7 +29,7 @@ def boot(staging: StagingCluster, disk_gb: int = 0) -> list[StagingHost]:
 
     def copy(host: StagingHost) -> None:
         if host.name not in there:
-            copies.copy(frozen(), host)
+            copies.copy(get_first_host(), host)
 
     staging.up(disk_gb=disk_gb, boot=copy)
     return [host for host in staging.hosts if host.name not in there]
@@ -42,7 +42,7 @@ def bare(staging: StagingCluster, disk_gb: int = 0) -> None:
         list(pool.map(reset_stack, made))
 
 
-def deployed(
+def deploy_cluster(
     staging: StagingCluster,
     inventory: str = INVENTORY,
     environment: Mapping[str, str] | None = None,

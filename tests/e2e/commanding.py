@@ -166,7 +166,7 @@ def takes(cluster: Cluster, here: Place) -> list[int]:
     return [each.status_code for each in answers]
 
 
-def agreed(cluster: Cluster, statement: str) -> str:
+def wait_for_agreement(cluster: Cluster, statement: str) -> str:
     """Return the common answer of all three PostgreSQLs, within a minute at most.
 
     A standby may not yet show what was acknowledged.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Run, deploy, planned
+from tests.e2e.running import Run, deploy, plan_changes
 from tests.staging import copies, engine, stack
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE
@@ -91,7 +91,7 @@ def first(images: None, testrun_uid: str) -> FirstDeploy:
 def _make_first() -> FirstDeploy:
     copies.remove(_FIRST)
     _FIRST.up()
-    items = planned(_FIRST.name)
+    items = plan_changes(_FIRST.name)
     plan = deploy(_FIRST.name, yes=False, program=("-m", "pyinfra"))
     done = threading.Event()
     seen: set[str] = set()
@@ -110,16 +110,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployed(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
+def deployed_host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
     """The worker's host, a copy of the host after its first deploy."""
     first.run.ok()
-    with copied(f"e2e-{worker_id}") as host:
+    with copy_first_host(f"e2e-{worker_id}") as host:
         assert_converged_after_boot(host)
         yield host
 
 
 @contextmanager
-def copied(name: str) -> Iterator[StagingHost]:
+def copy_first_host(name: str) -> Iterator[StagingHost]:
     """Yield a copy of the first host under this name. The caller needs the fixture `first`."""
     host = StagingHost(name)
     host.down()
@@ -128,7 +128,7 @@ def copied(name: str) -> Iterator[StagingHost]:
     host.down()
 
 
-def frozen() -> StagingHost:
+def get_first_host() -> StagingHost:
     """Return the host that others are copied from. The caller needs the fixture `first`."""
     return _FIRST
 

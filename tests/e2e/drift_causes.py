@@ -20,7 +20,9 @@ def shell(command: str) -> Callable[[StagingHost], object]:
     return lambda host: host.run(command)
 
 
-def inside(act: Callable[[Client, dict[str, Any]], object]) -> Callable[[StagingHost], object]:
+def change_project(
+    act: Callable[[Client, dict[str, Any]], object],
+) -> Callable[[StagingHost], object]:
     """Return a cause that changes the project through the API, with the deployer's token."""
 
     def cause(host: StagingHost) -> None:

@@ -16,22 +16,22 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (BOOTSTRAP,),
     ),
     "environment renamed": Drift(
-        causes.inside(causes.rename_environment),
+        causes.change_project(causes.rename_environment),
         ("~ environment staging: slug qa → staging, name QA → Staging",),
         (WORKSPACE,),
     ),
     "environment deleted": Drift(
-        causes.inside(causes.delete_environment),
+        causes.change_project(causes.delete_environment),
         ("~ environment development: deleted → restored", "~ environments: order"),
         (WORKSPACE,),
     ),
     "folder deleted": Drift(
-        causes.inside(causes.delete_folder),
+        causes.change_project(causes.delete_folder),
         ("+ folder /backend in staging", "+ import of /shared into /backend in staging"),
         (WORKSPACE,),
     ),
     "privilege widened": Drift(
-        causes.inside(causes.widen_privilege),
+        causes.change_project(causes.widen_privilege),
         (
             "~ privilege read-own-folder of backend-staging: permissions → "
             "read /backend and /shared in staging only",
@@ -39,17 +39,17 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (WORKSPACE,),
     ),
     "TTL changed": Drift(
-        causes.inside(causes.change_ttl),
+        causes.change_project(causes.change_ttl),
         ("~ identity backend-production: accessTokenTTL 7200 → 1800",),
         (WORKSPACE,),
     ),
     "tokens used up": Drift(
-        causes.inside(causes.limit_tokens),
+        causes.change_project(causes.limit_tokens),
         ("~ identity python-service-production: accessTokenNumUsesLimit 3 → 0",),
         (WORKSPACE,),
     ),
     "identity renamed": Drift(
-        causes.inside(causes.rename_identity),
+        causes.change_project(causes.rename_identity),
         (
             "~ identity python-service-development: name renamed → python-service-development, "
             "metadata → managed by infisical-iac",
@@ -57,17 +57,17 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (WORKSPACE,),
     ),
     "folder renamed": Drift(
-        causes.inside(causes.rename_folder),
+        causes.change_project(causes.rename_folder),
         ("~ folder /backend in production: name renamed → backend",),
         (WORKSPACE,),
     ),
     "project's slug changed": Drift(
-        causes.inside(causes.rename_project),
+        causes.change_project(causes.rename_project),
         ("~ project chainalign: slug renamed → chainalign",),
         (WORKSPACE,),
     ),
     "membership removed": Drift(
-        causes.inside(causes.remove_membership),
+        causes.change_project(causes.remove_membership),
         (
             "+ project membership of python-service-staging: role no-access",
             "+ privilege read-own-folder of python-service-staging",
@@ -75,10 +75,14 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (WORKSPACE,),
     ),
     "canary altered": Drift(
-        causes.inside(causes.alter_canary), ("~ canary: secret CANARY: altered → alive",), (CANARY,)
+        causes.change_project(causes.alter_canary),
+        ("~ canary: secret CANARY: altered → alive",),
+        (CANARY,),
     ),
     "client secret revoked": Drift(
-        causes.inside(causes.revoke_secret), ("+ credentials backend.production",), (CREDENTIALS,)
+        causes.change_project(causes.revoke_secret),
+        ("+ credentials backend.production",),
+        (CREDENTIALS,),
     ),
     "credentials lost": Drift(
         causes.shell("rm /etc/infisical/credentials/backend.staging.env"),

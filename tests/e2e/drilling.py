@@ -60,7 +60,7 @@ def altered_snapshot(host: StagingHost, change: str) -> str:
     return said.stdout.strip()[:8]
 
 
-def left(host: StagingHost) -> str:
+def list_remains(host: StagingHost) -> str:
     """Return what is left of a drill in Docker and on the disk."""
     label = "--filter label=com.docker.compose.project=infisical-drill --quiet"
     return host.run(

@@ -15,7 +15,7 @@ _OUTSIDE4, _OUTSIDE6 = "192.0.2.2", "2001:db8:9::2"
 
 
 @contextmanager
-def outside(host: StagingHost) -> Iterator[str]:
+def add_namespace(host: StagingHost) -> Iterator[str]:
     """Make a network namespace that is connected to the host, and return its name."""
     name = f"beside{os.getpid()}"
     pid = docker("inspect", "--format", "{{.State.Pid}}", host.container)
@@ -41,7 +41,7 @@ def answering(host: StagingHost, ports: Sequence[int]) -> set[str]:
     """Return the host's `address:port` that answer from outside, for both IP versions."""
     asked = [f"{address}:{port}" for address in (HOST4, HOST6) for port in ports]
     probe = (sys.executable, "-m", "tests.network.probe", "reach", f"{_OUTSIDE4},{_OUTSIDE6}")
-    with outside(host) as name:
+    with add_namespace(host) as name:
         return set(_run("ip", "netns", "exec", name, *probe, *asked).split())
 
 

@@ -181,7 +181,7 @@ def production_settings() -> dict[str, str]:
     }
 
 
-def planned(staging_host: str) -> tuple[int, list[str]]:
+def plan_changes(staging_host: str) -> tuple[int, list[str]]:
     """Return the exit status of `infisical-iac plan`, and its changes and unknowns as lines."""
     done = infisical_iac(staging_host, "plan", "--json")
     return done.returncode, lines(done)

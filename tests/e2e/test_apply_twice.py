@@ -45,35 +45,37 @@ def test_the_first_run_changes_only_what_was_planned(
     assert len(changed) >= 10
 
 
-def test_the_second_run_changes_nothing(deployed: StagingHost) -> None:
-    run = deploy(deployed.name).ok()
+def test_the_second_run_changes_nothing(deployed_host: StagingHost) -> None:
+    run = deploy(deployed_host.name).ok()
     assert run.changed == []
     assert len(run.unchanged) == 27
 
 
-def test_the_plan_for_a_converged_host_is_empty(deployed: StagingHost) -> None:
-    run = deploy(deployed.name, yes=False)
+def test_the_plan_for_a_converged_host_is_empty(deployed_host: StagingHost) -> None:
+    run = deploy(deployed_host.name, yes=False)
     assert run.status == 0
     assert run.planned == []
 
 
-def test_the_second_run_needs_few_remote_commands(deployed: StagingHost, tmp_path: Path) -> None:
+def test_the_second_run_needs_few_remote_commands(
+    deployed_host: StagingHost, tmp_path: Path
+) -> None:
     log = tmp_path / "commands"
-    deploy(deployed.name, program=("-m", "bench.counting", str(log), "pyinfra")).ok()
+    deploy(deployed_host.name, program=("-m", "bench.counting", str(log), "pyinfra")).ok()
     commands = log.read_text().splitlines()
     assert 5 < len(commands) <= _MOST_COMMANDS, "\n".join(commands)
 
 
-def test_there_is_one_administrator_and_one_organization(deployed: StagingHost) -> None:
-    with administrator(deployed) as client:
+def test_there_is_one_administrator_and_one_organization(deployed_host: StagingHost) -> None:
+    with administrator(deployed_host) as client:
         users = client.get("/api/v1/admin/user-management/users")["users"]
         organizations = client.get("/api/v1/admin/organization-management/organizations")
     assert [user["username"] for user in users if user["superAdmin"]] == ["admin@example.com"]
     assert [each["name"] for each in organizations["organizations"]] == ["ChainAlign"]
 
 
-def test_nothing_printed_holds_a_secret(deployed: StagingHost, first: FirstDeploy) -> None:
-    made = secrets(deployed)
+def test_nothing_printed_holds_a_secret(deployed_host: StagingHost, first: FirstDeploy) -> None:
+    made = secrets(deployed_host)
     assert len(made) > 10
     printed = first.run.stdout + first.run.stderr
     assert "-->" in printed
@@ -82,30 +84,30 @@ def test_nothing_printed_holds_a_secret(deployed: StagingHost, first: FirstDeplo
 
 
 def test_no_process_had_a_secret_among_its_arguments(
-    deployed: StagingHost, first: FirstDeploy
+    deployed_host: StagingHost, first: FirstDeploy
 ) -> None:
     arguments = "\n".join(first.processes)
     assert "apt-get" in arguments
     assert "docker" in arguments
-    assert [name for name, value in secrets(deployed).items() if value in arguments] == []
+    assert [name for name, value in secrets(deployed_host).items() if value in arguments] == []
 
 
 def test_secrets_are_only_in_private_files_and_in_dockers_own_directories(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    holding = _files_holding(secrets(deployed), deployed, "")
+    holding = _files_holding(secrets(deployed_host), deployed_host, "")
     ours = [path for path in holding if path.startswith("/etc/infisical/")]
     assert "/etc/infisical/keys/encryption_key" in ours
-    modes = deployed.run(f"stat --format='%a %U' {' '.join(ours)}").stdout.splitlines()
+    modes = deployed_host.run(f"stat --format='%a %U' {' '.join(ours)}").stdout.splitlines()
     assert set(modes) == {"600 root"}
     engine = ("/var/lib/docker/containers/", "/var/lib/containerd/", "/run/containerd/")
     assert [path for path in holding if path not in ours and not path.startswith(engine)] == []
 
 
-def test_a_stranger_on_the_host_finds_no_secret_in_any_file(deployed: StagingHost) -> None:
+def test_a_stranger_on_the_host_finds_no_secret_in_any_file(deployed_host: StagingHost) -> None:
     stranger = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
-    assert _files_holding({"public": "PRETTY_NAME="}, deployed, stranger, "/etc/os-release")
-    assert _files_holding(secrets(deployed), deployed, stranger) == []
+    assert _files_holding({"public": "PRETTY_NAME="}, deployed_host, stranger, "/etc/os-release")
+    assert _files_holding(secrets(deployed_host), deployed_host, stranger) == []
 
 
 def _files_holding(

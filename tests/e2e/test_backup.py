@@ -26,9 +26,9 @@ _ACCESS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host(deployed: StagingHost) -> Iterator[StagingHost]:
+def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host without any backup, before and after these tests."""
-    yield from backing.without_backups(deployed)
+    yield from backing.without_backups(deployed_host)
 
 
 def _snapshots(host: StagingHost) -> dict[str, int]:
@@ -122,14 +122,14 @@ def test_dump_and_row_counts_are_of_one_moment_while_others_write(host: StagingH
 def test_a_snapshot_holds_the_encryption_key_only_if_the_setting_says_so(
     host: StagingHost, tmp_path: Path
 ) -> None:
-    assert _held(host) == []
+    assert _list_held(host) == []
     own = inventory(tmp_path, backup_with_encryption_key=True)
     assert infisical_iac(host.name, "apply", "--yes", "-i", own).returncode == 0
     assert now(host)[0].returncode == 0
-    assert _held(host) == ["encryption_key"]
+    assert _list_held(host) == ["encryption_key"]
 
 
-def _held(host: StagingHost) -> list[str]:
+def _list_held(host: StagingHost) -> list[str]:
     """Return the names of the host's secrets that the last snapshot holds."""
     restic(host, "restore latest --target /root/restored")
     files = host.run("find /root/restored -type f -exec cat {} + | base64; rm -r /root/restored")

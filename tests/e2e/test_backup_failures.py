@@ -20,13 +20,13 @@ _FILLER = "CREATE TABLE filler AS SELECT repeat('x', 100000000) AS text"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host(deployed: StagingHost) -> Iterator[StagingHost]:
+def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with one good backup; all are removed after these tests."""
-    backing.forget_backups(deployed)
-    assert backing.ran(deployed).failure == ""
-    yield deployed
-    backing.forget_backups(deployed)
-    assert_converged(deployed)
+    backing.forget_backups(deployed_host)
+    assert backing.ran(deployed_host).failure == ""
+    yield deployed_host
+    backing.forget_backups(deployed_host)
+    assert_converged(deployed_host)
 
 
 @pytest.fixture(autouse=True)

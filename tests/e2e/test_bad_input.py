@@ -30,7 +30,7 @@ def _nothing_changes_on(host: StagingHost) -> Iterator[None]:
     assert _fingerprint(host) == before
 
 
-def _refused(run: Run) -> str:
+def _refuse(run: Run) -> str:
     assert run.status != 0
     assert "Traceback" not in run.stderr
     return run.sentence
@@ -49,20 +49,20 @@ def _refused(run: Run) -> str:
     ],
 )
 def test_an_invalid_setting_is_refused_by_its_name(
-    deployed: StagingHost, data: dict[str, str], facts: tuple[str, ...]
+    deployed_host: StagingHost, data: dict[str, str], facts: tuple[str, ...]
 ) -> None:
-    with _nothing_changes_on(deployed):
-        output = _refused(deploy(deployed.name, data=data))
+    with _nothing_changes_on(deployed_host):
+        output = _refuse(deploy(deployed_host.name, data=data))
     for fact in facts:
         assert fact in output
 
 
 @pytest.mark.parametrize("password", ["too-short-fake", "  obviously-fake-padded-Passw0rd  "])
 def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
-    deployed: StagingHost, password: str
+    deployed_host: StagingHost, password: str
 ) -> None:
-    with _nothing_changes_on(deployed):
-        run = deploy(deployed.name, environment={"INFISICAL_ADMIN_PASSWORD": password}).ok()
+    with _nothing_changes_on(deployed_host):
+        run = deploy(deployed_host.name, environment={"INFISICAL_ADMIN_PASSWORD": password}).ok()
     assert run.changed == []
     assert password.strip() not in run.stdout + run.stderr
 
@@ -78,19 +78,19 @@ def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
     ],
 )
 def test_an_invalid_project_file_is_refused_with_the_line(
-    deployed: StagingHost, tmp_path: Path, before: str, after: str, value: str, reason: str
+    deployed_host: StagingHost, tmp_path: Path, before: str, after: str, value: str, reason: str
 ) -> None:
     file = tmp_path / "workspace.yaml"
     file.write_text(_WORKSPACE.replace(before, after, 1))
-    with _nothing_changes_on(deployed):
-        output = _refused(deploy(deployed.name, data={"workspace_file": str(file)}))
+    with _nothing_changes_on(deployed_host):
+        output = _refuse(deploy(deployed_host.name, data={"workspace_file": str(file)}))
     assert f"{value}{reason}" in output
     assert "workspace.yaml, line " in output
 
 
 def test_without_a_host_the_error_names_the_variable_to_set() -> None:
     run = deploy(inventory="inventory/hetzner.py")
-    output = _refused(run)
+    output = _refuse(run)
     assert "INFISICAL_HOST" in output
     assert "INFISICAL_SSH" not in output
 
@@ -98,105 +98,105 @@ def test_without_a_host_the_error_names_the_variable_to_set() -> None:
 def test_an_unreachable_host_is_reported_with_the_variables_to_check() -> None:
     variables = {"INFISICAL_HOST": "127.0.0.1", "INFISICAL_SSH_PORT": "9"}
     run = deploy(inventory="inventory/hetzner.py", environment=variables)
-    _refused(run)
+    _refuse(run)
     assert "INFISICAL_HOST" in run.stderr
     assert "INFISICAL_SSH_PORT" in run.stderr
     assert "INFISICAL_SSH_KEY" not in run.stderr
 
 
 def test_a_wrong_ssh_key_is_reported_with_the_variables_to_check(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     key = tmp_path / "wrong"
     RSAKey.generate(2048).write_private_key_file(str(key))
     variables = {
         "INFISICAL_HOST": "127.0.0.1",
-        "INFISICAL_SSH_PORT": str(deployed.ssh_port),
+        "INFISICAL_SSH_PORT": str(deployed_host.ssh_port),
         "INFISICAL_SSH_KEY": str(key),
         "HOME": str(tmp_path),
     }
-    with _nothing_changes_on(deployed):
+    with _nothing_changes_on(deployed_host):
         run = deploy(inventory="inventory/hetzner.py", environment=variables)
-    _refused(run)
+    _refuse(run)
     assert "INFISICAL_SSH_USER" in run.stderr
     assert "INFISICAL_SSH_KEY" in run.stderr
     assert "INFISICAL_SSH_PORT" not in run.stderr
 
 
-def test_a_full_disk_is_refused_before_the_first_deploy(deployed: StagingHost) -> None:
-    deployed.run("mv /etc/infisical/compose.yaml /etc/infisical/away")
+def test_a_full_disk_is_refused_before_the_first_deploy(deployed_host: StagingHost) -> None:
+    deployed_host.run("mv /etc/infisical/compose.yaml /etc/infisical/away")
     try:
-        with _nothing_changes_on(deployed):
-            run = deploy(deployed.name, data={"minimum_free_disk_gb": "1e6"})
+        with _nothing_changes_on(deployed_host):
+            run = deploy(deployed_host.name, data={"minimum_free_disk_gb": "1e6"})
     finally:
-        deployed.run("mv /etc/infisical/away /etc/infisical/compose.yaml")
-    assert "'minimum_free_disk_gb'" in _refused(run)
+        deployed_host.run("mv /etc/infisical/away /etc/infisical/compose.yaml")
+    assert "'minimum_free_disk_gb'" in _refuse(run)
 
 
-def test_an_unreachable_registry_stops_no_container(deployed: StagingHost) -> None:
+def test_an_unreachable_registry_stops_no_container(deployed_host: StagingHost) -> None:
     data = {"infisical_image": "127.0.0.1:9/infisical", "image_archives": "[]"}
-    with _nothing_changes_on(deployed):
-        run = deploy(deployed.name, data=data)
-    output = _refused(run)
+    with _nothing_changes_on(deployed_host):
+        run = deploy(deployed_host.name, data=data)
+    output = _refuse(run)
     assert "127.0.0.1:9/infisical:v0.165.16" in output
     assert "nothing was stopped" in output
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
-def test_a_missing_image_archive_is_refused_by_its_name(deployed: StagingHost) -> None:
+def test_a_missing_image_archive_is_refused_by_its_name(deployed_host: StagingHost) -> None:
     data = {"infisical_version": "v0.165.17", "image_archives": '["/nowhere.tar"]'}
-    with _nothing_changes_on(deployed):
-        run = deploy(deployed.name, data=data)
-    assert "'image_archives': /nowhere.tar" in _refused(run)
+    with _nothing_changes_on(deployed_host):
+        run = deploy(deployed_host.name, data=data)
+    assert "'image_archives': /nowhere.tar" in _refuse(run)
 
 
-def test_another_administrator_than_the_first_is_refused(deployed: StagingHost) -> None:
-    with _nothing_changes_on(deployed):
-        run = deploy(deployed.name, data={"admin_email": "other@example.com"})
-    output = _refused(run)
+def test_another_administrator_than_the_first_is_refused(deployed_host: StagingHost) -> None:
+    with _nothing_changes_on(deployed_host):
+        run = deploy(deployed_host.name, data={"admin_email": "other@example.com"})
+    output = _refuse(run)
     assert "'admin_email'" in output
     assert "other@example.com" in output
     assert "/etc/infisical/admin.env" in output
 
 
 def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_lines(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
     key = "/etc/infisical/keys/encryption_key"
-    deployed.run(f"cp -p {key} /root/kept && printf %032d 7 > {key}")
+    deployed_host.run(f"cp -p {key} /root/kept && printf %032d 7 > {key}")
     try:
-        run = deploy(deployed.name)
+        run = deploy(deployed_host.name)
     finally:
-        deployed.run(f"cp -p /root/kept {key} && rm /root/kept")
+        deployed_host.run(f"cp -p /root/kept {key} && rm /root/kept")
     assert run.status != 0
     assert "Traceback" not in run.stderr.replace("  Traceback", "")
     assert "does not become healthy" in run.stderr
     # Node's own words for a text that another key encrypted.
     assert "Unsupported state" in run.stderr
     assert f"{7:032d}" not in run.stderr
-    deploy(deployed.name).ok()
-    assert_converged(deployed)
+    deploy(deployed_host.name).ok()
+    assert_converged(deployed_host)
 
 
-def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed: StagingHost) -> None:
-    reset_stack(deployed)
-    deploy(deployed.name, program=("-m", "tests.e2e.dying", "containers up"))
+def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed_host: StagingHost) -> None:
+    reset_stack(deployed_host)
+    deploy(deployed_host.name, program=("-m", "tests.e2e.dying", "containers up"))
     stranger = {
         "email": "stranger@example.com",
         "password": "obviously-fake-of-a-stranger",
         "organization": "Strangers",
     }
-    with api(deployed) as client:
+    with api(deployed_host) as client:
         client.post("/api/v1/admin/bootstrap", json=stranger)
-    before = containers(deployed)
-    planned = deploy(deployed.name, yes=False)
-    applied = deploy(deployed.name)
+    before = containers(deployed_host)
+    planned = deploy(deployed_host.name, yes=False)
+    applied = deploy(deployed_host.name)
     # Steps that don't need the instance, such as the host's timers, are still applied.
-    assert containers(deployed) == before
+    assert containers(deployed_host) == before
     output = "if somebody else set the instance up"
     # pyinfra itself prints a plan, and fails only when it applies.
     assert output in planned.stderr
-    assert output in _refused(applied)
-    reset_stack(deployed)
-    deploy(deployed.name).ok()
-    assert_converged(deployed)
+    assert output in _refuse(applied)
+    reset_stack(deployed_host)
+    deploy(deployed_host.name).ok()
+    assert_converged(deployed_host)

@@ -70,7 +70,7 @@ def cluster(first: FirstDeploy) -> Iterator[Cluster]:
         clusters.bare(staging, _DISK_GB)
         for host in staging.hosts:
             stack.start_slowly(host)
-        yield clusters.deployed(staging)
+        yield clusters.deploy_cluster(staging)
 
 
 @pytest.mark.real
@@ -195,7 +195,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_repaired_by_
     )
     cluster.deploy().ok()
     place.log_in(nodes[0])
-    assert {name for node in nodes for name in client.lost(node)} == set()
+    assert {name for node in nodes for name in client.list_lost(node)} == set()
     assert cluster.plan() == []
 
 
@@ -221,5 +221,5 @@ def test_a_cluster_is_rebuilt_around_its_only_remaining_host(cluster: Cluster) -
     cluster.host(left).run(_FORGET_SWARM)
     cluster.deploy().ok()
     place.log_in(nodes[0])
-    assert {name for node in nodes for name in client.lost(node)} == set()
+    assert {name for node in nodes for name in client.list_lost(node)} == set()
     assert cluster.plan() == []

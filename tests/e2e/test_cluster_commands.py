@@ -31,7 +31,16 @@ from tests.e2e import (
     upgrading,
 )
 from tests.e2e.backing import LOCAL, inventory
-from tests.e2e.commanding import agreed, digests, ok, on_each, opens, read_json, secrets, versions
+from tests.e2e.commanding import (
+    digests,
+    ok,
+    on_each,
+    opens,
+    read_json,
+    secrets,
+    versions,
+    wait_for_agreement,
+)
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drifts import DRIFTS
 from tests.e2e.dying_script import KILLED
@@ -75,7 +84,7 @@ def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
             bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
             directory = tmp_path_factory.mktemp("commands")
             own = inventory(directory, INVENTORY, backup_targets=(LOCAL, bucket))
-            made = clusters.deployed(staging, own, _ACCESS)
+            made = clusters.deploy_cluster(staging, own, _ACCESS)
             inspection.write_secrets(made.host(1), "/backend", _SECRETS)
             yield made
 
@@ -88,7 +97,7 @@ def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
     assert [(each["name"], each["snapshots"]) for each in saved] == [("local", 1), ("bucket", 1)]
     listed = read_json(cluster, "backup", "list")
     snapshots = {each["name"]: each["snapshots"] for each in listed}
-    count = int(agreed(cluster, commanding.SECRETS))
+    count = int(wait_for_agreement(cluster, commanding.SECRETS))
     for each in saved:
         (found,) = snapshots[each["name"]]
         assert (found["id"], found["secrets"]) == (each["snapshot"], count)
@@ -108,11 +117,11 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
     snapshot = max(listed["snapshots"], key=lambda each: each["at"])
     done = ok(cluster, "restore", "--drill", "--from", target)
     assert f": snapshot {snapshot['id']} of {target}, made at " in done.stdout
-    assert f": {agreed(cluster, commanding.SECRETS)} secrets in " in done.stdout
+    assert f": {wait_for_agreement(cluster, commanding.SECRETS)} secrets in " in done.stdout
     assert "read as deployer" in done.stdout
     assert "the canary is intact" in done.stdout
     for number in cluster.numbers:
-        assert drilling.left(cluster.host(number)) == ""
+        assert drilling.list_remains(cluster.host(number)) == ""
 
 
 def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> None:
@@ -121,11 +130,11 @@ def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> Non
     changed = {**_SECRETS, "KEY_1": "fake-and-changed", "SINCE": "obviously-fake"}
     del changed["KEY_2"]
     assert secrets(cluster) == [changed] * 3
-    assert agreed(cluster, commanding.ASIDE) == "0"
+    assert wait_for_agreement(cluster, commanding.ASIDE) == "0"
     done = ok(cluster, "restore", "--yes", "--from", "bucket")
     assert "6 of 6 log in" in done.stderr
     assert secrets(cluster) == [_SECRETS] * 3
-    assert agreed(cluster, commanding.ASIDE) == "1"
+    assert wait_for_agreement(cluster, commanding.ASIDE) == "1"
     assert cluster.plan() == []
 
 
@@ -143,11 +152,11 @@ def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
     assert written.acknowledged & served
     assert written.acknowledged & kept
     assert written.closed, "no request got a Retry-After"
-    assert agreed(cluster, commanding.GIVEN_UP) == "1"
+    assert wait_for_agreement(cluster, commanding.GIVEN_UP) == "1"
     assert cluster.plan() == []
     ok(cluster, "restore", "--yes", "--from", "bucket")
     assert secrets(cluster) == [_SECRETS] * 3
-    assert agreed(cluster, commanding.GIVEN_UP) == "1"
+    assert wait_for_agreement(cluster, commanding.GIVEN_UP) == "1"
 
 
 def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
@@ -156,11 +165,11 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     for number in cluster.numbers:
         upgrading.make_later(cluster.host(number), ADDS)
     newer = inventory(tmp_path, cluster.inventory, infisical_version=ADDS)
-    migrations = agreed(cluster, commanding.MIGRATIONS)
-    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
+    migrations = wait_for_agreement(cluster, commanding.MIGRATIONS)
+    assert (versions(cluster), wait_for_agreement(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
     done = ok(cluster, "apply", "--yes", inventory=newer)
     assert "Read as before: 20 secrets and the canary." in done.stderr
-    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([ADDS] * 3, "1")
+    assert (versions(cluster), wait_for_agreement(cluster, commanding.ADDED)) == ([ADDS] * 3, "1")
     assert secrets(cluster) == [_SECRETS] * 3
     ok(cluster, "plan", inventory=newer)
 
@@ -172,7 +181,7 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     assert (release["infisical"], str(release["migrations"])) == (WAS, migrations)
     done = ok(cluster, "rollback", "--confirm", release["release"], inventory=newer)
     assert f'Set infisical_version = "{WAS}"' in done.stdout
-    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
+    assert (versions(cluster), wait_for_agreement(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
     assert secrets(cluster) == [_SECRETS] * 3
     assert cluster.plan() == []
 
@@ -226,15 +235,15 @@ def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> N
     old = inspection.env_file(cluster.host(1), _CREDENTIALS)
     shown = ok(cluster, "credentials", "show", *_ROTATED).stdout.splitlines()
     assert dict(line.split("=", 1) for line in shown if line[0] != "#") == old
-    new = _rotated(cluster)
+    new = _rotate(cluster)
     assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
     assert [commanding.logs_in(cluster, each) for each in (old, new)] == [[200] * 3] * 2
-    last = _rotated(cluster, "--overlap", "0")
+    last = _rotate(cluster, "--overlap", "0")
     # The refused comes at the end: three refusals lock an identity out.
     assert [commanding.logs_in(cluster, each) for each in (last, new)] == [[200] * 3, [401] * 3]
 
 
-def _rotated(cluster: Cluster, *overlap: str) -> dict[str, str]:
+def _rotate(cluster: Cluster, *overlap: str) -> dict[str, str]:
     """Return the new credentials, which are the same on all hosts."""
     ok(cluster, "credentials", "rotate", *_ROTATED, *overlap)
     assert len(set(digests(cluster, _CREDENTIALS))) == 1

@@ -10,7 +10,7 @@ from infisical_iac.api import login
 from infisical_iac.core.errors import ApiError
 from tests.e2e.conftest import assert_converged
 from tests.e2e.inspection import api, env_file
-from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned
+from tests.e2e.running import REPOSITORY, Done, infisical_iac, plan_changes
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -38,62 +38,64 @@ def _logs_in(host: StagingHost, variables: dict[str, str]) -> bool:
     return True
 
 
-def test_credentials_are_listed_and_shown_as_in_their_file(deployed: StagingHost) -> None:
-    listed = json.loads(_credentials(deployed, "list", "--json").stdout)
+def test_credentials_are_listed_and_shown_as_in_their_file(deployed_host: StagingHost) -> None:
+    listed = json.loads(_credentials(deployed_host, "list", "--json").stdout)
     assert len(listed["credentials"]) == 6
-    shown = _credentials(deployed, "show", "backend", "--env", "development")
+    shown = _credentials(deployed_host, "show", "backend", "--env", "development")
     assert shown.returncode == 0, shown.stderr
     lines = (line.split("=", 1) for line in shown.stdout.splitlines() if line[0] != "#")
-    assert dict(lines) == env_file(deployed, _FILE)
-    (*_, last) = json.loads(infisical_iac(deployed.name, "audit", "--json").stdout)
+    assert dict(lines) == env_file(deployed_host, _FILE)
+    (*_, last) = json.loads(infisical_iac(deployed_host.name, "audit", "--json").stdout)
     assert (last["event"], last["changes"]) == ("credentials", ["shown: backend.development"])
-    refused = _credentials(deployed, "show", "backend", "--env", "production")
+    refused = _credentials(deployed_host, "show", "backend", "--env", "production")
     assert refused.returncode == 1
     assert not any(name in refused.stdout for name in _NAMES)
 
 
 def test_a_rotation_keeps_the_old_secret_for_the_overlap_and_ends_it_then(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    old = env_file(deployed, _FILE)
-    rotated = _credentials(deployed, "rotate", "backend", "--env", "development")
+    old = env_file(deployed_host, _FILE)
+    rotated = _credentials(deployed_host, "rotate", "backend", "--env", "development")
     assert rotated.returncode == 0, rotated.stderr
-    new = env_file(deployed, _FILE)
+    new = env_file(deployed_host, _FILE)
     assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
-    assert _logs_in(deployed, old)
-    assert _logs_in(deployed, new)
-    assert_converged(deployed)
-    again = _credentials(deployed, "rotate", "backend", "--env", "development", "--overlap", "0")
+    assert _logs_in(deployed_host, old)
+    assert _logs_in(deployed_host, new)
+    assert_converged(deployed_host)
+    again = _credentials(
+        deployed_host, "rotate", "backend", "--env", "development", "--overlap", "0"
+    )
     assert again.returncode == 0, again.stderr
-    last = env_file(deployed, _FILE)
-    assert [_logs_in(deployed, each) for each in (new, last)] == [False, True]
-    assert_converged(deployed)
-    done = json.loads(infisical_iac(deployed.name, "audit", "--last", "9", "--json").stdout)
+    last = env_file(deployed_host, _FILE)
+    assert [_logs_in(deployed_host, each) for each in (new, last)] == [False, True]
+    assert_converged(deployed_host)
+    done = json.loads(infisical_iac(deployed_host.name, "audit", "--last", "9", "--json").stdout)
     assert any(each["event"] == "rotation" for each in done)
 
 
 def test_revoked_credentials_no_longer_log_in_and_the_next_run_makes_new_ones(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    old = env_file(deployed, _FILE)
-    revoked = _credentials(deployed, "revoke", "backend", "--env", "development", "--yes")
+    old = env_file(deployed_host, _FILE)
+    revoked = _credentials(deployed_host, "revoke", "backend", "--env", "development", "--yes")
     assert revoked.returncode == 0, revoked.stderr
-    assert not _logs_in(deployed, old)
-    assert planned(deployed.name) == (2, ["+ credentials backend.development"])
-    applied = infisical_iac(deployed.name, "apply", "--yes")
+    assert not _logs_in(deployed_host, old)
+    assert plan_changes(deployed_host.name) == (2, ["+ credentials backend.development"])
+    applied = infisical_iac(deployed_host.name, "apply", "--yes")
     assert applied.returncode == 0, applied.stderr
-    assert _logs_in(deployed, env_file(deployed, _FILE))
+    assert _logs_in(deployed_host, env_file(deployed_host, _FILE))
 
 
 def test_check_completes_a_repository_and_names_what_infisical_lacks(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     repository = tmp_path / "chainalign"
     made = shutil.ignore_patterns("node_modules", "vendor", ".venv")
     shutil.copytree(REPOSITORY / "examples/chainalign/after", repository, ignore=made)
     local = repository / "backend" / ".infisical.json"
     local.write_text('{"defaultSecretPath": "/backend"}')
-    checked = infisical_iac(deployed.name, "check", str(repository), "--fix", "--json")
+    checked = infisical_iac(deployed_host.name, "check", str(repository), "--fix", "--json")
     assert checked.returncode == 2, checked.stderr
     written = json.loads(local.read_text())
     assert len(written["workspaceId"]) == 36

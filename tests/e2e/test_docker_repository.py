@@ -11,16 +11,16 @@ _LINE = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://repository.invalid
 
 
 @pytest.fixture
-def key(deployed: StagingHost) -> Iterator[tuple[StagingHost, str]]:
+def key(deployed_host: StagingHost) -> Iterator[tuple[StagingHost, str]]:
     """The host with an armoured key at /root/key.asc, and that key's fingerprint."""
-    deployed.run(
+    deployed_host.run(
         "apt-get -qq install --yes --no-install-recommends gnupg && export GNUPGHOME=/root/gpg && "
         "mkdir -m 700 $GNUPGHOME && gpg --batch --quiet --passphrase '' --quick-gen-key fake && "
         "gpg --armor --export fake > /root/key.asc"
     )
-    lines = deployed.run("gpg --show-keys --with-colons /root/key.asc").stdout.splitlines()
-    yield deployed, next(line.split(":")[9] for line in lines if line.startswith("fpr"))
-    deployed.run(
+    lines = deployed_host.run("gpg --show-keys --with-colons /root/key.asc").stdout.splitlines()
+    yield deployed_host, next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+    deployed_host.run(
         "rm -rf /root/key.asc /root/gpg /root/.gnupg /etc/apt/keyrings/docker.asc "
         "/etc/apt/sources.list.d/docker.list; apt-get -qq purge --yes gnupg"
     )

@@ -35,21 +35,21 @@ def _apply(host: StagingHost) -> None:
 
 
 @pytest.fixture
-def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
+def drifted_host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with one declared file missing."""
-    assert_converged(deployed)
-    deployed.run(f"rm {UPDATES}")
-    yield deployed
-    _apply(deployed)
+    assert_converged(deployed_host)
+    deployed_host.run(f"rm {UPDATES}")
+    yield deployed_host
+    _apply(deployed_host)
 
 
 def test_a_converged_host_is_reported_to_prometheus_only(
-    deployed: StagingHost, hook: Receiver, tmp_path: Path
+    deployed_host: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
-    assert_converged(deployed)
+    assert_converged(deployed_host)
     file = tmp_path / "infisical_iac.prom"
     done = infisical_iac(
-        *(deployed.name, "drift", "--textfile", str(file)), environment=_posting(hook)
+        *(deployed_host.name, "drift", "--textfile", str(file)), environment=_posting(hook)
     )
     assert (done.returncode, done.stdout) == (0, "staging is as declared\n")
     assert metrics(file.read_text())['infisical_iac_drift_changes{of="staging"}'] == "0"
@@ -57,18 +57,18 @@ def test_a_converged_host_is_reported_to_prometheus_only(
 
 
 def test_drift_is_reported_to_webhook_and_prometheus_and_nothing_is_changed(
-    drifted: StagingHost, hook: Receiver, tmp_path: Path
+    drifted_host: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
     file = tmp_path / "infisical_iac.prom"
     done = infisical_iac(
-        *(drifted.name, "drift", "--textfile", str(file)), environment=_posting(hook)
+        *(drifted_host.name, "drift", "--textfile", str(file)), environment=_posting(hook)
     )
     assert (done.returncode, done.stdout) == (2, f"{_SENTENCE}\n")
     assert metrics(file.read_text())['infisical_iac_drift_changes{of="staging"}'] == "1"
     (body,) = hook.received
     assert body["text"] == _SENTENCE
     assert body["changes"] == [f"+ {UPDATES}"]
-    assert drifted.run(f"test -e {UPDATES}", check=False).returncode == 1
+    assert drifted_host.run(f"test -e {UPDATES}", check=False).returncode == 1
 
 
 def test_a_host_that_cannot_be_checked_is_reported_too(hook: Receiver, tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ def test_a_host_that_cannot_be_checked_is_reported_too(hook: Receiver, tmp_path:
 
 
 def test_a_failing_webhook_is_an_error_that_does_not_print_its_address(
-    drifted: StagingHost, hook: Receiver
+    drifted_host: StagingHost, hook: Receiver
 ) -> None:
     hook.status = 500
-    done = infisical_iac(drifted.name, "drift", environment=_posting(hook))
+    done = infisical_iac(drifted_host.name, "drift", environment=_posting(hook))
     assert done.returncode == 1
     assert "webhook" in done.stderr
     assert "HTTP 500" in done.stderr
@@ -93,13 +93,13 @@ def test_a_failing_webhook_is_an_error_that_does_not_print_its_address(
 
 
 def test_watch_repeats_the_check_until_it_is_interrupted(
-    drifted: StagingHost, hook: Receiver
+    drifted_host: StagingHost, hook: Receiver
 ) -> None:
     program = Path(sys.executable).with_name("infisical-iac")
     watching = subprocess.Popen(
         [program, "drift", "--watch", "--every", "1"],
         cwd=REPOSITORY,
-        env={**command_environment(drifted.name), **_posting(hook)},
+        env={**command_environment(drifted_host.name), **_posting(hook)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,10 +117,10 @@ def test_watch_repeats_the_check_until_it_is_interrupted(
     assert "Traceback" not in stderr
 
 
-def test_the_ci_job_fails_only_for_drift(drifted: StagingHost, hook: Receiver) -> None:
+def test_the_ci_job_fails_only_for_drift(drifted_host: StagingHost, hook: Receiver) -> None:
     job = yaml.safe_load((REPOSITORY / "examples/drift/github-actions.yaml").read_text())
     (check,) = (each for each in job["jobs"]["drift"]["steps"] if each.get("name") == "Check")
-    environment = command_environment(drifted.name) | {"INFISICAL_IAC_WEBHOOK": hook.url}
+    environment = command_environment(drifted_host.name) | {"INFISICAL_IAC_WEBHOOK": hook.url}
     program = check["run"].replace(".venv/bin", str(Path(sys.executable).parent))
 
     def run() -> tuple[int, str]:
@@ -134,7 +134,7 @@ def test_the_ci_job_fails_only_for_drift(drifted: StagingHost, hook: Receiver) -
     assert status == 2
     assert output.splitlines()[-1] == _SENTENCE
     assert len(hook.received) == 1
-    _apply(drifted)
+    _apply(drifted_host)
     status, output = run()
     assert status == 0
     assert output.splitlines() == ["Nothing to change.", "staging is as declared"]

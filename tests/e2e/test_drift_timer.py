@@ -41,23 +41,23 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def watched(deployed: StagingHost, packages: Path) -> Iterator[StagingHost]:
+def watched_host(deployed_host: StagingHost, packages: Path) -> Iterator[StagingHost]:
     """The host with a clone of this project, installed as examples/drift/README.md says."""
-    deployed.run(
+    deployed_host.run(
         "apt-get -qq update && apt-get -qq install --yes --no-install-recommends python3 && "
         f"python3 -m venv --without-pip {_HOME}/.venv && mkdir -p $(dirname {_METRICS})"
     )
     site = f"{_HOME}/.venv/lib/python{_PYTHON}/site-packages"
-    _copy(deployed, packages, ["."], site)
-    _copy(deployed, REPOSITORY, _PATHS, _HOME)
-    deployed.run(f"cat > {_HOME}/group_data/hetzner.py", input=_settings())
-    deployed.run(f"echo {_HOME} > {site}/clone.pth")
+    _copy(deployed_host, packages, ["."], site)
+    _copy(deployed_host, REPOSITORY, _PATHS, _HOME)
+    deployed_host.run(f"cat > {_HOME}/group_data/hetzner.py", input=_settings())
+    deployed_host.run(f"echo {_HOME} > {site}/clone.pth")
     program = f"{_HOME}/.venv/bin/infisical-iac"
-    deployed.run(f"cat > {program} && chmod 755 {program}", input=_PROGRAM)
+    deployed_host.run(f"cat > {program} && chmod 755 {program}", input=_PROGRAM)
     units = f"{_HOME}/examples/drift/infisical-iac-drift.*"
-    deployed.run(f"cp {units} /etc/systemd/system/ && systemctl daemon-reload")
-    yield deployed
-    deployed.run(
+    deployed_host.run(f"cp {units} /etc/systemd/system/ && systemctl daemon-reload")
+    yield deployed_host
+    deployed_host.run(
         "systemctl disable --now infisical-iac-drift.timer; "
         f"rm -rf {_HOME} {_METRICS} /etc/systemd/system/infisical-iac-drift.*"
     )
@@ -88,25 +88,25 @@ def _check(host: StagingHost) -> tuple[str, dict[str, str]]:
     return shown.stdout.strip(), metrics(host.run(f"cat {_METRICS}").stdout)
 
 
-def test_the_host_checks_itself_when_the_timer_fires(watched: StagingHost) -> None:
-    assert_converged(watched)
-    result, values = _check(watched)
-    assert result == "success", watched.run("journalctl -u infisical-iac-drift").stdout
+def test_the_host_checks_itself_when_the_timer_fires(watched_host: StagingHost) -> None:
+    assert_converged(watched_host)
+    result, values = _check(watched_host)
+    assert result == "success", watched_host.run("journalctl -u infisical-iac-drift").stdout
     assert values['infisical_iac_drift_changes{of="local"}'] == "0"
-    watched.run(f"rm {UPDATES}")
-    result, values = _check(watched)
+    watched_host.run(f"rm {UPDATES}")
+    result, values = _check(watched_host)
     assert result == "success"
     assert values['infisical_iac_drift_changes{of="local"}'] == "1"
-    journal = watched.run("journalctl --output=cat -u infisical-iac-drift").stdout
+    journal = watched_host.run("journalctl --output=cat -u infisical-iac-drift").stdout
     assert f"local has drifted: + {UPDATES}" in journal
-    assert infisical_iac(watched.name, "apply", "--yes").returncode == 0
+    assert infisical_iac(watched_host.name, "apply", "--yes").returncode == 0
 
 
-def test_systemd_accepts_and_schedules_the_timer(watched: StagingHost) -> None:
-    watched.run("systemctl enable --now infisical-iac-drift.timer")
-    shown = watched.run(
+def test_systemd_accepts_and_schedules_the_timer(watched_host: StagingHost) -> None:
+    watched_host.run("systemctl enable --now infisical-iac-drift.timer")
+    shown = watched_host.run(
         "systemctl show --property=NextElapseUSecMonotonic infisical-iac-drift.timer"
     )
     assert shown.stdout.strip() not in ("NextElapseUSecMonotonic=", "NextElapseUSecMonotonic=0")
-    verified = watched.run("systemd-analyze verify infisical-iac-drift.timer", check=False)
+    verified = watched_host.run("systemd-analyze verify infisical-iac-drift.timer", check=False)
     assert "infisical-iac-drift" not in verified.stderr

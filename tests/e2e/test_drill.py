@@ -18,7 +18,7 @@ from tests.e2e.drilling import (
     change_file,
     drill,
     last_drill,
-    left,
+    list_remains,
     look,
 )
 from tests.e2e.running import infisical_iac
@@ -32,36 +32,36 @@ _RESTORE = "/var/lib/infisical-restore/state"
 # The column that holds what is encrypted, and something else in its place.
 _CIPHERTEXT = (
     ('"encryptedValue"', "decode(repeat('AA', 64), 'hex')")
-    if stack.given()
+    if stack.find_archive()
     else ("data", f'data || \'{{"value": "{"A" * 64}"}}\'')
 )
 _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
 
 
 @pytest.fixture(scope="module")
-def host(deployed: StagingHost) -> Iterator[StagingHost]:
+def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with a secret and no backup; both are removed after the tests."""
-    backing.forget_backups(deployed)
-    deployed.run(f"rm -f {STATE}/last.json")
-    inspection.write_secrets(deployed, "/backend", {"DRILLED": _VALUE})
-    yield deployed
-    with inspection.deployer(deployed) as client:
+    backing.forget_backups(deployed_host)
+    deployed_host.run(f"rm -f {STATE}/last.json")
+    inspection.write_secrets(deployed_host, "/backend", {"DRILLED": _VALUE})
+    yield deployed_host
+    with inspection.deployer(deployed_host) as client:
         project = contents.project(client, "chainalign")
         assert project is not None
         place = {"projectId": project["id"], "environment": "production", "secretPath": "/backend"}
         client.delete("/api/v4/secrets/DRILLED", json=place)
-    backing.forget_backups(deployed)
-    deployed.run(f"rm -f {STATE}/last.json")
-    assert_converged(deployed)
+    backing.forget_backups(deployed_host)
+    deployed_host.run(f"rm -f {STATE}/last.json")
+    assert_converged(deployed_host)
 
 
 @pytest.fixture(autouse=True)
-def untouched(host: StagingHost) -> Iterator[None]:
+def _live_containers_unchanged(host: StagingHost) -> Iterator[None]:
     """Assert that no live container was restarted, and that nothing of a drill is left."""
     before = inspection.containers(host)
     yield
     assert inspection.containers(host) == before
-    assert left(host) == ""
+    assert list_remains(host) == ""
 
 
 def _fails(host: StagingHost, reason: str, *arguments: str) -> None:

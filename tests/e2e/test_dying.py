@@ -16,15 +16,17 @@ pytestmark = pytest.mark.real
 _SECRETS_PER_IDENTITY = 1
 
 
-def test_runs_killed_one_after_another_are_completed_by_the_next_run(deployed: StagingHost) -> None:
-    reset_stack(deployed)
-    deployed.run("docker images --quiet | xargs docker rmi --force")
+def test_runs_killed_one_after_another_are_completed_by_the_next_run(
+    deployed_host: StagingHost,
+) -> None:
+    reset_stack(deployed_host)
+    deployed_host.run("docker images --quiet | xargs docker rmi --force")
     for point in dying.POINTS:  # in the order of the run, so that each finds its point ahead
-        died = deploy(deployed.name, program=("-m", "tests.e2e.dying", point))
+        died = deploy(deployed_host.name, program=("-m", "tests.e2e.dying", point))
         assert died.status == dying.KILLED, f"{point}: {died.stderr[-2000:]}"
-    deploy(deployed.name).ok()
-    assert_converged(deployed)
-    nothing_exists_twice(deployed)
+    deploy(deployed_host.name).ok()
+    assert_converged(deployed_host)
+    nothing_exists_twice(deployed_host)
 
 
 def nothing_exists_twice(host: StagingHost) -> None:

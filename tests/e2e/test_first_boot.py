@@ -29,14 +29,14 @@ sleep 8;
 
 
 @pytest.fixture
-def booting(deployed: StagingHost) -> Iterator[StagingHost]:
+def booting(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with a cloud-init that is running."""
     script = "/usr/local/bin/cloud-init"
-    deployed.run(
+    deployed_host.run(
         f"cat > {script} && chmod 755 {script} && touch /run/first-boot", input=_CLOUD_INIT
     )
-    yield deployed
-    deployed.run(f"rm -f {script} /run/first-boot")
+    yield deployed_host
+    deployed_host.run(f"rm -f {script} /run/first-boot")
 
 
 def test_the_deploy_waits_until_cloud_init_is_done(booting: StagingHost) -> None:
@@ -54,12 +54,12 @@ def test_a_cloud_init_that_never_ends_fails_the_deploy_after_the_timeout(
     assert "'apt_timeout'" in run.sentence
 
 
-def test_the_deploy_waits_for_apts_locks(deployed: StagingHost) -> None:
-    deployed.run("apt-get -qq purge --yes curl")
-    deployed.run(f"perl -e '{_HOLD_LOCKS}' >/dev/null 2>&1 & sleep 0.5")
+def test_the_deploy_waits_for_apts_locks(deployed_host: StagingHost) -> None:
+    deployed_host.run("apt-get -qq purge --yes curl")
+    deployed_host.run(f"perl -e '{_HOLD_LOCKS}' >/dev/null 2>&1 & sleep 0.5")
     for command in ("update", "install --yes curl"):
-        refused = deployed.run(f"apt-get {command}", check=False)
+        refused = deployed_host.run(f"apt-get {command}", check=False)
         assert refused.returncode != 0
         assert "Could not get lock" in refused.stderr
-    assert deploy(deployed.name).ok().changed == [PACKAGES]
-    assert_converged(deployed)
+    assert deploy(deployed_host.name).ok().changed == [PACKAGES]
+    assert_converged(deployed_host)

@@ -24,16 +24,16 @@ _MADE = [name for name in STRANGERS if name not in _LEFT_OUT]
 
 
 @pytest.fixture
-def project(deployed: StagingHost) -> Iterator[Project]:
-    assert_converged(deployed)
-    with deployer(deployed) as by_machine, administrator(deployed) as by_password:
-        known = env_file(deployed, "/etc/infisical/deployer.env")
+def project(deployed_host: StagingHost) -> Iterator[Project]:
+    assert_converged(deployed_host)
+    with deployer(deployed_host) as by_machine, administrator(deployed_host) as by_password:
+        known = env_file(deployed_host, "/etc/infisical/deployer.env")
         yield Project(
             by_machine,
             known["INFISICAL_CLIENT_ID"],
             "",
             by_password,
-            parse(deployed.run("cat /etc/infisical/workspace.json").stdout),
+            parse(deployed_host.run("cat /etc/infisical/workspace.json").stdout),
             service="backend-staging",
             environment="staging",
             deployer_name="infisical-iac-deployer",
@@ -41,21 +41,21 @@ def project(deployed: StagingHost) -> Iterator[Project]:
 
 
 def test_foreign_access_is_reported_by_each_command_and_removed_by_prune(
-    deployed: StagingHost, project: Project
+    deployed_host: StagingHost, project: Project
 ) -> None:
     for name in _MADE:
         STRANGERS[name].make(project)
-    whats = {each for name in _MADE for each in project.named(STRANGERS[name].whats)}
+    whats = {each for name in _MADE for each in project.fill_names(STRANGERS[name].whats)}
     for command, status in (("plan", 0), ("drift", 2), ("status", 1), ("verify", 1)):
-        done = infisical_iac(deployed.name, command)
+        done = infisical_iac(deployed_host.name, command)
         assert [each for each in whats if each not in done.stdout] == [], done.stdout
         assert done.returncode == status, done.stdout + done.stderr
-    applied = infisical_iac(deployed.name, "apply", "--yes")
+    applied = infisical_iac(deployed_host.name, "apply", "--yes")
     assert applied.returncode == 0
     assert "Nothing to change." in applied.stdout
-    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
+    pruned = infisical_iac(deployed_host.name, "workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stdout + pruned.stderr
-    assert_converged(deployed)
-    output = infisical_iac(deployed.name, "plan")
+    assert_converged(deployed_host)
+    output = infisical_iac(deployed_host.name, "plan")
     assert (output.returncode, output.stdout) == (0, "Nothing to change.\n")
-    assert infisical_iac(deployed.name, "drift").returncode == 0
+    assert infisical_iac(deployed_host.name, "drift").returncode == 0

@@ -25,17 +25,17 @@ _SSH = {f"{HOST4}:22", f"{HOST6}:22"}
 
 
 @pytest.fixture(scope="module")
-def careless(deployed: StagingHost) -> Iterator[StagingHost]:
+def careless(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with two foreign containers, one published to all, one on the host's network."""
     run = "docker run --detach --restart always --entrypoint redis-server"
     serve = "--protected-mode no --bind 0.0.0.0 ::"
-    image = deployed.run("docker images staging/redis --quiet").stdout.split()[0]
-    deployed.run(
+    image = deployed_host.run("docker images staging/redis --quiet").stdout.split()[0]
+    deployed_host.run(
         f"{run} --name published --publish {_PUBLISHED}:6379 {image} {serve.replace(' ::', '')} && "
         f"{run} --name of-host --network host {image} {serve} --port {_OF_HOST}"
     )
-    yield deployed
-    deployed.run("docker rm --force published of-host")
+    yield deployed_host
+    deployed_host.run("docker rm --force published of-host")
 
 
 def _they_run(host: StagingHost) -> None:
@@ -64,82 +64,82 @@ def test_from_another_network_only_ssh_answers_after_a_restart_of_docker_and_a_r
 
 
 def test_rules_that_do_not_load_at_boot_leave_only_ssh_open_until_a_run_repairs_them(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    rules = deployed.run(_TABLE).stdout
-    deployed.run("echo 'no rule at all' >> /etc/infisical-iac/firewall.nft")
-    deployed.reboot()
-    assert "chain ssh_only" in deployed.run(_TABLE).stdout
-    assert answering(deployed, _PORTS) == _SSH
+    rules = deployed_host.run(_TABLE).stdout
+    deployed_host.run("echo 'no rule at all' >> /etc/infisical-iac/firewall.nft")
+    deployed_host.reboot()
+    assert "chain ssh_only" in deployed_host.run(_TABLE).stdout
+    assert answering(deployed_host, _PORTS) == _SSH
     # The fallback comes before the network; Docker waits for the rules themselves.
     loaded = "systemctl show --value --property=ExecMainExitTimestampMonotonic"
     reached = "systemctl show --value --property=ActiveEnterTimestampMonotonic network-pre.target"
-    at = [int(deployed.run(each).stdout) for each in (f"{loaded} {_FALLBACK}", reached)]
+    at = [int(deployed_host.run(each).stdout) for each in (f"{loaded} {_FALLBACK}", reached)]
     assert 0 < at[0] <= at[1]
     for unit in ("docker.service", "infisical-firewall.service"):
-        assert deployed.run(f"systemctl is-active {unit}", check=False).stdout != "active\n"
-    said = deployed.run("journalctl --boot --output=cat").stdout
+        assert deployed_host.run(f"systemctl is-active {unit}", check=False).stdout != "active\n"
+    said = deployed_host.run("journalctl --boot --output=cat").stdout
     assert re.search("The firewall: .*SSH", said)
     assert "the firewall on staging" in said
-    rows = json.loads(infisical_iac(deployed.name, "status", "--json").stdout)
+    rows = json.loads(infisical_iac(deployed_host.name, "status", "--json").stdout)
     [row] = [each for each in rows if each["name"] == "Firewall"]
     assert (row["ok"], "SSH" in row["text"]) == (False, True)
     # Socket activation does not start Docker either.
-    assert deployed.run("docker ps", check=False).returncode != 0
-    assert "chain ssh_only" in deployed.run(_TABLE).stdout
-    assert deploy(deployed.name).ok().changed[0] == FIREWALL
-    assert deployed.run(_TABLE).stdout == rules
-    assert_converged_after_boot(deployed)
+    assert deployed_host.run("docker ps", check=False).returncode != 0
+    assert "chain ssh_only" in deployed_host.run(_TABLE).stdout
+    assert deploy(deployed_host.name).ok().changed[0] == FIREWALL
+    assert deployed_host.run(_TABLE).stdout == rules
+    assert_converged_after_boot(deployed_host)
 
 
 def _lock_out(host: StagingHost, end: str) -> Run:
     return deploy(host.name, program=("-m", "tests.e2e.wrong_firewall", end))
 
 
-def test_a_firewall_that_would_lock_us_out_is_rolled_back(deployed: StagingHost) -> None:
-    before = deployed.run(_TABLE).stdout
-    run = _lock_out(deployed, "proof")
+def test_a_firewall_that_would_lock_us_out_is_rolled_back(deployed_host: StagingHost) -> None:
+    before = deployed_host.run(_TABLE).stdout
+    run = _lock_out(deployed_host, "proof")
     assert run.status != 0
     assert "no new connection" in run.sentence
     assert "staging" in run.sentence
     assert "as it was before" in run.sentence
-    assert deployed.run(_TABLE).stdout == before
-    assert_converged(deployed)
+    assert deployed_host.run(_TABLE).stdout == before
+    assert_converged(deployed_host)
 
 
 def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    before = deployed.run(_TABLE).stdout
-    assert _lock_out(deployed, "death").status == wrong_firewall.KILLED
-    assert "dport 2222" in deployed.run(_TABLE).stdout
-    assert not access.answers(deployed.directory, deployed.name)
+    before = deployed_host.run(_TABLE).stdout
+    assert _lock_out(deployed_host, "death").status == wrong_firewall.KILLED
+    assert "dport 2222" in deployed_host.run(_TABLE).stdout
+    assert not access.answers(deployed_host.directory, deployed_host.name)
     end = time.monotonic() + 60
-    while not access.answers(deployed.directory, deployed.name):
+    while not access.answers(deployed_host.directory, deployed_host.name):
         assert time.monotonic() < end, "the host does not let anybody in again"
-    assert deployed.run(_TABLE).stdout == before
-    assert deployed.run(f"test -e {mark('firewall')}", check=False).returncode == 1
-    assert_converged(deployed)
+    assert deployed_host.run(_TABLE).stdout == before
+    assert deployed_host.run(f"test -e {mark('firewall')}", check=False).returncode == 1
+    assert_converged(deployed_host)
 
 
 def test_ssh_networks_without_the_operators_address_are_refused(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     elsewhere = backing.inventory(tmp_path, ssh_networks=("203.0.113.0/24",))
-    run = deploy(deployed.name, inventory=elsewhere)
+    run = deploy(deployed_host.name, inventory=elsewhere)
     assert run.status != 0
     assert "'ssh_networks'" in run.sentence
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
 def test_turning_the_firewall_off_removes_only_its_own_table(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    tables = deployed.run("nft list tables").stdout.splitlines()
-    off = deploy(deployed.name, data={"firewall": "off"}).ok()
+    tables = deployed_host.run("nft list tables").stdout.splitlines()
+    off = deploy(deployed_host.name, data={"firewall": "off"}).ok()
     assert off.changed == [FIREWALL_OFF]
-    left = deployed.run("nft list tables; ls /etc/infisical-iac").stdout.splitlines()
+    left = deployed_host.run("nft list tables; ls /etc/infisical-iac").stdout.splitlines()
     assert left == [each for each in tables if each != "table inet infisical"]
-    assert deploy(deployed.name).ok().changed == [FIREWALL]
-    assert sorted(deployed.run("nft list tables").stdout.splitlines()) == sorted(tables)
-    assert_converged(deployed)
+    assert deploy(deployed_host.name).ok().changed == [FIREWALL]
+    assert sorted(deployed_host.run("nft list tables").stdout.splitlines()) == sorted(tables)
+    assert_converged(deployed_host)

@@ -16,33 +16,33 @@ LEAST_INDEX = 80
 
 
 def test_an_sshd_configuration_that_lets_nobody_in_is_rolled_back(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    before = deployed.run(f"cat {DROP_IN}").stdout
+    before = deployed_host.run(f"cat {DROP_IN}").stdout
     assert "PasswordAuthentication no" in before
-    failed = deploy(deployed.name, program=("-m", "tests.e2e.locking_out_ssh"))
+    failed = deploy(deployed_host.name, program=("-m", "tests.e2e.locking_out_ssh"))
     assert failed.status == 1
     assert "no new connection" in failed.sentence
     assert "as it was before" in failed.sentence
-    assert deployed.run(f"cat {DROP_IN}").stdout == before
-    assert_converged(deployed)
+    assert deployed_host.run(f"cat {DROP_IN}").stdout == before
+    assert_converged(deployed_host)
 
 
 def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_planned(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
     file = "/etc/ssh/sshd_config.d/00-a.conf"
-    deployed.run(f"echo 'PasswordAuthentication yes' > {file}; rm {UPDATES}")
-    deployed.run(
+    deployed_host.run(f"echo 'PasswordAuthentication yes' > {file}; rm {UPDATES}")
+    deployed_host.run(
         "docker network disconnect --force infisical_databases infisical-redis-1; "
         "docker pause infisical-postgres-1"
     )
-    done = infisical_iac(deployed.name, "plan")
-    blocked = deploy(deployed.name)
+    done = infisical_iac(deployed_host.name, "plan")
+    blocked = deploy(deployed_host.name)
     # Infisical's health check notices the loss of its databases only later.
-    deployed.run("sleep 15; cd /etc/infisical && docker compose up --detach --wait 2>&1")
-    left = infisical_iac(deployed.name, "plan")
-    deployed.run(f"rm {file}")
+    deployed_host.run("sleep 15; cd /etc/infisical && docker compose up --detach --wait 2>&1")
+    left = infisical_iac(deployed_host.name, "plan")
+    deployed_host.run(f"rm {file}")
     sentence = f"sshd would take PasswordAuthentication yes because of {file}, line 1"
     assert done.returncode == 1, done.stderr
     output = done.stdout.splitlines()
@@ -56,43 +56,44 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     assert sentence in blocked.sentence
     assert left.returncode == 1
     assert left.stdout.splitlines()[-1] == "Nothing to change; 1 blocked."
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])
 def test_the_opensshs_of_both_debians_understand_every_option(release: Release) -> None:
     queries = "; ".join(f"ssh -Q {kind} | sed 's/^/{kind} /'" for kind in sshd_config.QUERIES)
     options = sshd_config.desired_options(
-        sshd_config.parse(_inside(release, queries).splitlines()).supported, root_logs_in=True
+        sshd_config.parse(_run_in_container(release, queries).splitlines()).supported,
+        root_logs_in=True,
     )
     assert {"KexAlgorithms", "Ciphers", "MACs"} <= options.keys()
     prepare = f"ssh-keygen -A >/dev/null; mkdir -p /run/sshd; cat > {DROP_IN}; sshd -t && sshd -T"
-    printed = _inside(release, prepare, sshd_config.drop_in(options)).splitlines()
+    printed = _run_in_container(release, prepare, sshd_config.drop_in(options)).splitlines()
     sshd_config.refuse_overruled(options, sshd_config.parse(f"option {line}" for line in printed))
 
 
-def _inside(release: Release, command: str, stdin: str = "") -> str:
+def _run_in_container(release: Release, command: str, stdin: str = "") -> str:
     container = ("docker", "run", "--rm", "--interactive", "--network", "none")
     return run(*container, host_image(release), "sh", "-ec", command, input=stdin).stdout
 
 
-def test_the_maintenance_window_leaves_the_containers_running(deployed: StagingHost) -> None:
-    before = containers(deployed)
-    deployed.run("systemctl start infisical-maintenance.service")
-    last = deployed.run("cat /var/lib/infisical-maintenance/last.json").stdout
+def test_the_maintenance_window_leaves_the_containers_running(deployed_host: StagingHost) -> None:
+    before = containers(deployed_host)
+    deployed_host.run("systemctl start infisical-maintenance.service")
+    last = deployed_host.run("cat /var/lib/infisical-maintenance/last.json").stdout
     assert '"failure": ""' in last
-    assert containers(deployed) == before
-    assert_converged(deployed)
+    assert containers(deployed_host) == before
+    assert_converged(deployed_host)
 
 
-def test_lynis_rates_the_host_at_least_80_with_the_waivers(deployed: StagingHost) -> None:
+def test_lynis_rates_the_host_at_least_80_with_the_waivers(deployed_host: StagingHost) -> None:
     install = "apt-get -qq install --yes --no-install-recommends lynis"
-    deployed.run(f"export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; {install}")
-    deployed.run("cat > /etc/lynis/custom.prf", input=WAIVERS.read_text())
-    deployed.run("lynis audit system --quick --quiet --no-colors")
-    report = deployed.run("cat /var/log/lynis-report.dat").stdout.splitlines()
-    deployed.run("apt-get -qq purge --yes lynis; rm -f /var/log/lynis*; rm -rf /etc/lynis")
+    deployed_host.run(f"export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; {install}")
+    deployed_host.run("cat > /etc/lynis/custom.prf", input=WAIVERS.read_text())
+    deployed_host.run("lynis audit system --quick --quiet --no-colors")
+    report = deployed_host.run("cat /var/log/lynis-report.dat").stdout.splitlines()
+    deployed_host.run("apt-get -qq purge --yes lynis; rm -f /var/log/lynis*; rm -rf /etc/lynis")
     # Packages that lynis depends on stay, with a cron directory whose mode a run has to correct.
-    deploy(deployed.name).ok()
+    deploy(deployed_host.name).ok()
     found = dict(line.split("=", 1) for line in report if "=" in line)
     assert int(found["hardening_index"]) >= LEAST_INDEX, "\n".join(report)

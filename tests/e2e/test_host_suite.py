@@ -41,14 +41,14 @@ def test_the_host_suite_passes_on_debian_12_as_a_user_with_sudo(
 
 
 @pytest.mark.real
-def test_the_host_suite_passes_on_debian_13_as_root(deployed: StagingHost) -> None:
-    verify(deployed)
+def test_the_host_suite_passes_on_debian_13_as_root(deployed_host: StagingHost) -> None:
+    verify(deployed_host)
 
 
 def test_the_production_inventory_reaches_a_host_by_the_environment(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
-    known = json.loads((deployed.directory / "host.json").read_text())
+    known = json.loads((deployed_host.directory / "host.json").read_text())
     variables = {
         "INFISICAL_HOST": "127.0.0.1",
         "INFISICAL_SSH_PORT": str(known["port"]),

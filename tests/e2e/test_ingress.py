@@ -16,11 +16,11 @@ from infisical_iac.stack import paths
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
 from tests.e2e.backing import inventory
-from tests.e2e.conftest import FirstDeploy, assert_converged, copied
+from tests.e2e.conftest import FirstDeploy, assert_converged, copy_first_host
 from tests.e2e.dying_script import KILLED
 from tests.e2e.inspection import containers, reset_stack, set_canary, write_secrets
 from tests.e2e.ports import HOST4, HOST6, answering
-from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, planned
+from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, plan_changes
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS
 from tests.e2e.visiting import elsewhere, is_kept_out, log_in, read_by_service
@@ -44,7 +44,7 @@ def host(first: FirstDeploy) -> Iterator[StagingHost]:
     Docker was installed before; Infisical was not.
     """
     first.run.ok()
-    with copied("e2e-ingress") as one:
+    with copy_first_host("e2e-ingress") as one:
         reset_stack(one)
         ingress.choose(one, "caddy")
         deploy(one.name).ok()
@@ -115,7 +115,7 @@ def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
         assert is_kept_out(host, address)
         assert ask(host, "/api/status")[0] == 200
         host.run("nft delete table inet f2b-table; systemctl disable --now -q " + ROTATION)
-        rotation, fail2ban = planned(host.name)[1]
+        rotation, fail2ban = plan_changes(host.name)[1]
         assert rotation == f"~ {ROTATION}: enabled and started"
         assert fail2ban.startswith("~ fail2ban.service: restarted")
         assert "1 banned" in fail2ban
@@ -170,7 +170,7 @@ def test_a_drift_is_planned_and_repaired(
 ) -> None:
     before = containers(host)
     host.run(cause)
-    status, lines = planned(host.name)
+    status, lines = plan_changes(host.name)
     assert status == 2
     assert len(lines) == len(plan), lines
     for line, beginning in zip(lines, plan, strict=True):

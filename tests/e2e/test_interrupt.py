@@ -58,18 +58,20 @@ def _undo_every_step(host: StagingHost) -> None:
     )
 
 
-def test_an_apply_interrupted_in_each_step_is_completed_by_the_next(deployed: StagingHost) -> None:
-    _undo_every_step(deployed)
-    _interrupted_in_each_is_completed(deployed, _STEPS)
-    nothing_exists_twice(deployed)
+def test_an_apply_interrupted_in_each_step_is_completed_by_the_next(
+    deployed_host: StagingHost,
+) -> None:
+    _undo_every_step(deployed_host)
+    _interrupted_in_each_is_completed(deployed_host, _STEPS)
+    nothing_exists_twice(deployed_host)
 
 
 @pytest.mark.kernel
 def test_an_apply_interrupted_in_the_kernel_step_is_completed_by_the_next(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    deployed.run("sysctl -qw fs.suid_dumpable=1 && systemctl stop unattended-upgrades")
-    _interrupted_in_each_is_completed(deployed, (KERNEL,))
+    deployed_host.run("sysctl -qw fs.suid_dumpable=1 && systemctl stop unattended-upgrades")
+    _interrupted_in_each_is_completed(deployed_host, (KERNEL,))
 
 
 def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...]) -> None:
@@ -90,13 +92,13 @@ def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...])
     assert log[-1]["outcome"] == "done"
 
 
-def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) -> None:
-    reset_stack(deployed)
+def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed_host: StagingHost) -> None:
+    reset_stack(deployed_host)
     terminal, inside = os.openpty()
     run = subprocess.Popen(
         [Path(sys.executable).with_name("infisical-iac"), "apply", "--yes"],
         cwd=REPOSITORY,
-        env={**command_environment(deployed.name), "TERM": "xterm", "COLUMNS": "200"},
+        env={**command_environment(deployed_host.name), "TERM": "xterm", "COLUMNS": "200"},
         stdin=inside,
         stdout=inside,
         stderr=inside,
@@ -112,9 +114,9 @@ def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) ->
     os.close(terminal)
     assert f"interrupted in '{STACK}'" in shown
     assert "Traceback" not in shown
-    done = infisical_iac(deployed.name, "apply", "--yes")
+    done = infisical_iac(deployed_host.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
 def _until(terminal: int, sentence: str) -> str:

@@ -25,9 +25,9 @@ _REDIS = "docker exec -i infisical-redis-1 sh -c"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host(deployed: StagingHost) -> Iterator[StagingHost]:
+def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host without any backup, before and after these tests."""
-    yield from backing.without_backups(deployed)
+    yield from backing.without_backups(deployed_host)
 
 
 def _key(host: StagingHost, file: str) -> str:

@@ -35,10 +35,10 @@ def monorepo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
+def empty_host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host; the migrated secrets are deleted again."""
-    yield deployed
-    with deployer(deployed) as client:
+    yield deployed_host
+    with deployer(deployed_host) as client:
         project = client.get("/api/v1/projects/slug/chainalign")["id"]
         for environment in ("development", "production"):
             at = {"projectId": project, "environment": environment}
@@ -46,16 +46,16 @@ def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
             for each in client.get("/api/v4/secrets", params=query)["secrets"]:
                 place = {**at, "secretPath": each["secretPath"]}
                 client.delete(f"/api/v4/secrets/{each['secretKey']}", json=place)
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
 def test_a_repository_is_migrated_verified_and_cleaned(
-    emptied: StagingHost, monorepo: Path
+    empty_host: StagingHost, monorepo: Path
 ) -> None:
     plan, said = monorepo / "migration.yaml", []
 
     def migrate(command: str, *arguments: str) -> Done:
-        done = infisical_iac(emptied.name, "migrate", command, *arguments)
+        done = infisical_iac(empty_host.name, "migrate", command, *arguments)
         said.append(done.stdout + done.stderr)
         return done
 
@@ -70,7 +70,7 @@ def test_a_repository_is_migrated_verified_and_cleaned(
     assert "byte for byte" in applied.stdout
     verified = migrate("verify", str(plan))
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    _is_what_the_service_sees(emptied, monorepo / "backend" / ".env.production")
+    _is_what_the_service_sees(empty_host, monorepo / "backend" / ".env.production")
     history = migrate("history", str(monorepo), "--env-file", str(monorepo / "backend" / ".env"))
     assert history.returncode == 2
     cleaned = migrate("clean", str(plan), "--no-archive", "--yes")
@@ -80,7 +80,7 @@ def test_a_repository_is_migrated_verified_and_cleaned(
     _holds_no_value("\n".join(said))
     report = json.loads((monorepo / "migration-report.json").read_text())
     _holds_no_value(json.dumps(report) + (monorepo / "migration-report.html").read_text())
-    last = json.loads(infisical_iac(emptied.name, "audit", "--last", "1", "--json").stdout)[0]
+    last = json.loads(infisical_iac(empty_host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert last["outcome"] == "done"
     assert any(change.startswith("+ ") for change in last["changes"])
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from infisical_iac.stack.ingress_kinds import SECRET_HEADER, SECRET_LABEL
-from tests.e2e.conftest import FirstDeploy, assert_converged, copied
+from tests.e2e.conftest import FirstDeploy, assert_converged, copy_first_host
 from tests.e2e.inspection import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
 from tests.e2e.suite import verify
@@ -84,7 +84,7 @@ def _status(host: StagingHost, path: str = "/api/status", *options: str) -> int:
 def host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
     """A host on which only Dokploy's containers run."""
     first.run.ok()
-    with copied(f"dokploy-{worker_id}") as one:
+    with copy_first_host(f"dokploy-{worker_id}") as one:
         reset_stack(one)
         text = _TRAEFIKS.format(name=ingress.name(one), header=SECRET_HEADER)
         one.run("mkdir -p /etc/dokploy/traefik && cat > /etc/dokploy/traefik/Caddyfile", input=text)

@@ -19,60 +19,60 @@ _KEY = "OBVIOUSLY_FAKE"
 
 
 def test_a_deploy_invites_a_person_once_and_prune_removes_them(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
-    assert_converged(deployed)
+    assert_converged(deployed_host)
     file = tmp_path / "workspace.yaml"
     file.write_text(_WORKSPACE + _PEOPLE)
     data = {"workspace_file": str(file)}
-    joined = deploy(deployed.name, data=data).ok()
+    joined = deploy(deployed_host.name, data=data).ok()
     assert len(joined.changed) == 1
     links = [line for line in joined.stderr.splitlines() if "invitation link for" in line]
     assert len(links) == 1
-    again = deploy(deployed.name, data=data).ok()
+    again = deploy(deployed_host.name, data=data).ok()
     assert again.changed == []
     assert "invitation link" not in again.stderr
 
-    renewed = infisical_iac(deployed.name, "workspace", "invite", "--file", str(file), _BEN)
+    renewed = infisical_iac(deployed_host.name, "workspace", "invite", "--file", str(file), _BEN)
     assert renewed.returncode == 0, renewed.stderr
     assert renewed.stdout.startswith(f"invitation link for {_BEN}: http")
     token = links[0].partition("token=")[2].partition("&")[0]
-    log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
+    log = deployed_host.run("cat /var/log/infisical-iac/audit.jsonl").stdout
     assert f"+ invitation of {_BEN}" in log
     assert len(token) > 10
     assert token not in log
 
-    with deployer(deployed) as client:
+    with deployer(deployed_host) as client:
         project = client.get("/api/v1/projects/slug/chainalign")["id"]
         place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
         client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
-    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes", "--json")
-    with deployer(deployed) as client:
+    pruned = infisical_iac(deployed_host.name, "workspace", "apply", "--prune", "--yes", "--json")
+    with deployer(deployed_host) as client:
         client.delete(f"/api/v4/secrets/{_KEY}", json=place)
     assert pruned.returncode == 0, pruned.stderr
     found = json.loads(pruned.stdout)
     assert [each["what"] for each in found["changes"]] == [f"person {_BEN}"]
     assert found["rotate"] == {_BEN: [f"production /backend {_KEY}"]}
-    last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
+    last = json.loads(infisical_iac(deployed_host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("workspace", "done")
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
 def test_a_service_that_left_the_file_is_pruned_with_its_credentials(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "workspace.yaml"
     file.write_text(_WORKSPACE.replace("services:\n", "services:\n  mailer: {folder: /mailer}\n"))
-    deploy(deployed.name, data={"workspace_file": str(file)}).ok()
+    deploy(deployed_host.name, data={"workspace_file": str(file)}).ok()
     credentials = "/etc/infisical/credentials"
-    assert "mailer.staging.env" in deployed.run(f"ls {credentials}").stdout.split()
-    output = infisical_iac(deployed.name, "workspace", "plan")
+    assert "mailer.staging.env" in deployed_host.run(f"ls {credentials}").stdout.split()
+    output = infisical_iac(deployed_host.name, "workspace", "plan")
     assert output.returncode == 0
     assert "--prune removes them" in output.stderr
-    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
+    pruned = infisical_iac(deployed_host.name, "workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stderr
     assert "- identity mailer-staging" in pruned.stdout.splitlines()
     assert "- folder /mailer in production" in pruned.stdout.splitlines()
-    assert "mailer.staging.env" not in deployed.run(f"ls {credentials}").stdout.split()
-    assert_converged(deployed)
-    assert infisical_iac(deployed.name, "workspace", "plan", "--prune").returncode == 0
+    assert "mailer.staging.env" not in deployed_host.run(f"ls {credentials}").stdout.split()
+    assert_converged(deployed_host)
+    assert infisical_iac(deployed_host.name, "workspace", "plan", "--prune").returncode == 0

@@ -11,14 +11,14 @@ pytestmark = pytest.mark.real
 _KEY = "OBVIOUSLY_FAKE"
 
 
-def test_secrets_survive_a_reboot(deployed: StagingHost) -> None:
-    with deployer(deployed) as client:
+def test_secrets_survive_a_reboot(deployed_host: StagingHost) -> None:
+    with deployer(deployed_host) as client:
         project = client.get("/api/v1/projects/slug/chainalign")["id"]
         place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
         client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
-    deployed.reboot()
-    assert_converged_after_boot(deployed)
-    with deployer(deployed) as client:
+    deployed_host.reboot()
+    assert_converged_after_boot(deployed_host)
+    with deployer(deployed_host) as client:
         secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
         client.delete(f"/api/v4/secrets/{_KEY}", json=place)
     assert secret["secretValue"] == "fake-value"

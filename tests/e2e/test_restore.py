@@ -34,21 +34,21 @@ _MARK = "CREATE TABLE IF NOT EXISTS lived (id int); TRUNCATE lived; INSERT INTO 
 
 
 @pytest.fixture(scope="module")
-def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The host with a secret, whose snapshot is on another host, and a kit."""
-    store = StagingHost(f"{deployed.name}-store")
+    store = StagingHost(f"{deployed_host.name}-store")
     store.down()
     store.up()
-    made = restoring.world(deployed, store, tmp_path_factory.mktemp("restore"))
+    made = restoring.world(deployed_host, store, tmp_path_factory.mktemp("restore"))
     made.deploy()
     for folder, secrets in _SERVICES.values():
-        inspection.write_secrets(deployed, folder, secrets)
+        inspection.write_secrets(deployed_host, folder, secrets)
     made.make_kit()
     made.ok("backup", "now")
     yield made
     store.down()
-    inspection.reset_stack(deployed)
-    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    inspection.reset_stack(deployed_host)
+    assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
 
 
 def test_status_asks_for_a_recovery_kit_only_while_one_is_due(world: World) -> None:
@@ -126,7 +126,7 @@ def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: Wo
     assert "back and serve" in done.stderr
     assert f"client secret {id} of identity backend-production" in done.stderr
     assert read_as(world.host, inspection.env_file(world.host, _BACKEND), "/backend") == _SECRETS
-    (volume,) = _aside(world.host)
+    (volume,) = _list_moved_volumes(world.host)
     assert f"docker volume rm {volume}" in done.stderr
     world.host.run(f"docker volume rm {volume} && rm -r /var/lib/infisical-restore/aside")
     assert world.run("plan").returncode == 0
@@ -144,7 +144,7 @@ def _revoke(host: StagingHost, id: str) -> None:
         revoke_client_secret(client, identity.id, id)
 
 
-def _aside(host: StagingHost) -> list[str]:
+def _list_moved_volumes(host: StagingHost) -> list[str]:
     return host.run(
         "docker volume ls --quiet --filter name=infisical_postgres_before"
     ).stdout.split()
@@ -158,7 +158,7 @@ def living(world: World) -> Iterator[World]:
     yield world
     assert count(world.host, "lived") == "1"
     assert inspection.containers(world.host).keys() == up.keys()
-    assert _aside(world.host) == []
+    assert _list_moved_volumes(world.host) == []
     assert world.host.run("ls /var/lib/infisical-restore/aside || true").stdout == ""
     assert restoring.files(world.host)
     assert world.run("plan").returncode == 0

@@ -49,7 +49,7 @@ def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
 ) -> None:
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
-        failed = _moved("scale-out", program=_INTERRUPTED)
+        failed = _scale("scale-out", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert f"{alone.name} serves" in failed.stderr
     assert "its data of 20" in failed.stderr
@@ -64,10 +64,10 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     """Data that the cluster got when an earlier scale-out failed are kept too."""
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
-        died = _moved("scale-out", program=dying_script.program("scale-out", "enter switched"))
+        died = _scale("scale-out", program=dying_script.program("scale-out", "enter switched"))
         assert died.returncode == KILLED, died.stderr
         assert "has not ended" in _on_one(alone, "plan").stderr
-        done = _moved("scale-out")
+        done = _scale("scale-out")
     assert done.returncode == 0, done.stderr
     assert "has switched already" in done.stderr
     assert "Read as before: " in done.stderr
@@ -81,7 +81,7 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
         assert upgrading.secrets(each) == _SECRETS
     _assert_converged(_together("plan"))
     assert "belongs to a cluster" in _on_one(alone, "plan").stderr
-    assert "from the cluster already" in _moved("scale-out").stderr
+    assert "from the cluster already" in _scale("scale-out").stderr
     _assert_converged(_together("plan"))
 
 
@@ -119,7 +119,7 @@ def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
 ) -> None:
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
-        failed = _moved("scale-in", program=_INTERRUPTED)
+        failed = _scale("scale-in", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "cluster serves again" in failed.stderr
     assert "its data of 20" in failed.stderr
@@ -134,9 +134,9 @@ def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
 def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None:
     alone, *_ = hosts
     with giving_up.writing(alone) as acknowledged:
-        died = _moved("scale-in", program=dying_script.program("scale-in", "enter proven"))
+        died = _scale("scale-in", program=dying_script.program("scale-in", "enter proven"))
         assert died.returncode == KILLED, died.stderr
-        done = _moved("scale-in")
+        done = _scale("scale-in")
     assert done.returncode == 0, done.stderr
     assert f"Kept on {alone.name}: volume infisical_patroni_before_20" in done.stdout
     assert acknowledged
@@ -161,7 +161,7 @@ def _of_cluster(host: StagingHost, database: str) -> set[str]:
     return set(host.run(f"docker exec $({found}) {psql}").stdout.split())
 
 
-def _moved(command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
+def _scale(command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
     return _together(command, "--yes", program=program)
 
 

@@ -13,9 +13,9 @@ _TRY_AGAIN = 75
 
 
 @pytest.fixture(scope="module")
-def services(deployed: StagingHost) -> Iterator[World]:
+def services(deployed_host: StagingHost) -> Iterator[World]:
     """Both services, running."""
-    with world(deployed) as made:
+    with world(deployed_host) as made:
         assert made.backend.start() is None, made.backend.output
         assert made.forecasts.start() is None, made.forecasts.output
         yield made

@@ -20,15 +20,15 @@ def _rows(host: StagingHost) -> tuple[int, dict[str, dict[str, Any]]]:
 
 
 def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
-    assert_converged(deployed)
-    status, rows = _rows(deployed)
+    assert_converged(deployed_host)
+    status, rows = _rows(deployed_host)
     assert (status, [name for name, row in rows.items() if not row["ok"]]) == (1, ["Recovery kit"])
     recipient = str(pyrage.x25519.Identity.generate().to_public())
     kit = ("--recipient", recipient, "--output", str(tmp_path / "kit"))
-    assert infisical_iac(deployed.name, "recovery-kit", *kit).returncode == 0
-    status, rows = _rows(deployed)
+    assert infisical_iac(deployed_host.name, "recovery-kit", *kit).returncode == 0
+    status, rows = _rows(deployed_host)
     assert status == 0, rows
     assert list(rows) == [
         *("infisical", "postgres", "redis"),
@@ -39,81 +39,81 @@ def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
     assert "@" in rows["Last apply"]["text"]
     assert rows["Drift"] == {"name": "Drift", "text": "none", "ok": True}
     assert rows["Access"]["text"] == "as the file says"
-    output = infisical_iac(deployed.name, "status")
+    output = infisical_iac(deployed_host.name, "status")
     assert output.returncode == 0
     marks = [line[0] for line in output.stdout.splitlines() if line[0] in "✓·✗"]
     assert (len(marks), set(marks)) == (len(rows), {"✓", "·"})
 
 
 def test_a_stopped_container_is_unhealthy_and_the_audit_log_records_its_repair(
-    deployed: StagingHost,
+    deployed_host: StagingHost,
 ) -> None:
-    deployed.run("docker stop infisical-infisical-1")
-    status, rows = _rows(deployed)
+    deployed_host.run("docker stop infisical-infisical-1")
+    status, rows = _rows(deployed_host)
     assert status == 1
     assert not rows["infisical"]["ok"]
     assert rows["infisical"]["text"].endswith(": exited")
     assert rows["Drift"]["text"].startswith("~ container infisical: is exited")
-    repaired = infisical_iac(deployed.name, "apply", "--yes", "--json")
+    repaired = infisical_iac(deployed_host.name, "apply", "--yes", "--json")
     assert repaired.returncode == 0, repaired.stderr
     (change,) = json.loads(repaired.stdout)["changes"]
     assert change["what"] == "container infisical"
-    last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
+    last = json.loads(infisical_iac(deployed_host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("apply", "done")
     assert last["changes"] == [f"~ container infisical: {change['detail']}"]
     assert len(last["revision"]) >= 12
-    output = infisical_iac(deployed.name, "audit", "--last", "1").stdout.splitlines()
+    output = infisical_iac(deployed_host.name, "audit", "--last", "1").stdout.splitlines()
     assert output[0].endswith(f"apply  done  {last['revision']}")
     assert output[1].strip() == last["changes"][0]
 
 
-def test_an_altered_audit_log_is_reported_with_its_line(deployed: StagingHost) -> None:
+def test_an_altered_audit_log_is_reported_with_its_line(deployed_host: StagingHost) -> None:
     file = "/var/log/infisical-iac/audit.jsonl"
-    deployed.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")
+    deployed_host.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")
     try:
-        output = infisical_iac(deployed.name, "audit")
+        output = infisical_iac(deployed_host.name, "audit")
     finally:
-        deployed.run(f"mv /tmp/kept {file}")
+        deployed_host.run(f"mv /tmp/kept {file}")
     assert output.returncode == 1
     assert f"line 2 of {file} " in output.stderr
-    assert infisical_iac(deployed.name, "audit").returncode == 0
+    assert infisical_iac(deployed_host.name, "audit").returncode == 0
 
 
-def test_the_audit_log_holds_no_secret(deployed: StagingHost) -> None:
-    log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
+def test_the_audit_log_holds_no_secret(deployed_host: StagingHost) -> None:
+    log = deployed_host.run("cat /var/log/infisical-iac/audit.jsonl").stdout
     assert "+ package docker.io" in log
-    assert [name for name, value in secrets(deployed).items() if value in log] == []
+    assert [name for name, value in secrets(deployed_host).items() if value in log] == []
 
 
-def test_apply_changes_nothing_if_the_answer_is_no(deployed: StagingHost) -> None:
-    deployed.run(f"rm {UPDATES}")
-    refused = infisical_iac(deployed.name, "apply", answer="n\n")
+def test_apply_changes_nothing_if_the_answer_is_no(deployed_host: StagingHost) -> None:
+    deployed_host.run(f"rm {UPDATES}")
+    refused = infisical_iac(deployed_host.name, "apply", answer="n\n")
     assert refused.returncode == 1
     assert f"+ {UPDATES}" in refused.stdout
-    assert infisical_iac(deployed.name, "plan").returncode == 2
-    accepted = infisical_iac(deployed.name, "apply", answer="y\n")
+    assert infisical_iac(deployed_host.name, "plan").returncode == 2
+    accepted = infisical_iac(deployed_host.name, "apply", answer="y\n")
     assert accepted.returncode == 0
     assert accepted.stdout.splitlines()[-1].startswith("1 change made in ")
-    assert_converged(deployed)
+    assert_converged(deployed_host)
 
 
-def test_status_reports_that_docker_does_not_run(deployed: StagingHost) -> None:
-    deployed.run("systemctl stop docker.socket docker.service")
-    status, rows = _rows(deployed)
+def test_status_reports_that_docker_does_not_run(deployed_host: StagingHost) -> None:
+    deployed_host.run("systemctl stop docker.socket docker.service")
+    status, rows = _rows(deployed_host)
     assert status == 1
     assert (rows["Docker"]["ok"], "does not answer" in rows["Docker"]["text"]) == (False, True)
     assert rows["Drift"]["text"].startswith("~ docker.service: started")
-    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
-    assert_converged(deployed)
+    assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
+    assert_converged(deployed_host)
 
 
-def test_status_reports_a_blocked_step_of_the_plan_as_drift(deployed: StagingHost) -> None:
+def test_status_reports_a_blocked_step_of_the_plan_as_drift(deployed_host: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
-    deployed.run(f"mv {key} /root/kept")
+    deployed_host.run(f"mv {key} /root/kept")
     try:
-        status, rows = _rows(deployed)
+        status, rows = _rows(deployed_host)
     finally:
-        deployed.run(f"mv /root/kept {key}")
+        deployed_host.run(f"mv /root/kept {key}")
     assert status == 1
     assert rows["infisical"]["ok"]
     blocked = f"! Make keys and passwords on the host: blocked: {key} is gone"

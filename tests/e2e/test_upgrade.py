@@ -28,18 +28,20 @@ _POINTS = [("snapshot", 'start "$2" postgres'), ("upgrade", 'put_aside "$old"')]
 
 
 @pytest.fixture(scope="module")
-def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrading]:
+def world(
+    deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Upgrading]:
     """The host with an older PostgreSQL and secrets, and images of later releases on it."""
-    inspection.reset_stack(deployed)
-    older = upgrading.have_older_postgres(deployed)
-    made = Upgrading(deployed, tmp_path_factory.mktemp("upgrade"), older)
+    inspection.reset_stack(deployed_host)
+    older = upgrading.have_older_postgres(deployed_host)
+    made = Upgrading(deployed_host, tmp_path_factory.mktemp("upgrade"), older)
     made.ok(WAS, "apply", "--yes")
-    upgrading.make_later(deployed)
-    inspection.write_secrets(deployed, "/backend", _SECRETS)
+    upgrading.make_later(deployed_host)
+    inspection.write_secrets(deployed_host, "/backend", _SECRETS)
     yield made
-    inspection.reset_stack(deployed)
-    upgrading.forget_releases(deployed)
-    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    inspection.reset_stack(deployed_host)
+    upgrading.forget_releases(deployed_host)
+    assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
 
 
 @pytest.mark.real

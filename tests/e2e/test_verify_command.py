@@ -13,10 +13,10 @@ from tests.staging.host import StagingHost
 
 @pytest.mark.real
 def test_a_deployed_host_passes_and_junit_xml_is_written(
-    deployed: StagingHost, tmp_path: Path
+    deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "junit.xml"
-    done = infisical_iac(deployed.name, "verify", "--junit", str(file))
+    done = infisical_iac(deployed_host.name, "verify", "--junit", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     passed, skipped, failed = map(int, re.findall(r"\d+", last))
@@ -25,14 +25,14 @@ def test_a_deployed_host_passes_and_junit_xml_is_written(
     assert len(ElementTree.parse(file).findall(".//testcase")) >= 60
 
 
-def test_a_failed_check_is_reported_with_its_topic_and_reason(deployed: StagingHost) -> None:
+def test_a_failed_check_is_reported_with_its_topic_and_reason(deployed_host: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
-    deployed.run(f"chmod 644 {key}")
+    deployed_host.run(f"chmod 644 {key}")
     try:
-        output = infisical_iac(deployed.name, "verify")
-        found = json.loads(infisical_iac(deployed.name, "verify", "--json").stdout)
+        output = infisical_iac(deployed_host.name, "verify")
+        found = json.loads(infisical_iac(deployed_host.name, "verify", "--json").stdout)
     finally:
-        deployed.run(f"chmod 600 {key}")
+        deployed_host.run(f"chmod 600 {key}")
     assert output.returncode == 1
     assert "✗ keys" in output.stdout
     assert found["failed"] == 2

@@ -23,7 +23,7 @@ from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, docker
 
 WAS = stack.version()
-IS_REAL = stack.given() is not None
+IS_REAL = stack.find_archive() is not None
 # The start timeout for a version that never starts; the old version starts within it.
 START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")

@@ -86,7 +86,7 @@ def _import_all() -> None:
         setattr(import_module("pyinfra.api.util"), name, without_lines)
 
 
-def _forked() -> dict[str, Any]:
+def _fork() -> dict[str, Any]:
     """Fork for each run and answer; return, in the fork, what was asked."""
     from gevent.monkey import get_original  # type: ignore[import-untyped]
 
@@ -125,5 +125,5 @@ def _run(program: str) -> None:
 
 if __name__ == "__main__":
     _import_all()
-    _become(_forked())
+    _become(_fork())
     _run(sys.argv[0])

@@ -43,7 +43,7 @@ def _rotate(made: World) -> None:
 
 
 def _outage(made: World) -> None:
-    with made.infisical.stopped():
+    with made.infisical.stop_temporarily():
         print("  Infisical is stopped: what runs goes on; both services are started again")
         _print_forecast(made, made.join("Ada"))
         status = made.backend.restart()

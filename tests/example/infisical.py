@@ -41,7 +41,7 @@ class Infisical:
         self._stored.clear()
 
     @contextmanager
-    def stopped(self) -> Iterator[None]:
+    def stop_temporarily(self) -> Iterator[None]:
         """A time in which it does not run."""
         compose = "cd /etc/infisical && docker compose --progress quiet"
         self.host.run(f"{compose} stop --timeout 5 infisical")
@@ -56,7 +56,7 @@ class Infisical:
 
 
 @contextmanager
-def reached(host: StagingHost) -> Iterator[Infisical]:
+def reach(host: StagingHost) -> Iterator[Infisical]:
     """The Infisical of a host, through a tunnel to a port of this machine."""
     port = free_port()
     forward = f"127.0.0.1:{port}:127.0.0.1:{PORT}"

@@ -16,7 +16,7 @@ _MADE = ("node_modules", "vendor", ".venv", "__pycache__", ".pytest_cache")
 _MOST_SECONDS = 300
 
 
-def installed() -> Path:
+def install() -> Path:
     """The directory of the copy, which is installed first if the sources have changed."""
     directory = STATE / "example"
     mark = directory / ".installed"

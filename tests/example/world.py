@@ -7,8 +7,8 @@ from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
 from tests.contract.postgres import Postgres
 from tests.e2e.running import infisical_iac
-from tests.example.infisical import ENVIRONMENT, Infisical, reached
-from tests.example.install import installed
+from tests.example.infisical import ENVIRONMENT, Infisical, reach
+from tests.example.install import install
 from tests.example.service import Service
 from tests.ports import free_port
 from tests.staging.host import StagingHost
@@ -21,7 +21,7 @@ class World:
     """Hold what the example runs in: an Infisical, the GraphQL server and the HTTP service."""
 
     def __init__(self, infisical: Infisical):
-        directory = installed()
+        directory = install()
         node, python = ("node", "src/main.js"), (".venv/bin/python", "app.py")
         self.infisical = infisical
         self.backend = Service(directory / "backend", node, free_port())
@@ -47,7 +47,7 @@ def world(host: StagingHost) -> Iterator[World]:
     with ExitStack() as left:
         database = Postgres()
         left.callback(database.close)
-        infisical = left.enter_context(reached(host))
+        infisical = left.enter_context(reach(host))
         made = World(infisical)
         left.callback(infisical.clear)
         _store(made, database)

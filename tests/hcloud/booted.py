@@ -58,7 +58,7 @@ class Booted:
         if self.failing and words.endswith(self.failing):
             return 1, ""
         if words.endswith("host-key.sh new"):
-            self.next_key = self.next_key or generated()
+            self.next_key = self.next_key or generate_key()
             return 0, f"{self.next_key.get_name()} {self.next_key.get_base64()}\n"
         if words.endswith("host-key.sh use") and self.next_key:
             self.key = self.next_key
@@ -111,16 +111,16 @@ class _Server(paramiko.ServerInterface):
         return True
 
 
-def generated() -> paramiko.PKey:
+def generate_key() -> paramiko.PKey:
     """Return a new host key."""
-    return _read(generate_host_key().private)
+    return _read_key(generate_host_key().private)
 
 
 def key_in(user_data: str) -> paramiko.PKey:
     """Return the host key in a server's user data."""
     output = json.loads(user_data.removeprefix("#cloud-config\n"))
-    return _read(output["ssh_keys"]["ed25519_private"])
+    return _read_key(output["ssh_keys"]["ed25519_private"])
 
 
-def _read(private: str) -> paramiko.PKey:
+def _read_key(private: str) -> paramiko.PKey:
     return paramiko.Ed25519Key.from_private_key(io.StringIO(private))

@@ -7,7 +7,16 @@ from itertools import count
 from typing import Any
 
 from tests.hcloud import balancing
-from tests.hcloud.shapes import LOCATIONS, TYPES, Data, Refused, named, pricing, rules, server_type
+from tests.hcloud.shapes import (
+    LOCATIONS,
+    TYPES,
+    Data,
+    Refused,
+    common_fields,
+    pricing,
+    rules,
+    server_type,
+)
 
 # What a server on its own has, and what a cluster has beside.
 KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
@@ -50,7 +59,7 @@ class Cloud:
     def add(self, kind: str, **given: Any) -> Data:
         """Add a resource without the API."""
         id = next(self._ids)
-        made = self.kinds[kind][id] = {**named(id, given), **given}
+        made = self.kinds[kind][id] = {**common_fields(id, given), **given}
         return made
 
     def action(self, command: str, *resources: Data) -> Data:
@@ -70,9 +79,9 @@ class Cloud:
             "left": self.slow,
             "fails": fails,
         }
-        return self.shown(id)
+        return self.poll(id)
 
-    def shown(self, id: int) -> Data:
+    def poll(self, id: int) -> Data:
         """Return the current state of an action, which each poll advances."""
         found = self.actions.get(id)
         if found is None:
@@ -149,9 +158,9 @@ class Cloud:
         if group := given.get("placement_group"):
             self.kinds["placement_groups"][group]["servers"].append(made["id"])
         made["status"] = "running"
-        self.boot(self.seen("servers", made), given.get("user_data", ""))
+        self.boot(self.show("servers", made), given.get("user_data", ""))
         return 201, {
-            "server": self.seen("servers", made),
+            "server": self.show("servers", made),
             "action": self.action("create_server", made),
             "next_actions": [self.action("start_server", made)],
             "root_password": None,
@@ -186,7 +195,7 @@ class Cloud:
         """Apply a firewall to a server."""
         wall["applied_to"].append({"type": "server", "server": {"id": server["id"]}})
 
-    def seen(self, kind: str, found: Data) -> Data:
+    def show(self, kind: str, found: Data) -> Data:
         """Return a resource as the API shows it: a server with its attachments."""
         if kind == "load_balancers":
             return balancing.seen_balancer(self, found)

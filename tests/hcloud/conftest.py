@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.hcloud.world import CLUSTER, World, made
+from tests.hcloud.world import CLUSTER, World, make_world
 
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world without resources at Hetzner Cloud."""
-    with made(tmp_path / "clone", monkeypatch) as world:
+    with make_world(tmp_path / "clone", monkeypatch) as world:
         yield world
 
 

@@ -62,7 +62,7 @@ class Api:
         if path == "/pricing":
             return 200, {"pricing": self.cloud.pricing()}
         if match := re.fullmatch(r"/actions/(\d+)", path):
-            return 200, {"action": self.cloud.shown(int(match[1]))}
+            return 200, {"action": self.cloud.poll(int(match[1]))}
         if match := re.fullmatch(r"/zones/([^/]+)(?:/rrsets(?:/([^/]+)/([^/]+))?(.*))?", path):
             return self._zone(method, match, given)
         if method == "GET" and path == "/locations":
@@ -70,7 +70,7 @@ class Api:
             return 200, {"locations": places, "meta": {"pagination": _ONE_PAGE}}
         if method == "GET" and (match := re.fullmatch(r"/certificates/(\d+)/actions", path)):
             ids = self.cloud.kinds["certificates"][int(match[1])]["actions"]
-            shown = [self.cloud.shown(id) for id in ids]
+            shown = [self.cloud.poll(id) for id in ids]
             running = [each for each in shown if each["status"] == given.get("status")]
             return 200, {"actions": running, "meta": {"pagination": _ONE_PAGE}}
         match = re.fullmatch(r"/([a-z_]+)(?:/(\d+)(?:/actions/([a-z_]+))?)?", path)
@@ -90,14 +90,14 @@ class Api:
             return delete(self.cloud, kind, int(id))
         if method == "PUT":
             found |= given
-        return 200, {kind.removesuffix("s"): self.cloud.seen(kind, found)}
+        return 200, {kind.removesuffix("s"): self.cloud.show(kind, found)}
 
     def _list(self, kind: str, given: Data) -> tuple[int, Data]:
-        found = [self.cloud.seen(kind, each) for each in self.cloud.kinds[kind].values()]
+        found = [self.cloud.show(kind, each) for each in self.cloud.kinds[kind].values()]
         if "name" in given:
             found = [each for each in found if each["name"] == given["name"]]
         if "label_selector" in given:
-            found = _selected(found, given["label_selector"])
+            found = _select(found, given["label_selector"])
         page, size = int(given.get("page", 1)), min(int(given.get("per_page", 25)), self.per_page)
         last = max(1, -(-len(found) // size))
         pagination = {
@@ -131,7 +131,7 @@ class Api:
             if "name" in given:
                 found = [each for each in found if each["name"] == given["name"]]
             if "label_selector" in given:
-                found = _selected(found, given["label_selector"])
+                found = _select(found, given["label_selector"])
             return 200, {"rrsets": found, "meta": {"pagination": _ONE_PAGE}}
         if name is None:
             key = (given["name"], given["type"])
@@ -152,7 +152,7 @@ class Api:
         return 201, {"action": self.cloud.action("set_rrset_records")}
 
 
-def _selected(found: list[Data], selector: str) -> list[Data]:
+def _select(found: list[Data], selector: str) -> list[Data]:
     for label in selector.split(","):
         key, _, value = label.partition("=")
         found = [each for each in found if each["labels"].get(key) == value]

@@ -28,7 +28,7 @@ class Refused(Exception):
         self.body = {"error": {"code": code, "message": message or code.replace("_", " ")}}
 
 
-def named(id: int, given: Data) -> Data:
+def common_fields(id: int, given: Data) -> Data:
     """Return the common fields of all resources."""
     return {
         "id": id,

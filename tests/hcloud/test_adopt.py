@@ -8,8 +8,8 @@ import pytest
 from infisical_iac.core.connection import HOST_REFUSES
 from infisical_iac.hetzner.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
-from tests.hcloud.test_replace import grown
-from tests.hcloud.world import CLUSTER, World, made, notes, planned
+from tests.hcloud.test_replace import grown_hosts
+from tests.hcloud.world import CLUSTER, World, make_world, notes, parse_plan
 
 _OURS = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
 _CLUSTER = CLUSTER + 'ingress = "none"\nserver_backups = False\n'
@@ -62,7 +62,7 @@ def test_adopt_labels_resources_of_an_earlier_version(world: World, settings: st
 
     said = world.ok("adopt", answer="y\n")
     for what in ("server infisical", "volume infisical-data"):
-        assert planned(said)["~", what].endswith(" infisical-iac-deployment=infisical")
+        assert parse_plan(said)["~", what].endswith(" infisical-iac-deployment=infisical")
     assert f"{count} changes made" in said
     assert world.cloud.kinds == right
     assert all(each["labels"].items() >= _OURS.items() for each in _all(world))
@@ -77,7 +77,7 @@ def test_a_killed_adoption_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
-    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+    with monkeypatch.context() as patch, make_world(tmp_path / "clone", patch) as world:
         world.set(_CLUSTER)
         world.ok("create", "--yes")
         right = copy.deepcopy(world.cloud.kinds)
@@ -99,7 +99,7 @@ def test_resources_of_a_deployment_with_a_longer_name_are_not_adopted(world: Wor
     _age(world)
     theirs = _labels(world)
     world.set('server_name = "infisical"\nserver_dns_zone = "example.com"\n')
-    assert planned(world.ok("adopt")) == {}
+    assert parse_plan(world.ok("adopt")) == {}
     world.ok("create", "--yes")
     _age(world)
     world.ok("adopt", "--yes")
@@ -142,12 +142,12 @@ def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
 def test_a_replacement_of_an_earlier_version_is_completed_after_adoption(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = grown(world, monkeypatch)
+    fake = grown_hosts(world, monkeypatch)
     fake.unwell = True
-    world.refused("replace", "--yes")
+    world.expect_refusal("replace", "--yes")
     fake.unwell = False
     _age(world)
-    assert "server adopt" in world.refused("replace", "--undo", "--yes")
+    assert "server adopt" in world.expect_refusal("replace", "--undo", "--yes")
     said = world.ok("adopt", "--yes")
     assert "~ server infisical-next: labelled" in said
     assert "infisical-iac-replaces=infisical" in said

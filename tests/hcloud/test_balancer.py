@@ -1,7 +1,7 @@
 """Test the Load Balancer of a cluster, its certificate, and the records."""
 
 from tests.hcloud.shapes import Data
-from tests.hcloud.world import ZONE, World, planned
+from tests.hcloud.world import ZONE, World, parse_plan
 
 
 def _port(balancer: Data, port: int) -> Data:
@@ -28,7 +28,7 @@ def test_without_caddy_https_ends_at_the_balancer_with_a_certificate_of_its_own(
     cluster: World,
 ) -> None:
     cluster.set('ingress = "none"\n')
-    assert ("+", f"certificate infisical-secrets.{ZONE}") in planned(cluster.run("plan").output)
+    assert ("+", f"certificate infisical-secrets.{ZONE}") in parse_plan(cluster.run("plan").output)
     cluster.ok("create", "--yes")
     certificate = cluster.cloud.only("certificates")
     https = _port(cluster.cloud.only("load_balancers"), 443)
@@ -49,7 +49,7 @@ def test_a_failed_certificate_is_requested_again(cluster: World) -> None:
     error = cluster.error("create", "--yes")
     assert error.code == "run.hetzner"
     assert f"certificate infisical-secrets.{ZONE}" in str(error)
-    plan = planned(cluster.run("plan").output)
+    plan = parse_plan(cluster.run("plan").output)
     assert "(no zone)" in plan["~", f"certificate infisical-secrets.{ZONE}"]
     cluster.ok("create", "--yes")
     assert cluster.run("plan").exit_code == 0
@@ -59,7 +59,7 @@ def test_a_new_name_gets_a_new_certificate_and_the_old_one_is_deleted(cluster: W
     cluster.set('ingress = "none"\n')
     cluster.ok("create", "--yes")
     cluster.set(f'site_url = "https://vault.{ZONE}"\n')
-    plan = planned(cluster.run("plan").output)
+    plan = parse_plan(cluster.run("plan").output)
     assert ("-", f"certificate infisical-secrets.{ZONE}") in plan
     assert plan["~", "Load Balancer infisical"].startswith("port 443: https to 8080")
     cluster.ok("create", "--yes")
@@ -98,7 +98,7 @@ def test_manual_changes_of_the_balancer_are_corrected(cluster: World) -> None:
 def test_a_balancer_of_another_type_is_changed_in_place(cluster: World) -> None:
     cluster.ok("create", "--yes")
     cluster.set('balancer_type = "lb21"\n')
-    detail = planned(cluster.run("plan").output)["~", "Load Balancer infisical"]
+    detail = parse_plan(cluster.run("plan").output)["~", "Load Balancer infisical"]
     assert detail.startswith("lb11 → lb21, 15.00 EUR ")
     cluster.ok("create", "--yes")
     assert cluster.cloud.only("load_balancers")["load_balancer_type"]["name"] == "lb21"

@@ -4,12 +4,12 @@ import pytest
 
 from tests.hcloud.cloud import Cloud
 from tests.hcloud.shapes import Data
-from tests.hcloud.world import CLUSTER, ZONE, World, notes, planned
+from tests.hcloud.world import CLUSTER, ZONE, World, notes, parse_plan
 
 _NAMES = ["infisical", "infisical-2", "infisical-3"]
 
 
-def _named(cloud: Cloud, kind: str) -> dict[str, Data]:
+def _index_by_name(cloud: Cloud, kind: str) -> dict[str, Data]:
     return {each["name"]: each for each in cloud.kinds[kind].values()}
 
 
@@ -35,7 +35,7 @@ def test_a_plan_names_each_server_and_the_balancer_with_prices(cluster: World) -
 def test_everything_is_made_and_a_second_run_changes_nothing(cluster: World) -> None:
     said = cluster.ok("create", "--yes")
     cloud = cluster.cloud
-    servers = _named(cloud, "servers")
+    servers = _index_by_name(cloud, "servers")
     assert [*servers] == _NAMES
     for number, server in enumerate(servers.values(), 1):
         assert server["labels"] == {
@@ -80,7 +80,7 @@ def test_a_cluster_gets_a_placement_group_by_default(cluster: World) -> None:
 def test_further_servers_are_workers_and_surplus_ones_are_reported(cluster: World) -> None:
     cluster.set("servers = 4\n")
     cluster.ok("create", "--yes")
-    servers = _named(cluster.cloud, "servers")
+    servers = _index_by_name(cluster.cloud, "servers")
     assert servers["infisical-4"]["labels"]["role"] == "worker"
     cluster.set("servers = 3\n")
     (note,) = notes(cluster.run("plan").output)
@@ -92,11 +92,11 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
     world.ok("create", "--yes")
     first, volume = world.cloud.only("servers"), world.cloud.only("volumes")
     world.set(CLUSTER)
-    detail = planned(world.run("plan").output)["~", "server infisical"]
+    detail = parse_plan(world.run("plan").output)["~", "server infisical"]
     assert detail.startswith("manager of ")
     assert detail.endswith(" 10.42.0.11")
     world.ok("create", "--yes")
-    servers = _named(world.cloud, "servers")
+    servers = _index_by_name(world.cloud, "servers")
     assert [*servers] == _NAMES
     assert servers["infisical"]["id"] == first["id"]
     assert volume["server"] == first["id"]
@@ -105,7 +105,7 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
     assert f"records of secrets in {ZONE}" in note
     assert world.cloud.rrsets["secrets", "A"]["records"] == [{"value": "127.0.0.2"}]
     world.cloud.well = {each["id"] for each in servers.values()}
-    plan = planned(world.run("plan").output)
+    plan = parse_plan(world.run("plan").output)
     assert plan["~", f"record secrets A in {ZONE}"] == "203.0.113.50"
     world.ok("create", "--yes")
     assert world.cloud.rrsets["secrets", "A"]["records"] == [{"value": "203.0.113.50"}]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hcloud.world import CLUSTER, World, made, planned
+from tests.hcloud.world import CLUSTER, World, make_world, parse_plan
 
 # Without what needs no cluster to be proven.
 _SMALL = CLUSTER + 'ingress = "none"\nserver_backups = False\nserver_placement_group = ""\n'
@@ -34,7 +34,7 @@ def test_a_killed_create_is_completed_by_the_next(
     # What is done over SSH is that of a server on its own, see test_killed.py.
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 60):
-        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+        with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
             world.set(_SMALL)
             world.api.dies_after = deaths
             if world.run("create", "--yes").exit_code == 0:
@@ -50,13 +50,13 @@ def test_a_killed_create_is_completed_by_the_next(
 def test_the_volumes_stay_and_the_next_create_reuses_them(cluster: World) -> None:
     volumes = [*cluster.cloud.kinds["volumes"].values()]
     done = cluster.run("destroy", answer="infisical\n")
-    removed = {what for kind, what in planned(done.output) if kind == "-"}
+    removed = {what for kind, what in parse_plan(done.output) if kind == "-"}
     assert {f"server {name}" for name in ("infisical", "infisical-2", "infisical-3")} <= removed
     assert not any(what.startswith("volume") for what in removed)
     assert ", ".join(each["name"] for each in volumes) in done.output.splitlines()[-1]
     assert _counts(cluster) == {"volumes": 3, "zones": 1}
     assert (cluster.cloud.rrsets, cluster.known_hosts) == ({}, [])
-    assert planned(cluster.ok("destroy")) == {}
+    assert parse_plan(cluster.ok("destroy")) == {}
     cluster.ok("create", "--yes")
     assert [*cluster.cloud.kinds["volumes"].values()] == volumes
     assert _counts(cluster) == _WHOLE
@@ -75,7 +75,7 @@ def test_destroying_data_also_removes_surplus_servers(
 def test_a_destroy_killed_after_any_change_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+    with monkeypatch.context() as patch, make_world(tmp_path / "clone", patch) as world:
         world.set(_SMALL)
         world.ok("create", "--yes")
         before = deaths = len(world.api.changes)

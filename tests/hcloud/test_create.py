@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.hetzner.remote import generate_host_key, user_data
 from tests.hcloud.shapes import Refused
-from tests.hcloud.world import ZONE, World, notes, planned
+from tests.hcloud.world import ZONE, World, notes, parse_plan
 
 
 def test_a_plan_lists_each_resource_with_its_price_and_changes_nothing(world: World) -> None:
@@ -108,7 +108,7 @@ def test_a_server_without_a_login_times_out_and_the_next_run_continues(world: Wo
     # It did boot, only late: with the key that is known already.
     assert len(world.known_hosts) == 1
     assert "infisical-iac-ready" not in server["labels"]
-    (detail,) = planned(world.run("plan").output).values()
+    (detail,) = parse_plan(world.run("plan").output).values()
     assert "first boot" in detail
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.hcloud.world import World, planned
+from tests.hcloud.world import World, parse_plan
 
 
 def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
@@ -14,7 +14,7 @@ def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
     assert left == {"volumes", "zones"}
     assert volume["protection"] == {"delete": True}
     assert (world.cloud.rrsets, world.known_hosts) == ({}, [])
-    assert planned(again := world.ok("destroy")) == {}
+    assert parse_plan(again := world.ok("destroy")) == {}
     assert "infisical-data" in again
     world.ok("create", "--yes")
     assert world.cloud.only("volumes") == volume
@@ -24,14 +24,14 @@ def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
 def test_destroying_the_data_leaves_nothing(world: World) -> None:
     world.ok("create", "--yes")
     said = world.ok("destroy", "--with-data", "--confirm", "infisical")
-    assert planned(said)["-", "volume infisical-data"].startswith("20 GB")
+    assert parse_plan(said)["-", "volume infisical-data"].startswith("20 GB")
     assert {kind for kind, found in world.cloud.kinds.items() if found} == {"zones"}
 
 
 def test_another_name_deletes_nothing(world: World) -> None:
     world.ok("create", "--yes")
     before = len(world.api.changes)
-    sentence = world.refused("destroy", "--with-data", answer="other\n")
+    sentence = world.expect_refusal("destroy", "--with-data", answer="other\n")
     assert "'other'" in sentence
     assert "infisical:" in sentence
     assert len(world.api.changes) == before
@@ -63,7 +63,7 @@ def test_keys_and_groups_of_others_stay(world: World) -> None:
 def test_a_killed_destroy_is_completed_by_the_next(world: World) -> None:
     world.ok("create", "--yes")
     world.api.dies_after = len(world.api.changes) + 2
-    world.refused("destroy", "--confirm", "infisical")
+    world.expect_refusal("destroy", "--confirm", "infisical")
     world.api.dies_after = None
     world.ok("destroy", "--confirm", "infisical")
     assert {kind for kind, found in world.cloud.kinds.items() if found} == {"volumes", "zones"}

@@ -5,7 +5,7 @@ import pytest
 from tests.hcloud.acting import ACTIONS
 from tests.hcloud.cloud import Cloud
 from tests.hcloud.shapes import Data
-from tests.hcloud.world import World, planned
+from tests.hcloud.world import World, parse_plan
 
 
 def test_a_manually_opened_firewall_is_corrected(world: World) -> None:
@@ -21,7 +21,7 @@ def test_a_manually_opened_firewall_is_corrected(world: World) -> None:
 def test_a_firewall_that_is_turned_off_is_removed(world: World) -> None:
     world.ok("create", "--yes")
     world.set('firewall = "off"\n')
-    assert "'firewall'" in planned(world.run("plan").output)["-", "firewall infisical"]
+    assert "'firewall'" in parse_plan(world.run("plan").output)["-", "firewall infisical"]
     # It dies between taking it off the server and deleting it.
     world.api.dies_after = len(world.api.changes) + 1
     assert world.run("create", "--yes").exit_code == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.hcloud.cloud import KINDS
-from tests.hcloud.world import made
+from tests.hcloud.world import make_world
 
 
 def test_a_killed_create_is_completed_by_the_next(
@@ -14,7 +14,7 @@ def test_a_killed_create_is_completed_by_the_next(
     for deaths in range(1, 40):
         with (
             monkeypatch.context() as patch,
-            made(tmp_path / str(deaths), patch) as world,
+            make_world(tmp_path / str(deaths), patch) as world,
         ):
             world.api.dies_after = deaths
             if world.run("create", "--yes").exit_code == 0:

@@ -24,8 +24,8 @@ from infisical_iac.hetzner import api
 from infisical_iac.hetzner.production import production_host, production_hosts
 from infisical_iac.hetzner.settings import _NAME
 from tests.hcloud.shapes import Data
-from tests.hcloud.test_replace import grown
-from tests.hcloud.world import CLUSTER, ZONE, World, made, notes, planned
+from tests.hcloud.test_replace import grown_hosts
+from tests.hcloud.world import CLUSTER, ZONE, World, make_world, notes, parse_plan
 
 
 def _of(world: World, deployment: str) -> dict[tuple[str, int], Data]:
@@ -128,7 +128,7 @@ def test_resources_of_a_killed_create_are_recognized_next_to_another_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
-    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+    with monkeypatch.context() as patch, make_world(tmp_path / "clone", patch) as world:
         _make(world, "infisical-test")
         before = _of(world, "infisical-test")
         world.set('server_placement_group = ""\n')
@@ -172,7 +172,7 @@ def test_nodes_of_a_former_cluster_are_reported_and_deleted_with_the_deployment(
     surplus = notes(world.run("plan").output)
     assert [name in note for name, note in zip(("-2 ", "-3 "), surplus, strict=True)] == [True] * 2
     done = world.run("destroy", answer="no\n")
-    assert ("-", "server infisical-3") in planned(done.output)
+    assert ("-", "server infisical-3") in parse_plan(done.output)
     assert "deployment's name, infisical" in done.output
     world.ok("destroy", "--with-data", "--confirm", "infisical")
     assert not _of(world, "infisical")
@@ -213,9 +213,9 @@ def test_a_replacement_is_recognized_by_both_labels_not_by_its_name(
 def test_an_undo_deletes_the_addresses_of_an_uncreated_server(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grown(world, monkeypatch)
+    grown_hosts(world, monkeypatch)
     world.api.dies_after = len(world.api.changes) + 1
-    world.refused("replace", "--yes")
+    world.expect_refusal("replace", "--yes")
     world.api.dies_after = None
     names = [each["name"] for each in world.cloud.kinds["primary_ips"].values()]
     assert names == ["infisical-ipv4", "infisical-next-ipv4"]
@@ -226,9 +226,9 @@ def test_an_undo_deletes_the_addresses_of_an_uncreated_server(
 def test_a_manually_assigned_address_is_not_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = grown(world, monkeypatch)
+    fake = grown_hosts(world, monkeypatch)
     fake.unwell = True
-    world.refused("replace", "--yes")
+    world.expect_refusal("replace", "--yes")
     fake.unwell = False
     (new,) = (e for e in world.cloud.kinds["servers"].values() if e["name"] != "infisical")
     address = {"type": "ipv6", "ip": "2001:db8:9::/64", "auto_delete": False, "labels": {}}

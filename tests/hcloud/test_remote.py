@@ -45,7 +45,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def _beside(file: Path, name: str) -> Path:
+def _sibling(file: Path, name: str) -> Path:
     return file.with_name(f"{file.name}.{name}")
 
 
@@ -54,8 +54,8 @@ def _status(program: Path, *unwell: str, without: str = "") -> None:
         {"name": name, "text": "", "ok": name not in unwell} for name in _WELL if name != without
     ]
     rows.append({"name": "Last backup", "text": "none yet", "ok": False})
-    _beside(program, "said").write_text(json.dumps(rows))
-    _beside(program, "status").write_text("1")
+    _sibling(program, "said").write_text(json.dumps(rows))
+    _sibling(program, "status").write_text("1")
 
 
 def test_the_server_unmounts_the_volume(server: Booted, login: Login) -> None:
@@ -87,7 +87,7 @@ def test_a_blank_volume_is_refused_before_the_deploy(
 
 def test_the_deploy_gets_the_server_and_its_device(program: Path, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).deploy(login)
-    called = _beside(program, "called").read_text().splitlines()
+    called = _sibling(program, "called").read_text().splitlines()
     assert called[0] == "apply --yes"
     assert {
         f"INFISICAL_DATA_VOLUME={_DEVICE}",
@@ -100,7 +100,7 @@ def test_the_deploy_gets_the_server_and_its_device(program: Path, login: Login) 
 def test_a_failed_or_endless_deploy_is_reported(
     program: Path, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _beside(program, "status").write_text("1")
+    _sibling(program, "status").write_text("1")
     with pytest.raises(UserError, match="--undo") as refused:
         RemoteExecutor(_DEVICE, timeout=5).deploy(login)
     assert refused.value.code == "run"
@@ -114,7 +114,7 @@ def test_a_failed_or_endless_deploy_is_reported(
 def test_services_must_be_healthy_and_a_backup_may_be_missing(program: Path, login: Login) -> None:
     _status(program)
     RemoteExecutor(_DEVICE, timeout=5).check_health(login)
-    assert _beside(program, "called").read_text().startswith("status --json\n")
+    assert _sibling(program, "called").read_text().startswith("status --json\n")
     _status(program, without="caddy")
     RemoteExecutor(_DEVICE, timeout=5).check_health(login)
 
@@ -127,6 +127,6 @@ def test_an_unhealthy_row_fails_the_health_check(program: Path, login: Login, na
 
 
 def test_an_empty_status_fails_the_health_check(program: Path, login: Login) -> None:
-    _beside(program, "said").write_text("Error: the connection was lost\n")
+    _sibling(program, "said").write_text("Error: the connection was lost\n")
     with pytest.raises(CheckFailed, match=r"\(infisical, postgres, redis, Drift\)"):
         RemoteExecutor(_DEVICE, timeout=5).check_health(login)

@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.hetzner.remote import Login
 from tests.hcloud.shapes import Data
-from tests.hcloud.world import World, made
+from tests.hcloud.world import World, make_world
 
 
 @dataclass
@@ -58,7 +58,7 @@ class FakeHosts:
             raise CheckFailed("Infisical is not healthy there (postgres)")
 
 
-def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> FakeHosts:
+def grown_hosts(world: World, monkeypatch: pytest.MonkeyPatch) -> FakeHosts:
     """A world with a server, whose settings describe a bigger one."""
     fake = FakeHosts(world)
     monkeypatch.setattr("infisical_iac.hetzner.remote.RemoteExecutor", lambda device, timeout: fake)
@@ -74,7 +74,7 @@ def _type(server: Data) -> str:
 def test_everything_moves_in_an_order_that_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = grown(world, monkeypatch)
+    fake = grown_hosts(world, monkeypatch)
     volume, address = world.cloud.only("volumes"), world.cloud.only("primary_ips")
     old = world.cloud.only("servers")["id"]
     said = world.ok("replace", "--yes")
@@ -103,8 +103,8 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for deaths in range(1, 60):
-        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            fake = grown(world, patch)
+        with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
+            fake = grown_hosts(world, patch)
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--yes").exit_code == 0:
                 break
@@ -123,7 +123,7 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
 def test_undo_returns_to_the_old_server_until_the_addresses_move(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = grown(world, monkeypatch)
+    fake = grown_hosts(world, monkeypatch)
     old = world.cloud.only("servers")["id"]
     fake.unwell = True
     assert world.error("replace", "--yes").code == "checks"
@@ -142,11 +142,11 @@ def test_a_killed_undo_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for deaths in range(1, 20):
-        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            fake = grown(world, patch)
+        with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
+            fake = grown_hosts(world, patch)
             old = world.cloud.only("servers")["id"]
             fake.unwell = True
-            world.refused("replace", "--yes")
+            world.expect_refusal("replace", "--yes")
             fake.unwell = False
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--undo", "--yes").exit_code == 0:
@@ -171,7 +171,7 @@ def test_a_server_without_need_or_volume_is_not_replaced(world: World) -> None:
 def test_a_server_whose_data_are_not_on_the_volume_is_not_replaced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = grown(world, monkeypatch)
+    fake = grown_hosts(world, monkeypatch)
     fake.elsewhere = True
     before = len(world.api.changes)
     assert world.error("replace", "--yes").code == "command"

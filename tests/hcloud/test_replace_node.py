@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core.rendering import script
 from infisical_iac.hetzner.replacement import explain_need
 from tests.hcloud.shapes import Data
-from tests.hcloud.world import CLUSTER, World, made
+from tests.hcloud.world import CLUSTER, World, make_world
 
 _NODES = """node infisical 1 ready reachable
 node infisical-2 2 {} {}
@@ -195,7 +195,7 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
     # What is done over SSH to a new server is that of one on its own, see test_killed.py.
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 40):
-        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+        with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
             world.set(CLUSTER + "server_backups = False\n")
             world.ok("create", "--yes")
             _say(world, _WELL)

@@ -7,7 +7,7 @@ from tests.hcloud.world import World
 
 def test_wording_of_a_refused_setting(world: World) -> None:
     world.set("server_ssh_keys = ()\n")
-    assert world.refused("create", "--yes") == (
+    assert world.expect_refusal("create", "--yes") == (
         "setting 'server_ssh_keys' is empty: nobody could log in; put the path of your public key "
         "there, such as ~/.ssh/id_ed25519.pub"
     )
@@ -15,7 +15,7 @@ def test_wording_of_a_refused_setting(world: World) -> None:
 
 def test_wording_of_a_request_that_the_api_refuses(world: World) -> None:
     world.api.troubles = [Refused(403, "token_readonly")]
-    assert "the token may only read" in world.refused("create", "--yes")
+    assert "the token may only read" in world.expect_refusal("create", "--yes")
 
 
 def test_wording_of_the_need_for_a_node() -> None:

@@ -80,7 +80,7 @@ class World:
         assert done.exit_code == 0, (done.output, done.exc_info)
         return done.output
 
-    def refused(self, *arguments: str, answer: str = "", **environment: str) -> str:
+    def expect_refusal(self, *arguments: str, answer: str = "", **environment: str) -> str:
         """Return the sentence of a command that must fail with one."""
         done = self.run(*arguments, answer=answer, **environment)
         assert done.exit_code == 1, done.output
@@ -107,7 +107,7 @@ class World:
         self.booted[address] = Booted(address, self.port, key_in(user_data), self.key)
 
 
-def planned(output: str) -> dict[tuple[str, str], str]:
+def parse_plan(output: str) -> dict[tuple[str, str], str]:
     """Return the details of the changes in a plan, by kind and resource; two of one are joined."""
     found: dict[tuple[str, str], str] = {}
     for line in output.splitlines():
@@ -125,7 +125,7 @@ def notes(output: str) -> list[str]:
 
 
 @contextmanager
-def made(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def make_world(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Return a world in a directory, which becomes the current one."""
     (directory / "group_data").mkdir(parents=True)
     shutil.copy(_ALL, directory / "group_data" / "all.py")

@@ -25,10 +25,10 @@ def ask(host: Host, settings: Settings, path: str, *options: str) -> Answer:
     """
     url = urlsplit(settings.stack.site_url)
     target = f"https://{url.netloc}{path}"
-    return asked(host, settings, target, *trusting(host, settings), *options)
+    return ask_url(host, settings, target, *trusting(host, settings), *options)
 
 
-def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
+def ask_url(host: Host, settings: Settings, target: str, *options: str) -> Answer:
     """Ask for a whole address, whose name leads to the host itself."""
     url = urlsplit(settings.stack.site_url)
     ways = (("--resolve", f"{url.hostname}:{port}:127.0.0.1") for port in (80, url.port or 443))

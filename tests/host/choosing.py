@@ -29,7 +29,7 @@ def is_asked_for(arguments: Iterable[str]) -> bool:
     return any(each.is_relative_to(_HERE) for each in paths)
 
 
-def reached(found: list[Target]) -> list[Target]:
+def select_reachable(found: list[Target]) -> list[Target]:
     """The hosts to verify: of a cluster those that answer; cluster/ reports the others.
 
     Raises TargetError if that is none.

@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         config.stash[_TARGETS] = found = target.read(config.getoption("--inventory"))
-        config.stash[_REACHED] = choosing.reached(found)
+        config.stash[_REACHED] = choosing.select_reachable(found)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     # The long style shows the arguments of functions, and some of those are secrets.
@@ -63,10 +63,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     reached = metafunc.config.stash[_REACHED]
     workspace, settings = reached[0].workspace, reached[0].settings
-    if settings.cluster.topology == "swarm" and "verified" in metafunc.fixturenames:
+    if settings.cluster.topology == "swarm" and "verified_target" in metafunc.fixturenames:
         on = choosing.verified_by(Path(str(metafunc.module.__file__)), reached)
         names = [each.name for each in on]
-        metafunc.parametrize("verified", on, ids=names, indirect=True, scope="session")
+        metafunc.parametrize("verified_target", on, ids=names, indirect=True, scope="session")
     if "any_service" in metafunc.fixturenames:
         metafunc.parametrize("any_service", settings.services)
     if "account" in metafunc.fixturenames:
@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def verified(request: pytest.FixtureRequest) -> target.Target:
+def verified_target(request: pytest.FixtureRequest) -> target.Target:
     """The host that is verified: of a cluster, one after the other."""
     found: target.Target = getattr(request, "param", request.config.stash[_TARGETS][0])
     return found
@@ -107,18 +107,18 @@ def nodes(connections: dict[str, Connection]) -> list[Node]:
 
 
 @pytest.fixture(scope="session")
-def settings(verified: target.Target) -> Settings:
-    return verified.settings
+def settings(verified_target: target.Target) -> Settings:
+    return verified_target.settings
 
 
 @pytest.fixture(scope="session")
-def workspace(verified: target.Target) -> Workspace:
-    return verified.workspace
+def workspace(verified_target: target.Target) -> Workspace:
+    return verified_target.workspace
 
 
 @pytest.fixture(scope="session")
-def connection(verified: target.Target, connections: dict[str, Connection]) -> Connection:
-    return connections[verified.name]
+def connection(verified_target: target.Target, connections: dict[str, Connection]) -> Connection:
+    return connections[verified_target.name]
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +153,7 @@ def keeps_data(is_worker: bool) -> None:
 
 
 @pytest.fixture(scope="session")
-def hardened(settings: Settings) -> None:
+def hardening(settings: Settings) -> None:
     """Skip a check of what the setting `hardening` brings where it is off."""
     if settings.host.hardening == "off":
         pytest.skip("setting 'hardening' is off, and the host is left as it was")
@@ -165,7 +165,9 @@ def elsewhere(targets: list[target.Target], settings: Settings, is_worker: bool)
 
 
 @pytest.fixture(scope="session")
-def inspected(connection: Connection, elsewhere: frozenset[str]) -> dict[str, containers.Inspected]:
+def inspections(
+    connection: Connection, elsewhere: frozenset[str]
+) -> dict[str, containers.Inspected]:
     return containers.inspect(connection, elsewhere)
 
 

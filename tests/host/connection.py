@@ -62,7 +62,7 @@ class Connection:
 
 
 @contextmanager
-def connected(target: Target) -> Iterator[Connection]:
+def connect(target: Target) -> Iterator[Connection]:
     """Connect as pyinfra does, with the inventory's user, port, key and known hosts.
 
     Raises TargetError if the host can't be reached.
@@ -91,7 +91,7 @@ def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Co
     Raises TargetError if one can't be reached, or if nothing is deployed on them.
     """
     with ExitStack() as stack:
-        found = {each.name: stack.enter_context(connected(each)) for each in targets}
+        found = {each.name: stack.enter_context(connect(each)) for each in targets}
         machines = {name: each.machine() for name, each in found.items()}
         topology = targets[0].settings.cluster.topology
         if sentence := absence(machines, topology=topology, has_unreachable=away):

@@ -16,7 +16,7 @@ def _is_on(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def watched(host: Host, settings: Settings) -> WatchState:
+def watch_state(host: Host, settings: Settings) -> WatchState:
     fact, paths = Watch(), [each.path for each in bans(settings)]
     live = "/var/log/infisical-access/live"
     command = fact.command(paths, [_FAIL2BAN], {_FAIL2BAN: paths}, live)
@@ -24,23 +24,23 @@ def watched(host: Host, settings: Settings) -> WatchState:
 
 
 def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(
-    watched: WatchState, settings: Settings
+    watch_state: WatchState, settings: Settings
 ) -> None:
-    state = watched.units[_FAIL2BAN]
+    state = watch_state.units[_FAIL2BAN]
     assert (state.enabled, state.active, state.stale) == (True, True, False)
     desired = [*bans(settings)]
     assert "/etc/fail2ban/jail.d/infisical-iac.conf" in [each.path for each in desired]
-    assert [each for each in desired if not each.matches(watched.files.get(each.path))] == []
+    assert [each for each in desired if not each.matches(watch_state.files.get(each.path))] == []
 
 
 @pytest.mark.parametrize("jail", ["sshd", "infisical-login", "infisical-calls"])
-def test_a_jail_is_at_work(watched: WatchState, settings: Settings, jail: str) -> None:
+def test_a_jail_is_at_work(watch_state: WatchState, settings: Settings, jail: str) -> None:
     if not settings.stack.ingress_kind.is_public and jail != "sshd":
         pytest.skip(
             f"with ingress = {settings.stack.ingress} no access log is written to count from"
         )
-    assert jail in watched.jails
+    assert jail in watch_state.jails
 
 
-def test_who_is_banned_is_kept_out_by_nftables(watched: WatchState) -> None:
-    assert watched.unenforced == frozenset()
+def test_who_is_banned_is_kept_out_by_nftables(watch_state: WatchState) -> None:
+    assert watch_state.unenforced == frozenset()

@@ -26,41 +26,41 @@ def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers
 
 
 def test_it_is_on_the_proxys_network_and_infisical_is_not(
-    settings: Settings, inspected: dict[str, Inspected]
+    settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     network = settings.stack.ingress_kind.proxy_network(settings)
-    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", network}
-    assert [name for name, each in inspected.items() if network in _addresses(each)] == ["caddy"]
+    assert set(_addresses(inspections["caddy"])) == {"infisical_edge", network}
+    assert [name for name, each in inspections.items() if network in _addresses(each)] == ["caddy"]
 
 
 def test_it_and_infisical_have_a_network_of_their_own(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
     listed = "docker network inspect --format '{{ range .Containers }}{{ .Name }} {{ end }}' %s"
     assert sorted(host.check_output(listed, "infisical_edge").split()) == sorted(
-        inspected[each]["Name"].removeprefix("/") for each in ("caddy", "infisical")
+        inspections[each]["Name"].removeprefix("/") for each in ("caddy", "infisical")
     )
 
 
-def test_it_publishes_no_port(inspected: dict[str, Inspected]) -> None:
-    ports = inspected["caddy"]["NetworkSettings"]["Ports"]
+def test_it_publishes_no_port(inspections: dict[str, Inspected]) -> None:
+    ports = inspections["caddy"]["NetworkSettings"]["Ports"]
     assert [port for port, bindings in ports.items() if bindings] == []
 
 
 @pytest.mark.parametrize("shown", [(), ("X-Infisical-Edge: obviously-fake",)])
 def test_a_neighbour_gets_nowhere_by_it(
-    host: Host, settings: Settings, inspected: dict[str, Inspected], shown: tuple[str, ...]
+    host: Host, settings: Settings, inspections: dict[str, Inspected], shown: tuple[str, ...]
 ) -> None:
     network = settings.stack.ingress_kind.proxy_network(settings)
-    address = _addresses(inspected["caddy"])[network]
+    address = _addresses(inspections["caddy"])[network]
     forged = ("X-Forwarded-For: 203.0.113.9", *shown)
     assert " 403" in _asked_by_a_neighbour(host, settings, address, *forged)
 
 
 def test_a_neighbour_does_not_reach_infisical_itself(
-    host: Host, settings: Settings, inspected: dict[str, Inspected]
+    host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    addresses = _addresses(inspected["infisical"]).values()
+    addresses = _addresses(inspections["infisical"]).values()
     assert addresses
     for address in addresses:
         assert _asked_by_a_neighbour(host, settings, address) == ""

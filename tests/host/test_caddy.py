@@ -15,8 +15,8 @@ _LOGS = "/var/log/infisical-access/live"
 
 
 @pytest.fixture
-def caddy(inspected: dict[str, Inspected]) -> Inspected:
-    return inspected["caddy"]
+def caddy(inspections: dict[str, Inspected]) -> Inspected:
+    return inspections["caddy"]
 
 
 @pytest.fixture

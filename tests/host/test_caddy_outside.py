@@ -5,8 +5,8 @@ from tests.host.containers import Inspected
 from tests.host.sockets import Socket
 
 
-def test_it_shares_the_network_of_the_host(inspected: dict[str, Inspected]) -> None:
-    assert list(inspected["caddy"]["NetworkSettings"]["Networks"]) == ["host"]
+def test_it_shares_the_network_of_the_host(inspections: dict[str, Inspected]) -> None:
+    assert list(inspections["caddy"]["NetworkSettings"]["Networks"]) == ["host"]
 
 
 def test_it_alone_holds_the_ports_of_the_web(listening: list[Socket]) -> None:

@@ -17,8 +17,8 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 
 
 @pytest.fixture
-def config(inspected: dict[str, Inspected], any_service: str) -> dict[str, Any]:
-    found: dict[str, Any] = inspected[any_service]["HostConfig"]
+def config(inspections: dict[str, Inspected], any_service: str) -> dict[str, Any]:
+    found: dict[str, Any] = inspections[any_service]["HostConfig"]
     return found
 
 
@@ -62,17 +62,17 @@ def test_3_what_is_the_engines_belongs_to_root(
 # Not Caddy, which is root with one capability: see docs/operate/host.md, and test_caddy.py.
 @each_service
 def test_4_1_the_image_is_made_to_run_as_a_user(
-    inspected: dict[str, Inspected], running: dict[str, Running], service: str
+    inspections: dict[str, Inspected], running: dict[str, Running], service: str
 ) -> None:
     first = min(running[service].processes, key=int)
     assert running[service].processes[first]["Uid"][0] != "0"
 
 
 def test_5_7_no_ssh_server_runs_inside(
-    host: Host, inspected: dict[str, Inspected], any_service: str
+    host: Host, inspections: dict[str, Inspected], any_service: str
 ) -> None:
     # Without the users: the host may call one of the container's so.
-    processes = host.check_output("docker top %s -eo pid,args", inspected[any_service]["Id"])
+    processes = host.check_output("docker top %s -eo pid,args", inspections[any_service]["Id"])
     assert "sshd" not in processes
 
 
@@ -86,9 +86,9 @@ def test_5_18_it_sees_no_device_of_the_host(config: dict[str, Any]) -> None:
 
 
 def test_5_20_what_is_mounted_inside_does_not_spread(
-    inspected: dict[str, Inspected], any_service: str
+    inspections: dict[str, Inspected], any_service: str
 ) -> None:
-    spread = [each["Propagation"] for each in inspected[any_service]["Mounts"]]
+    spread = [each["Propagation"] for each in inspections[any_service]["Mounts"]]
     assert "shared" not in spread
     assert "rshared" not in spread
 
@@ -103,9 +103,9 @@ def test_5_25_it_is_in_no_control_group_that_somebody_chose(config: dict[str, An
 
 
 def test_5_30_it_is_not_in_dockers_own_network(
-    inspected: dict[str, Inspected], any_service: str
+    inspections: dict[str, Inspected], any_service: str
 ) -> None:
-    assert "bridge" not in inspected[any_service]["NetworkSettings"]["Networks"]
+    assert "bridge" not in inspections[any_service]["NetworkSettings"]["Networks"]
 
 
 def test_5_31_it_is_in_no_other_user_namespace_than_the_engines(config: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def test_5_31_it_is_in_no_other_user_namespace_than_the_engines(config: dict[str
 
 
 def test_5_32_the_engines_socket_is_not_inside(
-    inspected: dict[str, Inspected], any_service: str
+    inspections: dict[str, Inspected], any_service: str
 ) -> None:
-    sources = [each.get("Source", "") for each in inspected[any_service]["Mounts"]]
+    sources = [each.get("Source", "") for each in inspections[any_service]["Mounts"]]
     assert [each for each in sources if each.endswith(("docker.sock", "containerd.sock"))] == []

@@ -13,8 +13,8 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 
 
 @pytest.fixture
-def container(inspected: dict[str, Inspected], service: str) -> Inspected:
-    return inspected[service]
+def container(inspections: dict[str, Inspected], service: str) -> Inspected:
+    return inspections[service]
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def stack(host: Host, settings: Settings) -> StackState:
 
 @pytest.mark.single("tests/host/cluster looks at the services")
 def test_the_stack_has_these_containers_and_no_other(
-    settings: Settings, inspected: dict[str, Inspected]
+    settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    assert sorted(inspected) == sorted(settings.services)
+    assert sorted(inspections) == sorted(settings.services)
 
 
 @each_service
@@ -165,10 +165,10 @@ def test_its_data_are_in_the_volume_named_after_it(
 
 
 def test_infisical_keeps_nothing_outside_of_the_database(
-    settings: Settings, inspected: dict[str, Inspected]
+    settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     volumes = [
-        each["Name"] for each in inspected["infisical"]["Mounts"] if each["Type"] == "volume"
+        each["Name"] for each in inspections["infisical"]["Mounts"] if each["Type"] == "volume"
     ]
     # Swarm has no file system in memory that programs run in, but for such a volume.
     assert volumes == (["infisical_tmp"] if settings.cluster.topology == "swarm" else [])

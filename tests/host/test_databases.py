@@ -38,41 +38,41 @@ def _redis(connection: Connection, inspected: dict[str, Inspected], password: Se
 
 @pytest.fixture(scope="session")
 def redis_answers(
-    connection: Connection, inspected: dict[str, Inspected], secrets: dict[str, Secret]
+    connection: Connection, inspections: dict[str, Inspected], secrets: dict[str, Secret]
 ) -> list[str]:
-    return _redis(connection, inspected, secrets["keys: redis_password"])
+    return _redis(connection, inspections, secrets["keys: redis_password"])
 
 
 def test_the_database_sorts_as_infisical_needs_it(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
     query = "SELECT datcollate, datctype FROM pg_database WHERE datname = 'infisical'"
     # The same locale has two spellings.
-    spelled = _ask(host, inspected, query).replace("UTF-8", "utf8")
+    spelled = _ask(host, inspections, query).replace("UTF-8", "utf8")
     assert spelled == "en_US.utf8|en_US.utf8"
 
 
 def test_the_database_is_in_its_volume(
-    host: Host, settings: Settings, inspected: dict[str, Inspected]
+    host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    mounted = _volume(settings, inspected, "postgres")
-    directory = _ask(host, inspected, "SHOW data_directory")
+    mounted = _volume(settings, inspections, "postgres")
+    directory = _ask(host, inspections, "SHOW data_directory")
     assert directory.startswith(mounted["Destination"])
     inside = directory.removeprefix(mounted["Destination"])
     assert host.file(f"{mounted['Source']}{inside}/PG_VERSION").is_file
 
 
 def test_infisical_has_its_tables_in_the_database(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
     query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
-    assert int(_ask(host, inspected, query)) > 0
+    assert int(_ask(host, inspections, query)) > 0
 
 
 def test_postgres_refuses_a_client_without_the_password(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
-    postgres = _id(inspected, "postgres")
+    postgres = _id(inspections, "postgres")
     # Its own name in the network of the databases; on a cluster that of its member.
     asked = host.run(
         f"docker exec {postgres} sh -c "
@@ -83,38 +83,38 @@ def test_postgres_refuses_a_client_without_the_password(
 
 
 def test_postgres_lets_a_client_with_the_password_in(
-    connection: Connection, inspected: dict[str, Inspected], secrets: dict[str, Secret]
+    connection: Connection, inspections: dict[str, Inspected], secrets: dict[str, Secret]
 ) -> None:
     asked = (
         "IFS= read -r PGPASSWORD; export PGPASSWORD; "
         f'{_PSQL} --host=${{PATRONI_NAME:-postgres}} --command="SELECT 6 * 7"'
     )
-    command = f"docker exec --interactive {_id(inspected, 'postgres')} sh -c '{asked}'"
+    command = f"docker exec --interactive {_id(inspections, 'postgres')} sh -c '{asked}'"
     password = secrets["keys: postgres_password"].reveal()
     assert connection.quietly(command, f"{password}\n").strip() == "42"
 
 
 def test_postgres_keeps_its_password_as_a_scram_hash(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
     query = "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolcanlogin"
-    assert _ask(host, inspected, query) == "t"
+    assert _ask(host, inspections, query) == "t"
 
 
-def test_postgres_trusts_no_other_machine(host: Host, inspected: dict[str, Inspected]) -> None:
+def test_postgres_trusts_no_other_machine(host: Host, inspections: dict[str, Inspected]) -> None:
     query = (
         "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' "
         "AND auth_method NOT IN ('scram-sha-256', 'reject') "
         "AND address NOT IN ('127.0.0.1', '::1')"
     )
-    assert _ask(host, inspected, query) == "0"
+    assert _ask(host, inspections, query) == "0"
 
 
 def test_redis_refuses_a_client_without_the_password(
-    host: Host, inspected: dict[str, Inspected]
+    host: Host, inspections: dict[str, Inspected]
 ) -> None:
     asked = "sh -c 'redis-cli $CLI PING'"
-    answer = host.run(f"docker exec {_id(inspected, 'redis')} {asked}").stdout
+    answer = host.run(f"docker exec {_id(inspections, 'redis')} {asked}").stdout
     assert answer.startswith("NOAUTH")
 
 
@@ -132,7 +132,7 @@ def test_redis_throws_nothing_away_for_want_of_memory(redis_answers: list[str]) 
 
 
 def test_what_redis_writes_is_in_its_volume(
-    host: Host, settings: Settings, inspected: dict[str, Inspected]
+    host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    source = _volume(settings, inspected, "redis")["Source"]
+    source = _volume(settings, inspections, "redis")["Source"]
     assert host.check_output("find %s -name '*.aof'", source) != ""

@@ -21,7 +21,7 @@ _NO_TABLE = "table inet infisical\ndelete table inet infisical\n"
 
 
 @pytest.fixture(scope="session")
-def opened(
+def expected_openings(
     request: pytest.FixtureRequest, settings: Settings, machine: MachineState
 ) -> tuple[Opening, ...]:
     """Return what is let in: on a cluster, the traffic between its nodes too."""
@@ -33,8 +33,10 @@ def opened(
 
 
 @pytest.fixture(scope="session")
-def firewall(host: Host, settings: Settings, opened: tuple[Opening, ...]) -> FirewallState:
-    text = ruleset(opened) if settings.host.firewall == "on" else _NO_TABLE
+def firewall(
+    host: Host, settings: Settings, expected_openings: tuple[Opening, ...]
+) -> FirewallState:
+    text = ruleset(expected_openings) if settings.host.firewall == "on" else _NO_TABLE
     fact, paths = Firewall(), [_FILE, f"/etc/systemd/system/{_UNIT}"]
     command = fact.command(text, paths, _UNIT, "/var/lib/infisical-trial/firewall")
     return fact.process(host.check_output(command).splitlines())
@@ -111,11 +113,11 @@ def test_without_the_setting_no_file_of_rules_is_left(host: Host, is_on: bool) -
 
 @pytest.mark.usefixtures("on")
 def test_the_file_that_is_loaded_is_roots_and_the_one_of_the_settings(
-    host: Host, opened: tuple[Opening, ...]
+    host: Host, expected_openings: tuple[Opening, ...]
 ) -> None:
     file = host.file(_FILE)
     assert (file.user, file.mode) == ("root", 0o644)
-    assert file.content_string == ruleset(opened)
+    assert file.content_string == ruleset(expected_openings)
 
 
 def test_docker_does_not_start_without_the_rules(host: Host, is_on: bool) -> None:
@@ -125,10 +127,12 @@ def test_docker_does_not_start_without_the_rules(host: Host, is_on: bool) -> Non
 
 @pytest.mark.usefixtures("on")
 def test_only_ssh_is_open_if_the_rules_can_not_be_loaded(
-    host: Host, opened: tuple[Opening, ...]
+    host: Host, expected_openings: tuple[Opening, ...]
 ) -> None:
     differing = [
-        each.path for each in files(opened) if host.run("cat %s", each.path).stdout != each.content
+        each.path
+        for each in files(expected_openings)
+        if host.run("cat %s", each.path).stdout != each.content
     ]
     assert differing == []
     load = host.run("unshare --net nft -f %s", _FALLBACK)
@@ -140,10 +144,10 @@ def test_no_change_is_waiting_for_its_proof(firewall: FirewallState) -> None:
 
 
 def test_nothing_listens_on_an_open_port_but_what_it_was_opened_for(
-    settings: Settings, opened: tuple[Opening, ...], listening: list[Socket]
+    settings: Settings, expected_openings: tuple[Opening, ...], listening: list[Socket]
 ) -> None:
     # Where systemd listens for SSH, as on Ubuntu.
-    owners = dict.fromkeys(opened[0].ports, '"(sshd|systemd)"')
+    owners = dict.fromkeys(expected_openings[0].ports, '"(sshd|systemd)"')
     if settings.stack.ingress_kind.is_public:
         owners |= dict.fromkeys((80, 443), '"caddy"')
     strangers = [

@@ -23,12 +23,12 @@ _MODES = {
 }
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_a_login_makes_files_that_are_not_for_everybody(host: Host) -> None:
     assert host.check_output("bash -lc umask") == "0027"
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_nothing_of_cron_sudo_and_sshd_is_more_open_than_it_should_be(host: Host) -> None:
     fact = Paths()
     states = fact.process(host.check_output(fact.command([*_MODES])).splitlines())
@@ -37,16 +37,16 @@ def test_nothing_of_cron_sudo_and_sshd_is_more_open_than_it_should_be(host: Host
     assert {path: oct(mode) for path, mode in modes.items() if mode & ~_MODES[path]} == {}
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_the_journal_outlives_a_boot(host: Host) -> None:
     machine = host.file("/etc/machine-id").content_string.strip()
     assert host.file(f"/var/log/journal/{machine}/system.journal").exists
 
 
 def test_containers_are_confined_by_apparmor_where_the_kernel_has_it(
-    machine: MachineState, inspected: dict[str, Inspected]
+    machine: MachineState, inspections: dict[str, Inspected]
 ) -> None:
-    profiles = {each["AppArmorProfile"] for each in inspected.values()}
+    profiles = {each["AppArmorProfile"] for each in inspections.values()}
     assert profiles == ({"docker-default"} if machine.apparmor else {""})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import certificate
-from tests.host.asking import Answer, ask, asked
+from tests.host.asking import Answer, ask, ask_url
 from tests.host.connection import Host
 
 CLOSED = (
@@ -51,7 +51,7 @@ def test_the_certificate_is_for_the_address_and_in_force(host: Host, settings: S
 
 def test_http_leads_to_https(host: Host, settings: Settings) -> None:
     name = urlsplit(settings.stack.site_url).hostname
-    redirect = asked(host, settings, f"http://{name}/login")
+    redirect = ask_url(host, settings, f"http://{name}/login")
     assert redirect.status in (301, 308)
     assert redirect.headers["location"] == f"{settings.stack.site_url.lower()}/login"
 

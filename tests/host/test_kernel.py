@@ -45,7 +45,7 @@ _PARAMETERS = {
 }
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_kernel_parameters_are_in_effect_as_far_as_the_kernel_has_them(host: Host) -> None:
     fact = Kernel()
     found = fact.process(host.check_output(fact.command([*_PARAMETERS])).splitlines()).parameters
@@ -54,7 +54,7 @@ def test_kernel_parameters_are_in_effect_as_far_as_the_kernel_has_them(host: Hos
     assert wrong == {}
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 @pytest.mark.parametrize(
     "module",
     [

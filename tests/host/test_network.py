@@ -17,7 +17,7 @@ ELSEWHERE = "192.0.2.1"
 each_database = pytest.mark.parametrize("service", ["postgres", "redis"])
 
 
-def _named(settings: Settings, network: str) -> str:
+def _docker_name(settings: Settings, network: str) -> str:
     """A network of the stack as Docker calls it; a cluster's can exist next to a single host's."""
     return f"infisical{'-' if settings.cluster.topology == 'swarm' else '_'}{network}"
 
@@ -25,7 +25,7 @@ def _named(settings: Settings, network: str) -> str:
 @pytest.fixture(scope="session")
 def databases(host: Host, settings: Settings) -> dict[str, Any]:
     """The network of the databases."""
-    name = _named(settings, "databases")
+    name = _docker_name(settings, "databases")
     [found] = json.loads(host.check_output("docker network inspect %s", name))
     return dict(found)
 
@@ -60,9 +60,9 @@ def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
 
 @pytest.mark.single("on a cluster HAProxy is, and the firewall keeps it in")
 def test_infisical_is_published_on_the_loopback_address_only(
-    settings: Settings, inspected: dict[str, Inspected]
+    settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    ports = inspected["infisical"]["NetworkSettings"]["Ports"]
+    ports = inspections["infisical"]["NetworkSettings"]["Ports"]
     published = {port: bindings for port, bindings in ports.items() if bindings}
     expected = [{"HostIp": "127.0.0.1", "HostPort": str(settings.stack.http_port)}]
     assert published == {"8080/tcp": expected}
@@ -80,8 +80,8 @@ def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings
 
 
 @each_database
-def test_a_database_publishes_no_port(inspected: dict[str, Inspected], service: str) -> None:
-    ports = inspected[service]["NetworkSettings"]["Ports"]
+def test_a_database_publishes_no_port(inspections: dict[str, Inspected], service: str) -> None:
+    ports = inspections[service]["NetworkSettings"]["Ports"]
     assert [port for port, bindings in ports.items() if bindings] == []
 
 
@@ -98,34 +98,34 @@ def test_the_network_of_the_databases_is_internal(databases: dict[str, Any]) -> 
 
 @pytest.mark.single("tests/host/cluster looks at the services")
 def test_only_the_stack_is_in_the_network_of_the_databases(
-    databases: dict[str, Any], inspected: dict[str, Inspected]
+    databases: dict[str, Any], inspections: dict[str, Inspected]
 ) -> None:
-    assert sorted(databases["Containers"]) == sorted(inspected[each]["Id"] for each in SERVICES)
+    assert sorted(databases["Containers"]) == sorted(inspections[each]["Id"] for each in SERVICES)
 
 
 @each_database
 def test_a_database_is_in_no_other_network(
-    settings: Settings, inspected: dict[str, Inspected], service: str
+    settings: Settings, inspections: dict[str, Inspected], service: str
 ) -> None:
     agrees = settings.cluster.topology == "swarm" and service == "postgres"
     desired = ["databases", *(["consensus"] if agrees else [])]
-    networks = inspected[service]["NetworkSettings"]["Networks"]
-    assert sorted(networks) == sorted(_named(settings, each) for each in desired)
+    networks = inspections[service]["NetworkSettings"]["Networks"]
+    assert sorted(networks) == sorted(_docker_name(settings, each) for each in desired)
 
 
 def test_infisical_is_in_both_networks_and_no_other(
-    settings: Settings, inspected: dict[str, Inspected]
+    settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    networks = inspected["infisical"]["NetworkSettings"]["Networks"]
-    desired = [_named(settings, each) for each in ("databases", "edge")]
+    networks = inspections["infisical"]["NetworkSettings"]["Networks"]
+    desired = [_docker_name(settings, each) for each in ("databases", "edge")]
     assert sorted(networks) == sorted(desired)
 
 
 @each_database
 def test_a_database_has_no_way_out(
-    host: Host, databases: dict[str, Any], inspected: dict[str, Inspected], service: str
+    host: Host, databases: dict[str, Any], inspections: dict[str, Inspected], service: str
 ) -> None:
-    route = _route(host, inspected[service], ELSEWHERE)
+    route = _route(host, inspections[service], ELSEWHERE)
     # Older engines give one, through the network's gateway, and let the filter drop it.
     [address] = databases["IPAM"]["Config"]
     drop = f"! -d {address['Subnet']} -i br-{databases['Id'][:12]} -j DROP"
@@ -133,14 +133,14 @@ def test_a_database_has_no_way_out(
     assert is_dropped is bool(route)
 
 
-def test_infisical_has_a_way_out(host: Host, inspected: dict[str, Inspected]) -> None:
-    assert " via " in _route(host, inspected["infisical"], ELSEWHERE)
+def test_infisical_has_a_way_out(host: Host, inspections: dict[str, Inspected]) -> None:
+    assert " via " in _route(host, inspections["infisical"], ELSEWHERE)
 
 
 @each_database
 def test_infisical_has_a_way_to_a_database(
-    host: Host, settings: Settings, inspected: dict[str, Inspected], service: str
+    host: Host, settings: Settings, inspections: dict[str, Inspected], service: str
 ) -> None:
-    networks = inspected[service]["NetworkSettings"]["Networks"]
-    address = networks[_named(settings, "databases")]["IPAddress"]
-    assert " dev " in _route(host, inspected["infisical"], address)
+    networks = inspections[service]["NetworkSettings"]["Networks"]
+    address = networks[_docker_name(settings, "databases")]["IPAddress"]
+    assert " dev " in _route(host, inspections["infisical"], address)

@@ -28,7 +28,7 @@ def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Setti
 
 
 def test_what_is_written_is_on_a_file_system_of_its_own(
-    host: Host, settings: Settings, inspected: dict[str, Inspected]
+    host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     # Its size is taken from the disk, so that no flood can take the database's.
     assert host.service("infisical-access-disk.service").is_enabled
@@ -38,7 +38,7 @@ def test_what_is_written_is_on_a_file_system_of_its_own(
     assert int(size) <= int(taken) * 512
     assert int(size) == min(256, settings.stack.access_log_max_mb // 4) * 1024**2
     df = "docker exec %s df -P /var/log/infisical-access"
-    in_caddy = host.check_output(df, inspected["caddy"]["Id"])
+    in_caddy = host.check_output(df, inspections["caddy"]["Id"])
     assert in_caddy.splitlines()[1].split()[0].startswith("/dev/loop")
 
 

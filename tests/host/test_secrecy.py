@@ -10,7 +10,7 @@ from tests.host.stored import EDGE_KEY, ROOT, confidential
 
 
 @pytest.fixture(scope="session")
-def hidden(secrets: dict[str, Secret]) -> list[Secret]:
+def hidden_secrets(secrets: dict[str, Secret]) -> list[Secret]:
     values = confidential(secrets)
     assert values
     return values
@@ -40,49 +40,51 @@ def test_the_search_counts_lines(connection: Connection) -> None:
     ["/etc", "/var", "/root", "/home", "/tmp", "/run", "/dev/shm", "/opt", "/srv", "/usr/local"],
 )
 def test_no_file_that_everybody_may_read_holds_a_secret(
-    connection: Connection, hidden: list[Secret], directory: str
+    connection: Connection, hidden_secrets: list[Secret], directory: str
 ) -> None:
-    assert open_files_holding(hidden, connection, [directory]) == []
+    assert open_files_holding(hidden_secrets, connection, [directory]) == []
 
 
 @pytest.mark.parametrize("directory", ["/tmp", "/var/tmp", "/dev/shm"])
 def test_no_temporary_file_holds_a_secret_even_a_private_one(
-    connection: Connection, hidden: list[Secret], directory: str
+    connection: Connection, hidden_secrets: list[Secret], directory: str
 ) -> None:
-    assert files_holding(hidden, connection, [directory]) == []
+    assert files_holding(hidden_secrets, connection, [directory]) == []
 
 
-def test_no_history_of_a_shell_holds_a_secret(connection: Connection, hidden: list[Secret]) -> None:
-    assert files_holding(hidden, connection, ["/root/.*history", "/home/*/.*history"]) == []
+def test_no_history_of_a_shell_holds_a_secret(
+    connection: Connection, hidden_secrets: list[Secret]
+) -> None:
+    assert files_holding(hidden_secrets, connection, ["/root/.*history", "/home/*/.*history"]) == []
 
 
 def test_no_secret_stands_in_the_file_of_the_stack(
-    connection: Connection, hidden: list[Secret]
+    connection: Connection, hidden_secrets: list[Secret]
 ) -> None:
     files = [f"{ROOT}/compose.yaml", f"{ROOT}/stack.yaml", f"{ROOT}/stack.json", f"{ROOT}/stack/"]
-    assert files_holding(hidden, connection, files) == []
+    assert files_holding(hidden_secrets, connection, files) == []
 
 
 def test_no_process_has_a_secret_in_its_arguments(
-    connection: Connection, hidden: list[Secret]
+    connection: Connection, hidden_secrets: list[Secret]
 ) -> None:
     command = "cat /proc/[0-9]*/cmdline"
-    assert lines_holding(hidden, connection, command) == 0
+    assert lines_holding(hidden_secrets, connection, command) == 0
 
 
 @pytest.mark.parametrize("part", ["Labels", "Cmd", "Entrypoint", "Healthcheck"])
 def test_no_container_of_the_host_shows_a_secret(
-    connection: Connection, secrets: dict[str, Secret], hidden: list[Secret], part: str
+    connection: Connection, secrets: dict[str, Secret], hidden_secrets: list[Secret], part: str
 ) -> None:
     shown = [secrets[name] for name in [f"keys: {EDGE_KEY}"] if name in secrets]
     if part == "Labels" and shown:
         # The proxy before Caddy has it from there; who else may ask Docker is as good as root.
-        hidden = [each for each in hidden if each.reveal() != shown[0].reveal()]
+        hidden_secrets = [each for each in hidden_secrets if each.reveal() != shown[0].reveal()]
     command = (
         "docker ps --all --quiet | "
         f"xargs --no-run-if-empty docker inspect --format '{{{{json .Config.{part}}}}}'"
     )
-    assert lines_holding(hidden, connection, command) == 0
+    assert lines_holding(hidden_secrets, connection, command) == 0
 
 
 def test_the_environment_of_a_container_is_closed_to_ordinary_users(
@@ -98,25 +100,28 @@ def test_the_environment_of_a_container_is_closed_to_ordinary_users(
 
 
 def test_the_log_of_a_container_holds_no_secret(
-    connection: Connection, inspected: dict[str, Inspected], hidden: list[Secret], any_service: str
+    connection: Connection,
+    inspections: dict[str, Inspected],
+    hidden_secrets: list[Secret],
+    any_service: str,
 ) -> None:
-    log = inspected[any_service]["LogPath"]
+    log = inspections[any_service]["LogPath"]
     assert log
-    assert files_holding(hidden, connection, [f"{log}*"]) == []
+    assert files_holding(hidden_secrets, connection, [f"{log}*"]) == []
 
 
 def test_the_log_of_who_asked_holds_no_secret(
-    connection: Connection, settings: Settings, hidden: list[Secret]
+    connection: Connection, settings: Settings, hidden_secrets: list[Secret]
 ) -> None:
     if not settings.stack.runs_caddy:
         pytest.skip(f"with ingress = {settings.stack.ingress} no access log is written")
     directory = "/var/log/infisical-access"
     files = [f"{directory}/access.log*", f"{directory}/live/access.log"]
-    assert files_holding(hidden, connection, files) == []
+    assert files_holding(hidden_secrets, connection, files) == []
 
 
 def test_the_journal_of_the_last_week_holds_no_secret(
-    connection: Connection, hidden: list[Secret]
+    connection: Connection, hidden_secrets: list[Secret]
 ) -> None:
     command = "journalctl --no-pager --output=export --since=-7days"
-    assert lines_holding(hidden, connection, command) == 0
+    assert lines_holding(hidden_secrets, connection, command) == 0

@@ -37,18 +37,18 @@ def methods(ssh: paramiko.Transport) -> list[str]:
     return list(refusal.value.allowed_types)
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_only_a_key_can_log_in(methods: list[str]) -> None:
     assert methods == ["publickey"]
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_the_server_reports_its_release_and_not_its_distribution(ssh: paramiko.Transport) -> None:
     assert ssh.remote_version.startswith("SSH-2.0-")
     assert "Debian" not in ssh.remote_version
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_an_ordinary_connection_can_not_be_used_to_get_at_other_hosts(
     ssh: paramiko.Transport,
 ) -> None:
@@ -62,7 +62,7 @@ def test_files_can_be_copied(ssh: paramiko.Transport) -> None:
         assert "passwd" in sftp.listdir("/etc")
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 @pytest.mark.parametrize(
     ("option", "values"),
     [
@@ -84,7 +84,7 @@ def test_an_option_is_strict(
     assert effective[option] in values
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 @pytest.mark.parametrize("option", ["kexalgorithms", "ciphers", "macs"])
 @pytest.mark.parametrize("weak", ["sha1", "md5", "cbc", "group14", "nistp", "umac-64"])
 def test_no_algorithm_is_weak(effective: dict[str, str], option: str, weak: str) -> None:
@@ -92,7 +92,7 @@ def test_no_algorithm_is_weak(effective: dict[str, str], option: str, weak: str)
     assert weak not in effective[option]
 
 
-@pytest.mark.usefixtures("hardened")
+@pytest.mark.usefixtures("hardening")
 def test_sshd_has_read_its_configuration(host: Host) -> None:
     fact, drop_in = Hardening(), "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
     found = fact.process(host.check_output(fact.command([drop_in], {}, "")).splitlines())

@@ -33,7 +33,7 @@ _PLACES = {
 
 
 @pytest.fixture(scope="session")
-def found(host: Host, settings: Settings) -> DataVolume:
+def data_volume(host: Host, settings: Settings) -> DataVolume:
     fact = Volume()
     device = settings.host.data_volume or "/dev/null"
     return fact.process(host.check_output(fact.command(device, _PATHS, [_UNIT])).splitlines())
@@ -44,29 +44,31 @@ def is_on(settings: Settings) -> bool:
     return bool(settings.host.data_volume)
 
 
-def test_every_place_is_on_the_volume_or_none(found: DataVolume, is_on: bool) -> None:
-    assert found.volume.bound == (_PLACES if is_on else frozenset())
+def test_every_place_is_on_the_volume_or_none(data_volume: DataVolume, is_on: bool) -> None:
+    assert data_volume.volume.bound == (_PLACES if is_on else frozenset())
 
 
-def test_what_is_mounted_is_the_volume_of_the_settings(found: DataVolume, is_on: bool) -> None:
-    volume = found.volume
+def test_what_is_mounted_is_the_volume_of_the_settings(
+    data_volume: DataVolume, is_on: bool
+) -> None:
+    volume = data_volume.volume
     assert volume.mounted == (volume.uuid if is_on else "")
     assert bool(volume.uuid) is is_on
 
 
-def test_its_file_system_takes_all_of_it(found: DataVolume, is_on: bool) -> None:
+def test_its_file_system_takes_all_of_it(data_volume: DataVolume, is_on: bool) -> None:
     _skip_without(is_on)
-    assert found.volume.larger is None
+    assert data_volume.volume.larger is None
 
 
-def test_what_mounts_it_is_enabled_and_done(found: DataVolume, is_on: bool) -> None:
-    unit = found.units[_UNIT]
+def test_what_mounts_it_is_enabled_and_done(data_volume: DataVolume, is_on: bool) -> None:
+    unit = data_volume.units[_UNIT]
     assert (unit.enabled, unit.active, unit.outdated) == (is_on, is_on, False)
 
 
-def test_the_files_of_its_mounting_are_roots(found: DataVolume, is_on: bool) -> None:
-    assert set(found.files) == (set(_PATHS) if is_on else set())
-    assert all(_is_roots(each) for each in found.files.values())
+def test_the_files_of_its_mounting_are_roots(data_volume: DataVolume, is_on: bool) -> None:
+    assert set(data_volume.files) == (set(_PATHS) if is_on else set())
+    assert all(_is_roots(each) for each in data_volume.files.values())
 
 
 def _is_roots(file: PathState) -> bool:

@@ -134,14 +134,14 @@ class DataNodes:
             target.write_text(self._secret(each["source"]))
             target.chmod(0o600 if service.startswith("etcd") else 0o644)
         for target, text in files.items():
-            (place / Path(target).name).write_text(self._placed(text, place))
+            (place / Path(target).name).write_text(self._localize(text, place))
         command = [*own.get("entrypoint", ()), *own.get("command", ())]
         command = [each.replace("$$", "$") for each in command]
-        command = [self._placed(each, place) for each in command]
+        command = [self._localize(each, place) for each in command]
         for target in files:
             command = [each.replace(target, str(place / Path(target).name)) for each in command]
         environment = {
-            name: self._placed(str(value), place)
+            name: self._localize(str(value), place)
             for name, value in own.get("environment", {}).items()
         }
         (place / "environment").write_text(
@@ -179,7 +179,7 @@ class DataNodes:
     def inside(self, service: str, command: str, seconds: int = 5) -> str:
         """Return what a shell command prints with a service's environment and files."""
         place = self.home / service
-        text = f". {place}/environment; {self._placed(command, place)}"
+        text = f". {place}/environment; {self._localize(command, place)}"
         done = subprocess.run(
             ("timeout", str(seconds), *self.within(_number(service), "sh", "-c", text)),
             env={"PATH": f"{_POSTGRESQL}:{os.environ['PATH']}"},
@@ -209,7 +209,7 @@ class DataNodes:
         return (self.home / "etc/tls" / file).read_text()
 
     @staticmethod
-    def _placed(text: str, place: Path) -> str:
+    def _localize(text: str, place: Path) -> str:
         """Return a text with the service's paths on this machine."""
         pattern = "|".join(re.escape(each) for each in PLACES)
         moved = re.sub(

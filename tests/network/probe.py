@@ -46,12 +46,12 @@ def serve(*ports: str) -> None:
                 selector.register(served.accept()[0], selectors.EVENT_READ, "connection")
             elif key.data == "udp":
                 served.sendto(*served.recvfrom(64))
-            elif not _echoed(served):
+            elif not _echo(served):
                 selector.unregister(served)
                 served.close()
 
 
-def _echoed(connection: socket.socket) -> bool:
+def _echo(connection: socket.socket) -> bool:
     """Answer on a connection; return False if it has ended."""
     try:
         asked = connection.recv(64)
@@ -70,7 +70,7 @@ def _asking(source: str, address: str, port: int, kind: socket.SocketKind) -> so
     return asking
 
 
-def _answered(sockets: Iterable[socket.socket]) -> set[socket.socket]:
+def _select_answering(sockets: Iterable[socket.socket]) -> set[socket.socket]:
     """Return the sockets that answer in time; each is asked once it is connected."""
     selector, found = selectors.DefaultSelector(), set()
     for each in sockets:
@@ -100,14 +100,14 @@ def reach(sources: str, *targets: str) -> None:
         address, _, port = where.rpartition(":")
         kind = socket.SOCK_DGRAM if protocol else socket.SOCK_STREAM
         asked[_asking(of[_family(address)], address, int(port), kind)] = target
-    for each in _answered(asked):
+    for each in _select_answering(asked):
         print(asked[each])
 
 
 def hurry(source: str, address: str, port: str, number: str) -> None:
     """Print how many connections are let in."""
     asked = [_asking(source, address, int(port), socket.SOCK_STREAM) for _ in range(int(number))]
-    print(len(_answered(asked)))
+    print(len(_select_answering(asked)))
 
 
 def ping(address: str) -> None:

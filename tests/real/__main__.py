@@ -57,31 +57,31 @@ def main(arguments: list[str]) -> int:
     """Compare, test and report; `arguments` are pytest's. Returns 1 where a test failed."""
     began = time.monotonic()
     try:
-        if stack.given() is None:
+        if stack.find_archive() is None:
             raise StagingError(_NONE)
         engine.ensure()
-        differences = _replay(_alone) + _replay(_people)
+        differences = _replay(_play_fresh) + _replay(_people)
         subprocess.run([sys.executable, "-m", "tests.e2e"], check=True)
     except StagingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    status, tests = _tested(arguments)
+    status, tests = _test(arguments)
     image = f"{stack.INFISICAL}:{stack.version()}"
     minutes = (time.monotonic() - began) / 60
     text = _TEXT.format(
         image=image,
         id=image_id(image),
         recorded=RECORDING["server"],
-        differences=_listed(differences) or "Nothing.",
+        differences=_format_list(differences) or "Nothing.",
         tests=f"{tests.passed} passed, {len(tests.failures)} failed, in {minutes:.0f} minutes.\n\n"
-        + _listed(tests.failures),
+        + _format_list(tests.failures),
     )
     REPORT.write_text(text.rstrip() + "\n")
     print(text)
     return status
 
 
-def _alone(server: Server) -> tuple[Player, str]:
+def _play_fresh(server: Server) -> tuple[Player, str]:
     """Return a player of the exchanges that were recorded on a fresh instance, and its name."""
     return Player(server), "exchanges"
 
@@ -100,7 +100,7 @@ def _replay(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
     return [line for lines in found for line in lines]
 
 
-def _tested(arguments: list[str]) -> tuple[int, Tests]:
+def _test(arguments: list[str]) -> tuple[int, Tests]:
     """Run the contract's tests of projects on one server, and then the tests on hosts.
 
     A cluster is tested by itself: its three servers use both processors.
@@ -133,7 +133,7 @@ def _read(file: Path) -> Tests:
     return Tests(passed, failures)
 
 
-def _listed(lines: list[str]) -> str:
+def _format_list(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 

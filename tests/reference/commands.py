@@ -48,7 +48,7 @@ def _list(group: click.Group, context: click.Context, names: Sequence[str] = ())
         if isinstance(group, LazyGroup):
             summary = group.summaries[name]
         path = f"{context.command_path} {name}"
-        yield f"| [`{path}`](#{path.replace(' ', '-')}) | {_escaped(summary)} |"
+        yield f"| [`{path}`](#{path.replace(' ', '-')}) | {_escape(summary)} |"
     yield ""
 
 
@@ -89,7 +89,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     options = (each for each in command.params if isinstance(each, click.Option))
     records = [each.get_help_record(context) for each in options]
     rows = [
-        f"| `{_escaped(names)}` | {_escaped(meaning)} |" for names, meaning in filter(None, records)
+        f"| `{_escape(names)}` | {_escape(meaning)} |" for names, meaning in filter(None, records)
     ]
     if rows:
         yield "| option | meaning |"
@@ -98,5 +98,5 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         yield ""
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")

@@ -60,7 +60,7 @@ def down(arguments: argparse.Namespace) -> None:
         say(f"Removing the staging host {arguments.name!r}")
         StagingHost(arguments.name).down()
         return
-    if engine.installed():
+    if engine.is_installed():
         # Start a daemon that died: it still keeps volumes and images.
         engine.ensure()
         say("Removing all staging hosts, their volumes, and the images that were made for them")

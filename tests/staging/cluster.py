@@ -32,7 +32,7 @@ class StagingCluster:
         """Return the cluster's existing hosts, by number."""
         return [
             StagingHost(name, place=(self.network, access.read(STATE / name).address))
-            for name in members(_known(), self.name)
+            for name in members(_list_known(), self.name)
         ]
 
     def host(self, number: int, disk_gb: int = 0) -> StagingHost:
@@ -63,7 +63,7 @@ class StagingCluster:
 
         Hosts without files are removed too.
         """
-        for name in members({*_known(), *hosts.labelled()}, self.name):
+        for name in members({*_list_known(), *hosts.list_labelled()}, self.name):
             StagingHost(name).down()
         hosts.remove(f"{self.name}-network")
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -83,7 +83,7 @@ class StagingCluster:
         raise StagingError(f"the network of the cluster can't be made: {done.stderr.strip()}")
 
 
-def _known() -> Iterator[str]:
+def _list_known() -> Iterator[str]:
     """Return the names of the hosts with files in `.staging/`."""
     return (file.parent.name for file in STATE.glob("*/host.json"))
 

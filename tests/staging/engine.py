@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.staging.shell import STATE, StagingError, alone, run, say
+from tests.staging.shell import STATE, StagingError, hold_lock, run, say
 
 _PID_FILES = {
     "dockerd": Path("/var/run/docker.pid"),
@@ -27,19 +27,19 @@ def ensure() -> None:
 
     Raises StagingError without root, without Debian, or if the daemon fails.
     """
-    with alone():
+    with hold_lock():
         if not answers():
             _install_and_start()
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Return whether Docker is installed."""
     return bool(shutil.which("docker"))
 
 
 def answers() -> bool:
     """Return whether `docker` is installed and reaches an engine."""
-    return installed() and run("docker", "info", check=False).returncode == 0
+    return is_installed() and run("docker", "info", check=False).returncode == 0
 
 
 def install(packages: dict[str, str]) -> None:

@@ -59,7 +59,7 @@ def into(container: str) -> tuple[str, ...]:
     not run, it is `docker exec`.
     """
     init = _inits.get(container)
-    if init is None or _started(init.id) != init.started:
+    if init is None or _read_start(init.id) != init.started:
         init = _init(container)
     if init is None:
         return ("docker", "exec", "-i", container)
@@ -75,7 +75,7 @@ def _init(container: str) -> _Process | None:
     # An engine in a virtual machine reports process ids of that machine.
     if not found or _hostname(found["id"]) != found["name"]:
         return None
-    return _Process(found["id"], _started(found["id"]))
+    return _Process(found["id"], _read_start(found["id"]))
 
 
 def _hostname(process: int) -> str:
@@ -85,7 +85,7 @@ def _hostname(process: int) -> str:
         return ""
 
 
-def _started(process: int) -> str:
+def _read_start(process: int) -> str:
     """Return when a process started, in ticks since boot; empty without the process."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]

@@ -10,7 +10,7 @@ from typing import Literal
 from tests.ports import free_port
 from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
-from tests.staging.shell import STATE, StagingError, alone, checked, docker, say
+from tests.staging.shell import STATE, StagingError, docker, hold_lock, require_success, say
 
 LABEL = "infisical-iac.staging"
 Release = Literal["trixie", "bookworm"]
@@ -95,7 +95,7 @@ class StagingHost:
                 break
             time.sleep(0.5)
             done = entering.run(self.container, *command_line, input=input)
-        return checked(done, command_line) if check else done
+        return require_success(done, command_line) if check else done
 
     def _make(self, image: str) -> None:
         say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
@@ -165,7 +165,7 @@ def host_image(release: Release) -> str:
     """Return the tag of the image that hosts of a release boot; build it if missing or outdated."""
     tag = f"infisical-iac/staging-host:{release}"
     recipe = digest(RECIPES / "host")
-    with alone():
+    with hold_lock():
         if recipe_of(tag) != recipe:
             plain = base(release)
             say(f"Building the image of the staging host, Debian {release} (about a minute)")
@@ -173,7 +173,7 @@ def host_image(release: Release) -> str:
     return tag
 
 
-def labelled() -> set[str]:
+def list_labelled() -> set[str]:
     """Return the names of all hosts with a Docker volume."""
     shown = f'{{{{.Label "{LABEL}"}}}}'
     return set(docker("volume", "ls", "--filter", f"label={LABEL}", "--format", shown).splitlines())

@@ -43,10 +43,10 @@ def run(
         raise StagingError(f"{command[0]!r} is not installed; install it and try again") from None
     except subprocess.TimeoutExpired:
         raise StagingError(f"{_title(command)!r} took more than {timeout:g} s; try again") from None
-    return checked(done, command) if check else done
+    return require_success(done, command) if check else done
 
 
-def checked(
+def require_success(
     done: subprocess.CompletedProcess[str], command: tuple[str, ...]
 ) -> subprocess.CompletedProcess[str]:
     """Return the process if it succeeded; else raise StagingError with its last lines."""
@@ -63,7 +63,7 @@ def docker(*arguments: str, check: bool = True, timeout: float = 600) -> str:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def hold_lock() -> Iterator[None]:
     """Hold a lock that only one process may have."""
     STATE.mkdir(exist_ok=True)
     with (STATE / "lock").open("w") as lock:

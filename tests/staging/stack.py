@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, recipe_of
 from tests.staging.host import StagingHost
-from tests.staging.shell import STATE, StagingError, alone, docker, say
+from tests.staging.shell import STATE, StagingError, docker, hold_lock, say
 
 ARCHIVE = STATE / "images.tar"
 CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
@@ -49,14 +49,14 @@ def ensure() -> None:
 
     Raises StagingError if an image can't be built or a given archive can't be used.
     """
-    with alone():
+    with hold_lock():
         _ensure()
 
 
 def ensure_cluster() -> None:
     """Also make the images that only a cluster runs, and their archive. Raises as `ensure`."""
     ensure()
-    with alone():
+    with hold_lock():
         for tag, official in _CLUSTER.items():
             _have_service(tag, official)
         ids = {tag: image_id(tag) for tag in _CLUSTER}
@@ -73,7 +73,7 @@ def start_slowly(host: StagingHost) -> None:
     Running containers are not affected, nor is a real server.
     """
     tag = f"{INFISICAL}:{STANDIN_VERSION}"
-    if given() is None:
+    if find_archive() is None:
         host.run(
             f"made=$(docker create {tag}) && docker commit "
             f"--change 'ENV STANDIN_START_SECONDS={START_SECONDS}' $made {tag} && docker rm $made"
@@ -86,7 +86,7 @@ def version_of(reference: str) -> str:
     return tag if re.fullmatch(r"v\d+\.\d+\.\d+", tag) else STANDIN_VERSION
 
 
-def given() -> Path | None:
+def find_archive() -> Path | None:
     """Return the archive of a real Infisical, None without one.
 
     Raises StagingError if it is named but is not a file.
@@ -102,7 +102,7 @@ def version() -> str:
 
     Raises StagingError if the archive can't be read.
     """
-    archive = given()
+    archive = find_archive()
     return version_in(archive) if archive else STANDIN_VERSION
 
 
@@ -125,7 +125,7 @@ def version_in(archive: Path) -> str:
 
 def _ensure() -> None:
     before = _read_choice()
-    archive = given()
+    archive = find_archive()
     source = _stamp(archive) if archive else ""
     for tag, official in _OFFICIAL.items():
         _have_service(tag, official)

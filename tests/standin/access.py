@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from . import tokens
-from .errors import forbidden, not_found, unauthorized
+from .errors import forbidden_error, not_found, unauthorized_error
 from .permissions import Permissions, Rule, permission_denied, role_rules
 from .store import Document, Store, now
 
@@ -40,14 +40,16 @@ def authenticate(store: Store, header: str | None, secret: str) -> Actor:
 
 def _identity(store: Store, claims: dict[str, Any]) -> Actor:
     if "exp" not in claims:
-        raise unauthorized("Identity access token exceeded max age, please re-authenticate")
+        raise unauthorized_error("Identity access token exceeded max age, please re-authenticate")
     token = store.get("identity_access_tokens", claims["identityAccessTokenId"])
     identity = store.get("identities", claims["identityId"])
     if token is None or identity is None:
-        raise unauthorized("Failed to authorize: token has been revoked")
+        raise unauthorized_error("Failed to authorize: token has been revoked")
     if token["numUsesLimit"]:
         if token["numUses"] >= token["numUsesLimit"]:
-            raise unauthorized("Unable to authenticate, the token's number of uses is exceeded")
+            raise unauthorized_error(
+                "Unable to authenticate, the token's number of uses is exceeded"
+            )
         store.update("identity_access_tokens", token["id"], numUses=token["numUses"] + 1)
     return Actor("identity", identity["id"], identity["orgId"], token["id"])
 
@@ -98,7 +100,7 @@ class ProjectAccess:
             raise not_found(f"Project with ID '{project_id}' not found")
         membership = store.first("project_memberships", projectId=project_id, actorId=actor.id)
         if membership is None:
-            raise forbidden(
+            raise forbidden_error(
                 f"You are not a member of this project with ID {project_id}. Please assign this "
                 f"{actor.kind} to the project with the appropriate permissions, then try again.",
                 "ProjectMembershipNotFound",

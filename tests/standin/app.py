@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .access import authenticate
-from .errors import ApiError, forbidden, something_went_wrong, unauthorized
+from .errors import ApiError, forbidden_error, something_went_wrong, unauthorized_error
 from .redis_gate import RedisGate
 from .web import ENDPOINTS, NOBODY, Call, Endpoint, Server
 
@@ -47,7 +47,7 @@ def make_app(server: Server) -> Starlette:
     return Starlette(
         routes=[Route(e.path, endpoint_of(e), methods=[e.method]) for e in literal_first],
         middleware=[Middleware(RedisGate, settings=server.config.redis)],
-        exception_handlers={404: _no_route, 405: _no_route, Exception: _unexpected},
+        exception_handlers={404: _no_route, 405: _no_route, Exception: _answer_unexpected},
     )
 
 
@@ -93,9 +93,9 @@ def _actor(server: Server, endpoint: Endpoint, store: Store, request: Request) -
     actor = authenticate(store, header, server.config.auth_secret)
     if actor.kind not in endpoint.actors:
         message = "You are not allowed to access this resource"
-        raise forbidden(message, f"Forbidden access to {_url(request)}")
+        raise forbidden_error(message, f"Forbidden access to {_url(request)}")
     if endpoint.needs_org and actor.org_id is None:
-        raise unauthorized("Invalid token, no organization was selected")
+        raise unauthorized_error("Invalid token, no organization was selected")
     return actor
 
 
@@ -125,7 +125,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return JSONResponse(body, 404)
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return JSONResponse({"message": error.detail}, error.status_code)
     return JSONResponse(something_went_wrong().body(), 500)

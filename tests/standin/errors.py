@@ -33,11 +33,11 @@ def bad_request(message: str, error: str = "BadRequest") -> ApiError:
     return ApiError(400, message, error)
 
 
-def unauthorized(message: str = "Invalid credentials") -> ApiError:
+def unauthorized_error(message: str = "Invalid credentials") -> ApiError:
     return ApiError(401, message, "UnauthorizedError")
 
 
-def forbidden(message: str, error: str = "ForbiddenError") -> ApiError:
+def forbidden_error(message: str, error: str = "ForbiddenError") -> ApiError:
     return ApiError(403, message, error)
 
 

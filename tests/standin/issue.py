@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from . import tokens
-from .errors import unauthorized
+from .errors import unauthorized_error
 
 if TYPE_CHECKING:
     from .store import Document, Store
@@ -42,7 +42,7 @@ def identity_token(store: Store, auth: Document, client_secret_id: str, secret: 
             "numUsesLimit": auth["accessTokenNumUsesLimit"],
         },
     )
-    return _signed(record, int(time.time()) + record["ttl"], secret)
+    return _sign(record, int(time.time()) + record["ttl"], secret)
 
 
 def renewed_token(record: Document, secret: str) -> str:
@@ -52,8 +52,8 @@ def renewed_token(record: Document, secret: str) -> str:
     if record["maxTTL"]:
         end = min(end, int(born) + record["maxTTL"])
     if end <= time.time():
-        raise unauthorized("Failed to renew access token: its max TTL has been reached")
-    return _signed(record, end, secret)
+        raise unauthorized_error("Failed to renew access token: its max TTL has been reached")
+    return _sign(record, end, secret)
 
 
 def made_token(
@@ -72,7 +72,7 @@ def made_token(
             "numUsesLimit": 0,
         },
     )
-    return _signed(record, int(time.time()) + ttl, secret), record
+    return _sign(record, int(time.time()) + ttl, secret), record
 
 
 def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
@@ -81,10 +81,10 @@ def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
         "identity_access_tokens",
         {"identityId": identity_id, "ttl": 0, "maxTTL": 0, "numUses": 0, "numUsesLimit": 0},
     )
-    return _signed(record, None, secret)
+    return _sign(record, None, secret)
 
 
-def _signed(record: Document, end: int | None, secret: str) -> str:
+def _sign(record: Document, end: int | None, secret: str) -> str:
     claims = {
         "authTokenType": "identityAccessToken",
         "identityId": record["identityId"],

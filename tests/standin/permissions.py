@@ -48,7 +48,7 @@ class Rule:
         )
 
     def concerns(self, action: str, subject: str) -> bool:
-        return _named(action, self.actions) and _named(subject, self.subjects)
+        return _is_named(action, self.actions) and _is_named(subject, self.subjects)
 
     def holds_for(self, attributes: Attributes) -> bool:
         return all(
@@ -107,7 +107,7 @@ def role_rules(role: str) -> list[Rule]:
     }.get(role, [])
 
 
-def _named(name: str, names: tuple[str, ...]) -> bool:
+def _is_named(name: str, names: tuple[str, ...]) -> bool:
     return name in names or "*" in names
 
 

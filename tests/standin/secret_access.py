@@ -37,12 +37,12 @@ class SecretsView:
         }
         return self._permissions.can(action, "secrets", where)
 
-    def shown(self, secret: Document, environment: Document, folder: Document) -> Document:
+    def show(self, secret: Document, environment: Document, folder: Document) -> Document:
         value = self._value(secret, environment, folder)
         comment = self._reader.text(secret["comment"])
         return listed_secret(secret, environment, folder, self._tags_of(secret), value, comment)
 
-    def imported(self, folder: Document) -> Iterator[Document]:
+    def list_imported(self, folder: Document) -> Iterator[Document]:
         """Yield the imported secrets of a folder that the caller may read."""
         for entry in imports_of(self._call.store, folder):
             environment = self._call.store.get("project_environments", entry["importEnvId"])
@@ -83,7 +83,7 @@ class SecretsView:
         if not self._expand:
             return self._reader.text(secret["value"])
         place = (environment["slug"], folder["path"])
-        return self._reader.expanded(secret, place, keep_unknown)
+        return self._reader.expand(secret, place, keep_unknown)
 
     def _tags_of(self, secret: Document) -> list[Document]:
         return [self._tags[tag] for tag in secret["tagIds"] if tag in self._tags]

@@ -52,7 +52,7 @@ class Target:
     def create(self, name: str, fields: Document) -> Document:
         cipher, store = self.call.server.cipher, self.call.store
         secret = insert_secret(store, cipher, self.folder, {**fields, "secretKey": name})
-        return self.shown(secret) | ROTATION
+        return self.show(secret) | ROTATION
 
     def update(self, secret: Document, fields: Document) -> Document:
         cipher, store = self.call.server.cipher, self.call.store
@@ -60,13 +60,13 @@ class Target:
         if new_name and new_name != secret["secretKey"] and self.existing([new_name]):
             raise bad_request(f"Secret already exists: {new_name}")
         changed = update_secret(store, cipher, secret, fields)
-        return self.shown(changed) | ROTATION | {"secretValueHidden": False}
+        return self.show(changed) | ROTATION | {"secretValueHidden": False}
 
     def delete(self, secret: Document) -> Document:
         delete_secret(self.call.store, secret)
-        return self.shown(secret) | {"secretValueHidden": False}
+        return self.show(secret) | {"secretValueHidden": False}
 
-    def shown(self, secret: Document) -> Document:
+    def show(self, secret: Document) -> Document:
         decrypt = self.call.server.cipher.decrypt
         return written_secret(
             secret, self.environment, decrypt(secret["value"]), decrypt(secret["comment"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VERSIONED = ("secretKey", "value", "comment", "version")
 
 
-def trimmed(value: str) -> str:
+def trim(value: str) -> str:
     """Return a value without outer blanks, but with one newline at its end if it had any."""
     return value.strip() + "\n" if value.endswith("\n") else value.strip()
 
@@ -34,7 +34,7 @@ def insert_secret(store: Store, cipher: Cipher, folder: Document, fields: Docume
             "envId": folder["envId"],
             "folderId": folder["id"],
             "secretKey": fields["secretKey"],
-            "value": cipher.encrypt(trimmed(fields["secretValue"])),
+            "value": cipher.encrypt(trim(fields["secretValue"])),
             "comment": cipher.encrypt(fields.get("secretComment") or ""),
             "version": 1,
             "tagIds": fields.get("tagIds") or [],
@@ -52,7 +52,7 @@ def update_secret(store: Store, cipher: Cipher, secret: Document, fields: Docume
     """Write the given fields; each update makes a version, even without a difference."""
     changes: Document = {"version": secret["version"] + 1}
     if "secretValue" in fields:
-        changes["value"] = cipher.encrypt(trimmed(fields["secretValue"]))
+        changes["value"] = cipher.encrypt(trim(fields["secretValue"]))
     if "secretComment" in fields:
         changes["comment"] = cipher.encrypt(fields["secretComment"])
     if "newSecretName" in fields:
@@ -97,7 +97,7 @@ class Reader:
     def text(self, sealed: str) -> str:
         return self._cipher.decrypt(sealed)
 
-    def expanded(self, secret: Document, place: Place, keep_unknown: bool = False) -> str:
+    def expand(self, secret: Document, place: Place, keep_unknown: bool = False) -> str:
         raw = self.text(secret["value"])
         return expand(raw, place, self._look_up, keep_unknown)
 

@@ -49,7 +49,7 @@ def record(fields: Mapping[str, Field]) -> Field:
             if given is not _ABSENT:
                 result[name] = field.check(given, [*path, name], issues)
             elif field.default is _REQUIRED:
-                issues.append(_required([*path, name]))
+                issues.append(_report_missing([*path, name]))
             elif field.default is not _ABSENT:
                 result[name] = field.default
         return result
@@ -158,7 +158,7 @@ def anything() -> Field:
     return Field(lambda value, path, issues: value)
 
 
-def _required(path: Path) -> dict[str, Any]:
+def _report_missing(path: Path) -> dict[str, Any]:
     issue = {"code": "invalid_type", "expected": "string", "received": "undefined"}
     return {**issue, "path": path, "message": "Required"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.staging import ingress
 from tests.staging.host import StagingHost
 from tests.staging.shell import StagingError
-from tests.tls.scan import Finding, accepted, graver, scan
+from tests.tls.scan import Finding, graver, load_accepted, scan
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     except StagingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    reasons = accepted(internal=True)
+    reasons = load_accepted(internal=True)
     print(describe(findings, reasons))
     return 1 if any(each.id not in reasons for each in graver(findings)) else 0
 

@@ -66,7 +66,7 @@ def _look(url: str, address: str, authority: Path, checks: Sequence[str]) -> lis
     return [Finding(each["id"], each["severity"], each["finding"]) for each in found]
 
 
-def accepted(*, internal: bool) -> dict[str, str]:
+def load_accepted(*, internal: bool) -> dict[str, str]:
     """The findings above LOW that are accepted, by id, each with its reason.
 
     `internal` tells whether the certificate is of Caddy's own authority.

@@ -65,7 +65,7 @@ _VERIFIED = {
 }
 
 
-def _asked(node: Node, service: str, command: str, number: int) -> str:
+def _connect(node: Node, service: str, command: str, number: int) -> str:
     text = command.replace("{n}", str(number)).replace("{{", "{").replace("}}", "}")
     return node.inside(service, "sh", f"exec 2>&1\n{text} || true\n")
 
@@ -74,7 +74,7 @@ def _asked(node: Node, service: str, command: str, number: int) -> str:
 def test_a_plain_connection_is_refused(data_nodes: list[Node], what: str) -> None:
     service, command, output = _PLAIN[what]
     answers = {
-        node.name: _asked(data_nodes[0], service, command, node.member.number)
+        node.name: _connect(data_nodes[0], service, command, node.member.number)
         for node in data_nodes
     }
     assert {name for name, answer in answers.items() if output not in answer} == set(), answers
@@ -84,7 +84,7 @@ def test_a_plain_connection_is_refused(data_nodes: list[Node], what: str) -> Non
 def test_each_is_reached_by_tls_under_its_name(data_nodes: list[Node], what: str) -> None:
     service, command, output = _VERIFIED[what]
     answers = {
-        node.name: _asked(data_nodes[0], service, command, node.member.number)
+        node.name: _connect(data_nodes[0], service, command, node.member.number)
         for node in data_nodes
     }
     assert {name for name, answer in answers.items() if output not in answer} == set(), answers
@@ -102,7 +102,7 @@ def test_etcd_lets_in_no_one_without_a_certificate_of_a_client(
         # Redis's image has no curl, and is not where etcd is.
         own = data_nodes[0].inside("redis", "cat /run/secrets/tls.pem")
         ask = f"cat >/tmp/asked.pem <<'PEM'\n{own}\nPEM\n{ask}; rm -f /tmp/asked.pem"
-    answer = _asked(data_nodes[0], "postgres", ask, 1)
+    answer = _connect(data_nodes[0], "postgres", ask, 1)
     assert "health" not in answer.replace("/health", "")
     assert "certificate" in answer
 

@@ -60,7 +60,7 @@ def goal(workspace: Workspace, settings: Settings, memory: Memory) -> Goal:
 
 
 @pytest.fixture(scope="session")
-def inside(deployer: Client, admin: Client, goal: Goal) -> Actual:
+def actual_state(deployer: Client, admin: Client, goal: Goal) -> Actual:
     """Return what is inside Infisical."""
     return succeeding(lambda: actual.read(deployer, goal, lambda: admin))
 
@@ -77,7 +77,7 @@ def seen_access(
     connection: Connection,
     deployer: Client,
     admin: Client,
-    inside: Actual,
+    actual_state: Actual,
     goal: Goal,
     secrets: dict[str, Secret],
 ) -> Seen:
@@ -85,7 +85,7 @@ def seen_access(
         lambda: read_access(
             deployer,
             goal,
-            inside,
+            actual_state,
             lambda: admin,
             secrets["deployer.env: INFISICAL_CLIENT_ID"].reveal(),
         )

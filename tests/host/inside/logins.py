@@ -80,7 +80,7 @@ def status(client: Client, path: str, params: dict[str, str] | None = None) -> i
     return 200
 
 
-def seen(
+def list_seen(
     client: Client, project: str, environment: str, folder: str, *, values: bool = True
 ) -> set[Seen]:
     """The secrets that a client sees in a folder and through its imports.

@@ -16,7 +16,7 @@ from infisical_iac.workspace.model import ServiceAccount, Workspace, are_equal, 
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem
-from tests.host.inside.logins import Login, Seen, read_credentials, seen, status
+from tests.host.inside.logins import Login, Seen, list_seen, read_credentials, status
 
 Place = tuple[str, str]
 _GENERATIONS = (
@@ -31,17 +31,17 @@ def credentials(connection: Connection, workspace: Workspace) -> dict[str, Crede
 
 
 @pytest.fixture(scope="session")
-def project(inside: Actual) -> str:
-    assert inside.project is not None
-    return inside.project.id
+def project(actual_state: Actual) -> str:
+    assert actual_state.project is not None
+    return actual_state.project.id
 
 
 @pytest.fixture(scope="session")
-def places(inside: Actual) -> list[Place]:
+def places(actual_state: Actual) -> list[Place]:
     """Every folder of every environment, the roots too, no matter who made them."""
     return [
         (environment.slug, folder)
-        for environment in inside.environments
+        for environment in actual_state.environments
         for folder in ("/", *sorted(environment.folders))
     ]
 
@@ -49,7 +49,7 @@ def places(inside: Actual) -> list[Place]:
 @pytest.fixture(scope="session")
 def existing(deployer: Client, project: str, places: list[Place]) -> set[Seen]:
     """All secrets of the project, without their values."""
-    return _seen(deployer, project, places, values=False)
+    return _list_seen(deployer, project, places, values=False)
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def login(logins: dict[str, Login], account: ServiceAccount) -> Login:
 
 
 @pytest.fixture
-def there(inside: Actual, account: ServiceAccount) -> AccountState:
-    return inside.accounts[account.identity]
+def there(actual_state: Actual, account: ServiceAccount) -> AccountState:
+    return actual_state.accounts[account.identity]
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def own(account: ServiceAccount, settings: Settings, places: list[Place]) -> lis
     return [(account.environment, folder) for folder in account.readable]
 
 
-def _seen(client: Client, project: str, places: list[Place], *, values: bool = True) -> set[Seen]:
-    calls = [partial(seen, client, project, *place, values=values) for place in places]
+def _list_seen(
+    client: Client, project: str, places: list[Place], *, values: bool = True
+) -> set[Seen]:
+    calls = [partial(list_seen, client, project, *place, values=values) for place in places]
     return set().union(*gather(calls))
 
 
@@ -129,7 +131,7 @@ def test_it_sees_every_secret_of_its_folders_with_its_value(
     desired = {name for name in _names(existing) if name[:2] in own}
     if not desired:
         pytest.skip("no secret is stored in its folders")
-    visible = _seen(login.client, project, own)
+    visible = _list_seen(login.client, project, own)
     assert _names({each for each in visible if each.has_value}) == desired
 
 
@@ -138,7 +140,7 @@ def test_it_sees_no_secret_of_any_other_folder(
 ) -> None:
     if all(name[:2] in own for name in _names(existing)):
         pytest.skip("no secret is stored in any other folder")
-    visible = _seen(login.client, project, places)
+    visible = _list_seen(login.client, project, places)
     assert {name for name in _names(visible) if name[:2] not in own} == set()
 
 

@@ -23,8 +23,8 @@ def census(admin: Client) -> instance.Census:
 
 
 @pytest.fixture
-def there(inside: Actual, environment: str) -> EnvironmentState:
-    [found] = [each for each in inside.environments if each.slug == environment]
+def there(actual_state: Actual, environment: str) -> EnvironmentState:
+    [found] = [each for each in actual_state.environments if each.slug == environment]
     return found
 
 
@@ -93,28 +93,28 @@ def test_the_deployer_is_an_admin_of_the_project_and_of_the_canarys(
     assert seats_drift(deployer, found.id, projects) == []
 
 
-def test_the_project_has_its_name(inside: Actual, workspace: Workspace) -> None:
-    assert inside.project is not None
-    assert inside.project.fields["name"] == workspace.project.name
+def test_the_project_has_its_name(actual_state: Actual, workspace: Workspace) -> None:
+    assert actual_state.project is not None
+    assert actual_state.project.fields["name"] == workspace.project.name
 
 
-def test_the_project_is_protected_from_deletion(inside: Actual) -> None:
-    assert inside.project is not None
-    assert inside.project.fields["hasDeleteProtection"]
+def test_the_project_is_protected_from_deletion(actual_state: Actual) -> None:
+    assert actual_state.project is not None
+    assert actual_state.project.fields["hasDeleteProtection"]
 
 
-def test_the_administrator_is_an_admin_of_the_project(inside: Actual) -> None:
-    assert inside.admin is not None
-    assert "admin" in inside.admin.roles
+def test_the_administrator_is_an_admin_of_the_project(actual_state: Actual) -> None:
+    assert actual_state.admin is not None
+    assert "admin" in actual_state.admin.roles
 
 
-def test_the_environments_stand_in_their_order(inside: Actual, workspace: Workspace) -> None:
+def test_the_environments_stand_in_their_order(actual_state: Actual, workspace: Workspace) -> None:
     desired = [each.slug for each in workspace.environments]
-    assert [each.slug for each in inside.environments if each.slug in desired] == desired
+    assert [each.slug for each in actual_state.environments if each.slug in desired] == desired
 
 
-def test_the_environments_have_their_names(inside: Actual, workspace: Workspace) -> None:
-    names = {each.slug: each.name for each in inside.environments}
+def test_the_environments_have_their_names(actual_state: Actual, workspace: Workspace) -> None:
+    names = {each.slug: each.name for each in actual_state.environments}
     desired = {each.slug: each.name for each in workspace.environments}
     assert {slug: names.get(slug) for slug in desired} == desired
 
@@ -135,5 +135,5 @@ def test_a_services_folder_imports_what_the_service_shares(
         assert [each for each in present if each in desired] == desired, service.folder
 
 
-def test_a_deploy_would_change_nothing_inside(inside: Actual, goal: Goal) -> None:
-    assert [str(each) for each in difference(goal, inside)] == []
+def test_a_deploy_would_change_nothing_inside(actual_state: Actual, goal: Goal) -> None:
+    assert [str(each) for each in difference(goal, actual_state)] == []

@@ -25,8 +25,8 @@ _SENTENCES: dict[Kind, str] = {
 
 
 @pytest.fixture(scope="session")
-def findings(inside: Actual, seen_access: Seen, goal: Goal) -> list[ForeignAccess]:
-    found = foreign.find(goal, inside, seen_access.access, seen_access.deployer_secret)
+def findings(actual_state: Actual, seen_access: Seen, goal: Goal) -> list[ForeignAccess]:
+    found = foreign.find(goal, actual_state, seen_access.access, seen_access.deployer_secret)
     return foreign.filter_accepted(found, goal.desired, seen_access.access)[0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import forbidden
+from ..errors import forbidden_error
 from ..store import Document, now, timestamp
 from ..validation import anything, array, boolean, choice, text
 from ..web import ANYONE, MEMBERS, Call, route
@@ -164,4 +164,4 @@ def _page(call: Call, rows: list[Document]) -> list[Document]:
 
 def _require_super_admin(call: Call) -> None:
     if not call.actor.super_admin:
-        raise forbidden("Requires elevated super admin privileges")
+        raise forbidden_error("Requires elevated super admin privileges")

@@ -56,7 +56,7 @@ def create(call: Call) -> Document:
             "isClientSecretRevoked": False,
         },
     )
-    return {"clientSecret": secret, "clientSecretData": _shown(record)}
+    return {"clientSecret": secret, "clientSecretData": _show(record)}
 
 
 @route("GET", PATH)
@@ -66,13 +66,13 @@ def list_all(call: Call) -> Document:
     found = call.store.find(
         "identity_ua_client_secrets", identityUAId=auth["id"], isClientSecretRevoked=False
     )
-    return {"clientSecretData": [_shown(record) for record in found]}
+    return {"clientSecretData": [_show(record) for record in found]}
 
 
 @route("GET", PATH + "/{client_secret_id}")
 def read(call: Call) -> Document:
     require_org_action(call.store, call.actor, "read", "identity")
-    return {"clientSecretData": _shown(_find(call))}
+    return {"clientSecretData": _show(_find(call))}
 
 
 @route("POST", PATH + "/{client_secret_id}/revoke")
@@ -82,7 +82,7 @@ def revoke(call: Call) -> Document:
     secret_id = _find(call)["id"]
     call.store.delete_where("identity_access_tokens", identityUAClientSecretId=secret_id)
     revoked = call.store.update("identity_ua_client_secrets", secret_id, isClientSecretRevoked=True)
-    return {"clientSecretData": _shown(revoked)}
+    return {"clientSecretData": _show(revoked)}
 
 
 def _find(call: Call) -> Document:
@@ -94,5 +94,5 @@ def _find(call: Call) -> Document:
     return record
 
 
-def _shown(record: Document) -> Document:
+def _show(record: Document) -> Document:
     return {name: record[name] for name in SHOWN}

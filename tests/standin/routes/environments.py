@@ -51,7 +51,7 @@ def create(call: Call) -> Document:
     project_id = call.path["project_id"]
     taken = call.store.first("project_environments", projectId=project_id, slug=fields["slug"])
     if taken:
-        raise bad_request(_taken(taken), "CreateEnvironment")
+        raise bad_request(_describe_conflict(taken), "CreateEnvironment")
     environment = create_environment(call.store, project_id, **fields)
     return _answer("created new", environment)
 
@@ -90,7 +90,7 @@ def change(call: Call) -> Document:
             "project_environments", projectId=environment["projectId"], slug=fields["slug"]
         )
         if taken:
-            raise bad_request(_taken(taken), "UpdateEnvironment")
+            raise bad_request(_describe_conflict(taken), "UpdateEnvironment")
     if "position" in fields:
         fields["position"] = _move(call.store, environment, fields["position"])
     changed = call.store.update("project_environments", environment["id"], **fields)
@@ -140,7 +140,7 @@ def _of_path(call: Call) -> Document:
     return environment
 
 
-def _taken(holder: Document) -> str:
+def _describe_conflict(holder: Document) -> str:
     if not holder["softDeletedAt"]:
         return "Environment with slug already exists"
     return (

@@ -47,7 +47,7 @@ def create(call: Call) -> Document:
         raise bad_request(f"Folder with name '{fields['name']}' already exists in path '{path}'")
     parent = _make_parents(call.store, environment, path)
     folder = create_folder(call.store, parent, fields["name"], fields["description"])
-    return {"folder": _shown(folder) | {"path": folder["path"]}}
+    return {"folder": _show(folder) | {"path": folder["path"]}}
 
 
 @route("GET", "/api/v2/folders")
@@ -59,10 +59,10 @@ def list_all(call: Call) -> Document:
     prefix = folder["path"].rstrip("/")
     if not call.flag("recursive"):
         children = call.store.find("secret_folders", parentId=folder["id"])
-        return {"folders": [_shown(f) for f in sorted(children, key=lambda f: str(f["name"]))]}
+        return {"folders": [_show(f) for f in sorted(children, key=lambda f: str(f["name"]))]}
     inside = below(call.store, folder)
     return {
-        "folders": [_shown(f) | {"relativePath": f["path"].removeprefix(prefix)} for f in inside]
+        "folders": [_show(f) | {"relativePath": f["path"].removeprefix(prefix)} for f in inside]
     }
 
 
@@ -72,7 +72,7 @@ def read(call: Call) -> Document:
     if folder is None:
         raise not_found(f"Folder with ID '{call.path['id']}' not found")
     call.permissions(folder["projectId"])
-    return {"folder": _shown(folder) | {"path": folder["path"]}}
+    return {"folder": _show(folder) | {"path": folder["path"]}}
 
 
 @route("PATCH", "/api/v2/folders/{id}")
@@ -93,7 +93,7 @@ def change(call: Call) -> Document:
     changed = call.store.update(
         "secret_folders", folder["id"], name=fields["name"], path=new_path, **described
     )
-    return {"folder": _shown(changed) | {"path": new_path}}
+    return {"folder": _show(changed) | {"path": new_path}}
 
 
 @route("DELETE", "/api/v2/folders/{id}")
@@ -107,7 +107,7 @@ def delete(call: Call) -> Document:
         for table in ("secrets_v2", "secret_imports"):
             call.store.delete_where(table, folderId=gone["id"])
         call.store.delete("secret_folders", gone["id"])
-    return {"folder": _shown(folder)}
+    return {"folder": _show(folder)}
 
 
 def _find(store: Store, fields: Document) -> Document:
@@ -145,7 +145,7 @@ def _missing(environment: str, path: str) -> Exception:
     )
 
 
-def _shown(folder: Document) -> Document:
+def _show(folder: Document) -> Document:
     return {name: folder[name] for name in SHOWN} | {
         "isReserved": False,
         "description": folder["description"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ..access import require_org_action
-from ..errors import bad_request, forbidden, not_found
+from ..errors import bad_request, forbidden_error, not_found
 from ..validation import array, boolean, record, text
 from ..web import Call, route
 
@@ -151,7 +151,7 @@ def refuse_instance_admin(call: Call, identity_id: str) -> None:
     """Raise a 403 answer unless a super admin changes the identity that rules the instance."""
     ruling = call.server.instance.settings()["adminIdentityIds"] or ()
     if identity_id in ruling and not call.actor.super_admin:
-        raise forbidden(
+        raise forbidden_error(
             "You are attempting to modify an instance admin identity. This requires elevated "
             "instance admin privileges",
             "ForbiddenError",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from .. import tokens
 from ..crypto import secret_matches
-from ..errors import unauthorized
+from ..errors import unauthorized_error
 from ..issue import identity_token, renewed_token
 from ..store import Document, Store, now, timestamp
 from ..validation import text
@@ -21,13 +21,13 @@ def login(call: Call) -> Document:
     fields = call.fields({"clientId": text(1), "clientSecret": text(1)})
     auth = call.store.first("identity_universal_auths", clientId=fields["clientId"])
     if auth is None:
-        raise unauthorized()
+        raise unauthorized_error()
     if call.server.lockouts.refuses(auth):
-        raise unauthorized(LOCKED)
+        raise unauthorized_error(LOCKED)
     secret = _matching(call.store, auth, fields["clientSecret"])
     if secret is None:
         call.server.lockouts.record_failure(auth)
-        raise unauthorized()
+        raise unauthorized_error()
     _use(call.store, secret)
     call.server.lockouts.forget_failures(auth)
     _note_login(call.store, auth["identityId"])
@@ -53,7 +53,7 @@ def _given_token(call: Call) -> Document:
     claims = tokens.verify(token, call.server.config.auth_secret)
     record = call.store.get("identity_access_tokens", claims.get("identityAccessTokenId", ""))
     if record is None:
-        raise unauthorized("Failed to authorize: token has been revoked")
+        raise unauthorized_error("Failed to authorize: token has been revoked")
     return record
 
 
@@ -72,10 +72,10 @@ def _use(store: Store, secret: Document) -> None:
     """Count the use; raise a 401 answer if the secret has expired or is used up."""
     born = datetime.fromisoformat(secret["createdAt"]).timestamp()
     if secret["clientSecretTTL"] and time.time() >= born + secret["clientSecretTTL"]:
-        raise unauthorized("Access denied due to expired client secret")
+        raise unauthorized_error("Access denied due to expired client secret")
     uses, limit = secret["clientSecretNumUses"], secret["clientSecretNumUsesLimit"]
     if limit and uses >= limit:
-        raise unauthorized("Access denied due to client secret usage limit reached")
+        raise unauthorized_error("Access denied due to client secret usage limit reached")
     store.update("identity_ua_client_secrets", secret["id"], clientSecretNumUses=uses + 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..crypto import secret_matches
-from ..errors import bad_request, forbidden
+from ..errors import bad_request, forbidden_error
 from ..issue import person_token
 from ..store import Document, now, timestamp
 from ..validation import email, text
@@ -27,7 +27,7 @@ def select_organization(call: Call) -> Document:
     user = call.store.get("users", call.actor.id)
     membership = call.store.first("org_memberships", orgId=org_id, actorId=call.actor.id)
     if user is None or membership is None:
-        raise forbidden("You are not a member of this organization")
+        raise forbidden_error("You are not a member of this organization")
     call.store.update(
         "org_memberships",
         membership["id"],

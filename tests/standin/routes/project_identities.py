@@ -28,7 +28,7 @@ def list_all(call: Call) -> Document:
     for member in found[offset : offset + limit]:
         identity = find_identity(call, member["actorId"], scoped=True)
         lockouts = {"activeLockoutAuthMethods": active_lockouts(call, identity)}
-        document = _shown(member, identity) | {"identityId": identity["id"]}
+        document = _show(member, identity) | {"identityId": identity["id"]}
         document["identity"] |= lockouts
         shown.append(document)
     return {"identityMemberships": shown, "totalCount": len(found)}
@@ -51,7 +51,7 @@ def add(call: Call) -> Document:
 def read(call: Call) -> Document:
     call.permissions().require("read", "identity")
     member, identity = _of_path(call), find_identity(call)
-    document = _shown(member, identity) | {"lastLoginAuthMethod": None, "lastLoginTime": None}
+    document = _show(member, identity) | {"lastLoginAuthMethod": None, "lastLoginTime": None}
     document["identity"] |= {"metadata": identity["metadata"]}
     return {"identityMembership": document}
 
@@ -129,7 +129,7 @@ def _plain(member: Document) -> Document:
     return own | {"identityId": member["actorId"]}
 
 
-def _shown(member: Document, identity: Document) -> Document:
+def _show(member: Document, identity: Document) -> Document:
     named = {name: identity[name] for name in ("name", "id", "orgId", "authMethods")}
     named["projectId"] = identity.get("projectId")
     return {

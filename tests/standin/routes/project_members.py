@@ -27,7 +27,7 @@ def list_all(call: Call) -> Document:
     )
     # The real server lists them in no particular order.
     shuffled = sample(found, len(found))
-    return {"memberships": [_shown(call.store, member) for member in shuffled]}
+    return {"memberships": [_show(call.store, member) for member in shuffled]}
 
 
 @route("POST", PATH)
@@ -89,7 +89,7 @@ def remove_by_address(call: Call) -> Document:
 @route("GET", PATH + "/{membership_id}")
 def read(call: Call) -> Document:
     call.permissions().require("read", "member")
-    return {"membership": _shown(call.store, _of_path(call))}
+    return {"membership": _show(call.store, _of_path(call))}
 
 
 @route("PATCH", PATH + "/{membership_id}")
@@ -133,7 +133,7 @@ def _plain(member: Document) -> Document:
     return own | {"userId": member["actorId"]}
 
 
-def _shown(store: Store, member: Document) -> Document:
+def _show(store: Store, member: Document) -> Document:
     user = store.get("users", member["actorId"]) or {}
     named = ("username", "email", "firstName", "lastName", "id")
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..access import require_org_action
-from ..errors import bad_request, forbidden, not_found
+from ..errors import bad_request, forbidden_error, not_found
 from ..issue import new_slug
 from ..members import join_project
 from ..validation import Field, array, boolean, choice, number, slug, text
@@ -127,7 +127,7 @@ def delete(call: Call) -> Document:
     call.permissions().require("delete", "workspace")
     project = call.store.get("projects", call.path["project_id"]) or {}
     if project["hasDeleteProtection"]:
-        raise forbidden("Project delete protection is enabled")
+        raise forbidden_error("Project delete protection is enabled")
     for table in CONTENTS:
         call.store.delete_where(table, projectId=project["id"])
     call.store.delete("projects", project["id"])
@@ -157,11 +157,11 @@ def _whole(store: Store, project: Document) -> Document:
         **project,
         "_id": project["id"],
         "environments": shown,
-        "deletedEnvironments": [_deleted(store, env) for env in deleted],
+        "deletedEnvironments": [_show_deleted(store, env) for env in deleted],
     }
 
 
-def _deleted(store: Store, environment: Document) -> Document:
+def _show_deleted(store: Store, environment: Document) -> Document:
     shown = ("id", "name", "slug", "deleteAfter", "softDeletedAt")
     return {name: environment[name] for name in shown} | {"deletedBy": _deleter(store, environment)}
 

@@ -47,7 +47,7 @@ def create(call: Call) -> Document:
     created = call.store.insert("secret_imports", match | kept)
     return {
         "message": "Successfully created secret import",
-        "secretImport": _shown(call.store, created),
+        "secretImport": _show(call.store, created),
     }
 
 
@@ -58,7 +58,7 @@ def list_all(call: Call) -> Document:
     project = call.store.get("projects", fields["projectId"]) or {}
     shown = []
     for entry in imports_of(call.store, folder):
-        document = _shown(call.store, entry)
+        document = _show(call.store, entry)
         document["importEnv"]["projectId"] = project["id"]
         shown.append(document | {"sourceProjectName": project["name"]})
     return {"message": "Successfully fetched secret imports", "secretImports": shown}
@@ -89,7 +89,7 @@ def change(call: Call) -> Document:
     changed = call.store.get("secret_imports", entry["id"]) or {}
     return {
         "message": "Successfully updated secret import",
-        "secretImport": _shown(call.store, changed),
+        "secretImport": _show(call.store, changed),
     }
 
 
@@ -102,7 +102,7 @@ def delete(call: Call) -> Document:
         call.store.update("secret_imports", left["id"], position=number_)
     return {
         "message": "Successfully deleted secret import",
-        "secretImport": _shown(call.store, entry),
+        "secretImport": _show(call.store, entry),
     }
 
 
@@ -133,7 +133,7 @@ def _move(store: Store, folder: Document, entry: Document, position: int) -> Non
         store.update("secret_imports", each["id"], position=place)
 
 
-def _shown(store: Store, entry: Document) -> Document:
+def _show(store: Store, entry: Document) -> Document:
     environment = store.get("project_environments", entry["importEnvId"]) or {}
     shown = ("id", "importPath", "position", "createdAt", "updatedAt", "folderId")
     return {

@@ -73,7 +73,7 @@ def _read(call: Call, project_id: str, fields: Document, expand: bool) -> Docume
         raise not_found(f"Secret with name '{name}' not found")
     if "version" in call.query:
         secret = at_version(call.store, secret, int(call.query["version"]))
-    return {"secret": SecretsView(call, project_id, expand).shown(secret, environment, folder)}
+    return {"secret": SecretsView(call, project_id, expand).show(secret, environment, folder)}
 
 
 def _list(call: Call, project_id: str, fields: Document, expand: bool, imports: bool) -> Response:
@@ -83,12 +83,12 @@ def _list(call: Call, project_id: str, fields: Document, expand: bool, imports: 
     folders = [folder, *below(call.store, folder)] if call.flag("recursive") else [folder]
     view = SecretsView(call, project_id, expand)
     shown = [
-        view.shown(secret, environment, place)
+        view.show(secret, environment, place)
         for place in folders
         for secret in secrets_in(call.store, place)
         if view.may("describeSecret", secret, environment, place)
     ]
-    taken = list(view.imported(folder)) if imports else []
+    taken = list(view.list_imported(folder)) if imports else []
     return _with_etag(call, {"secrets": shown, "imports": taken})
 
 

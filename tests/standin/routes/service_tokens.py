@@ -50,14 +50,14 @@ def create(call: Call) -> Document:
             "secretHash": hash_secret(secret),
         },
     )
-    return {"serviceToken": f"st.{token['id']}.{secret}", "serviceTokenData": _shown(token)}
+    return {"serviceToken": f"st.{token['id']}.{secret}", "serviceTokenData": _show(token)}
 
 
 @route("GET", "/api/v1/projects/{project_id}/service-token-data", PEOPLE)
 def list_all(call: Call) -> Document:
     call.permissions().require("read", "service-tokens")
     found = call.store.find("service_tokens", projectId=call.path["project_id"])
-    return {"serviceTokenData": [_shown(token) for token in found]}
+    return {"serviceTokenData": [_show(token) for token in found]}
 
 
 @route("DELETE", PATH + "/{id}", PEOPLE)
@@ -67,8 +67,8 @@ def delete(call: Call) -> Document:
         raise not_found(f"Service token with ID '{call.path['id']}' not found")
     call.permissions(token["projectId"]).require("delete", "service-tokens")
     call.store.delete("service_tokens", token["id"])
-    return {"serviceTokenData": _shown(token)}
+    return {"serviceTokenData": _show(token)}
 
 
-def _shown(token: Document) -> Document:
+def _show(token: Document) -> Document:
     return {name: value for name, value in token.items() if name != "secretHash"}

@@ -47,7 +47,7 @@ def find_auth(call: Call) -> Document:
 
 @route("POST", PATH)
 def attach(call: Call) -> Document:
-    settings = _checked(call, ON_ATTACH)
+    settings = _check(call, ON_ATTACH)
     require_org_action(call.store, call.actor, "create", "identity")
     identity = find_identity(call)
     refuse_instance_admin(call, identity["id"])
@@ -56,24 +56,24 @@ def attach(call: Call) -> Document:
     methods = [*identity["authMethods"], "universal-auth"]
     call.store.update("identities", identity["id"], authMethods=methods)
     keys = {"identityId": identity["id"], "clientId": str(uuid4())}
-    return _shown(call.store.insert("identity_universal_auths", keys | settings))
+    return _show(call.store.insert("identity_universal_auths", keys | settings))
 
 
 @route("GET", PATH)
 def read(call: Call) -> Document:
     require_org_action(call.store, call.actor, "read", "identity")
-    return _shown(find_auth(call))
+    return _show(find_auth(call))
 
 
 @route("PATCH", PATH)
 def change(call: Call) -> Document:
-    settings = _checked(call, ON_CHANGE)
+    settings = _check(call, ON_CHANGE)
     require_org_action(call.store, call.actor, "edit", "identity")
     auth = find_auth(call)
     # Like the real server: a lifetime that is not given becomes the longest lifetime of before.
     if _ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
         raise bad_request("Access token TTL cannot be greater than max TTL")
-    return _shown(call.store.update("identity_universal_auths", auth["id"], **settings))
+    return _show(call.store.update("identity_universal_auths", auth["id"], **settings))
 
 
 @route("DELETE", PATH)
@@ -87,7 +87,7 @@ def revoke(call: Call) -> Document:
     for table in ("identity_ua_client_secrets", "identity_access_tokens"):
         call.store.delete_where(table, identityId=identity["id"])
     call.store.delete("identity_universal_auths", auth["id"])
-    return _shown(auth)
+    return _show(auth)
 
 
 @route("POST", PATH + "/clear-lockouts")
@@ -96,7 +96,7 @@ def clear_lockouts(call: Call) -> Document:
     return {"deleted": call.server.lockouts.clear(find_auth(call)["identityId"])}
 
 
-def _checked(call: Call, fields: dict[str, Field]) -> Document:
+def _check(call: Call, fields: dict[str, Field]) -> Document:
     settings = call.fields(fields)
     both = {"accessTokenTTL", "accessTokenMaxTTL"} <= settings.keys()
     if both and _ttl_too_long(settings):
@@ -104,7 +104,7 @@ def _checked(call: Call, fields: dict[str, Field]) -> Document:
         raise validation_failure([{"code": "custom", "message": message, "path": []}])
     for name in ("clientSecretTrustedIps", "accessTokenTrustedIps"):
         if name in settings:
-            settings[name] = _trusted(settings[name])
+            settings[name] = _parse_trusted(settings[name])
     return settings
 
 
@@ -113,7 +113,7 @@ def _ttl_too_long(settings: Document) -> bool:
     return bool(longest) and settings["accessTokenTTL"] > longest
 
 
-def _trusted(entries: list[Document]) -> list[Document]:
+def _parse_trusted(entries: list[Document]) -> list[Document]:
     known = {"0.0.0.0/0": "ipv4", "::/0": "ipv6"}
     if any(entry["ipAddress"] not in known for entry in entries):
         raise bad_request(
@@ -130,5 +130,5 @@ def _trusted(entries: list[Document]) -> list[Document]:
     ]
 
 
-def _shown(auth: Document) -> Document:
+def _show(auth: Document) -> Document:
     return {"identityUniversalAuth": {name: auth[name] for name in SHOWN}}

@@ -32,7 +32,7 @@ NO_APPROVAL: Document = {
 def create(call: Call) -> Document:
     fields = call.fields(MEMBER | ON_CREATE)
     member = _member(call, fields, "edit")
-    return {"privilege": _shown(create_privilege(call.store, member, fields))}
+    return {"privilege": _show(create_privilege(call.store, member, fields))}
 
 
 @route("GET", PATH, PEOPLE)
@@ -41,25 +41,25 @@ def list_all(call: Call) -> Document:
     found = call.store.find(
         "additional_privileges", projectId=member["projectId"], actorId=member["actorId"]
     )
-    return {"privileges": [_shown(each, permissions=False) | NO_APPROVAL for each in found]}
+    return {"privileges": [_show(each, permissions=False) | NO_APPROVAL for each in found]}
 
 
 @route("GET", PATH + "/{id}", PEOPLE)
 def read(call: Call) -> Document:
-    return {"privilege": _shown(_of_path(call, "read"))}
+    return {"privilege": _show(_of_path(call, "read"))}
 
 
 @route("PATCH", PATH + "/{id}", PEOPLE)
 def change(call: Call) -> Document:
     fields = call.fields(ON_CHANGE)
-    return {"privilege": _shown(change_privilege(call.store, _of_path(call, "edit"), fields))}
+    return {"privilege": _show(change_privilege(call.store, _of_path(call, "edit"), fields))}
 
 
 @route("DELETE", PATH + "/{id}", PEOPLE)
 def delete(call: Call) -> Document:
     privilege = _of_path(call, "edit")
     call.store.delete("additional_privileges", privilege["id"])
-    return {"privilege": _shown(privilege)}
+    return {"privilege": _show(privilege)}
 
 
 def _of_path(call: Call, action: str) -> Document:
@@ -76,6 +76,6 @@ def _member(call: Call, fields: Document, action: str) -> Document:
     return member
 
 
-def _shown(privilege: Document, permissions: bool = True) -> Document:
+def _show(privilege: Document, permissions: bool = True) -> Document:
     owner = {"userId": privilege["actorId"], "projectId": privilege["projectId"]}
     return shown_privilege(privilege, permissions) | owner

@@ -70,7 +70,7 @@ def test_a_write_is_lost_if_it_is_not_there_or_is_another() -> None:
     ledger = Ledger()
     for name in ("A", "B", "C"):
         ledger.acknowledge(name, "value")
-    assert ledger.lost({"A": "value", "B": "another", "D": "more"}) == ["B", "C"]
+    assert ledger.list_lost({"A": "value", "B": "another", "D": "more"}) == ["B", "C"]
 
 
 def test_writes_go_to_all_nodes_and_all_of_them_are_found(
@@ -81,7 +81,7 @@ def test_writes_go_to_all_nodes_and_all_of_them_are_found(
     report = client.report()
     assert report.writes == len(nodes[0].store.secrets) == len(client.ledger.acknowledged)
     assert (report.failed_writes, report.failed_reads, report.wrong_reads) == (0, 0, ())
-    assert client.lost(nodes[1].node) == []
+    assert client.list_lost(nodes[1].node) == []
     assert all(each.asked for each in nodes)
     assert {each.node for each in client.ledger.attempts} == {"node-1", "node-2", "node-3"}
 
@@ -98,7 +98,7 @@ def test_a_node_that_fails_costs_tries_and_no_outage(
     reasons = {f"{each.node}: {each.kind}: {each.detail}" for each in failed}
     assert {why for why, _ in client.ledger.reasons()} == reasons
     assert sum(count for _, count in client.ledger.reasons()) == len(failed)
-    assert client.lost(nodes[1].node) == []
+    assert client.list_lost(nodes[1].node) == []
 
 
 def test_writes_that_no_node_takes_are_an_outage_until_one_does(
@@ -117,7 +117,7 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
     report = client.report()
     assert report.longest() >= 2
     assert report.back_after(begun) >= 2
-    assert client.lost(nodes[0].node) == []
+    assert client.list_lost(nodes[0].node) == []
 
 
 def test_a_client_that_no_node_serves_is_not_steady(
@@ -135,7 +135,7 @@ def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
     nodes[2].forgetful = True
     with client:
         until(lambda: written(client, 12)() and client.report().wrong_reads != ())
-    lost = client.lost(nodes[0].node)
+    lost = client.list_lost(nodes[0].node)
     assert lost
     assert not set(lost) & set(nodes[0].store.secrets)
     assert len(lost) + len(nodes[0].store.secrets) == client.report().writes
