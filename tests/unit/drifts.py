@@ -46,11 +46,11 @@ def _hard_delete(server: FakeInfisical) -> None:
     server.environments.remove(server.environment("development"))
 
 
-def _narrowed(server: FakeInfisical) -> None:
+def _narrow(server: FakeInfisical) -> None:
     _set(_privilege(server), permissions=_privilege(server)["permissions"][:1])
 
 
-def _widened(server: FakeInfisical) -> None:
+def _widen(server: FakeInfisical) -> None:
     _privilege(server)["permissions"][0]["conditions"].pop("secretPath")
 
 
@@ -142,14 +142,14 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
         ["+ privilege read-own-folder of backend-staging: /backend and /shared in staging"],
     ),
     "privilege narrowed": (
-        _narrowed,
+        _narrow,
         [
             "~ privilege read-own-folder of backend-staging: "
             "permissions → read /backend and /shared in staging only"
         ],
     ),
     "privilege widened": (
-        _widened,
+        _widen,
         [
             "~ privilege read-own-folder of backend-staging: "
             "permissions → read /backend and /shared in staging only"

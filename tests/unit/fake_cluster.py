@@ -110,7 +110,7 @@ class FakeNode(FakeHost):
         """Return what is in each database, by its name."""
         return {each.name: each.read_text() for each in (self.directory / "databases").iterdir()}
 
-    def closed(self) -> str:
+    def list_closed(self) -> str:
         """The databases that take no connections."""
         return " ".join(each.name for each in (self.directory / "closed").iterdir())
 

@@ -153,7 +153,7 @@ class FakeHost:
         self, *step: str, stdin: str = "", moments: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a script with its arguments; what is in `moments` keeps what the host is like."""
-        text, *arguments = (self._moved(each) for each in (script_file(step[0]), *step[1:]))
+        text, *arguments = (self._relocate(each) for each in (script_file(step[0]), *step[1:]))
         # Effects are recorded by programs, so these can't be functions.
         functions = "" if moments else self._functions()
         seen = f"{self._programs}/seen:" if moments else ""
@@ -165,7 +165,7 @@ class FakeHost:
             MOMENTS=str(moments),
         )
 
-    def _moved(self, text: str) -> str:
+    def _relocate(self, text: str) -> str:
         for place in _PLACES:
             text = text.replace(place, f"{self.directory}{place}")
         return text
@@ -186,7 +186,7 @@ class FakeHost:
         """Return what the host would be like had it died in scripts, after each of their
         effects. A call that left everything as it was had none.
         """
-        with _kept(self.directory) as (moments, found):
+        with _keep(self.directory) as (moments, found):
             for step in steps:
                 done = self.run(*step, stdin=stdin, moments=moments)
                 assert done.returncode == 0, (step, done.stderr)
@@ -194,7 +194,7 @@ class FakeHost:
 
 
 @contextmanager
-def _kept(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
+def _keep(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Keep what is in the directory, if that is new, whenever a tool asks for it."""
     moments = directory.with_name(f"{directory.name}-moments")
     moments.mkdir()

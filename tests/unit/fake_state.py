@@ -84,7 +84,7 @@ class State:
 
     def folder_id(self, environment: str, path: str) -> str:
         """The id of a folder in the environment of an id: it stays when it is renamed."""
-        return self.kept_ids.get((environment, path), f"folder-{environment}{_dotted(path)}")
+        return self.kept_ids.get((environment, path), f"folder-{environment}{_dot(path)}")
 
     def rename_folder(self, environment: str, path: str, name: str) -> None:
         """Give a folder in the environment of an id another name, with all that is in it."""
@@ -115,7 +115,7 @@ class State:
         return f"{kind}-{self._made}"
 
 
-def _dotted(path: str) -> str:
+def _dot(path: str) -> str:
     return path.replace("/", ".")
 
 

@@ -38,7 +38,7 @@ class FaultyCluster:
     def credentials(self) -> dict[str, str]:
         return {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
 
-    def planned(self) -> list[str]:
+    def plan(self) -> list[str]:
         return self.plans.pop(0) if self.plans else []
 
     def deploy(self, data: Mapping[str, str] | None = None) -> Run:

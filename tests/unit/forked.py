@@ -46,13 +46,13 @@ def _serve() -> None:
     for line in sys.stdin:
         child = fork()
         if not child:
-            _print(_called(*json.loads(line)))
+            _print(_call(*json.loads(line)))
             os._exit(0)
         if wait(child, 0)[1]:
             _print({"raised": "the process was killed"})
 
 
-def _called(module: str, *arguments: object) -> dict[str, object]:
+def _call(module: str, *arguments: object) -> dict[str, object]:
     try:
         return {"returned": import_module(module).main(*arguments)}
     except BaseException:

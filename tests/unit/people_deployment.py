@@ -46,17 +46,17 @@ class PeopleDeployment(Deployment):
 
     def look(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
         """Return what the command line plans."""
-        return compute_plan(self.reached(text), prune=prune)
+        return compute_plan(self.reach(text), prune=prune)
 
     def prune(self, text: str) -> list[str]:
         """Plan and make it all with `--prune`; what was done, as people read it."""
         done: list[str] = []
         apply_plan(
-            self.reached(text), self.look(text, prune=True), lambda each: done.append(str(each))
+            self.reach(text), self.look(text, prune=True), lambda each: done.append(str(each))
         )
         return done
 
-    def reached(self, text: str = PEOPLE) -> Reached:
+    def reach(self, text: str = PEOPLE) -> Reached:
         return Reached(
             client=self.client,
             address="http://127.0.0.1:8080",

@@ -41,7 +41,7 @@ class RememberingDeployment(Deployment):
         self.credentials: dict[str, str] = {}  # client ids in files on the host, by path
 
     def plan(self, desired: Workspace, *, prune: bool = False) -> WorkspacePlan:
-        return compute_plan(self.reached(desired), prune=prune)
+        return compute_plan(self.reach(desired), prune=prune)
 
     def apply(self, desired: Workspace, *, prune: bool = False) -> list[str]:
         """Plan and make it all; what was done, as people read it."""
@@ -49,10 +49,10 @@ class RememberingDeployment(Deployment):
 
     def make(self, desired: Workspace, plan: WorkspacePlan) -> list[str]:
         done: list[str] = []
-        apply_plan(self.reached(desired), plan, lambda change: done.append(str(change)))
+        apply_plan(self.reach(desired), plan, lambda change: done.append(str(change)))
         return done
 
-    def reached(self, desired: Workspace) -> Reached:
+    def reach(self, desired: Workspace) -> Reached:
         return Reached(
             client=self.client,
             address="http://127.0.0.1:8080",
@@ -79,7 +79,7 @@ class RememberingDeployment(Deployment):
             del self.credentials[path]
 
 
-def applied() -> RememberingDeployment:
+def apply_whole() -> RememberingDeployment:
     """One that has made the whole of the small workspace."""
     deployment = RememberingDeployment()
     deployment.apply(WHOLE)

@@ -30,7 +30,7 @@ def _ask(client: Client, method: str) -> dict[str, Any]:
     return answer
 
 
-def _limited(retry_after: str | None = None) -> httpx.Response:
+def _rate_limit(retry_after: str | None = None) -> httpx.Response:
     refused = refusal(429, "RateLimitExceeded", "Rate limit exceeded")
     if retry_after is not None:
         refused.headers["Retry-After"] = retry_after
@@ -45,13 +45,13 @@ def _date(**ahead: int) -> str:
 def test_a_request_that_was_not_let_through_is_sent_again_when_the_server_says(
     method: str, naps: list[float]
 ) -> None:
-    server = Server(_limited("7"), _limited("0"), OK)
+    server = Server(_rate_limit("7"), _rate_limit("0"), OK)
     assert _ask(server.client(), method) == {"ok": True}
     assert (len(server.requests), naps) == (3, [7.0, 0.0])
 
 
 def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
-    _ask(Server(_limited(_date(seconds=20)), _limited(_date(hours=-1)), OK).client(), "get")
+    _ask(Server(_rate_limit(_date(seconds=20)), _rate_limit(_date(hours=-1)), OK).client(), "get")
     assert 18 <= naps[0] <= 20
     assert naps[1] == 0
 
@@ -62,7 +62,7 @@ def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
 def test_no_server_makes_anybody_wait_longer_than_half_a_minute(
     far: str, naps: list[float]
 ) -> None:
-    _ask(Server(_limited(far), OK).client(), "post")
+    _ask(Server(_rate_limit(far), OK).client(), "post")
     assert naps == [30.0]
 
 
@@ -70,13 +70,13 @@ def test_no_server_makes_anybody_wait_longer_than_half_a_minute(
 def test_without_a_time_that_can_be_read_the_wait_is_short(
     given: str | None, naps: list[float]
 ) -> None:
-    _ask(Server(_limited(given), OK).client(), "post")
+    _ask(Server(_rate_limit(given), OK).client(), "post")
     assert 0 < naps[0] <= 3
 
 
 @pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
 def test_a_server_that_lets_nothing_through_is_given_up_with_advice(method: str) -> None:
-    server = Server(_limited("1"))
+    server = Server(_rate_limit("1"))
     with pytest.raises(ApiError) as refused:
         _ask(server.client(), method)
     assert (refused.value.status, refused.value.code) == (429, "api.rate_limit")

@@ -20,7 +20,7 @@ from tests.unit.drifts import DRIFTS
 CONTRACT = Path(__file__).parents[2] / "contract" / "openapi-subset.json"
 
 
-def _recorded() -> list[tuple[str, str, Any]]:
+def _record_requests() -> list[tuple[str, str, Any]]:
     deployment = Deployment()
     deployment.deploy()
     for spoil, _ in DRIFTS.values():
@@ -39,8 +39,8 @@ def _recorded() -> list[tuple[str, str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> list[tuple[str, str, Any]]:
-    return _recorded()
+def recorded_requests() -> list[tuple[str, str, Any]]:
+    return _record_requests()
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,10 @@ def _validator(schema: str) -> Validator:
 
 
 def test_every_body_fits_its_schema(
-    recorded: list[tuple[str, str, Any]], paths: dict[str, Any]
+    recorded_requests: list[tuple[str, str, Any]], paths: dict[str, Any]
 ) -> None:
     checked = set()
-    for method, path, text in {(*route, json.dumps(body)) for *route, body in recorded}:
+    for method, path, text in {(*route, json.dumps(body)) for *route, body in recorded_requests}:
         operation = _operation(paths, method, path)
         schema = _body_schema(operation) if operation else None
         if schema is not None:
@@ -104,9 +104,11 @@ def test_every_body_fits_its_schema(
 
 
 def test_every_request_is_one_that_the_server_knows(
-    recorded: list[tuple[str, str, Any]], paths: dict[str, Any]
+    recorded_requests: list[tuple[str, str, Any]], paths: dict[str, Any]
 ) -> None:
     unknown = {
-        (method, path) for method, path, _ in recorded if not _operation(paths, method, path)
+        (method, path)
+        for method, path, _ in recorded_requests
+        if not _operation(paths, method, path)
     }
     assert unknown == set()

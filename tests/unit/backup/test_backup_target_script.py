@@ -37,7 +37,7 @@ def test_a_wrong_password_is_reported_with_its_file(tmp_path: Path, step: tuple[
     assert "`keys rotate restic`" in error
 
 
-def _received(
+def _read_received(
     root: Path, credentials: str, configuration: str = "REPOSITORY=/mnt/box\n"
 ) -> list[str]:
     (root / "backup.conf").touch()
@@ -65,14 +65,14 @@ def test_credentials_are_passed_to_restic_unchanged(
     tmp_path: Path, written: str, value: str
 ) -> None:
     end = "" if written.startswith("last") else "\n"
-    output = _received(
+    output = _read_received(
         tmp_path, f"export AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={written}{end}"
     )
     assert output[:2] == ["AWS_ACCESS_KEY_ID=id", f"AWS_SECRET_ACCESS_KEY={value}"]
 
 
 def test_the_file_of_a_target_is_never_executed(tmp_path: Path) -> None:
-    output = _received(
+    output = _read_received(
         tmp_path,
         "touch forged\nAWS_REGION=x; touch forged\nRESTIC_PASSWORD_COMMAND=forged\nFORGED=x\n"
         "PATH=/forged\nREPOSITORY=/forged\nAWS_CONFIG_FILE=/forged\n",
@@ -94,7 +94,7 @@ def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
     for name in ("sed", "od", "tr", "echo", "printf"):
         note = 'for each; do echo "$each" >>"$HOST/arguments"; done'
         fake_program(tmp_path, name, f'{note}\nexec {shutil.which(name)} "$@"')
-    output = _received(
+    output = _read_received(
         tmp_path,
         f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD='{password}'\n",
         "REPOSITORY=rest:https://backup.example.com/x\n",

@@ -39,7 +39,7 @@ def host(bare: FakeHost) -> FakeHost:
 
 
 @pytest.fixture
-def swapped(host: FakeHost) -> FakeHost:
+def swapped_host(host: FakeHost) -> FakeHost:
     """The same with the key and the new data in place."""
     host.ok(_BEGIN, _ASIDE)
     host.write(_KEY, "new")
@@ -86,8 +86,8 @@ def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: FakeHo
     assert bare.read("/var/lib/infisical-restore/undone") is None
 
 
-def test_a_killed_rollback_is_completed(swapped: FakeHost) -> None:
-    for each in swapped.deaths(_BACK, _FORGET):
+def test_a_killed_rollback_is_completed(swapped_host: FakeHost) -> None:
+    for each in swapped_host.deaths(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
         log = each.read(f"/var/lib/infisical-restore/failed-{_STAMP}.log") or ""
@@ -120,53 +120,53 @@ def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
         assert kept[MAIN].get("base", "none") == ("old" if data_before else "none")
 
 
-def test_writes_during_the_rollback_are_kept_too(swapped: FakeHost) -> None:
-    _write(swapped)
-    for each in swapped.deaths(_BACK):
+def test_writes_during_the_rollback_are_kept_too(swapped_host: FakeHost) -> None:
+    _write(swapped_host)
+    for each in swapped_host.deaths(_BACK):
         _write(each)
         _undo(each)
         found = (each.volumes()[MAIN], *each.given_up().values())
         assert "new" in [files["base"] for files in found if files.get("written")]
 
 
-def test_a_proven_restore_removes_data_without_writes(swapped: FakeHost) -> None:
+def test_a_proven_restore_removes_data_without_writes(swapped_host: FakeHost) -> None:
     for writes in ("0", "3"):
-        swapped.volume(f"{MAIN}_given_up_{writes}", base="x")
-        swapped.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
-    assert [line.split() for line in swapped.run(*_END).stdout.splitlines()] == [
+        swapped_host.volume(f"{MAIN}_given_up_{writes}", base="x")
+        swapped_host.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
+    assert [line.split() for line in swapped_host.run(*_END).stdout.splitlines()] == [
         ["removed", f"{MAIN}_given_up_0"],
         ["given-up", f"{MAIN}_given_up_3", "2026", "3", "image"],
         ["volume", f"{MAIN}_before_{_STAMP}"],
     ]
 
 
-def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped: FakeHost) -> None:
-    swapped.ok(_BACK)
-    assert swapped.read(_STATE) == f"{_STAMP} back\n"
-    _is_as_before(swapped)
+def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped_host: FakeHost) -> None:
+    swapped_host.ok(_BACK)
+    assert swapped_host.read(_STATE) == f"{_STAMP} back\n"
+    _is_as_before(swapped_host)
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: FakeHost) -> None:
-    swapped.write("/failing", "volume\n")
-    assert swapped.run(*_BACK).returncode == 1
-    swapped.remove("/failing")
-    _undo(swapped)
-    _is_as_before(swapped)
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped_host: FakeHost) -> None:
+    swapped_host.write("/failing", "volume\n")
+    assert swapped_host.run(*_BACK).returncode == 1
+    swapped_host.remove("/failing")
+    _undo(swapped_host)
+    _is_as_before(swapped_host)
 
 
-def test_the_old_data_stay_aside_at_the_end(swapped: FakeHost) -> None:
+def test_the_old_data_stay_aside_at_the_end(swapped_host: FakeHost) -> None:
     volume = f"{MAIN}_before_{_STAMP}"
-    assert swapped.run(*_END).stdout == f"volume {volume}\n"
-    assert swapped.volumes()[volume] == {"base": "old"}
-    assert swapped.read(f"{_KEPT}/keys/encryption_key") == "old"
+    assert swapped_host.run(*_END).stdout == f"volume {volume}\n"
+    assert swapped_host.volumes()[volume] == {"base": "old"}
+    assert swapped_host.read(f"{_KEPT}/keys/encryption_key") == "old"
 
 
 @pytest.mark.parametrize(("program", "step"), [("find", _BACK), ("ls", _END)])
 def test_unreadable_files_that_moved_aside_are_kept(
-    swapped: FakeHost, program: str, step: tuple[str, ...]
+    swapped_host: FakeHost, program: str, step: tuple[str, ...]
 ) -> None:
-    kept = swapped.read(f"{_KEPT}/keys/encryption_key")
-    swapped.program(program, "echo 'Input/output error' >&2\nexit 2")
-    swapped.run(*step)
-    assert kept == swapped.read(f"{_KEPT}/keys/encryption_key") == "old"
-    assert (swapped.read(_STATE) or "").split()[1:] != ["back"]
+    kept = swapped_host.read(f"{_KEPT}/keys/encryption_key")
+    swapped_host.program(program, "echo 'Input/output error' >&2\nexit 2")
+    swapped_host.run(*step)
+    assert kept == swapped_host.read(f"{_KEPT}/keys/encryption_key") == "old"
+    assert (swapped_host.read(_STATE) or "").split()[1:] != ["back"]

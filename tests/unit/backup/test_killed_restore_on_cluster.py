@@ -32,7 +32,7 @@ def node(tmp_path: Path) -> FakeNode:
 
 
 @pytest.fixture
-def swapped(node: FakeNode) -> FakeNode:
+def swapped_node(node: FakeNode) -> FakeNode:
     """The same with the key and the new data in place."""
     node.ok(_BEGIN, _ASIDE)
     node.write(_KEY, "new")
@@ -50,25 +50,25 @@ def _is_as_before(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_NEW, _GIVEN_UP} == {"infisical"}
-    assert node.closed() == ""
+    assert node.list_closed() == ""
     assert {path: node.read(path) for path in _FILES} == _FILES
 
 
 def test_the_database_is_replaced_while_infisical_is_stopped(
-    swapped: FakeNode,
+    swapped_node: FakeNode,
 ) -> None:
-    assert swapped.databases() == {"infisical": "new", _OLD: "old"}
-    output = (swapped.read("/asked") or "").splitlines()
+    assert swapped_node.databases() == {"infisical": "new", _OLD: "old"}
+    output = (swapped_node.read("/asked") or "").splitlines()
     assert output == ["infisical_infisical=0", "redis emptied"]
-    assert swapped.closed() == ""
-    assert swapped.read("/etc/infisical/workspace.json") == "new"
+    assert swapped_node.list_closed() == ""
+    assert swapped_node.read("/etc/infisical/workspace.json") == "new"
 
 
 def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: FakeNode) -> None:
     deaths = node.deaths_of(_BEGIN, _ASIDE, _LOAD, _SWAP)
     assert deaths[-1].databases() == {"infisical": "new", _OLD: "old"}
     for each in deaths:
-        wrote = each.read(_STATE) and "infisical" not in each.closed().split()
+        wrote = each.read(_STATE) and "infisical" not in each.list_closed().split()
         if wrote:
             each.write("/databases/infisical", f"{each.databases()['infisical']} and a write")
             done = each.run(*_BACK)
@@ -82,29 +82,29 @@ def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: FakeNode) -
         _is_as_before(each)
 
 
-def test_a_killed_rollback_is_completed(swapped: FakeNode) -> None:
-    for each in swapped.deaths_of(_BACK, _FORGET):
+def test_a_killed_rollback_is_completed(swapped_node: FakeNode) -> None:
+    for each in swapped_node.deaths_of(_BACK, _FORGET):
         _undo(each)
         _is_as_before(each)
 
 
-def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: FakeNode) -> None:
+def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped_node: FakeNode) -> None:
     earlier = "infisical_before_20261001t101112z"
-    swapped.write(f"/databases/{earlier}", "older")
+    swapped_node.write(f"/databases/{earlier}", "older")
     replaced = "replaced by a restore that was proven"
-    swapped.write(f"/comments/{earlier}", replaced)
-    assert swapped.run(*_END).stdout == f"database {_OLD}\n"
-    assert swapped.databases() == {"infisical": "new", _OLD: "old"}
-    assert swapped.read(f"/comments/{_OLD}") == f"{replaced}\n"
+    swapped_node.write(f"/comments/{earlier}", replaced)
+    assert swapped_node.run(*_END).stdout == f"database {_OLD}\n"
+    assert swapped_node.databases() == {"infisical": "new", _OLD: "old"}
+    assert swapped_node.read(f"/comments/{_OLD}") == f"{replaced}\n"
 
 
-def test_a_database_left_by_another_change_is_reported_and_kept(swapped: FakeNode) -> None:
+def test_a_database_left_by_another_change_is_reported_and_kept(swapped_node: FakeNode) -> None:
     """Such as an upgrade of the version before, which had put what was written since aside."""
     left = "infisical_before_20261001t101112z"
-    swapped.write(f"/databases/{left}", "and a write")
-    output = swapped.run(*_END).stdout.splitlines()
+    swapped_node.write(f"/databases/{left}", "and a write")
+    output = swapped_node.run(*_END).stdout.splitlines()
     assert output == [f"given-up {left}", f"database {_OLD}"]
-    assert swapped.databases()[left] == "and a write"
+    assert swapped_node.databases()[left] == "and a write"
 
 
 def test_a_restore_that_changed_no_data_is_undone_without_the_database(

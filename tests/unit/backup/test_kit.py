@@ -46,31 +46,31 @@ def test_other_bytes_are_refused_as_a_kit(data: bytes) -> None:
     assert "fake" not in str(refused.value)
 
 
-def _altered(**values: object) -> bytes:
+def _alter(**values: object) -> bytes:
     found = json.loads(gzip.decompress(pack(kit(), KEY)))
     return gzip.compress(json.dumps({**found, **values}).encode())
 
 
 def test_a_kit_of_another_format_names_the_revision_that_reads_it() -> None:
     with pytest.raises(FileError, match=r"format '3', .* 2: .* revision abc123") as refused:
-        unpack(_altered(kit=3))
+        unpack(_alter(kit=3))
     assert refused.value.code == "file.kit_format"
 
 
 def test_an_invalid_field_is_named_without_its_value() -> None:
     with pytest.raises(FileError, match=r" files\.admin\.env ") as refused:
-        unpack(_unsigned(files={"admin.env": ["fake-secret"]}))
+        unpack(_pack_unsigned(files={"admin.env": ["fake-secret"]}))
     assert refused.value.code == "file.incomplete_kit"
     assert "fake" not in str(refused.value)
 
 
-def _unsigned(**values: object) -> bytes:
+def _pack_unsigned(**values: object) -> bytes:
     """A kit as the version before wrote it."""
     return gzip.compress(json.dumps({**kit().model_dump(mode="json"), "kit": 1, **values}).encode())
 
 
 def test_a_kit_of_the_earlier_format_is_unsigned() -> None:
-    opened = unpack(_unsigned())
+    opened = unpack(_pack_unsigned())
     assert (opened.kit.files, opened.signer) == (FILES, "")
 
 
@@ -87,22 +87,22 @@ def test_a_kit_of_the_earlier_format_is_unsigned() -> None:
 )
 def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(FileError) as refused:
-        unpack(_altered(**values))
+        unpack(_alter(**values))
     assert refused.value.code == "file.altered_kit"
 
 
 def test_a_signed_kit_with_the_unsigned_format_is_refused() -> None:
     """Its signature would be of no use, were it enough to change the number."""
     with pytest.raises(FileError, match=" signed_by ") as refused:
-        unpack(_altered(kit=1))
+        unpack(_alter(kit=1))
     assert refused.value.code == "file.incomplete_kit"
 
 
 def test_control_characters_of_a_kit_are_not_printed() -> None:
     for data in (
-        _unsigned(kit=3, versions={"revision": "\x1b[2J"}),
-        _unsigned(**{"\x1b[2J": 1}),
-        _unsigned(files={"\x1b[2J": "text"}),
+        _pack_unsigned(kit=3, versions={"revision": "\x1b[2J"}),
+        _pack_unsigned(**{"\x1b[2J": 1}),
+        _pack_unsigned(files={"\x1b[2J": "text"}),
     ):
         with pytest.raises(UserError) as refused:
             unpack(data)
@@ -111,5 +111,5 @@ def test_control_characters_of_a_kit_are_not_printed() -> None:
 
 def test_a_kit_that_unpacks_to_too_much_is_refused() -> None:
     with pytest.raises(FileError) as refused:
-        unpack(_unsigned(host="x" * (1 << 22)))
+        unpack(_pack_unsigned(host="x" * (1 << 22)))
     assert refused.value.code == "file.no_kit"

@@ -21,19 +21,19 @@ _FOUND: dict[str, Any] = {
 }
 
 
-def _parsed(**values: Any) -> manifest.Manifest:
+def _parse(**values: Any) -> manifest.Manifest:
     return manifest.parse(json.dumps({**_FOUND, **values}))
 
 
 def test_a_matching_snapshot_is_accepted() -> None:
-    refuse(_parsed(), key="0123456789abcdef", settings=settings_of())
+    refuse(_parse(), key="0123456789abcdef", settings=settings_of())
     newer = settings_of(infisical_version="v0.166.2", postgres_image="postgres:18.1")
-    refuse(_parsed(), key="0123456789abcdef", settings=newer)
+    refuse(_parse(), key="0123456789abcdef", settings=newer)
 
 
 def test_a_snapshot_without_versions_is_accepted() -> None:
     refuse(
-        _parsed(infisical={"version": ""}, postgresql={"version": ""}),
+        _parse(infisical={"version": ""}, postgresql={"version": ""}),
         key="0123456789abcdef",
         settings=settings_of(),
     )
@@ -41,7 +41,7 @@ def test_a_snapshot_without_versions_is_accepted() -> None:
 
 def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
     with pytest.raises(Refused, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
-        refuse(_parsed(), key="ffff", settings=settings_of())
+        refuse(_parse(), key="ffff", settings=settings_of())
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
     [("v0.165.16", "v0.165.9"), ("v0.166.0", "v0.165.16"), ("v1.0.0", "v0.165.16")],
 )
 def test_an_older_infisical_than_the_snapshots_is_refused(version: str, older: str) -> None:
-    found = _parsed(infisical={"version": version})
+    found = _parse(infisical={"version": version})
     with pytest.raises(Refused, match=f"set infisical_version to {version}"):
         refuse(found, key=found.key, settings=settings_of(infisical_version=older))
 
 
 def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
-    found = _parsed(postgresql={"version": "18.1"})
+    found = _parse(postgresql={"version": "18.1"})
     with pytest.raises(Refused, match="set postgres_image to one of version 18"):
         refuse(found, key=found.key, settings=settings_of())
 
@@ -68,11 +68,11 @@ def test_another_text_is_refused_as_a_manifest(text: str) -> None:
 
 def test_a_manifest_of_another_format_is_refused() -> None:
     with pytest.raises(FileError, match="format 2, and this version"):
-        _parsed(format=2)
+        _parse(format=2)
 
 
 def test_the_same_rows_are_accepted() -> None:
-    refuse_difference(_parsed(), {"users": 2, "secrets_v2": 3000})
+    refuse_difference(_parse(), {"users": 2, "secrets_v2": 3000})
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_the_same_rows_are_accepted() -> None:
 )
 def test_tables_with_other_rows_are_named(rows: dict[str, int], named: str) -> None:
     with pytest.raises(CheckFailed, match=named):
-        refuse_difference(_parsed(), rows)
+        refuse_difference(_parse(), rows)
 
 
 def test_many_differences_are_counted() -> None:
     with pytest.raises(CheckFailed, match="and 4 more"):
-        refuse_difference(_parsed(rows={}), {f"table_{number}": 1 for number in range(7)})
+        refuse_difference(_parse(rows={}), {f"table_{number}": 1 for number in range(7)})

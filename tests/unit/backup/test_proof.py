@@ -110,7 +110,7 @@ class _Run:
         self.logins: list[tuple[str, str]] = []
         self.status = 401
         self.journal = Journal(goes_on=False)
-        self.restored(Restored(_MANIFEST, {}))
+        self.record_restored(Restored(_MANIFEST, {}))
         self._patch = monkeypatch
         server.routes.append(("GET", "/v1/organization", self._organizations))
         monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
@@ -127,7 +127,7 @@ class _Run:
         monkeypatch.setattr(edge, "open_on", lambda names: self._note("open", *names))
         monkeypatch.setattr(restore, "do", self._do)
 
-    def restored(self, latest: Restored) -> None:
+    def record_restored(self, latest: Restored) -> None:
         self._latest = latest
 
     def lacks(self, who: str) -> None:
@@ -190,7 +190,7 @@ def test_the_edge_opens_once_all_can_be_read_and_then_the_restore_ends(run: _Run
 
 
 def test_a_public_address_is_asked_again_before_the_restore_ends(run: _Run) -> None:
-    run.restored(Restored(_MANIFEST, {}, public=True))
+    run.record_restored(Restored(_MANIFEST, {}, public=True))
     run.prove()
     assert run.calls[1:] == ["open", "ask the public address", "end"]
 
@@ -291,7 +291,7 @@ def test_a_server_that_answers_logins_with_an_error_proves_nothing(run: _Run) ->
 
 
 def test_access_that_the_restore_revived_or_removed_is_listed(run: _Run) -> None:
-    run.restored(Restored(_MANIFEST, {"gone": "identity made-since"}))
+    run.record_restored(Restored(_MANIFEST, {"gone": "identity made-since"}))
     run.server.identities["i9"] = {"id": "i9", "name": "revoked-since", "role": "no-access"}
     notes = run.prove()
     assert notes.index("  identity revoked-since") < notes.index("  identity made-since")
@@ -304,7 +304,7 @@ def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
         run.server.client(), run.server.client(ADMIN_TOKEN), "o", run.server.project
     )
     assert before
-    run.restored(Restored(_MANIFEST, before))
+    run.record_restored(Restored(_MANIFEST, before))
     assert not any(each.endswith(":") or each.startswith("  ") for each in run.prove())
 
 
@@ -333,7 +333,7 @@ def test_the_administrator_logs_in_to_the_deployers_organization(run: _Run) -> N
 
 
 def test_access_before_that_could_not_be_read_is_to_be_reviewed(run: _Run) -> None:
-    run.restored(Restored(_MANIFEST, None))
+    run.record_restored(Restored(_MANIFEST, None))
     (note,) = [each for each in run.prove() if "identities" in each]
     assert "can't be listed" in note
 

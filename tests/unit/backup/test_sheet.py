@@ -21,7 +21,7 @@ def ada() -> Identity:
     return Identity.generate()
 
 
-def _sealed(*to: Identity, of: Kit | None = None) -> str:
+def _seal(*to: Identity, of: Kit | None = None) -> str:
     return seal(of or kit(), [parse(str(each.to_public())) for each in to], KEY)
 
 
@@ -36,7 +36,7 @@ def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
 
 def test_nobody_else_opens_it(ada: Identity) -> None:
     with pytest.raises(FileError) as refused:
-        open_sheet(_sealed(ada), [Identity.generate()])
+        open_sheet(_seal(ada), [Identity.generate()])
     assert refused.value.code == "file.other_recipient"
 
 
@@ -54,13 +54,13 @@ def test_a_kit_that_cannot_be_read_back_is_never_written(
     monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
     monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
     with pytest.raises(FileError) as refused:
-        _sealed(ada)
+        _seal(ada)
     assert refused.value.code == "file.unproven_kit"
 
 
 def test_the_head_describes_the_kit_without_any_secret(ada: Identity) -> None:
     of = kit(recipients=(str(ada.to_public()),))
-    text = _sealed(ada, of=of)
+    text = _seal(ada, of=of)
     head = text.partition("-----BEGIN")[0]
     for output in ("https://secrets.example.com", "2026-11-25T14:00:00Z", str(ada.to_public())):
         assert output in head
@@ -78,7 +78,7 @@ def test_it_fits_on_a_page(ada: Identity) -> None:
         )
         for number in range(6)
     }
-    text = _sealed(ada, of=kit({**FILES, **services}))
+    text = _seal(ada, of=kit({**FILES, **services}))
     assert len(text.splitlines()) <= 60
 
 
@@ -94,13 +94,13 @@ def test_it_fits_on_a_page(ada: Identity) -> None:
 )
 def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert callable(travelled)
-    text = _sealed(ada)
+    text = _seal(ada)
     assert open_sheet(travelled(text), [ada]).kit == kit()
     assert kit_sheet.fingerprint(travelled(text)) == kit_sheet.fingerprint(text)
 
 
 def test_a_damaged_line_is_reported(ada: Identity) -> None:
-    text = _sealed(ada)
+    text = _seal(ada)
     lines = text.splitlines()
     lines[-4] = lines[-4][::-1]
     # The sum in the head is compared, and the encryption notices damage where there is no head.
@@ -122,7 +122,7 @@ def test_a_part_of_it_is_refused(text: str, ada: Identity) -> None:
 
 def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Path) -> None:
     file = tmp_path / "kit.txt"
-    file.write_text(_sealed(ada))
+    file.write_text(_seal(ada))
     command = "sed -n '/^-----BEGIN/,$p' kit.txt | sha256sum"
     assert command.replace("kit.txt", "FILE") in file.read_text()
     output = subprocess.run(

@@ -112,17 +112,17 @@ class _Restoring:
     def write(self, text: str) -> None:
         (self._directory / "kit.txt").write_text(text)
 
-    def sealed(self, made: Kit, key: Any = KEY) -> str:
+    def seal(self, made: Kit, key: Any = KEY) -> str:
         return seal(made, [parse(str(self._identity.to_public()))], key)
 
-    def forged(self, **values: object) -> str:
+    def forge(self, **values: object) -> str:
         """Return any content for the recipient, as anybody with the public key can make it."""
         content = kit().model_dump(mode="json") | values
         data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
         armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
         return kit_sheet.render(kit(), armor, SIGNER)
 
-    def unsigned(self, **values: object) -> str:
+    def seal_unsigned(self, **values: object) -> str:
         """Return a kit as the earlier, unsigned format has it."""
         content = kit().model_dump(mode="json") | {"kit": 1} | values
         data = gzip.compress(json.dumps(content).encode())
@@ -144,7 +144,7 @@ def _context(host: object) -> Iterator[object]:
 def restoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Restoring:
     """Return a restore onto a bare host from a kit that the deployment signed."""
     made = _Restoring(tmp_path, monkeypatch)
-    made.write(made.sealed(kit()))
+    made.write(made.seal(kit()))
     return made
 
 
@@ -161,7 +161,7 @@ _FORGED_FILES = {
 @pytest.mark.parametrize("known", ["given", "setting", "own"])
 def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: str) -> None:
     """It is encrypted for the right recipient, and signed by a key that is not the deployment's."""
-    restoring.write(restoring.forged(files={**FILES, **_FORGED_FILES[name]}))
+    restoring.write(restoring.forge(files={**FILES, **_FORGED_FILES[name]}))
     if known == "own":
         restoring.own = SIGNER
     if known == "setting":
@@ -174,7 +174,7 @@ def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: st
 
 @pytest.mark.parametrize("name", _FORGED_FILES)
 def test_an_unsigned_forged_kit_places_nothing(restoring: _Restoring, name: str) -> None:
-    restoring.write(restoring.unsigned(files={**FILES, **_FORGED_FILES[name]}))
+    restoring.write(restoring.seal_unsigned(files={**FILES, **_FORGED_FILES[name]}))
     assert restoring.run("--yes").exit_code == 1
     accepted = restoring.run("--yes", "--accept-unsigned-kit")
     # The option accepts a kit whose only fault is that it has no signature.
@@ -223,7 +223,7 @@ def test_a_kit_of_a_known_key_is_placed(
 def test_the_question_names_the_key_of_the_kit_and_not_the_one_on_its_page(
     restoring: _Restoring,
 ) -> None:
-    restoring.write(restoring.forged())
+    restoring.write(restoring.forge())
     output = restoring.run(answer="n\n").output
     assert _FORGERS in output
     assert SIGNER not in output

@@ -48,7 +48,7 @@ class _Leader(Noting):
     def roll_out(self, site: ClusterSite) -> None:
         self.note(f"roll out {site.settings.stack.infisical_version}")
 
-    def passed(
+    def pass_checks(
         self,
         *_: object,
         other_version: bool,
@@ -86,7 +86,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
-    monkeypatch.setattr(checks, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "check_as_before", made.pass_checks)
     monkeypatch.setattr(checks, "check_usable", made.usable)
     return made
 

@@ -34,7 +34,9 @@ _CHANGES = VersionChanges(Site(settings_of()))
 
 
 class _Host(Noting):
-    def passed(self, *_: object, opening: object, other_version: bool, **__: object) -> list[str]:
+    def pass_checks(
+        self, *_: object, opening: object, other_version: bool, **__: object
+    ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
         self.note("gate")
         assert callable(opening)
@@ -64,7 +66,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
     monkeypatch.setattr(checks, "record_before", lambda *_, **__: None)
-    monkeypatch.setattr(checks, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "check_as_before", made.pass_checks)
     return made
 
 

@@ -37,7 +37,7 @@ def host(tmp_path: Path) -> FakeHost:
 
 
 @pytest.fixture
-def swapped(host: FakeHost) -> FakeHost:
+def swapped_host(host: FakeHost) -> FakeHost:
     """The same with the new data in place."""
     host.ok(_PAUSE, _SWAP)
     return host
@@ -59,8 +59,8 @@ def test_a_change_that_is_killed_is_undone(host: FakeHost) -> None:
         _is_as_before(each)
 
 
-def test_a_killed_rollback_is_completed(swapped: FakeHost) -> None:
-    for each in swapped.deaths(_BACK, _END):
+def test_a_killed_rollback_is_completed(swapped_host: FakeHost) -> None:
+    for each in swapped_host.deaths(_BACK, _END):
         if each.read(_STATE):
             each.ok(_BACK, _END)
         _is_as_before(each)
@@ -90,9 +90,9 @@ def test_every_acknowledged_write_is_served_or_in_a_reported_volume(
             assert where == MAIN or f"given-up {where} " in done.stdout
 
 
-def test_writes_during_the_rollback_are_kept_too(swapped: FakeHost) -> None:
-    _write(swapped)
-    for each in swapped.deaths(_BACK):
+def test_writes_during_the_rollback_are_kept_too(swapped_host: FakeHost) -> None:
+    _write(swapped_host)
+    for each in swapped_host.deaths(_BACK):
         again = _write(each)
         each.ok(_BACK, _END)
         found = (each.volumes()[MAIN], *each.given_up().values())
@@ -134,40 +134,44 @@ def test_writes_since_the_swap_are_counted_where_possible(
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
-def test_a_rollback_begun_by_an_earlier_version_is_completed(swapped: FakeHost, phase: str) -> None:
-    _write(swapped)
+def test_a_rollback_begun_by_an_earlier_version_is_completed(
+    swapped_host: FakeHost, phase: str
+) -> None:
+    _write(swapped_host)
     if phase == "back":
-        swapped.ok(_BACK)
-        swapped.remove("/var/lib/infisical-upgrade/writes")
-    swapped.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
-    swapped.ok(_BACK, _END)
-    _is_as_before(swapped)
-    assert swapped.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
+        swapped_host.ok(_BACK)
+        swapped_host.remove("/var/lib/infisical-upgrade/writes")
+    swapped_host.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
+    swapped_host.ok(_BACK, _END)
+    _is_as_before(swapped_host)
+    assert swapped_host.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
 
 
-def test_a_proven_change_has_no_rollback(swapped: FakeHost) -> None:
-    swapped.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
-    done = swapped.run(*_BACK)
+def test_a_proven_change_has_no_rollback(swapped_host: FakeHost) -> None:
+    swapped_host.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
+    done = swapped_host.run(*_BACK)
     assert (done.returncode, "can't be undone" in done.stderr) == (1, True)
-    assert swapped.volumes()[MAIN] == {"base": "new"}
+    assert swapped_host.volumes()[MAIN] == {"base": "new"}
 
 
-def test_a_proven_change_removes_data_without_writes(swapped: FakeHost) -> None:
+def test_a_proven_change_removes_data_without_writes(swapped_host: FakeHost) -> None:
     for name, writes in {"0": "0", "some": "3", "unknown": "unknown"}.items():
-        swapped.volume(f"{MAIN}_given_up_{name}", base=name)
-        swapped.write(f"/volumes/{MAIN}_given_up_{name}/labels", f"2026 {writes} image")
-    done = swapped.run(*_END)
+        swapped_host.volume(f"{MAIN}_given_up_{name}", base=name)
+        swapped_host.write(f"/volumes/{MAIN}_given_up_{name}/labels", f"2026 {writes} image")
+    done = swapped_host.run(*_END)
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["removed", f"{MAIN}_given_up_0"],
         ["given-up", f"{MAIN}_given_up_some", "2026", "3", "image"],
         ["given-up", f"{MAIN}_given_up_unknown", "2026", "unknown", "image"],
     ]
-    assert swapped.given_up().keys() == {f"{MAIN}_given_up_{each}" for each in ("some", "unknown")}
+    assert swapped_host.given_up().keys() == {
+        f"{MAIN}_given_up_{each}" for each in ("some", "unknown")
+    }
 
 
-def test_an_end_that_is_killed_keeps_the_new_data(swapped: FakeHost) -> None:
-    for each in swapped.deaths(_END):
+def test_an_end_that_is_killed_keeps_the_new_data(swapped_host: FakeHost) -> None:
+    for each in swapped_host.deaths(_END):
         if each.read(_STATE):
             each.ok(_END)
         volumes = each.volumes()
@@ -176,9 +180,9 @@ def test_an_end_that_is_killed_keeps_the_new_data(swapped: FakeHost) -> None:
         assert {each.read(path) for path in _FILES} == {"new"}
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped: FakeHost) -> None:
-    swapped.write("/failing", "volume\n")
-    assert swapped.run(*_BACK).returncode == 1
-    swapped.remove("/failing")
-    swapped.ok(_BACK, _END)
-    _is_as_before(swapped)
+def test_a_silent_docker_does_not_mean_a_missing_volume(swapped_host: FakeHost) -> None:
+    swapped_host.write("/failing", "volume\n")
+    assert swapped_host.run(*_BACK).returncode == 1
+    swapped_host.remove("/failing")
+    swapped_host.ok(_BACK, _END)
+    _is_as_before(swapped_host)

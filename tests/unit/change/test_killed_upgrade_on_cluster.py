@@ -38,14 +38,14 @@ def _is_as_before(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_GIVEN_UP} == {"infisical"}
-    assert node.closed() == ""
+    assert node.list_closed() == ""
     assert node.read("/etc/infisical/workspace.json") == "old"
     assert node.read(_STATE) is None
 
 
 def _write(node: FakeNode) -> bool:
     """Have whatever serves acknowledge a write; whether the database takes any."""
-    if "infisical" in node.closed().split():
+    if "infisical" in node.list_closed().split():
         return False
     node.write("/databases/infisical", f"{node.databases()['infisical']} and a write")
     return True
@@ -194,4 +194,4 @@ def test_a_revert_that_is_killed_leaves_data_that_serve(node: FakeNode) -> None:
         each.ok(_BACK, _END)
         assert each.databases()["infisical"] in ("old", "new")
         assert "old" in each.databases().values()
-        assert "infisical" not in each.closed().split()
+        assert "infisical" not in each.list_closed().split()

@@ -39,7 +39,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> PlannedHost:
     return planned_host(monkeypatch)
 
 
-def _changed(planned: Iterable[Change]) -> list[str]:
+def _list_changes(planned: Iterable[Change]) -> list[str]:
     """Return what each change is about, with its kind."""
     return [f"{each.kind} {each.what}" for each in planned]
 
@@ -48,7 +48,7 @@ def test_a_refused_version_is_reported_and_drifted_containers_are_repaired(
     host: PlannedHost,
 ) -> None:
     planned, blocked = host.plan(settings_of(infisical_version="v0.120.0"))
-    assert _changed(planned) == ["~ container redis"]
+    assert _list_changes(planned) == ["~ container redis"]
     (refused,) = blocked
     assert (refused.kind, refused.what) == ("!", "Change the version")
     assert "from v0.165.16 to v0.120.0" in refused.detail
@@ -56,7 +56,7 @@ def test_a_refused_version_is_reported_and_drifted_containers_are_repaired(
 
 def test_another_setting_is_rolled_out_next_to_a_refused_version(host: PlannedHost) -> None:
     planned, _ = host.plan(settings_of(infisical_version="v0.120.0", infisical_memory="2g"))
-    assert "~ container infisical" in _changed(planned)
+    assert "~ container infisical" in _list_changes(planned)
 
 
 def test_the_file_of_a_refused_version_has_the_images_that_run(host: PlannedHost) -> None:
@@ -70,7 +70,7 @@ def test_the_file_of_a_refused_version_has_the_images_that_run(host: PlannedHost
 
 def test_a_refused_major_version_of_postgresql_keeps_its_container(host: PlannedHost) -> None:
     planned, blocked = host.plan(settings_of(postgres_image="postgres:16.10"))
-    assert _changed(planned) == ["~ container redis"]
+    assert _list_changes(planned) == ["~ container redis"]
     (refused,) = blocked
     assert "PostgreSQL" in refused.detail
     assert "from 17 to 16" in refused.detail
@@ -87,7 +87,7 @@ def test_an_error_before_a_change_of_version_blocks_nothing_else(
 
     monkeypatch.setattr(checks, "refuse_undecryptable", refuse)
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert _changed(planned) == ["~ container redis"]
+    assert _list_changes(planned) == ["~ container redis"]
     (refused,) = blocked
     assert (refused.kind, refused.what) == ("!", "Change the version")
     assert refused.detail.endswith(str(refusal))
@@ -97,9 +97,9 @@ def test_a_service_that_cannot_run_blocks_only_the_change_of_version(host: Plann
     host.journal.without = frozenset({"caddy"})
     host.down |= {"caddy"}
     planned, blocked = host.plan(RUNS)
-    assert (_changed(planned), blocked) == (["~ container redis"], [])
+    assert (_list_changes(planned), blocked) == (["~ container redis"], [])
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
-    assert _changed(planned) == ["~ container redis"]
+    assert _list_changes(planned) == ["~ container redis"]
     (refused,) = blocked
     assert (refused.kind, refused.what) == ("!", "Change the version")
     assert all(each in refused.detail for each in ("v0.166.0", "caddy"))
@@ -119,7 +119,7 @@ def test_unreadable_secrets_end_the_whole_run(
 def test_an_allowed_version_is_planned(host: PlannedHost) -> None:
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
     assert Change("~", "Infisical", "v0.165.16 → v0.166.0") in planned
-    assert "~ container infisical" in _changed(planned)
+    assert "~ container infisical" in _list_changes(planned)
     assert blocked == []
 
 

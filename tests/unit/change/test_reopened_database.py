@@ -81,7 +81,7 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
 def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: FakeNode) -> None:
     node.write("/closed/infisical", "")
     node.ok(("reopen",), ("reopen",))
-    assert node.closed() == ""
+    assert node.list_closed() == ""
     assert node.databases()["infisical"] == "data"
 
 

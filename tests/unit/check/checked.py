@@ -44,7 +44,9 @@ def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
     return Repository(root, WORKSPACE)
 
 
-def found(repository: Repository, project_id: str = "", address: str = "") -> list[CheckFinding]:
+def list_findings(
+    repository: Repository, project_id: str = "", address: str = ""
+) -> list[CheckFinding]:
     """Return the findings without notes, given what Infisical is known to be."""
     findings = [*repository.files(), *repository.starts(project_id, address)]
     return [each for each in findings if not each.is_note]

@@ -230,7 +230,7 @@ class _Server(FakeInfisical):
 _REFUSED = Refused(403, "PermissionDenied", "no")
 
 
-def _unseen(root: Path, server: _Server) -> set[usage.Place]:
+def _find_unseen(root: Path, server: _Server) -> set[usage.Place]:
     reached: Any = SimpleNamespace(client=server.client(), desired=WORKSPACE)
     looked = plant(root, GOOD | _reads("A"), git=False)
     names, refused = check._names(reached, "project-1")
@@ -240,7 +240,7 @@ def _unseen(root: Path, server: _Server) -> set[usage.Place]:
 def test_an_empty_folder_is_distinguished_from_a_forbidden_one(tmp_path: Path) -> None:
     """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
     server = _Server(("development", "/backend"), ("development", "/shared"))
-    assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
+    assert _find_unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
     assert "development /backend A" in server.asked
 
 
@@ -250,5 +250,5 @@ def test_an_environment_that_is_refused_whole_may_not_be_seen(tmp_path: Path) ->
     ]
     server = _Server(*everything)
     server.refused["production"] = _REFUSED
-    assert _unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
+    assert _find_unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
     assert not [each for each in server.asked if each.startswith("production")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.check.model import CheckFinding
-from tests.unit.check.checked import GOOD, IGNORE, found, plant
+from tests.unit.check.checked import GOOD, IGNORE, list_findings, plant
 
 _EXACT = ".env\n.env.local\n.env.production\n"
 
@@ -14,7 +14,7 @@ def _rules(findings: list[CheckFinding]) -> list[CheckFinding]:
     return [each for each in findings if each.kind == "not-ignored"]
 
 
-def _named(text: str) -> list[str]:
+def _list_named(text: str) -> list[str]:
     words = (word.rstrip(",.") for word in text.partition(" Add ")[0].split())
     return [word for word in words if ".env" in word]
 
@@ -22,9 +22,9 @@ def _named(text: str) -> list[str]:
 def test_a_file_that_git_would_add_is_named_whatever_its_suffix(tmp_path: Path) -> None:
     plant(tmp_path, GOOD | {".gitignore": _EXACT})
     (tmp_path / "backend/.env.staging").write_text("PORT=3000\n")
-    (finding,) = _rules(found(plant(tmp_path, {}, git=False)))
+    (finding,) = _rules(list_findings(plant(tmp_path, {}, git=False)))
     assert finding.place == ".gitignore"
-    assert _named(finding.message) == ["backend/.env.staging"]
+    assert _list_named(finding.message) == ["backend/.env.staging"]
 
 
 def test_files_that_are_there_are_named_before_names_of_new_ones(tmp_path: Path) -> None:
@@ -32,16 +32,21 @@ def test_files_that_are_there_are_named_before_names_of_new_ones(tmp_path: Path)
     for name in ("backend/.env.staging", "infra/.env"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("PORT=3000\n")
-    (finding,) = _rules(found(plant(tmp_path, {}, git=False)))
+    (finding,) = _rules(list_findings(plant(tmp_path, {}, git=False)))
     files, new = finding.message.split(" new files ")
-    assert _named(files) == ["backend/.env.staging", "infra/.env"]
-    assert _named(new) == [".env", ".env.production", "backend/.env", "backend/.env.production"]
+    assert _list_named(files) == ["backend/.env.staging", "infra/.env"]
+    assert _list_named(new) == [
+        ".env",
+        ".env.production",
+        "backend/.env",
+        "backend/.env.production",
+    ]
 
 
 def test_of_many_names_of_new_files_ten_are_listed(tmp_path: Path) -> None:
     services = {f"s{n}/.infisical.json": GOOD["backend/.infisical.json"] for n in range(4)}
-    (finding,) = _rules(found(plant(tmp_path, services | {".gitignore": ""})))
-    assert len(_named(finding.message)) == 10
+    (finding,) = _rules(list_findings(plant(tmp_path, services | {".gitignore": ""})))
+    assert len(_list_named(finding.message)) == 10
     assert " and 5 more." in finding.message
 
 
@@ -59,11 +64,11 @@ def test_ignored_files_samples_and_names_of_other_rules_are_not_reported(
 ) -> None:
     plant(tmp_path, GOOD | {".gitignore": rules})
     (tmp_path / "backend" / name).write_text("PORT=3000\n")
-    assert _rules(found(plant(tmp_path, {}, git=False))) == []
+    assert _rules(list_findings(plant(tmp_path, {}, git=False))) == []
 
 
 def test_a_file_that_git_tracks_already_is_one_finding(tmp_path: Path) -> None:
     files = GOOD | {".gitignore": _EXACT, "backend/.env.staging": "PORT=3000\n"}
-    assert [(each.kind, each.place) for each in found(plant(tmp_path, files))] == [
+    assert [(each.kind, each.place) for each in list_findings(plant(tmp_path, files))] == [
         ("tracked", "backend/.env.staging")
     ]

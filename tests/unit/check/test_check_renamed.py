@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.local_file import NAME, parse
-from tests.unit.check.checked import GOOD, WORKSPACE_TEXT, found, locate, plant
+from tests.unit.check.checked import GOOD, WORKSPACE_TEXT, list_findings, locate, plant
 
 _BACKEND = "backend: {folder: /backend, imports: [/shared]}"
 RENAMED = load(
@@ -29,12 +29,14 @@ def test_a_stale_local_file_of_a_renamed_service_is_found_and_fixed(
     plant(tmp_path, _good(directory))
     repository = Repository(tmp_path, RENAMED)
     assert repository.services == {"api": [directory]}
-    assert locate(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"{directory}/{NAME}")]
+    assert locate(list_findings(repository, "fake-id", _ADDRESS)) == [
+        ("local-file", f"{directory}/{NAME}")
+    ]
     assert [each.place for each in repository.find_absent()] == ["python-service"]
     fixed = complete(tmp_path, RENAMED, "fake-id", _ADDRESS)
     assert fixed == [tmp_path / directory / NAME]
     assert parse(fixed[0].read_text()).folder == "/api"
-    assert found(Repository(tmp_path, RENAMED), "fake-id", _ADDRESS) == []
+    assert list_findings(Repository(tmp_path, RENAMED), "fake-id", _ADDRESS) == []
 
 
 def test_the_directory_of_the_former_name_does_not_count_next_to_that_of_the_new_one(
@@ -63,5 +65,5 @@ def test_a_local_file_with_a_folder_that_the_project_file_does_not_name_is_found
     others = {f"own/{NAME}": text.replace("fake-id", "other-id")}
     others |= {f"deep/{NAME}": text.replace("/mailer", "/backend/deep"), f"top/{NAME}": "{}"}
     repository = plant(tmp_path, GOOD | {f"src/{NAME}": text} | others)
-    assert locate(found(repository, "fake-id", _ADDRESS)) == [("local-file", f"src/{NAME}")]
-    assert found(repository) == []
+    assert locate(list_findings(repository, "fake-id", _ADDRESS)) == [("local-file", f"src/{NAME}")]
+    assert list_findings(repository) == []

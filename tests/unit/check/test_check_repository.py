@@ -19,11 +19,11 @@ from tests.unit.check.checked import (
     LOCAL_FILE,
     WORKSPACE,
     WORKSPACE_TEXT,
-    found,
+    list_findings,
     locate,
     plant,
 )
-from tests.unit.migrate.cleanable import report, verified
+from tests.unit.migrate.cleanable import moved_file, report
 from tests.unit.migrate.trees import SHIPPED
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -32,13 +32,13 @@ _TUNNELED = LOCAL_FILE.replace("https://secrets.example.com", "http://127.0.0.1:
 
 
 def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
-    assert found(plant(tmp_path, GOOD)) == []
+    assert list_findings(plant(tmp_path, GOOD)) == []
 
 
 def test_a_secret_is_reported_by_its_line_and_never_shown(tmp_path: Path) -> None:
     plant(tmp_path, GOOD)
     (tmp_path / "backend/.env").write_text("PORT=3000\nDB_PASSWORD=fake-hunter2\n")
-    [finding] = found(plant(tmp_path, {}))
+    [finding] = list_findings(plant(tmp_path, {}))
     assert (finding.kind, finding.place, finding.key) == (
         "secret-in-file",
         "backend/.env:2",
@@ -51,14 +51,14 @@ def test_a_secret_is_reported_by_its_line_and_never_shown(tmp_path: Path) -> Non
 def test_a_value_that_looks_real_counts_in_a_sample_too(tmp_path: Path) -> None:
     sample = "API_KEY=<your key>\nDB_PASSWORD=fake-hunter2-in-a-sample\n"
     repository = plant(tmp_path, GOOD | {"backend/.env.example": sample})
-    assert locate(found(repository)) == [("secret-in-file", "backend/.env.example:2")]
+    assert locate(list_findings(repository)) == [("secret-in-file", "backend/.env.example:2")]
 
 
 def test_what_git_tracks_is_reported_even_if_nothing_in_it_is_secret(tmp_path: Path) -> None:
     files = GOOD | {".gitignore": "", "backend/.env": "PORT=3000\n"}
     plant(tmp_path, files)
     repository = plant(tmp_path, {".gitignore": IGNORE})
-    assert locate(found(repository)) == [("tracked", "backend/.env")]
+    assert locate(list_findings(repository)) == [("tracked", "backend/.env")]
 
 
 class TestEnvLocal:
@@ -67,7 +67,7 @@ class TestEnvLocal:
     THREE = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake-secret\nNODE_ENV=development\n"
 
     def test_with_the_three_variables_all_is_well(self, tmp_path: Path) -> None:
-        assert found(plant(tmp_path, GOOD | {"backend/.env.local": self.THREE})) == []
+        assert list_findings(plant(tmp_path, GOOD | {"backend/.env.local": self.THREE})) == []
 
     def test_anything_else_in_it_is_named(self, tmp_path: Path) -> None:
         text = f"{self.THREE}JWT_SECRET=fake-jwt\nLOG_LEVEL=debug\n"
@@ -77,7 +77,7 @@ class TestEnvLocal:
 
     def test_the_client_secret_counts_where_git_does_not_ignore_it(self, tmp_path: Path) -> None:
         files = {".gitignore": ".env\n", "backend/.env.local": self.THREE}
-        kinds = locate(found(plant(tmp_path, GOOD | files)))
+        kinds = locate(list_findings(plant(tmp_path, GOOD | files)))
         assert ("secret-in-file", "backend/.env.local:2") in kinds
         assert ("tracked", "backend/.env.local") in kinds
 
@@ -93,26 +93,26 @@ class TestEnvLocal:
 def test_names_that_git_would_take_in_are_reported(
     tmp_path: Path, files: dict[str, str], taken_in: str
 ) -> None:
-    [finding] = found(plant(tmp_path, GOOD | files))
+    [finding] = list_findings(plant(tmp_path, GOOD | files))
     assert (finding.kind, finding.place) == ("not-ignored", ".gitignore")
     assert finding.message.startswith(f"Git would take in {taken_in}")
 
 
 def test_rules_may_stand_in_the_directory_of_the_service(tmp_path: Path) -> None:
     files = {".gitignore": "/.env\n/.env.*\n", "backend/.gitignore": ".env*\n!.env.example\n"}
-    assert found(plant(tmp_path, GOOD | files)) == []
+    assert list_findings(plant(tmp_path, GOOD | files)) == []
 
 
 def test_what_only_this_machine_ignores_does_not_count(tmp_path: Path) -> None:
     plant(tmp_path, GOOD | {".gitignore": ""})
     (tmp_path / ".git/info/exclude").write_text(IGNORE)
-    assert locate(found(plant(tmp_path, {}))) == [("not-ignored", ".gitignore")]
+    assert locate(list_findings(plant(tmp_path, {}))) == [("not-ignored", ".gitignore")]
 
 
 def test_without_git_the_rules_are_read_at_the_root(tmp_path: Path) -> None:
-    assert found(plant(tmp_path, GOOD, git=False)) == []
+    assert list_findings(plant(tmp_path, GOOD, git=False)) == []
     repository = plant(tmp_path, {".gitignore": ".env\n"}, git=False)
-    assert locate(found(repository)) == [("not-ignored", ".gitignore")]
+    assert locate(list_findings(repository)) == [("not-ignored", ".gitignore")]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_an_image_that_would_take_in_env_files_is_reported(
 ) -> None:
     if "Dockerfile" not in files:
         files = {"backend/.dockerignore": "", **files}
-    assert locate(found(plant(tmp_path, GOOD | files))) == [("not-ignored", place)]
+    assert locate(list_findings(plant(tmp_path, GOOD | files))) == [("not-ignored", place)]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_image_that_would_take_in_env_files_is_reported(
 def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    assert found(plant(tmp_path, GOOD | files)) == []
+    assert list_findings(plant(tmp_path, GOOD | files)) == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
 def test_a_service_may_depend_on_the_loader_or_be_started_by_a_runner(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    assert found(plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)) == []
+    assert list_findings(plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)) == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_service_that_starts_without_a_loader_is_reported(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
-    [finding] = found(repository)
+    [finding] = list_findings(repository)
     assert (finding.kind, finding.place) == ("no-loader", "backend")
     # The command runs in a repository of its own, so the message says where the file is.
     [page] = re.findall(r"docs/\S+\.md", finding.message)
@@ -211,7 +211,7 @@ def test_a_local_file_that_leads_elsewhere_is_reported(
     tmp_path: Path, text: str, facts: str
 ) -> None:
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
-    [finding] = found(repository, "fake-id")
+    [finding] = list_findings(repository, "fake-id")
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
     assert re.match(rf"(?:It is|It has|It has a|Its) {facts}", finding.message)
     assert "`infisical-iac apply`" not in finding.message
@@ -232,7 +232,7 @@ def test_a_fix_that_takes_infisical_comes_after_the_first_deploy(
     """Without Infisical nobody knows whether it is deployed: `--fix` needs the project's id."""
     files = {path: each for path, each in GOOD.items() if "infisical.json" not in path}
     repository = plant(tmp_path, files | ({"backend/.infisical.json": text} if text else {}))
-    [finding] = found(repository, project_id)
+    [finding] = list_findings(repository, project_id)
     assert finding.kind == kind
     assert "`infisical-iac check --fix`" in finding.message
     assert ("infisical-iac apply`" in finding.message) is (project_id == "")
@@ -244,50 +244,52 @@ def test_the_tunnels_address_is_accepted_while_infisical_has_no_domain(tmp_path:
     """`infisical-iac init` writes it where no domain is given."""
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": _TUNNELED})
     for address in ("", "http://127.0.0.1:8080"):
-        assert found(repository, "fake-id", address) == []
+        assert list_findings(repository, "fake-id", address) == []
 
 
 def test_the_tunnels_address_is_replaced_once_infisical_has_a_domain(tmp_path: Path) -> None:
     address = "https://secrets.example.com"
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": _TUNNELED})
-    [finding] = found(repository, "fake-id", address)
+    [finding] = list_findings(repository, "fake-id", address)
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
     assert "http://127.0.0.1:8080" in finding.message
     assert address in finding.message
     assert complete(tmp_path, WORKSPACE, "fake-id", address) == [
         tmp_path / "backend" / ".infisical.json"
     ]
-    assert found(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
+    assert list_findings(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
     other = "https://other.example.com"
     assert complete(tmp_path, WORKSPACE, "fake-id", other) == []
 
 
 def test_a_service_without_a_local_file_is_reported(tmp_path: Path) -> None:
     files = {path: text for path, text in GOOD.items() if "infisical.json" not in path}
-    assert locate(found(plant(tmp_path, files))) == [("no-local-file", "backend/.infisical.json")]
+    assert locate(list_findings(plant(tmp_path, files))) == [
+        ("no-local-file", "backend/.infisical.json")
+    ]
 
 
 def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path: Path) -> None:
     files = {path.replace("backend", "api"): text for path, text in GOOD.items()}
     repository = plant(tmp_path, files)
     assert repository.services == {"backend": ["api"]}
-    assert found(repository) == []
+    assert list_findings(repository) == []
 
 
 def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
     example = _ROOT / "examples" / "chainalign"
-    assert {each.kind for each in found(Repository(example / "before", WORKSPACE))} >= {
+    assert {each.kind for each in list_findings(Repository(example / "before", WORKSPACE))} >= {
         *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
     }
-    assert found(Repository(example / "after", WORKSPACE)) == []
+    assert list_findings(Repository(example / "after", WORKSPACE)) == []
 
 
 def test_an_image_of_something_else_is_left_out(tmp_path: Path) -> None:
-    assert found(plant(tmp_path, GOOD | {"images/db/Dockerfile": "FROM scratch\n"})) == []
+    assert list_findings(plant(tmp_path, GOOD | {"images/db/Dockerfile": "FROM scratch\n"})) == []
 
 
 def test_a_repository_without_any_service_is_reported(tmp_path: Path) -> None:
-    assert locate(found(plant(tmp_path, {".gitignore": IGNORE}))) == [("no-service", ".")]
+    assert locate(list_findings(plant(tmp_path, {".gitignore": IGNORE}))) == [("no-service", ".")]
 
 
 class TestMigrated:
@@ -302,33 +304,33 @@ class TestMigrated:
         plant(root, GOOD)
         (root / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-2\n")
         clone.mkdir()
-        both = replace(verified(root, self.FILE), keys=("TOKEN", "OTHER_TOKEN"))
+        both = replace(moved_file(root, self.FILE), keys=("TOKEN", "OTHER_TOKEN"))
         report(clone, both, root="../services", project="abcde")
         monkeypatch.chdir(clone)
         return root
 
     def test_such_a_file_is_one_finding_that_names_the_command(self, moved: Path) -> None:
-        [finding] = found(plant(moved, {}))
+        [finding] = list_findings(plant(moved, {}))
         assert (finding.kind, finding.place) == ("migrated-file", self.FILE)
         assert "`infisical-iac migrate clean`" in finding.message
 
     def test_a_file_that_has_changed_since_is_not_proven(self, moved: Path) -> None:
         (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
-        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+        assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
 
     def test_a_report_without_its_key_proves_nothing(self, moved: Path) -> None:
         (moved.parent / "clone/migration.key").unlink()
-        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+        assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
         assert not (moved.parent / "clone/migration.key").exists()
 
     def test_a_migration_into_another_project_proves_nothing(self, moved: Path) -> None:
-        report(moved.parent / "clone", verified(moved, self.FILE), root="../services")
-        assert {each.kind for each in found(plant(moved, {}))} == {"secret-in-file"}
+        report(moved.parent / "clone", moved_file(moved, self.FILE), root="../services")
+        assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
 
     def test_a_secret_that_was_left_out_is_still_one_to_move(self, moved: Path) -> None:
-        one = verified(moved, self.FILE, skipped=("OTHER_TOKEN",))
+        one = moved_file(moved, self.FILE, skipped=("OTHER_TOKEN",))
         report(moved.parent / "clone", one, root="../services", project="abcde")
-        assert locate(found(plant(moved, {}))) == [
+        assert locate(list_findings(plant(moved, {}))) == [
             ("secret-in-file", "backend/.env:2"),
             ("migrated-file", self.FILE),
         ]
@@ -337,11 +339,11 @@ class TestMigrated:
         self, moved: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
-        files = [verified(moved, f"backend/{name}") for name in (".env", ".env.production")]
+        files = [moved_file(moved, f"backend/{name}") for name in (".env", ".env.production")]
         files[0] = replace(files[0], keys=("TOKEN", "OTHER_TOKEN"))
         report(moved.parent / "clone", *files, root="../services", project="abcde")
         repository = plant(moved, {})
-        print_text(repository, Judged(found(repository), []), is_compared=True)
+        print_text(repository, Judged(list_findings(repository), []), is_compared=True)
         lines = capsys.readouterr().out.splitlines()
         place = ["✗", "backend/.env,", "backend/.env.production", "migrated-file:"]
         assert lines[-2].split()[:4] == place
@@ -353,11 +355,11 @@ class TestMigrated:
     ) -> None:
         (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
         names = (".env", ".env.production")
-        files = [verified(moved, f"backend/{name}") for name in names]
+        files = [moved_file(moved, f"backend/{name}") for name in names]
         files[0] = replace(files[0], keys=("TOKEN", "OTHER_TOKEN"))
         report(moved.parent / "clone", *files, root="../services", project="abcde")
         self._track(moved, *names)
-        findings = found(Repository(moved, WORKSPACE))
+        findings = list_findings(Repository(moved, WORKSPACE))
         tracked = [each for each in findings if each.kind == "tracked"]
         assert [each.place for each in tracked] == [each.path for each in files]
         for each in tracked:
@@ -374,7 +376,7 @@ class TestMigrated:
     ) -> None:
         self._track(moved, ".env")
         repository = Repository(moved, WORKSPACE)
-        print_text(repository, Judged(found(repository), []), is_compared=True)
+        print_text(repository, Judged(list_findings(repository), []), is_compared=True)
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
         assert "takes 1 file out " in lines[0]
         assert lines[1:] == ["✗ 1 finding"]
@@ -382,7 +384,7 @@ class TestMigrated:
     def test_a_tracked_file_that_has_changed_since_keeps_its_line(self, moved: Path) -> None:
         (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
         self._track(moved, ".env")
-        (finding,) = (e for e in found(Repository(moved, WORKSPACE)) if e.kind == "tracked")
+        (finding,) = (e for e in list_findings(Repository(moved, WORKSPACE)) if e.kind == "tracked")
         assert "`git rm --cached`" in finding.message
 
     def _track(self, root: Path, *names: str) -> None:
@@ -448,7 +450,7 @@ def test_an_encrypted_file_may_be_in_git_and_is_only_noted(tmp_path: Path) -> No
         "-----BEGIN AGE ENCRYPTED FILE-----\n" + "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOQ\n" * 9
     )
     repository = plant(tmp_path, GOOD | {"backend/.env.production.age": text, "backend/.env": text})
-    assert found(repository) == []
+    assert list_findings(repository) == []
     notes = [each for each in repository.files() if each.kind == "encrypted-file"]
     assert [each.place for each in notes] == ["backend/.env", "backend/.env.production.age"]
 
@@ -476,7 +478,7 @@ def test_the_text_of_a_check_says_each_cause_once(
 ) -> None:
     text = "".join(f"{key}_PASSWORD=obviously-fake-{key}\n" for key in "ABC")
     repository = plant(tmp_path, GOOD | {"backend/.env": text, "python-services/.env": text})
-    print_text(repository, Judged(found(repository), []), is_compared=True)
+    print_text(repository, Judged(list_findings(repository), []), is_compared=True)
     output = capsys.readouterr().out
     assert output.count("infisical-iac migrate scan") == 1
     assert output.count(" secret-in-file: 3 values look like secrets") == 2

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.check.model import NAME, load
 from infisical_iac.core.errors import FileError
-from tests.unit.check.checked import GOOD, LOCAL_FILE, found, plant
+from tests.unit.check.checked import GOOD, LOCAL_FILE, list_findings, plant
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_wording_of_refused_exceptions(text: str, sentence: str) -> None:
 )
 def test_wording_of_findings_on_a_local_file(tmp_path: Path, text: str, message: str) -> None:
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
-    assert [each.message for each in found(repository, "fake-id")] == [message]
+    assert [each.message for each in list_findings(repository, "fake-id")] == [message]

@@ -97,11 +97,11 @@ class CredentialHost:
             desired=load(TEXT),
             isolation="privilege",
             admin_email=ADMIN,
-            recorded=self._recorded,
+            recorded=self._record,
         )
 
     @contextmanager
-    def _recorded(self, event: str, changes: Sequence[str]) -> Iterator[None]:
+    def _record(self, event: str, changes: Sequence[str]) -> Iterator[None]:
         try:
             yield
         finally:
@@ -133,13 +133,13 @@ class CredentialHost:
     def file(self, name: str) -> Path:
         return self.directory / f"{name}.env"
 
-    def held(self, name: str) -> Credential:
+    def read_credential(self, name: str) -> Credential:
         """Return the credentials in a file."""
         found = parse(self.file(name).read_text())
         assert found is not None
         return found
 
-    def listed(self, identity: str) -> list[str]:
+    def list_client_secrets(self, identity: str) -> list[str]:
         """Return the ids of the client secrets of an identity."""
         id = self._deployment.server.identity(identity)["id"]
         return [each["id"] for each in self._deployment.server.secrets[id]]

@@ -106,7 +106,7 @@ def test_list_prints_a_row_for_each_service_in_each_environment(host: Credential
         ("web.qa", "works"),
         ("web.production", "missing"),
     ]
-    assert host.held("web.qa").client_secret not in shown.output
+    assert host.read_credential("web.qa").client_secret not in shown.output
     assert host.audited == []
 
 
@@ -226,7 +226,7 @@ def test_output_into_a_pipe_or_a_device_gets_no_warning(
 def test_show_prints_the_file_without_the_lines_of_a_rotation(host: CredentialHost) -> None:
     host.rotate("web", "qa")
     host.rotate("web", "qa")
-    held = host.held("web.qa")
+    held = host.read_credential("web.qa")
     assert held.replaced is not None
     shown = host.run("show", "web", "--env", "qa")
     assert (shown.exit_code, shown.stdout) == (0, render(held.without_rotation))
@@ -242,7 +242,7 @@ def test_show_writes_a_file_of_its_owner_and_replaces_it(
         shown = host.run("show", "web", "--env", "production", "--yes", "--output", str(file))
         assert (shown.exit_code, shown.stdout) == (0, "")
         assert shown.stderr.startswith(f"Wrote {file}, ")
-    assert parse(file.read_text()) == host.held("web.production")
+    assert parse(file.read_text()) == host.read_credential("web.production")
     assert file.stat().st_mode & 0o777 == 0o600
     assert host.audited == [("credentials", ["shown: web.production"])] * 2
 
@@ -278,7 +278,7 @@ def test_show_takes_the_place_of_an_empty_file(host: CredentialHost, tmp_path: P
     file = tmp_path / ".env.local"
     file.touch()
     assert host.run("show", "web", "--env", "qa", "--output", str(file)).exit_code == 0
-    assert parse(file.read_text()) == host.held("web.qa")
+    assert parse(file.read_text()) == host.read_credential("web.qa")
 
 
 def test_show_names_a_file_that_it_can_not_write(host: CredentialHost, tmp_path: Path) -> None:
@@ -353,9 +353,9 @@ def test_the_key_of_a_target_comes_from_the_environment(host: CredentialHost) ->
 def _interrupt_rotation(host: CredentialHost) -> str:
     """Leave a rotation of `backend.production` undelivered; return the id of the old secret."""
     host.rotate("backend", "production")
-    old = host.held("backend.production")
+    old = host.read_credential("backend.production")
     host.rotate("backend", "production")
-    new = replace(host.held("backend.production"), replaced=Replaced((old.secret_id,)))
+    new = replace(host.read_credential("backend.production"), replaced=Replaced((old.secret_id,)))
     host.file("backend.production").write_text(render(new))
     host.courier.there = new.without_rotation
     host.courier.calls.clear()
@@ -394,8 +394,8 @@ def test_push_completes_an_interrupted_rotation(
     assert host.run("push", "--overlap", overlap, "--deploy").exit_code == 0
     # The target had the credentials, but perhaps no deploy with them.
     assert host.courier.calls == ["compare", "deploy"]
-    assert len(host.listed("backend-production")) == remaining
-    assert not host.held("backend.production").is_undelivered
+    assert len(host.list_client_secrets("backend-production")) == remaining
+    assert not host.read_credential("backend.production").is_undelivered
 
 
 def test_push_without_a_target_is_refused(host: CredentialHost) -> None:
@@ -415,8 +415,8 @@ def test_push_to_json_prints_the_variables_and_delivers_nothing(host: Credential
     names = ["backend.production", "web.production"]
     assert json.loads(given.stdout) == {
         name: {
-            "INFISICAL_CLIENT_ID": host.held(name).client_id,
-            "INFISICAL_CLIENT_SECRET": host.held(name).client_secret,
+            "INFISICAL_CLIENT_ID": host.read_credential(name).client_id,
+            "INFISICAL_CLIENT_SECRET": host.read_credential(name).client_secret,
             "NODE_ENV": "production",
         }
         for name in names
@@ -431,7 +431,7 @@ def test_push_to_json_prints_the_variables_and_delivers_nothing(host: Credential
 def test_rotate_checks_the_target_first_then_delivers_and_deploys(host: CredentialHost) -> None:
     host.rotate("backend", "production", "--deploy")
     assert host.courier.calls == ["check", "deliver", "deploy"]
-    assert host.courier.there == host.held("backend.production").without_rotation
+    assert host.courier.there == host.read_credential("backend.production").without_rotation
 
 
 def test_rotate_does_not_deploy_unless_asked(host: CredentialHost) -> None:
@@ -443,7 +443,7 @@ def test_rotate_makes_no_client_secret_that_could_not_be_delivered(host: Credent
     host.courier.broken = True
     refused = host.refusal("rotate", "backend", "--env", "production")
     assert refused.code == "error.broken"
-    assert host.listed("backend-production") == []
+    assert host.list_client_secrets("backend-production") == []
     assert host.audited == []
 
 
@@ -455,27 +455,27 @@ def test_rotate_records_its_changes(host: CredentialHost) -> None:
 
 def test_rotate_ends_the_old_client_secret_after_the_overlap(host: CredentialHost) -> None:
     host.rotate("web", "qa")
-    old = host.held("web.qa").secret_id
+    old = host.read_credential("web.qa").secret_id
     host.rotate("web", "qa", "--overlap", "2h")
-    replaced = host.held("web.qa").replaced
+    replaced = host.read_credential("web.qa").replaced
     assert replaced is not None
     assert replaced.until is not None
     assert replaced.ids == (old,)
     left = replaced.until - datetime.now(replaced.until.tzinfo)
     assert timedelta(hours=1, minutes=59) < left <= timedelta(hours=2)
     host.rotate("web", "qa", "--overlap", "0")
-    assert host.listed("web-qa") == [host.held("web.qa").secret_id]
+    assert host.list_client_secrets("web-qa") == [host.read_credential("web.qa").secret_id]
 
 
 def test_rotate_completes_an_interrupted_rotation_with_its_client_secret(
     host: CredentialHost,
 ) -> None:
     old = _interrupt_rotation(host)
-    new = host.held("backend.production").secret_id
+    new = host.read_credential("backend.production").secret_id
     first, *rest = host.rotate("backend", "production").splitlines()
     assert "interrupted" in first
     assert not any(line.startswith("+") for line in rest)
-    assert host.listed("backend-production") == [old, new]
+    assert host.list_client_secrets("backend-production") == [old, new]
     assert host.courier.calls == ["check", "compare"]
     assert "interrupted" not in host.rotate("backend", "production")
 
@@ -488,7 +488,7 @@ def test_revoke_needs_the_typed_name(host: CredentialHost, answer: str) -> None:
     host.rotate("web", "qa")
     refused = host.refusal("revoke", "web", "--env", "qa", answer=answer)
     assert "web.qa" in str(refused)
-    assert host.listed("web-qa") == [host.held("web.qa").secret_id]
+    assert host.list_client_secrets("web-qa") == [host.read_credential("web.qa").secret_id]
     assert host.audited == []
 
 
@@ -504,7 +504,7 @@ def test_revoke_ends_all_client_secrets_and_removes_the_file(
     assert done.startswith("Revoked 2 client secrets")
     assert "web.qa" in done
     assert ("web.qa" in ran.stderr) is not bool(option)  # the question, on standard error
-    assert host.listed("web-qa") == []
+    assert host.list_client_secrets("web-qa") == []
     assert not host.file("web.qa").exists()
     assert host.audited == [("rotation", [_NO_SECRETS, "- credentials web.qa"])]
 
@@ -533,7 +533,7 @@ def test_revoke_ends_client_secrets_whose_file_is_gone(host: CredentialHost) -> 
     host.rotate("web", "qa")
     host.file("web.qa").unlink()
     assert host.run("revoke", "web", "--env", "qa", "--yes").exit_code == 0
-    assert host.listed("web-qa") == []
+    assert host.list_client_secrets("web-qa") == []
 
 
 def test_revoke_without_credentials_has_nothing_to_do_and_asks_nothing(

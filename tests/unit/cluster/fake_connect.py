@@ -31,7 +31,7 @@ def _run(setup: dict[str, Any]) -> list[str]:
         if not setup["up"]:
             raise PyinfraError("No hosts remaining!")
 
-    def known() -> Any:
+    def find_cluster() -> Any:
         if setup.get("refused"):
             raise Refused(setup["refused"])
         return SimpleNamespace(leader=SimpleNamespace(name=setup["leader"]))
@@ -43,7 +43,7 @@ def _run(setup: dict[str, Any]) -> list[str]:
         return ()
 
     vars(inventory).update(connect_all=connect_all, disconnect_all=lambda _: None)
-    vars(membership).update(observe=known)
+    vars(membership).update(observe=find_cluster)
     vars(shared_state).update(spread=spread)
     vars(lock).update(is_held=lambda _: bool(setup.get("writes")))
     return shared

@@ -30,7 +30,7 @@ def everywhere(broken: str) -> Commands:
 
 
 @planned_operation
-def alone() -> Commands:
+def first_only() -> Commands:
     """Is called on the first host only, before the operations of all hosts."""
     yield Change("+", "key")
     yield step(_make, "alone", "")
@@ -67,7 +67,7 @@ def _append(event: str, outcome: str, changes: Sequence[str] = (), reason: str =
 
 def _steps(broken: str) -> None:
     if host.name == "one":
-        alone(name="Alone")
+        first_only(name="Alone")
     everywhere(broken=broken, name="Everywhere")
     on_the_second(name="On the second")
     on_the_first(name="On the first")

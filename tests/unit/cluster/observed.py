@@ -41,7 +41,7 @@ def member(number: int, name: str, /, **changes: Any) -> SwarmMember:
     return replace(there, **changes)
 
 
-def converged(*members: SwarmMember) -> dict[str, SwarmState]:
+def converged_states(*members: SwarmMember) -> dict[str, SwarmState]:
     """Return the states of the hosts of a converged cluster, by the names of their members."""
     return {
         each.host: bare(
@@ -69,7 +69,7 @@ def converged(*members: SwarmMember) -> dict[str, SwarmState]:
 
 def three() -> dict[str, SwarmState]:
     """Return the states of a converged cluster of three, led by the first one."""
-    return converged(*(member(number, name) for number, name in enumerate(NAMES, 1)))
+    return converged_states(*(member(number, name) for number, name in enumerate(NAMES, 1)))
 
 
 def cluster_of(

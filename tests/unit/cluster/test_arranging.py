@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from infisical_iac.cluster.swarm import differing_settings, removals, updates, with_members
-from tests.unit.cluster.observed import bare, cluster_of, converged, member, three
+from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
 
 
 def test_a_converged_swarm_needs_no_change() -> None:
@@ -21,14 +21,16 @@ def test_an_unlocked_swarm_or_a_longer_certificate_is_a_difference() -> None:
 
 
 def test_a_drained_node_is_activated() -> None:
-    observed = converged(member(1, "one"), member(2, "two", active=False), member(3, "three"))
+    observed = converged_states(
+        member(1, "one"), member(2, "two", active=False), member(3, "three")
+    )
     [update] = updates(cluster_of(observed))
     assert update.arguments == ("update", "--availability", "active", "id2")
     assert (update.node, update.why) == ("two", "drained → active")
 
 
 def test_missing_or_wrong_labels_are_set() -> None:
-    observed = converged(member(1, "one"), member(2, "two", joined=""), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", joined=""), member(3, "three"))
     observed["one"] = replace(
         observed["one"], members=(member(1, "one"), member(2, "x"), member(3, "three"))
     )
@@ -38,18 +40,20 @@ def test_missing_or_wrong_labels_are_set() -> None:
 
 
 def test_missing_kernel_features_are_labelled_and_kept_while_the_host_is_unreachable() -> None:
-    observed = converged(member(1, "one"), member(2, "two"), member(3, "three", lacks="ipvs"))
+    observed = converged_states(
+        member(1, "one"), member(2, "two"), member(3, "three", lacks="ipvs")
+    )
     del observed["three"]
     observed["two"] = replace(observed["two"], esp=False)
     [update] = updates(cluster_of(observed))
     assert update.arguments == ("update", "--label-add", "infisical.lacks=esp", "id2")
-    there = converged(member(1, "one"), member(2, "two", lacks="esp"), member(3, "three"))
+    there = converged_states(member(1, "one"), member(2, "two", lacks="esp"), member(3, "three"))
     [update] = updates(cluster_of(there))
     assert update.arguments == ("update", "--label-rm", "infisical.lacks", "id2")
 
 
 def test_data_nodes_are_managers_and_other_nodes_are_not() -> None:
-    observed = converged(
+    observed = converged_states(
         member(1, "one"),
         member(2, "two", manager=False),
         member(3, "three"),
@@ -63,7 +67,7 @@ def test_data_nodes_are_managers_and_other_nodes_are_not() -> None:
 
 
 def test_a_lost_node_is_demoted_before_it_is_removed() -> None:
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     found = removals(cluster_of({**observed, "two": bare(9)}))
     assert [each.arguments for each in found] == [("demote", "id2"), ("rm", "--force", "id2")]
 

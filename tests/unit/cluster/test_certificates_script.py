@@ -58,7 +58,7 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """All certificates, as the first run makes them; tests don't change them."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
     lacking = authority.check()
@@ -68,20 +68,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return authority
 
 
-def test_made_certificates_are_up_to_date_and_private(made: Authority) -> None:
-    assert made.check() == []
-    files = [each for each in made.root.rglob("*") if each.is_file()]
-    assert {str(each.relative_to(made.root)) for each in files} == _FILES | {
+def test_made_certificates_are_up_to_date_and_private(authority: Authority) -> None:
+    assert authority.check() == []
+    files = [each for each in authority.root.rglob("*") if each.is_file()]
+    assert {str(each.relative_to(authority.root)) for each in files} == _FILES | {
         "keys/cluster_ca_key",
         "tls/ca.crt",
     }
     assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
-    assert (made.root / "tls").stat().st_mode & 0o777 == 0o700
+    assert (authority.root / "tls").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority) -> None:
+def test_the_key_of_the_authority_has_the_form_of_the_other_keys(authority: Authority) -> None:
     """Recovery kits and the masking of keys in logs expect keys of one line."""
-    [line] = (made.root / "keys/cluster_ca_key").read_text().splitlines()
+    [line] = (authority.root / "keys/cluster_ca_key").read_text().splitlines()
     assert line.replace("+", "").replace("/", "").replace("=", "").isalnum()
 
 
@@ -95,25 +95,25 @@ def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority
     ],
 )
 def test_a_certificate_has_the_names_that_its_service_is_reached_by(
-    made: Authority, file: str, name: str
+    authority: Authority, file: str, name: str
 ) -> None:
-    assert made.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
-    assert not made.verifies(file, "-verify_hostname", "postgres-2")
+    assert authority.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
+    assert not authority.verifies(file, "-verify_hostname", "postgres-2")
 
 
 @pytest.mark.parametrize(("name", "client"), [("etcd-1", True), ("postgres-1", True)])
-def test_members_and_patroni_log_in_at_etcd(made: Authority, name: str, client: bool) -> None:
-    assert made.verifies(f"tls/{name}.pem", "-purpose", "sslclient") == client
+def test_members_and_patroni_log_in_at_etcd(authority: Authority, name: str, client: bool) -> None:
+    assert authority.verifies(f"tls/{name}.pem", "-purpose", "sslclient") == client
 
 
 @pytest.mark.parametrize("name", ["redis-1", "sentinel-1"])
-def test_etcd_refuses_the_certificate_of_redis(made: Authority, name: str) -> None:
-    assert not made.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
+def test_etcd_refuses_the_certificate_of_redis(authority: Authority, name: str) -> None:
+    assert not authority.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
 
 
-def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) -> None:
+def test_the_authority_signs_for_no_other_name(authority: Authority, tmp_path: Path) -> None:
     """Infisical trusts it for all addresses that it reaches."""
-    key = (made.root / "keys/cluster_ca_key").read_text()
+    key = (authority.root / "keys/cluster_ca_key").read_text()
     (tmp_path / "ca.key").write_text(
         f"-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\n"
     )
@@ -121,14 +121,14 @@ def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) 
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-noenc", "-keyout", os.devnull, "-out", str(tmp_path / "other.pem")),
-            *("-CA", str(made.root / "tls/ca.crt"), "-CAkey", str(tmp_path / "ca.key")),
+            *("-CA", str(authority.root / "tls/ca.crt"), "-CAkey", str(tmp_path / "ca.key")),
             *("-subj", "/CN=other", "-addext", "subjectAltName=DNS:secrets.example.com"),
             *("-addext", "basicConstraints=critical,CA:false"),
         ],
         check=True,
         capture_output=True,
     )
-    command = ["openssl", "verify", "-CAfile", str(made.root / "tls/ca.crt")]
+    command = ["openssl", "verify", "-CAfile", str(authority.root / "tls/ca.crt")]
     done = subprocess.run([*command, str(tmp_path / "other.pem")], capture_output=True, text=True)
     assert "permitted subtree violation" in done.stdout + done.stderr
 

@@ -53,7 +53,7 @@ class _Nodes:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
+def nodes(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
     made = _Nodes()
     monkeypatch.setattr(connection, "on", made.on)
     monkeypatch.setattr(edge, "close", made.close)
@@ -66,33 +66,33 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
 _ALL = {"node-1", "node-2", "node-3"}
 
 
-def test_every_connected_node_is_closed_and_opened(seen: _Nodes) -> None:
+def test_every_connected_node_is_closed_and_opened(nodes: _Nodes) -> None:
     edge.close_on(settings(), site(away=(2,)).names)
-    assert seen.closed == {"node-1", "node-3"}
+    assert nodes.closed == {"node-1", "node-3"}
     edge.open_on(site().names)
-    assert (seen.closed, seen.warned) == (set(), [])
+    assert (nodes.closed, nodes.warned) == (set(), [])
 
 
-def test_a_node_that_cannot_be_closed_is_reported_and_the_others_are_closed(seen: _Nodes) -> None:
-    seen.failing = {"node-2": CommandFailed("could not close the edge: no space left")}
+def test_a_node_that_cannot_be_closed_is_reported_and_the_others_are_closed(nodes: _Nodes) -> None:
+    nodes.failing = {"node-2": CommandFailed("could not close the edge: no space left")}
     with pytest.raises(CommandFailed, match=r"node-2: .* no space left$") as failed:
         edge.close_on(settings(), site().names)
     assert failed.value.code == "command.close_edge"
-    assert seen.closed == {"node-1", "node-3"}
+    assert nodes.closed == {"node-1", "node-3"}
 
 
-def test_a_failing_node_does_not_keep_the_others_closed(seen: _Nodes) -> None:
+def test_a_failing_node_does_not_keep_the_others_closed(nodes: _Nodes) -> None:
     """The others are open already."""
     edge.close_on(settings(), site().names)
-    seen.failing = {"node-2": paramiko.SSHException()}
+    nodes.failing = {"node-2": paramiko.SSHException()}
     edge.open_on(site().names)
-    assert seen.closed == {"node-2"}
-    (warned,) = seen.warned
+    assert nodes.closed == {"node-2"}
+    (warned,) = nodes.warned
     assert "connection to node-2 " in warned
 
 
-def test_opening_no_edge_at_all_is_an_error(seen: _Nodes) -> None:
-    seen.failing = dict.fromkeys(_ALL, OSError())
+def test_opening_no_edge_at_all_is_an_error(nodes: _Nodes) -> None:
+    nodes.failing = dict.fromkeys(_ALL, OSError())
     with pytest.raises(CommandFailed) as failed:
         edge.open_on(site().names)
     assert failed.value.code == "command.open_edge"
@@ -140,19 +140,19 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
 
 
 def test_a_restore_closes_all_edges_from_the_swap_on(
-    seen: _Nodes, monkeypatch: pytest.MonkeyPatch
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = _noting(monkeypatch, seen)
+    noted = _noting(monkeypatch, nodes)
     cluster_upgrade._restore(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 
 @pytest.mark.parametrize("phase", ["data", "backing", "back"])
 def test_an_undone_restore_opens_all_nodes_and_reports_writes(
-    seen: _Nodes, monkeypatch: pytest.MonkeyPatch, phase: str
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    seen.closed = set(_ALL)
-    noted = _noting(monkeypatch, seen, phase)
+    nodes.closed = set(_ALL)
+    noted = _noting(monkeypatch, nodes, phase)
     output = restore.go_back(site())
     assert "3 writes since 2026-11-25T10:12:00Z" in output
     assert " infisical_given_up_x" in output

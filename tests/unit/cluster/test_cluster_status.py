@@ -65,7 +65,7 @@ def _rows(nodes: dict[str, NodeState], settings: Settings, *away: str) -> dict[s
     return {row.name: row for row in found}
 
 
-def _changed(nodes: dict[str, NodeState], name: str, **changes: Any) -> dict[str, NodeState]:
+def _change(nodes: dict[str, NodeState], name: str, **changes: Any) -> dict[str, NodeState]:
     return nodes | {name: replace(nodes[name], **changes)}
 
 
@@ -99,7 +99,7 @@ def test_an_unencrypted_overlay_is_healthy_only_if_the_settings_accept_it(
     nodes: dict[str, NodeState], overlay: str, chosen: str, text: str, ok: bool
 ) -> None:
     settings = settings_of(topology="swarm", ingress="none", overlay_encryption=chosen)
-    row = _rows(_changed(nodes, "two", overlay=overlay), settings)["Overlay"]
+    row = _rows(_change(nodes, "two", overlay=overlay), settings)["Overlay"]
     assert (row.text.startswith(text), row.ok) == (True, ok)
 
 
@@ -111,7 +111,7 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
         nodes["one"].health, unfinished={"restore": "20261125T101112Z data"}, given_up=given_up
     )
     two = replace(nodes["two"].health, closed=0)
-    found = _rows(_changed(_changed(nodes, "one", health=one), "two", health=two), settings)
+    found = _rows(_change(_change(nodes, "one", health=one), "two", health=two), settings)
     edge = found["Edge"].text
     assert edge.startswith("two: ")
     assert " 1970-01-01T00:00:00Z; a restore " in edge
@@ -137,8 +137,8 @@ def test_tls_is_healthy_once_required_and_until_60_days_before_a_certificate_end
     ok: bool,
 ) -> None:
     end = int(datetime.fromisoformat(f"{ends}T00:00:00Z").timestamp()) if ends else None
-    nodes = _changed(nodes, "two", tls=tls)
-    row = _rows(_changed(nodes, "three", leaf_ends=end), settings)["TLS"]
+    nodes = _change(nodes, "two", tls=tls)
+    row = _rows(_change(nodes, "three", leaf_ends=end), settings)["TLS"]
     assert row.ok is ok
     assert all(fact in row.text for fact in facts)
 
@@ -194,9 +194,9 @@ def test_a_missing_majority_is_reported(nodes: dict[str, NodeState], settings: S
 def test_two_primaries_or_none_are_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
-    row = _rows(_changed(nodes, "two", postgres="primary"), settings)["PostgreSQL"]
+    row = _rows(_change(nodes, "two", postgres="primary"), settings)["PostgreSQL"]
     assert (row.ok, "one and two" in row.text) == (False, True)
-    row = _rows(_changed(nodes, "one", postgres="silent"), settings)["PostgreSQL"]
+    row = _rows(_change(nodes, "one", postgres="silent"), settings)["PostgreSQL"]
     assert (row.ok, "no primary" in row.text) == (False, True)
 
 
@@ -204,7 +204,7 @@ def test_a_missing_synchronous_standby_is_unhealthy(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     copies = tuple(replace(each, sync="async") for each in nodes["one"].copies)
-    row = _rows(_changed(nodes, "one", copies=copies), settings)["PostgreSQL"]
+    row = _rows(_change(nodes, "one", copies=copies), settings)["PostgreSQL"]
     assert not row.ok
     assert "no synchronous standby" in row.text
 
@@ -214,8 +214,8 @@ def test_a_standby_that_does_not_follow_is_unhealthy(
 ) -> None:
     copies = nodes["one"].copies
     far = (copies[0], replace(copies[1], behind=10**9))
-    assert not _rows(_changed(nodes, "one", copies=far), settings)["PostgreSQL"].ok
-    assert not _rows(_changed(nodes, "one", copies=copies[:1]), settings)["PostgreSQL"].ok
+    assert not _rows(_change(nodes, "one", copies=far), settings)["PostgreSQL"].ok
+    assert not _rows(_change(nodes, "one", copies=copies[:1]), settings)["PostgreSQL"].ok
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_standby_that_does_not_follow_is_unhealthy(
 def test_an_unhealthy_etcd_member_is_reported(
     nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str], text: str
 ) -> None:
-    row = _rows(_changed(nodes, "two", **changes), settings)["etcd"]
+    row = _rows(_change(nodes, "two", **changes), settings)["etcd"]
     assert (row.ok, row.text) == (False, text)
 
 
@@ -236,7 +236,7 @@ def test_an_unhealthy_etcd_member_is_reported(
 def test_disagreeing_sentinels_and_a_second_master_are_reported(
     nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str]
 ) -> None:
-    assert not _rows(_changed(nodes, "two", **changes), settings)["Redis"].ok
+    assert not _rows(_change(nodes, "two", **changes), settings)["Redis"].ok
 
 
 def test_a_replica_of_another_version_is_reported(
@@ -245,7 +245,7 @@ def test_a_replica_of_another_version_is_reported(
     (task,) = nodes["two"].tasks["infisical"]
     other = replace(task, image="infisical/infisical:v0.1.0")
     tasks = {**nodes["two"].tasks, "infisical": [other]}
-    row = _rows(_changed(nodes, "two", tasks=tasks), settings)["infisical"]
+    row = _rows(_change(nodes, "two", tasks=tasks), settings)["infisical"]
     assert not row.ok
     assert "2 of 3 healthy" in row.text
     assert "infisical/infisical:v0.1.0" in row.text
@@ -266,9 +266,9 @@ def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
         )
 
     full = replace(nodes["two"].health, disk_free_gb=1.0, backups=record(3))
-    nodes = _changed(nodes, "two", health=full)
+    nodes = _change(nodes, "two", health=full)
     newest = replace(nodes["three"].health, backups=record(4, "no space left"))
-    found = _rows(_changed(nodes, "three", health=newest), settings)
+    found = _rows(_change(nodes, "three", health=newest), settings)
     assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB ")
     assert not found["Disk"].ok
     assert found["Last backup"].text.startswith("three: failed ")
@@ -280,7 +280,7 @@ def test_the_holder_of_a_lock_is_shown_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     busy = replace(nodes["two"].health, holder="by ada@laptop")
-    row = _rows(_changed(nodes, "two", health=busy), settings)["At work now"]
+    row = _rows(_change(nodes, "two", health=busy), settings)["At work now"]
     assert row.text == "two: by ada@laptop"
 
 
@@ -288,5 +288,5 @@ def test_an_unloaded_firewall_is_reported_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     bad = replace(nodes["two"].health, firewall="ssh-only")
-    row = _rows(_changed(nodes, "two", health=bad), settings)["Firewall"]
+    row = _rows(_change(nodes, "two", health=bad), settings)["Firewall"]
     assert (row.ok, row.text.startswith("two: its rules ")) == (False, True)

@@ -18,7 +18,14 @@ from infisical_iac.cluster.validation import (
 )
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.topology import refuse_mixed
-from tests.unit.cluster.observed import bare, cluster_of, converged, member, three, three_bare
+from tests.unit.cluster.observed import (
+    bare,
+    cluster_of,
+    converged_states,
+    member,
+    three,
+    three_bare,
+)
 from tests.unit.settings_of import settings_of
 
 _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
@@ -77,7 +84,7 @@ def test_kernels_that_cannot_encrypt_the_overlay_are_refused_unless_accepted(
 
 def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None:
     away = member(3, "three", down=True, lacks="esp")
-    observed = converged(member(1, "one"), member(2, "two"), away)
+    observed = converged_states(member(1, "one"), member(2, "two"), away)
     del observed["three"]
     with pytest.raises(Refused, match="kernel of three ") as refused:
         refuse_unencrypted(
@@ -154,4 +161,4 @@ def test_a_new_host_inside_the_stacks_networks_is_refused() -> None:
 
 def test_a_swarm_member_inside_the_stacks_networks_is_accepted() -> None:
     first = member(1, "one", address="172.31.243.1")
-    refuse_overlapping(cluster_of(converged(first, member(2, "two"), member(3, "three"))))
+    refuse_overlapping(cluster_of(converged_states(first, member(2, "two"), member(3, "three"))))

@@ -32,7 +32,7 @@ Found = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return the results of connecting in all of these ways."""
     directory = tmp_path_factory.mktemp("inventories")
     for name, (hosts, topology) in _INVENTORIES.items():
@@ -47,49 +47,49 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     }
 
 
-def test_the_leader_is_current_and_unreachable_hosts_are_reported(found: Found) -> None:
-    said = found["one away"].pop("said")
-    assert found["one away"] == {"current": "three", "error": "", "shared": []}
+def test_the_leader_is_current_and_unreachable_hosts_are_reported(outcomes: Found) -> None:
+    said = outcomes["one away"].pop("said")
+    assert outcomes["one away"] == {"current": "three", "error": "", "shared": []}
     assert said.startswith("Note: two ")
     assert "timed out" in said
 
 
-def test_several_hosts_without_a_cluster_are_refused(found: Found) -> None:
-    error = found["several"]["error"]
+def test_several_hosts_without_a_cluster_are_refused(outcomes: Found) -> None:
+    error = outcomes["several"]["error"]
     assert "several.py names 3 hosts" in error
     assert "topology" in error
 
 
-def test_a_single_host_is_current_and_nothing_is_shared(found: Found) -> None:
-    assert found["single"] == {"current": "one", "error": "", "shared": [], "said": ""}
+def test_a_single_host_is_current_and_nothing_is_shared(outcomes: Found) -> None:
+    assert outcomes["single"] == {"current": "one", "error": "", "shared": [], "said": ""}
 
 
-def test_an_unreachable_host_is_reported_with_the_reason(found: Found) -> None:
-    assert "[one]" in found["none"]["error"]
-    assert "timed out" in found["none"]["error"]
+def test_an_unreachable_host_is_reported_with_the_reason(outcomes: Found) -> None:
+    assert "[one]" in outcomes["none"]["error"]
+    assert "timed out" in outcomes["none"]["error"]
 
 
-def test_one_reachable_host_of_a_cluster_is_no_single_host(found: Found) -> None:
-    assert "3 hosts or more" in found["part"]["error"]
+def test_one_reachable_host_of_a_cluster_is_no_single_host(outcomes: Found) -> None:
+    assert "3 hosts or more" in outcomes["part"]["error"]
 
 
-def test_without_a_majority_only_reading_commands_work(found: Found) -> None:
-    assert found["minority"]["error"] == _MINORITY["refused"]
-    assert found["minority inspected"]["current"] == "two"
-    assert found["minority inspected"]["error"] == ""
+def test_without_a_majority_only_reading_commands_work(outcomes: Found) -> None:
+    assert outcomes["minority"]["error"] == _MINORITY["refused"]
+    assert outcomes["minority inspected"]["current"] == "two"
+    assert outcomes["minority inspected"]["error"] == ""
 
 
-def test_changes_of_a_locking_command_are_shared_from_the_leader(found: Found) -> None:
-    assert (found["writes"]["shared"], found["writes"]["error"]) == (["two"], "")
+def test_changes_of_a_locking_command_are_shared_from_the_leader(outcomes: Found) -> None:
+    assert (outcomes["writes"]["shared"], outcomes["writes"]["error"]) == (["two"], "")
 
 
-def test_changes_are_shared_after_a_failure_too(found: Found) -> None:
-    assert (found["fails"]["shared"], found["fails"]["error"]) == (["two"], "it broke")
+def test_changes_are_shared_after_a_failure_too(outcomes: Found) -> None:
+    assert (outcomes["fails"]["shared"], outcomes["fails"]["error"]) == (["two"], "it broke")
 
 
-def test_a_failure_to_share_is_reported_and_the_command_succeeds(found: Found) -> None:
-    assert found["unshared"]["error"] == ""
-    said = found["unshared"]["said"]
+def test_a_failure_to_share_is_reported_and_the_command_succeeds(outcomes: Found) -> None:
+    assert outcomes["unshared"]["error"] == ""
+    said = outcomes["unshared"]["said"]
     assert said.startswith("Note: ")
     assert "not reached all hosts" in said
     assert "(the disk is full)" in said

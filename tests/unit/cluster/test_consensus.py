@@ -11,7 +11,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import refuse_undecided
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
+from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged_states, member, three
 
 Etcd = Literal["", "healthy", "lost"]
 
@@ -23,7 +23,7 @@ def _with_etcd(*etcd: Etcd, primaries: tuple[str, ...] = ("two",)) -> dict[str, 
     }
 
 
-def _joined(cluster: Cluster) -> list[str]:
+def _list_joined(cluster: Cluster) -> list[str]:
     return [node.joined for node in cluster.nodes]
 
 
@@ -40,7 +40,7 @@ def test_an_etcd_without_a_quorum_is_reset_while_there_is_a_primary() -> None:
     )
     cluster = cluster_of(observed)
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (True, {})
-    assert (_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
+    assert (_list_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
 
 
 def test_a_reset_etcd_has_another_generation_on_all_nodes() -> None:
@@ -92,7 +92,7 @@ def test_without_a_primary_etcd_is_reset_around_the_furthest_postgres(
 ) -> None:
     cluster = cluster_of(_without_primary(*written))
     assert (cluster.is_etcd_reset, cluster.first) == (True, first)
-    assert (_joined(cluster), cluster.generation) == (["new"] * 3, 1)
+    assert (_list_joined(cluster), cluster.generation) == (["new"] * 3, 1)
     refuse_undecided(cluster)
 
 
@@ -158,29 +158,29 @@ def test_an_etcd_that_kept_most_of_its_data_does_not_block_the_run(
 def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
     cluster = cluster_of(_with_etcd("lost", "healthy", "healthy"))
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {1: "one"})
-    assert _joined(cluster) == ["existing", "new", "new"]
+    assert _list_joined(cluster) == ["existing", "new", "new"]
 
 
 def test_a_silent_member_is_not_replaced() -> None:
     cluster = cluster_of(_with_etcd("", "healthy", "healthy"))
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {})
-    assert _joined(cluster) == ["new"] * 3
+    assert _list_joined(cluster) == ["new"] * 3
 
 
 def test_a_host_without_a_number_replaces_a_lost_one() -> None:
-    lost = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    lost = converged_states(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     observed = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "two", "four"))
     assert members_to_replace(cluster.nodes) == {3: "four"}
     # A worker has joined already, and has no number yet.
     worker = member(4, "four")
-    observed |= converged(*(lost["one"].members), worker)
+    observed |= converged_states(*(lost["one"].members), worker)
     cluster = cluster_of(
         {name: observed[name] for name in ("one", "two", "four")}, inventory=("one", "two", "four")
     )
     assert members_to_replace(cluster.nodes) == {3: "four"}
     done = replace(worker, number=3, joined="existing", manager=True)
-    observed = converged(member(1, "one"), member(2, "two"), done)
+    observed = converged_states(member(1, "one"), member(2, "two"), done)
     assert members_to_replace(cluster_of(observed, inventory=("one", "two", "four")).nodes) == {}
 
 
@@ -193,7 +193,7 @@ def _survivor() -> dict[str, SwarmState]:
 def test_a_swarm_is_re_created_around_the_data_of_a_survivor() -> None:
     cluster = cluster_of(_survivor())
     assert (cluster.leader.name, cluster.leader.number) == ("three", 3)
-    assert (_joined(cluster), cluster.is_etcd_reset) == (["new"] * 3, False)
+    assert (_list_joined(cluster), cluster.is_etcd_reset) == (["new"] * 3, False)
     assert cluster.holders == {3}
 
 
@@ -215,11 +215,11 @@ def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
 
 @pytest.mark.parametrize("other", ["one", "two"])
 def test_a_new_swarm_of_a_killed_run_takes_the_data_of_no_other_host(other: str) -> None:
-    observed = {**_survivor(), **converged(member(3, "three", number=0))}
+    observed = {**_survivor(), **converged_states(member(3, "three", number=0))}
     observed["three"] = replace(observed["three"], data=True, serial=4, key="key", stack=False)
     # A stack.yaml from before does not count.
     observed[other] = replace(observed[other], stack=True)
-    assert (cluster_of(observed).has_databases, _joined(cluster_of(observed))) == (
+    assert (cluster_of(observed).has_databases, _list_joined(cluster_of(observed))) == (
         False,
         ["new"] * 3,
     )

@@ -8,10 +8,10 @@ import pytest
 from infisical_iac.cluster.model import is_converging
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.observed import cluster_of, converged, member, three, three_bare
+from tests.unit.cluster.observed import cluster_of, converged_states, member, three, three_bare
 
 
-def _alone(look: SwarmState, **changes: Any) -> SwarmState:
+def _isolate(look: SwarmState, **changes: Any) -> SwarmState:
     """Return a manager that does not know the others yet."""
     return replace(look, control=False, members=(), swarm="", **changes)
 
@@ -22,13 +22,13 @@ def test_a_converged_cluster_and_new_hosts_are_not_waited_for() -> None:
 
 
 def test_managers_without_a_leader_are_waited_for() -> None:
-    assert is_converging({name: _alone(look) for name, look in three().items()})
+    assert is_converging({name: _isolate(look) for name, look in three().items()})
 
 
 def test_a_stale_host_waits_for_hosts_with_a_newer_state() -> None:
     observed = three()
     observed["one"] = replace(observed["one"], serial=2, serial_as_leader=2)
-    observed |= {name: _alone(observed[name]) for name in ("two", "three")}
+    observed |= {name: _isolate(observed[name]) for name in ("two", "three")}
     assert is_converging(observed)
     with pytest.raises(Refused, match=r"^one .* two and three,") as refused:
         cluster_of(observed)
@@ -39,9 +39,9 @@ def test_a_stale_host_waits_for_hosts_with_a_newer_state() -> None:
 def test_the_last_leader_is_waited_for_unless_the_swarm_considers_it_down(
     down: bool, waited: bool
 ) -> None:
-    observed = converged(member(1, "one", down=down), member(2, "two"), member(3, "three"))
+    observed = converged_states(member(1, "one", down=down), member(2, "two"), member(3, "three"))
     serial = observed["one"].serial
-    observed["one"] = _alone(observed["one"], serial_as_leader=serial)
+    observed["one"] = _isolate(observed["one"], serial_as_leader=serial)
     assert is_converging(observed) is waited
     observed["one"] = replace(observed["one"], serial_as_leader=serial - 1)
     assert not is_converging(observed)
@@ -49,11 +49,11 @@ def test_the_last_leader_is_waited_for_unless_the_swarm_considers_it_down(
 
 @pytest.mark.parametrize("state", ["locked", "error", "inactive"])
 def test_hosts_that_cannot_rejoin_by_themselves_are_not_waited_for(state: str) -> None:
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    observed["two"] = _alone(observed["two"], state=state, serial=9)
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed["two"] = _isolate(observed["two"], state=state, serial=9)
     assert not is_converging(observed)
     cluster_of(observed)
 
 
 def test_a_single_reachable_host_of_three_is_not_waited_for() -> None:
-    assert not is_converging({"one": _alone(three()["one"])})
+    assert not is_converging({"one": _isolate(three()["one"])})

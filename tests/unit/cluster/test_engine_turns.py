@@ -13,7 +13,7 @@ from infisical_iac.cluster import docker
 from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
-from tests.unit.cluster.observed import cluster_of, converged, member
+from tests.unit.cluster.observed import cluster_of, converged_states, member
 from tests.unit.cluster.swarm_host import MANAGER
 from tests.unit.fake_programs import fake_docker, run_with
 
@@ -171,7 +171,7 @@ def test_an_engine_that_the_swarm_considers_down_is_restarted(
     monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = cluster_of(observed, me="two")
     assert [each.name for each in cluster.nodes if each.is_cut_off] == ["two"]
     docker._bring_back(cluster)
@@ -190,7 +190,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
-    observed = converged(
+    observed = converged_states(
         member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
     )
     with pytest.raises(Refused, match=r"Docker on two .* three .*: could not ") as refused:
@@ -200,7 +200,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
 
 
 def test_a_locked_or_unreachable_node_is_not_considered_cut_off() -> None:
-    observed = converged(
+    observed = converged_states(
         member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
     )
     observed["two"] = replace(observed["two"], state="locked", id="")

@@ -20,7 +20,7 @@ _IN = {name: ("scale-in", name) for name in ("pause", "proven", "back", "end")} 
 
 
 @pytest.fixture
-def alone(tmp_path: Path) -> FakeHost:
+def single_host(tmp_path: Path) -> FakeHost:
     """A single host whose scale-out has begun."""
     made = make_host(tmp_path)
     made.write(_COMPOSE, "alone")
@@ -44,9 +44,9 @@ def together(tmp_path: Path) -> FakeHost:
 
 
 def test_a_killed_scale_out_leaves_the_single_host_its_data(
-    alone: FakeHost,
+    single_host: FakeHost,
 ) -> None:
-    deaths = alone.deaths(_OUT["pause"], _OUT["switch"])
+    deaths = single_host.deaths(_OUT["pause"], _OUT["switch"])
     assert (deaths[-1].read(_STATE) or "").split() == [_STAMP, "out", "switched"]
     for each in deaths:
         each.ok(_OUT["back"], _OUT["end"])
@@ -85,16 +85,16 @@ def test_a_scale_out_undone_before_the_switch_reports_no_writes(
     assert node.run(*_OUT["back"]).stdout == ""
 
 
-def test_a_scale_out_keeps_volume_and_compose_file(alone: FakeHost) -> None:
-    alone.ok(_OUT["pause"], _OUT["switch"])
-    done = alone.run(*_OUT["end"])
+def test_a_scale_out_keeps_volume_and_compose_file(single_host: FakeHost) -> None:
+    single_host.ok(_OUT["pause"], _OUT["switch"])
+    done = single_host.run(*_OUT["end"])
     # The fake database reports tables, as a cluster's would that was written to.
     database = "database infisical_before_20261126t101112z"
-    kept = [database, f"volume {MAIN}", _host_path(alone, _ASIDE)]
+    kept = [database, f"volume {MAIN}", _host_path(single_host, _ASIDE)]
     assert done.stdout.splitlines() == kept
-    assert alone.read(_COMPOSE) is None
-    assert alone.read(_ASIDE) == "alone"
-    assert alone.volumes() == {MAIN: {"base": "old"}}
+    assert single_host.read(_COMPOSE) is None
+    assert single_host.read(_ASIDE) == "alone"
+    assert single_host.volumes() == {MAIN: {"base": "old"}}
 
 
 def test_a_killed_scale_in_is_undone(together: FakeHost) -> None:
@@ -161,8 +161,8 @@ def test_a_proven_scale_in_ends_and_cannot_be_rolled_back(
     assert together.volumes()[MAIN] == {"base": "new"}
 
 
-def test_a_second_migration_is_refused_during_the_first(alone: FakeHost) -> None:
-    done = alone.run("scale-out", "begin", "20261126T111213Z", "out")
+def test_a_second_migration_is_refused_during_the_first(single_host: FakeHost) -> None:
+    done = single_host.run("scale-out", "begin", "20261126T111213Z", "out")
     assert done.returncode == 1
     assert "another migration" in done.stderr
 
@@ -176,12 +176,12 @@ def test_scale_out_needs_a_single_host(together: FakeHost) -> None:
     assert together.read(_STATE) is None
 
 
-def test_scale_in_needs_a_cluster(alone: FakeHost) -> None:
-    alone.ok(_OUT["back"], _OUT["end"])
-    done = alone.run("scale-in", "begin", _STAMP, "in")
+def test_scale_in_needs_a_cluster(single_host: FakeHost) -> None:
+    single_host.ok(_OUT["back"], _OUT["end"])
+    done = single_host.run("scale-in", "begin", _STAMP, "in")
     no_cluster = "Infisical does not serve from a cluster that this host leads"
     assert (done.returncode, done.stderr.strip()) == (1, no_cluster)
-    assert alone.read(_STATE) is None
+    assert single_host.read(_STATE) is None
 
 
 def _host_path(host: FakeHost, path: str) -> str:

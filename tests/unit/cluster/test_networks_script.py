@@ -30,7 +30,7 @@ _DOCKER = """
 """
 
 
-def _removed(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def _remove(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     fake_docker(host, _DOCKER)
     fake_program(host, "sleep")
     for place in ("services/infisical_haproxy", "services/infisical_etcd-1", f"networks/{_EDGE}"):
@@ -43,7 +43,7 @@ def _removed(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], 
 
 
 def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
-    done, changes = _removed(
+    done, changes = _remove(
         tmp_path, "s1 Running 2 hours ago\ns1 Shutdown now\ns2 Running now\n Pending now\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -54,7 +54,7 @@ def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
 
 
 def test_a_running_container_keeps_service_and_network(tmp_path: Path) -> None:
-    done, changes = _removed(tmp_path, "s1 Running 2 hours ago\n" * 400)
+    done, changes = _remove(tmp_path, "s1 Running 2 hours ago\n" * 400)
     assert done.returncode == 1
     assert "3 minutes" in done.stderr
     assert "s1 Running" in done.stderr

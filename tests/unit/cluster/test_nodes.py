@@ -11,7 +11,7 @@ from tests.unit.cluster.observed import (
     NAMES,
     bare,
     cluster_of,
-    converged,
+    converged_states,
     member,
     three,
     three_bare,
@@ -45,7 +45,7 @@ def test_numbers_come_from_the_swarm_and_not_from_the_inventorys_order() -> None
 
 
 def test_a_new_host_gets_the_number_of_a_lost_one_and_joins_etcd() -> None:
-    lost = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    lost = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "four", "three"))
     assert {node.name: node.number for node in cluster.nodes} == {"one": 1, "four": 2, "three": 3}
@@ -55,7 +55,7 @@ def test_a_new_host_gets_the_number_of_a_lost_one_and_joins_etcd() -> None:
 
 
 def test_a_lost_data_node_keeps_its_place_until_another_takes_it() -> None:
-    observed = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    observed = converged_states(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     del observed["three"]
     cluster = cluster_of(observed, inventory=("one", "two", "four"))
     assert [(node.name, node.number, node.up) for node in cluster.nodes] == [
@@ -73,13 +73,13 @@ def test_a_lost_data_node_keeps_its_place_until_another_takes_it() -> None:
 
 
 def test_a_manually_removed_data_node_keeps_its_services_in_the_stack() -> None:
-    observed = converged(member(1, "one"), member(2, "two"))
+    observed = converged_states(member(1, "one"), member(2, "two"))
     assert cluster_of(observed, inventory=("one", "two", "four")).numbers == (1, 2, 3)
 
 
 @pytest.mark.parametrize("remains", [{}, {"mark": "swarm-id", "state": "inactive"}])
 def test_a_re_created_host_gets_its_old_number(remains: dict[str, str]) -> None:
-    lost = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    lost = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = cluster_of({**lost, "two": bare(2, **remains)})
     assert {node.name: node.number for node in cluster.nodes} == {"one": 1, "two": 2, "three": 3}
     assert cluster.existing == {2}
@@ -96,14 +96,14 @@ def test_a_re_created_host_waits_until_the_swarm_considers_the_old_one_down() ->
 def test_a_host_that_is_locked_or_can_not_start_or_has_no_engine_running_is_not_gone(
     state: str,
 ) -> None:
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed["two"] = replace(observed["two"], state=state, id="", control=False, members=())
     cluster = cluster_of(observed)
     assert (cluster.gone, _numbers(observed)) == ((), {"one": 1, "two": 2, "three": 3})
 
 
 def test_a_host_with_an_expired_certificate_joins_again_with_its_number() -> None:
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed["two"] = replace(
         observed["two"], state="error", expired=True, id="", control=False, members=()
     )
@@ -114,7 +114,7 @@ def test_a_host_with_an_expired_certificate_joins_again_with_its_number() -> Non
 
 
 def test_an_unreachable_host_keeps_its_number_and_is_reported() -> None:
-    lost = converged(member(1, "one", down=True), member(2, "two"), member(3, "three"))
+    lost = converged_states(member(1, "one", down=True), member(2, "two"), member(3, "three"))
     cluster = cluster_of({name: lost[name] for name in ("two", "three")})
     assert [(node.name, node.number, node.up) for node in cluster.nodes] == [
         ("one", 1, False),
@@ -128,7 +128,7 @@ def test_an_unreachable_host_keeps_its_number_and_is_reported() -> None:
 
 
 def test_an_answering_node_outside_the_inventory_is_kept() -> None:
-    four = converged(*(member(n, name) for n, name in enumerate((*NAMES, "four"), 1)))
+    four = converged_states(*(member(n, name) for n, name in enumerate((*NAMES, "four"), 1)))
     cluster = cluster_of({name: four[name] for name in NAMES})
     assert [node.name for node in cluster.nodes] == [*NAMES, "four"]
     assert cluster.gone == ()
@@ -150,7 +150,7 @@ def test_one_kernel_that_lacks_something_lacks_it_for_all() -> None:
 
 def test_missing_kernel_features_are_remembered_while_the_host_is_unreachable() -> None:
     away = member(3, "three", down=True, lacks="esp,ipvs")
-    observed = converged(member(1, "one"), member(2, "two"), away)
+    observed = converged_states(member(1, "one"), member(2, "two"), away)
     del observed["three"]
     assert (cluster_of(observed).ipvs, cluster_of(observed).esp) == (False, False)
 

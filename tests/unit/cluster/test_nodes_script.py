@@ -18,20 +18,20 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _listed(directory: Path) -> str:
+def _list_nodes(directory: Path) -> str:
     text = f"{script_file('nodes')}\ninspect_nodes '{{{{ json . }}}}' || true\n"
     return run_with(directory, text, check=True).stdout
 
 
 def test_a_node_is_listed_as_one_line(directory: Path) -> None:
-    assert _listed(directory).splitlines() == [_CERTIFICATE] * 2
+    assert _list_nodes(directory).splitlines() == [_CERTIFICATE] * 2
 
 
 def test_an_unreadable_node_makes_the_whole_list_fail(directory: Path) -> None:
     (directory / "lost").touch()
-    assert _listed(directory) == ""
+    assert _list_nodes(directory) == ""
 
 
 def test_a_worker_lists_no_nodes(directory: Path) -> None:
     (directory / "docker node ls").write_text("")
-    assert _listed(directory) == ""
+    assert _list_nodes(directory) == ""

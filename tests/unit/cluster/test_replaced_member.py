@@ -11,7 +11,7 @@ from infisical_iac.cluster import etcd
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
-from tests.unit.cluster.observed import bare, cluster_of, converged, member, three
+from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
 
 _INVENTORY = ("one", "two", "four")
 
@@ -44,7 +44,7 @@ def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str])
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
-def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
+def _lost_states(primary: str, furthest: str) -> dict[str, SwarmState]:
     """Return states in which etcd has lost its data, with the primary or the furthest server."""
     return {
         name: replace(
@@ -57,7 +57,7 @@ def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
 def test_an_etcd_without_a_quorum_is_removed_while_the_primary_keeps_running(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    observed = _lost("two", "")
+    observed = _lost_states("two", "")
     monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
     etcd.remove_lost_etcd(cluster_of(observed))
     abandoned, forgotten = (
@@ -69,7 +69,7 @@ def test_an_etcd_without_a_quorum_is_removed_while_the_primary_keeps_running(
 def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
     steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    observed = _lost("", "two")
+    observed = _lost_states("", "two")
     monkeypatch.setattr(etcd, "_read_state", lambda name: observed[name])
     etcd.remove_lost_etcd(cluster_of(observed))
     ended = [
@@ -86,23 +86,23 @@ def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
 def test_a_recovered_etcd_is_kept(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = {name: replace(look, etcd="healthy") for name, look in three().items()}
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
-    etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
+    etcd.remove_lost_etcd(cluster_of(_lost_states("", "two")))
     assert steps == []
 
 
-@pytest.mark.parametrize("now", [_lost("one", ""), _lost("", "three")])
+@pytest.mark.parametrize("now", [_lost_states("one", ""), _lost_states("", "three")])
 def test_nothing_is_removed_if_another_server_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     with pytest.raises(Refused, match=r": run again$") as refused:
-        etcd.remove_lost_etcd(cluster_of(_lost("", "two")))
+        etcd.remove_lost_etcd(cluster_of(_lost_states("", "two")))
     assert refused.value.code == "refused.state_changed"
     assert steps == []
 
 
 def _looks(one: Literal["healthy", "lost"], two: Literal["healthy"]) -> dict[str, SwarmState]:
-    known = converged(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    known = converged_states(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     return {
         "one": replace(known["one"], etcd=one),
         "two": replace(known["two"], etcd=two),

@@ -104,14 +104,14 @@ def test_the_serving_side_is_proven_and_opened(
 ) -> None:
     """The host has both databases meanwhile, with different secrets."""
 
-    def passed(
+    def pass_checks(
         serving: Settings, *_: object, opening: Callable[[], None], **__: object
     ) -> list[str]:
         host.steps.append(serving.cluster.topology)
         opening()
         return []
 
-    monkeypatch.setattr(checks, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", pass_checks)
     scaling._prove(direction, settings(), "chainalign", site().names)
     assert host.steps[:2] == [topology, opens]
 
@@ -138,10 +138,10 @@ def test_a_scale_in_with_other_rows_is_refused(
 
 
 def test_an_unproven_migration_does_not_end(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    def passed(*_: object, **__: object) -> list[str]:
+    def fail_checks(*_: object, **__: object) -> list[str]:
         raise CheckFailed("the secrets can't be read")
 
-    monkeypatch.setattr(checks, "check_as_before", passed)
+    monkeypatch.setattr(checks, "check_as_before", fail_checks)
     with pytest.raises(CheckFailed):
         scaling._prove("out", settings(), "chainalign", site().names)
     assert host.steps == []

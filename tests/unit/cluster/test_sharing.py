@@ -14,8 +14,8 @@ from infisical_iac.cluster.shared_state import Sharing, claim, plan_sharing
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
 from infisical_iac.core.change import UpToDate
-from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged, member, three
-from tests.unit.operations.cases import Case, decided, of
+from tests.unit.cluster.observed import NAMES, bare, cluster_of, converged_states, member, three
+from tests.unit.operations.cases import Case, decide, of
 
 _TAKEN_BY_TWO = "two: share.sh take 5 < obviously-fake-archive"
 _TAKEN_BY_THREE = "three: share.sh take 5 < obviously-fake-archive"
@@ -78,13 +78,13 @@ def test_a_leader_exceeds_a_higher_serial_of_a_worker() -> None:
 
 def test_a_node_without_data_gets_no_secret() -> None:
     names = (*NAMES, "four")
-    observed = converged(*(member(number, name) for number, name in enumerate(names, 1)))
+    observed = converged_states(*(member(number, name) for number, name in enumerate(names, 1)))
     cluster = cluster_of(observed, inventory=names)
     assert shared_state._of(cluster, observed)[1].keys() == {"two", "three"}
 
 
 def test_a_future_data_node_gets_the_state() -> None:
-    lost = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    lost = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "four", "three"))
     assert shared_state._of(cluster, observed)[1].keys() == {"three", "four"}
@@ -117,7 +117,7 @@ def _observe(monkeypatch: pytest.MonkeyPatch, observed: dict[str, SwarmState]) -
     monkeypatch.setattr(membership, "observe_again", lambda: observed)
 
 
-def _changed(observed: dict[str, SwarmState]) -> dict[str, SwarmState]:
+def _change(observed: dict[str, SwarmState]) -> dict[str, SwarmState]:
     return {**observed, "one": replace(observed["one"], digest="changed")}
 
 
@@ -125,7 +125,7 @@ def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leade
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise another host would lead if the run were killed while it copies."""
-    _observe(monkeypatch, _changed(three()))
+    _observe(monkeypatch, _change(three()))
     assert shared_state.spread(cluster_of(three())) == ("two", "three")
     assert calls == [
         "one: share.sh lead 5",
@@ -153,13 +153,13 @@ def _plan(
     """Return what the copying decides in a run that has changed something, or has planned it."""
     monkeypatch.setattr(journal, "current", lambda: SimpleNamespace(has_changed=has_changed))
     monkeypatch.setattr(journal, "will_change", lambda what: what == planned)
-    return decided(Case(lambda: of(shared_state.state_copies)(cluster_of(observed))))
+    return decide(Case(lambda: of(shared_state.state_copies)(cluster_of(observed))))
 
 
 def test_nodes_are_observed_again_after_the_run_has_changed_the_leader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _observe(monkeypatch, _changed(three()))
+    _observe(monkeypatch, _change(three()))
     unchanged = _plan(monkeypatch, three())
     assert (unchanged.items, unchanged.steps) == ((), ())
     changed = _plan(monkeypatch, three(), has_changed=True)
@@ -173,14 +173,14 @@ def test_nodes_are_observed_again_after_the_run_has_changed_the_leader(
 def test_a_copy_that_an_earlier_step_plans_is_planned_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    observed = _changed(three())
+    observed = _change(three())
     plan = _plan(monkeypatch, observed, planned="/etc/infisical on two")
     assert plan.items == (_COPY_TO_THREE,)
     assert plan.steps == ("spread",)
 
 
 def test_a_host_that_does_not_lead_shares_nothing() -> None:
-    observed = _changed(three())
+    observed = _change(three())
     (found,) = shared_state.decide(cluster_of(observed, me="two"), observed)
     assert isinstance(found, UpToDate)
     assert "one" in found

@@ -69,14 +69,14 @@ services:
 AWAY = (True, True, False)
 
 
-def _changed(text: str) -> tuple[ClusterStackState, DesiredStack]:
+def _change_images(text: str) -> tuple[ClusterStackState, DesiredStack]:
     """Return the running stack, and the same with other images."""
     desired = DesiredStack(text, {}, frozenset())
     return _running(desired), replace(desired, text=text.replace("image: ", "image: new-"))
 
 
 def test_services_with_a_node_per_task_change_first_on_active_nodes() -> None:
-    found, desired = _changed(EACH_ITS_OWN)
+    found, desired = _change_images(EACH_ITS_OWN)
     assert _stages(replace(found, nodes=NODES), desired) == []
     assert _stages(replace(found, nodes=AWAY), desired) == [["infisical"]]
     settled = replace(desired, text=EACH_ITS_OWN)
@@ -85,7 +85,7 @@ def test_services_with_a_node_per_task_change_first_on_active_nodes() -> None:
 
 def test_services_with_a_node_per_task_change_after_data_nodes() -> None:
     pinned = "".join(f"  etcd-{n}: {{image: etcd}}\n" for n in (1, 2))
-    found, desired = _changed(EACH_ITS_OWN + pinned)
+    found, desired = _change_images(EACH_ITS_OWN + pinned)
     stages = _stages(replace(found, nodes=AWAY), desired)
     assert stages == [["etcd-1"], ["etcd-2"], ["infisical"]]
 
@@ -117,7 +117,7 @@ def test_a_part_omits_tasks_without_a_node(
 
 def test_services_without_a_node_per_task_keep_all_tasks() -> None:
     text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
-    found, desired = _changed(text)
+    found, desired = _change_images(text)
     assert _stages(replace(found, nodes=AWAY), desired) == []
     part = yaml.safe_load(stack_plan.select_services(text, {"infisical"}, AWAY))
     assert part["services"]["infisical"]["deploy"]["replicas"] == 3

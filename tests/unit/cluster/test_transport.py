@@ -14,7 +14,7 @@ from tests.unit.rendered_stack import TRIXIE, swarm_settings
 _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical")
 
 
-def _found(**levels: int) -> ClusterStackState:
+def _stack_with(**levels: int) -> ClusterStackState:
     """Return a stack whose services have the levels given by name, and others the last one."""
     services = {
         name: SwarmService(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
@@ -23,17 +23,17 @@ def _found(**levels: int) -> ClusterStackState:
     return ClusterStackState(manager=True, services={**services, "caddy": SwarmService(1, 1)})
 
 
-_PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "haproxy"), 0))
+_PLAIN = _stack_with(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "haproxy"), 0))
 
 
 @pytest.mark.parametrize(
     ("found", "levels"),
     [
         (ClusterStackState(), [Level.REQUIRED]),
-        (_found(), [Level.REQUIRED]),
+        (_stack_with(), [Level.REQUIRED]),
         (_PLAIN, [Level.OFFERED, Level.USED, Level.REQUIRED]),
-        (_found(infisical=1), [Level.USED, Level.REQUIRED]),
-        (_found(redis=2, sentinel=2), [Level.REQUIRED]),
+        (_stack_with(infisical=1), [Level.USED, Level.REQUIRED]),
+        (_stack_with(redis=2, sentinel=2), [Level.REQUIRED]),
     ],
 )
 def test_a_roll_out_continues_from_the_lowest_level(
@@ -43,7 +43,7 @@ def test_a_roll_out_continues_from_the_lowest_level(
 
 
 def test_a_plan_lists_the_remaining_roll_outs_to_tls() -> None:
-    assert stack_plan.find_tls_change(_found()) is None
+    assert stack_plan.find_tls_change(_stack_with()) is None
     item = stack_plan.find_tls_change(_PLAIN)
     assert item
     assert item.what.startswith("TLS of PostgreSQL")
@@ -53,11 +53,11 @@ def test_a_plan_lists_the_remaining_roll_outs_to_tls() -> None:
 
 def test_redis_and_sentinels_close_their_plain_ports_together() -> None:
     assert stack_plan.changing_together(_PLAIN, Level.OFFERED) == frozenset()
-    assert stack_plan.changing_together(_found(redis=2), Level.REQUIRED) == {
+    assert stack_plan.changing_together(_stack_with(redis=2), Level.REQUIRED) == {
         "redis-1",
         "sentinel-1",
     }
-    assert stack_plan.changing_together(_found(), Level.REQUIRED) == frozenset()
+    assert stack_plan.changing_together(_stack_with(), Level.REQUIRED) == frozenset()
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ _SECURED = "make etcd's members use TLS"
     [
         (_PLAIN, False, ["OFFERED", _SECURED, "USED", _SECURED, "REQUIRED"]),
         (_PLAIN, True, ["OFFERED anew", _SECURED, "USED", _SECURED, "REQUIRED"]),
-        (_found(etcd=1), True, ["USED anew", _SECURED, "REQUIRED"]),
-        (_found(infisical=2), False, [_SECURED, "REQUIRED"]),
-        (_found(), False, ["REQUIRED"]),
+        (_stack_with(etcd=1), True, ["USED anew", _SECURED, "REQUIRED"]),
+        (_stack_with(infisical=2), False, [_SECURED, "REQUIRED"]),
+        (_stack_with(), False, ["REQUIRED"]),
         (ClusterStackState(), False, ["REQUIRED"]),
     ],
 )

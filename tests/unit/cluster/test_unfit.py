@@ -10,7 +10,7 @@ from tests.unit.cluster.observed import (
     NAMES,
     bare,
     cluster_of,
-    converged,
+    converged_states,
     member,
     three,
     three_bare,
@@ -25,7 +25,7 @@ def test_hosts_with_different_keys_are_no_cluster() -> None:
 
 
 def test_a_host_whose_clock_is_behind_keeps_its_number_and_is_reported() -> None:
-    observed = converged(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed["two"] = replace(
         observed["two"], state="error", early=True, id="", control=False, members=()
     )

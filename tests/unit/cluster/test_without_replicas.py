@@ -17,7 +17,7 @@ _DOCKER = """
 """
 
 
-def _stopped(host: Path) -> subprocess.CompletedProcess[str]:
+def _stop(host: Path) -> subprocess.CompletedProcess[str]:
     fake_docker(host, _DOCKER)
     fake_program(host, "sleep")
     return run_with(host, f"{script_file('basics')}\n{script_file('tasks')}\nwithout_replicas")
@@ -25,7 +25,7 @@ def _stopped(host: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_running_replica_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
-    done = _stopped(tmp_path)
+    done = _stop(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "changes").read_text() == "infisical_infisical=0\n"
     assert (tmp_path / "tasks").read_text() == ""
@@ -36,13 +36,13 @@ def test_a_swarm_without_a_leader_does_not_count_as_without_replicas(
 ) -> None:
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
     (tmp_path / "elections").write_text("one\ntwo\n")
-    assert _stopped(tmp_path).returncode == 0
+    assert _stop(tmp_path).returncode == 0
     assert (tmp_path / "elections").read_text() == (tmp_path / "tasks").read_text() == ""
 
 
 def test_a_replica_on_a_lost_node_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "tasks").write_text("s2 Running 2 minutes ago\n")
-    assert _stopped(tmp_path).returncode == 0
+    assert _stop(tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_a_replica_that_cannot_be_stopped_is_an_error(
     (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\n" * 200)
     if silent:
         (tmp_path / "failing").write_text("service ls\n")
-    done = _stopped(tmp_path)
+    done = _stop(tmp_path)
     assert done.returncode == 1
     assert said in done.stderr

@@ -46,12 +46,12 @@ def test_refusal(given: str, expected: str) -> None:
 def _asserted_sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for test in ast.walk(tree):
         if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
-            for line, text in _asserted(test):
+            for line, text in _asserted_texts(test):
                 if sentence := _sentence(text):
                     yield line, sentence
 
 
-def _asserted(test: ast.FunctionDef) -> Iterator[tuple[int, str]]:
+def _asserted_texts(test: ast.FunctionDef) -> Iterator[tuple[int, str]]:
     """Yield the texts that a test asserts, also those that its parameters give."""
     names: set[str] = set()
     for node in ast.walk(test):

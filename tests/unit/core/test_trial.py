@@ -87,7 +87,7 @@ def test_an_unfinished_trial_is_rolled_back_before_the_next(host: FakeHost) -> N
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what is asked of the host, in order, with `proof` for the second connection."""
     order: list[str] = []
 
@@ -100,23 +100,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return order
 
 
-def test_a_change_is_kept_once_it_is_proven(asked: list[str]) -> None:
-    try_change("door", lambda: asked.append("change"), back="true\n")
-    assert asked == ["prepare", "change", "proof", "keep"]
+def test_a_change_is_kept_once_it_is_proven(order: list[str]) -> None:
+    try_change("door", lambda: order.append("change"), back="true\n")
+    assert order == ["prepare", "change", "proof", "keep"]
 
 
-def test_a_change_that_fails_is_rolled_back_at_once(asked: list[str]) -> None:
+def test_a_change_that_fails_is_rolled_back_at_once(order: list[str]) -> None:
     def change() -> None:
         raise CommandFailed("could not change it: no reason given")
 
     with pytest.raises(RunFailed, match=r"^could not change it: .*; the door ") as failed:
         try_change("door", change, back="true\n")
     assert failed.value.code == "run.rolled_back"
-    assert asked == ["prepare", "roll"]
+    assert order == ["prepare", "roll"]
 
 
 def test_a_change_without_a_new_connection_is_rolled_back_at_once(
-    asked: list[str], monkeypatch: pytest.MonkeyPatch
+    order: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: object) -> None:
         raise RunFailed("no new connection can be made to staging")
@@ -125,12 +125,12 @@ def test_a_change_without_a_new_connection_is_rolled_back_at_once(
     with pytest.raises(RunFailed, match=r"\bstaging; the door ") as failed:
         try_change("door", lambda: None, back="true\n")
     assert failed.value.code == "run.rolled_back"
-    assert asked == ["prepare", "roll"]
+    assert order == ["prepare", "roll"]
 
 
 @pytest.mark.parametrize("error", [EOFError(), OSError(), paramiko.SSHException()])
 def test_a_change_that_cuts_the_connection_is_left_to_the_host(
-    asked: list[str], error: Exception
+    order: list[str], error: Exception
 ) -> None:
     def change() -> None:
         raise error
@@ -138,12 +138,12 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     with pytest.raises(RunFailed, match=rf"\bdoor\b.*{type(error).__name__}.* 60 s;") as failed:
         try_change("door", change, back="true\n")
     assert failed.value.code == "run.connection_lost"
-    assert asked == ["prepare"]
+    assert order == ["prepare"]
 
 
-def test_a_missing_local_file_is_no_lost_connection(asked: list[str], tmp_path: Path) -> None:
+def test_a_missing_local_file_is_no_lost_connection(order: list[str], tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as failed:
         try_change("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
     assert failed.value.code == "run.rolled_back"
     assert str(tmp_path / "rules") in str(failed.value)
-    assert asked == ["prepare", "roll"]
+    assert order == ["prepare", "roll"]

@@ -35,7 +35,7 @@ def write(grammar: str, key: str, value: str, style: Style) -> tuple[str, str] |
     return f"{key}={written}", f"{export}{key}={written}{comment}"
 
 
-def _quoted(value: str, quotes: str) -> str | None:
+def _quote(value: str, quotes: str) -> str | None:
     for quote in quotes:
         expands = quote == '"' and ("\\n" in value or "\\r" in value)
         if quote not in value and not expands:
@@ -45,15 +45,15 @@ def _quoted(value: str, quotes: str) -> str | None:
 
 def _npm(value: str) -> str | None:
     # A backslash before the closing quote can't be escaped, and line ends are normalized.
-    return None if "\r" in value or value.endswith("\\") else _quoted(value, "'\"`")
+    return None if "\r" in value or value.endswith("\\") else _quote(value, "'\"`")
 
 
-def _expanded(value: str) -> str | None:
+def _expand(value: str) -> str | None:
     return _npm(value.replace("$", "\\$"))
 
 
 def _node(value: str) -> str | None:
-    return None if "\r" in value else _quoted(value, "'\"`")
+    return None if "\r" in value else _quote(value, "'\"`")
 
 
 def _python_raw(value: str) -> str | None:
@@ -107,8 +107,8 @@ def _plain_shell(value: str) -> str | None:
 
 WRITERS: dict[str, Callable[[str], str | None]] = {
     "dotenv": _npm,
-    "dotenv-expand": _expanded,
-    "next": _expanded,
+    "dotenv-expand": _expand,
+    "next": _expand,
     "node-env-file": _node,
     "python-dotenv": _python,
     "python-dotenv-raw": _python_raw,

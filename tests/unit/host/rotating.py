@@ -70,11 +70,11 @@ class AccessLog:
         """Take the file system away, as a reboot does."""
         subprocess.run(["umount", self.live], check=True)
 
-    def rotated(self) -> list[Path]:
+    def list_rotated(self) -> list[Path]:
         """Return the logs that were rotated, the oldest first."""
         found = self.directory.glob("access.log*")
         return sorted(found, key=lambda each: each.stat().st_mtime_ns)
 
-    def taken(self) -> int:
+    def count_bytes(self) -> int:
         """Return the bytes that all of it takes on the disk, but for what is in the image."""
         return sum(each.stat().st_size for each in self.directory.iterdir() if each.is_file())

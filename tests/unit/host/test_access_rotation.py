@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> AccessLog:
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[AccessLog]:
+def access_log(tmp_path: Path) -> Iterator[AccessLog]:
     """One of 50 MiB in all, 12 of them for what is written."""
     log = AccessLog(tmp_path, access_log_max_mb=50)
     assert log.mount() == ""
@@ -54,7 +54,7 @@ def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(log: AccessLog
     log.rotate_next_day()
     writer.write(b"today\n")
     log.rotate()
-    [file] = log.rotated()
+    [file] = log.list_rotated()
     assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
     assert log.log.read_bytes() == b"today\n"
     assert (file.stat().st_mode & 0o777, file.suffix) == (0o600, ".gz")
@@ -64,14 +64,14 @@ def test_a_rotation_that_was_killed_is_done_again(log: AccessLog) -> None:
     (log.directory / "access.log-20261125-000000.new").write_bytes(b"half")
     log.log.write_bytes(b"yesterday\n")
     log.rotate_next_day()
-    [file] = log.rotated()
+    [file] = log.list_rotated()
     assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
 
 
 def test_within_a_day_a_small_log_stays(log: AccessLog) -> None:
     log.log.write_bytes(b"today\n")
     log.rotate()
-    assert log.rotated() == []
+    assert log.list_rotated() == []
 
 
 def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
@@ -87,82 +87,86 @@ def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> N
     assert not former.exists()
 
 
-def test_what_is_written_is_on_a_file_system_that_can_be_full(mounted: AccessLog) -> None:
-    assert mounted.image.stat().st_size == 12 * _MIB
+def test_what_is_written_is_on_a_file_system_that_can_be_full(access_log: AccessLog) -> None:
+    assert access_log.image.stat().st_size == 12 * _MIB
     # All blocks are allocated at once: a sparse file would grow with the log.
-    assert mounted.image.stat().st_blocks * 512 >= 12 * _MIB
-    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+    assert access_log.image.stat().st_blocks * 512 >= 12 * _MIB
+    with pytest.raises(OSError, match="No space left"), access_log.log.open("ab") as log:
         log.write(bytes(13 * _MIB))
-    assert mounted.log.stat().st_size < 12 * _MIB
+    assert access_log.log.stat().st_size < 12 * _MIB
 
 
-def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(mounted: AccessLog) -> None:
+def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(access_log: AccessLog) -> None:
     noise = _noise(9)
     for turn in range(8):
-        mounted.log.write_bytes(b"%d " % turn + noise)
-        most = mounted.taken()
-        mounted.rotate()
-        assert mounted.log.stat().st_size == 0
-        assert max(most, mounted.taken()) <= 50 * _MIB
-    turns = [gzip.decompress(each.read_bytes())[:1] for each in mounted.rotated()]
+        access_log.log.write_bytes(b"%d " % turn + noise)
+        most = access_log.count_bytes()
+        access_log.rotate()
+        assert access_log.log.stat().st_size == 0
+        assert max(most, access_log.count_bytes()) <= 50 * _MIB
+    turns = [gzip.decompress(each.read_bytes())[:1] for each in access_log.list_rotated()]
     # The oldest were removed.
     assert turns == [b"4", b"5", b"6", b"7"]
 
 
-def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(mounted: AccessLog) -> None:
-    mounted.log.write_bytes(bytes(2 * _MIB))
-    mounted.rotate()
-    assert mounted.rotated() == []
-    mounted.log.write_bytes(bytes(3 * _MIB))
-    mounted.rotate()
-    assert len(mounted.rotated()) == 1
+def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(
+    access_log: AccessLog,
+) -> None:
+    access_log.log.write_bytes(bytes(2 * _MIB))
+    access_log.rotate()
+    assert access_log.list_rotated() == []
+    access_log.log.write_bytes(bytes(3 * _MIB))
+    access_log.rotate()
+    assert len(access_log.list_rotated()) == 1
 
 
-def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(mounted: AccessLog) -> None:
-    mounted.log.write_bytes(b"before\n")
-    mounted.unmount()
-    assert mounted.mount() == ""
-    assert mounted.log.read_bytes() == b"before\n"
-    mounted.unmount()
-    mounted.apply(access_log_max_mb=100)
-    assert mounted.mount() == ""
-    assert mounted.image.stat().st_size == 25 * _MIB
-    [file] = mounted.rotated()
+def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(
+    access_log: AccessLog,
+) -> None:
+    access_log.log.write_bytes(b"before\n")
+    access_log.unmount()
+    assert access_log.mount() == ""
+    assert access_log.log.read_bytes() == b"before\n"
+    access_log.unmount()
+    access_log.apply(access_log_max_mb=100)
+    assert access_log.mount() == ""
+    assert access_log.image.stat().st_size == 25 * _MIB
+    [file] = access_log.list_rotated()
     assert gzip.decompress(file.read_bytes()) == b"before\n"
 
 
 def test_a_loop_device_that_somebody_else_took_costs_no_log(
-    mounted: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    access_log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three hosts that booted on one kernel asked for the same device; the log was made again."""
-    mounted.log.write_bytes(b"before\n")
-    mounted.unmount()
+    access_log.log.write_bytes(b"before\n")
+    access_log.unmount()
     programs = tmp_path / "programs"
     refuse_once = f"mkdir {tmp_path}/taken 2>/dev/null && exit 32"
     fake_program(programs, "mount", f'{refuse_once}\nexec {shutil.which("mount")} "$@"')
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    assert mounted.mount() == ""
+    assert access_log.mount() == ""
     assert (tmp_path / "taken").is_dir()
-    assert mounted.log.read_bytes() == b"before\n"
+    assert access_log.log.read_bytes() == b"before\n"
 
 
-def test_a_file_system_that_is_damaged_is_made_again_and_reported(mounted: AccessLog) -> None:
-    mounted.unmount()
-    with mounted.image.open("r+b") as image:
+def test_a_file_system_that_is_damaged_is_made_again_and_reported(access_log: AccessLog) -> None:
+    access_log.unmount()
+    with access_log.image.open("r+b") as image:
         image.write(bytes(4 * _MIB))
-    assert "is damaged" in mounted.mount()
-    assert mounted.log.read_bytes() == b""
+    assert "is damaged" in access_log.mount()
+    assert access_log.log.read_bytes() == b""
 
 
 def test_where_no_file_system_can_be_made_memory_of_the_same_bound_takes_its_place(
-    mounted: AccessLog,
+    access_log: AccessLog,
 ) -> None:
-    mounted.unmount()
-    mounted.image.unlink()
-    mounted.image.mkdir()
-    (mounted.image / "file").touch()
-    assert "is in memory" in mounted.mount()
-    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+    access_log.unmount()
+    access_log.image.unlink()
+    access_log.image.mkdir()
+    (access_log.image / "file").touch()
+    assert "is in memory" in access_log.mount()
+    with pytest.raises(OSError, match="No space left"), access_log.log.open("ab") as log:
         log.write(bytes(13 * _MIB))
 
 

@@ -21,8 +21,8 @@ _PERSON = claims(userId="id-2", authTokenType="accessToken", mark="~~??")
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
     """One log in use, one rotated a day before, and one a week before."""
-    _rotated(tmp_path / "access.log-20261119-000000.gz", [line(_READ, at=AT - 7 * 86400)], 7)
-    _rotated(
+    _rotate(tmp_path / "access.log-20261119-000000.gz", [line(_READ, at=AT - 7 * 86400)], 7)
+    _rotate(
         tmp_path / "access.log-20261125-000000.gz",
         [line(_READ, at=AT - 86400, user=_SERVICE), line("/login", at=AT - 86400)],
         1,
@@ -40,12 +40,12 @@ def logs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _rotated(file: Path, lines: Sequence[str], days: int) -> None:
+def _rotate(file: Path, lines: Sequence[str], days: int) -> None:
     file.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
     os.utime(file, (AT - (days - 0.5) * 86400,) * 2)
 
 
-def _asked(
+def _query(
     logs: Path,
     *,
     since: float = 0,
@@ -64,13 +64,13 @@ def _asked(
 
 
 def test_all_logs_are_read_in_their_order_and_torn_lines_passed_over(logs: Path) -> None:
-    found = _asked(logs)
+    found = _query(logs)
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
     assert len(found) == 8
 
 
 def test_a_line_shows_who_asked_for_what(logs: Path) -> None:
-    assert _asked(logs, since=AT - 1)[0] == {
+    assert _query(logs, since=AT - 1)[0] == {
         "at": AT,
         "who": "id-1",
         "method": "GET",
@@ -83,16 +83,16 @@ def test_a_line_shows_who_asked_for_what(logs: Path) -> None:
 
 def test_claims_in_the_alphabet_of_addresses_are_read(logs: Path) -> None:
     assert "-" in _PERSON or "_" in _PERSON
-    assert [each["who"] for each in _asked(logs, ids="id-2")] == ["id-2"]
+    assert [each["who"] for each in _query(logs, ids="id-2")] == ["id-2"]
 
 
 def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) -> None:
-    assert len(_asked(logs, since=AT - 2 * 86400, ids="id-1")) == 2
-    assert len(_asked(logs, since=AT - 3600, ids="id-1,id-2")) == 2
-    assert len(_asked(logs, text="environment=staging", environment="staging")) == 2
+    assert len(_query(logs, since=AT - 2 * 86400, ids="id-1")) == 2
+    assert len(_query(logs, since=AT - 3600, ids="id-1,id-2")) == 2
+    assert len(_query(logs, text="environment=staging", environment="staging")) == 2
     unnamed = ["/api/v4/secrets"]
-    assert [each["uri"] for each in _asked(logs, environment="prod")] == unnamed
-    assert [each["status"] for each in _asked(logs, statuses="4..|500")] == [401, 403]
+    assert [each["uri"] for each in _query(logs, environment="prod")] == unnamed
+    assert [each["status"] for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
 def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -
         line("/assets/secrets.js"),
     ]
     (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
-    found = _asked(tmp_path, text="environment=production", environment="production")
+    found = _query(tmp_path, text="environment=production", environment="production")
     assert [each["uri"] for each in found] == read
 
 
 def test_only_the_latest_are_printed(logs: Path) -> None:
-    assert [each["uri"] for each in _asked(logs, last=1)] == ["/x"]
+    assert [each["uri"] for each in _query(logs, last=1)] == ["/x"]
 
 
 def test_logs_that_ended_before_are_not_opened(logs: Path) -> None:
@@ -125,8 +125,8 @@ def test_logs_that_ended_before_are_not_opened(logs: Path) -> None:
     stat = old.stat()
     old.write_bytes(b"no gzip at all")
     os.utime(old, (stat.st_atime, stat.st_mtime))
-    assert len(_asked(logs, since=AT - 2 * 86400)) == 7
+    assert len(_query(logs, since=AT - 2 * 86400)) == 7
 
 
 def test_a_host_without_a_log_has_nothing_to_tell(tmp_path: Path) -> None:
-    assert _asked(tmp_path / "none") == []
+    assert _query(tmp_path / "none") == []

@@ -66,7 +66,7 @@ def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def _counted(filter: Path, lines: list[str]) -> list[str]:
+def _match(filter: Path, lines: list[str]) -> list[str]:
     """The lines that fail2ban's own program finds the filter to match."""
     log = filter.with_suffix(".log")
     log.write_text("".join(f"{each}\n" for each in lines))
@@ -139,7 +139,7 @@ _FORGED = [
 
 def test_failed_logins_count_however_the_path_is_spelt(filters: dict[str, Path]) -> None:
     lines = [*_FAILED, *_OTHER, *_FORGED]
-    assert _counted(filters["infisical-login"], lines) == _FAILED
+    assert _match(filters["infisical-login"], lines) == _FAILED
 
 
 def test_calls_of_login_and_admin_paths_count_whatever_the_answer(
@@ -147,4 +147,4 @@ def test_calls_of_login_and_admin_paths_count_whatever_the_answer(
 ) -> None:
     called = [*_FAILED, *_OTHER[:2], _post("/api/v1/admin/user-management/users", status=200)]
     lines = [*called, *_OTHER[2:], *_FORGED]
-    assert _counted(filters["infisical-calls"], lines) == called
+    assert _match(filters["infisical-calls"], lines) == called

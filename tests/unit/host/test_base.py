@@ -47,7 +47,7 @@ class _JoiningSite(Site):
 _joined: list[str] = []
 
 
-def _known(machine: MachineState | None = None, **changes: Any) -> Known:
+def _know(machine: MachineState | None = None, **changes: Any) -> Known:
     settings = settings_of(**_MINIMAL | changes)
     return Known(
         settings, machine or MachineState(os="debian", release="13"), _JoiningSite(settings)
@@ -70,7 +70,7 @@ def _known(machine: MachineState | None = None, **changes: Any) -> Known:
 def test_a_host_gets_the_packages_of_what_is_turned_on(
     changes: dict[str, Any], added: list[str]
 ) -> None:
-    assert deploy.packages(_known(**changes)) == [*_LEAST, *added]
+    assert deploy.packages(_know(**changes)) == [*_LEAST, *added]
 
 
 @pytest.mark.parametrize(("hardening", "added"), [("on", ["apparmor"]), ("off", [])])
@@ -78,12 +78,12 @@ def test_a_hardened_host_gets_the_programs_of_its_kernels_apparmor(
     hardening: str, added: list[str]
 ) -> None:
     machine = MachineState(os="debian", release="13", apparmor=True)
-    assert deploy.packages(_known(machine, hardening=hardening)) == [*_LEAST, *added]
+    assert deploy.packages(_know(machine, hardening=hardening)) == [*_LEAST, *added]
 
 
 def test_a_host_with_another_clock_gets_no_second_one() -> None:
     machine = MachineState(os="debian", release="13", clock="chrony.service")
-    assert deploy.packages(_known(machine)) == _LEAST[:-1]
+    assert deploy.packages(_know(machine)) == _LEAST[:-1]
 
 
 class _Steps(list[str]):
@@ -119,7 +119,7 @@ def _set_up(**changes: Any) -> None:
     machine = MachineState(
         os="debian", release="13", cloud_init=True, clock=changes.pop("clock", "")
     )
-    deploy.base._inner(_known(machine, **changes))
+    deploy.base._inner(_know(machine, **changes))
 
 
 def test_the_base_waits_for_cloud_init_before_it_installs_packages(steps: _Steps) -> None:
@@ -169,7 +169,7 @@ def test_docker_is_installed_behind_the_firewall_and_on_the_data_volume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without the volume, Docker would create its data on the host's own disk."""
-    steps, known = _Steps(), _known()
+    steps, known = _Steps(), _know()
     for name in ("base", "firewall", "data_volume", "docker", "watch", "hardening"):
         steps.replace(monkeypatch, deploy, name)
     _joined.clear()
@@ -181,7 +181,7 @@ def test_docker_is_installed_behind_the_firewall_and_on_the_data_volume(
 
 def test_the_last_step_of_a_deploy_gives_the_other_hosts_what_this_one_has_created() -> None:
     _joined.clear()
-    deploy.share(_known())
+    deploy.share(_know())
     assert _joined == ["share"]
 
 

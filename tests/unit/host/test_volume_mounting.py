@@ -68,7 +68,7 @@ class _Host:
         answer = "" if runs else '\ncase "$*" in *is-active*) exit 3 ;; esac'
         fake_program(programs, "systemctl", f"{note}{answer}")
 
-    def mounted(self) -> None:
+    def mount(self) -> None:
         """Have the volume at the places already."""
         for place, name in zip(_ON_DISK, ("volumes", "etc", "access"), strict=True):
             there = self._file(f"/mnt/infisical-data/{name}")
@@ -160,7 +160,7 @@ def test_nothing_is_mounted_over_the_data_of_running_containers(host: _Host) -> 
 
 def test_a_docker_that_uses_the_volume_already_runs_on(host: _Host) -> None:
     host.docker("0123")
-    host.mounted()
+    host.mount()
     perform(_decide(_one_place_off()))
     assert host.calls() == _MOUNT
 
@@ -168,7 +168,7 @@ def test_a_docker_that_uses_the_volume_already_runs_on(host: _Host) -> None:
 @pytest.mark.parametrize("place", _ON_DISK)
 def test_a_docker_that_uses_one_directory_of_the_disk_stops(host: _Host, place: str) -> None:
     host.docker()
-    host.mounted()
+    host.mount()
     (host.directory / place[1:]).unlink()
     perform(_decide(_one_place_off()))
     assert _STOP_DOCKER in host.calls()
@@ -198,14 +198,14 @@ def test_a_unit_that_would_not_mount_at_boot_is_enabled_and_started(
     host: _Host, unit: UnitState | None
 ) -> None:
     units = {"infisical-data.service": unit} if unit else {}
-    host.mounted()
+    host.mount()
     changes = perform(_decide(replace(_MOUNTED, units=units)))
     assert changes == [_STARTED]
     assert host.calls() == _MOUNT
 
 
 def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
-    host.mounted()
+    host.mount()
     moved, grown = perform(_decide(_one_place_off(larger=(20480, 40960))))
     assert moved == _MOVED
     assert grown.startswith("~ file system on /dev/sdb: 20480 MiB → 40960 MiB")

@@ -22,7 +22,7 @@ _STAYS = {
 }
 
 
-def _named() -> set[str]:
+def _list_places() -> set[str]:
     """The places on hosts that the sources name."""
     found: set[str] = set()
     for directory in ("infisical_iac", "templates"):
@@ -38,7 +38,7 @@ def _named() -> set[str]:
 def test_every_place_is_on_the_volume_or_stays_for_a_reason() -> None:
     stays = {path.removesuffix(".conf") for path in _STAYS}
     # A name with a hyphen at its end is a prefix of several.
-    named = {place for place in _named() if not place.endswith("-")}
+    named = {place for place in _list_places() if not place.endswith("-")}
     assert len(named) > 10
     assert named - {*PLACES} - stays == set()
     assert stays <= named, "a place is to stay that nobody names"

@@ -50,7 +50,7 @@ def variables(values: dict[str, Any]) -> dict[str, Any]:
     return known | {"choice": choice}
 
 
-def _rendered(name: str, known: dict[str, Any]) -> str:
+def _render(name: str, known: dict[str, Any]) -> str:
     """Return a template of the playbook as Ansible's module `template` renders it."""
     folder = _PLAYBOOK / "templates"
     header, _, text = (folder / name).read_text().partition("\n")
@@ -86,7 +86,7 @@ _ASKED_FOR = (
 
 def test_the_compose_file_is_the_deploys(variables: dict[str, Any], settings: Settings) -> None:
     known = {name: _resolve(variables[name], variables) for name in _ASKED_FOR}
-    rendered = _rendered("compose.yaml.j2", known)
+    rendered = _render("compose.yaml.j2", known)
     assert rendered == compose_file(settings, MachineState(os="debian", release="13"))
 
 

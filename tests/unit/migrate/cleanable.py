@@ -37,7 +37,7 @@ def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
     return file
 
 
-def verified(root: Path, path: str, **more: Any) -> MovedFile:
+def moved_file(root: Path, path: str, **more: Any) -> MovedFile:
     """A file as it is now, as if it had been read back from Infisical."""
     digest = of_bytes(HASH_KEY, (root / path).read_bytes())
     return MovedFile(path, digest, "backend", "production", ("TOKEN",), **more)
@@ -82,7 +82,7 @@ def monorepo(root: Path) -> list[MovedFile]:
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message", "All of it")
     write(root, PYTHON, f"OTHER='{SECRET}'\r\n")
-    return [verified(root, BACKEND), verified(root, PYTHON)]
+    return [moved_file(root, BACKEND), moved_file(root, PYTHON)]
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
@@ -94,15 +94,15 @@ def snapshot(root: Path) -> dict[str, bytes]:
     }
 
 
-def archived(root: Path, key: Identity) -> dict[str, bytes]:
+def read_archives(root: Path, key: Identity) -> dict[str, bytes]:
     """Return the content of all archives together; each can be opened."""
     found: dict[str, bytes] = {}
     for file in root.glob(".env-archive-*.tar.age"):
-        found |= opened(file, key)
+        found |= read_archive(file, key)
     return found
 
 
-def opened(file: Path, key: Identity) -> dict[str, bytes]:
+def read_archive(file: Path, key: Identity) -> dict[str, bytes]:
     """Return what the reader of an archive finds in it with his own tools."""
     found = {}
     with tarfile.open(fileobj=io.BytesIO(decrypt(file.read_bytes(), [key]))) as tar:

@@ -18,18 +18,18 @@ def tree(root: Path, package: str, files: dict[str, str]) -> Path:
     return plant(root, {f"backend/{name}": text for name, text in files.items()})
 
 
-def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
+def scan(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
     """Return what a scan of it gives, by the files' names."""
     sources = scan_all([tree(root, package, files)], WORKSPACE)
     return {each.path.removeprefix("backend/"): each for each in sources}
 
 
-def planned(sources: dict[str, Source]) -> MigrationPlan:
+def make_plan(sources: dict[str, Source]) -> MigrationPlan:
     """The plan for them."""
     return planning.make(sources.values(), project="abcde", root=".", key=KEY)
 
 
-def found(sources: dict[str, Source], kind: str) -> dict[str, list[FileFinding]]:
+def list_findings(sources: dict[str, Source], kind: str) -> dict[str, list[FileFinding]]:
     """The findings of one kind, by the files' names."""
     of_kind = {
         name: [one for one in each.findings if one.kind == kind] for name, each in sources.items()

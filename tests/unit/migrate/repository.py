@@ -21,7 +21,7 @@ class Repository:
     days: int = 0
 
     @classmethod
-    def made(cls, path: Path, *options: str) -> "Repository":
+    def create(cls, path: Path, *options: str) -> "Repository":
         """A new and empty one."""
         path.mkdir()
         repository = cls(path)

@@ -10,9 +10,9 @@ VALUE = "fake-Secret/0f9a+b1c"
 NEEDLES = SearchTerms({"backend API_KEY": VALUE})
 
 
-def begun(path: Path) -> Repository:
+def create_repository(path: Path) -> Repository:
     """A repository with a commit in which there is nothing."""
-    made = Repository.made(path)
+    made = Repository.create(path)
     made.commit("README", "Nothing here\n")
     return made
 

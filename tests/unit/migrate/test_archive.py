@@ -12,7 +12,7 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import archive
-from tests.unit.migrate.cleanable import opened
+from tests.unit.migrate.cleanable import read_archive
 
 _AT = datetime(2026, 11, 25, 14, 30, 5, tzinfo=UTC)
 _CONTENTS = {"backend/.env": b"TOKEN=obviously-fake-secret\n", ".env.production": b"\xff\r\n\0"}
@@ -24,7 +24,7 @@ def test_a_recipient_gets_back_every_byte(tmp_path: Path) -> None:
     archive.write(file, _CONTENTS, [ada.to_public(), ben.to_public()], [ben])
     assert file.name == ".env-archive-20261125T143005Z.tar.age"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert opened(file, ada) == opened(file, ben) == _CONTENTS
+    assert read_archive(file, ada) == read_archive(file, ben) == _CONTENTS
     assert b"obviously-fake-secret" not in file.read_bytes()
     assert list(tmp_path.iterdir()) == [file]
 

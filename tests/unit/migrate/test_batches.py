@@ -28,7 +28,7 @@ _SECRETS = st.lists(
 )
 
 
-def _sent(batch: Batch) -> bytes:
+def _encode(batch: Batch) -> bytes:
     body = batch.body("0" * 36)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -42,7 +42,7 @@ def test_every_secret_is_in_one_request_of_its_folder_that_is_not_too_long(
     assert sorted(name for each in batches for name in each.names) == sorted(
         each.name for each in secrets
     )
-    assert all(len(_sent(each)) < MOST_BYTES for each in batches)
+    assert all(len(_encode(each)) < MOST_BYTES for each in batches)
 
 
 def test_a_folder_takes_one_request_and_the_files_are_named_in_it() -> None:

@@ -20,12 +20,12 @@ from tests.unit.migrate.cleanable import (
     PYTHON,
     SECRET,
     TO,
-    archived,
     git,
     monorepo,
+    moved_file,
+    read_archives,
     report,
     snapshot,
-    verified,
     write,
 )
 
@@ -75,11 +75,11 @@ def test_names_with_terminal_escapes_are_shown_escaped(tmp_path: Path, run: Clea
     hostile = "x\x1b]0;owned\x07\n- y/.env"
     write(tmp_path, hostile)
     write(tmp_path, f"{hostile}.changed")
-    changed = verified(tmp_path, f"{hostile}.changed")
+    changed = moved_file(tmp_path, f"{hostile}.changed")
     write(tmp_path, f"{hostile}.changed", "OTHER=changed since\n")
     git(tmp_path, "init", "--quiet")
     write(tmp_path, "compose.yaml", f"env_file: {hostile.splitlines()[0]}\n")
-    report(tmp_path, verified(tmp_path, hostile), changed)
+    report(tmp_path, moved_file(tmp_path, hostile), changed)
     ran = run(*TO, answer="n\n")
     escaped = r"x\x1b]0;owned\x07\n- y/.env"
     assert f"- {escaped}: " in ran.output
@@ -96,7 +96,7 @@ def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
     assert ran.exit_code == 0, ran.output
     assert "Deleted 2 files.\n" in ran.output
     assert "git's history" in ran.output
-    assert archived(tmp_path, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
+    assert read_archives(tmp_path, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
     assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
     assert git(tmp_path, "ls-files", "--deleted") == ""
     assert ".env-archive" not in git(tmp_path, "status", "--porcelain")
@@ -139,7 +139,7 @@ def test_what_is_not_verified_or_has_changed_is_kept(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     write(tmp_path, "other/.env")
-    report(tmp_path, *files, verified(tmp_path, "other/.env"), unverified=("other/.env",))
+    report(tmp_path, *files, moved_file(tmp_path, "other/.env"), unverified=("other/.env",))
     write(tmp_path, PYTHON, "OTHER=obviously-fake-other\n")
     ran = run(*TO, "--yes")
     assert ran.exit_code == 2
@@ -151,7 +151,7 @@ def test_what_is_not_verified_or_has_changed_is_kept(
     there = snapshot(tmp_path)
     assert {PYTHON, "other/.env"} <= there.keys()
     assert BACKEND not in there
-    assert list(archived(tmp_path, KEY)) == [BACKEND]
+    assert list(read_archives(tmp_path, KEY)) == [BACKEND]
 
 
 _LOGIN = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=obviously-fake-secret\nNODE_ENV=staging\n"
@@ -160,7 +160,7 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
 
 def _left_out(root: Path, path: str, *skipped: str) -> MovedFile:
     """A file that the plan stores nothing of; `migrate apply` does not call it verified."""
-    return replace(verified(root, path), keys=(), skipped=skipped)
+    return replace(moved_file(root, path), keys=(), skipped=skipped)
 
 
 def test_files_with_only_the_variables_of_the_login_stay_and_are_a_success(
@@ -285,7 +285,7 @@ def test_recipients_and_an_identity_come_from_files(
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
     ran = run("--recipients-file", str(to), "--identity", str(mine), "--yes")
     assert ran.exit_code == 0, ran.output
-    assert set(archived(tmp_path, KEY)) == {BACKEND, PYTHON}
+    assert set(read_archives(tmp_path, KEY)) == {BACKEND, PYTHON}
 
 
 def test_an_archive_that_git_would_not_ignore_is_not_made(
@@ -398,7 +398,7 @@ def test_an_ignore_file_that_is_there_is_changed_and_a_missing_one_is_created(
 
 def test_an_archive_outside_of_git_is_not_called_ignored(tmp_path: Path, run: Clean) -> None:
     write(tmp_path, BACKEND)
-    report(tmp_path, verified(tmp_path, BACKEND))
+    report(tmp_path, moved_file(tmp_path, BACKEND))
     (line,) = [
         line
         for line in run(*TO, answer="n\n").output.splitlines()

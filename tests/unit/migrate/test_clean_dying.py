@@ -14,9 +14,9 @@ from tests.unit.migrate.cleanable import (
     KEY,
     PYTHON,
     TO,
-    archived,
     git,
     monorepo,
+    read_archives,
     report,
     snapshot,
 )
@@ -71,7 +71,7 @@ def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path
         status = _exit_status(number, root)
         there = snapshot(root)
         for path in (BACKEND, PYTHON):
-            assert there.get(path, archived(root, KEY).get(path)) == before[path]
+            assert there.get(path, read_archives(root, KEY).get(path)) == before[path]
         assert ".env-archive" not in git(root, "status", "--porcelain")
         if status == 0:
             break
@@ -81,6 +81,6 @@ def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path
         assert _clean(root).exit_code == 0
         assert not [name for name in snapshot(root) if name.endswith(".part")]
         assert not {BACKEND, PYTHON} & snapshot(root).keys()
-        assert archived(root, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
+        assert read_archives(root, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
     assert 10 < deaths < _MOST_CHANGES - 1
     assert parts

@@ -14,7 +14,7 @@ from tests.unit.migrate.cleanable import (
     SECRET,
     git,
     monorepo,
-    verified,
+    moved_file,
     write,
 )
 
@@ -38,7 +38,7 @@ def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
-    file = verified(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
+    file = moved_file(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
     (tmp_path / "a" / ".env").unlink()
     assert examine_files(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
     (tmp_path / "a").rmdir()
@@ -47,7 +47,7 @@ def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
 
 def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
     write(tmp_path, ".env")
-    file = verified(tmp_path, ".env")
+    file = moved_file(tmp_path, ".env")
     write(tmp_path, ".env", "TOKEN=obviously-fake-other\n")
     assert _code(tmp_path, file) == "file.changed"
 
@@ -55,10 +55,10 @@ def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
 def test_a_link_is_kept_and_so_is_what_it_points_to(tmp_path: Path) -> None:
     target = write(tmp_path, "shared.env")
     (tmp_path / ".env").symlink_to(target)
-    assert _code(tmp_path, verified(tmp_path, ".env")) == "file.link"
+    assert _code(tmp_path, moved_file(tmp_path, ".env")) == "file.link"
     write(tmp_path, "real/.env")
     (tmp_path / "link").symlink_to("real")
-    assert _code(tmp_path, verified(tmp_path, "link/.env")) == "file.linked_directory"
+    assert _code(tmp_path, moved_file(tmp_path, "link/.env")) == "file.linked_directory"
 
 
 @pytest.mark.parametrize("path", ["../.env", "a/../../.env", "/etc/infisical/.env"])
@@ -81,12 +81,12 @@ def test_a_directory_that_cant_be_written_to_keeps_its_file(
 ) -> None:
     write(tmp_path, ".env")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert _code(tmp_path, verified(tmp_path, ".env")) == "file.read_only"
+    assert _code(tmp_path, moved_file(tmp_path, ".env")) == "file.read_only"
 
 
 def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
     write(tmp_path, ".env")
-    file = verified(tmp_path, ".env", skipped=("PORT",))
+    file = moved_file(tmp_path, ".env", skipped=("PORT",))
     assert _code(tmp_path, file, archived=False) == "file.no_archive"
     _, (kept,) = examine_files(tmp_path, [file], HASH_KEY, archived=False)
     assert "PORT" in kept.reason
@@ -95,7 +95,7 @@ def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
 
 def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
     write(tmp_path, ".env.local", "INFISICAL_CLIENT_ID=obviously-fake\n")
-    skipped = replace(verified(tmp_path, ".env.local"), keys=(), skipped=("INFISICAL_CLIENT_ID",))
+    skipped = replace(moved_file(tmp_path, ".env.local"), keys=(), skipped=("INFISICAL_CLIENT_ID",))
     assert _code(tmp_path, skipped) == "file.not_migrated"
 
 
@@ -113,7 +113,7 @@ def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
     write(tmp_path, ".env1")
     git(tmp_path, "add", ".env1")
     write(tmp_path, ".env[1]")
-    [ready], _ = examine_files(tmp_path, [verified(tmp_path, ".env[1]")], HASH_KEY, archived=True)
+    [ready], _ = examine_files(tmp_path, [moved_file(tmp_path, ".env[1]")], HASH_KEY, archived=True)
     assert not ready.is_tracked
     assert delete(tmp_path, ready, HASH_KEY) is None
     assert git(tmp_path, "ls-files") == ".env1\n"
@@ -135,7 +135,7 @@ def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     git(tmp_path, "add", BACKEND)
     write(tmp_path, BACKEND, f"TOKEN={SECRET}\nMORE={SECRET}\n")
     ready, _ = examine_files(
-        tmp_path, [verified(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True
+        tmp_path, [moved_file(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True
     )
     kept = delete(tmp_path, ready[0], HASH_KEY)
     assert kept is not None
@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_deleted_is_kept_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, ".env")
-    ready, _ = examine_files(tmp_path, [verified(tmp_path, ".env")], HASH_KEY, archived=True)
+    ready, _ = examine_files(tmp_path, [moved_file(tmp_path, ".env")], HASH_KEY, archived=True)
 
     def refuse(path: Path, missing_ok: bool) -> None:
         raise PermissionError(1, "Operation not permitted", str(path))

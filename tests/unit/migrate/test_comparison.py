@@ -12,7 +12,7 @@ SECRET = "obviously-fake-secret"
 _SMTP = "SMTP_HOST=mail.example.com\nSMTP_USER=app\n"
 
 
-def found(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
+def list_findings(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
     """The findings of one kind in a tree of these files."""
     sources = scan_all([plant(root, files)], WORKSPACE)
     return [one for each in sources for one in each.findings if one.kind == kind]
@@ -28,7 +28,7 @@ def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
         "backend/.env.local": "B=fake-same\nA=fake-two\n",
         "backend/.env.production": "A=fake-three\n",
     }
-    findings = found(tmp_path, files, "personal-conflict")
+    findings = list_findings(tmp_path, files, "personal-conflict")
     assert places(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 2, "A")]
     assert all(each.blocking for each in findings)
     assert "backend/.env.local:2" in findings[0].message
@@ -36,7 +36,7 @@ def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
 
 def test_files_without_a_place_do_not_meet_in_it(tmp_path: Path) -> None:
     files = {"x/.env": "A=fake-one\n", "y/.env": "A=fake-two\n"}
-    assert found(tmp_path, files, "same-target") == []
+    assert list_findings(tmp_path, files, "same-target") == []
 
 
 def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
         "python-services/.env": f"PORT=80\nJWT={SECRET}\n",
         "python-services/.env.production": f"JWT={SECRET}\n",
     }
-    findings = found(tmp_path, files, "shared-candidate")
+    findings = list_findings(tmp_path, files, "shared-candidate")
     assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
     # A plan has one folder for each file, so no edit of it puts one key elsewhere.
     for edit in ("`shared_folders`", "`imports`", "`decision: skip` on this key", "by hand"):
@@ -58,7 +58,7 @@ def test_a_personal_file_hides_no_value_that_may_be_shared(tmp_path: Path) -> No
         "backend/.env.local": "JWT=obviously-fake-mine\n",
         "python-services/.env": f"JWT={SECRET}\n",
     }
-    findings = found(tmp_path, files, "shared-candidate")
+    findings = list_findings(tmp_path, files, "shared-candidate")
     assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 1, "JWT")]
 
 
@@ -67,7 +67,7 @@ def test_a_key_with_another_value_in_another_service_is_places(tmp_path: Path) -
         "backend/.env": "DB=fake-one\nPORT=80\nNODE_ENV=a-fake-one\n",
         "python-services/.env": "DB=fake-two\nPORT=81\nNODE_ENV=a-fake-two\n",
     }
-    findings = found(tmp_path, files, "differs-across-services")
+    findings = list_findings(tmp_path, files, "differs-across-services")
     assert places(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
     assert not any(each.blocking for each in findings)
 
@@ -101,12 +101,12 @@ def test_another_password_for_the_same_user_and_host_is_reported(
         "python-services/.env": other,
     }
     last = one.count("\n") + 1
-    findings = found(tmp_path, files, "other-password")
+    findings = list_findings(tmp_path, files, "other-password")
     assert [(each.file, each.line) for each in findings] == (
         [("backend/.env", last), ("python-services/.env", last)] if is_reported else []
     )
     assert "fake" not in repr(findings)
-    for each in found(tmp_path, files, "differs-across-services"):
+    for each in list_findings(tmp_path, files, "differs-across-services"):
         assert (each.file, each.line) not in [(one.file, one.line) for one in findings]
 
 
@@ -117,7 +117,7 @@ def test_a_key_that_only_a_personal_file_has_otherwise_is_not_compared(tmp_path:
         "backend/.env.local": "DB=fake-mine\n",
         "python-services/.env": "DB=fake-same\n",
     }
-    assert found(tmp_path, files, "differs-across-services") == []
+    assert list_findings(tmp_path, files, "differs-across-services") == []
 
 
 def test_only_the_places_with_another_value_are_named(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_only_the_places_with_another_value_are_named(tmp_path: Path) -> None:
         "python-services/.env": "DB=fake-two\n",
         "python-services/.env.production": "DB=fake-three\n",
     }
-    findings = found(tmp_path, files, "differs-across-services")
+    findings = list_findings(tmp_path, files, "differs-across-services")
     assert places(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
     assert "python-services/.env:1" in findings[0].message
 
@@ -138,14 +138,14 @@ def test_the_same_value_under_two_keys_is_reported_for_both(tmp_path: Path) -> N
         "backend/.env.local": f"B={SECRET}\nOTHER=fake\nOFF=production\n",
         "backend/.env.production": f"C={SECRET}\n",
     }
-    findings = found(tmp_path, files, "same-value")
+    findings = list_findings(tmp_path, files, "same-value")
     assert places(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 1, "B")]
     assert {"B", "backend/.env.local:1."} <= {*findings[0].message.split()}
 
 
 def test_of_many_other_places_three_are_named(tmp_path: Path) -> None:
     files = {"backend/.env": "".join(f"K{n}={SECRET}\n" for n in range(6))}
-    findings = found(tmp_path, files, "same-value")
+    findings = list_findings(tmp_path, files, "same-value")
     assert len(findings) == 6
     assert "K3" in findings[0].message
     assert "K4" not in findings[0].message
@@ -159,10 +159,10 @@ def test_a_sample_that_drifted_is_reported_both_ways(tmp_path: Path) -> None:
         "backend/.env.local": "B=fake\n",
         "python-services/.env": "E=fake\n",
     }
-    missing = found(tmp_path, files, "missing")
+    missing = list_findings(tmp_path, files, "missing")
     assert places(missing) == [("backend/.env", 0, "C")]
     assert "backend/.env.example:3" in missing[0].message
-    assert places(found(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
+    assert places(list_findings(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
 
 
 def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) -> None:
@@ -171,5 +171,9 @@ def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) ->
         "backend/.env": "B=fake\n",
         "backend/.env.production": "C=fake\n",
     }
-    assert places(found(tmp_path, files, "missing")) == [("backend/.env.production", 0, "A")]
-    assert places(found(tmp_path, files, "not-in-sample")) == [("backend/.env.production", 1, "C")]
+    assert places(list_findings(tmp_path, files, "missing")) == [
+        ("backend/.env.production", 0, "A")
+    ]
+    assert places(list_findings(tmp_path, files, "not-in-sample")) == [
+        ("backend/.env.production", 1, "C")
+    ]

@@ -8,12 +8,12 @@ import pytest
 from infisical_iac.migrate.history import search
 from infisical_iac.migrate.search_terms import SearchTerms
 from tests.unit.migrate.repository import Repository
-from tests.unit.migrate.searching import VALUE, begun, look, only, span
+from tests.unit.migrate.searching import VALUE, create_repository, look, only, span
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    return begun(tmp_path / "app")
+    return create_repository(tmp_path / "app")
 
 
 def test_where_no_value_is_nothing_is_found(repository: Repository) -> None:

@@ -31,7 +31,7 @@ def env_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    made = Repository.made(tmp_path / "app")
+    made = Repository.create(tmp_path / "app")
     made.commit("README", "Nothing here\n")
     return made
 
@@ -169,10 +169,10 @@ def test_a_directory_around_repositories_stands_for_each_of_them(
     leaking: Repository, env_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "group").mkdir()
-    other = Repository.made(tmp_path / "group" / "other")
+    other = Repository.create(tmp_path / "group" / "other")
     other.commit("README", "Nothing here\n")
     (tmp_path / "node_modules").mkdir()
-    Repository.made(tmp_path / "node_modules" / "package")
+    Repository.create(tmp_path / "node_modules" / "package")
     result = CliRunner().invoke(history, [str(tmp_path), "--env-file", str(env_file), "--json"])
     assert result.exit_code == 2, result.output
     paths = [each["path"] for each in json.loads(result.stdout)["repositories"]]

@@ -7,12 +7,12 @@ import pytest
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.history import search
 from tests.unit.migrate.repository import Repository
-from tests.unit.migrate.searching import NEEDLES, VALUE, begun, look, only, span
+from tests.unit.migrate.searching import NEEDLES, VALUE, create_repository, look, only, span
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    return begun(tmp_path / "app")
+    return create_repository(tmp_path / "app")
 
 
 def test_a_deleted_branch_is_searched(repository: Repository) -> None:
@@ -62,7 +62,7 @@ def test_a_blob_that_is_in_no_commit_is_found(repository: Repository) -> None:
 
 
 def test_a_repository_without_a_commit_is_searched(tmp_path: Path) -> None:
-    repository = Repository.made(tmp_path / "app")
+    repository = Repository.create(tmp_path / "app")
     repository.write(".env", VALUE)
     assert only(repository).place is None
 
@@ -92,7 +92,7 @@ def test_settings_of_the_environment_lead_nowhere_else(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.write(".env", VALUE)
-    Repository.made(tmp_path / "other")
+    Repository.create(tmp_path / "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
     assert only(repository).kind == "file"
 

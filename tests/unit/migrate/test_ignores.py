@@ -21,15 +21,15 @@ def _add(root: Path, *paths: str) -> list[str]:
     return [each.file.relative_to(root).as_posix() for each in additions]
 
 
-def _ignored(root: Path, *paths: str) -> list[str]:
+def _list_ignored(root: Path, *paths: str) -> list[str]:
     return [
         path
         for path in paths
-        if git(root, "ls-files", "--others", "--", path) and not _seen(root, path)
+        if git(root, "ls-files", "--others", "--", path) and not _show(root, path)
     ]
 
 
-def _seen(root: Path, path: str) -> str:
+def _show(root: Path, path: str) -> str:
     return git(root, "ls-files", "--others", "--exclude-standard", "--", path)
 
 
@@ -98,7 +98,7 @@ def test_git_ignores_the_files_and_not_the_samples(tmp_path: Path) -> None:
     for path in hidden + shown:
         write(tmp_path, path)
     _add(tmp_path, *hidden)
-    assert _ignored(tmp_path, *hidden, *shown) == hidden
+    assert _list_ignored(tmp_path, *hidden, *shown) == hidden
 
 
 def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_repository_below_the_root_has_rules_of_its_own(tmp_path: Path) -> Non
     write(tmp_path, "clone/a/.env")
     git(tmp_path / "clone", "init", "--quiet")
     assert "clone/.gitignore" in _add(tmp_path, "clone/a/.env")
-    assert _ignored(tmp_path / "clone", "a/.env") == ["a/.env"]
+    assert _list_ignored(tmp_path / "clone", "a/.env") == ["a/.env"]
 
 
 def test_nothing_is_written_above_the_root(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_nothing_is_written_above_the_root(tmp_path: Path) -> None:
     write(tmp_path, "root/a/.env")
     _add(tmp_path / "root", "a/.env")
     assert not (tmp_path / ".gitignore").exists()
-    assert _ignored(tmp_path, "root/a/.env") == ["root/a/.env"]
+    assert _list_ignored(tmp_path, "root/a/.env") == ["root/a/.env"]
 
 
 def test_bytes_and_mode_of_what_was_there_are_kept(tmp_path: Path) -> None:

@@ -14,18 +14,18 @@ _LABEL = "backend/.env TOKEN"
 
 
 def _plan(grammar: str = "compose", **skipped: str) -> MigrationPlan:
-    keys = {"TOKEN": _planned("fake-token", "store")}
-    keys |= {name: _planned(value, "skip") for name, value in skipped.items()}
+    keys = {"TOKEN": _plan_key("fake-token", "store")}
+    keys |= {name: _plan_key(value, "skip") for name, value in skipped.items()}
     source = planned_source(keys, grammar=grammar)
     return MigrationPlan(project="chainalign", root=".", sources=(source,))
 
 
-def _planned(value: str, decision: str) -> PlannedKey:
+def _plan_key(value: str, decision: str) -> PlannedKey:
     data = {"line": 1, "length": 1, "digest": digest(_KEY, value), "decision": decision}
     return PlannedKey.model_validate(data)
 
 
-def _known(root: Path, text: str | None, plan: MigrationPlan) -> KnownValues:
+def _read_known(root: Path, text: str | None, plan: MigrationPlan) -> KnownValues:
     (root / "backend").mkdir()
     if text is not None:
         (root / "backend/.env").write_text(text)
@@ -36,7 +36,7 @@ def test_a_file_that_is_there_is_read_by_the_plans_grammar_with_all_its_keys(
     tmp_path: Path,
 ) -> None:
     text = "TOKEN=fake-token\nPASSPHRASE=fake#phrase\nMORE=fake-more\n"
-    known = _known(tmp_path, text, _plan(PASSPHRASE="fake#phrase"))
+    known = _read_known(tmp_path, text, _plan(PASSPHRASE="fake#phrase"))
     values = {"TOKEN": "fake-token", "PASSPHRASE": "fake#phrase", "MORE": "fake-more"}
     assert known.values == {f"backend/.env {name}": each for name, each in values.items()}
     assert (known.moved, known.unknown) == ({}, {})
@@ -44,7 +44,7 @@ def test_a_file_that_is_there_is_read_by_the_plans_grammar_with_all_its_keys(
 
 
 def test_what_was_moved_out_of_a_file_that_is_gone_comes_from_infisical(tmp_path: Path) -> None:
-    known = _known(tmp_path, None, _plan(PASSPHRASE="fake-phrase"))
+    known = _read_known(tmp_path, None, _plan(PASSPHRASE="fake-phrase"))
     assert known.values == {}
     assert {label: each.name for label, each in known.moved.items()} == {_LABEL: _NAME}
     assert list(known.unknown) == ["backend/.env PASSPHRASE"]
@@ -52,7 +52,7 @@ def test_what_was_moved_out_of_a_file_that_is_gone_comes_from_infisical(tmp_path
 
 
 def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Path) -> None:
-    known = _known(tmp_path, "TOKEN=fake-other\n", _plan())
+    known = _read_known(tmp_path, "TOKEN=fake-other\n", _plan())
     assert with_stored(known, {_NAME: Stored("fake-token")}, _KEY).values == {
         f"{_LABEL} (in the file now)": "fake-other",
         _LABEL: "fake-token",
@@ -60,7 +60,7 @@ def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Pat
 
 
 def test_a_value_that_is_nowhere_any_more_is_reported(tmp_path: Path) -> None:
-    known = _known(tmp_path, None, _plan())
+    known = _read_known(tmp_path, None, _plan())
     gone = with_stored(known, {}, _KEY)
     assert (gone.values, list(gone.unknown)) == ({}, [_LABEL])
     hidden = with_stored(known, {_NAME: Stored("", is_hidden=True)}, _KEY)
@@ -71,6 +71,6 @@ def test_a_value_that_is_nowhere_any_more_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_file_that_its_grammar_refuses_is_reported(tmp_path: Path) -> None:
-    known = _known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
+    known = _read_known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
     assert "shell" in known.unknown["backend/.env"]
     assert list(known.moved) == [_LABEL]

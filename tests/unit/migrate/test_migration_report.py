@@ -20,14 +20,14 @@ _KEY = b"k" * 32
 _VALUE = "fake-value"
 
 
-def _planned(decision: str = "store") -> PlannedKey:
+def _plan_key(decision: str = "store") -> PlannedKey:
     return PlannedKey.model_validate(
         {"line": 3, "length": 10, "digest": "0123456789ab", "decision": decision}
     )
 
 
 def _plan(**keys: str) -> MigrationPlan:
-    planned = {key: _planned(decision) for key, decision in keys.items()}
+    planned = {key: _plan_key(decision) for key, decision in keys.items()}
     source = planned_source(planned, path="<backend>/.env")
     return MigrationPlan(project="chainalign", root="..", sources=(source,))
 
@@ -75,7 +75,7 @@ def test_a_file_is_verified_if_all_that_is_stored_of_it_is_proven() -> None:
 @pytest.mark.parametrize("decision", ["store", "skip"])
 def test_a_file_with_a_torn_value_is_never_verified(decision: str) -> None:
     finding = PlannedFinding(line=3, kind="torn-value", message="it is torn", remedy="quote it")
-    torn = _planned(decision).model_copy(update={"findings": (finding,)})
+    torn = _plan_key(decision).model_copy(update={"findings": (finding,)})
     plan = _plan(A="store")
     plan.sources[0].keys["B"] = torn
     proofs = [Proof(secret(each), "same", "same") for each in ("A", "B")]

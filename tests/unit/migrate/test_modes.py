@@ -13,7 +13,7 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.migrate.sources import scan_all
-from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
+from tests.unit.migrate.modes import KEY, list_findings, make_plan, scan, tree
 from tests.unit.migrate.trees import WORKSPACE, plant
 
 FILES = {
@@ -40,7 +40,7 @@ VALUES = {
 }
 
 
-def _stored(plan: MigrationPlan) -> MigrationPlan:
+def _decide_store(plan: MigrationPlan) -> MigrationPlan:
     """The plan with `store` for what is undecided."""
     data = plan.model_dump()
     for source in data["sources"]:
@@ -54,8 +54,8 @@ def _stored(plan: MigrationPlan) -> MigrationPlan:
 def test_an_environment_gets_what_the_loader_gives_to_the_program(
     package: str, tmp_path: Path
 ) -> None:
-    sources = scanned(tmp_path, package, FILES)
-    secrets = planning.read_values(_stored(planned(sources)), tmp_path, KEY, WORKSPACE)
+    sources = scan(tmp_path, package, FILES)
+    secrets = planning.read_values(_decide_store(make_plan(sources)), tmp_path, KEY, WORKSPACE)
     assert {each.name.key: each.value for each in secrets} == VALUES[package]
     assert {each.name.environment for each in secrets} == {"development"}
 
@@ -69,7 +69,7 @@ def test_a_mode_sees_the_file_of_all_modes_and_nobodys_local_one(
         ".env.local": "HOST=mine\nURL=mine\n",
         ".env.production": "HOST=live\nURL=\n",
     }
-    sources = scanned(tmp_path, package, files)
+    sources = scan(tmp_path, package, files)
     assert sources[".env.production"].overridden == frozenset()
     assert sources[".env.production"].reading.values["HOST"] == "live"
     assert sources[".env"].overridden == {"HOST", "URL"}
@@ -77,30 +77,30 @@ def test_a_mode_sees_the_file_of_all_modes_and_nobodys_local_one(
 
 def test_vite_and_next_differ_on_whether_a_mode_or_local_counts(tmp_path: Path) -> None:
     files = {".env.local": "A=fake-local\n", ".env.development": "A=fake-mode\n"}
-    by_vite = scanned(tmp_path / "vite", "vite", files)
-    by_next = scanned(tmp_path / "next", "next", files)
-    assert list(found(by_vite, "overridden")) == [".env.local"]
-    assert list(found(by_next, "personal-override")) == [".env.development"]
-    assert not found(by_vite, "same-target") | found(by_next, "same-target")
+    by_vite = scan(tmp_path / "vite", "vite", files)
+    by_next = scan(tmp_path / "next", "next", files)
+    assert list(list_findings(by_vite, "overridden")) == [".env.local"]
+    assert list(list_findings(by_next, "personal-override")) == [".env.development"]
+    assert not list_findings(by_vite, "same-target") | list_findings(by_next, "same-target")
 
 
 def test_what_is_overridden_is_skipped_and_keeps_its_own_value(tmp_path: Path) -> None:
     files = {".env": "A=fake-one\nB=fake\n", ".env.development": "A=fake-two\nB=fake\n"}
-    sources = scanned(tmp_path, "vite", files)
-    plan = planned(sources)
+    sources = scan(tmp_path, "vite", files)
+    plan = make_plan(sources)
     assert {name: key.decision for name, key in plan.sources[0].keys.items()} == {
         "A": "skip",
         "B": "store",
     }
     assert sources[".env"].reading.values == {"A": "fake-one", "B": "fake"}
-    (finding,) = found(sources, "overridden")[".env"]
+    (finding,) = list_findings(sources, "overridden")[".env"]
     assert ".env.development" in finding.message
 
 
 def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: Path) -> None:
     files = {".env": "URL=fake-$HOST\n", ".env.local": "HOST=one\n"}
-    sources = scanned(tmp_path, "vite", files)
-    plan = planned(sources)
+    sources = scan(tmp_path, "vite", files)
+    plan = make_plan(sources)
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     plan = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
     (secret,) = planning.read_values(plan, tmp_path, KEY, WORKSPACE)
@@ -113,7 +113,7 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
 
 def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:
     text = "A0=x\n" + "".join(f"A{n + 1}=$A{n}$A{n}\n" for n in range(60))
-    source = scanned(tmp_path, "vite", {".env": text})[".env"]
+    source = scan(tmp_path, "vite", {".env": text})[".env"]
     assert source.reading.values == {}
     assert [each.kind for each in source.findings if each.blocking] == ["unreadable-file"]
 
@@ -139,7 +139,7 @@ def test_vite_reads_with_the_parser_of_node_since_its_8(
 
 def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path) -> None:
     both = {".env": "HOST=fake-base\n", ".env.local": "HOST=fake-mine\n"}
-    earlier = planned(scanned(tmp_path, "vite", both))
+    earlier = make_plan(scan(tmp_path, "vite", both))
     assert earlier.sources[0].keys["HOST"].decision == "skip"
     (tmp_path / "backend/.env.local").unlink()
     again = planning.make(
@@ -149,13 +149,13 @@ def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path)
 
 
 def test_a_personal_file_is_given_to_nobody_unasked(tmp_path: Path) -> None:
-    sources = scanned(tmp_path, "next", {".env.local": "A=fake-mine\n", ".env": "A=fake-base\n"})
-    plan = planned(sources)
+    sources = scan(tmp_path, "next", {".env.local": "A=fake-mine\n", ".env": "A=fake-base\n"})
+    plan = make_plan(sources)
     assert {each.path: each.decision for each in plan.sources} == {
         "backend/.env": "store",
         "backend/.env.local": "undecided",
     }
-    (personal,) = found(sources, "personal-file")[".env.local"]
+    (personal,) = list_findings(sources, "personal-file")[".env.local"]
     assert "`decision: skip`" in personal.remedy
     assert "`decision: store`" in personal.remedy
     with pytest.raises(UserError, match=r"backend/\.env\.local is undecided"):
@@ -164,7 +164,7 @@ def test_a_personal_file_is_given_to_nobody_unasked(tmp_path: Path) -> None:
 
 def test_a_file_of_the_three_variables_is_nothing_to_decide(tmp_path: Path) -> None:
     text = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
-    assert not found(scanned(tmp_path, "next", {".env.local": text}), "personal-file")
+    assert not list_findings(scan(tmp_path, "next", {".env.local": text}), "personal-file")
 
 
 @pytest.mark.parametrize("package", ["vite", "next"])
@@ -172,7 +172,7 @@ def test_without_a_personal_file_everybody_gets_what_the_others_say(
     package: str, tmp_path: Path
 ) -> None:
     files = {".env": "HOST=fake-base\nURL=fake-$HOST\n", ".env.local": "HOST=fake-mine\n"}
-    plan = planned(scanned(tmp_path, package, files))
+    plan = make_plan(scan(tmp_path, package, files))
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     earlier = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
     with pytest.raises(UserError) as raised:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate.sources import scan_all
-from tests.unit.migrate.modes import PACKAGES, found, scanned
+from tests.unit.migrate.modes import PACKAGES, list_findings, scan
 from tests.unit.migrate.trees import WORKSPACE, plant
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_shared_file_of_every_mode_is_reported(package: str, tmp_path: Path) -> None:
-    sources = scanned(tmp_path, package, {".env": "A=fake\n", ".env.local": "A=fake\n"})
-    assert list(found(sources, "every-mode")) == [".env"]
+    sources = scan(tmp_path, package, {".env": "A=fake\n", ".env.local": "A=fake\n"})
+    assert list(list_findings(sources, "every-mode")) == [".env"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -22,8 +22,8 @@ def test_keys_that_production_takes_from_the_file_of_every_mode_block(
     package: str, tmp_path: Path
 ) -> None:
     files = {".env": "A=fake\nB=fake\nNODE_ENV=production\n", ".env.production": "B=fake\n"}
-    sources = scanned(tmp_path, package, files)
-    (finding,) = found(sources, "lacking")[".env"]
+    sources = scan(tmp_path, package, files)
+    (finding,) = list_findings(sources, "lacking")[".env"]
     assert finding.blocking
     assert {"production", "A;"} <= {*finding.message.split()}
     assert not {"B", "B;", "NODE_ENV"} & {*finding.message.split()}
@@ -35,10 +35,10 @@ def test_keys_that_production_takes_from_the_file_of_every_mode_block(
 
 def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
     files = {".env.defaults": "A=fake-default\nB=fake\n", ".env": "A=fake\n"}
-    by_flow = scanned(tmp_path / "flow", "dotenv-flow", files)
+    by_flow = scan(tmp_path / "flow", "dotenv-flow", files)
     assert by_flow[".env.defaults"].environment == "development"
     assert by_flow[".env.defaults"].overridden == {"A"}
-    assert list(scanned(tmp_path / "other", "dotenv", files)) == [".env"]
+    assert list(scan(tmp_path / "other", "dotenv", files)) == [".env"]
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
 def test_a_file_that_no_mode_reads_is_reported(
     package: str, name: str, is_read: bool, tmp_path: Path
 ) -> None:
-    assert (found(scanned(tmp_path, package, {name: ""}), "unread") == {}) is is_read
+    assert (list_findings(scan(tmp_path, package, {name: ""}), "unread") == {}) is is_read
 
 
 def test_a_name_that_nothing_defines_is_reported_at_its_line(tmp_path: Path) -> None:
     files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
-    sources = scanned(tmp_path, "vite", files)
-    output = found(sources, "undefined-reference")
+    sources = scan(tmp_path, "vite", files)
+    output = list_findings(sources, "undefined-reference")
     assert {name: [(one.line, one.key) for one in each] for name, each in output.items()} == {
         ".env": [(2, "B")],
         ".env.local": [(1, "C")],

@@ -12,7 +12,7 @@ from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import FileDecision, MigrationPlan
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.summary import decisions, fold_conflicts
-from tests.unit.migrate.modes import KEY, PACKAGES, found, planned, scanned
+from tests.unit.migrate.modes import KEY, PACKAGES, list_findings, make_plan, scan
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 _OF_MODES = {
@@ -50,21 +50,21 @@ def test_a_key_in_a_personal_file_too_is_undecided_with_both_outcomes(
     package: str, tmp_path: Path
 ) -> None:
     files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
-    sources = scanned(tmp_path, package, files)
-    (finding,) = found(sources, "personal-override")[".env"]
+    sources = scan(tmp_path, package, files)
+    (finding,) = list_findings(sources, "personal-override")[".env"]
     assert (finding.line, finding.key, finding.blocking) == (1, "A", False)
     assert _lengths(finding) == {"backend/.env": 9, "backend/.env.local": 13}
     assert _edits(finding) == [
         ["`decision: skip` on backend/.env.local", "plan again"],
         ["`decision: store` on backend/.env.local"],
     ]
-    assert not found(sources, "overridden")
-    assert list(found(sources, "personal-file")) == [".env.local"]  # one decision for both
+    assert not list_findings(sources, "overridden")
+    assert list(list_findings(sources, "personal-file")) == [".env.local"]  # one decision for both
 
 
 def test_the_edits_lead_to_the_outcomes(tmp_path: Path) -> None:
     files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
-    plan = planned(scanned(tmp_path, "next", files))
+    plan = make_plan(scan(tmp_path, "next", files))
     given = _decide(plan, local="store")
     (secret,) = planning.read_values(given, tmp_path, KEY, WORKSPACE)
     assert len(secret.value) == 13
@@ -78,8 +78,8 @@ def test_the_edits_lead_to_the_outcomes(tmp_path: Path) -> None:
 
 
 def test_each_of_several_personal_files_has_its_outcome(tmp_path: Path) -> None:
-    sources = scanned(tmp_path, "vite", _OF_MODES)
-    of_all = found(sources, "personal-override")
+    sources = scan(tmp_path, "vite", _OF_MODES)
+    of_all = list_findings(sources, "personal-override")
     assert list(of_all) == [".env", ".env.local"]
     (finding,) = of_all[".env"]
     assert _lengths(finding) == {
@@ -105,23 +105,25 @@ def test_the_length_is_that_of_the_value_with_what_takes_the_place_of_references
     tmp_path: Path,
 ) -> None:
     files = {".env": "B=base\nA=fake-$B\n", ".env.local": "B=of-mine\nA=$B\n"}
-    sources = scanned(tmp_path, "vite", files)
-    of_env = {each.key: _lengths(each) for each in found(sources, "personal-override")[".env"]}
+    sources = scan(tmp_path, "vite", files)
+    of_env = {
+        each.key: _lengths(each) for each in list_findings(sources, "personal-override")[".env"]
+    }
     assert of_env["A"] == {"backend/.env": len("fake-base"), "backend/.env.local": len("of-mine")}
 
 
 def test_what_a_shared_file_overrides_in_any_case_is_left_out(tmp_path: Path) -> None:
     files = {".env": "A=base\n", ".env.development": "A=mode\n", ".env.local": "A=mine\n"}
-    sources = scanned(tmp_path, "next", files)
-    (finding,) = found(sources, "overridden")[".env"]
+    sources = scan(tmp_path, "next", files)
+    (finding,) = list_findings(sources, "overridden")[".env"]
     assert ".env.development" in finding.message
     assert ".env.local" not in finding.message
-    assert list(found(sources, "personal-override")) == [".env.development"]
+    assert list(list_findings(sources, "personal-override")) == [".env.development"]
 
 
 def test_nothing_else_is_reported_of_a_line_that_is_left_out(tmp_path: Path) -> None:
     files = {".env": "A='  base'\nNODE_ENV=' x'\n", ".env.development": "A=mode\nNODE_ENV=y\n"}
-    sources = scanned(tmp_path, "next", files)
+    sources = scan(tmp_path, "next", files)
     kinds = {(each.line, each.kind) for each in sources[".env"].findings if each.line}
     assert kinds == {(1, "overridden"), (2, "bootstrap-key")}
     assert not any(each.blocking for each in sources[".env"].findings)
@@ -131,7 +133,7 @@ def test_nothing_else_is_reported_of_a_line_that_is_left_out(tmp_path: Path) -> 
 def test_a_personal_file_gets_no_advice_for_production_or_for_the_code(
     package: str, tmp_path: Path
 ) -> None:
-    sources = scanned(tmp_path, package, {".env.local": "A=fake-mine\nLOG_LEVEL=debug\n"})
+    sources = scan(tmp_path, package, {".env.local": "A=fake-mine\nLOG_LEVEL=debug\n"})
     kinds = {each.kind for each in sources[".env.local"].findings}
     assert "personal-file" in kinds
     assert kinds.isdisjoint({"every-mode", "plain-configuration"})

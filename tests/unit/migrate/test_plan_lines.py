@@ -6,7 +6,7 @@ from pathlib import Path
 from infisical_iac.cli import migrate_plan
 from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey
-from tests.unit.migrate.modes import planned, scanned
+from tests.unit.migrate.modes import make_plan, scan
 from tests.unit.migrate.moving import planned_source, secret
 
 _FOUND = PlannedFinding(
@@ -33,7 +33,7 @@ def test_a_key_that_waits_for_the_decision_on_a_personal_file_is_not_called_skip
     tmp_path: Path,
 ) -> None:
     files = {".env": "A=fake-base\nNODE_ENV=development\n", ".env.local": "A=fake-mine\n"}
-    plan = planned(scanned(tmp_path, "next", files))
+    plan = make_plan(scan(tmp_path, "next", files))
     nothing = Comparison((), (), (), ())
     (line,) = [each for each in migrate_plan._lines(plan, nothing) if ".env → " in each]
     assert ", 1 skipped, 1 undecided " in line

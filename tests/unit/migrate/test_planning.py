@@ -63,11 +63,11 @@ def _refusal(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> UserError:
     return refused.value
 
 
-def _refused(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
+def _refusal_text(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
     return str(_refusal(plan, root, key))
 
 
-def _decided(plan: MigrationPlan, key: str, decision: str) -> MigrationPlan:
+def _decide(plan: MigrationPlan, key: str, decision: str) -> MigrationPlan:
     data = plan.model_dump()
     data["sources"][0]["keys"][key]["decision"] = decision
     return MigrationPlan.model_validate(data)
@@ -111,11 +111,11 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path:
     plan = _plan(source)
     assert sorted(plan.sources[0].keys) == ["FAKE", "line 1"]
     assert "secret" not in plan.model_dump_json()
-    assert "backend/.env:1 is undecided" in _refused(plan, tmp_path)
-    stored = _decided(plan, "line 1", "store")
-    assert "backend/.env:1 has a name" in (refused := _refused(stored, tmp_path))
+    assert "backend/.env:1 is undecided" in _refusal_text(plan, tmp_path)
+    stored = _decide(plan, "line 1", "store")
+    assert "backend/.env:1 has a name" in (refused := _refusal_text(stored, tmp_path))
     assert "secret" not in refused
-    skipped = _decided(plan, "line 1", "skip")
+    skipped = _decide(plan, "line 1", "skip")
     assert [each.name.key for each in _read_values(skipped, tmp_path)] == ["FAKE"]
 
 
@@ -126,7 +126,7 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_not_compared(make: Make) -> No
 
 def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
     blocked = finding("trimmed", key="OTHER", blocking=True)
-    earlier = _decided(_plan(make(_TEXT, blocked)), "OTHER", "skip")
+    earlier = _decide(_plan(make(_TEXT, blocked)), "OTHER", "skip")
     same = _plan(make(f"# more\n{_TEXT}", blocked), earlier=earlier)
     assert same.sources[0].keys["OTHER"].decision == "skip"
     changed = _plan(make(_TEXT.replace("other", "another"), blocked), earlier=earlier)
@@ -148,7 +148,7 @@ def test_a_place_that_a_person_wrote_stays_though_the_file_changes(field: str, m
 def test_a_key_that_is_skipped_by_default_may_be_stored(make: Make) -> None:
     source = make("NODE_ENV=test\n", finding("bootstrap-key", key="NODE_ENV"))
     assert _plan(source).sources[0].keys["NODE_ENV"].decision == "skip"
-    earlier = _decided(_plan(source), "NODE_ENV", "store")
+    earlier = _decide(_plan(source), "NODE_ENV", "store")
     assert _plan(source, earlier=earlier).sources[0].keys["NODE_ENV"].decision == "store"
 
 
@@ -160,7 +160,7 @@ def test_the_same_value_from_two_files_is_stored_once(make: Make, tmp_path: Path
 
 def test_different_values_for_one_place_are_refused(make: Make, tmp_path: Path) -> None:
     plan = _plan(make("FAKE=fake\n"), make("FAKE=other\n", path="backend/.env.production"))
-    words = _refused(plan, tmp_path).split()
+    words = _refusal_text(plan, tmp_path).split()
     assert {"FAKE", "backend/.env:1", "backend/.env.production:1", "different"} <= {*words}
 
 
@@ -168,13 +168,13 @@ def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> N
     plan = _plan(make())
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
-    output = _refused(MigrationPlan.model_validate(data), tmp_path)
+    output = _refusal_text(MigrationPlan.model_validate(data), tmp_path)
     assert "FAKE in backend/.env:1 " in output
     assert "MORE is planned" in output
 
 
 def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
-    output = _refused(_plan(make()), tmp_path, b"x" * 32)
+    output = _refusal_text(_plan(make()), tmp_path, b"x" * 32)
     assert output.startswith(f"{_PATH} has changed")
     assert "migration.key" in output
 
@@ -204,7 +204,7 @@ def test_a_file_without_a_place_is_refused(
 def test_many_problems_are_counted_and_not_all_listed(make: Make, tmp_path: Path) -> None:
     text = "".join(f"FAKE_{number}=fake\n" for number in range(30))
     found = [finding("trimmed", key=f"FAKE_{number}", blocking=True) for number in range(30)]
-    assert "; and 20 more: " in _refused(_plan(make(text, *found)), tmp_path)
+    assert "; and 20 more: " in _refusal_text(_plan(make(text, *found)), tmp_path)
 
 
 def test_a_file_whose_name_is_no_utf_8_is_refused_with_the_remedy(make: Make) -> None:

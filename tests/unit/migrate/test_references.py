@@ -12,7 +12,7 @@ from tests.unit.migrate.cleanable import SECRET, write
 _PATHS = ["backend/.env", "backend/.env.production"]
 
 
-def _found(text: str) -> list[str]:
+def _find(text: str) -> list[str]:
     return [found for _, found in matches(text.encode(), pattern(_PATHS))]
 
 
@@ -37,7 +37,7 @@ def _found(text: str) -> list[str]:
     ],
 )
 def test_a_reference_is_found_by_name_or_by_loader(text: str, found: list[str]) -> None:
-    assert _found(text) == found
+    assert _find(text) == found
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_reference_is_found_by_name_or_by_loader(text: str, found: list[str]) 
     ],
 )
 def test_what_only_looks_like_one_is_not(text: str) -> None:
-    assert _found(text) == []
+    assert _find(text) == []
 
 
 def test_a_reference_has_its_line_and_is_reported_once_a_line() -> None:

@@ -5,15 +5,15 @@ from pathlib import Path
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all
-from tests.unit.migrate.modes import KEY, planned, scanned
+from tests.unit.migrate.modes import KEY, make_plan, scan
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 
 def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_path: Path) -> None:
     files = {".env": "A=base\n", ".env.development": "A=mode\n"}
-    sources = scanned(tmp_path, "vite", files)
+    sources = scan(tmp_path, "vite", files)
     assert not any(each.kind == "same-target" for one in sources.values() for each in one.findings)
-    plan = planned(sources)
+    plan = make_plan(sources)
     said = [
         each.model_copy(update={"grammar": "compose"}) if each.path.endswith(".env") else each
         for each in plan.sources
@@ -30,7 +30,7 @@ def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: P
     """Once python-dotenv is removed, nothing else in the repository says how the file was read."""
     path = "backend/.env"
     plant(tmp_path, {"backend/requirements.txt": "python-dotenv\n", path: "A=fake\nB='$A # x'#y\n"})
-    before = planned({path: scan_all([tmp_path], WORKSPACE)[0]})
+    before = make_plan({path: scan_all([tmp_path], WORKSPACE)[0]})
     assert before.sources[0].grammar == "python-dotenv"
     plant(tmp_path, {"backend/requirements.txt": "infisical-config\n"})
     sources = scan_all([tmp_path], WORKSPACE)
@@ -49,7 +49,7 @@ def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: P
 
 def test_a_migrated_file_keeps_the_files_that_it_was_read_with(tmp_path: Path) -> None:
     files = {".env": "A=base\nB=$A\n", ".env.development": "A=mode\n"}
-    before = planned(scanned(tmp_path, "vite", files))
+    before = make_plan(scan(tmp_path, "vite", files))
     plant(tmp_path, {"backend/package.json": node("infisical-config")})
     sources = scan_all([tmp_path], WORKSPACE)
     paths = {each.path for each in sources}

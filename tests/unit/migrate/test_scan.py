@@ -27,7 +27,7 @@ def kinds(source: Source) -> set[str]:
     return {each.kind for each in source.findings}
 
 
-def _quoted(text: str) -> set[str]:
+def _find_quoted(text: str) -> set[str]:
     """Return what a text has between backticks, with these."""
     return {*re.findall(r"`[^`]+`", text)}
 
@@ -61,8 +61,8 @@ def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: 
     blocking = {each.kind for each in source.findings if each.blocking}
     assert blocking == {"no-service", "no-environment"}
     remedies = {each.kind: each.remedy for each in source.findings}
-    assert {"`service`", "`folder`", "`decision: store`"} <= _quoted(remedies["no-service"])
-    assert {"`environment`", "`decision: store`"} <= _quoted(remedies["no-environment"])
+    assert {"`service`", "`folder`", "`decision: store`"} <= _find_quoted(remedies["no-service"])
+    assert {"`environment`", "`decision: store`"} <= _find_quoted(remedies["no-environment"])
 
 
 def test_a_file_without_a_known_loader_is_reported(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate.findings import is_plain
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.workspace.load import load
-from tests.unit.migrate.cleanable import report, verified
+from tests.unit.migrate.cleanable import moved_file, report
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE_TEXT, git, plant
 
 Scan = Callable[..., Result]
@@ -186,7 +186,7 @@ def test_a_proven_file_is_one_line_until_it_changes(run: Scan, tmp_path: Path) -
     path = "backend/.env"
     file = plant(tmp_path / "tree", {path: "TOKEN=fake-${SECRET}\nPORT=3000\nB='x'#y\n"}) / path
     assert run(tmp_path / "tree").exit_code == 2
-    report(Path.cwd(), verified(tmp_path / "tree", path), root="../tree", project="abcde")
+    report(Path.cwd(), moved_file(tmp_path / "tree", path), root="../tree", project="abcde")
     result = run(tmp_path / "tree")
     assert result.exit_code == 0
     (line,) = [line for line in result.output.splitlines() if line.startswith(("✗", "·"))]
@@ -196,7 +196,7 @@ def test_a_proven_file_is_one_line_until_it_changes(run: Scan, tmp_path: Path) -
     assert run(tmp_path / "tree").exit_code == 2
 
 
-def _planned(path: str, grammar: str, **more: object) -> str:
+def _plan_text(path: str, grammar: str, **more: object) -> str:
     """The text of a plan of one file in the directory `tree` next to the plan's."""
     source: dict[str, object] = dict.fromkeys(
         ("digest", "service", "environment", "folder", "why"), "fake"
@@ -214,8 +214,8 @@ def test_a_proven_file_is_read_by_the_grammar_of_its_plan(
     trees = [tmp_path / "tree", plant(tmp_path / "other", {"a.py": ""})][: 1 + is_one_of_two]
     plant(trees[0], {path: "A=fake#secret\n", "backend/package.json": '{"dependencies": {}}'})
     (before,) = json.loads(run(*trees, "--json").stdout)
-    report(Path.cwd(), verified(trees[0], path), root="../tree", project="abcde")
-    Path("migration.yaml").write_text(_planned(path, "compose"))
+    report(Path.cwd(), moved_file(trees[0], path), root="../tree", project="abcde")
+    Path("migration.yaml").write_text(_plan_text(path, "compose"))
     (after,) = json.loads(run(*trees, "--json").stdout)
     assert (before["grammar"], before["keys"][0]["bytes"]) == ("dotenv", 4)
     assert (after["grammar"], after["keys"][0]["bytes"]) == ("compose", 11)
@@ -226,21 +226,25 @@ def test_a_proven_file_is_read_by_the_grammar_of_its_plan(
 
 def test_a_proven_file_is_read_with_the_files_of_its_plan(run: Scan, tmp_path: Path) -> None:
     plant(tmp_path / "tree", {"backend/.env": "A=fake-$B\n", "backend/.env.local": "B=mine\n"})
-    report(Path.cwd(), verified(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde")
+    report(
+        Path.cwd(), moved_file(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde"
+    )
     layers = [".env", ".env.local"]
-    plan = _planned("backend/.env", "dotenv-expand", loader="vite", layers=layers)
+    plan = _plan_text("backend/.env", "dotenv-expand", loader="vite", layers=layers)
     Path("migration.yaml").write_text(plan)
     found = {each["path"]: each for each in json.loads(run(tmp_path / "tree", "--json").stdout)}
     assert found["backend/.env"]["layers"] == layers
     assert found["backend/.env"]["keys"][0]["bytes"] == len("fake-mine")
 
 
-@pytest.mark.parametrize("text", ["", "[]", _planned("backend/.env", "ini")])
+@pytest.mark.parametrize("text", ["", "[]", _plan_text("backend/.env", "ini")])
 def test_a_plan_that_cannot_be_read_leaves_a_proven_file_as_detected(
     run: Scan, tmp_path: Path, text: str
 ) -> None:
     plant(tmp_path / "tree", {"backend/.env": "A=fake\n"})
-    report(Path.cwd(), verified(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde")
+    report(
+        Path.cwd(), moved_file(tmp_path / "tree", "backend/.env"), root="../tree", project="abcde"
+    )
     Path("migration.yaml").write_text(text)
     (source,) = json.loads(run(tmp_path / "tree", "--json").stdout)
     assert source["grammar"] in GRAMMARS

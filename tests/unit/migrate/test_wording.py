@@ -39,7 +39,7 @@ from infisical_iac.migrate.verify import (
     unintended_reads,
 )
 from infisical_iac.workspace.members import Member
-from tests.unit.migrate.modes import planned, scanned
+from tests.unit.migrate.modes import make_plan, scan
 from tests.unit.migrate.moving import planned_source, secret
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
@@ -117,7 +117,7 @@ def test_wording_of_a_file_without_a_place(
 
 
 def test_wording_of_a_plan_whose_personal_file_was_skipped_since(tmp_path: Path) -> None:
-    plan = planned(scanned(tmp_path, "vite", {".env": "A=fake\n", ".env.local": "A=mine\n"}))
+    plan = make_plan(scan(tmp_path, "vite", {".env": "A=fake\n", ".env.local": "A=mine\n"}))
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     plan = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
     with pytest.raises(UserError) as refused:
@@ -128,7 +128,7 @@ def test_wording_of_a_plan_whose_personal_file_was_skipped_since(tmp_path: Path)
 
 
 def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Path) -> None:
-    plan = planned(scanned(tmp_path, "dotenv", {".env": "A=fake\n"}))
+    plan = make_plan(scan(tmp_path, "dotenv", {".env": "A=fake\n"}))
     source = plan.sources[0]
     key = source.keys["A"].model_copy(update={"digest": "0"})
     plan = plan.model_copy(update={"sources": (source.model_copy(update={"keys": {"A": key}}),)})
@@ -199,7 +199,7 @@ def test_wording_of_a_personal_file_with_conflicts(tmp_path: Path) -> None:
 
 def test_wording_of_a_file_in_the_plan_that_depends_on_a_personal_one(tmp_path: Path) -> None:
     files = {".env": "A=fake-base\nNODE_ENV=development\n", ".env.local": "A=fake-mine\n"}
-    plan = planned(scanned(tmp_path, "next", files))
+    plan = make_plan(scan(tmp_path, "next", files))
     (line,) = (
         each
         for each in migrate_plan._lines(plan, Comparison((), (), (), ()))
@@ -339,7 +339,7 @@ def test_wording_of_a_pipe_with_the_name_of_an_env_file(tmp_path: Path) -> None:
 def test_wording_of_what_is_lacking_after_a_personal_file_is_skipped(
     shared: str, sentence: str, tmp_path: Path
 ) -> None:
-    sources = scanned(tmp_path, "dotenv", {shared: "A=fake\n", ".env.local": "B=fake-mine\n"})
+    sources = scan(tmp_path, "dotenv", {shared: "A=fake\n", ".env.local": "B=fake-mine\n"})
     (found,) = (one for one in sources[".env.local"].findings if one.kind == "personal-file")
     assert found.message == (
         "It is one person's own file, and 1 of its keys would go to everybody who reads "
@@ -348,8 +348,8 @@ def test_wording_of_what_is_lacking_after_a_personal_file_is_skipped(
 
 
 def test_wording_of_a_decision_that_the_plan_has_made(tmp_path: Path) -> None:
-    sources = scanned(tmp_path, "dotenv", {".env.local": "A=fake-mine\n"})
-    (planned_source,) = planned(sources).sources
+    sources = scan(tmp_path, "dotenv", {".env.local": "A=fake-mine\n"})
+    (planned_source,) = make_plan(sources).sources
     skipped = planned_source.model_copy(update={"decision": "skip"})
     marked = mark_decided(sources[".env.local"], skipped, _KEY, tmp_path, WORKSPACE)
     (line,) = notes(marked.findings)

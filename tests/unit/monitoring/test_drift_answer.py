@@ -85,7 +85,7 @@ def test_a_name_is_quoted_in_metrics() -> None:
 
 
 @pytest.fixture
-def posted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def posts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the addresses that the answer of a check that found drift is posted to."""
     sent = list[str]()
     monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
@@ -94,7 +94,7 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_webhook_is_read_from_a_file_or_from_the_environment(
-    posted: list[str], tmp_path: Path
+    posts: list[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "webhook"
     file.write_text("https://hook.example/obviously-fake-file\n")
@@ -102,23 +102,23 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
     for arguments in ([], ["--webhook-file", str(file)]):
         ran = CliRunner(env=environment).invoke(drift.drift, arguments)
         assert (ran.exit_code, ran.stderr) == (2, "")
-    assert posted == [
+    assert posts == [
         "https://hook.example/obviously-fake-variable",
         "https://hook.example/obviously-fake-file",
     ]
 
 
-def test_a_webhook_on_the_command_line_still_works_and_warns(posted: list[str]) -> None:
+def test_a_webhook_on_the_command_line_still_works_and_warns(posts: list[str]) -> None:
     address = "https://hook.example/obviously-fake"
     ran = CliRunner(env={}).invoke(drift.drift, ["--webhook", address])
-    assert posted == [address]
+    assert posts == [address]
     assert "INFISICAL_IAC_WEBHOOK" in ran.stderr
     assert "obviously-fake" not in ran.output
     assert "--webhook " not in CliRunner().invoke(drift.drift, ["--help"]).output
 
 
-def test_a_missing_webhook_file_ends_the_check(posted: list[str]) -> None:
+def test_a_missing_webhook_file_ends_the_check(posts: list[str]) -> None:
     ran = CliRunner().invoke(drift.drift, ["--webhook-file", "nowhere"])
     assert isinstance(ran.exception, FileError)
     assert "nowhere" in str(ran.exception)
-    assert posted == []
+    assert posts == []

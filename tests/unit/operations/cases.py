@@ -30,7 +30,7 @@ class Case:
     steps: tuple[str, ...] = ()
     unknown: str = ""
     up_to_date: str = ""
-    refused: type[UserError] | None = None
+    refusal: type[UserError] | None = None
     fact: str = ""
 
 
@@ -43,7 +43,7 @@ class Cases(NamedTuple):
     unknown: Case | str
 
 
-def settled(decide: Callable[[], Iterable[Any]], sentence: str) -> Case:
+def noop(decide: Callable[[], Iterable[Any]], sentence: str) -> Case:
     """A decision to do nothing."""
     return Case(decide, up_to_date=sentence)
 
@@ -58,7 +58,7 @@ def due(
     return Case(decide, items, steps, unknown)
 
 
-def refused(decide: Callable[[], Iterable[Any]], error: type[UserError], fact: str) -> Case:
+def refusal(decide: Callable[[], Iterable[Any]], error: type[UserError], fact: str) -> Case:
     """A decision that is a refusal."""
     return Case(decide, refused=error, fact=fact)
 
@@ -69,7 +69,7 @@ def of(operation: Any) -> Callable[..., Iterable[Any]]:
     return decision
 
 
-def decided(case: Case) -> Case:
+def decide(case: Case) -> Case:
     """Make the decision of a case, and return what it is."""
     found: list[Any] = []
     try:

@@ -22,7 +22,7 @@ from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
 from tests.unit import clusters
 from tests.unit.cluster import observed
-from tests.unit.operations.cases import Cases, due, of, settled
+from tests.unit.operations.cases import Cases, due, noop, of
 from tests.unit.settings_of import settings_of
 
 _RUNS = UnitState(loaded=True, active=True, enabled=True)
@@ -75,7 +75,7 @@ _NETWORK = (
 _REDIS = "redis-1"
 
 
-def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
+def _arrange(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
     members = [
         replace(each, active=not (drained and each.host == "three"))
         for each in _OBSERVED["one"].members
@@ -90,7 +90,7 @@ def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
     return swarm.decide_node_roles(now, members)
 
 
-def _shared(**changed: SwarmState) -> Iterable[Any]:
+def _share(**changed: SwarmState) -> Iterable[Any]:
     return shared_state.decide(_LEADER, {**_OBSERVED, **changed})
 
 
@@ -101,7 +101,7 @@ def _without(service: str) -> ClusterStackState:
 
 OPERATIONS = {
     "cluster.swarm.initialization": Cases(
-        settled(
+        noop(
             lambda: swarm.decide_initialization(_LEADER, _OBSERVED["one"]),
             "the swarm exists and is locked",
         ),
@@ -123,7 +123,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.swarm.host_membership": Cases(
-        settled(
+        noop(
             lambda: swarm.decide_host_membership(_TWO, _OBSERVED["two"]), "the host is in the swarm"
         ),
         due(
@@ -143,18 +143,18 @@ OPERATIONS = {
         ),
     ),
     "cluster.swarm.node_roles": Cases(
-        settled(lambda: _arranged(_LEADER), "all nodes have their roles and labels"),
+        noop(lambda: _arrange(_LEADER), "all nodes have their roles and labels"),
         due(
-            lambda: _arranged(_LEADER, drained=True),
+            lambda: _arrange(_LEADER, drained=True),
             "~ node three: drained → active",
             steps=("_apply_node_roles",),
         ),
         due(lambda: swarm.decide_node_roles(_BARE, ()), steps=("_apply_node_roles",)),
         # A node that is down may come back, so it stays in the swarm.
-        settled(
+        noop(
             lambda: swarm.decide_node_roles(
                 observed.cluster_of(
-                    observed.converged(
+                    observed.converged_states(
                         observed.member(1, "one"),
                         observed.member(2, "two"),
                         observed.member(3, "three", down=True),
@@ -166,7 +166,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.swarm.unlock_unit": Cases(
-        settled(
+        noop(
             lambda: swarm.decide_unlock_unit(_LEADER, _OPENS, _PROGRAMS),
             "the host unlocks its swarm manager when it boots",
         ),
@@ -198,7 +198,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.shared_state.leadership": Cases(
-        settled(lambda: of(shared_state.leadership)(_LEADER), "the host is the leader, as before"),
+        noop(lambda: of(shared_state.leadership)(_LEADER), "the host is the leader, as before"),
         due(
             lambda: of(shared_state.leadership)(
                 observed.cluster_of(
@@ -213,17 +213,17 @@ OPERATIONS = {
             "~ leader: one, by serial 1",
             steps=("_record_leadership",),
         ),
-        settled(lambda: of(shared_state.leadership)(_TWO), "one is the leader"),
+        noop(lambda: of(shared_state.leadership)(_TWO), "one is the leader"),
     ),
     "cluster.shared_state.state_copies": Cases(
-        settled(lambda: _shared(), "all data nodes have the leader's state"),
+        noop(lambda: _share(), "all data nodes have the leader's state"),
         due(
-            lambda: _shared(three=replace(_OBSERVED["three"], serial=3, digest="older")),
+            lambda: _share(three=replace(_OBSERVED["three"], serial=3, digest="older")),
             "~ /etc/infisical on three: serial 3 → 4, from one",
             steps=("spread",),
         ),
         due(
-            lambda: _shared(three=observed.bare(3)),
+            lambda: _share(three=observed.bare(3)),
             "+ /etc/infisical on three: serial none → 4, from one",
             steps=("spread",),
         ),
@@ -236,7 +236,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.deploy.certificates": Cases(
-        settled(
+        noop(
             lambda: deploy.decide_certificates([]),
             "all certificates exist, and none ends soon",
         ),
@@ -257,7 +257,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.etcd.member_replacement": Cases(
-        settled(lambda: of(etcd.member_replacement)(_LEADER), "no data node replaces another"),
+        noop(lambda: of(etcd.member_replacement)(_LEADER), "no data node replaces another"),
         due(
             lambda: of(etcd.member_replacement)(
                 observed.cluster_of(
@@ -270,9 +270,9 @@ OPERATIONS = {
             "~ etcd-3: the lost member → a new one on three",
             steps=("_replace_member",),
         ),
-        settled(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
+        noop(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
         # An etcd that is slow, or waits for the others, does not answer, but has lost nothing.
-        settled(
+        noop(
             lambda: of(etcd.member_replacement)(
                 observed.cluster_of(
                     {name: replace(each, etcd="") for name, each in _OBSERVED.items()}
@@ -282,7 +282,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.node_images": Cases(
-        settled(lambda: stack.decide_images([], ()), "all images are on the node"),
+        noop(lambda: stack.decide_images([], ()), "all images are on the node"),
         due(lambda: stack.decide_images(["redis:8"], ()), "+ image redis:8", steps=("fetch",)),
         due(
             lambda: stack.decide_images(["redis:8", "haproxy:3"], ()),
@@ -293,7 +293,7 @@ OPERATIONS = {
         "an engine that does not answer has no images, and they are fetched once it runs",
     ),
     "cluster.stack.node_tasks": Cases(
-        settled(lambda: stack.decide_tasks({}), "the tasks on the node run in their networks"),
+        noop(lambda: stack.decide_tasks({}), "the tasks on the node run in their networks"),
         due(
             lambda: stack.decide_tasks({Task(_REDIS, "fake", "paused", frozenset()): "is paused"}),
             "~ container redis-1: is paused",
@@ -303,7 +303,7 @@ OPERATIONS = {
         "a task that can't be seen can't be freed either",
     ),
     "cluster.stack.services": Cases(
-        settled(
+        noop(
             lambda: stack.decide(_SITE, _ROLLED_OUT),
             "all services match stack.yaml and are healthy",
         ),
@@ -329,7 +329,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.databases": Cases(
-        settled(lambda: stack.decide_databases(_SITE, _ROLLED_OUT), "the databases run"),
+        noop(lambda: stack.decide_databases(_SITE, _ROLLED_OUT), "the databases run"),
         due(
             lambda: stack.decide_databases(
                 _SITE,
@@ -352,14 +352,14 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.networks": Cases(
-        settled(lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks match stack.yaml"),
+        noop(lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks match stack.yaml"),
         due(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks=_DIFFERS)),
             _NETWORK,
             steps=("_recreate_networks",),
         ),
         # The roll-out makes a missing network.
-        settled(
+        noop(
             lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks={})),
             "the networks match stack.yaml",
         ),

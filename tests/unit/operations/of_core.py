@@ -5,7 +5,7 @@ from dataclasses import replace
 from infisical_iac.core import apt, end_of_run, files, units
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
-from tests.unit.operations.cases import Cases, due, settled
+from tests.unit.operations.cases import Cases, due, noop
 
 _FILE = File("/etc/some.conf", "text\n")
 _RUNS = UnitState(loaded=True, active=True, enabled=True)
@@ -13,7 +13,7 @@ _NAMES = ("curl", "jq")
 
 OPERATIONS = {
     "core.files.contents": Cases(
-        settled(
+        noop(
             lambda: files.decide([_FILE], {"/etc/some.conf": _FILE.state}),
             "/etc/some.conf as desired",
         ),
@@ -33,7 +33,7 @@ OPERATIONS = {
         ),
     ),
     "core.apt.packages": Cases(
-        settled(
+        noop(
             lambda: apt.decide(_NAMES, {"curl", "jq"}, timeout=9),
             "packages curl, jq are installed",
         ),
@@ -51,7 +51,7 @@ OPERATIONS = {
         "a package that dpkg does not know counts as missing, and apt then reports the error",
     ),
     "core.units.running": Cases(
-        settled(
+        noop(
             lambda: units.decide(["a.service"], {"a.service": _RUNS}),
             "a.service enabled and running",
         ),
@@ -66,7 +66,7 @@ OPERATIONS = {
             steps=("systemctl", "systemctl"),
         ),
         # systemd skips the unit by its own condition, so its state means nothing.
-        settled(
+        noop(
             lambda: units.decide(
                 ["a.service"], {"a.service": replace(_RUNS, active=False, condition=False)}
             ),
@@ -74,7 +74,7 @@ OPERATIONS = {
         ),
     ),
     "core.end_of_run.closing_entry": Cases(
-        settled(
+        noop(
             lambda: end_of_run.decide("", has_changes=False, is_read=False),
             "the run has changed nothing",
         ),

@@ -28,7 +28,7 @@ from infisical_iac.host.sshd_config import Line, Sshd
 from infisical_iac.host.volume import PLACES, DataVolume, VolumeState
 from infisical_iac.host.watch import WatchState
 from tests.unit.cluster import observed
-from tests.unit.operations.cases import Cases, due, of, refused, settled
+from tests.unit.operations.cases import Cases, due, noop, of, refusal
 from tests.unit.settings_of import settings_of
 
 _RUNS = UnitState(loaded=True, active=True, enabled=True)
@@ -48,7 +48,7 @@ _ADD = ("_add",)
 # The swarm's view of engines.
 _THREE = observed.cluster_of(observed.three())
 _MISSED = observed.cluster_of(
-    observed.converged(
+    observed.converged_states(
         observed.member(1, "one"), observed.member(2, "two", down=True), observed.member(3, "three")
     ),
     me="two",
@@ -154,9 +154,7 @@ def _volume(there: DataVolume, device: str = _DEVICE, of_host: str = "") -> Iter
 
 OPERATIONS = {
     "host.deploy.cloud_init": Cases(
-        settled(
-            lambda: of(deploy.cloud_init)(running=False, timeout=9), "no cloud-init is running"
-        ),
+        noop(lambda: of(deploy.cloud_init)(running=False, timeout=9), "no cloud-init is running"),
         due(
             lambda: of(deploy.cloud_init)(running=True, timeout=9),
             "~ cloud-init: running → waited for",
@@ -166,7 +164,7 @@ OPERATIONS = {
         "the preflight has read whether it runs, or ended the run",
     ),
     "host.docker.present": Cases(
-        settled(
+        noop(
             lambda: docker.decide(_MACHINE, {_KEY: _OTHER, _LIST.path: _LIST.state}),
             "Docker's apt repository is there",
         ),
@@ -185,7 +183,7 @@ OPERATIONS = {
         ),
     ),
     "host.foreign_engine.left": Cases(
-        settled(lambda: of(foreign_engine.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
+        noop(lambda: of(foreign_engine.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
         "it changes nothing, whatever there is",
         "it changes nothing, whatever there is",
         "the preflight has inspected the engine, or ended the run",
@@ -201,20 +199,20 @@ OPERATIONS = {
         "it is called only where the engine reports that it runs with live-restore",
     ),
     "cluster.docker.engine_rejoin": Cases(
-        settled(lambda: of(cluster_docker.engine_rejoin)(_THREE), "the swarm reaches the engine"),
+        noop(lambda: of(cluster_docker.engine_rejoin)(_THREE), "the swarm reaches the engine"),
         due(
             lambda: of(cluster_docker.engine_rejoin)(_MISSED),
             "~ docker.service: runs, but the swarm considers it down → rejoins",
             steps=("_bring_back",),
         ),
-        settled(
+        noop(
             lambda: of(cluster_docker.engine_rejoin)(observed.cluster_of(observed.three_bare())),
             "the swarm reaches the engine",
         ),
         "operations run on no host that can't be inspected",
     ),
     "host.firewall.rules": Cases(
-        settled(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
+        noop(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
         due(
             lambda: _firewall(replace(_LOADED, actual="table inet infisical {\n\tchain x\n}")),
             "~ firewall, table inet infisical",
@@ -232,14 +230,14 @@ OPERATIONS = {
                 *["systemctl"] * 2,
             ),
         ),
-        refused(
+        refusal(
             lambda: _firewall(replace(_LOADED, desired="Error: syntax error")),
             Refused,
             "syntax error",
         ),
     ),
     "host.firewall.removal": Cases(
-        settled(
+        noop(
             lambda: firewall.decide_removal(FirewallState(installed=True)),
             "there is no firewall of this project",
         ),
@@ -248,7 +246,7 @@ OPERATIONS = {
             "- firewall, table inet infisical",
             steps=("remove the firewall",),
         ),
-        settled(
+        noop(
             lambda: firewall.decide_removal(FirewallState()), "there is no firewall of this project"
         ),
         # Without nft, only the files show that there was a firewall.
@@ -261,9 +259,7 @@ OPERATIONS = {
         ),
     ),
     "host.watch.log_and_bans": Cases(
-        settled(
-            lambda: _watch(_WATCHED), "the access log is rotated, and fail2ban bans as it should"
-        ),
+        noop(lambda: _watch(_WATCHED), "the access log is rotated, and fail2ban bans as it should"),
         due(
             lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
             "~ fail2ban.service: restarted, because nftables lets 1 banned in",
@@ -294,7 +290,7 @@ OPERATIONS = {
         ),
     ),
     "host.volume.mount": Cases(
-        settled(lambda: _volume(_MOUNTED), "the data are on /dev/sdb"),
+        noop(lambda: _volume(_MOUNTED), "the data are on /dev/sdb"),
         due(
             lambda: _volume(
                 replace(_MOUNTED, volume=replace(_MOUNTED.volume, larger=(1024, 2048)))
@@ -309,10 +305,10 @@ OPERATIONS = {
             f"~ data volume /dev/sdb: in place of {', '.join(PLACES)}",
             steps=("_mount_volume",),
         ),
-        refused(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
+        refusal(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
     ),
     "host.kernel.live_parameters": Cases(
-        settled(
+        noop(
             lambda: kernel.decide(_PARAMETERS, _KERNEL, swap_off=True),
             "kernel parameters are in effect",
         ),
@@ -333,7 +329,7 @@ OPERATIONS = {
             ),
         ),
         # A parameter that the kernel lacks is not desired.
-        settled(
+        noop(
             lambda: kernel.decide(_PARAMETERS, KernelState({}, core_limit="0"), swap_off=True),
             "kernel parameters are in effect",
         ),
@@ -344,7 +340,7 @@ OPERATIONS = {
         ),
     ),
     "host.hardening.host_files": Cases(
-        settled(
+        noop(
             lambda: _files(HardeningState(files={_FILE.path: _FILE.state})), "the host is hardened"
         ),
         due(
@@ -373,7 +369,7 @@ OPERATIONS = {
         ),
     ),
     "host.hardening.ssh_server": Cases(
-        settled(lambda: _sshd(_HARDENED), "sshd is hardened"),
+        noop(lambda: _sshd(_HARDENED), "sshd is hardened"),
         due(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, stale=True))),
             "~ sshd: reads its configuration again",
@@ -381,14 +377,14 @@ OPERATIONS = {
         ),
         due(lambda: _sshd(HardeningState(sshd=_SSHD)), f"+ {_DROP_IN}", steps=("_change",)),
         # sshd prints no options for a configuration that it can't parse.
-        refused(
+        refusal(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, options={}))),
             Refused,
             "understand",
         ),
     ),
     "host.hardening.maintenance_window": Cases(
-        settled(
+        noop(
             lambda: _window(_WINDOW, _TIMER), "the maintenance window is kept as the settings say"
         ),
         due(
@@ -403,19 +399,19 @@ OPERATIONS = {
             "~ infisical-maintenance.timer: enabled and started",
             steps=("write", "let systemd read changed units", "systemctl", "systemctl"),
         ),
-        refused(
+        refusal(
             lambda: _window(HardeningState(understood=False), _TIMER), SettingsError, "Sun 05:00"
         ),
     ),
 }
 
 REFUSALS = (
-    refused(
+    refusal(
         lambda: _sshd(HardeningState(sshd=_SSHD), method="password"),
         Refused,
         "logged in by password",
     ),
-    refused(
+    refusal(
         lambda: _sshd(
             HardeningState(
                 sshd=replace(
@@ -432,8 +428,8 @@ REFUSALS = (
         Refused,
         "/etc/ssh/sshd_config, line 1",
     ),
-    refused(lambda: _volume(DataVolume(), device="", of_host=_UUID), Refused, "obviously-fake"),
-    refused(
+    refusal(lambda: _volume(DataVolume(), device="", of_host=_UUID), Refused, "obviously-fake"),
+    refusal(
         lambda: firewall.decide(_OPEN, _LOADED, machine=replace(_MACHINE, swarm=True)),
         Refused,
         "Swarm",

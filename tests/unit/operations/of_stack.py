@@ -27,7 +27,7 @@ from infisical_iac.workspace.load import load
 from tests.unit import clusters
 from tests.unit.backup.kits import FILES
 from tests.unit.deployment import TEXT
-from tests.unit.operations.cases import Cases, due, of, refused, settled
+from tests.unit.operations.cases import Cases, due, noop, of, refusal
 from tests.unit.settings_of import settings_of
 from tests.unit.stack.certificates import NOW, pair
 
@@ -88,7 +88,7 @@ def _compose(found: DeploymentState) -> Iterable[Any]:
     return compose.decide(_COMPOSE, found, _DEFAULTS)
 
 
-def _served(certificate: str) -> Iterable[Any]:
+def _serve(certificate: str) -> Iterable[Any]:
     there = replace(_SERVING, certificate=certificate)
     return ingress.decide_certificate(_SETTINGS, there, None, NOW)
 
@@ -98,7 +98,7 @@ def _upgrade(found: UpgradeState, *, waits: bool = False) -> Iterable[Any]:
     return upgrade.decide(there, _NEW_COMPOSE, _DEFAULTS, "chainalign", waits=waits)
 
 
-def _ended(unfinished: UnfinishedChange | None, *, closed: bool = False) -> Iterable[Any]:
+def _end(unfinished: UnfinishedChange | None, *, closed: bool = False) -> Iterable[Any]:
     return of(upgrade.unfinished_change)(
         unfinished, site=_SITE, project="chainalign", closed=closed
     )
@@ -129,7 +129,7 @@ def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
 
 OPERATIONS = {
     "stack.keys.files": Cases(
-        settled(lambda: _keys(KeysState(admin_email=_ADMIN)), "keys and passwords are in place"),
+        noop(lambda: _keys(KeysState(admin_email=_ADMIN)), "keys and passwords are in place"),
         due(
             lambda: _keys(
                 KeysState(
@@ -149,22 +149,20 @@ OPERATIONS = {
             steps=("_make",),
         ),
         # The key that encrypted the data is unknown.
-        refused(
+        refusal(
             lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
             Refused,
             "encryption_key is gone",
         ),
     ),
     "stack.compose.image_set": Cases(
-        settled(lambda: compose.decide_images([], ()), "all images are on the host"),
+        noop(lambda: compose.decide_images([], ()), "all images are on the host"),
         due(lambda: compose.decide_images(["redis:8"], ()), steps=("fetch",)),
         due(lambda: compose.decide_images(["redis:8", "postgres:17"], ()), steps=("fetch",)),
         "an engine that does not answer has no images, and they are fetched once it runs",
     ),
     "stack.compose.running": Cases(
-        settled(
-            lambda: _compose(_DEPLOYED), "all containers are as compose.yaml says, and healthy"
-        ),
+        noop(lambda: _compose(_DEPLOYED), "all containers are as compose.yaml says, and healthy"),
         due(
             lambda: _compose(
                 replace(
@@ -191,7 +189,7 @@ OPERATIONS = {
         ),
     ),
     "stack.ingress.configuration": Cases(
-        settled(
+        noop(
             lambda: ingress.decide(_SETTINGS, _SERVING, None),
             "Caddy's files are as they should be, and in effect",
         ),
@@ -212,30 +210,30 @@ OPERATIONS = {
             ),
         ),
         # A stopped Caddy reads the file when it starts.
-        settled(
+        noop(
             lambda: ingress.decide(_SETTINGS, replace(_SERVING, revision="stopped"), None),
             "Caddy's files are as they should be, and in effect",
         ),
     ),
     "stack.ingress.served_certificate": Cases(
-        settled(
-            lambda: _served(pair("secrets.example.com").certificate),
+        noop(
+            lambda: _serve(pair("secrets.example.com").certificate),
             "a certificate of secrets.example.com is served",
         ),
         due(
-            lambda: _served(pair("other.example.com").certificate),
+            lambda: _serve(pair("other.example.com").certificate),
             "~ certificate of secrets.example.com: one for another name is served",
             steps=("_await",),
         ),
         due(
-            lambda: _served(""),
+            lambda: _serve(""),
             "+ certificate of secrets.example.com: none is served",
             steps=("_await",),
         ),
         "what is served and can't be read as a certificate counts as none",
     ),
     "stack.edge.opening": Cases(
-        settled(lambda: edge.decide({}), "the edge is open"),
+        noop(lambda: edge.decide({}), "the edge is open"),
         due(
             lambda: edge.decide({"/etc/infisical/ingress/closed": _OTHER}),
             "~ edge: closed → open",
@@ -245,7 +243,7 @@ OPERATIONS = {
         "the mark's absence is all that is asked for, and a host that does not answer ends the run",
     ),
     "cluster.deploy.unfinished_changes": Cases(
-        settled(lambda: deploy.decide_unfinished_changes({}), "the host has no unfinished change"),
+        noop(lambda: deploy.decide_unfinished_changes({}), "the host has no unfinished change"),
         due(
             lambda: deploy.decide_unfinished_changes(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
@@ -261,7 +259,7 @@ OPERATIONS = {
         "the machine reports it by a file, or the preflight ends the run",
     ),
     "cluster.upgrade.version_change": Cases(
-        settled(
+        noop(
             lambda: cluster_upgrade.decide_change(
                 UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"
             ),
@@ -274,7 +272,7 @@ OPERATIONS = {
             "~ Infisical: v0.164.0 → v0.165.16",
             steps=("make",),
         ),
-        settled(
+        noop(
             lambda: cluster_upgrade.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
@@ -287,14 +285,14 @@ OPERATIONS = {
         ),
     ),
     "change.upgrade.version": Cases(
-        settled(lambda: _upgrade(UpgradeState(_NEW)), "no version changes"),
+        noop(lambda: _upgrade(UpgradeState(_NEW)), "no version changes"),
         due(
             lambda: _upgrade(UpgradeState(_OLD, failed=_FAILED)),
             "~ Infisical: v0.164.0 → v0.165.16, which failed at 20261125T101112Z: see "
             "/var/backups/infisical-iac/upgrades/20261125T101112Z-v0.164.0",
             steps=("make",),
         ),
-        settled(lambda: _upgrade(UpgradeState()), "no version changes"),
+        noop(lambda: _upgrade(UpgradeState()), "no version changes"),
         due(
             lambda: _upgrade(UpgradeState(), waits=True),
             unknown="whether a version changes can be seen once the last change has ended",
@@ -302,39 +300,37 @@ OPERATIONS = {
         ),
     ),
     "change.upgrade.unfinished_change": Cases(
-        settled(lambda: _ended(None), "no change of version is under way"),
+        noop(lambda: _end(None), "no change of version is under way"),
         due(
-            lambda: _ended(
-                UnfinishedChange("20261125T101112Z-v0.164.0", "swapped", _NEW.infisical)
-            ),
+            lambda: _end(UnfinishedChange("20261125T101112Z-v0.164.0", "swapped", _NEW.infisical)),
             "~ unfinished change of version: 20261125T101112Z-v0.164.0, "
             "completed if it passes the checks, else undone",
             steps=("_recover",),
         ),
         due(
-            lambda: _ended(None, closed=True),
+            lambda: _end(None, closed=True),
             "~ edge: closed, and no change is under way: opened",
             steps=("open_",),
         ),
         # Its result is unknown, and the old data are still there.
         due(
-            lambda: _ended(UnfinishedChange("20261125T101112Z-v0.164.0", "swapping", "")),
+            lambda: _end(UnfinishedChange("20261125T101112Z-v0.164.0", "swapping", "")),
             "~ unfinished change of version: 20261125T101112Z-v0.164.0, undone",
             steps=("_recover",),
         ),
     ),
     "change.rotation.unfinished_rotation": Cases(
-        settled(lambda: _rotation(""), "no rotation is under way"),
+        noop(lambda: _rotation(""), "no rotation is under way"),
         due(
             lambda: _rotation("redis_password switched"),
             "~ unfinished rotation: redis, completed if it passes the checks, else undone",
             steps=("_recover",),
         ),
         "a host that has begun no rotation is up to date",
-        refused(lambda: _rotation("redis_password dancing"), RunFailed, "dancing"),
+        refusal(lambda: _rotation("redis_password dancing"), RunFailed, "dancing"),
     ),
     "backup.deploy.targets_and_timers": Cases(
-        settled(
+        noop(
             lambda: _backup(_BACKED_UP), "backups and drills are configured, and their timers run"
         ),
         due(
@@ -348,7 +344,7 @@ OPERATIONS = {
             "~ infisical-backup.timer: enabled and started",
             steps=("write", "systemctl", "systemctl"),
         ),
-        refused(
+        refusal(
             lambda: _backup(replace(_BACKED_UP, no_schedules=("*-*-* 02:30:00",))),
             SettingsError,
             "backup_schedule",
@@ -404,7 +400,7 @@ OPERATIONS = {
             steps=("_place",),
         ),
         # Only a kit has the keys that the host lacks.
-        refused(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
+        refusal(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
     "backup.proof.restore_proof": Cases(
         "a restore is proven each time, for that is what ends it",
@@ -415,8 +411,8 @@ OPERATIONS = {
 }
 
 REFUSALS = (
-    refused(lambda: _keys(KeysState(sample=frozenset({"auth_secret"}))), Refused, "auth_secret"),
-    refused(
+    refusal(lambda: _keys(KeysState(sample=frozenset({"auth_secret"}))), Refused, "auth_secret"),
+    refusal(
         lambda: _keys(KeysState(database=True, malformed=frozenset({"postgres_password"}))),
         Refused,
         "postgres_password",

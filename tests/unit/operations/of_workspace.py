@@ -15,7 +15,7 @@ from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Goal, Memory, remember
 from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
-from tests.unit.operations.cases import Cases, due, settled
+from tests.unit.operations.cases import Cases, due, noop
 
 _WORKSPACE = load(TEXT)
 _UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
@@ -36,7 +36,7 @@ _FIRST = _CREDENTIALS[0]
 
 
 @cache
-def _converged() -> tuple[Actual, Memory]:
+def _converge() -> tuple[Actual, Memory]:
     """Return what is inside once all is made, and what is remembered then."""
     deployment = Deployment()
     deployment.converge()
@@ -45,12 +45,12 @@ def _converged() -> tuple[Actual, Memory]:
     return found, remember(goal, found)
 
 
-def _inside(found: Actual, known: Memory, *, unseen: str = "") -> Iterable[Any]:
+def _reconcile(found: Actual, known: Memory, *, unseen: str = "") -> Iterable[Any]:
     return reconcile.decide(replace(_GOAL, memory=known), found, 8080, unseen=unseen)
 
 
-def _renamed() -> Actual:
-    found, _ = _converged()
+def _rename() -> Actual:
+    found, _ = _converge()
     assert found.project
     fields = {**found.project.fields, "name": "Another"}
     return replace(found, project=replace(found.project, fields=fields))
@@ -60,13 +60,13 @@ def _canary(due: list[Any], *, is_known: bool = False, unseen: str = "") -> Iter
     return reconcile.decide_canary(due, ADMIN, 8080, is_known=is_known, unseen=unseen)
 
 
-def _stored(*steps: Step, unseen: str = "") -> Iterable[Any]:
+def _store(*steps: Step, unseen: str = "") -> Iterable[Any]:
     return credentials_issue.decide(steps, _WORKSPACE, 8080, unseen=unseen)
 
 
 OPERATIONS = {
     "workspace.bootstrap.accounts": Cases(
-        settled(
+        noop(
             lambda: bootstrap.decide(_DESIRED, InstanceState(True, organization="ChainAlign")),
             "the instance is bootstrapped, sign-up is closed, the deployer logs in",
         ),
@@ -91,21 +91,21 @@ OPERATIONS = {
         ),
     ),
     "workspace.reconcile.project_contents": Cases(
-        settled(lambda: _inside(*_converged()), "the project matches the project file"),
+        noop(lambda: _reconcile(*_converge()), "the project matches the project file"),
         due(
-            lambda: _inside(_renamed(), _converged()[1]),
+            lambda: _reconcile(_rename(), _converge()[1]),
             "~ project chainalign: name Another → ChainAlign",
             steps=_CONVERGE,
         ),
-        due(lambda: _inside(Actual(""), Memory()), *map(str, _ALL), steps=_CONVERGE),
+        due(lambda: _reconcile(Actual(""), Memory()), *map(str, _ALL), steps=_CONVERGE),
         due(
-            lambda: _inside(Actual(""), Memory(), unseen=_UNSEEN),
+            lambda: _reconcile(Actual(""), Memory(), unseen=_UNSEEN),
             unknown=_UNSEEN,
             steps=_CONVERGE,
         ),
     ),
     "workspace.reconcile.canary_project": Cases(
-        settled(lambda: _canary([], is_known=True), "the canary is as desired"),
+        noop(lambda: _canary([], is_known=True), "the canary is as desired"),
         due(
             lambda: _canary([]),
             "~ /etc/infisical/workspace.json: id of the canary's project",
@@ -115,19 +115,19 @@ OPERATIONS = {
         due(lambda: _canary(_CANARY, unseen=_UNSEEN), unknown=_UNSEEN, steps=_KEEP),
     ),
     "workspace.credentials_issue.credential_files": Cases(
-        settled(lambda: _stored(), "every credential is in its file and works"),
+        noop(lambda: _store(), "every credential is in its file and works"),
         due(
-            lambda: _stored(replace(_FIRST, creates=False, orphans=("obviously-fake",))),
+            lambda: _store(replace(_FIRST, creates=False, orphans=("obviously-fake",))),
             f"- client secrets of {_FIRST.account.credentials} that no file holds: 1",
             steps=_STORE,
         ),
         due(
-            lambda: _stored(*_CREDENTIALS),
+            lambda: _store(*_CREDENTIALS),
             *(f"+ credentials {each.account.credentials}" for each in _CREDENTIALS),
             steps=_STORE,
         ),
         due(
-            lambda: _stored(*_CREDENTIALS, unseen=_UNSEEN),
+            lambda: _store(*_CREDENTIALS, unseen=_UNSEEN),
             unknown=_UNSEEN,
             steps=_STORE,
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operations import of_cluster, of_core, of_host, of_stack, of_workspace
-from tests.unit.operations.cases import Case, Cases, decided
+from tests.unit.operations.cases import Case, Cases, decide
 
 _PACKAGE = Path("infisical_iac")
 _TABLES = tuple(each.OPERATIONS for each in (of_cluster, of_core, of_host, of_stack, of_workspace))
@@ -18,7 +18,7 @@ OPERATIONS: dict[str, Cases] = {name: each for table in _TABLES for name, each i
 _LEAST_WORDS = 5
 
 
-def _defined() -> Iterator[str]:
+def _list_defined() -> Iterator[str]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
         for each in ast.walk(ast.parse(path.read_text())):
@@ -29,7 +29,7 @@ def _defined() -> Iterator[str]:
                 yield f"{module}.{each.name}"
 
 
-def _made() -> Iterator[tuple[str, Case]]:
+def _list_cases() -> Iterator[tuple[str, Case]]:
     for name, cases in OPERATIONS.items():
         for kind, each in cases._asdict().items():
             if isinstance(each, Case):
@@ -42,18 +42,18 @@ def _by_kind(kind: str) -> dict[str, Case | str]:
     return {name: getattr(cases, kind) for name, cases in OPERATIONS.items()}
 
 
-MADE = dict(_made())
+MADE = dict(_list_cases())
 
 
 def test_each_operation_of_the_package_has_its_four_cases() -> None:
-    assert sorted(OPERATIONS) == sorted(_defined())
+    assert sorted(OPERATIONS) == sorted(_list_defined())
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_an_operation_decides_on_the_observed_state(name: str) -> None:
     """Nothing is a host here: what a decision needs is in its arguments."""
     case = MADE[name]
-    assert decided(case) == case
+    assert decide(case) == case
 
 
 def test_what_is_up_to_date_is_left_alone() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Answer each question for a name with `another`; return the questions."""
     questions: list[str] = []
 

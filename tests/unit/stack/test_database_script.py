@@ -22,7 +22,7 @@ test "$url" = "http://$PRIMARY:8008/primary"
 """
 
 
-def _asked(directory: Path, *, service: str, primary: str) -> str:
+def _find_database(directory: Path, *, service: str, primary: str) -> str:
     fake_docker(directory, _DOCKER)
     fake_program(directory, "curl", _CURL)
     (directory / "password").write_text("obviously-fake")
@@ -32,7 +32,7 @@ def _asked(directory: Path, *, service: str, primary: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("primary", "asked"),
+    ("primary", "questions"),
     [
         ("postgres-1", "postgres-1,postgres-1,postgres-2,postgres-3"),
         ("postgres-3", "postgres-3,postgres-1,postgres-2,postgres-3"),
@@ -40,13 +40,13 @@ def _asked(directory: Path, *, service: str, primary: str) -> str:
     ],
 )
 def test_the_primary_is_asked_before_a_standby_that_may_not_know_of_it_yet(
-    tmp_path: Path, primary: str, asked: str
+    tmp_path: Path, primary: str, questions: str
 ) -> None:
-    assert _asked(tmp_path, service="infisical_postgres-1", primary=primary) == asked
+    assert _find_database(tmp_path, service="infisical_postgres-1", primary=primary) == questions
 
 
 def test_the_one_of_a_single_host_is_asked_in_its_container(tmp_path: Path) -> None:
-    assert _asked(tmp_path, service="", primary="postgres-1") == ""
+    assert _find_database(tmp_path, service="", primary="postgres-1") == ""
 
 
 def test_a_database_that_can_not_be_asked_for_is_not_taken_for_one_that_is_gone() -> None:

@@ -35,10 +35,10 @@ def _host(name: str, **data: Any) -> Host:
     ],
 )
 def test_the_server_is_named_as_people_know_it(
-    host: Host, facts: tuple[str, ...], asked: list[str]
+    host: Host, facts: tuple[str, ...], questions: list[str]
 ) -> None:
     target = destroy._target(host, "inventory/hetzner.py")
     with pytest.raises(Refused, match=r"'another' is not .* nothing was done"):
         destroy._confirm(target, None, volumes=True)
-    assert asked[0].endswith(facts[-1])
-    assert facts[0] in asked[0]
+    assert questions[0].endswith(facts[-1])
+    assert facts[0] in questions[0]

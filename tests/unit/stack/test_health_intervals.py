@@ -32,7 +32,7 @@ def _on_host(machine: MachineState) -> int:
     return _longest(yaml.safe_load(compose_file(settings_of(), machine))["services"])
 
 
-def _waited(script: str, function: str) -> float:
+def _wait_seconds(script: str, function: str) -> float:
     """The seconds that a function waits in a loop of so many attempts."""
     [body] = re.findall(rf"(?ms)^{function}\(\) \{{\n.*?^\}}", script_file(script))
     [attempts] = re.findall(r"in \$\(seq (\d+)\)", body)
@@ -44,12 +44,12 @@ def _waited(script: str, function: str) -> float:
 def test_a_container_that_was_just_started_has_time_for_its_first_check(
     machine: MachineState,
 ) -> None:
-    assert _waited("stack", "state") > _on_host(machine)
+    assert _wait_seconds("stack", "state") > _on_host(machine)
 
 
 @each_machine
 def test_a_container_that_goes_on_has_time_for_its_next_check(machine: MachineState) -> None:
-    assert _waited("stack", "resume") > _on_host(machine)
+    assert _wait_seconds("stack", "resume") > _on_host(machine)
 
 
 @each_machine

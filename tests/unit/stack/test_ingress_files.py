@@ -31,7 +31,7 @@ _DIRECTORIES = {
 _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 
 
-def _installed(own: Pair | None = None, **others: PathState) -> IngressState:
+def _install(own: Pair | None = None, **others: PathState) -> IngressState:
     """Return a host whose Caddy runs with the settings, and with a certificate of the user's."""
     config = caddyfile(_SETTINGS, own.certificate if own else "")
     texts = {_CADDYFILE: config.text}
@@ -89,7 +89,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 @pytest.mark.parametrize("own", [None, _OWN])
 def test_files_that_are_in_effect_are_left_alone(own: Pair | None) -> None:
-    (said,) = ingress.decide(_SETTINGS, _installed(own), own)
+    (said,) = ingress.decide(_SETTINGS, _install(own), own)
     assert isinstance(said, UpToDate)
 
 
@@ -97,7 +97,7 @@ def test_files_that_are_in_effect_are_left_alone(own: Pair | None) -> None:
     ("there", "own", "changes"),
     [
         (
-            _installed(),
+            _install(),
             _OWN,
             [
                 f"~ {_CADDYFILE}",
@@ -105,19 +105,19 @@ def test_files_that_are_in_effect_are_left_alone(own: Pair | None) -> None:
                 f"+ {_KEY}",
             ],
         ),
-        (_with(_installed(_OWN), key=_OTHER), _OWN, [f"~ {_KEY}"]),
+        (_with(_install(_OWN), key=_OTHER), _OWN, [f"~ {_KEY}"]),
         (
-            _with(_installed(_OWN), certificate=_OTHER),
+            _with(_install(_OWN), certificate=_OTHER),
             _OWN,
             [f"~ {_CERTIFICATE}: until 2026-12-26"],
         ),
-        (_with(_installed(), caddyfile=None), None, [f"+ {_CADDYFILE}"]),
+        (_with(_install(), caddyfile=None), None, [f"+ {_CADDYFILE}"]),
         (
-            _with(_installed(), certificate=_OTHER, key=_OTHER),
+            _with(_install(), certificate=_OTHER, key=_OTHER),
             None,
             [f"- {_CERTIFICATE}: no setting names it", f"- {_KEY}: no setting names it"],
         ),
-        (_with(_installed(), key=_OTHER), None, [f"- {_KEY}: no setting names it"]),
+        (_with(_install(), key=_OTHER), None, [f"- {_KEY}: no setting names it"]),
     ],
 )
 def test_each_wrong_file_is_named_and_all_are_installed_at_once(
@@ -128,13 +128,13 @@ def test_each_wrong_file_is_named_and_all_are_installed_at_once(
 
 
 def test_a_caddy_that_runs_with_another_file_is_named(host: _Host) -> None:
-    (change,) = perform(ingress.decide(_SETTINGS, replace(_installed(), revision="none"), None))
+    (change,) = perform(ingress.decide(_SETTINGS, replace(_install(), revision="none"), None))
     assert change.startswith("~ Caddy: ")
     assert host.calls[-1] == f"ingress.sh take {_SETTINGS.stack.caddy_image}"
 
 
 def test_a_key_is_in_no_change(host: _Host) -> None:
-    changes = [*ingress.decide(_SETTINGS, _with(_installed(_OWN), key=_OTHER), _OWN)]
+    changes = [*ingress.decide(_SETTINGS, _with(_install(_OWN), key=_OTHER), _OWN)]
     assert "PRIVATE" not in repr(changes[:-1])
 
 
@@ -155,7 +155,7 @@ def test_a_key_is_in_no_change(host: _Host) -> None:
 def test_directories_are_private_to_root(
     host: _Host, actual: PathState | None, change: str
 ) -> None:
-    there = _installed()
+    there = _install()
     files = {path: each for path, each in there.files.items() if path != _DIRECTORY}
     if actual:
         files[_DIRECTORY] = actual
@@ -166,7 +166,7 @@ def test_directories_are_private_to_root(
 
 
 def test_new_files_lie_next_to_the_old_ones_until_caddy_has_checked_them(host: _Host) -> None:
-    perform(ingress.decide(_SETTINGS, _with(_installed(), caddyfile=_OTHER), _OWN))
+    perform(ingress.decide(_SETTINGS, _with(_install(), caddyfile=_OTHER), _OWN))
     image = _SETTINGS.stack.caddy_image
     assert host.calls == [
         f"docker image inspect --format present {image} 2>/dev/null || true",
@@ -181,7 +181,7 @@ def test_new_files_lie_next_to_the_old_ones_until_caddy_has_checked_them(host: _
 def test_an_image_that_the_host_lacks_is_fetched_before_it_checks_the_files(host: _Host) -> None:
     host.image = ""
     settings = settings_of(image_archives=("images.tar",))
-    perform(ingress.decide(settings, _with(_installed(), caddyfile=_OTHER), None))
+    perform(ingress.decide(settings, _with(_install(), caddyfile=_OTHER), None))
     assert host.calls[1] == f"fetch {settings.stack.caddy_image} from images.tar"
     assert host.calls[-1] == f"ingress.sh take {settings.stack.caddy_image}"
 

@@ -16,7 +16,7 @@ _LENGTHS = {
 }
 
 
-def _made(root: Path, text: str) -> dict[str, int]:
+def _make(root: Path, text: str) -> dict[str, int]:
     """Run a text of keys.sh, and return how long it made each key, and the admin's password."""
     command = ["sh", "-c", text.replace("root=/etc/infisical", f"root='{root}'"), "keys.sh"]
     arguments = ["make", "admin@example.com"]
@@ -33,7 +33,7 @@ def _made(root: Path, text: str) -> dict[str, int]:
 
 
 def test_each_key_has_its_length(tmp_path: Path) -> None:
-    assert _made(tmp_path, script_file("keys")) == _LENGTHS | {"admin password": 48}
+    assert _make(tmp_path, script_file("keys")) == _LENGTHS | {"admin password": 48}
 
 
 def test_the_administrators_password_is_in_the_table_too(tmp_path: Path) -> None:
@@ -41,4 +41,4 @@ def test_the_administrators_password_is_in_the_table_too(tmp_path: Path) -> None
     text = script_file("keys")
     assert text.count(row) == 1
     longer = text.replace(row, "admin_password) echo 40 ;;")
-    assert _made(tmp_path, longer) == _LENGTHS | {"admin password": 80}
+    assert _make(tmp_path, longer) == _LENGTHS | {"admin password": 80}

@@ -16,29 +16,29 @@ _ROOT = Path(__file__).parents[3]
 _WORKFLOWS = sorted((_ROOT / "examples").rglob("github-actions.yaml"))
 
 
-def _pinned(lock: str) -> dict[str, str]:
+def _read_pins(lock: str) -> dict[str, str]:
     lines = (_ROOT / lock).read_text("utf-8").splitlines()
     found = (re.match(r"([a-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", line) for line in lines)
     return {match[1]: match[2] for match in found if match}
 
 
 @pytest.fixture
-def development() -> set[str]:
+def development_packages() -> set[str]:
     """The names of the packages that only the tests need."""
     groups = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     entries = (each for each in groups["dev"] if isinstance(each, str))
     return {re.split(r"[\[<>=~ ]", each)[0] for each in entries}
 
 
-def test_an_operator_installs_no_package_of_the_tests(development: set[str]) -> None:
-    installed = _pinned("requirements.lock")
+def test_an_operator_installs_no_package_of_the_tests(development_packages: set[str]) -> None:
+    installed = _read_pins("requirements.lock")
     assert {"pyinfra", "httpx", "hatchling"} <= installed.keys()
     # Packages of an operator need these, too.
-    assert development & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
+    assert development_packages & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
 
 
 def test_the_tests_run_with_what_an_operator_has() -> None:
-    installed, tested = _pinned("requirements.lock"), _pinned("requirements-dev.lock")
+    installed, tested = _read_pins("requirements.lock"), _read_pins("requirements-dev.lock")
     assert {name: tested.get(name) for name in installed} == installed
 
 

@@ -33,7 +33,7 @@ def _ways(labels: dict[str, str]) -> list[str]:
     return sorted(priorities, key=lambda each: -priorities[each])
 
 
-def _asked(labels: dict[str, str], path: str, *, method: str = "GET", token: str = "") -> str:
+def _route(labels: dict[str, str], path: str, *, method: str = "GET", token: str = "") -> str:
     """The middlewares of the router that Traefik chooses for a request."""
     for way in _ways(labels):
         rule = labels[f"{_ROUTER}{way}.rule"].removeprefix(f"Host(`{NAME}`)").removeprefix(" && ")
@@ -99,7 +99,7 @@ _TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpZGVudGl0eUlkIjoiZmFrZSJ9.fake"
 def test_each_request_meets_the_rules_that_are_for_it(
     path: str, method: str, token: str, expected: str
 ) -> None:
-    asked = _asked(_labels(**_ALLOWED), path, method=method, token=token)
+    asked = _route(_labels(**_ALLOWED), path, method=method, token=token)
     own = [each.removeprefix("infisical-") for each in asked.split(",")][1:]
     assert ",".join(own) == expected
 

@@ -90,13 +90,13 @@ def test_wording_of_a_network_that_differs_from_compose() -> None:
     ],
 )
 def test_wording_of_the_question_before_infisical_is_destroyed(
-    volumes: bool, what: str, asked: list[str]
+    volumes: bool, what: str, questions: list[str]
 ) -> None:
     data = {"ssh_hostname": "203.0.113.7", HOST_DEPLOYMENT: "infisical"}
     host = cast("Host", SimpleNamespace(name="infisical", data=data))
     with pytest.raises(Refused) as refused:
         destroy._confirm(destroy._target(host, "inventory/hetzner.py"), None, volumes=volumes)
-    assert asked == [f"This removes {what}. Type the host's name, infisical: "]
+    assert questions == [f"This removes {what}. Type the host's name, infisical: "]
     assert str(refused.value) == "'another' is not the host's name, infisical: nothing was done"
 
 

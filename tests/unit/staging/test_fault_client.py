@@ -35,7 +35,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def written(client: Client, number: int) -> Callable[[], bool]:
+def has_written(client: Client, number: int) -> Callable[[], bool]:
     return lambda: len(client.ledger.successes("write")) >= number
 
 
@@ -77,7 +77,7 @@ def test_writes_go_to_all_nodes_and_all_of_them_are_found(
     client: Client, nodes: list[FakeApiNode]
 ) -> None:
     with client:
-        until(written(client, 12))
+        until(has_written(client, 12))
     report = client.report()
     assert report.writes == len(nodes[0].store.secrets) == len(client.ledger.acknowledged)
     assert (report.failed_writes, report.failed_reads, report.wrong_reads) == (0, 0, ())
@@ -91,7 +91,7 @@ def test_a_node_that_fails_costs_tries_and_no_outage(
 ) -> None:
     nodes[0].down = True
     with client:
-        until(lambda: len(failures(client)) > 2 and written(client, 12)())
+        until(lambda: len(failures(client)) > 2 and has_written(client, 12)())
     failed = failures(client)
     assert {each.node for each in failed} == {"node-1"}
     assert all(each.detail.startswith("500 ") for each in failed)
@@ -105,7 +105,7 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
     client: Client, nodes: list[FakeApiNode]
 ) -> None:
     with client:
-        until(written(client, 3))
+        until(has_written(client, 3))
         for each in nodes:
             each.down = True
         begun = client.now()
@@ -113,7 +113,7 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
         for each in nodes:
             each.down = False
         before = len(client.ledger.acknowledged)
-        until(written(client, before + 3))
+        until(has_written(client, before + 3))
     report = client.report()
     assert report.longest() >= 2
     assert report.back_after(begun) >= 2
@@ -134,7 +134,7 @@ def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
 ) -> None:
     nodes[2].forgetful = True
     with client:
-        until(lambda: written(client, 12)() and client.report().wrong_reads != ())
+        until(lambda: has_written(client, 12)() and client.report().wrong_reads != ())
     lost = client.list_lost(nodes[0].node)
     assert lost
     assert not set(lost) & set(nodes[0].store.secrets)
@@ -153,21 +153,21 @@ def test_a_read_of_another_value_is_reported_with_its_node(
 def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[FakeApiNode]) -> None:
     nodes[0].store.tokens.clear()
     with client:
-        until(written(client, 3))
+        until(has_written(client, 3))
     assert nodes[0].store.logins > 1
 
 
 def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[FakeApiNode]) -> None:
     balancer = Balancer([each.node for each in nodes], interval=0.02)
 
-    def chosen() -> set[str]:
+    def choose_often() -> set[str]:
         return {balancer.choose().name for _ in range(6)}
 
     nodes[1].sick = True
     balancer.start()
-    until(lambda: chosen() == {"node-1", "node-3"})
+    until(lambda: choose_often() == {"node-1", "node-3"})
     nodes[1].sick = False
-    until(lambda: len(chosen()) == 3)
+    until(lambda: len(choose_often()) == 3)
     balancer.stop()
 
 

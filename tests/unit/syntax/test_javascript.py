@@ -440,7 +440,7 @@ def test_modules_are_found_in_each_kind_of_import() -> None:
     assert _bindings(code).modules == {*"abcdef"}
 
 
-def _taken(code: str) -> list[tuple[Path, str | None, str, bool]]:
+def _take(code: str) -> list[tuple[Path, str | None, str, bool]]:
     names = Bindings()
     taken: list[PatternMember] = [each for node in _nodes(code) for each in names.take(node)]
     return [
@@ -451,7 +451,7 @@ def _taken(code: str) -> list[tuple[Path, str | None, str, bool]]:
 def test_a_pattern_takes_members_with_and_without_defaults() -> None:
     code = "const { A, /* or */ B = 1, c: d, 'e': f = 2, [g]: h, ...i } = process.env;"
     source = ("process", "env")
-    assert _taken(code) == [
+    assert _take(code) == [
         (source, "A", "A", False),
         (source, "B", "B = 1", True),
         (source, "c", "c: d", False),
@@ -462,7 +462,7 @@ def test_a_pattern_takes_members_with_and_without_defaults() -> None:
 
 
 def test_a_pattern_in_a_pattern_takes_members_of_the_members() -> None:
-    assert _taken("const { env: { A } = {} } = process;") == [
+    assert _take("const { env: { A } = {} } = process;") == [
         (("process",), "env", "env: { A } = {}", True),
         (("process", "env"), "A", "A", False),
     ]

@@ -45,7 +45,7 @@ def server() -> Server:
 
 
 @pytest.fixture
-def kept(server: Server) -> Server:
+def canary_server(server: Server) -> Server:
     server.keep()
     server.requests.clear()
     return server
@@ -70,26 +70,26 @@ def test_the_canarys_project_has_a_description(server: Server) -> None:
     assert "prove" in body["projectDescription"]
 
 
-def test_an_up_to_date_canary_takes_three_reading_requests(kept: Server) -> None:
-    assert kept.due() == []
-    assert [method for method, _, _ in kept.requests] == ["GET", "GET", "GET"]
+def test_an_up_to_date_canary_takes_three_reading_requests(canary_server: Server) -> None:
+    assert canary_server.due() == []
+    assert [method for method, _, _ in canary_server.requests] == ["GET", "GET", "GET"]
 
 
-def test_a_renamed_canary_project_is_found_and_not_made_twice(kept: Server) -> None:
-    assert kept.project is not None
-    id = kept.project["id"]
-    kept.project["slug"] = "renamed"
-    due = canary.due(canary.observe(kept.client(), ADMIN, id), ADMIN)
-    assert list(map(str, apply(kept.client(), due))) == [
+def test_a_renamed_canary_project_is_found_and_not_made_twice(canary_server: Server) -> None:
+    assert canary_server.project is not None
+    id = canary_server.project["id"]
+    canary_server.project["slug"] = "renamed"
+    due = canary.due(canary.observe(canary_server.client(), ADMIN, id), ADMIN)
+    assert list(map(str, apply(canary_server.client(), due))) == [
         f"~ canary: project {canary.SLUG}: slug renamed → {canary.SLUG}"
     ]
-    assert kept.due() == []
+    assert canary_server.due() == []
 
 
-def test_a_lost_canary_project_is_made_again(kept: Server) -> None:
-    kept.project = None
-    kept.environments.clear()
-    due = canary.due(canary.observe(kept.client(), ADMIN, "project-1"), ADMIN)
+def test_a_lost_canary_project_is_made_again(canary_server: Server) -> None:
+    canary_server.project = None
+    canary_server.environments.clear()
+    due = canary.due(canary.observe(canary_server.client(), ADMIN, "project-1"), ADMIN)
     assert [str(each).partition(";")[0] for each in due] == [f"+ canary: project {canary.SLUG}"]
 
 
@@ -127,33 +127,33 @@ def _rename(server: Server) -> None:
     ],
 )
 def test_differences_of_the_canary_are_one_item_and_repaired(
-    kept: Server, spoil: Callable[[Server], None], output: str
+    canary_server: Server, spoil: Callable[[Server], None], output: str
 ) -> None:
     """The outputs are patterns of whole lines."""
-    spoil(kept)
-    (line,) = kept.keep()
+    spoil(canary_server)
+    (line,) = canary_server.keep()
     assert re.fullmatch(output, line)
-    assert kept.keep() == []
-    assert canary.is_alive(kept.client())
+    assert canary_server.keep() == []
+    assert canary.is_alive(canary_server.client())
 
 
-def test_an_altered_canary_is_reported_without_its_text(kept: Server) -> None:
-    kept.write(secretValue="obviously-fake")
+def test_an_altered_canary_is_reported_without_its_text(canary_server: Server) -> None:
+    canary_server.write(secretValue="obviously-fake")
     with pytest.raises(CheckFailed, match="is not 'alive'") as output:
-        canary.is_alive(kept.client())
+        canary.is_alive(canary_server.client())
     assert "obviously-fake" not in str(output.value)
 
 
-def test_an_unreadable_canary_is_reported_and_not_overwritten(kept: Server) -> None:
-    kept.refused["/"] = Refused(500, "InternalServerError", "unable to authenticate data")
-    for read in (kept.keep, lambda: canary.is_alive(kept.client())):
+def test_an_unreadable_canary_is_reported_and_not_overwritten(canary_server: Server) -> None:
+    canary_server.refused["/"] = Refused(500, "InternalServerError", "unable to authenticate data")
+    for read in (canary_server.keep, lambda: canary.is_alive(canary_server.client())):
         with (
             stamina.set_testing(True),
             pytest.raises(CheckFailed, match="unable to authenticate data") as failed,
         ):
             read()
         assert failed.value.code == canary.CODE
-    assert {method for method, _, _ in kept.requests} == {"GET"}
+    assert {method for method, _, _ in canary_server.requests} == {"GET"}
 
 
 @pytest.mark.parametrize(("status", "ends"), [(400, True), (500, True), (403, False), (404, False)])

@@ -246,7 +246,7 @@ def test_older_data_may_lack_current_secrets(world: World) -> None:
     assert check_as_before(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
 
 
-def _passed(*, same_data: bool = True) -> list[str]:
+def _check(*, same_data: bool = True) -> list[str]:
     return check_as_before(
         _settings(), "chainalign", _before(_settings()), port=_PORT, same_data=same_data
     )
@@ -280,8 +280,8 @@ def test_a_missing_canary_fails(world: World) -> None:
 
 def test_data_without_a_canary_pass_with_a_note(world: World) -> None:
     world.others.clear()
-    assert _passed() == [canary.NONE, "Read as before: 1 secret."]
-    assert _passed(same_data=False) == [canary.NONE]
+    assert _check() == [canary.NONE, "Read as before: 1 secret."]
+    assert _check(same_data=False) == [canary.NONE]
 
 
 def test_older_data_may_have_no_canary(world: World) -> None:
@@ -395,13 +395,13 @@ def test_the_serving_database_is_queried_while_a_host_has_two(world: World, topo
     assert [each.split()[0] for each in world.asked] == [f"TOPOLOGY={topology}"]
 
 
-def _used(then: Before | None) -> tuple[list[str], bool]:
+def _check_usable(then: Before | None) -> tuple[list[str], bool]:
     return check_usable(_settings(), "chainalign", then, port=_PORT)
 
 
 def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
-    assert _used(_before(_settings())) == ([], False)
-    assert _used(None) == ([], False)
+    assert _check_usable(_before(_settings())) == ([], False)
+    assert _check_usable(None) == ([], False)
     assert world.waited == []
 
 
@@ -412,7 +412,7 @@ def test_any_number_of_deletions_leaves_the_data_usable(world: World) -> None:
     output = (
         "deleted since: KEY_0 in staging:/, KEY_1 in staging:/, KEY_10 in staging:/ and 27 more"
     )
-    assert _used(then) == ([output], True)
+    assert _check_usable(then) == ([output], True)
 
 
 def _garble(world: World) -> None:
@@ -438,7 +438,7 @@ def test_data_that_fail_to_be_read_repeatedly_are_unusable(
     then = _before(_settings())
     damage(world)
     with pytest.raises(CheckFailed, match="can't be read"):
-        _used(then)
+        _check_usable(then)
     assert world.waited == [10, 10]
 
 
@@ -448,7 +448,7 @@ def test_data_that_are_finally_read_are_usable(
     then = _before(_settings())
     world.refused["/"] = _NO_COLUMN
     monkeypatch.setattr(time, "sleep", lambda _: world.refused.clear())
-    assert _used(then) == ([], False)
+    assert _check_usable(then) == ([], False)
 
 
 def test_a_silent_database_does_not_make_data_unusable(world: World) -> None:
@@ -456,18 +456,18 @@ def test_a_silent_database_does_not_make_data_unusable(world: World) -> None:
     world.refused["/"] = _NO_COLUMN
     world.database_runs = False
     with pytest.raises(CommandFailed, match=_STOPPED):
-        _used(then)
+        _check_usable(then)
 
 
 def test_a_refused_login_does_not_judge_the_data(world: World) -> None:
     """Such as that of a deployer which is locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
-    (output,), are_gone = _used(then)
+    (output,), are_gone = _check_usable(then)
     assert "the password is refused" in output
     assert not are_gone
     world.administrator = True
-    assert _used(then) == ([], False)
+    assert _check_usable(then) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ def test_a_changed_canary_is_reported(world: World, text: str | None, change: st
         world.canary.write(secretValue=text)
     else:
         world.others.clear()
-    (output,), deleted = _used(then)
+    (output,), deleted = _check_usable(then)
     assert output.startswith(change)
     assert not deleted
 
@@ -487,11 +487,11 @@ def test_a_changed_canary_is_reported(world: World, text: str | None, change: st
 def test_the_public_address_does_not_judge_the_data(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
-    assert _used(then) == ([], False)
+    assert _check_usable(then) == ([], False)
 
 
 @pytest.fixture
-def proven(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def proofs(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The requested isolation, one entry per proof."""
     asked: list[str] = []
 
@@ -504,23 +504,23 @@ def proven(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["privilege", "viewer"])
-def test_another_version_must_prove_that_it_isolates_services(proven: list[str], kind: str) -> None:
+def test_another_version_must_prove_that_it_isolates_services(proofs: list[str], kind: str) -> None:
     settings = _settings(isolation=kind)
     then = _before(settings)
     output = check_as_before(
         settings, "chainalign", then, port=_PORT, same_data=True, other_version=True
     )
-    assert proven == [kind]
+    assert proofs == [kind]
     assert output[1:] == ["proven", reading.NONE]
     check_as_before(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
-    assert proven == [kind, kind], "older data are not served unproven either"
+    assert proofs == [kind, kind], "older data are not served unproven either"
 
 
-def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
-    output = _passed()
+def test_the_same_version_need_not_prove_it_again(proofs: list[str]) -> None:
+    output = _check()
     assert len(output) == 1
     assert _counts(output) == [(1, True)]
-    assert proven == []
+    assert proofs == []
 
 
 @pytest.mark.parametrize(

@@ -55,14 +55,14 @@ def test_a_deleted_environment_is_forgotten_but_still_counts_as_made() -> None:
     assert memory.without({"id-1", "id-9"}) == Memory({"staging": "id-2"}, frozenset({"id-1"}))
 
 
-def _deployed() -> RememberingDeployment:
+def _deploy() -> RememberingDeployment:
     deployment = RememberingDeployment()
     deployment.apply(load(TEXT))
     return deployment
 
 
 def test_a_first_run_made_every_environment_folder_and_import() -> None:
-    deployment = _deployed()
+    deployment = _deploy()
     server = deployment.server
     folders = {server.folder_id(id, path) for id, paths in server.folders.items() for path in paths}
     environments = {each["slug"]: each["id"] for each in server.environments}
@@ -73,11 +73,11 @@ def test_a_first_run_made_every_environment_folder_and_import() -> None:
 
 
 def test_a_run_without_changes_reads_and_learns_nothing() -> None:
-    deployment = _deployed()
+    deployment = _deploy()
     known = deployment.memory
     deployment.server.requests.clear()
     actual = Actual("organization-1", ProjectState("project-1", {"slug": "chainalign"}))
-    learned = learn(deployment.client, deployment.reached(load(TEXT)), actual, [])
+    learned = learn(deployment.client, deployment.reach(load(TEXT)), actual, [])
     assert learned == replace(known, environments={}, folders={})
     assert deployment.server.requests == []
 

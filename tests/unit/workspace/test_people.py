@@ -16,7 +16,7 @@ LINK = (
 
 
 @pytest.fixture
-def deployed() -> PeopleDeployment:
+def deployment() -> PeopleDeployment:
     deployment = PeopleDeployment()
     deployment.settle()
     deployment.server.requests.clear()
@@ -91,22 +91,22 @@ def test_people_with_an_account_are_added_without_an_invitation() -> None:
 
 
 def test_the_role_in_the_project_gives_nothing_and_the_privilege_everything(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    assert deployed.seat("ben@example.com")["roles"] == [
+    assert deployment.seat("ben@example.com")["roles"] == [
         {"role": "no-access", "isTemporary": False}
     ]
-    assert deployed.seat("ada@example.com")["roles"] == [{"role": "admin", "isTemporary": False}]
-    assert deployed.mark("ben@example.com")["permissions"][0] == {
+    assert deployment.seat("ada@example.com")["roles"] == [{"role": "admin", "isTemporary": False}]
+    assert deployment.mark("ben@example.com")["permissions"][0] == {
         "subject": "secrets",
         "action": ["describeSecret", "readValue", "create", "edit", "delete"],
         "conditions": {"environment": {"$eq": "development"}},
     }
 
 
-def test_the_administrator_logs_in_once_a_run(deployed: PeopleDeployment) -> None:
-    deployed.settle(PEOPLE.replace("staging: viewer", "staging: developer"))
-    assert deployed.logins == 1
+def test_the_administrator_logs_in_once_a_run(deployment: PeopleDeployment) -> None:
+    deployment.settle(PEOPLE.replace("staging: viewer", "staging: developer"))
+    assert deployment.logins == 1
 
 
 def test_a_project_file_without_people_needs_no_login() -> None:
@@ -117,16 +117,16 @@ def test_a_project_file_without_people_needs_no_login() -> None:
     assert able.logins == 0
 
 
-def test_a_change_of_the_file_is_a_change_of_permissions(deployed: PeopleDeployment) -> None:
+def test_a_change_of_the_file_is_a_change_of_permissions(deployment: PeopleDeployment) -> None:
     less = PEOPLE.replace("staging: viewer", "staging: none")
-    (output,) = deployed.settle(less)
+    (output,) = deployment.settle(less)
     change, _, access = output.partition(" → ")
     assert change == "~ person ben@example.com: permissions"
     assert access.split(", ") == [
         "developer in development",
         "viewer of /backend and /shared in production",
     ]
-    assert deployed.settle(less) == []
+    assert deployment.settle(less) == []
 
 
 def test_a_killed_run_is_completed_by_the_next() -> None:
@@ -142,18 +142,18 @@ def test_a_killed_run_is_completed_by_the_next() -> None:
 
 
 def test_a_privilege_of_others_is_kept(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    theirs = {**deployed.mark("ben@example.com"), "id": "theirs", "slug": "break-glass"}
-    deployed.server.grants["theirs"] = theirs
-    assert deployed.settle() == []
-    assert deployed.server.grants["theirs"] == theirs
+    theirs = {**deployment.mark("ben@example.com"), "id": "theirs", "slug": "break-glass"}
+    deployment.server.grants["theirs"] = theirs
+    assert deployment.settle() == []
+    assert deployment.server.grants["theirs"] == theirs
 
 
-def test_the_first_administrator_may_be_listed_as_admin(deployed: PeopleDeployment) -> None:
-    assert deployed.settle(PEOPLE + f"  {ADMIN}: admin\n") == []
+def test_the_first_administrator_may_be_listed_as_admin(deployment: PeopleDeployment) -> None:
+    assert deployment.settle(PEOPLE + f"  {ADMIN}: admin\n") == []
     with pytest.raises(UserError, match=f"{ADMIN} is the first administrator"):
-        deployed.settle(PEOPLE + f"  {ADMIN}: viewer\n")
+        deployment.settle(PEOPLE + f"  {ADMIN}: viewer\n")
 
 
 def test_people_without_the_administrators_login_are_refused() -> None:

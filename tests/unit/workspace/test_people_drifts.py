@@ -10,39 +10,39 @@ from tests.unit.people_deployment import BEN, PeopleDeployment
 
 
 @pytest.fixture
-def deployed() -> PeopleDeployment:
+def deployment() -> PeopleDeployment:
     deployment = PeopleDeployment()
     deployment.settle()
     return deployment
 
 
-def _widen(deployed: PeopleDeployment) -> None:
-    deployed.mark("ben@example.com")["permissions"].pop(-1)
+def _widen(deployment: PeopleDeployment) -> None:
+    deployment.mark("ben@example.com")["permissions"].pop(-1)
 
 
-def _rename_to_ours(deployed: PeopleDeployment) -> None:
-    own = deployed.mark("ben@example.com")
+def _rename_to_ours(deployment: PeopleDeployment) -> None:
+    own = deployment.mark("ben@example.com")
     wide = [{"subject": "secrets", "action": ["readValue"]}]
     # Placed first, as a server may list the one that was changed last.
-    grants = {"wide": {**own, "id": "wide", "permissions": wide}, **deployed.server.grants}
-    deployed.server.grants = grants
+    grants = {"wide": {**own, "id": "wide", "permissions": wide}, **deployment.server.grants}
+    deployment.server.grants = grants
 
 
 def _replace_role(email: str, *roles: dict[str, Any]) -> Callable[[PeopleDeployment], object]:
-    return lambda deployed: deployed.seat(email).update(roles=list(roles))
+    return lambda deployment: deployment.seat(email).update(roles=list(roles))
 
 
-def _lose_mark(deployed: PeopleDeployment) -> None:
-    del deployed.server.grants[deployed.mark("ben@example.com")["id"]]
+def _lose_mark(deployment: PeopleDeployment) -> None:
+    del deployment.server.grants[deployment.mark("ben@example.com")["id"]]
 
 
-def _lose_seat(deployed: PeopleDeployment) -> None:
-    deployed.server._drop_person({}, deployed.seat("ben@example.com")["id"])
+def _lose_seat(deployment: PeopleDeployment) -> None:
+    deployment.server._drop_person({}, deployment.seat("ben@example.com")["id"])
 
 
-def _lose_account(deployed: PeopleDeployment) -> None:
-    _lose_seat(deployed)
-    del deployed.server.organization["ben@example.com"]
+def _lose_account(deployment: PeopleDeployment) -> None:
+    _lose_seat(deployment)
+    del deployment.server.organization["ben@example.com"]
 
 
 DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
@@ -62,7 +62,7 @@ DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
     ),
     "privilege edited": (_widen, [f"~ person ben@example.com: permissions → {BEN}"]),
     "privilege made temporary": (
-        lambda deployed: deployed.mark("ben@example.com").update(isTemporary=True),
+        lambda deployment: deployment.mark("ben@example.com").update(isTemporary=True),
         ["~ person ben@example.com: temporary → permanent"],
     ),
     "privilege added by the name of ours": (
@@ -79,16 +79,16 @@ DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
         ],
     ),
     "first administrator removed": (
-        lambda deployed: deployed.server.persons.remove(deployed.seat(ADMIN)),
+        lambda deployment: deployment.server.persons.remove(deployment.seat(ADMIN)),
         [f"+ project member {ADMIN}: role admin"],
     ),
 }
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_a_drift_is_found_named_and_repaired(deployed: PeopleDeployment, drift: str) -> None:
+def test_a_drift_is_found_named_and_repaired(deployment: PeopleDeployment, drift: str) -> None:
     spoil, expected = DRIFTS[drift]
-    spoil(deployed)
-    assert [str(change) for change in deployed.plan()] == expected
-    assert deployed.settle() == expected
-    assert deployed.plan() == []
+    spoil(deployment)
+    assert [str(change) for change in deployment.plan()] == expected
+    assert deployment.settle() == expected
+    assert deployment.plan() == []

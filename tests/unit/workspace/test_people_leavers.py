@@ -16,46 +16,46 @@ WITHOUT_BEN = PEOPLE.replace(PEOPLE[PEOPLE.index("  ben@") : PEOPLE.index("  cy@
 
 
 @pytest.fixture
-def deployed() -> PeopleDeployment:
+def deployment() -> PeopleDeployment:
     deployment = PeopleDeployment()
     deployment.settle()
     return deployment
 
 
-def _unlisted(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
+def _list_leavers(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
     """Return address, role and reason of each person that the file does not name."""
     found = [(*each.what.split(" with role "), each.why) for each in plan.foreign]
     return [(person.removeprefix("person "), role, why) for person, role, why in found]
 
 
-def test_people_who_left_the_file_keep_access_until_pruned(deployed: PeopleDeployment) -> None:
-    assert deployed.settle(WITHOUT_BEN) == []
-    plan = deployed.look(WITHOUT_BEN)
+def test_people_who_left_the_file_keep_access_until_pruned(deployment: PeopleDeployment) -> None:
+    assert deployment.settle(WITHOUT_BEN) == []
+    plan = deployment.look(WITHOUT_BEN)
     assert plan.due == []
-    assert _unlisted(plan) == [("ben@example.com", "no-access", LEFT)]
-    (removed,) = deployed.prune(WITHOUT_BEN)
+    assert _list_leavers(plan) == [("ben@example.com", "no-access", LEFT)]
+    (removed,) = deployment.prune(WITHOUT_BEN)
     assert removed.startswith("- person ben@example.com: ")
-    emails = [each["user"]["email"] for each in deployed.server.persons]
+    emails = [each["user"]["email"] for each in deployment.server.persons]
     assert emails == [ADMIN, "ada@example.com", "cy@example.com"]
-    assert "ben@example.com" in deployed.server.organization
-    assert _unlisted(deployed.look(WITHOUT_BEN)) == []
+    assert "ben@example.com" in deployment.server.organization
+    assert _list_leavers(deployment.look(WITHOUT_BEN)) == []
 
 
-def test_an_admin_who_left_is_recognized_by_the_mark(deployed: PeopleDeployment) -> None:
+def test_an_admin_who_left_is_recognized_by_the_mark(deployment: PeopleDeployment) -> None:
     text = PEOPLE.replace("  ada@example.com: admin\n", "")
-    assert _unlisted(deployed.look(text)) == [("ada@example.com", "admin", LEFT)]
+    assert _list_leavers(deployment.look(text)) == [("ada@example.com", "admin", LEFT)]
 
 
-def test_people_who_left_an_empty_list_are_reported(deployed: PeopleDeployment) -> None:
-    assert len(_unlisted(deployed.look(TEXT))) == 3
+def test_people_who_left_an_empty_list_are_reported(deployment: PeopleDeployment) -> None:
+    assert len(_list_leavers(deployment.look(TEXT))) == 3
 
 
-def test_a_person_added_by_others_is_reported_as_such(deployed: PeopleDeployment) -> None:
-    deployed.server._add_persons(
+def test_a_person_added_by_others_is_reported_as_such(deployment: PeopleDeployment) -> None:
+    deployment.server._add_persons(
         {"usernames": ["dan@example.com"], "emails": [], "roleSlugs": ["member"]}
     )
-    assert deployed.settle() == []
-    assert _unlisted(deployed.look()) == [("dan@example.com", "member", UNKNOWN)]
+    assert deployment.settle() == []
+    assert _list_leavers(deployment.look()) == [("dan@example.com", "member", UNKNOWN)]
 
 
 _ROLES = st.sampled_from(["none", "viewer", "developer", "admin"])
@@ -81,6 +81,6 @@ def test_any_people_can_be_replaced_by_any_others_and_pruned(
     deployment.settle(text)
     assert deployment.plan(text) == []
     left = {*before} - {*after}
-    assert len(_unlisted(deployment.look(text))) == len(left)
+    assert len(_list_leavers(deployment.look(text))) == len(left)
     assert len(deployment.prune(text)) == len(left)
     assert {each["user"]["email"] for each in deployment.server.persons} == {ADMIN, *after}

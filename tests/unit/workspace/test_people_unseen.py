@@ -26,33 +26,33 @@ class Locked(PeopleDeployment):
 
 
 @pytest.fixture
-def deployed() -> Locked:
+def deployment() -> Locked:
     deployment = Locked()
     deployment.settle()
     deployment.error = NotBootstrapped(_REASON)
     return deployment
 
 
-def test_unread_people_are_noted_and_all_else_is_repaired(deployed: Locked) -> None:
-    deployed.seat("ben@example.com").update(roles=[{"role": "developer"}])
-    deployed.server.identity("backend-staging")["name"] = "other"
+def test_unread_people_are_noted_and_all_else_is_repaired(deployment: Locked) -> None:
+    deployment.seat("ben@example.com").update(roles=[{"role": "developer"}])
+    deployment.server.identity("backend-staging")["name"] = "other"
     due = ["~ identity backend-staging: name other → backend-staging"]
-    planned = deployed.look()
+    planned = deployment.look()
     assert [str(each) for each in planned.due] == due
     (note,) = planned.notes
     assert _REASON in note
     assert "people of the file" in note
-    assert deployed.settle() == due
-    deployed.error = None
-    assert deployed.settle() == [
+    assert deployment.settle() == due
+    deployment.error = None
+    assert deployment.settle() == [
         update("person ben@example.com", "project role", "developer", "no-access")
     ]
 
 
-def test_new_people_wait_for_the_login(deployed: Locked) -> None:
+def test_new_people_wait_for_the_login(deployment: Locked) -> None:
     text = f"{PEOPLE}  dan@example.com: viewer\n"
-    assert deployed.plan(text) == []
-    assert deployed.settle(text) == []
+    assert deployment.plan(text) == []
+    assert deployment.settle(text) == []
 
 
 def test_a_first_deploy_makes_everything_but_people() -> None:
@@ -66,24 +66,24 @@ def test_a_first_deploy_makes_everything_but_people() -> None:
 
 @pytest.mark.parametrize("error", [Unreachable("no answer"), SettingsError("set it too")])
 def test_a_failure_that_the_administrator_cannot_fix_is_an_error(
-    deployed: Locked, error: Exception
+    deployment: Locked, error: Exception
 ) -> None:
-    deployed.error = error
+    deployment.error = error
     with pytest.raises(type(error)):
-        deployed.look()
+        deployment.look()
 
 
 def test_a_release_without_privileges_is_noted_with_isolation_by_role() -> None:
     deployment = PeopleDeployment()
     deployment.deploy(TEXT, "viewer")
     routes = deployment.server.routes
-    routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _gone))
-    reached = replace(deployment.reached(TEXT), isolation="viewer")
+    routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _refuse))
+    reached = replace(deployment.reach(TEXT), isolation="viewer")
     planned = compute_plan(reached, prune=False)
     assert planned.due == []
     (note,) = planned.notes
     assert note.startswith("privileges of identities")
 
 
-def _gone(_: Json) -> Json:
+def _refuse(_: Json) -> Json:
     raise Refused(404, "NotFound", "Route not found")

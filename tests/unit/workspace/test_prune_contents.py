@@ -12,66 +12,66 @@ from tests.unit.remembering_deployment import (
     NO_STAGING,
     RESTORABLE,
     RememberingDeployment,
-    applied,
+    apply_whole,
     without,
 )
 
 
 @pytest.fixture
-def deployed() -> RememberingDeployment:
-    return applied()
+def deployment() -> RememberingDeployment:
+    return apply_whole()
 
 
 def _names(found: list[Removal]) -> list[str]:
     return [each.name for each in found if each.name]
 
 
-def test_a_folder_with_secrets_needs_its_name(deployed: RememberingDeployment) -> None:
-    deployed.server.store("staging", "/backend", "A", "B")
-    left = deployed.server.store("staging", "/", "C")
-    (gone,) = (each for each in deployed.plan(NO_STAGING).unnamed if each.name)
+def test_a_folder_with_secrets_needs_its_name(deployment: RememberingDeployment) -> None:
+    deployment.server.store("staging", "/backend", "A", "B")
+    left = deployment.server.store("staging", "/", "C")
+    (gone,) = (each for each in deployment.plan(NO_STAGING).unnamed if each.name)
     assert (gone.name, gone.holds) == ("staging", "3 secrets")
     assert str(gone.change) == f"- environment staging: with 3 secrets, {RESTORABLE}"
-    (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    (gone,) = (each for each in deployment.plan(NO_BACKEND).unnamed if each.name)
     assert (gone.name, gone.holds) == ("staging/backend", "2 secrets")
-    done = deployed.apply(NO_BACKEND, prune=True)
+    done = deployment.apply(NO_BACKEND, prune=True)
     assert f"- {folder('/backend', 'staging')}: with 2 secrets" in done
-    assert [*deployed.server.stored.values()] == [left]
+    assert [*deployment.server.stored.values()] == [left]
 
 
 def test_a_secret_needs_the_name_of_the_innermost_pruned_folder(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    deployed.server.store("staging", "/services/python", "A")
+    deployment.server.store("staging", "/services/python", "A")
     left = without(services=["python-service"])
-    assert _names(deployed.plan(left).unnamed) == ["staging/services/python"]
+    assert _names(deployment.plan(left).unnamed) == ["staging/services/python"]
 
 
-def test_contents_of_others_need_the_name_of_the_folder(deployed: RememberingDeployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.folders[staging].add("/backend/by-hand")
-    deployed.server.store("staging", "/backend/by-hand", "A")
+def test_contents_of_others_need_the_name_of_the_folder(deployment: RememberingDeployment) -> None:
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.folders[staging].add("/backend/by-hand")
+    deployment.server.store("staging", "/backend/by-hand", "A")
     by_hand = {"id": "by-hand", "into": (staging, "/backend"), "importPath": "/shared"}
-    deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}, "position": 9})
-    (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    deployment.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}, "position": 9})
+    (gone,) = (each for each in deployment.plan(NO_BACKEND).unnamed if each.name)
     assert gone.name == "staging/backend"
     assert re.split(", | and ", gone.holds) == ["1 secret", "1 foreign folder", "1 foreign import"]
 
 
 def test_an_object_that_got_a_secret_since_the_question_stays(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    planned = deployed.plan(NO_STAGING, prune=True)
-    deployed.server.store("staging", "/backend", "A")
+    planned = deployment.plan(NO_STAGING, prune=True)
+    deployment.server.store("staging", "/backend", "A")
     with pytest.raises(Refused, match="environment staging now holds 1 secret"):
-        deployed.make(NO_STAGING, planned)
-    assert deployed.server.environment("staging")
+        deployment.make(NO_STAGING, planned)
+    assert deployment.server.environment("staging")
 
 
 def test_an_object_that_left_the_file_after_the_question_stays(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    planned = deployed.plan(NO_STAGING, prune=True)
-    done = deployed.make(without(environments=["staging", "development"]), planned)
+    planned = deployment.plan(NO_STAGING, prune=True)
+    done = deployment.make(without(environments=["staging", "development"]), planned)
     assert done[-1].startswith("- environment staging")
     assert not any("development" in each for each in done)

@@ -16,7 +16,7 @@ from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, remember
 from infisical_iac.workspace.model import PRIVILEGE, Workspace
 from tests.unit.deployment import TEXT, folder, update
-from tests.unit.remembering_deployment import RememberingDeployment, applied
+from tests.unit.remembering_deployment import RememberingDeployment, apply_whole
 from tests.unit.workspace_file import HEAD
 
 _OLD = "backend: {folder: /backend, imports: [/shared]}"
@@ -30,8 +30,8 @@ RENAMED = [f"~ identity backend-{each}: name backend-{each} → api-{each}" for 
 
 
 @pytest.fixture
-def deployed() -> RememberingDeployment:
-    return applied()
+def deployment() -> RememberingDeployment:
+    return apply_whole()
 
 
 def _ids(deployment: RememberingDeployment, service: str) -> list[str]:
@@ -40,37 +40,37 @@ def _ids(deployment: RememberingDeployment, service: str) -> list[str]:
 
 @pytest.mark.parametrize("remembers", [True, False], ids=["host", "url"])
 def test_a_renamed_service_keeps_its_identities(
-    deployed: RememberingDeployment, remembers: bool
+    deployment: RememberingDeployment, remembers: bool
 ) -> None:
     if not remembers:
-        deployed.memory = Memory()
-    ids, privileges = _ids(deployed, "backend"), dict(deployed.server.privileges)
-    assert deployed.apply(API) == RENAMED
-    assert _ids(deployed, "api") == ids
-    assert deployed.server.privileges == privileges
-    settled = deployed.plan(API)
+        deployment.memory = Memory()
+    ids, privileges = _ids(deployment, "backend"), dict(deployment.server.privileges)
+    assert deployment.apply(API) == RENAMED
+    assert _ids(deployment, "api") == ids
+    assert deployment.server.privileges == privileges
+    settled = deployment.plan(API)
     assert (settled.due, settled.foreign, settled.unnamed, settled.left) == ([], [], [], [])
-    assert deployed.plan(API, prune=True).due == []
+    assert deployment.plan(API, prune=True).due == []
 
 
-def test_renamed_from_may_be_removed_after_the_rename(deployed: RememberingDeployment) -> None:
-    deployed.apply(API)
-    settled = deployed.plan(UNSAID, prune=True)
+def test_renamed_from_may_be_removed_after_the_rename(deployment: RememberingDeployment) -> None:
+    deployment.apply(API)
+    settled = deployment.plan(UNSAID, prune=True)
     assert (settled.due, settled.left) == ([], [])
 
 
 def test_a_new_service_of_the_former_name_gets_its_own_identities(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    deployed.apply(API)
-    ids = _ids(deployed, "api")
+    deployment.apply(API)
+    ids = _ids(deployment, "api")
     both = load(
         TEXT.replace(_OLD, "api: {folder: /backend, imports: [/shared]}\n  backend: {folder: /new}")
     )
-    done = deployed.apply(both)
+    done = deployment.apply(both)
     assert "+ identity backend-staging" in done
     assert not any("api" in each for each in done)
-    assert _ids(deployed, "api") == ids
+    assert _ids(deployment, "api") == ids
 
 
 @pytest.mark.parametrize("remembers", [True, False], ids=["host", "url"])
@@ -83,36 +83,38 @@ def test_a_killed_rename_is_completed_by_the_next_run(remembers: bool) -> None:
     )
     whole = 6  # folder, identity and privilege, in two environments
     for died_after in range(1, whole + 1):
-        deployed = RememberingDeployment()
-        deployed.apply(before)
-        id = deployed.server.identity("backend-staging")["id"]
-        folder_id = deployed.server.folder_id(_staging(deployed), "/backend")
+        deployment = RememberingDeployment()
+        deployment.apply(before)
+        id = deployment.server.identity("backend-staging")["id"]
+        folder_id = deployment.server.folder_id(_staging(deployment), "/backend")
         if not remembers:
-            deployed.memory = Memory()
-        due = deployed.plan(after).due
+            deployment.memory = Memory()
+        due = deployment.plan(after).due
         assert len(due) == whole
-        made = apply(deployed.client, due)
+        made = apply(deployment.client, due)
         for _ in range(died_after):
             next(made)
-        reached = deployed.reached(after)
-        assert remember(reached, read(deployed.client, reached)) != deployed.memory  # not done yet
-        deployed.apply(after)
-        assert deployed.server.identity("api-staging")["id"] == id
-        assert deployed.server.folder_id(_staging(deployed), "/api") == folder_id
-        assert deployed.plan(after, prune=True).due == []
-        assert "backend-staging" not in deployed.memory.identities
+        reached = deployment.reach(after)
+        assert (
+            remember(reached, read(deployment.client, reached)) != deployment.memory
+        )  # not done yet
+        deployment.apply(after)
+        assert deployment.server.identity("api-staging")["id"] == id
+        assert deployment.server.folder_id(_staging(deployment), "/api") == folder_id
+        assert deployment.plan(after, prune=True).due == []
+        assert "backend-staging" not in deployment.memory.identities
 
 
-def _staging(deployed: RememberingDeployment) -> str:
-    return str(deployed.server.environment("staging")["id"])
+def _staging(deployment: RememberingDeployment) -> str:
+    return str(deployment.server.environment("staging")["id"])
 
 
 def test_a_renamed_services_folder_is_renamed_and_keeps_its_contents(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    server, staging = deployed.server, _staging(deployed)
+    server, staging = deployment.server, _staging(deployment)
     folder_id = server.folder_id(staging, "/backend")
-    done = deployed.apply(API_MOVED)
+    done = deployment.apply(API_MOVED)
     assert done[:3] == [update(folder("/api", each), "name", "backend", "api") for each in STAGES]
     assert done[3::2] == RENAMED
     for stage, line in zip(STAGES, done[4::2], strict=True):
@@ -120,47 +122,47 @@ def test_a_renamed_services_folder_is_renamed_and_keeps_its_contents(
         assert f"/api and /shared in {stage}" in line
     assert server.folder_id(staging, "/api") == folder_id
     assert server.folders[staging] == {"/api", "/services", "/services/python", "/shared"}
-    assert deployed.plan(API_MOVED, prune=True).due == []
+    assert deployment.plan(API_MOVED, prune=True).due == []
 
 
 def test_a_folder_whose_new_name_is_taken_leaves_the_service_as_it_is(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    server, staging = deployed.server, _staging(deployed)
+    server, staging = deployment.server, _staging(deployment)
     server.folders[staging].add("/api")
-    planned = deployed.plan(API_MOVED)
+    planned = deployment.plan(API_MOVED)
     (blocked,) = planned.blocked
     assert (blocked.kind, blocked.what) == ("!", folder("/api", "staging"))
     assert "its name is now /backend" in blocked.detail
-    deployed.make(API_MOVED, planned)
+    deployment.make(API_MOVED, planned)
     assert server.identity("backend-staging")
     assert server.identity("api-production")
-    assert deployed.plan(API_MOVED, prune=True).removals == []
+    assert deployment.plan(API_MOVED, prune=True).removals == []
     server.rename_folder(staging, "/api", "other")
-    assert deployed.apply(API_MOVED)[:2] == [
+    assert deployment.apply(API_MOVED)[:2] == [
         update(folder("/api", "staging"), "name", "backend", "api"),
         RENAMED[1],
     ]
-    assert deployed.plan(API_MOVED).due == []
+    assert deployment.plan(API_MOVED).due == []
 
 
 def test_a_restored_environment_has_the_folder_of_a_renamed_service(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    staging = _staging(deployed)
-    folder_id = deployed.server.folder_id(staging, "/backend")
-    deployed.server.delete_environment("staging")
-    deployed.apply(API_MOVED)
-    assert deployed.server.folder_id(staging, "/api") == folder_id
-    assert deployed.plan(API_MOVED).due == []
+    staging = _staging(deployment)
+    folder_id = deployment.server.folder_id(staging, "/backend")
+    deployment.server.delete_environment("staging")
+    deployment.apply(API_MOVED)
+    assert deployment.server.folder_id(staging, "/api") == folder_id
+    assert deployment.plan(API_MOVED).due == []
 
 
 def test_a_folder_that_another_service_still_has_stays() -> None:
     text = TEXT.replace(_OLD, _OLD + "\n  worker: {folder: /backend/worker}")
-    deployed = RememberingDeployment()
-    deployed.apply(load(text))
+    deployment = RememberingDeployment()
+    deployment.apply(load(text))
     moved = "api: {folder: /api, renamed_from: backend}"
-    done = deployed.apply(load(text.replace(_OLD, moved)))
+    done = deployment.apply(load(text.replace(_OLD, moved)))
     assert "+ folder /api in staging" in done
     assert not any(each.startswith("~ folder") for each in done)
 
@@ -168,45 +170,45 @@ def test_a_folder_that_another_service_still_has_stays() -> None:
 # The steps that follow a rename.
 
 
-def _rename_notes(deployed: RememberingDeployment, desired: Workspace) -> list[str]:
-    return [each for each in deployed.plan(desired).notes if "renamed from" in each]
+def _rename_notes(deployment: RememberingDeployment, desired: Workspace) -> list[str]:
+    return [each for each in deployment.plan(desired).notes if "renamed from" in each]
 
 
-def test_a_rename_is_noted_with_the_steps_that_follow(deployed: RememberingDeployment) -> None:
-    (note,) = _rename_notes(deployed, API_MOVED)
+def test_a_rename_is_noted_with_the_steps_that_follow(deployment: RememberingDeployment) -> None:
+    (note,) = _rename_notes(deployment, API_MOVED)
     for fact in ("api, renamed from backend", "`infisical-iac check REPO --fix`", " /api,"):
         assert fact in note
     assert "keep `renamed_from` until" in note
-    deployed.apply(API_MOVED)
-    assert _rename_notes(deployed, API_MOVED) == []
-    assert _rename_notes(deployed, UNSAID) == []
+    deployment.apply(API_MOVED)
+    assert _rename_notes(deployment, API_MOVED) == []
+    assert _rename_notes(deployment, UNSAID) == []
 
 
 def test_an_apply_that_renames_the_files_too_says_that_renamed_from_can_be_removed(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    actual = read(deployed.client, deployed.reached(API))
+    actual = read(deployment.client, deployment.reach(API))
     (note,) = renames.notes(API, actual, moves_files=True)
     assert "`renamed_from` can be removed" in note
     assert "\n" not in note
 
 
 def test_the_plan_of_a_host_notes_a_rename_and_its_apply_ends_with_it(
-    deployed: RememberingDeployment, monkeypatch: pytest.MonkeyPatch
+    deployment: RememberingDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached, run = deployed.reached(API_MOVED), Journal()
+    reached, run = deployment.reach(API_MOVED), Journal()
     saved: list[Memory] = []
     for name, value in {
         "host": SimpleNamespace(name="here", print_prefix=""),
         "journal": SimpleNamespace(current=lambda: run),
         "session": SimpleNamespace(
-            deployer=lambda port: deployed.client, administrator=lambda port: deployed.client
+            deployer=lambda port: deployment.client, administrator=lambda port: deployment.client
         ),
-        "read_memory": lambda: deployed.memory,
+        "read_memory": lambda: deployment.memory,
         "save_memory": saved.append,
     }.items():
         monkeypatch.setattr(reconcile, name, value)
-    found = read(deployed.client, reached)
+    found = read(deployment.client, reached)
     monkeypatch.setitem(reconcile._latest, "here", found)
     for _ in range(2):
         reconcile._note_renames(reached, found)
@@ -214,7 +216,7 @@ def test_the_plan_of_a_host_notes_a_rename_and_its_apply_ends_with_it(
     assert saved
     assert len(run.notes) == 1
     assert run.operator_notes == run.notes
-    reconcile._note_renames(reached, read(deployed.client, deployed.reached(API_MOVED)))
+    reconcile._note_renames(reached, read(deployment.client, deployment.reach(API_MOVED)))
     assert len(run.notes) == 1
 
 
@@ -222,40 +224,40 @@ def test_the_plan_of_a_host_notes_a_rename_and_its_apply_ends_with_it(
 
 
 def test_credentials_of_a_removed_service_are_reported_with_the_remedy(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    (sentence,) = deployed.plan(UNSAID).left
+    (sentence,) = deployment.plan(UNSAID).left
     for stage in STAGES:
         assert f"backend.{stage}" in sentence
     assert "apply --prune` revokes" in sentence
     assert "`renamed_from: backend`" in sentence
-    assert deployed.plan(UNSAID, prune=True).left == deployed.plan(UNSAID).left
+    assert deployment.plan(UNSAID, prune=True).left == deployment.plan(UNSAID).left
 
 
 def test_a_former_name_has_no_effect_once_the_service_has_identities(
-    deployed: RememberingDeployment,
+    deployment: RememberingDeployment,
 ) -> None:
-    deployed.apply(UNSAID)
-    (gone,) = deployed.plan(UNSAID).left
+    deployment.apply(UNSAID)
+    (gone,) = deployment.plan(UNSAID).left
     assert "apply --prune` revokes" in gone
     assert "renamed_from" not in gone
-    planned = deployed.plan(API)
+    planned = deployment.plan(API)
     assert planned.due == []
     (output,) = planned.left
     assert "api has its own" in output
     assert "apply --prune` revokes" in output
-    assert deployed.plan(API, prune=True).left == []
+    assert deployment.plan(API, prune=True).left == []
 
 
 # Credentials on the host.
 
 
 def _steps(
-    deployed: RememberingDeployment, files: dict[str, str], text: str = "renamed"
+    deployment: RememberingDeployment, files: dict[str, str], text: str = "renamed"
 ) -> list[Step]:
     desired = {"renamed": API, "unsaid": UNSAID, "before": load(TEXT)}[text]
-    actual = read(deployed.client, deployed.reached(desired))
-    return plan(desired, client_secrets.holders(deployed.client, actual), files)
+    actual = read(deployment.client, deployment.reach(desired))
+    return plan(desired, client_secrets.holders(deployment.client, actual), files)
 
 
 class _Died(Exception):
@@ -263,7 +265,7 @@ class _Died(Exception):
 
 
 def _run(
-    deployed: RememberingDeployment, files: dict[str, str], text: str = "renamed", lives: int = 99
+    deployment: RememberingDeployment, files: dict[str, str], text: str = "renamed", lives: int = 99
 ) -> list[str]:
     """Store credentials as an apply does, and stop before a file is written or removed."""
     left = [lives]
@@ -282,65 +284,65 @@ def _run(
         files.pop(name, None)
 
     store = Store("here", lambda: files, write, remove)
-    due = [step for step in _steps(deployed, files, text) if not step.is_up_to_date]
+    due = [step for step in _steps(deployment, files, text) if not step.is_up_to_date]
     for step in due:
         if step.creates:
-            made = client_secrets.create(deployed.client, step)
+            made = client_secrets.create(deployment.client, step)
             store.write(step.account.credentials, render(made))
         client_secrets.carry_over(store, step)
-        client_secrets.revoke_orphans(deployed.client, step)
+        client_secrets.revoke_orphans(deployment.client, step)
     return [str(step) for step in due]
 
 
 @pytest.fixture
-def files(deployed: RememberingDeployment) -> dict[str, str]:
+def files(deployment: RememberingDeployment) -> dict[str, str]:
     """The files of the deployed services."""
     made: dict[str, str] = {}
-    _run(deployed, made, "before")
+    _run(deployment, made, "before")
     return made
 
 
 def test_credentials_are_moved_to_the_new_name(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
-    before, secrets = dict(files), dict(deployed.server.secrets)
-    assert _run(deployed, files) == [
+    before, secrets = dict(files), dict(deployment.server.secrets)
+    assert _run(deployment, files) == [
         f"~ credentials backend.{each}: name backend.{each} → api.{each}" for each in STAGES
     ]
     assert files == {name.replace("backend.", "api."): text for name, text in before.items()}
-    assert deployed.server.secrets == secrets
-    assert _run(deployed, files) == []
+    assert deployment.server.secrets == secrets
+    assert _run(deployment, files) == []
 
 
 def test_a_client_secret_is_recognized_without_renamed_from(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
-    deployed.apply(API)
-    _run(deployed, files)
-    assert _run(deployed, files, "unsaid") == []
-    assert deployed.plan(UNSAID).foreign == []
+    deployment.apply(API)
+    _run(deployment, files)
+    assert _run(deployment, files, "unsaid") == []
+    assert deployment.plan(UNSAID).foreign == []
 
 
 def test_an_interrupted_move_of_files_is_completed_by_the_next_run(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
     whole = dict(files)
     desired = {name.replace("backend.", "api."): text for name, text in whole.items()}
     for lives in range(6):
         now = dict(whole)
         with pytest.raises(_Died):
-            _run(deployed, now, lives=lives)
+            _run(deployment, now, lives=lives)
         assert whole.keys() - now.keys() <= {"backend.development", "backend.staging"}
         assert {*whole.values()} == {*now.values()}
-        _run(deployed, now)
+        _run(deployment, now)
         assert now == desired
 
 
 def test_a_file_that_does_not_work_is_replaced_and_removed(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
     files["backend.staging"] = files["backend.staging"].replace("fake-value", "fake-valuE")
-    assert _run(deployed, files)[1].split(", ")[:2] == [
+    assert _run(deployment, files)[1].split(", ")[:2] == [
         "+ credentials api.staging",
         "- credentials backend.staging",
     ]
@@ -349,21 +351,21 @@ def test_a_file_that_does_not_work_is_replaced_and_removed(
 
 
 def test_a_file_of_another_identity_stays(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
-    deployed.apply(UNSAID)
-    assert _run(deployed, files) == [f"+ credentials api.{each}" for each in STAGES]
+    deployment.apply(UNSAID)
+    assert _run(deployment, files) == [f"+ credentials api.{each}" for each in STAGES]
     assert {f"backend.{each}" for each in STAGES} <= files.keys()
 
 
 def test_an_unfinished_rotation_continues_under_the_new_name(
-    deployed: RememberingDeployment, files: dict[str, str]
+    deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
     held = parse(files["backend.staging"])
     assert held
     replaced = replace(held, replaced=Replaced(("obviously-fake",)))
     files["backend.staging"] = render(replaced)
-    _run(deployed, files)
+    _run(deployment, files)
     assert parse(files["api.staging"]) == replaced
 
 

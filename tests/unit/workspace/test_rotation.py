@@ -17,7 +17,7 @@ _ROTATE = ["Rotate what ben@example.com could read:", "  staging /backend KEY"]
 
 
 @pytest.fixture
-def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
+def deployment(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
     """A deployment with a secret, whose file no longer names anyone, for the command."""
     deployment = PeopleDeployment()
     deployment.settle(f"{TEXT}\npeople: {{ben@example.com: viewer}}\n")
@@ -25,7 +25,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
 
     @contextmanager
     def reach(*_: object, **__: object) -> Iterator[Reached]:
-        yield deployment.reached(TEXT)
+        yield deployment.reach(TEXT)
 
     monkeypatch.setattr("infisical_iac.cli.workspace.reach", reach)
     return deployment
@@ -35,7 +35,7 @@ def _apply() -> Any:
     return CliRunner().invoke(main, ["workspace", "apply", "--prune", "--yes"])
 
 
-def test_readable_secrets_are_listed_when_access_is_pruned(deployed: PeopleDeployment) -> None:
+def test_readable_secrets_are_listed_when_access_is_pruned(deployment: PeopleDeployment) -> None:
     applied = _apply()
     assert applied.exit_code == 0
     *rotate, removed, count = applied.stdout.splitlines()
@@ -45,14 +45,14 @@ def test_readable_secrets_are_listed_when_access_is_pruned(deployed: PeopleDeplo
 
 
 def test_readable_secrets_are_listed_although_the_server_then_fails(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
     def fail(body: Json, id: str) -> Json:
-        deployed.server._drop_person(body, id)
+        deployment.server._drop_person(body, id)
         raise Refused(500, "Something", "Something went wrong")
 
     route = ("DELETE", "/v1/projects/[^/]+/memberships/([^/]+)", fail)
-    deployed.server.routes.insert(0, route)
+    deployment.server.routes.insert(0, route)
     failed = _apply()
     assert failed.exit_code == 1
     assert failed.stdout.splitlines() == _ROTATE

@@ -26,145 +26,145 @@ _ENVIRONMENT = (
 
 
 @pytest.fixture
-def deployed() -> PeopleDeployment:
+def deployment() -> PeopleDeployment:
     deployment = PeopleDeployment()
     deployment.settle(TEXT)
     return deployment
 
 
-def _folders(deployed: PeopleDeployment, slug: str = "staging") -> set[str]:
-    return deployed.server.folders[deployed.server.environment(slug)["id"]]
+def _folders(deployment: PeopleDeployment, slug: str = "staging") -> set[str]:
+    return deployment.server.folders[deployment.server.environment(slug)["id"]]
 
 
-def _give_folder_away(deployed: PeopleDeployment) -> None:
+def _give_folder_away(deployment: PeopleDeployment) -> None:
     """Rename a folder that holds another one, and make a new one of its name."""
-    id = deployed.server.environment("staging")["id"]
-    deployed.server.rename_folder(id, "/services", "older")
+    id = deployment.server.environment("staging")["id"]
+    deployment.server.rename_folder(id, "/services", "older")
     place = {"environment": "staging", "path": "/"}
-    deployed.server._create_folder({**place, "name": "services"})
+    deployment.server._create_folder({**place, "name": "services"})
 
 
-def _give_environment_away(deployed: PeopleDeployment) -> None:
-    deployed.server.environment("staging")["slug"] = "uat"
-    deployed.server._create_environment({"slug": "staging", "name": "Another"})
+def _give_environment_away(deployment: PeopleDeployment) -> None:
+    deployment.server.environment("staging")["slug"] = "uat"
+    deployment.server._create_environment({"slug": "staging", "name": "Another"})
 
 
 def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployed)
-    _folders(deployed).discard("/shared")
-    _folders(deployed).discard("/older/python")
-    deployed.server.identity("backend-staging")["name"] = "other"
-    output = [str(each) for each in deployed.plan(TEXT)]
+    _give_folder_away(deployment)
+    _folders(deployment).discard("/shared")
+    _folders(deployment).discard("/older/python")
+    deployment.server.identity("backend-staging")["name"] = "other"
+    output = [str(each) for each in deployment.plan(TEXT)]
     assert output[0] == _FOLDER
     assert sorted(output[1:]) == [
         f"+ {folder('/shared', 'staging')}",
         update("identity backend-staging", "name", "other", "backend-staging"),
     ]
-    assert deployed.settle(TEXT) == output[1:]
-    assert [str(each) for each in deployed.plan(TEXT)] == [_FOLDER]
+    assert deployment.settle(TEXT) == output[1:]
+    assert [str(each) for each in deployment.plan(TEXT)] == [_FOLDER]
     # Nothing is made in the folder that now has the name.
-    assert {each for each in _folders(deployed) if "older" in each or "services" in each} == {
+    assert {each for each in _folders(deployment) if "older" in each or "services" in each} == {
         "/older",
         "/services",
     }
 
 
 def test_a_folder_that_waits_for_a_blocked_one_is_blocked(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployed)
-    id = deployed.server.environment("staging")["id"]
-    deployed.server.rename_folder(id, "/shared", "aside")
-    deployed.server.rename_folder(id, "/older", "shared")
-    output = [str(each) for each in deployed.plan(TEXT)]
+    _give_folder_away(deployment)
+    id = deployment.server.environment("staging")["id"]
+    deployment.server.rename_folder(id, "/shared", "aside")
+    deployment.server.rename_folder(id, "/older", "shared")
+    output = [str(each) for each in deployment.plan(TEXT)]
     assert [each.partition(":")[0] for each in output] == [
         "! folder /services in staging",
         "! folder /shared in staging",
     ]
-    assert deployed.settle(TEXT) == []
+    assert deployment.settle(TEXT) == []
 
 
 def test_an_environment_whose_slug_is_taken_is_blocked_and_all_else_is_repaired(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    _give_environment_away(deployed)
-    _folders(deployed, "uat").discard("/shared")
-    _folders(deployed, "production").discard("/shared")
-    assert deployed.settle(TEXT) == ["+ folder /shared in production"]
-    assert [str(each) for each in deployed.plan(TEXT)] == [_ENVIRONMENT]
+    _give_environment_away(deployment)
+    _folders(deployment, "uat").discard("/shared")
+    _folders(deployment, "production").discard("/shared")
+    assert deployment.settle(TEXT) == ["+ folder /shared in production"]
+    assert [str(each) for each in deployment.plan(TEXT)] == [_ENVIRONMENT]
     # Nothing is made in the environment that now has the slug.
-    assert _folders(deployed) == set()
+    assert _folders(deployment) == set()
 
 
 def test_environments_that_wait_for_a_blocked_one_are_not_parked(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    _give_environment_away(deployed)
-    deployed.server.environment("production")["slug"] = "live"
-    deployed.server.environment("uat")["slug"] = "production"
-    output = [str(each).partition(":")[0] for each in deployed.plan(TEXT)]
+    _give_environment_away(deployment)
+    deployment.server.environment("production")["slug"] = "live"
+    deployment.server.environment("uat")["slug"] = "production"
+    output = [str(each).partition(":")[0] for each in deployment.plan(TEXT)]
     assert output == ["! environment production", "! environment staging"]
-    assert deployed.settle(TEXT) == []
+    assert deployment.settle(TEXT) == []
 
 
 def test_a_blocked_object_is_remembered_and_repaired_once_its_name_is_free(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    before = deployed.remembered
-    _give_folder_away(deployed)
-    _give_environment_away(deployed)
-    assert deployed.settle(TEXT) == []
-    assert deployed.remembered.folders == before.folders
-    assert before.environments.items() <= deployed.remembered.environments.items()
-    _folders(deployed, "uat").discard("/services")
-    deployed.server.environments.pop()
-    assert deployed.settle(TEXT) == [
+    before = deployment.remembered
+    _give_folder_away(deployment)
+    _give_environment_away(deployment)
+    assert deployment.settle(TEXT) == []
+    assert deployment.remembered.folders == before.folders
+    assert before.environments.items() <= deployment.remembered.environments.items()
+    _folders(deployment, "uat").discard("/services")
+    deployment.server.environments.pop()
+    assert deployment.settle(TEXT) == [
         update("environment staging", "slug", "uat", "staging"),
         update(folder("/services", "staging"), "name", "older", "services"),
     ]
-    assert deployed.plan(TEXT) == []
+    assert deployment.plan(TEXT) == []
 
 
-def test_blocked_objects_are_not_pruned(deployed: PeopleDeployment) -> None:
-    server = deployed.server
+def test_blocked_objects_are_not_pruned(deployment: PeopleDeployment) -> None:
+    server = deployment.server
     made = {each["id"] for each in server.environments} | {each["id"] for each in server.imports}
     made |= {server.folder_id(id, path) for id, paths in server.folders.items() for path in paths}
-    deployed.remembered = replace(deployed.remembered, made=frozenset(made))
+    deployment.remembered = replace(deployment.remembered, made=frozenset(made))
     id = server.environment("staging")["id"]
     server.rename_folder(id, "/backend", "app")
     server._create_folder({"environment": "staging", "path": "/", "name": "backend"})
-    planned = deployed.look(TEXT, prune=True)
+    planned = deployment.look(TEXT, prune=True)
     assert [each.what for each in planned.blocked] == ["folder /backend in staging"]
     assert planned.removals == []
 
 
 def test_a_project_whose_slug_is_taken_blocks_nothing_else(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    actual = deployed.actual(TEXT)
+    actual = deployment.actual(TEXT)
     assert actual.project
     moved = {**actual.project.fields, "slug": "moved", "name": "Other"}
     project = replace(actual.project, fields=moved)
     actual = replace(actual, project=project, slug_holder="project-9")
-    goal = deployed.goal(load(TEXT))
+    goal = deployment.goal(load(TEXT))
     blocked, change = difference(goal, actual)
     assert (blocked.kind, blocked.what) == ("!", "project chainalign")
     assert "'moved'" in blocked.detail
     assert str(change) == update("project chainalign", "name", "Other", "ChainAlign")
-    assert remember(goal, actual) == deployed.remembered
+    assert remember(goal, actual) == deployment.remembered
 
 
 def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
-    deployed: PeopleDeployment,
+    deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployed)
+    _give_folder_away(deployment)
     run = Journal(goes_on=True)
     run.plan(
         "operation",
         "Workspace | Apply its file",
-        lambda: reconcile.decide(deployed.goal(load(TEXT)), deployed.actual(TEXT), 8080),
+        lambda: reconcile.decide(deployment.goal(load(TEXT)), deployment.actual(TEXT), 8080),
     )
     assert [str(each) for each in run.blocked_parts] == [_FOLDER]
     assert (run.planned_changes, run.plans["operation"].commands) == ([], [])
@@ -172,11 +172,11 @@ def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
 
 @pytest.mark.parametrize("arguments", [["plan"], ["apply", "--yes"]])
 def test_the_command_shows_a_blocked_object_and_ends_with_an_error(
-    deployed: PeopleDeployment, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+    deployment: PeopleDeployment, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _give_folder_away(deployed)
-    _folders(deployed).discard("/shared")
-    reached = deployed.reached(TEXT)
+    _give_folder_away(deployment)
+    _folders(deployment).discard("/shared")
+    reached = deployment.reach(TEXT)
     monkeypatch.setattr(command, "reach", lambda *_, **__: nullcontext(reached))
     ran = CliRunner().invoke(command.workspace, arguments)
     assert ran.exit_code == 1

@@ -26,7 +26,7 @@ from tests.unit.fake_state import Refused
 
 
 @pytest.fixture
-def deployed() -> Deployment:
+def deployment() -> Deployment:
     deployment = Deployment()
     deployment.deploy()
     deployment.server.requests.clear()
@@ -48,17 +48,17 @@ def test_a_first_deploy_makes_everything_and_a_second_changes_nothing() -> None:
 
 
 def test_an_up_to_date_project_is_read_with_few_requests_and_no_writes(
-    deployed: Deployment,
+    deployment: Deployment,
 ) -> None:
-    assert deployed.changes() == []
-    assert {method for method, _, _ in deployed.server.requests} == {"GET"}
-    assert len(deployed.server.requests) <= 60
+    assert deployment.changes() == []
+    assert {method for method, _, _ in deployment.server.requests} == {"GET"}
+    assert len(deployment.server.requests) <= 60
 
 
-def test_a_service_may_read_its_own_and_its_imported_folders_only(deployed: Deployment) -> None:
-    backend = deployed.server.identity("backend-production")["id"]
+def test_a_service_may_read_its_own_and_its_imported_folders_only(deployment: Deployment) -> None:
+    backend = deployment.server.identity("backend-production")["id"]
     (privilege,) = (
-        each for each in deployed.server.privileges.values() if each["identityId"] == backend
+        each for each in deployment.server.privileges.values() if each["identityId"] == backend
     )
     assert privilege["slug"] == "read-own-folder"
     assert privilege["permissions"] == [
@@ -69,7 +69,7 @@ def test_a_service_may_read_its_own_and_its_imported_folders_only(deployed: Depl
         }
         for folder in ("/backend", "/shared")
     ]
-    assert deployed.server.members[backend] == [{"role": "no-access", "isTemporary": False}]
+    assert deployment.server.members[backend] == [{"role": "no-access", "isTemporary": False}]
 
 
 def test_viewer_isolation_grants_the_role_and_avoids_the_privilege_api() -> None:
@@ -82,15 +82,19 @@ def test_viewer_isolation_grants_the_role_and_avoids_the_privilege_api() -> None
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_a_drift_is_found_named_and_repaired_in_one_pass(deployed: Deployment, drift: str) -> None:
+def test_a_drift_is_found_named_and_repaired_in_one_pass(
+    deployment: Deployment, drift: str
+) -> None:
     spoil, expected = DRIFTS[drift]
-    spoil(deployed.server)
+    spoil(deployment.server)
     if drift == "folder deleted":
-        into = (deployed.server.environment("staging")["id"], "/backend")
-        deployed.server.imports = [each for each in deployed.server.imports if each["into"] != into]
+        into = (deployment.server.environment("staging")["id"], "/backend")
+        deployment.server.imports = [
+            each for each in deployment.server.imports if each["into"] != into
+        ]
         expected = [*expected, "+ import of /shared into /backend in staging"]
-    assert deployed.deploy() == expected
-    assert deployed.changes() == []
+    assert deployment.deploy() == expected
+    assert deployment.changes() == []
 
 
 @settings(max_examples=40)
@@ -106,129 +110,131 @@ def test_simultaneous_drifts_are_repaired(drifts: list[str]) -> None:
     assert deployment.changes() == []
 
 
-def test_two_environments_that_swapped_slugs_are_swapped_back(deployed: Deployment) -> None:
-    staging, production = (deployed.server.environment(s) for s in ("staging", "production"))
+def test_two_environments_that_swapped_slugs_are_swapped_back(deployment: Deployment) -> None:
+    staging, production = (deployment.server.environment(s) for s in ("staging", "production"))
     staging["slug"], production["slug"] = production["slug"], staging["slug"]
-    assert deployed.deploy() == [
+    assert deployment.deploy() == [
         update("environment staging", "slug", "production", "staging"),
         update("environment production", "slug", "staging", "production"),
     ]
     assert (staging["slug"], production["slug"]) == ("staging", "production")
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_a_renamed_environment_whose_slug_is_taken_is_blocked(deployed: Deployment) -> None:
-    deployed.server.environment("staging")["slug"] = "stage"
-    deployed.server.environments.append(
+def test_a_renamed_environment_whose_slug_is_taken_is_blocked(deployment: Deployment) -> None:
+    deployment.server.environment("staging")["slug"] = "stage"
+    deployment.server.environments.append(
         {"id": "new", "slug": "staging", "name": "Staging", "position": 9}
     )
-    deployed.server.folders["new"] = set()
-    (blocked,) = deployed.changes()
+    deployment.server.folders["new"] = set()
+    (blocked,) = deployment.changes()
     assert (blocked.kind, blocked.what) == ("!", "environment staging")
     assert "slug is now stage" in blocked.detail
 
 
 def test_a_renamed_and_deleted_environment_is_restored_with_its_slug(
-    deployed: Deployment,
+    deployment: Deployment,
 ) -> None:
-    id = deployed.server.environment("staging")["id"]
-    deployed.server.environment("staging")["slug"] = "stage"
-    deployed.server.delete_environment("stage")
-    deployed.deploy()
-    assert deployed.server.environment("staging")["id"] == id
+    id = deployment.server.environment("staging")["id"]
+    deployment.server.environment("staging")["slug"] = "stage"
+    deployment.server.delete_environment("stage")
+    deployment.deploy()
+    assert deployment.server.environment("staging")["id"] == id
 
 
 def test_a_project_of_an_earlier_release_is_not_made_twice(
-    deployed: Deployment,
+    deployment: Deployment,
 ) -> None:
-    assert deployed.server.project is not None
-    deployed.server.project["slug"] = "renamed"
-    deployed.remembered = Memory(deployed.remembered.environments)
-    (blocked,) = deployed.changes()
+    assert deployment.server.project is not None
+    deployment.server.project["slug"] = "renamed"
+    deployment.remembered = Memory(deployment.remembered.environments)
+    (blocked,) = deployment.changes()
     assert blocked.kind == "!"
     assert all(each in blocked.detail for each in ("slug 'renamed'", "'chainalign'"))
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
-    deployed: Deployment,
+    deployment: Deployment,
 ) -> None:
-    (blocked,) = deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
+    (blocked,) = deployment.changes(TEXT.replace("slug: chainalign", "slug: another"))
     assert blocked.kind == "!"
     assert all(each in blocked.detail for each in ("slug 'chainalign'", "'another'"))
 
 
 @pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
 def test_a_renamed_folder_gets_its_name_back_and_keeps_its_contents(
-    deployed: Deployment, folder: str
+    deployment: Deployment, folder: str
 ) -> None:
-    staging = deployed.server.environment("staging")["id"]
+    staging = deployment.server.environment("staging")["id"]
     before = {
-        path: deployed.server.folder_id(staging, path) for path in deployed.server.folders[staging]
+        path: deployment.server.folder_id(staging, path)
+        for path in deployment.server.folders[staging]
     }
-    deployed.server.rename_folder(staging, folder, "renamed")
+    deployment.server.rename_folder(staging, folder, "renamed")
     name = folder.rpartition("/")[2]
-    assert deployed.deploy() == [f"~ folder {folder} in staging: name renamed → {name}"]
+    assert deployment.deploy() == [f"~ folder {folder} in staging: name renamed → {name}"]
     after = {
-        path: deployed.server.folder_id(staging, path) for path in deployed.server.folders[staging]
+        path: deployment.server.folder_id(staging, path)
+        for path in deployment.server.folders[staging]
     }
     assert after == before
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_a_folder_and_its_parent_get_their_names_back(deployed: Deployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.rename_folder(staging, "/services/python", "snake")
-    deployed.server.rename_folder(staging, "/services", "all")
-    assert deployed.deploy() == [
+def test_a_folder_and_its_parent_get_their_names_back(deployment: Deployment) -> None:
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.rename_folder(staging, "/services/python", "snake")
+    deployment.server.rename_folder(staging, "/services", "all")
+    assert deployment.deploy() == [
         update(folder("/services", "staging"), "name", "all", "services"),
         update(folder("/services/python", "staging"), "name", "snake", "python"),
     ]
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_two_folders_that_swapped_names_are_swapped_back(deployed: Deployment) -> None:
-    server, staging = deployed.server, deployed.server.environment("staging")["id"]
+def test_two_folders_that_swapped_names_are_swapped_back(deployment: Deployment) -> None:
+    server, staging = deployment.server, deployment.server.environment("staging")["id"]
     shared = server.folder_id(staging, "/shared")
     for old, new in (("/shared", "aside"), ("/backend", "shared"), ("/aside", "backend")):
         server.rename_folder(staging, old, new)
-    assert deployed.deploy() == [
+    assert deployment.deploy() == [
         update(folder("/backend", "staging"), "name", "shared", "backend"),
         update(folder("/shared", "staging"), "name", "backend", "shared"),
     ]
     assert server.folder_id(staging, "/shared") == shared
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_a_renamed_folder_whose_name_is_taken_is_blocked(deployed: Deployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.rename_folder(staging, "/backend", "be")
-    deployed.server.folders[staging].add("/backend")
-    deployed.server.kept_ids[staging, "/backend"] = "by-hand"
-    (blocked,) = deployed.changes()
+def test_a_renamed_folder_whose_name_is_taken_is_blocked(deployment: Deployment) -> None:
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.rename_folder(staging, "/backend", "be")
+    deployment.server.folders[staging].add("/backend")
+    deployment.server.kept_ids[staging, "/backend"] = "by-hand"
+    (blocked,) = deployment.changes()
     assert (blocked.kind, blocked.what) == ("!", folder("/backend", "staging"))
     assert "its name is now /be" in blocked.detail
 
 
-def test_a_manually_re_created_folder_is_adopted(deployed: Deployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.kept_ids[staging, "/services/python"] = "by-hand"
-    assert deployed.deploy() == []
-    assert deployed.remembered.folders[staging]["/services/python"] == "by-hand"
-    deployed.server.rename_folder(staging, "/services/python", "snake")
-    assert deployed.deploy() == [
+def test_a_manually_re_created_folder_is_adopted(deployment: Deployment) -> None:
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.kept_ids[staging, "/services/python"] = "by-hand"
+    assert deployment.deploy() == []
+    assert deployment.remembered.folders[staging]["/services/python"] == "by-hand"
+    deployment.server.rename_folder(staging, "/services/python", "snake")
+    assert deployment.deploy() == [
         update(folder("/services/python", "staging"), "name", "snake", "python")
     ]
 
 
-def test_a_folder_renamed_in_a_renamed_environment_is_found(deployed: Deployment) -> None:
-    staging = deployed.server.environment("staging")
-    deployed.server.rename_folder(staging["id"], "/backend", "be")
+def test_a_folder_renamed_in_a_renamed_environment_is_found(deployment: Deployment) -> None:
+    staging = deployment.server.environment("staging")
+    deployment.server.rename_folder(staging["id"], "/backend", "be")
     staging["slug"] = "stage"
-    assert deployed.deploy() == [
+    assert deployment.deploy() == [
         update("environment staging", "slug", "stage", "staging"),
         update(folder("/backend", "staging"), "name", "be", "backend"),
     ]
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
 IMPORTING = TEXT.replace("[/shared]", "[/shared, /common, /more]")
@@ -257,12 +263,12 @@ def test_imports_get_their_order_back_among_those_of_others(
     assert bool(foreign) == ("theirs" in {each["id"] for each in deployment.server.imports})
 
 
-def test_a_deleted_import_is_restored_at_its_position(deployed: Deployment) -> None:
-    deployed.deploy(IMPORTING)
-    deployed.server.imports = [
-        each for each in deployed.server.imports if each["importPath"] != "/shared"
+def test_a_deleted_import_is_restored_at_its_position(deployment: Deployment) -> None:
+    deployment.deploy(IMPORTING)
+    deployment.server.imports = [
+        each for each in deployment.server.imports if each["importPath"] != "/shared"
     ]
-    output = deployed.deploy(IMPORTING)
+    output = deployment.deploy(IMPORTING)
     assert output[:2] == [
         f"+ {import_of('/shared', '/backend', 'development')}",
         update(
@@ -270,39 +276,39 @@ def test_a_deleted_import_is_restored_at_its_position(deployed: Deployment) -> N
             *("order", "/common, /more, /shared", "/shared, /common, /more"),
         ),
     ]
-    assert deployed.changes(IMPORTING) == []
+    assert deployment.changes(IMPORTING) == []
 
 
-def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployed: Deployment) -> None:
-    server = deployed.server
+def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployment: Deployment) -> None:
+    server = deployment.server
     server.identity("backend-staging").update(name="renamed", metadata=[])
     theirs = {"id": "theirs", "name": "backend-staging", "role": "member", "metadata": [MARKER]}
     server.identities["theirs"] = theirs
-    (done,) = deployed.deploy()
+    (done,) = deployment.deploy()
     name, metadata = done.split(", ")
     assert name == update("identity backend-staging", "name", "renamed", "backend-staging")
     assert metadata.startswith("metadata → managed by")
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_metadata_of_others_stay_when_the_mark_is_set_again(deployed: Deployment) -> None:
-    identity = deployed.server.identity("backend-staging")
+def test_metadata_of_others_stay_when_the_mark_is_set_again(deployment: Deployment) -> None:
+    identity = deployment.server.identity("backend-staging")
     identity["metadata"] = [{"key": "team", "value": "blue"}]
-    deployed.deploy()
+    deployment.deploy()
     assert identity["metadata"] == [MARKER, {"key": "team", "value": "blue"}]
 
 
-def test_a_restored_environment_is_completed_in_the_next_pass(deployed: Deployment) -> None:
-    staging = deployed.server.environment("staging")["id"]
-    deployed.server.delete_environment("staging")
-    deployed.server.folders[staging].remove("/shared")
-    output = deployed.converge()
+def test_a_restored_environment_is_completed_in_the_next_pass(deployment: Deployment) -> None:
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.delete_environment("staging")
+    deployment.server.folders[staging].remove("/shared")
+    output = deployment.converge()
     assert output[-1] == "+ folder /shared in staging"
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_objects_of_others_are_not_changed(deployed: Deployment) -> None:
-    server = deployed.server
+def test_objects_of_others_are_not_changed(deployment: Deployment) -> None:
+    server = deployment.server
     server.identities["theirs"] = {
         "id": "theirs",
         "name": "backend-staging",
@@ -312,7 +318,7 @@ def test_objects_of_others_are_not_changed(deployed: Deployment) -> None:
     server.folders[server.environment("staging")["id"]].add("/theirs")
     server.environments.append({"id": "qa", "slug": "qa", "name": "QA", "position": 2})
     server.folders["qa"] = {"/backend"}
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
 def test_an_unmarked_identity_of_the_same_name_is_not_adopted() -> None:
@@ -328,17 +334,17 @@ def test_an_unmarked_identity_of_the_same_name_is_not_adopted() -> None:
     assert deployment.changes() == []
 
 
-def test_an_identity_beyond_the_first_page_is_found(deployed: Deployment) -> None:
-    server = deployed.server
+def test_an_identity_beyond_the_first_page_is_found(deployment: Deployment) -> None:
+    server = deployment.server
     others = {
         f"other-{n}": {"id": f"other-{n}", "name": f"other-{n}", "role": "member", "metadata": []}
         for n in range(120)
     }
     server.identities = {**others, **server.identities}
-    assert deployed.changes() == []
+    assert deployment.changes() == []
 
 
-def test_a_killed_run_is_completed_by_the_next(deployed: Deployment) -> None:
+def test_a_killed_run_is_completed_by_the_next() -> None:
     whole = len(Deployment().changes())
     for died_after in range(whole):
         deployment = Deployment()
