@@ -28,10 +28,10 @@ def whole(cluster: Cluster) -> State:
 
     Raises StagingError if they are not within a minute.
     """
-    wanted = state.healthy_state(_data_nodes(cluster))
+    desired = state.healthy_state(_data_nodes(cluster))
 
     def lacking(seen: State) -> list[str]:
-        return state.differences(wanted, {name: seen[name] for name in wanted})
+        return state.differences(desired, {name: seen[name] for name in desired})
 
     seen, wrong = _until_none(cluster, lacking)
     if wrong:

@@ -25,21 +25,21 @@ def service(specification: str, tasks: Mapping[str, str]) -> State:
     replicated = found["Mode"].get("Replicated")
     configs = sorted(each["ConfigName"] for each in container.get("Configs") or ())
     secrets = sorted(each["SecretName"] for each in container.get("Secrets") or ())
-    wanted = f"{replicated['Replicas']} wanted" if replicated else "one a node"
+    desired = f"{replicated['Replicas']} desired" if replicated else "one a node"
     running = f"{tasks.get(name, 'none')} run"
-    return {f"service {name}": _join(wanted, running, container["Image"], *configs, *secrets)}
+    return {f"service {name}": _join(desired, running, container["Image"], *configs, *secrets)}
 
 
 def node(output: str) -> State:
     """Return a node of the Swarm, from the JSON of `docker node inspect`."""
     found: dict[str, Any] = json.loads(output)
-    wanted, manager = found["Spec"], found.get("ManagerStatus") or {}
+    desired, manager = found["Spec"], found.get("ManagerStatus") or {}
     labels = sorted(
         f"{name}={value}"
-        for name, value in (wanted.get("Labels") or {}).items()
+        for name, value in (desired.get("Labels") or {}).items()
         if name not in _HOW_ETCD_BEGAN
     )
-    how = (wanted["Role"], wanted["Availability"], found["Status"]["State"])
+    how = (desired["Role"], desired["Availability"], found["Status"]["State"])
     vote = manager.get("Reachability", "no vote")
     return {f"node {found['Description']['Hostname']}": _join(*how, vote, *labels)}
 

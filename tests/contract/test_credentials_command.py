@@ -192,7 +192,7 @@ def test_push_to_json_prints_all_credentials_with_yes(case: Case) -> None:
 
 
 @pytest.mark.parametrize("span", ["soon", "-1h", "1w", ""])
-def test_an_overlap_that_is_no_duration_is_refused(case: Case, span: str) -> None:
+def test_an_overlap_that_is_not_a_duration_is_refused(case: Case, span: str) -> None:
     refused = case.run("rotate", case.service, "--env", "production", "--overlap", span)
     assert refused.exit_code == 1
     assert "--overlap" in refused.stderr

@@ -157,7 +157,7 @@ def test_a_lost_role_in_a_project_is_reported_and_given_back(
     assert contents.project(session.deployer(_PORT), slug) is not None
 
 
-def test_a_project_that_does_not_exist_is_no_drift(admin: Client, world: World) -> None:
+def test_a_project_that_does_not_exist_is_not_drift(admin: Client, world: World) -> None:
     gone = {"never-made": "", "deleted-since": "00000000-0000-4000-8000-000000000000"}
     assert bootstrap.seats_drift(session.deployer(_PORT), _id(admin, world.org_id), gone) == []
 

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.dying_rotation <point> …`: kill infisical-iac at a point of a rotation.
 
 The script at work on the host is killed right after a line of it, and the process here with it.
-`unwell` kills nothing: Infisical fails its checks with the new key. A point may follow it.
+`unhealthy` kills nothing: Infisical fails its checks with the new key. A point may follow it.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 from infisical_iac.core.errors import CheckFailed
 from tests.e2e.dying_script import die_at, replace
 
-UNWELL = "unwell"
+UNHEALTHY = "unhealthy"
 
 # By the point, the script and the end of a line of it after which it dies. The service goes on with
 # the old key. tests/unit/change has it die after every line of rotation.sh.
@@ -46,7 +46,7 @@ def program(*points: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.e2e.dying_rotation", ",".join(points))
 
 
-def _be_unwell() -> None:
+def _fail_checks() -> None:
     from infisical_iac.workspace import checks
 
     def fail(*_: Any, **__: Any) -> Any:
@@ -61,5 +61,5 @@ if __name__ == "__main__":
     from infisical_iac.cli.main import main
 
     for each in sys.argv.pop(1).split(","):
-        _be_unwell() if each == UNWELL else die_at(*POINTS[each])
+        _fail_checks() if each == UNHEALTHY else die_at(*POINTS[each])
     main()

@@ -17,14 +17,14 @@ _OUTSIDE4, _OUTSIDE6 = "192.0.2.2", "2001:db8:9::2"
 @contextmanager
 def add_namespace(host: StagingHost) -> Iterator[str]:
     """Make a network namespace that is connected to the host, and return its name."""
-    name = f"beside{os.getpid()}"
+    name = f"peer{os.getpid()}"
     pid = docker("inspect", "--format", "{{.State.Pid}}", host.container)
     _run("ip", "netns", "add", name)
     try:
-        _run(*f"ip link add eth0 netns {name} type veth peer name beside netns {pid}".split())
+        _run(*f"ip link add eth0 netns {name} type veth peer name outside netns {pid}".split())
         host.run(
-            "sysctl -qw net.ipv6.conf.beside.disable_ipv6=0; ip link set beside up; "
-            f"ip address add {HOST4}/24 dev beside; ip address add {HOST6}/64 dev beside nodad"
+            "sysctl -qw net.ipv6.conf.outside.disable_ipv6=0; ip link set outside up; "
+            f"ip address add {HOST4}/24 dev outside; ip address add {HOST6}/64 dev outside nodad"
         )
         for command in (
             "link set eth0 up",

@@ -34,7 +34,7 @@ name=$(docker config ls --format '{{.Name}}' | grep ^sentinel_sh_)
 docker service update --quiet --detach --config-rm $name \
     --config-add source=by-hand,target=/etc/sentinel.sh $service
 """
-# What `patronictl edit-config` does: a write is acknowledged that is on one node alone.
+# What `patronictl edit-config` does: a write is acknowledged that is on only one node.
 _RELAX = r"""
 docker exec $(docker ps --quiet --filter name=infisical_postgres) sh -c '. /run/secrets/env
     echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \

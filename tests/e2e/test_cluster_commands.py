@@ -101,14 +101,14 @@ def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
     for each in saved:
         (found,) = snapshots[each["name"]]
         assert (found["id"], found["secrets"]) == (each["snapshot"], count)
-    alone = on_each(cluster, _SNAPSHOTS)
-    assert sorted(alone) == ["0", "0", "1"], "only the leader was asked"
+    before = on_each(cluster, _SNAPSHOTS)
+    assert sorted(before) == ["0", "0", "1"], "only the leader was asked"
     leader = cluster.leader()
     for number in cluster.numbers:
         ran = backing.ran(cluster.host(number))
         names = ["local", "bucket"] if number == leader else ["local"]
         assert ([each.name for each in ran.targets], ran.failure) == (names, "")
-    assert on_each(cluster, _SNAPSHOTS) == [str(int(each) + 1) for each in alone]
+    assert on_each(cluster, _SNAPSHOTS) == [str(int(each) + 1) for each in before]
 
 
 @pytest.mark.parametrize("target", ["local", "bucket"])
@@ -311,7 +311,7 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
 
 
 def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
-    # In addition to those that failed or died.
+    # In addition to those that failed or were killed.
     log = read_json(cluster, "audit", "--last", str(2 * len(_DONE)))
     done = [each["event"] for each in log if each["outcome"] == "done"]
     assert done[-len(_DONE) :] == _DONE, " ".join(done)

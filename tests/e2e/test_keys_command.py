@@ -12,7 +12,7 @@ from infisical_iac.core.errors import ApiError
 from tests.e2e import backing, dying_rotation, inspection, restoring
 from tests.e2e.backing import LOCAL, inventory, restic, sql
 from tests.e2e.conftest import assert_converged
-from tests.e2e.dying_rotation import UNWELL, program
+from tests.e2e.dying_rotation import UNHEALTHY, program
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import Done, infisical_iac
 from tests.staging.host import StagingHost
@@ -100,7 +100,7 @@ def _assert_converged(host: StagingHost) -> None:
 def test_a_rotation_killed_during_its_rollback_is_completed(host: StagingHost) -> None:
     old = _key(host, "redis_password")
     _redis(host, "SET kept obviously-fake")
-    _dies(host, "redis", UNWELL, "about to go back")
+    _dies(host, "redis", UNHEALTHY, "about to go back")
     _dies(host, "redis", "back")
     done = _ok(host, "keys", "rotate", "redis")
     assert "is the old one" in done.stderr
@@ -126,7 +126,7 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: Sta
     assert "every session" in refused.stderr
     assert refused.returncode == 1
     with inspection.deployer(host) as before:
-        back = program(UNWELL)
+        back = program(UNHEALTHY)
         failed = infisical_iac(host.name, "keys", "rotate", "auth-secret", "--yes", program=back)
         assert "was given up" in failed.stderr
         assert "it is made" in failed.stderr

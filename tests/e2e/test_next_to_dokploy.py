@@ -147,7 +147,7 @@ def test_the_host_suite_passes(host: StagingHost) -> None:
     verify(host)
 
 
-def test_what_is_dokploys_outlives_infisical(host: StagingHost) -> None:
+def test_resources_of_dokploy_survive_the_removal_of_infisical(host: StagingHost) -> None:
     before = host.run(_DOKPLOYS).stdout
     arguments = ("--volumes", "--no-backup", "--confirm", "staging")
     destroyed = infisical_iac(host.name, "destroy", *arguments)

@@ -37,50 +37,50 @@ _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
 def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
     """A single host with secrets, and two hosts without Infisical."""
     with clusters.fresh(first, _NAME) as staging:
-        alone, *others = clusters.boot(staging)
+        single, *others = clusters.boot(staging)
         for each in others:
             assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
-        inspection.write_secrets(alone, "/backend", _SECRETS)
-        yield [alone, *others]
+        inspection.write_secrets(single, "/backend", _SECRETS)
+        yield [single, *others]
 
 
 def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
     hosts: list[StagingHost],
 ) -> None:
-    alone, *_ = hosts
-    with giving_up.writing(alone) as acknowledged:
+    single, *_ = hosts
+    with giving_up.writing(single) as acknowledged:
         failed = _scale("scale-out", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert f"{alone.name} serves" in failed.stderr
+    assert f"{single.name} serves" in failed.stderr
     assert "its data of 20" in failed.stderr
-    served = giving_up.serving(alone)
+    served = giving_up.serving(single)
     assert acknowledged & served
-    assert acknowledged - served <= _of_cluster(alone, "infisical")
+    assert acknowledged - served <= _of_cluster(single, "infisical")
     assert acknowledged - served
-    giving_up.forget(alone)
+    giving_up.forget(single)
 
 
 def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     """Data that the cluster got when an earlier scale-out failed are kept too."""
-    alone, *_ = hosts
-    with giving_up.writing(alone) as acknowledged:
+    single, *_ = hosts
+    with giving_up.writing(single) as acknowledged:
         died = _scale("scale-out", program=dying_script.program("scale-out", "enter switched"))
         assert died.returncode == KILLED, died.stderr
-        assert "has not ended" in _on_one(alone, "plan").stderr
+        assert "has not ended" in _on_one(single, "plan").stderr
         done = _scale("scale-out")
     assert done.returncode == 0, done.stderr
     assert "has switched already" in done.stderr
     assert "Read as before: " in done.stderr
-    assert f"Kept on {alone.name}: volume infisical_postgres." in done.stderr
+    assert f"Kept on {single.name}: volume infisical_postgres." in done.stderr
     (named,) = set(_NAMED.findall(done.stderr))
-    assert any(each.startswith("WRITTEN_") for each in _of_cluster(alone, named))
+    assert any(each.startswith("WRITTEN_") for each in _of_cluster(single, named))
     assert acknowledged
-    assert acknowledged <= giving_up.serving(alone)
-    giving_up.forget(alone)
+    assert acknowledged <= giving_up.serving(single)
+    giving_up.forget(single)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _assert_converged(_together("plan"))
-    assert "belongs to a cluster" in _on_one(alone, "plan").stderr
+    assert "belongs to a cluster" in _on_one(single, "plan").stderr
     assert "from the cluster already" in _scale("scale-out").stderr
     _assert_converged(_together("plan"))
 
@@ -93,22 +93,22 @@ def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
 
     Data that the old version can read stay in service; else the dump from before replaces them.
     """
-    alone, *_ = hosts
+    single, *_ = hosts
     for each in hosts:
         upgrading.make_later(each, version)
     newer = inventory(tmp_path, _INVENTORY, infisical_version=version)
-    with giving_up.writing(alone) as acknowledged:
+    with giving_up.writing(single) as acknowledged:
         done = _together("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with " in done.stderr
     named = set(_NAMED.findall(done.stderr))
     assert len(named) == databases
-    served = giving_up.serving(alone)
+    served = giving_up.serving(single)
     assert acknowledged & served
-    kept = served.union(*(_of_cluster(alone, each) for each in named))
+    kept = served.union(*(_of_cluster(single, each) for each in named))
     assert acknowledged - kept == set()
     assert bool(acknowledged - served) == bool(named)
-    giving_up.forget(alone)
+    giving_up.forget(single)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _assert_converged(_together("plan"))
@@ -117,39 +117,39 @@ def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
 def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
     hosts: list[StagingHost],
 ) -> None:
-    alone, *_ = hosts
-    with giving_up.writing(alone) as acknowledged:
+    single, *_ = hosts
+    with giving_up.writing(single) as acknowledged:
         failed = _scale("scale-in", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "cluster serves again" in failed.stderr
     assert "its data of 20" in failed.stderr
-    assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(alone) != set()
-    assert giving_up.lost_writes(alone, acknowledged, failed.stderr) == set()
-    served = giving_up.serving(alone)
+    assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(single) != set()
+    assert giving_up.lost_writes(single, acknowledged, failed.stderr) == set()
+    served = giving_up.serving(single)
     assert acknowledged & served
     assert acknowledged - served
-    giving_up.forget(alone)
+    giving_up.forget(single)
 
 
 def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None:
-    alone, *_ = hosts
-    with giving_up.writing(alone) as acknowledged:
+    single, *_ = hosts
+    with giving_up.writing(single) as acknowledged:
         died = _scale("scale-in", program=dying_script.program("scale-in", "enter proven"))
         assert died.returncode == KILLED, died.stderr
         done = _scale("scale-in")
     assert done.returncode == 0, done.stderr
-    assert f"Kept on {alone.name}: volume infisical_patroni_before_20" in done.stdout
+    assert f"Kept on {single.name}: volume infisical_patroni_before_20" in done.stdout
     assert acknowledged
-    assert acknowledged <= giving_up.serving(alone)
-    giving_up.forget(alone)
-    assert upgrading.secrets(alone) == _SECRETS
+    assert acknowledged <= giving_up.serving(single)
+    giving_up.forget(single)
+    assert upgrading.secrets(single) == _SECRETS
     for each in hosts:
         swarm = each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
         assert "inactive" in swarm
         assert each.run(_STATE, check=False).stdout == ""
-    assert _on_one(alone, "apply", "--yes").returncode == 0
-    _assert_converged(_on_one(alone, "plan"))
-    assert upgrading.secrets(alone) == _SECRETS
+    assert _on_one(single, "apply", "--yes").returncode == 0
+    _assert_converged(_on_one(single, "plan"))
+    assert upgrading.secrets(single) == _SECRETS
 
 
 def _of_cluster(host: StagingHost, database: str) -> set[str]:

@@ -56,7 +56,7 @@ def test_a_rotated_secret_is_used_from_the_next_start(services: World) -> None:
 def test_without_infisical_services_go_on_running_and_start_only_from_the_cache(
     services: World,
 ) -> None:
-    with services.infisical.stopped():
+    with services.infisical.stop_temporarily():
         assert services.forecasts.get("/forecast", services.join("Ada")).status_code == 200
         assert services.backend.restart() == _TRY_AGAIN
         assert f"{services.infisical.address} can't be reached" in services.backend.output

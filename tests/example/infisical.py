@@ -1,4 +1,4 @@
-"""The Infisical of a staging host as the services and its operator see it."""
+"""The Infisical of a staging host as its services and its operator use it."""
 
 import subprocess
 from collections.abc import Iterator

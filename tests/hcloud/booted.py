@@ -43,7 +43,7 @@ class Booted:
 
     def off(self) -> None:
         """Stop answering."""
-        # If only closed, it would go on listening until the waiting thread has a connection.
+        # close() only would leave it listening until the thread in accept() has a connection.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 

@@ -18,7 +18,7 @@ from tests.hcloud.shapes import (
     server_type,
 )
 
-# What a server on its own has, and what a cluster has beside.
+# What a server on its own has, and what a cluster has in addition.
 KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
 CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 

@@ -121,7 +121,7 @@ def test_resources_that_seem_to_belong_to_another_deployment_are_refused(world: 
     assert len(world.api.changes) == before
 
 
-def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
+def test_a_node_of_an_earlier_cluster_is_not_a_server_of_a_deployment_of_its_name(
     world: World,
 ) -> None:
     world.set(CLUSTER)
@@ -143,9 +143,9 @@ def test_a_replacement_of_an_earlier_version_is_completed_after_adoption(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = grown_hosts(world, monkeypatch)
-    fake.unwell = True
+    fake.unhealthy = True
     world.expect_refusal("replace", "--yes")
-    fake.unwell = False
+    fake.unhealthy = False
     _age(world)
     assert "server adopt" in world.expect_refusal("replace", "--undo", "--yes")
     said = world.ok("adopt", "--yes")

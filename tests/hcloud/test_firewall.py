@@ -74,7 +74,7 @@ def test_rules_that_would_lock_out_are_reverted(
     assert error.code == "refused.lockout"
     assert "'ssh_networks'" in str(error)
     assert wall["rules"] == right
-    # Without a login before the change, there is nothing to lose.
+    # An operator who can't log in yet can't be locked out.
     booted.is_shut = True
     world.ok("create", "--yes")
     assert wall["rules"] != right

@@ -227,9 +227,9 @@ def test_a_manually_assigned_address_is_not_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = grown_hosts(world, monkeypatch)
-    fake.unwell = True
+    fake.unhealthy = True
     world.expect_refusal("replace", "--yes")
-    fake.unwell = False
+    fake.unhealthy = False
     (new,) = (e for e in world.cloud.kinds["servers"].values() if e["name"] != "infisical")
     address = {"type": "ipv6", "ip": "2001:db8:9::/64", "auto_delete": False, "labels": {}}
     world.cloud.add("primary_ips", name="theirs", assignee_id=new["id"], **address)

@@ -21,8 +21,10 @@ def test_resources_of_others_are_refused_and_kept(
 ) -> None:
     world.set(settings)
     # Of one kind or the other, without anything that it would be with.
-    alone = {each: list[str]() for each in ("applied_to", "services", "targets", "private_net")}
-    world.cloud.add(kind, name=what.rpartition(" ")[2], assignee_id=None, **alone)
+    unattached = {
+        each: list[str]() for each in ("applied_to", "services", "targets", "private_net")
+    }
+    world.cloud.add(kind, name=what.rpartition(" ")[2], assignee_id=None, **unattached)
     error = world.error("create", "--yes")
     assert error.code == "refused.foreign"
     assert what in str(error)

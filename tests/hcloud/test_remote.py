@@ -13,9 +13,9 @@ from tests.hcloud.world import World
 from tests.unit.fake_programs import fake_program
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
-_WELL = ("infisical", "postgres", "redis", "caddy", "Drift")
+_HEALTHY = ("infisical", "postgres", "redis", "caddy", "Drift")
 
-# Reports its arguments, and ends as the file next to it says.
+# Records its arguments, and ends its the status in the file next to it.
 _PROGRAM = """
 { echo "$*"; env | grep -E "^INFISICAL_" | sort; } >"$0.called"
 cat "$0.said" 2>/dev/null
@@ -49,9 +49,11 @@ def _sibling(file: Path, name: str) -> Path:
     return file.with_name(f"{file.name}.{name}")
 
 
-def _status(program: Path, *unwell: str, without: str = "") -> None:
+def _status(program: Path, *unhealthy: str, without: str = "") -> None:
     rows = [
-        {"name": name, "text": "", "ok": name not in unwell} for name in _WELL if name != without
+        {"name": name, "text": "", "ok": name not in unhealthy}
+        for name in _HEALTHY
+        if name != without
     ]
     rows.append({"name": "Last backup", "text": "none yet", "ok": False})
     _sibling(program, "said").write_text(json.dumps(rows))
@@ -119,7 +121,7 @@ def test_services_must_be_healthy_and_a_backup_may_be_missing(program: Path, log
     RemoteExecutor(_DEVICE, timeout=5).check_health(login)
 
 
-@pytest.mark.parametrize("name", _WELL)
+@pytest.mark.parametrize("name", _HEALTHY)
 def test_an_unhealthy_row_fails_the_health_check(program: Path, login: Login, name: str) -> None:
     _status(program, name)
     with pytest.raises(CheckFailed, match=rf"\({name}\)"):

@@ -17,13 +17,13 @@ class FakeHosts:
 
     Attributes:
         did: the steps, with the owners of the volume and of the first address then.
-        unwell: whether Infisical is unhealthy on the new server.
+        unhealthy: whether Infisical is unhealthy on the new server.
         elsewhere: whether the data of the old server are on its own disk.
     """
 
     world: World
     did: list[tuple[str, str, str]] = field(default_factory=list)
-    unwell: bool = False
+    unhealthy: bool = False
     elsewhere: bool = False
 
     def _log(self, what: str) -> None:
@@ -54,7 +54,7 @@ class FakeHosts:
 
     def check_health(self, login: Login) -> None:
         self._log("prove")
-        if self.unwell:
+        if self.unhealthy:
             raise CheckFailed("Infisical is not healthy there (postgres)")
 
 
@@ -125,11 +125,11 @@ def test_undo_returns_to_the_old_server_until_the_addresses_move(
 ) -> None:
     fake = grown_hosts(world, monkeypatch)
     old = world.cloud.only("servers")["id"]
-    fake.unwell = True
+    fake.unhealthy = True
     assert world.error("replace", "--yes").code == "checks"
     assert len(world.cloud.kinds["servers"]) == 2
     assert world.error("destroy").code == "refused.unfinished"
-    fake.unwell = False
+    fake.unhealthy = False
     fake.did.clear()
     world.ok("replace", "--undo", "--yes")
     assert [what for what, *_ in fake.did] == ["release", "wait", "apply", "prove"]
@@ -145,9 +145,9 @@ def test_a_killed_undo_is_completed_by_the_next(
         with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
             fake = grown_hosts(world, patch)
             old = world.cloud.only("servers")["id"]
-            fake.unwell = True
+            fake.unhealthy = True
             world.expect_refusal("replace", "--yes")
-            fake.unwell = False
+            fake.unhealthy = False
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--undo", "--yes").exit_code == 0:
                 break

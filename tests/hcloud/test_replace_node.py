@@ -159,7 +159,7 @@ def test_a_lost_node_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch
 
 def test_a_create_is_refused_during_a_replacement(cluster: World) -> None:
     cluster.api.dies_after = len(cluster.api.changes) + 2
-    cluster.refused("replace", "infisical-2", "--yes")
+    cluster.expect_refusal("replace", "infisical-2", "--yes")
     cluster.api.dies_after = None
     error = cluster.error("create", "--yes")
     assert error.code == "refused.unfinished"

@@ -34,7 +34,7 @@ server_dns_zone = "{ZONE}"
 server_placement_group = "apart"
 server_backups = True
 """
-# What a cluster's settings have beside.
+# A cluster's additional settings.
 CLUSTER = 'topology = "swarm"\nedge = "load-balancer"\n'
 
 

@@ -33,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "single(why): a check of a host of its own alone")
-    # A run of all tests of the repository, with none named, means those that need no host.
+    config.addinivalue_line("markers", "single(why): a check of a single host only")
+    # A run of all tests of the repository selects only those that need no host.
     if not choosing.is_asked_for(config.args):
         return
     try:

@@ -28,7 +28,7 @@ _PUBLIC = {"INFISICAL_ADMIN_EMAIL", "NODE_ENV"}
 def read_secrets(connection: Connection) -> dict[str, Secret]:
     """All of them by file and name, such as `keys: auth_secret`.
 
-    Client ids are among them, although they are only half of a login.
+    Client ids are among them, for their users, though they are half of a login only.
     """
     lines = connection.quietly(_READ % ROOT).splitlines()
     found = (line.split("\t", 2) for line in lines)

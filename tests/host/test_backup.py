@@ -67,7 +67,7 @@ def test_a_node_knows_its_number_and_which_targets_it_shares(
         *(f"/var/lib/infisical-{what}" for what in ("backup", "drill", *_IN_STEPS)),
     ],
 )
-def test_what_runs_leave_is_roots_alone(host: Host, directory: str) -> None:
+def test_files_of_runs_are_accessible_only_to_root(host: Host, directory: str) -> None:
     found = host.file(directory)
     if not found.exists:
         pytest.skip("the first run makes it, and there has been none")
@@ -84,7 +84,7 @@ def test_no_file_of_a_run_is_left_between_runs(host: Host) -> None:
     assert _files(host, "/var/lib/infisical-backup/work") == []
 
 
-def test_nothing_of_a_drill_is_left_between_drills(host: Host) -> None:
+def test_no_drill_leaves_anything_behind(host: Host) -> None:
     _skip_while_it_runs(host, "infisical-drill.service")
     label = "--quiet --filter label=com.docker.compose.project=infisical-drill"
     for command in (f"docker ps --all {label}", f"docker volume ls {label}"):

@@ -9,7 +9,7 @@ def test_it_shares_the_network_of_the_host(inspections: dict[str, Inspected]) ->
     assert list(inspections["caddy"]["NetworkSettings"]["Networks"]) == ["host"]
 
 
-def test_it_alone_holds_the_ports_of_the_web(listening: list[Socket]) -> None:
+def test_only_caddy_listens_on_the_web_ports(listening: list[Socket]) -> None:
     owners = {each.port: each.owners for each in listening if each.port in (80, 443)}
     assert sorted(owners) == [80, 443]
     assert all('"caddy"' in each for each in owners.values())

@@ -90,7 +90,7 @@ def test_the_host_lets_in_what_the_settings_name_and_no_more(
     assert loaded == open_ports
 
 
-def test_whatever_no_rule_lets_in_is_dropped_on_its_way_in_and_through(
+def test_unmatched_traffic_is_dropped_on_input_and_forward(
     firewall: FirewallState, is_on: bool
 ) -> None:
     policies = [line.split("; ")[1] for line in firewall.actual.splitlines() if "hook" in line]

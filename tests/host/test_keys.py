@@ -1,4 +1,4 @@
-"""Keys and passwords on the host: complete, well formed, and root's alone."""
+"""Keys and passwords on the host: complete, well formed, and readable only by root."""
 
 from typing import NamedTuple
 
@@ -30,16 +30,16 @@ def entries(host: Host) -> dict[str, Entry]:
 
 
 @pytest.mark.parametrize("directory", [ROOT, f"{ROOT}/keys", f"{ROOT}/credentials"])
-def test_a_directory_is_roots_alone(entries: dict[str, Entry], directory: str) -> None:
+def test_a_directory_is_accessible_only_to_root(entries: dict[str, Entry], directory: str) -> None:
     assert entries[directory] == Entry("d", "700", "root:root")
 
 
 @pytest.mark.parametrize("file", ["admin.env", "deployer.env", *(f"keys/{key}" for key in KEYS)])
-def test_a_file_is_roots_alone(entries: dict[str, Entry], file: str) -> None:
+def test_a_file_is_accessible_only_to_root(entries: dict[str, Entry], file: str) -> None:
     assert entries[f"{ROOT}/{file}"] == Entry("f", "600", "root:root")
 
 
-def test_what_the_stack_is_made_from_is_roots_alone(
+def test_the_stacks_files_are_readable_only_by_root(
     entries: dict[str, Entry], settings: Settings
 ) -> None:
     if settings.cluster.topology == "swarm":
@@ -49,13 +49,13 @@ def test_what_the_stack_is_made_from_is_roots_alone(
     assert {entries[f"{ROOT}/{file}"] for file in made} == {Entry("f", "600", "root:root")}
 
 
-def test_a_services_credentials_are_roots_alone(
+def test_a_services_credentials_are_accessible_only_to_root(
     entries: dict[str, Entry], account: ServiceAccount
 ) -> None:
     assert entries[path(account)] == Entry("f", "600", "root:root")
 
 
-def test_whatever_else_lies_there_is_roots_alone(entries: dict[str, Entry]) -> None:
+def test_other_files_there_are_readable_only_by_root(entries: dict[str, Entry]) -> None:
     proper = {Entry("d", "700", "root:root"), Entry("f", "600", "root:root")}
     assert {path: entry for path, entry in entries.items() if entry not in proper} == {}
 
@@ -88,7 +88,7 @@ def test_a_key_has_the_form_that_its_user_takes(
 
 
 @each_key
-def test_a_key_is_no_sample_of_the_documentation(secrets: dict[str, Secret], name: str) -> None:
+def test_a_key_is_not_a_sample_of_the_documentation(secrets: dict[str, Secret], name: str) -> None:
     assert not secrets[f"keys: {name}"].has_the_form("(6c1fe4e4|5lrMXKK).*")
 
 

@@ -27,7 +27,7 @@ def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Setti
     assert differing == []
 
 
-def test_what_is_written_is_on_a_file_system_of_its_own(
+def test_the_access_log_has_its_own_file_system(
     host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     # Its size is taken from the disk, so that no flood can take the database's.

@@ -61,7 +61,7 @@ def test_its_file_system_takes_all_of_it(data_volume: DataVolume, is_on: bool) -
     assert data_volume.volume.larger is None
 
 
-def test_what_mounts_it_is_enabled_and_done(data_volume: DataVolume, is_on: bool) -> None:
+def test_its_mount_units_are_enabled_and_active(data_volume: DataVolume, is_on: bool) -> None:
     unit = data_volume.units[_UNIT]
     assert (unit.enabled, unit.active, unit.outdated) == (is_on, is_on, False)
 

@@ -118,21 +118,21 @@ def _as_list(value: Any) -> list[str]:
 def _satisfies(value: Any, condition: Any) -> bool:
     if isinstance(condition, str):
         return bool(value == condition)
-    return all(_holds(operator, value, wanted) for operator, wanted in condition.items())
+    return all(_holds(operator, value, expected) for operator, expected in condition.items())
 
 
-def _holds(operator: str, value: Any, wanted: Any) -> bool:
+def _holds(operator: str, value: Any, expected: Any) -> bool:
     match operator:
         case "$eq":
-            return bool(value == wanted)
+            return bool(value == expected)
         case "$ne":
-            return bool(value != wanted)
+            return bool(value != expected)
         case "$in":
-            return bool(set(_as_list(value or [])) & set(wanted))
+            return bool(set(_as_list(value or [])) & set(expected))
         case "$all":
-            return set(wanted) <= set(_as_list(value or []))
+            return set(expected) <= set(_as_list(value or []))
         case "$glob":
-            return isinstance(value, str) and bool(glob_pattern(wanted).match(value))
+            return isinstance(value, str) and bool(glob_pattern(expected).match(value))
     return False
 
 

@@ -10,7 +10,7 @@ from tests.unit.fake_programs import fake_docker
 _FUNCTIONS = r"""
 cd "$HOST/databases" || exit 1
 
-# SQL's words as arguments; everything else in the scripts has no effect here.
+# SQL's words as arguments; other statements of the scripts have no effect here.
 statement() {
     case $* in
     SELECT\ 1\ FROM\ pg_stat_replication*) test -e "$HOST/alone" || echo 1 ;;
@@ -104,7 +104,7 @@ exec*" pg_restore "*)
 
 
 class FakeNode(FakeHost):
-    """The host, with databases in addition to its files."""
+    """The host, with databases next to its files."""
 
     def databases(self) -> dict[str, str]:
         """Return what is in each database, by its name."""

@@ -87,7 +87,7 @@ logs*) echo "a logged line" ;;
 class FakeHost:
     """Hold what the scripts find in the places that they know, below `directory`.
 
-    `programs`, next to it, holds the tools that the scripts call.
+    The tools that the scripts call are in `programs` next to it.
     """
 
     def __init__(self, directory: Path, programs: Path) -> None:

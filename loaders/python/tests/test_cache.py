@@ -44,7 +44,9 @@ def test_a_start_while_the_server_is_down_uses_it_with_a_loud_warning(
     assert warning.endswith(f" STARTING WITH THE CACHE {cache.file}, which is 3 h old")
 
 
-def test_a_refusal_is_no_outage(cache: Cache, server: ScriptedServer, home: Path) -> None:
+def test_a_refusal_does_not_count_as_an_outage(
+    cache: Cache, server: ScriptedServer, home: Path
+) -> None:
     server.scripts["login"] = [REFUSED]
     with pytest.raises(ConfigError) as failure:
         load(directory=home, cache=cache)

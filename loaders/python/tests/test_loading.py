@@ -65,7 +65,7 @@ def test_nothing_is_set_when_a_name_is_missing(home: Path) -> None:
     assert into == {}
 
 
-def test_a_value_that_is_no_unicode_text_is_not_exported(
+def test_a_value_that_is_not_unicode_text_is_not_exported(
     server: ScriptedServer, home: Path
 ) -> None:
     server.scripts["list"] = [listing(A="half of a pair: \ud83d", B="b")]

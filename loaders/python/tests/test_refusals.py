@@ -31,7 +31,7 @@ def test_the_note_that_both_languages_read(case: dict[str, Any]) -> None:
     assert age_of(case["file"].encode(), _place(case), float(case["now"])) == case["want"]
 
 
-def test_what_one_start_notes_the_next_one_heeds() -> None:
+def test_a_refusal_noted_by_a_start_stops_the_next_one() -> None:
     case = VECTORS["refusals"][0]
     text = note(_place(case), case["now"] + 0.9)
     assert age_of(text.encode(), _place(case), case["now"] + 30) == 30
@@ -90,7 +90,7 @@ def test_what_may_pass_is_tried_again_by_a_restart(
     assert load(directory=home)["A"] == "value-of-a"
 
 
-def test_the_note_is_beside_the_cache_where_there_is_one(
+def test_the_note_is_next_to_the_cache_if_there_is_one(
     server: ScriptedServer, home: Path, tmp_path: Path
 ) -> None:
     server.scripts["login"] = [REFUSED]

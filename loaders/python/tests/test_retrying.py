@@ -28,5 +28,5 @@ def test_a_moment_that_has_passed_needs_no_wait() -> None:
 
 
 @pytest.mark.parametrize("word", ["", "soon", "-1", "1.5", "٣"])
-def test_what_is_neither_is_passed_over(word: str) -> None:
+def test_an_invalid_retry_after_is_ignored(word: str) -> None:
     assert 0.4 <= pause(0, word) <= 0.6

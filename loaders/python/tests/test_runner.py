@@ -172,7 +172,7 @@ def test_a_secret_makes_git_run_nothing(server: ScriptedServer, home: Path) -> N
     assert (home / "ran").exists()
 
 
-def test_strict_mode_gives_the_command_what_is_allowed_alone(home: Path) -> None:
+def test_strict_mode_passes_only_allowed_names_to_the_command(home: Path) -> None:
     command = ("--", "sh", "-c", 'echo "$A,$B"')
     done = service.run(home, *RUNNER, "--strict", "--allow", "B", *command)
     assert (done.returncode, done.stdout) == (0, ",value-of-b\n")

@@ -111,7 +111,9 @@ def test_whose_file_is_read(case: dict[str, Any]) -> None:
 
 
 @cases("merge")
-def test_what_an_answer_makes(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_merged_into_values(
+    case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.environ", case["environ"])
     warnings: list[str] = []
     into: dict[str, str] = {}
@@ -186,7 +188,7 @@ def test_what_is_generated_of_the_families_is_up_to_date() -> None:
 
 
 @cases("cache")
-def test_what_a_cache_file_holds(case: dict[str, Any]) -> None:
+def test_a_cache_file_is_opened_as_the_vectors_say(case: dict[str, Any]) -> None:
     place = Bootstrap(
         case["clientId"],
         case["clientSecret"],

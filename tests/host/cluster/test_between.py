@@ -1,4 +1,4 @@
-"""Test what a cluster's nodes let through, to each other and to strangers."""
+"""Test what a cluster's nodes let through, to each other and to other hosts."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.core.settings import Settings
 from tests.host.cluster.looks import Node
 
-# Of etcd, PostgreSQL, Patroni, Redis and Sentinel: for the overlay networks alone.
+# Of etcd, PostgreSQL, Patroni, Redis and Sentinel: only for the overlay networks.
 _GOSSIP = 7946
 _INNER = (2379, 2380, 2381, 2382, 5432, 8008, 6379, 6380, 26379)
 
@@ -49,7 +49,7 @@ def test_no_node_lets_another_one_in_for_more_than_the_swarm(
     settings: Settings, nodes: list[Node]
 ) -> None:
     pairs = [(node, other) for node in nodes for other in nodes if node != other]
-    assert pairs, "one node alone can be reached"
+    assert pairs, "only one node can be reached"
     ports = (_GOSSIP, settings.stack.http_port, *_INNER)
     reached = {
         f"{other.name} from {node.name}": node.run(_open(other.seen.advertised, ports)).split()

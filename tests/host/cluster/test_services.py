@@ -44,7 +44,7 @@ def test_the_replicas_of_infisical_are_spread(
 
 
 @pytest.mark.parametrize("service", _DATA)
-def test_what_keeps_data_is_on_a_node_of_its_own(
+def test_each_data_service_has_its_own_node(
     tasks: dict[str, list[tuple[str, str]]], service: str
 ) -> None:
     where = [tasks[f"{service}-{number}"][0][0] for number in (1, 2, 3)]
@@ -73,7 +73,7 @@ def test_the_swarm_keeps_no_other_secret_and_config_than_those_in_use(
     assert sorted(kept) == sorted(used)
 
 
-def test_a_config_is_named_after_what_is_in_it(manager: Node) -> None:
+def test_a_config_is_named_after_its_content(manager: Node) -> None:
     names = manager.run("docker config ls --format '{{ .Name }}'").split()
     assert names
     for name in names:

@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 
 def succeeding(call: Callable[[], Result]) -> Result:
-    """The result of a call; a UserError fails the test with its sentence alone."""
+    """The result of a call; a UserError fails the test with only its sentence."""
     try:
         return call()
     except UserError as error:

@@ -68,7 +68,7 @@ def test_it_has_the_organization_of_the_settings(
     assert settings.workspace.organization in [each.name for each in census.organizations]
 
 
-def test_the_deployer_is_no_ruler_of_the_instance(deployer: Client) -> None:
+def test_the_deployer_is_not_an_instance_admin(deployer: Client) -> None:
     assert status(deployer, "/api/v1/admin/user-management/users") == 403
 
 

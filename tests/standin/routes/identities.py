@@ -42,12 +42,12 @@ def create_identity(
 
 def find_identity(call: Call, identity_id: str | None = None, *, scoped: bool = False) -> Document:
     """Return the identity of the path in the caller's organization; raise a 404 answer."""
-    wanted = identity_id or call.path["identity_id"]
-    identity = call.store.get("identities", wanted)
+    requested = identity_id or call.path["identity_id"]
+    identity = call.store.get("identities", requested)
     is_here = identity is not None and identity["orgId"] == call.actor.org_id
     # The organization does not know an identity that belongs to a project.
     if identity is None or not is_here or (identity.get("projectId") and not scoped):
-        raise not_found(f"Failed to find identity with id {wanted}")
+        raise not_found(f"Failed to find identity with id {requested}")
     return identity
 
 

@@ -191,8 +191,8 @@ def change_member(call: Call) -> Response | Document:
     require_org_action(call.store, call.actor, "edit", "member")
     member = call.store.get("org_memberships", call.path["membership_id"])
     if member is None or member["orgId"] != call.path["org_id"]:
-        wanted = call.path["membership_id"]
-        raise not_found(f"Organization membership with ID {wanted} not found")
+        requested = call.path["membership_id"]
+        raise not_found(f"Organization membership with ID {requested} not found")
     changed = call.store.update("org_memberships", member["id"], **fields)
     own = {name: value for name, value in changed.items() if name not in ("actorType", "actorId")}
     return {"membership": own}

@@ -98,10 +98,10 @@ def create_own(call: Call) -> Document:
 @route("DELETE", OWN + "/{identity_id}")
 def delete_own(call: Call) -> Document:
     call.permissions().require("delete", "identity")
-    wanted = call.path["identity_id"]
-    found = call.store.get("identities", wanted)
+    requested = call.path["identity_id"]
+    found = call.store.get("identities", requested)
     if found is None or found.get("projectId") != call.path["project_id"]:
-        raise not_found(f"Identity with id {wanted} not found")
+        raise not_found(f"Identity with id {requested} not found")
     for table in ("org_memberships", "project_memberships", "additional_privileges"):
         call.store.delete_where(table, actorId=found["id"])
     call.store.delete("identities", found["id"])

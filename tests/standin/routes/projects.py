@@ -87,12 +87,12 @@ def create(call: Call) -> Document:
 def list_own(call: Call) -> Document:
     memberships = call.store.find("project_memberships", actorId=call.actor.id)
     projects = [call.store.get("projects", member["projectId"]) for member in memberships]
-    wanted = call.query.get("type")
+    requested = call.query.get("type")
     shown = [
         _whole(call.store, project)
         for project in projects
         if project and project["orgId"] == call.actor.org_id
-        if not wanted or project["type"] == wanted
+        if not requested or project["type"] == requested
     ]
     return {"projects": shown}
 

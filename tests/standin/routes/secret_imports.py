@@ -71,12 +71,12 @@ def change(call: Call) -> Document:
     fields = call.fields(PLACE | {"import": record(moved | position)})
     folder = _place(call, fields, "edit")
     entry = _of_path(call, folder)
-    wanted = fields["import"]
-    if "position" in wanted:
-        _move(call.store, folder, entry, wanted["position"])
-    if "environment" in wanted or "path" in wanted:
+    requested = fields["import"]
+    if "position" in requested:
+        _move(call.store, folder, entry, requested["position"])
+    if "environment" in requested or "path" in requested:
         environment = call.store.get("project_environments", entry["importEnvId"]) or {}
-        place = (wanted.get("environment", environment["slug"]), wanted.get("path", "/"))
+        place = (requested.get("environment", environment["slug"]), requested.get("path", "/"))
         source = find_folder(call.store, fields["projectId"], *place)
         if source is None:
             raise not_found(f"Imported folder with path '{place[1]}' not found")

@@ -40,14 +40,14 @@ TYPE = {"type": anything().optional("shared")}
 @route("POST", "/api/v4/secrets/batch")
 def create_batch(call: Call) -> Document:
     fields = call.fields(PLACE | {"secrets": array(record(NAMED | NEW), 1)})
-    wanted = _last_of_each(fields["secrets"])
+    requested = _last_of_each(fields["secrets"])
     target = Target(call, fields, "CreateManySecret")
-    target.require("create", list(wanted))
+    target.require("create", list(requested))
     target.open()
-    if taken := target.existing(list(wanted)):
-        listed = ",".join(name for name in wanted if name in taken)
+    if taken := target.existing(list(requested)):
+        listed = ",".join(name for name in requested if name in taken)
         raise bad_request(f"Secret already exists: {listed}")
-    created = [target.create(name, secret) for name, secret in wanted.items()]
+    created = [target.create(name, secret) for name, secret in requested.items()]
     target.done()
     return {"secrets": created}
 
@@ -56,18 +56,18 @@ def create_batch(call: Call) -> Document:
 def update_batch(call: Call) -> Document:
     each = record(NAMED | CHANGED)
     fields = call.fields(PLACE | {"mode": MODES, "secrets": array(each, 1)})
-    wanted = _last_of_each(fields["secrets"])
+    requested = _last_of_each(fields["secrets"])
     target = Target(call, fields, "UpdateManySecret")
-    target.require("edit", list(wanted))
+    target.require("edit", list(requested))
     target.open()
-    existing = target.existing(list(wanted))
-    missing = [name for name in wanted if name not in existing]
+    existing = target.existing(list(requested))
+    missing = [name for name in requested if name not in existing]
     if missing and fields["mode"] == "failOnNotFound":
         raise not_found(f"Secret does not exist: {','.join(missing)} in path {target.path}")
-    written = [target.update(existing[n], s) for n, s in wanted.items() if n in existing]
+    written = [target.update(existing[n], s) for n, s in requested.items() if n in existing]
     if fields["mode"] == "upsert":
         target.require("create", missing)
-        written += [target.create(n, {"secretValue": "", **wanted[n]}) for n in missing]
+        written += [target.create(n, {"secretValue": "", **requested[n]}) for n in missing]
     target.done()
     return {"secrets": [secret | {"secretValueHidden": False} for secret in written]}
 
@@ -75,14 +75,14 @@ def update_batch(call: Call) -> Document:
 @route("DELETE", "/api/v4/secrets/batch")
 def delete_batch(call: Call) -> Document:
     fields = call.fields(PLACE | {"secrets": array(record(NAMED | TYPE), 1)})
-    wanted = _last_of_each(fields["secrets"])
+    requested = _last_of_each(fields["secrets"])
     target = Target(call, fields, "DeleteManySecret")
-    target.require("delete", list(wanted))
+    target.require("delete", list(requested))
     target.open()
-    existing = target.existing(list(wanted))
-    if len(existing) < len(wanted):
+    existing = target.existing(list(requested))
+    if len(existing) < len(requested):
         raise not_found("One or more secrets does not exist: ")
-    deleted = [target.delete(existing[name]) for name in wanted]
+    deleted = [target.delete(existing[name]) for name in requested]
     target.done()
     return {"secrets": deleted}
 

@@ -161,7 +161,7 @@ def test_a_secret_that_was_sent_is_in_no_message() -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>a proxy</html>", b"[]", b"7"])
-def test_a_success_that_is_no_object_is_not_taken_for_infisical(content: bytes) -> None:
+def test_a_success_that_is_not_an_object_is_not_taken_for_infisical(content: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         Server(httpx.Response(200, content=content)).client().get("/api/x")
     assert refused.value.code == "api.not_infisical"
@@ -176,7 +176,7 @@ def test_a_redirect_is_refused_and_not_followed() -> None:
     assert [request.url.host for request in server.requests] == ["infisical"]
 
 
-def test_an_error_page_that_is_no_json_is_not_quoted() -> None:
+def test_an_error_page_that_is_not_json_is_not_quoted() -> None:
     with pytest.raises(ApiError) as refused:
         Server(httpx.Response(502, content=b"<html>inside</html>")).client().post("/api/x")
     assert refused.value.status == 502

@@ -110,7 +110,7 @@ def test_a_write_that_may_have_been_processed_is_never_sent_twice(
 
 @pytest.mark.parametrize("failure", _DOUBTFUL)
 @pytest.mark.parametrize("method", _REPEATABLE)
-def test_a_read_or_a_login_outlives_what_passes(method: str, failure: str) -> None:
+def test_a_read_or_a_login_is_repeated_after_a_temporary_failure(method: str, failure: str) -> None:
     server = Server(_DOUBTFUL[failure], OK)
     assert _ask(server.client(), method) == {"ok": True}
     assert len(server.requests) == 2

@@ -21,7 +21,7 @@ def test_a_rendered_record_can_be_parsed_and_holds_no_secret() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"at": "now"}', '{"unknown": 1}'])
-def test_another_text_is_no_record(text: str) -> None:
+def test_another_text_is_not_a_record(text: str) -> None:
     assert kit_host.parse_record(text) is None
 
 

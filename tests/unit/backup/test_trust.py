@@ -254,7 +254,7 @@ def test_a_host_without_a_signing_key_makes_no_kit() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
-def test_another_text_is_no_signing_key(text: str) -> None:
+def test_another_text_is_not_a_signing_key(text: str) -> None:
     with pytest.raises(FileError, match="holds no key") as refused:
         signing.parse(text)
     assert not text or text not in str(refused.value)

@@ -167,7 +167,7 @@ def test_wording_of_a_wrong_option_for_a_drill() -> None:
     )
 
 
-def test_wording_of_a_text_that_is_no_public_key() -> None:
+def test_wording_of_a_text_that_is_not_a_public_key() -> None:
     with pytest.raises(FileError) as refused:
         parse("ecdsa-sha2-nistp256 AAAA")
     assert str(refused.value) == (

@@ -28,7 +28,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
-    monkeypatch.setattr(checks, "check_as_before", made.passed)
+    monkeypatch.setattr(checks, "check_as_before", made.pass_checks)
     return made
 
 

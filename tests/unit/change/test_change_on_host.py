@@ -114,7 +114,7 @@ def test_nothing_is_said_to_be_given_up_where_nothing_was_swapped(host: _Host) -
     assert host.steps == [*_SWAPPED, *_BACK]
 
 
-def test_an_edge_that_can_not_be_closed_is_no_reason_not_to_go_back(host: _Host) -> None:
+def test_a_rollback_continues_if_the_edge_cannot_be_closed(host: _Host) -> None:
     host.failing = ["gate", "close"]
     with pytest.raises(RunFailed, match="close fails"):
         _upgrade()
@@ -154,7 +154,9 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
     assert host.steps == steps
 
 
-def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host: _Host) -> None:
+def test_a_version_that_has_served_for_hours_is_kept_though_the_edge_cannot_be_closed(
+    host: _Host,
+) -> None:
     host.failing = ["close"]
     unfinished = UnfinishedChange(_RELEASE, "swapped", _NEW)
     output = _CHANGES.recover(unfinished, "chainalign")
@@ -162,7 +164,9 @@ def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host:
     assert host.steps == ["close", "up", "gate", "open", "public", "open", "end"]
 
 
-def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
+def test_a_version_that_has_served_for_hours_and_fails_its_checks_is_given_up_by_name(
+    host: _Host,
+) -> None:
     host.failing = ["gate"]
     with pytest.raises(RunFailed, match=f"30 writes .* Docker volume {_VOLUME} ") as failed:
         _CHANGES.recover(UnfinishedChange(_RELEASE, "swapped", _NEW), "chainalign")

@@ -35,7 +35,7 @@ def test_one_that_knows_the_new_password_keeps_it(node: FakeNode) -> None:
     assert node.read("/password") == "next-obviously-fake"
 
 
-def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: FakeNode) -> None:
+def test_a_database_in_the_middle_of_a_rollback_gets_the_old_password(node: FakeNode) -> None:
     node.remove(f"{_KEY}.old")
     node.write(_KEY, "before-obviously-fake")
     node.write(f"{_KEY}.next", "obviously-fake")

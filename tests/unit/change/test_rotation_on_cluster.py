@@ -18,7 +18,7 @@ def test_a_rotation_rolls_a_cluster_out(host: NotingHost) -> None:
 
 @pytest.mark.parametrize("desired", ["v0.120.0", "v0.166.0"])
 def test_a_rotation_changes_no_version(host: NotingHost, desired: str) -> None:
-    """An upgrade alone dumps the data first, and a downgrade is refused."""
+    """Only an upgrade dumps the data first, and a downgrade is refused."""
     running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
     host.was = Images(running, settings().cluster.patroni_image)
     rotation.rotate(

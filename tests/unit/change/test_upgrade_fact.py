@@ -10,7 +10,7 @@ _READ = [
 ]
 
 
-def test_what_runs_is_read() -> None:
+def test_the_running_version_is_read() -> None:
     found = Upgrades().process([*_READ, "desired sha256:c"])
     assert found == UpgradeState(was=Images("infisical/infisical:v0.165.16", "postgres:17.11"))
 

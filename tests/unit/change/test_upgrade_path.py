@@ -68,7 +68,7 @@ def test_traefik_without_caddy_is_another_ingress() -> None:
     assert ingress_of(compose) == ("traefik without Caddy", 1)
 
 
-def test_a_registry_with_a_port_and_a_digest_are_no_version() -> None:
+def test_a_registry_with_a_port_and_a_digest_are_not_a_version() -> None:
     digest = "sha256:" + "a" * 64
     found = Images(f"registry.example:5000/infisical:v1.2.3@{digest}", f"postgres:17.1@{digest}")
     assert (found.version, found.major) == ("v1.2.3", 17)
@@ -98,7 +98,7 @@ def test_each_change_has_the_old_and_the_new_version(
     assert changes(was, desired, same_bytes=False) == found
 
 
-def test_another_name_of_the_same_image_is_no_change() -> None:
+def test_another_name_of_the_same_image_is_not_a_change() -> None:
     desired = Images("mirror/infisical:v0.165.16", "postgres:17.11")
     assert changes(_images("v0.165.16"), desired, same_bytes=True) == {}
 

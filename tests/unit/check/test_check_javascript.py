@@ -322,7 +322,7 @@ def test_a_syntax_error_is_reported_and_the_rest_is_read(code: str) -> None:
     assert "in full (line " in reads.error
 
 
-def test_a_file_that_is_no_javascript_at_all_is_reported() -> None:
+def test_a_file_that_is_not_javascript_at_all_is_reported() -> None:
     assert _read("\x00\x01\ufffd 'a").error != ""
 
 
@@ -381,12 +381,12 @@ def test_the_expressions_of_a_svelte_template_are_read() -> None:
     assert [each.key for each in _read(code, "src/app.svelte").found] == [*"ABCDEFG"]
 
 
-def test_a_template_that_is_no_javascript_is_no_error() -> None:
+def test_a_template_that_is_not_javascript_is_not_an_error() -> None:
     code = "<script>use(process.env.A)</script>\n{#await f() then a}<p {b}>{ }}</p>{/await}"
     assert _read(code, "src/app.svelte") == Reads([Read("A", 1)])
 
 
-def test_a_package_is_no_module_beside_a_file() -> None:
+def test_a_package_is_not_a_module_next_to_a_file() -> None:
     own = "import { load } from 'infisical-config';\nexport const settings = await load();"
     code = "import { settings } from 'own';\nuse(settings.KEY);"
     assert _read(code, own=own).found == []

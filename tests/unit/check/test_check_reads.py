@@ -252,7 +252,7 @@ def test_python_that_reads_what_only_it_knows_is_reported_by_line() -> None:
     assert _python(code).dynamic == [3]
 
 
-def test_a_file_that_is_no_python_says_so_and_nothing_else() -> None:
+def test_a_file_that_is_not_python_says_so_and_nothing_else() -> None:
     reads = _python("print os.environ['KEY']")
     assert reads == Reads(error=reads.error)
     assert "Python" in reads.error

@@ -1,4 +1,4 @@
-"""Test which values of an `.env` file should be in Infisical alone."""
+"""Test which values of an `.env` file should be only in Infisical."""
 
 import pytest
 

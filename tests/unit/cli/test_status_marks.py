@@ -35,7 +35,7 @@ def _new(**changes: Any) -> HealthState:
         ("Certificate", "none: http://127.0.0.1:8080 is reached without TLS"),
     ],
 )
-def test_what_is_not_there_yet_is_no_trouble_and_gets_no_tick(name: str, text: str) -> None:
+def test_what_is_not_there_yet_is_not_a_problem_and_gets_no_tick(name: str, text: str) -> None:
     row = _rows()[name]
     assert (row.text, row.ok, row.is_note) == (text, True, True)
     assert "✓" not in status._mark(row)

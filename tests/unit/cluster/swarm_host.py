@@ -52,7 +52,7 @@ def in_no_swarm(directory: Path) -> FakeHost:
     return host
 
 
-def join(host: FakeHost, *again: str) -> subprocess.CompletedProcess[str]:
+def join(host: FakeHost, *options: str) -> subprocess.CompletedProcess[str]:
     """Join the host to the swarm of another one, with a token."""
-    step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *again)
+    step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *options)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")

@@ -186,8 +186,8 @@ def test_an_unreachable_host_is_reported_although_the_swarm_reaches_it(
 
 
 def test_a_missing_majority_is_reported(nodes: dict[str, NodeState], settings: Settings) -> None:
-    alone = {name: replace(node, members=()) for name, node in nodes.items()}
-    row = _rows(alone, settings)["Nodes"]
+    separated = {name: replace(node, members=()) for name, node in nodes.items()}
+    row = _rows(separated, settings)["Nodes"]
     assert (row.ok, row.text.partition(":")[0]) == (False, "no manager answers")
 
 

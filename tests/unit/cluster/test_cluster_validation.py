@@ -126,8 +126,8 @@ def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
     with pytest.raises(Refused, match=r"^one, .*: `infisical-iac apply`") as refused:
         refuse_scale_out(cluster_of(observed))
     assert refused.value.code == "refused.no_single_host"
-    alone = replace(observed["two"], single=True, key="key", digest="state")
-    refuse_scale_out(cluster_of({**observed, "two": alone}))
+    single = replace(observed["two"], single=True, key="key", digest="state")
+    refuse_scale_out(cluster_of({**observed, "two": single}))
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -69,7 +69,7 @@ def test_an_unreachable_host_is_reported_with_the_reason(outcomes: Found) -> Non
     assert "timed out" in outcomes["none"]["error"]
 
 
-def test_one_reachable_host_of_a_cluster_is_no_single_host(outcomes: Found) -> None:
+def test_one_reachable_host_of_a_cluster_is_not_a_single_host(outcomes: Found) -> None:
     assert "3 hosts or more" in outcomes["part"]["error"]
 
 

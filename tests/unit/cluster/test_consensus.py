@@ -186,8 +186,8 @@ def test_a_host_without_a_number_replaces_a_lost_one() -> None:
 
 def _survivor() -> dict[str, SwarmState]:
     """Return the states after two hosts were lost for good and replaced by new ones."""
-    alone = bare(3, stack=True, data=True, state="active", mark="new", serial=4, key="key")
-    return {"one": bare(1), "two": bare(2), "three": alone}
+    survivor = bare(3, stack=True, data=True, state="active", mark="new", serial=4, key="key")
+    return {"one": bare(1), "two": bare(2), "three": survivor}
 
 
 def test_a_swarm_is_re_created_around_the_data_of_a_survivor() -> None:

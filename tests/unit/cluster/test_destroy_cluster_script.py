@@ -46,7 +46,7 @@ def test_only_a_primary_reports_itself(node: FakeHost, standby: str, output: str
     assert node.run("destroy-cluster", "primary").stdout == output
 
 
-def test_a_node_without_a_database_is_no_primary(node: FakeHost) -> None:
+def test_a_node_without_a_database_is_not_a_primary(node: FakeHost) -> None:
     node.remove("/runs")
     done = node.run("destroy-cluster", "primary")
     assert (done.returncode, done.stdout) == (0, "")

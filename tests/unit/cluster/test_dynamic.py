@@ -40,7 +40,7 @@ def _items(found: PatroniState) -> list[str]:
     return [str(item) for item in patroni_config.list_changes(found, DESIRED)]
 
 
-def test_keys_set_by_others_are_no_difference() -> None:
+def test_keys_set_by_others_are_not_a_difference() -> None:
     assert (_items(SETTLED), patroni_config.patch(SETTLED, DESIRED)) == ([], {})
 
 

@@ -23,7 +23,7 @@ _IN = {name: ("scale-in", name) for name in ("pause", "proven", "back", "end")} 
 def single_host(tmp_path: Path) -> FakeHost:
     """A single host whose scale-out has begun."""
     made = make_host(tmp_path)
-    made.write(_COMPOSE, "alone")
+    made.write(_COMPOSE, "single")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
     made.volume(MAIN, base="old")
     made.ok(("scale-out", "begin", _STAMP, "out"))
@@ -36,7 +36,7 @@ def together(tmp_path: Path) -> FakeHost:
     made = make_host(tmp_path)
     made.write("/etc/infisical/stack.yaml", "together")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
-    made.write(_ASIDE, "alone")
+    made.write(_ASIDE, "single")
     made.volume(MAIN, base="of earlier days")
     made.volume(_NEW, base="new")
     made.ok(("scale-in", "begin", _STAMP, "in"))
@@ -50,7 +50,7 @@ def test_a_killed_scale_out_leaves_the_single_host_its_data(
     assert (deaths[-1].read(_STATE) or "").split() == [_STAMP, "out", "switched"]
     for each in deaths:
         each.ok(_OUT["back"], _OUT["end"])
-        assert each.read(_COMPOSE) == "alone"
+        assert each.read(_COMPOSE) == "single"
         assert each.volumes() == {MAIN: {"base": "old"}}
         assert each.read(_STATE) is None
 
@@ -58,7 +58,7 @@ def test_a_killed_scale_out_leaves_the_single_host_its_data(
 def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
     """The number is still known when the next scale-out discards the database."""
     node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
-    node.write(_COMPOSE, "alone")
+    node.write(_COMPOSE, "single")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
     output = r"20\d\d-\S+Z 42 id"
     said = node.run(*_OUT["back"]).stdout
@@ -79,7 +79,7 @@ def test_a_scale_out_undone_before_the_switch_reports_no_writes(
     tmp_path: Path,
 ) -> None:
     node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
-    node.write(_COMPOSE, "alone")
+    node.write(_COMPOSE, "single")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"])
     node.write(_STATE, f"{_STAMP} out switching\n")
     assert node.run(*_OUT["back"]).stdout == ""
@@ -93,7 +93,7 @@ def test_a_scale_out_keeps_volume_and_compose_file(single_host: FakeHost) -> Non
     kept = [database, f"volume {MAIN}", _host_path(single_host, _ASIDE)]
     assert done.stdout.splitlines() == kept
     assert single_host.read(_COMPOSE) is None
-    assert single_host.read(_ASIDE) == "alone"
+    assert single_host.read(_ASIDE) == "single"
     assert single_host.volumes() == {MAIN: {"base": "old"}}
 
 
@@ -128,7 +128,7 @@ def test_a_scale_in_sets_the_old_data_aside(together: FakeHost) -> None:
     done = together.run(*_IN["end"])
     aside = f"{MAIN}_before_{_STAMP}"
     assert done.stdout.splitlines() == [f"volume {aside}"]
-    assert together.read(_COMPOSE) == "alone"
+    assert together.read(_COMPOSE) == "single"
     assert together.volumes()[MAIN] == {"base": "new"}
     assert together.volumes()[aside] == {"base": "of earlier days"}
 

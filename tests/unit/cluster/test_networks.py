@@ -47,7 +47,7 @@ def _items(found: dict[str, Network], text: str) -> list[str]:
     return [str(item) for item in stack_file.list_network_changes(found, text)]
 
 
-def test_networks_that_match_the_file_are_no_difference() -> None:
+def test_networks_that_match_the_file_are_not_a_difference() -> None:
     assert _items(FOUND, PLAIN) == []
     encrypted = {
         name: replace(each, options={**each.options, "encrypted": ""})

@@ -19,7 +19,7 @@ def host(tmp_path: Path) -> FakeHost:
     for name in ("etcd", "redis-replica", "sentinel", "tmp"):
         made.volume(f"infisical_{name}", state="of the cluster")
     made.volume(_PATRONI, base="of the cluster")
-    made.volume(MAIN, base="alone")
+    made.volume(MAIN, base="single")
     for path in ("stack.yaml", "stack.json", "stack/patroni_yml_0123456789ab", "keys/auth_secret"):
         made.write(f"/etc/infisical/{path}", "obviously-fake")
     return made
@@ -28,7 +28,7 @@ def host(tmp_path: Path) -> FakeHost:
 def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: FakeHost) -> None:
     done = host.run(*_DATA)
     assert done.stdout.splitlines() == [f"volume {_KEPT}"]
-    assert host.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
+    assert host.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "single"}}
     assert host.read("/etc/infisical/stack.yaml") is None
     assert host.read("/etc/infisical/stack.json") is None
     assert host.read("/etc/infisical/stack/patroni_yml_0123456789ab") is None
@@ -37,13 +37,13 @@ def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: Fak
 
 def test_nothing_is_kept_of_a_cluster_that_never_served(host: FakeHost) -> None:
     assert host.run("remove-cluster", "data", "").stdout == ""
-    assert host.volumes() == {MAIN: {"base": "alone"}}
+    assert host.volumes() == {MAIN: {"base": "single"}}
 
 
 def test_a_killed_removal_is_completed(host: FakeHost) -> None:
     for each in host.deaths(_DATA):
         assert each.run(*_DATA).stdout.splitlines() == [f"volume {_KEPT}"]
-        assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
+        assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "single"}}
 
 
 def test_a_silent_engine_keeps_everything(host: FakeHost) -> None:

@@ -147,7 +147,7 @@ def test_each_cause_has_its_lines_in_the_plan(cause: str) -> None:
     assert _lines(found, desired) == lines
 
 
-def test_a_completed_rollback_to_the_recorded_service_is_no_difference() -> None:
+def test_a_completed_rollback_to_the_recorded_service_is_not_a_difference() -> None:
     assert _lines(_with("infisical", update="rollback_completed")) == []
 
 

@@ -36,7 +36,7 @@ class _Host:
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.rows = "projects 2"
-        self.unwell = ""
+        self.unhealthy = ""
         self.served = ""
         self.given_up = ""
 
@@ -50,7 +50,9 @@ class _Host:
         self.steps.append(step)
         said = {"out take": json.dumps(_MANIFEST), "in take": json.dumps(_MANIFEST)}
         said |= {"out load": self.rows, "out back": self.given_up, "in end": "volume old"}
-        return said.get(step.removeprefix("scale-"), self.unwell if step.endswith("wait") else "")
+        return said.get(
+            step.removeprefix("scale-"), self.unhealthy if step.endswith("wait") else ""
+        )
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_writes_to_the_cluster_are_reported_with_their_place(host: _Host) -> Non
 
 
 def test_an_unhealthy_rollback_leaves_the_migration_unfinished(host: _Host) -> None:
-    host.unwell = "infisical is restarting"
+    host.unhealthy = "infisical is restarting"
     with pytest.raises(CheckFailed, match="infisical is restarting"):
         scaling.go_back(UnfinishedScaling(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]

@@ -51,7 +51,7 @@ def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "unwell"),
+    ("file", "old", "new", "problem"),
     [
         ("services", "caddy 2/2", "caddy 2/2", ""),
         ("tasks", "infisical.2 node2 Running", "infisical.2 node2 Ready", "infisical_infisical: 1"),
@@ -60,17 +60,17 @@ def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
     ],
 )
 def test_the_wait_reports_what_does_not_run(
-    leader: Leader, file: str, old: str, new: str, unwell: str
+    leader: Leader, file: str, old: str, new: str, problem: str
 ) -> None:
     text = (leader.directory / file).read_text()
     leader.write(file, text.replace(old, new))
     leader.write("log", "it can't go on\nwith not-a-secret\n")
     done = leader.run("wait", "0")
     assert (done.returncode, done.stderr) == (0, "")
-    assert bool(done.stdout) == bool(unwell)
-    if unwell:
+    assert bool(done.stdout) == bool(problem)
+    if problem:
         first, *rest = done.stdout.splitlines()
-        assert first.startswith(unwell)
+        assert first.startswith(problem)
         assert rest == _ENDED_TASKS
 
 

@@ -66,7 +66,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
 
     def roll_out(site: ClusterSite) -> None:
-        made.append(f"{site.tls.name}{' anew' if site.cluster.is_etcd_reset else ''}")
+        made.append(f"{site.tls.name}{' again' if site.cluster.is_etcd_reset else ''}")
 
     def run(command: str, *, doing: str) -> str:
         made.append(doing)
@@ -82,11 +82,11 @@ _SECURED = "make etcd's members use TLS"
 
 
 @pytest.mark.parametrize(
-    ("found", "anew", "steps"),
+    ("found", "is_etcd_reset", "steps"),
     [
         (_PLAIN, False, ["OFFERED", _SECURED, "USED", _SECURED, "REQUIRED"]),
-        (_PLAIN, True, ["OFFERED anew", _SECURED, "USED", _SECURED, "REQUIRED"]),
-        (_stack_with(etcd=1), True, ["USED anew", _SECURED, "REQUIRED"]),
+        (_PLAIN, True, ["OFFERED again", _SECURED, "USED", _SECURED, "REQUIRED"]),
+        (_stack_with(etcd=1), True, ["USED again", _SECURED, "REQUIRED"]),
         (_stack_with(infisical=2), False, [_SECURED, "REQUIRED"]),
         (_stack_with(), False, ["REQUIRED"]),
         (ClusterStackState(), False, ["REQUIRED"]),
@@ -96,10 +96,10 @@ def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     monkeypatch: pytest.MonkeyPatch,
     done: list[str],
     found: ClusterStackState,
-    anew: bool,
+    is_etcd_reset: bool,
     steps: list[str],
 ) -> None:
     monkeypatch.setattr(rollout, "read_stack_again", lambda _: found)
-    cluster = replace(cluster_of(three()), is_etcd_reset=anew)
+    cluster = replace(cluster_of(three()), is_etcd_reset=is_etcd_reset)
     rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert done == steps

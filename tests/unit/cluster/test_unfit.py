@@ -17,7 +17,7 @@ from tests.unit.cluster.observed import (
 )
 
 
-def test_hosts_with_different_keys_are_no_cluster() -> None:
+def test_hosts_with_different_keys_are_not_a_cluster() -> None:
     observed = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
     with pytest.raises(Refused, match=r"^three .* than one,") as refused:
         cluster_of(observed)
@@ -70,7 +70,7 @@ def test_a_host_whose_clock_is_behind_keeps_its_number_and_is_reported() -> None
         ),
     ],
 )
-def test_hosts_that_are_no_cluster_are_refused(
+def test_hosts_that_are_not_a_cluster_are_refused(
     observed: dict[str, SwarmState], inventory: tuple[str, ...], code: str, facts: str
 ) -> None:
     with pytest.raises(Refused, match=facts) as refused:

@@ -45,7 +45,7 @@ def test_wording_of_a_single_host_that_serves() -> None:
     )
 
 
-def test_wording_of_hosts_that_are_no_cluster() -> None:
+def test_wording_of_hosts_that_are_not_a_cluster() -> None:
     observed = {name: replace(look, control=False) for name, look in three().items()}
     with pytest.raises(Refused) as refused:
         cluster_of(observed)

@@ -84,7 +84,7 @@ def test_a_project_file_without_a_version_has_the_first() -> None:
 
 
 @pytest.mark.parametrize("version", [0, -1, True, "1", 1.0, None, [1]])
-def test_a_value_that_is_no_version_is_refused(version: object) -> None:
+def test_a_value_that_is_not_a_version_is_refused(version: object) -> None:
     sentence = refusal(version, Schema(releases=("0.1.0",)))
     assert sentence is not None
     assert sentence.endswith("write 1")

@@ -141,7 +141,7 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     assert order == ["prepare"]
 
 
-def test_a_missing_local_file_is_no_lost_connection(order: list[str], tmp_path: Path) -> None:
+def test_a_missing_local_file_is_not_a_lost_connection(order: list[str], tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as failed:
         try_change("door", lambda: (tmp_path / "rules").read_text(), back="true\n")
     assert failed.value.code == "run.rolled_back"

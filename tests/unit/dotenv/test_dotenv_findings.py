@@ -64,7 +64,7 @@ def test_a_reference_is_found_and_so_is_a_name_that_is_not_defined(grammar: str)
 
 
 @pytest.mark.parametrize("grammar", ["dotenv", "node-env-file", "python-dotenv-raw"])
-def test_a_dollar_that_the_grammar_does_not_know_is_no_finding(grammar: str) -> None:
+def test_a_dollar_that_the_grammar_does_not_know_is_not_a_finding(grammar: str) -> None:
     assert _kinds("B=x${A}$A\n", grammar) == []
 
 

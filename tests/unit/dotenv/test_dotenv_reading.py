@@ -16,7 +16,7 @@ def test_an_entry_keeps_its_lines_its_text_and_its_quote() -> None:
 
 
 @pytest.mark.parametrize("grammar", ["dotenv-expand", "next", "python-dotenv", "compose", "shell"])
-def test_an_entry_keeps_what_is_written_beside_the_value(grammar: str) -> None:
+def test_an_entry_keeps_what_is_written_next_to_the_value(grammar: str) -> None:
     (entry,) = read(b'A="x${HOME}"\n', grammar, {"HOME": "/home/u"}).entries
     assert (entry.value, entry.written, entry.quote) == ("x/home/u", "x${HOME}", '"')
 

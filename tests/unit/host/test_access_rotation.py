@@ -138,7 +138,7 @@ def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(
 def test_a_loop_device_that_somebody_else_took_costs_no_log(
     access_log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three hosts that booted on one kernel asked for the same device; the log was made again."""
+    """Three hosts that booted on one kernel asked for the same device; the log was re-created."""
     access_log.log.write_bytes(b"before\n")
     access_log.unmount()
     programs = tmp_path / "programs"

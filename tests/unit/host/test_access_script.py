@@ -95,7 +95,7 @@ def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) ->
     assert [each["status"] for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
-def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -> None:
+def test_a_read_that_names_no_environment_is_not_a_way_around_one(tmp_path: Path) -> None:
     """A secret is read by its id, and by a service token, without a word of where it is."""
     read = [
         "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",

@@ -16,9 +16,7 @@ from tests.unit.fake_programs import DF, fake_program, run_with
         (102400, "may take 100 MB; has 2 MB free: make room\n"),
     ],
 )
-def test_space_counts_as_free_if_it_is_left_when_all_is_written(
-    tmp_path: Path, needed: int, output: str
-) -> None:
+def test_free_space_is_counted_after_all_writes(tmp_path: Path, needed: int, output: str) -> None:
     fake_program(tmp_path, "df", DF)
     # 2 MB and a bit.
     (tmp_path / "free").write_text("2100\n")

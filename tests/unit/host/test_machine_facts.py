@@ -104,7 +104,7 @@ def test_who_holds_the_ports_of_the_web_is_read_with_dockers_networks() -> None:
     assert machine.networks == {"bridge", "host"}
 
 
-def test_an_unreadable_machine_is_no_supported_one() -> None:
+def test_an_unreadable_machine_is_not_a_supported_one() -> None:
     assert Machine().process([]).os == ""
 
 

@@ -16,7 +16,7 @@ _BASES = {"State": "/var/lib", "Logs": "/var/log", "Cache": "/var/cache", "Confi
 _STAYS = {
     "/etc/infisical-iac": "the host's firewall, which is up before anything is mounted",
     "/etc/infisical-access-log.conf": "of versions before, which a run takes away",
-    "/var/cache/infisical-backup": "restic makes it again from the repositories",
+    "/var/cache/infisical-backup": "restic re-creates it from the repositories",
     "/var/lib/infisical-maintenance": "how the upgrades of this one host's packages went",
     "/var/lib/infisical-trial": "the way back of a change of this one host's firewall or sshd",
 }

@@ -28,7 +28,7 @@ def test_a_blank_device_is_formatted_and_bound_to_every_place(host: VolumeHost) 
     assert "marked" in said
 
 
-def test_what_is_on_a_device_is_never_formatted(host: VolumeHost) -> None:
+def test_a_device_with_content_is_never_formatted(host: VolumeHost) -> None:
     for fill in (
         f"mkswap {host.device} >/dev/null",
         f"mkfs.ext4 -q -F {host.device}",
@@ -77,7 +77,7 @@ def test_an_interrupted_move_is_completed(host: VolumeHost) -> None:
     assert not (host.directory / "etc/infisical/key").exists()
 
 
-def test_a_file_system_of_somebody_else_is_left_alone(host: VolumeHost) -> None:
+def test_a_file_system_of_somebody_else_is_not_changed(host: VolumeHost) -> None:
     host.ok(f"mkfs.ext4 -q {host.device}; mount {host.device} /mnt; touch /mnt/theirs")
     refused = host.run(host.mount)
     assert refused.returncode == 1
@@ -127,7 +127,7 @@ def test_a_copy_that_can_not_be_compared_is_never_removed(
     assert own.read_text() == "own\n"
 
 
-def test_what_the_volume_has_more_of_is_no_difference(host: VolumeHost) -> None:
+def test_additional_files_on_the_volume_are_not_a_difference(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(host.mount, "mkdir $H/etc/infisical/keys; echo more > $H/etc/infisical/keys/more")
     (host.directory / "etc/infisical/keys").mkdir(parents=True)
@@ -135,7 +135,7 @@ def test_what_the_volume_has_more_of_is_no_difference(host: VolumeHost) -> None:
     assert said == "more\n"
 
 
-def test_a_device_of_which_blkid_can_not_tell_is_not_blank(host: VolumeHost) -> None:
+def test_a_device_that_blkid_cannot_identify_is_not_blank(host: VolumeHost) -> None:
     """Exit status 8: there are signs of more than one file system, the first megabyte is empty."""
     _failing(host, "blkid", 8)
     assert host.ok(host.command("inspect", host.device)) == "holds something\n"

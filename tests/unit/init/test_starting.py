@@ -16,7 +16,7 @@ from tests.unit.migrate.trees import plant
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def test_the_shipped_files_are_what_no_answer_makes() -> None:
+def test_init_without_answers_writes_the_shipped_files() -> None:
     for path, text in starting.files(Answers()).items():
         assert (_REPOSITORY / path).read_text() == text, path
 
@@ -39,7 +39,7 @@ def test_the_topmost_directory_with_a_package_is_the_service(tmp_path: Path) -> 
     ]
 
 
-def test_what_others_wrote_is_not_looked_into(tmp_path: Path) -> None:
+def test_files_of_others_are_not_read(tmp_path: Path) -> None:
     paths = (
         "node_modules/left/package.json",
         ".git/package.json",
@@ -51,7 +51,7 @@ def test_what_others_wrote_is_not_looked_into(tmp_path: Path) -> None:
     assert find_services(tmp_path, leave_out=tmp_path / "none") == []
 
 
-def test_names_and_folders_are_their_own() -> None:
+def test_each_service_gets_its_own_name_and_folder() -> None:
     paths = ["a/api", "b/api", "shared", "My Service.v2", "日本"]
     assert name_services(paths) == [
         FoundService("api", "/a/api"),

@@ -178,7 +178,7 @@ def test_files_with_only_the_variables_of_the_login_stay_and_are_a_success(
     assert "Nothing to do." in ran.output
 
 
-def test_a_plan_of_such_files_alone_deletes_nothing(tmp_path: Path, run: Clean) -> None:
+def test_a_plan_of_only_such_files_deletes_nothing(tmp_path: Path, run: Clean) -> None:
     write(tmp_path, ".env.local", _LOGIN)
     left_out = _left_out(tmp_path, ".env.local", *_VARIABLES)
     report(tmp_path, left_out, unverified=(".env.local",))

@@ -37,7 +37,7 @@ def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
     assert SECRET not in repr(ready)
 
 
-def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_not_a_concern(tmp_path: Path) -> None:
     file = moved_file(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
     (tmp_path / "a" / ".env").unlink()
     assert examine_files(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
@@ -93,7 +93,7 @@ def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
     assert examine_files(tmp_path, [file], HASH_KEY, archived=True).kept == []
 
 
-def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
+def test_a_file_without_moved_keys_is_kept(tmp_path: Path) -> None:
     write(tmp_path, ".env.local", "INFISICAL_CLIENT_ID=obviously-fake\n")
     skipped = replace(moved_file(tmp_path, ".env.local"), keys=(), skipped=("INFISICAL_CLIENT_ID",))
     assert _code(tmp_path, skipped) == "file.not_migrated"
@@ -108,7 +108,7 @@ def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> N
     assert [delete(tmp_path, each, HASH_KEY) for each in ready] == [None, None]
 
 
-def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
+def test_a_name_with_brackets_is_not_a_pattern_to_git(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     write(tmp_path, ".env1")
     git(tmp_path, "add", ".env1")

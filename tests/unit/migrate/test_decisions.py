@@ -48,7 +48,7 @@ def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None
         ("skip", "undecided", "skip"),
     ],
 )
-def test_what_a_person_decided_stays(fresh: Decision, earlier: Decision, kept: Decision) -> None:
+def test_decisions_of_a_person_are_kept(fresh: Decision, earlier: Decision, kept: Decision) -> None:
     then = [_TRIMMED, finding("empty")]
     assert planning.keep_decision(fresh, earlier, [_TRIMMED], then) == kept
 
@@ -81,7 +81,7 @@ def test_a_default_to_skip_that_is_new_counts() -> None:
         ("A B", "fake", "has a name"),
     ],
 )
-def test_what_would_not_arrive_whole_is_refused(
+def test_values_that_infisical_would_change_are_refused(
     decision: Decision, key: str, value: str, reason: str
 ) -> None:
     refusal = planning.refusal(decision, key, value)
@@ -91,7 +91,7 @@ def test_what_would_not_arrive_whole_is_refused(
 
 
 @pytest.mark.parametrize("value", ["", "fake\n", "$A ${A:-b} ${{A}} $$", "a\0b", "ü🔑", "a  b"])
-def test_what_arrives_whole_may_be_stored(value: str) -> None:
+def test_values_that_infisical_keeps_may_be_stored(value: str) -> None:
     assert planning.refusal("store", "FAKE", value) == ""
 
 
@@ -107,7 +107,7 @@ def test_store_literal_is_refused_where_it_would_pass_for_the_text(value: str) -
     assert "fake" not in output
 
 
-def test_what_is_undecided_is_refused() -> None:
+def test_undecided_keys_are_refused() -> None:
     assert "undecided" in planning.refusal("undecided", "FAKE", "fake")
 
 

@@ -48,7 +48,7 @@ def test_a_deleted_file_stays_if_infisical_has_one_of_its_keys(
     assert list(source.stored_keys) == ["TOKEN", "OTHER"]
 
 
-def test_a_deleted_file_of_which_infisical_has_nothing_is_named(
+def test_a_deleted_file_without_keys_in_infisical_is_named(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     other_folder = Name("production", "/web", "TOKEN")

@@ -43,7 +43,7 @@ def test_bytes_without_a_sign_are_encrypted_only_by_their_name() -> None:
 
 
 @pytest.mark.parametrize("end", ["", "-2", ".tar.age", ".tar.age.part"])
-def test_an_archive_of_clean_is_no_env_file(end: str, tmp_path: Path) -> None:
+def test_an_archive_of_clean_is_not_an_env_file(end: str, tmp_path: Path) -> None:
     name = f".env-archive-20260101T000000Z{end}"
     plant(tmp_path, {name: "fake", "backend/.env": "A=b\n"})
     assert not is_env(name)

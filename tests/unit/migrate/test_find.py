@@ -48,7 +48,7 @@ def test_a_sample_is_recognized_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".env", ".env.examples", ".env.local", "example.txt"])
-def test_what_is_named_otherwise_is_no_sample(name: str) -> None:
+def test_what_is_named_otherwise_is_not_a_sample(name: str) -> None:
     assert not is_sample(name)
 
 
@@ -136,7 +136,7 @@ def test_a_link_to_a_directory_is_not_followed_and_a_broken_one_is_listed(tmp_pa
     assert walk(tmp_path) == [".env", ".env.local"]
 
 
-def test_a_directory_that_cannot_be_listed_is_no_empty_one(
+def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "closed").mkdir()
@@ -152,7 +152,7 @@ def test_a_directory_that_cannot_be_listed_is_no_empty_one(
         walk(tmp_path)
 
 
-def test_a_clone_of_this_project_beside_the_services_is_left_out(tmp_path: Path) -> None:
+def test_a_clone_of_this_project_next_to_the_services_is_left_out(tmp_path: Path) -> None:
     for path in ("iac/infisical_iac/x.py", "iac/examples/.env", "backend/.env"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()

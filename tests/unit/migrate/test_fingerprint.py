@@ -8,7 +8,7 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.fingerprint import digest, load_or_make
 
 
-def test_the_key_of_the_hashes_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_key_of_the_hashes_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     file = tmp_path / "migration.key"
     key = load_or_make(file)
     assert len(key) == 32

@@ -88,7 +88,7 @@ def test_objects_are_searched_as_stored_though_replaced(repository: Repository) 
     assert only(repository).path == ".env"
 
 
-def test_settings_of_the_environment_lead_nowhere_else(
+def test_git_dir_in_the_environment_is_ignored(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.write(".env", VALUE)
@@ -97,7 +97,7 @@ def test_settings_of_the_environment_lead_nowhere_else(
     assert only(repository).kind == "file"
 
 
-def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="not a git repository") as raised:
         search(tmp_path, NEEDLES)
     assert raised.value.code == "file.not_searched"
@@ -111,7 +111,7 @@ def test_a_missing_git_is_an_error(repository: Repository, monkeypatch: pytest.M
     assert raised.value.code == "file.no_git"
 
 
-def test_a_damaged_object_is_no_success(repository: Repository) -> None:
+def test_a_damaged_object_fails_the_search(repository: Repository) -> None:
     name = repository.git("rev-parse", "HEAD:README")
     file = repository.path / ".git/objects" / name[:2] / name[2:]
     file.chmod(0o600)

@@ -94,7 +94,7 @@ def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> No
     assert choice.readers == ("api",)
 
 
-def test_compose_takes_its_own_variables_from_the_file_beside_it() -> None:
+def test_compose_takes_its_own_variables_from_the_file_next_to_it() -> None:
     choice = choose(".env", {"docker-compose.yml": "services: {a: {image: '${IMAGE}'}}"})
     assert choice.evidence.grammar == "compose"
     assert choose("a/.env", {"compose.yaml": "services: {}"}).evidence.exact is False

@@ -1,4 +1,4 @@
-"""Test which grammar a file is read by, according to the packages next to it."""
+"""Test which grammar a file is read by, as the packages next to it say."""
 
 import json
 
@@ -103,7 +103,7 @@ def test_a_lock_file_of_python_counts_too(name: str, text: str) -> None:
     assert choose(".env", {name: text}).evidence.grammar == "python-dotenv"
 
 
-def test_a_manifest_counts_before_a_lock_file_beside_it() -> None:
+def test_a_manifest_counts_before_a_lock_file_next_to_it() -> None:
     lock = '{"packages": {"node_modules/dotenv-expand": {}}}'
     files = {"package.json": node("dotenv"), "package-lock.json": lock}
     assert choose(".env", files).evidence.grammar == "dotenv"

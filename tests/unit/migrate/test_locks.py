@@ -41,7 +41,7 @@ _PNPM = (
         ("pnpm-lock.yaml", _PNPM),
     ],
 )
-def test_what_only_our_loader_brings_is_no_evidence(name: str, text: str) -> None:
+def test_packages_of_only_our_loader_are_not_evidence(name: str, text: str) -> None:
     assert is_brought_by_us_only("dotenv", text)
     choice = choose("a/.env", {f"a/{name}": text, "a/package.json": node("infisical-config")})
     assert "nothing says" in choice.evidence.why

@@ -52,7 +52,7 @@ def _differs(one: Secret) -> Proof:
         (Proof(secret(), "missing"), "pending", "pending"),
     ],
 )
-def test_what_it_comes_to(proof: Proof, state: State, outcome: str) -> None:
+def test_a_report_has_the_outcome_of_its_proofs(proof: Proof, state: State, outcome: str) -> None:
     built = _build([proof], state)
     assert built["outcome"] == outcome
     assert built["sources"][0]["verified"] is (outcome == "proven")
@@ -84,7 +84,7 @@ def test_a_file_with_a_torn_value_is_never_verified(decision: str) -> None:
     assert source["verified"] is False
 
 
-def test_a_file_of_which_nothing_is_stored_is_never_verified() -> None:
+def test_a_file_without_stored_keys_is_never_verified() -> None:
     (source,) = _build([], C="skip")["sources"]
     assert source["verified"] is False
 

@@ -10,7 +10,7 @@ from infisical_iac.migrate.multiline_keys import drop_pem_pieces
 PEM = "-----BEGIN PRIVATE KEY-----\nRkFLRSBGQUtF\nZmFrZQ==\n-----END PRIVATE KEY-----\n"
 
 
-def test_pieces_of_a_torn_key_are_no_entries() -> None:
+def test_pieces_of_a_torn_key_are_not_entries() -> None:
     text = f"A=fake\nKEY={PEM}B=fake\n"
     whole = read(text.encode(), "dotenv")
     assert "ZmFrZQ" in whole.values

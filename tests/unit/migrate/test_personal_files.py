@@ -234,6 +234,6 @@ def test_skipping_a_personal_file_with_shared_keys_lacks_nothing(tmp_path: Path)
     assert "`skip`" not in _personal_message(tmp_path, files)
 
 
-def test_another_services_file_is_no_source(tmp_path: Path) -> None:
+def test_another_services_file_is_not_a_source(tmp_path: Path) -> None:
     files = {"python-services/.env": "A=fake-other\n", "backend/.env.local": "A=fake-mine\n"}
     assert "lacks A " in _personal_message(tmp_path, files)

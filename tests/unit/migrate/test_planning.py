@@ -207,7 +207,7 @@ def test_many_problems_are_counted_and_not_all_listed(make: Make, tmp_path: Path
     assert "; and 20 more: " in _refusal_text(_plan(make(text, *found)), tmp_path)
 
 
-def test_a_file_whose_name_is_no_utf_8_is_refused_with_the_remedy(make: Make) -> None:
+def test_a_file_whose_name_is_not_utf_8_is_refused_with_the_remedy(make: Make) -> None:
     source = replace(make(), path="backend/\udcff.env")
     with pytest.raises(UserError, match=r"udcff.env' is not UTF-8: rename it"):
         planning.make([source], project="chainalign", root=".", key=_KEY)

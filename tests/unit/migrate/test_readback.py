@@ -17,7 +17,7 @@ def _proof(one: Secret, back: str, expanded: str | None = None) -> Proof:
 
 
 @given(st.text(), st.text())
-def test_a_proof_holds_for_the_very_same_value_alone(sent: str, back: str) -> None:
+def test_a_proof_holds_only_for_the_very_same_value(sent: str, back: str) -> None:
     assert _proof(secret(value=sent), sent).holds
     assert _proof(secret(value=sent), back).holds == (sent == back)
 

@@ -44,7 +44,7 @@ def test_what_a_stranger_reads_is_summed_up_by_folder() -> None:
         assert "the identity ci-old" in sentence
 
 
-def test_a_reader_of_nothing_is_no_problem() -> None:
+def test_a_reader_of_nothing_is_not_a_problem() -> None:
     assert _problems(_member("ci-old", "other"), _member("ben", "other", person=True)) == []
 
 

@@ -19,11 +19,11 @@ def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_pat
         for each in plan.sources
     ]
     earlier = plan.model_copy(update={"sources": tuple(said)})
-    anew = apply_chosen_grammars(list(sources.values()), earlier, tmp_path, WORKSPACE)
-    output = {(each.file, each.kind) for one in anew for each in one.findings}
+    merged = apply_chosen_grammars(list(sources.values()), earlier, tmp_path, WORKSPACE)
+    output = {(each.file, each.kind) for one in merged for each in one.findings}
     assert {("backend/.env", "same-target"), ("backend/.env.development", "same-target")} <= output
-    again = apply_chosen_grammars(anew, earlier, tmp_path, WORKSPACE)
-    assert again == anew
+    again = apply_chosen_grammars(merged, earlier, tmp_path, WORKSPACE)
+    assert again == merged
 
 
 def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_file_that_is_no_report_is_refused_and_stays(file: Path, text: str) -> None:
+def test_a_file_that_is_not_a_report_is_refused_and_stays(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UserError, match="apply again"):
         mark_verified(file.parent, {}, _AT)

@@ -30,7 +30,7 @@ def test_the_body_for_a_webhook_has_a_sentence_and_a_list() -> None:
     }
 
 
-def test_access_that_could_not_be_inspected_is_no_drift_and_is_printed(
+def test_access_that_could_not_be_inspected_is_not_drift_and_is_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     note = "service tokens were not seen: the administrator can't log in"

@@ -30,7 +30,7 @@ class Case:
     steps: tuple[str, ...] = ()
     unknown: str = ""
     up_to_date: str = ""
-    refusal: type[UserError] | None = None
+    refused: type[UserError] | None = None
     fact: str = ""
 
 

@@ -56,12 +56,12 @@ def test_an_operation_decides_on_the_observed_state(name: str) -> None:
     assert decide(case) == case
 
 
-def test_what_is_up_to_date_is_left_alone() -> None:
+def test_an_operation_without_differences_does_nothing() -> None:
     cases = [each for each in _by_kind("up_to_date").values() if isinstance(each, Case)]
     assert [each for each in cases if each.steps or each.items or not each.up_to_date] == []
 
 
-def test_what_differs_is_set_right() -> None:
+def test_a_difference_is_repaired() -> None:
     cases = [each for each in _by_kind("differs").values() if isinstance(each, Case)]
     assert [each for each in cases if not each.steps and not each.items] == []
 

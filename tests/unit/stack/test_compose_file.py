@@ -61,14 +61,14 @@ def test_a_drill_has_no_way_out_and_no_port() -> None:
     assert [name for name, each in drill["services"].items() if "ports" in each] == []
 
 
-def test_a_drill_steps_back_behind_what_serves() -> None:
+def test_a_drill_has_a_lower_priority_than_live_services() -> None:
     for service in _render(drill=True, infisical_cpus=3.0)["services"].values():
         assert (service["cpus"], service["cpu_shares"], service["oom_score_adj"]) == (1.5, 64, 900)
         assert service["restart"] == "no"
     assert _render()["services"]["infisical"]["cpus"] == 2.0
 
 
-def test_but_for_that_a_drill_runs_what_serves() -> None:
+def test_otherwise_a_drill_runs_the_live_services() -> None:
     live, drill = _render()["services"], _render(drill=True)["services"]
     differing = {"ports", "restart", "cpus", "cpu_shares", "oom_score_adj"}
     for service in _SERVICES:
@@ -110,7 +110,7 @@ def test_the_heap_fits_into_the_memory_limit() -> None:
     assert mebibytes("1536m") == 1536
 
 
-def test_every_secret_is_taken_from_the_file_beside_it() -> None:
+def test_every_secret_is_taken_from_the_file_next_to_it() -> None:
     environments = [_render()["services"][service]["environment"] for service in _SERVICES]
     values = {key: value for each in environments for key, value in each.items()}
     for name in ("ENCRYPTION_KEY", "AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):

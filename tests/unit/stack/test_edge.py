@@ -66,7 +66,7 @@ def test_the_nodes_can_be_reached_past_the_balancer() -> None:
     assert web in openings(settings_of(**_BALANCED), 22)
 
 
-def test_where_https_ends_at_the_balancer_infisical_is_for_it_alone() -> None:
+def test_where_https_ends_at_the_balancer_only_it_reaches_infisical() -> None:
     opened = openings(settings_of(**_BALANCED, ingress="none", http_port=9000), 22)
     assert opened[2:] == (Opening("tcp", (9000,), ("10.42.0.254/32",), "Load Balancer"),)
     text = ruleset(opened)

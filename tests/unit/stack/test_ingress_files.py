@@ -88,7 +88,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 
 @pytest.mark.parametrize("own", [None, _OWN])
-def test_files_that_are_in_effect_are_left_alone(own: Pair | None) -> None:
+def test_files_that_are_in_effect_are_not_changed(own: Pair | None) -> None:
     (said,) = ingress.decide(_SETTINGS, _install(own), own)
     assert isinstance(said, UpToDate)
 

@@ -122,7 +122,7 @@ _DOKPLOY = MachineState(
         (_BARE, {"site_url": "https://192.0.2.1"}, "settings.private_name", (" 192.0.2.1: ",)),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_remedy(
+def test_an_invalid_combination_is_refused_with_the_remedy(
     machine: MachineState, changes: dict[str, Any], code: str, facts: tuple[str, ...]
 ) -> None:
     with pytest.raises(UserError) as refusal:
@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
         (_BARE, {"site_url": "https://a.lan", "tls_certificate": "a.crt", "tls_key": "a.key"}),
     ],
 )
-def test_what_fits_is_let_through(machine: MachineState, changes: dict[str, Any]) -> None:
+def test_a_valid_combination_is_accepted(machine: MachineState, changes: dict[str, Any]) -> None:
     _refuse(machine, changes)
 
 

@@ -78,7 +78,7 @@ def test_what_goes_on_in_the_background_is_not_waited_for(
     assert (given, done.stderr, done.returncode) == ("given", "failed\n", 3)
 
 
-def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_takes_too_long_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entering, "into", lambda _: ())
     with pytest.raises(subprocess.TimeoutExpired):
         entering.run("host", "sleep", "60", input=None, seconds=0.1)

@@ -37,7 +37,7 @@ def test_a_recipe_changes_with_a_files_content_and_with_its_name(tmp_path: "Path
     assert len({first, second, digest(tmp_path), digest(tmp_path, "more")}) == 4
 
 
-def test_compiled_files_are_no_part_of_a_recipe(tmp_path: "Path") -> None:
+def test_compiled_files_are_not_part_of_a_recipe(tmp_path: "Path") -> None:
     (tmp_path / "main.py").write_text("pass")
     before = digest(tmp_path)
     (tmp_path / "__pycache__").mkdir()

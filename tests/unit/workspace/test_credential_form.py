@@ -30,7 +30,7 @@ def test_the_file_has_a_fixed_form() -> None:
     )
 
 
-def test_an_impossible_date_is_no_credential() -> None:
+def test_an_impossible_date_is_not_a_credential() -> None:
     ends = "# ends 2026-02-30T00:00:00Z, made 2026-01-01T00:00:00Z\n"
     assert parse(TEXT_HELD.replace("INFISICAL_CLIENT_ID", f"{ends}INFISICAL_CLIENT_ID")) is None
 

@@ -54,7 +54,7 @@ def test_windows_line_ends_stay() -> None:
     assert made.startswith("A=1\r\nNODE_ENV='production'\r\nB=2\r\nINFISICAL_CLIENT_ID=")
 
 
-def test_a_name_in_the_value_of_another_is_no_assignment() -> None:
+def test_a_name_in_the_value_of_another_is_not_an_assignment() -> None:
     text = "SCRIPT='first\nNODE_ENV=x\nlast'\n"
     assert with_variables(text, WANTED) == f"{text}{LINES}"
 

@@ -174,7 +174,7 @@ def test_a_file_without_keys_is_refused_with_those_that_it_needs(text: str) -> N
         ("\0", "character #x0000"),
     ],
 )
-def test_a_text_that_is_no_yaml_is_refused_with_its_place(text: str, fact: str) -> None:
+def test_a_text_that_is_not_yaml_is_refused_with_its_place(text: str, fact: str) -> None:
     with pytest.raises(FileError, match=fact) as refused:
         load(text)
     assert refused.value.code == "file.yaml"
