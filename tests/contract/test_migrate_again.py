@@ -103,7 +103,7 @@ def test_a_second_report_lists_the_deleted_files(case: Case) -> None:
     assert _clean(case).output.endswith("Nothing to do.\n")
 
 
-def test_what_a_person_takes_out_of_the_plan_is_not_kept(case: Case) -> None:
+def test_a_file_that_a_person_removed_from_the_plan_stays_removed(case: Case) -> None:
     case.run("plan")
     head, _, _ = case.plan_file.read_text(encoding="utf-8").partition(f"- path: {ENV_FILE}\n")
     case.plan_file.write_text(head, encoding="utf-8")

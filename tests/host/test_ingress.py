@@ -89,7 +89,7 @@ def test_the_tls_of_yesterday_is_not_spoken(host: Host, settings: Settings) -> N
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_what_makes_accounts_is_closed_from_outside(
+def test_routes_that_create_accounts_are_closed_from_outside(
     host: Host, settings: Settings, path: str
 ) -> None:
     assert ask(host, settings, path, "--request", "POST", "--data", "{}").status in (400, 403, 404)

@@ -48,7 +48,7 @@ def test_every_place_is_on_the_volume_or_none(data_volume: DataVolume, is_on: bo
     assert data_volume.volume.bound == (_PLACES if is_on else frozenset())
 
 
-def test_what_is_mounted_is_the_volume_of_the_settings(
+def test_the_mounted_volume_is_the_one_of_the_settings(
     data_volume: DataVolume, is_on: bool
 ) -> None:
     volume = data_volume.volume

@@ -114,7 +114,7 @@ def test_copies_and_their_primary_speak_tls(data_nodes: list[Node]) -> None:
     assert counts == ["0", "0", "2"]
 
 
-def test_what_infisical_has_open_at_postgresql_is_under_tls(data_nodes: list[Node]) -> None:
+def test_infisicals_connections_to_postgresql_use_tls(data_nodes: list[Node]) -> None:
     query = (
         "SELECT count(*) FILTER (WHERE NOT ssl) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) "
         "WHERE client_addr IS NOT NULL AND client_addr <> $$127.0.0.1$$"

@@ -229,7 +229,7 @@ def test_it_learns_nothing_else_of_the_project(
     assert answered == (403 if settings.workspace.isolation == "privilege" else 200)
 
 
-def test_it_rules_nothing_in_the_instance(login: Login) -> None:
+def test_it_has_no_instance_privileges(login: Login) -> None:
     assert status(login.client, "/api/v1/admin/user-management/users") == 403
 
 

@@ -57,7 +57,7 @@ def test_who_has_no_token_learns_nothing(api: Client, path: str) -> None:
     assert status(api, path) == 401
 
 
-def test_one_person_rules_it(census: instance.Census, settings: Settings) -> None:
+def test_one_person_is_its_admin(census: instance.Census, settings: Settings) -> None:
     assert census.super_admins == [settings.workspace.admin_email]
 
 

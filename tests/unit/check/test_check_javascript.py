@@ -128,7 +128,7 @@ def test_jsx_is_code_only_between_its_braces(code: str, found: str, ending: str)
         "const process_ = { env: { KEY: 1 } };\nuse(process_.env.KEY);",
     ],
 )
-def test_what_only_looks_like_a_read_is_none(code: str) -> None:
+def test_similar_code_is_not_a_read(code: str) -> None:
     assert _read(code).found == []
 
 

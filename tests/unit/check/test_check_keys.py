@@ -86,7 +86,7 @@ def test_what_a_service_imports_counts_as_its_own(tmp_path: Path) -> None:
     assert _missing(tmp_path, _reads("A"), names) == []
 
 
-def test_what_another_service_has_does_not_count(tmp_path: Path) -> None:
+def test_secrets_of_another_service_do_not_count(tmp_path: Path) -> None:
     names = _names({"/python-services": ["A"]}, {"/python-services": ["A"]})
     assert [each.key for each in _missing(tmp_path, _reads("A"), names)] == ["A"]
 
@@ -178,7 +178,7 @@ def test_words_in_quotes_may_be_keys_where_names_are_put_together(tmp_path: Path
 _UNSEEN = {("development", "/backend"), ("production", "/backend")}
 
 
-def test_what_may_not_be_seen_is_not_called_missing(tmp_path: Path) -> None:
+def test_a_forbidden_secret_is_not_reported_as_missing(tmp_path: Path) -> None:
     """The list of a folder that the login may not see is empty."""
     held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     assert list(usage.missing(held, {}, WORKSPACE, _UNSEEN)) == []

@@ -103,7 +103,7 @@ def test_rules_may_stand_in_the_directory_of_the_service(tmp_path: Path) -> None
     assert list_findings(plant(tmp_path, GOOD | files)) == []
 
 
-def test_what_only_this_machine_ignores_does_not_count(tmp_path: Path) -> None:
+def test_ignore_rules_of_only_this_machine_do_not_count(tmp_path: Path) -> None:
     plant(tmp_path, GOOD | {".gitignore": ""})
     (tmp_path / ".git/info/exclude").write_text(IGNORE)
     assert locate(list_findings(plant(tmp_path, {}))) == [("not-ignored", ".gitignore")]

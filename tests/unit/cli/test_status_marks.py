@@ -35,24 +35,24 @@ def _new(**changes: Any) -> HealthState:
         ("Certificate", "none: http://127.0.0.1:8080 is reached without TLS"),
     ],
 )
-def test_what_is_not_there_yet_is_not_a_problem_and_gets_no_tick(name: str, text: str) -> None:
+def test_a_row_that_is_not_due_yet_is_not_a_problem_and_gets_no_tick(name: str, text: str) -> None:
     row = _rows()[name]
     assert (row.text, row.ok, row.is_note) == (text, True, True)
     assert "✓" not in status._mark(row)
 
 
-def test_what_should_be_there_by_now_is_a_trouble() -> None:
+def test_an_overdue_row_is_a_problem() -> None:
     row = _rows(backups_since=0)["Last backup"]
     assert (row.ok, "✗" in status._mark(row)) == (False, True)
 
 
-def test_what_cannot_be_seen_gets_no_tick() -> None:
+def test_an_unknown_state_gets_no_tick() -> None:
     (unseen,) = instance(None, error="it does not answer")
     of_access = access([], ["the project's service tokens could not be seen"])[1]
     assert [row.is_note for row in (unseen, of_access)] == [True, True]
 
 
-def test_what_is_proven_gets_a_tick() -> None:
+def test_a_proven_row_gets_a_tick() -> None:
     found = _rows()
     assert [name for name, row in found.items() if "✓" in status._mark(row)] == [
         "infisical",

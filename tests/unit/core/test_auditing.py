@@ -57,7 +57,7 @@ def test_a_line_that_was_taken_away_shows(log: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["{}", '{"previous": 1}'])
-def test_what_is_not_an_entry_shows(line: str) -> None:
+def test_an_invalid_line_is_reported(line: str) -> None:
     assert parse(f"{line}\n").broken_at == 1
 
 

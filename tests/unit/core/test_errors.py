@@ -132,7 +132,7 @@ def test_an_error_is_split_from_its_remedy(marked: str) -> None:
         ("'HTTPS://a:fake@host' and 'https://b:fake@c'", "'HTTPS://***@host' and 'https://***@c'"),
     ],
 )
-def test_what_logs_in_by_an_address_is_in_no_error(sentence: str, shown: str) -> None:
+def test_no_error_contains_the_login_of_an_address(sentence: str, shown: str) -> None:
     assert str(UserError(sentence)) == shown
 
 

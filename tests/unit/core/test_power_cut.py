@@ -136,7 +136,7 @@ def test_no_script_removes_a_state_that_a_power_cut_may_bring_back() -> None:
         ),
     ],
 )
-def test_what_a_script_changes_outlives_a_power_cut(
+def test_a_scripts_changes_survive_a_power_cut(
     disk: _Disk, steps: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:
     (disk.root / "keys").mkdir()

@@ -100,7 +100,7 @@ def test_a_dollar_that_the_grammar_does_not_know_is_not_a_finding(grammar: str) 
         ("shell", "A=1\nB='x\n", (2, "refused", "")),
     ],
 )
-def test_what_a_parser_makes_of_a_broken_line_is_found(
+def test_a_line_that_a_parser_reads_wrongly_is_found(
     grammar: str, data: str, found: tuple[int, str, str]
 ) -> None:
     assert _kinds(data, grammar) == [found]

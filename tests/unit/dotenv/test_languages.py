@@ -29,7 +29,7 @@ def test_a_manifest_is_known_by_its_name(name: str, language: Language | None) -
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda each: each.name)
-def test_what_shows_a_package_is_a_manifest_and_a_lock_file_is_none(language: Language) -> None:
+def test_a_manifest_shows_a_package_and_a_lock_file_does_not(language: Language) -> None:
     assert all(map(language.is_manifest, language.roots))
     assert not any(map(language.is_manifest, language.locks))
     assert all(language.is_lock(f"a/{name}") for name in language.locks)

@@ -32,7 +32,7 @@ def test_what_the_script_prints_is_read() -> None:
         (_DEVICE, VolumeState(True, "ext4", "u-1"), "u-1", True),
     ],
 )
-def test_what_can_be_worked_with_is_not_refused(
+def test_a_usable_volume_is_not_refused(
     device: str, state: VolumeState, of_host: str, deployed: bool
 ) -> None:
     refuse(device, state, of_host=of_host, deployed=deployed)

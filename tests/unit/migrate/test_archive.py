@@ -71,7 +71,7 @@ def test_a_second_archive_of_the_same_moment_has_a_name_of_its_own(tmp_path: Pat
     assert names == [".tar.age", "-2.tar.age", "-3.tar.age", "-4.tar.age"]
 
 
-def test_what_a_run_that_died_left_of_its_archive_is_removed_and_nothing_else(
+def test_the_partial_archive_of_a_killed_run_is_removed_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     file, env = archive.path(tmp_path, _AT), tmp_path / ".env.part"

@@ -129,7 +129,7 @@ def test_a_file_that_changes_after_the_question_is_kept(tmp_path: Path) -> None:
     assert git(tmp_path, "ls-files", BACKEND) == f"{BACKEND}\n"
 
 
-def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
+def test_content_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     files = monorepo(tmp_path)
     write(tmp_path, BACKEND, "TOKEN=obviously-fake-staged\n")
     git(tmp_path, "add", BACKEND)

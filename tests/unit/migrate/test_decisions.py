@@ -54,9 +54,7 @@ def test_decisions_of_a_person_are_kept(fresh: Decision, earlier: Decision, kept
 
 
 @pytest.mark.parametrize(("earlier", "kept"), [("store", "undecided"), ("skip", "skip")])
-def test_what_was_decided_without_knowing_of_a_finding_is_decided_again(
-    earlier: Decision, kept: Decision
-) -> None:
+def test_a_decision_older_than_a_finding_is_made_again(earlier: Decision, kept: Decision) -> None:
     fresh: Decision = "undecided"
     assert planning.keep_decision(fresh, earlier, [_TRIMMED], []) == kept
 
@@ -112,7 +110,7 @@ def test_undecided_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["overridden", "bootstrap-key"])
-def test_what_was_skipped_for_a_reason_that_is_gone_is_not_skipped_any_more(kind: str) -> None:
+def test_a_key_skipped_for_a_reason_that_is_gone_is_not_skipped_any_more(kind: str) -> None:
     store: Decision = "store"
     undecided: Decision = "undecided"
     assert planning.keep_decision(store, "skip", [], [finding(kind)]) == "store"

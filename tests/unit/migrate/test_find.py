@@ -121,7 +121,7 @@ def test_a_directory_or_a_container_of_the_former_name_is_the_renamed_services()
     assert service_of("backend/.env", "repository", [], renamed, {}) == ""
 
 
-def test_what_others_made_is_left_out(tmp_path: Path) -> None:
+def test_files_of_dependencies_are_left_out(tmp_path: Path) -> None:
     for path in ("node_modules/a", ".git/b", "env/lib", "src", ".next/standalone"):
         (tmp_path / path).mkdir(parents=True)
         (tmp_path / path / ".env").touch()

@@ -52,7 +52,7 @@ def test_a_file_that_was_moved_is_found_under_both_paths(repository: Repository)
     assert hits == {".env": (1, first, first), "moved.env": (1, last, last)}
 
 
-def test_what_comes_with_a_merge_is_in_the_merge(repository: Repository) -> None:
+def test_a_value_that_a_merge_brings_is_found_in_the_merge(repository: Repository) -> None:
     repository.git("switch", "--quiet", "--create", "side")
     side = repository.commit("side.txt", VALUE)
     repository.git("switch", "--quiet", "main")
@@ -61,7 +61,7 @@ def test_what_comes_with_a_merge_is_in_the_merge(repository: Repository) -> None
     assert span(only(repository)) == (2, side, repository.git("rev-parse", "HEAD"))
 
 
-def test_what_is_only_in_a_merge_is_found(repository: Repository) -> None:
+def test_a_value_only_in_a_merge_commit_is_found(repository: Repository) -> None:
     repository.git("switch", "--quiet", "--create", "side")
     repository.commit("side.txt", "Side\n")
     repository.git("switch", "--quiet", "main")

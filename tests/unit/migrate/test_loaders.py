@@ -37,7 +37,7 @@ def test_code_says_whether_python_dotenv_interpolates(text: str) -> None:
     assert (choice.evidence.grammar, choice.others) == CALLS[text]
 
 
-def test_what_node_itself_brings_shows_in_code_only() -> None:
+def test_nodes_own_loader_is_found_only_in_code() -> None:
     files = {"a/package.json": node(), "a/src/main.mjs": "process.loadEnvFile('.env');\n"}
     choice = choose("a/.env", files)
     assert choice.evidence.grammar == "node-env-file"
@@ -71,7 +71,7 @@ def test_a_call_of_nodes_own_loader_is_found_by_any_name(code: str, name: str) -
         "import { parseEnv } from './own.js';\nparseEnv(text);",
     ],
 )
-def test_what_only_looks_like_a_call_of_nodes_loader_is_none(code: str) -> None:
+def test_similar_code_is_not_a_call_of_nodes_loader(code: str) -> None:
     choice = choose("a/.env", {"a/package.json": node("dotenv"), "a/main.js": code})
     assert (choice.evidence.grammar, choice.others) == ("dotenv", ())
 
@@ -174,7 +174,7 @@ def test_an_envrc_is_run_by_direnv() -> None:
         {},
     ],
 )
-def test_what_says_nothing_leaves_npm_dotenv_and_all_plausible(files: dict[str, str]) -> None:
+def test_files_without_evidence_leave_npm_dotenv_and_all_plausible(files: dict[str, str]) -> None:
     choice = choose(".env", files)
     assert choice.evidence.grammar == "dotenv"
     assert "nothing" in choice.evidence.why

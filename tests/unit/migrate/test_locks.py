@@ -57,7 +57,7 @@ def test_packages_of_only_our_loader_are_not_evidence(name: str, text: str) -> N
         '{"lockfileVersion": 1, "dependencies": {"dotenv": {}}}',
     ],
 )
-def test_what_another_package_needs_too_is_evidence(text: str) -> None:
+def test_a_package_that_another_one_needs_too_is_evidence(text: str) -> None:
     assert not is_brought_by_us_only("dotenv", text)
 
 

@@ -84,7 +84,7 @@ def test_vite_and_next_differ_on_whether_a_mode_or_local_counts(tmp_path: Path) 
     assert not list_findings(by_vite, "same-target") | list_findings(by_next, "same-target")
 
 
-def test_what_is_overridden_is_skipped_and_keeps_its_own_value(tmp_path: Path) -> None:
+def test_an_overridden_key_is_skipped_and_keeps_its_own_value(tmp_path: Path) -> None:
     files = {".env": "A=fake-one\nB=fake\n", ".env.development": "A=fake-two\nB=fake\n"}
     sources = scan(tmp_path, "vite", files)
     plan = make_plan(sources)

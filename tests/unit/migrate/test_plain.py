@@ -39,5 +39,5 @@ def test_plain_configuration_is_distinguished_from_secrets(key: str, value: str)
         ("A", ""),
     ],
 )
-def test_what_may_be_a_secret_is_not_plain(key: str, value: str) -> None:
+def test_a_possible_secret_is_not_plain(key: str, value: str) -> None:
     assert not is_plain(key, value)

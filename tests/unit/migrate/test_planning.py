@@ -91,7 +91,7 @@ def test_a_file_is_identified_by_a_hash_that_needs_the_key(make: Make) -> None:
     assert _plan(source, key=b"x" * 32).sources[0].digest != planned.digest
 
 
-def test_what_is_planned_is_what_is_read_again(make: Make, tmp_path: Path) -> None:
+def test_a_written_plan_is_read_back_the_same(make: Make, tmp_path: Path) -> None:
     source = make()
     again = _read_values(_plan(source), tmp_path)
     assert again == planning.secrets([source], _plan(source))
@@ -164,7 +164,7 @@ def test_different_values_for_one_place_are_refused(make: Make, tmp_path: Path) 
     assert {"FAKE", "backend/.env:1", "backend/.env.production:1", "different"} <= {*words}
 
 
-def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
+def test_a_file_that_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
     plan = _plan(make())
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")

@@ -46,7 +46,7 @@ def test_no_difference_shows_anything_of_a_value(value: str) -> None:
         assert not set(value) & set(_proof(secret(value=value), back).difference)
 
 
-def test_what_is_missing_or_hidden_does_not_hold() -> None:
+def test_a_missing_or_hidden_value_is_not_verified() -> None:
     one = secret()
     (missing,) = prove([one], {}, {})
     (hidden,) = prove([one], {one.name: Stored("fake-value", is_hidden=True)}, {})

@@ -36,7 +36,7 @@ def _problems(*members: Member) -> list[str]:
     return list(unintended_reads(readers(members, _EXPECTED, _WORKSPACE, {}), _WORKSPACE))
 
 
-def test_what_a_stranger_reads_is_summed_up_by_folder() -> None:
+def test_access_of_a_stranger_is_summed_up_by_folder() -> None:
     backend, worker = _problems(_member("ci-old", "other", role="viewer"))
     assert backend.startswith("production/backend, 2 secrets, ")
     assert worker.startswith("production/worker, 2 secrets, ")

@@ -59,7 +59,7 @@ def test_a_reference_is_found_by_name_or_by_loader(text: str, found: list[str]) 
         "my-dotenv.configuration.loads",
     ],
 )
-def test_what_only_looks_like_one_is_not(text: str) -> None:
+def test_similar_text_is_not_a_reference(text: str) -> None:
     assert _find(text) == []
 
 

@@ -41,7 +41,7 @@ def test_nothing_found_is_nothing_to_decide(run: Scan, tmp_path: Path) -> None:
     assert "0 files. Nothing " in result.output
 
 
-def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:
+def test_a_blocking_finding_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:
     plant(tmp_path, {"backend/package.json": '{"dependencies": {"dotenv": "1"}}'})
     plant(tmp_path, {"backend/.env": "A=fake-secret\n"})
     assert run(tmp_path).exit_code == 0
@@ -108,7 +108,7 @@ def test_a_hash_key_that_git_would_add_is_reported(run: Scan, tmp_path: Path) ->
     assert note not in run(tmp_path / "tree", "--keys").stderr
 
 
-def test_what_a_terminal_obeys_is_not_printed(run: Scan, tmp_path: Path) -> None:
+def test_control_characters_are_not_printed(run: Scan, tmp_path: Path) -> None:
     (tmp_path / "backend").mkdir()
     (tmp_path / "backend" / ".env.\x1b[2J").write_text("A\x1b[31m=fake\n")
     result = run(tmp_path, "--keys")

@@ -138,7 +138,7 @@ def test_a_short_or_common_value_is_skipped(value: str) -> None:
         "https://hooks.example.com/T0FAKE/xYz0FaKe1AbC2",
     ],
 )
-def test_what_may_be_a_secret_is_searched_for(value: str) -> None:
+def test_a_possible_secret_is_searched_for(value: str) -> None:
     terms = SearchTerms({"A": value})
     assert terms.searched == ["A"]
     assert _forms(terms, f"A={value}".encode()) == {"as it is"}

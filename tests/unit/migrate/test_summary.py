@@ -58,7 +58,7 @@ def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(BLOCKING))
-def test_what_blocks_names_the_edit_of_the_plan(kind: str) -> None:
+def test_a_blocking_finding_names_the_edit_of_the_plan(kind: str) -> None:
     of_key = FileFinding.of("backend/.env", Finding(3, kind, "FAKE", "It is odd.", "Mend it."))
     of_file = FileFinding.of("backend/.env", Finding(0, kind, "", "It is odd.", "Mend it."))
     assert of_key.remedy.startswith("Mend it. ")

@@ -85,7 +85,7 @@ def test_a_backup_that_is_ended_leaves_no_keys_in_clear(tmp_path: Path, signal: 
     assert list((host.directory / "var/backups/infisical-iac").iterdir()) == []
 
 
-def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
+def test_the_next_backup_removes_the_files_of_a_killed_one(tmp_path: Path) -> None:
     host = _with_a_table(tmp_path)
     host.program("tar", 'echo keys >"$3"')
     host.write("/var/backups/infisical-iac/20261124T000000Z.new/database.dump", "in clear")

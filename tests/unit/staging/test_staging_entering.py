@@ -67,7 +67,7 @@ def test_who_is_not_root_has_the_engine_do_it(
     assert entering.into("host") == _BY_DOCKER
 
 
-def test_what_goes_on_in_the_background_is_not_waited_for(
+def test_background_processes_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(entering, "into", lambda _: ())
