@@ -15,7 +15,7 @@ from tests.unit.fake_programs import fake_program
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _HEALTHY = ("infisical", "postgres", "redis", "caddy", "Drift")
 
-# Records its arguments, and ends its the status in the file next to it.
+# Records its arguments, and ends with the status in the file next to it.
 _PROGRAM = """
 { echo "$*"; env | grep -E "^INFISICAL_" | sort; } >"$0.called"
 cat "$0.said" 2>/dev/null

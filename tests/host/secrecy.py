@@ -55,7 +55,7 @@ def open_files_holding(
 def files_holding(
     values: Iterable[Secret], connection: Connection, patterns: Iterable[str]
 ) -> list[str]:
-    """The files of a one, among the files of the shell's `patterns`."""
+    """The files that hold one, among the files of the shell's `patterns`."""
     options = "--recursive --text --files-with-matches --fixed-strings --file=-"
     command = f"grep {options} -- {' '.join(patterns)}"
     return sorted(connection.quietly(command, _lines(values)).splitlines())

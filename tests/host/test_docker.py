@@ -1,4 +1,4 @@
-"""The Docker engine rather it runs, not rather its files say, no matter who set it up."""
+"""Test the running Docker engine rather than its files, no matter who has set it up."""
 
 from typing import Any
 

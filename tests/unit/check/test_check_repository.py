@@ -185,7 +185,7 @@ def test_a_service_that_starts_without_a_loader_is_reported(
     repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
     [finding] = list_findings(repository)
     assert (finding.kind, finding.place) == ("no-loader", "backend")
-    # Users run this in its own repository, so the message names the file's project.
+    # The command runs in a repository of its own, so the message says where the file is.
     [page] = re.findall(r"docs/\S+\.md", finding.message)
     assert (_ROOT / page).is_file()
     assert "infisical-iac" in finding.message
