@@ -169,7 +169,7 @@ def test_fail2ban_restarts_for_each_reason(
     calls: list[str], there: WatchState, reasons: list[str]
 ) -> None:
     (change,) = perform(_decide(there))
-    what, _, found = change.partition(", for ")
+    what, _, found = change.partition(", because ")
     assert what == "~ fail2ban.service: restarted"
     assert found.split("; ") == reasons
     assert calls == [_RESTART]
