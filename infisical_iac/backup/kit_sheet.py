@@ -86,7 +86,7 @@ def wrap_armor(text: str) -> bytes:
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
     if noted and noted[1] != _digest(whole):
         raise FileError(
-            f"the kit was damaged (its sum is {_digest(whole)} instead of {noted[1]}): compare "
+            f"the kit was damaged, as its sum is {_digest(whole)} instead of {noted[1]}: compare "
             "each line from BEGIN to END with another copy",
             code="file.damaged_kit",
         )
