@@ -210,17 +210,28 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]
         ((step.name, len(step.changes), f"{step.seconds:.1f}") for step in steps),
         numbers=("Changes", "Seconds"),
     )
-    echo(f"{count(made)} made in {seconds:.1f} s{_describe_unplanned(made, planned)}.")
+    echo(f"{count(made)} made in {seconds:.1f} s{_compare_with_plan(made, planned)}.")
 
 
-def _describe_unplanned(made: "list[Change]", planned: "list[Change]") -> str:
-    """Return the names of changes that could not be planned, as those of a package's own files."""
-    more = Counter(each.what for each in made) - Counter(each.what for each in planned)
-    if not more:
-        return ""
-    names = list(more.elements())
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f" ({len(names)} unplanned: {', '.join(names[:3])}{rest})"
+def _compare_with_plan(made: "list[Change]", planned: "list[Change]") -> str:
+    """Return what was made but not planned, and planned but not made; empty for neither.
+
+    A package's own files can't be planned, and a change may make a later one superfluous.
+    """
+    actual, desired = (Counter(each.what for each in changes) for changes in (made, planned))
+    differences = {"unplanned": actual - desired, "no longer needed": desired - actual}
+    found = [
+        f"{names.total()} {label}: {_name_some(names)}"
+        for label, names in differences.items()
+        if names
+    ]
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _name_some(names: "Counter[str]") -> str:
+    some = ", ".join(list(names.elements())[:3])
+    rest = f" and {names.total() - 3} more" if names.total() > 3 else ""
+    return f"{some}{rest}"
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":

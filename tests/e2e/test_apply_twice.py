@@ -1,5 +1,6 @@
 """Test that one run makes everything, and that a second changes nothing and is quick."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drift import CREDENTIALS, ENGINE_PACKAGES, STACK
 from tests.e2e.inspection import administrator, secrets
-from tests.e2e.running import deploy
+from tests.e2e.running import deploy, infisical_iac
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -43,6 +44,15 @@ def test_the_first_run_changes_only_what_was_planned(
     changed = first.run.ok().changed
     assert set(changed) <= set(first.plan.planned)
     assert len(changed) >= 10
+
+
+def test_a_plan_for_a_bare_host_has_as_many_changes_as_the_first_run(
+    first: FirstDeploy, deployed_host: StagingHost
+) -> None:
+    _, planned = first.items
+    entries = json.loads(infisical_iac(deployed_host.name, "audit", "--json").stdout)
+    made = [each["changes"] for each in entries if each["event"] == "apply" and each["changes"]]
+    assert len(made[0]) == len(planned)
 
 
 def test_the_second_run_changes_nothing(deployed_host: StagingHost) -> None:

@@ -136,7 +136,7 @@ def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
     assert restarts([Change("+", "container infisical")]) == []
 
 
-def test_the_summary_names_changes_that_were_not_planned(
+def test_the_summary_names_differences_from_the_plan(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     planned = [Change("+", "package cron"), Change("~", "docker.service", "enabled")]
@@ -144,6 +144,8 @@ def test_the_summary_names_changes_that_were_not_planned(
     for changes, expected in (
         (planned, "2 changes made in 1.0 s."),
         (made, " (1 unplanned: /etc/cron.d)."),
+        (planned[:1], " (1 no longer needed: docker.service)."),
+        (made[1:], " (1 unplanned: /etc/cron.d; 1 no longer needed: package cron)."),
     ):
         step: Any = SimpleNamespace(name="Base | Install", changes=changes, seconds=1.0)
         _summarize([step], 1.0, planned)
