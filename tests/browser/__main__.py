@@ -13,7 +13,7 @@ PICTURE = REPOSITORY / "docs" / "images" / "demo.png"
 
 
 def main() -> int:
-    """Visit the page and tell; 0 when the browser takes the certificate and shows the page."""
+    """Visit the page; return 0 when the browser takes the certificate and shows the page."""
     arguments = _parser().parse_args()
     host = StagingHost(arguments.host)
     url = f"https://{ingress.name(host)}"

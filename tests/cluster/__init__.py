@@ -3,5 +3,5 @@
 `hosts.Cluster` kills, cuts off and asks the hosts of a staging cluster. `client.Client` writes and
 reads secrets all the while; what it saw is in its `ledger.Ledger`. `watch.Watch` asks each host
 whether it is a primary, `state` is what must be the same in the end, and `result.Result.wrong`
-tells what became of a fault that must never be so.
+returns what must never happen and did.
 """

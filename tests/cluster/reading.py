@@ -10,7 +10,7 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.state import State
 from tests.staging.shell import StagingError
 
-# A sentinel sees within ten seconds what the master tells it, and asks every ten.
+# A sentinel sees within ten seconds what the master sends it, and asks every ten.
 _SECONDS = 60.0
 _TASKS = "docker service ls --format '{{.Name}} {{.Replicas}}'"
 _SERVICES = "docker service inspect --format '{{json .Spec}}' $(docker service ls --quiet)"

@@ -130,7 +130,7 @@ class Inside:
 
 
 @dataclass(frozen=True)
-class Hand:
+class Edit:
     """A manual change, and the lines of a plan after it.
 
     There is no line where the project leaves the field as people set it.
@@ -203,75 +203,75 @@ _MISSING = "+ import of /common/base into /api in qa"
 _THEIRS = "privilege read-own-folder of {name}-api-qa"
 
 # By kind of object and field, as `writable.json` names them.
-HANDS: dict[tuple[str, str], Hand] = {
-    ("project", "name"): Hand(_project(name="Other"), ("~ project {name}: name Other → {name}",)),
-    ("project", "slug"): Hand(
+EDITS: dict[tuple[str, str], Edit] = {
+    ("project", "name"): Edit(_project(name="Other"), ("~ project {name}: name Other → {name}",)),
+    ("project", "slug"): Edit(
         _project(slug="moved-elsewhere"), ("~ project {name}: slug moved-elsewhere → {name}",)
     ),
-    ("project", "hasDeleteProtection"): Hand(
+    ("project", "hasDeleteProtection"): Edit(
         _project(hasDeleteProtection=False), ("~ project {name}: delete protection off → on",)
     ),
-    ("project", "autoCapitalization"): Hand(
+    ("project", "autoCapitalization"): Edit(
         _project(autoCapitalization=True), ("~ project {name}: autoCapitalization on → off",)
     ),
-    ("project", "description"): Hand(_project(description="fake words")),
-    ("project", "enforceEncryptedSecretManagerSecretMetadata"): Hand(
+    ("project", "description"): Edit(_project(description="fake words")),
+    ("project", "enforceEncryptedSecretManagerSecretMetadata"): Edit(
         _project(enforceEncryptedSecretManagerSecretMetadata=True)
     ),
-    ("project", "secretSharing"): Hand(_project(secretSharing=False)),
-    ("project", "showSnapshotsLegacy"): Hand(_project(showSnapshotsLegacy=True)),
-    ("project", "secretDetectionIgnoreValues"): Hand(
+    ("project", "secretSharing"): Edit(_project(secretSharing=False)),
+    ("project", "showSnapshotsLegacy"): Edit(_project(showSnapshotsLegacy=True)),
+    ("project", "secretDetectionIgnoreValues"): Edit(
         _project(secretDetectionIgnoreValues=["fake"])
     ),
-    ("project", "pitVersionLimit"): Hand(_project(pitVersionLimit=20)),
-    ("environment", "slug"): Hand(_environment(slug="uat"), ("~ environment qa: slug uat → qa",)),
-    ("environment", "name"): Hand(_environment(name="UAT"), ("~ environment qa: name UAT → Qa",)),
-    ("environment", "position"): Hand(
+    ("project", "pitVersionLimit"): Edit(_project(pitVersionLimit=20)),
+    ("environment", "slug"): Edit(_environment(slug="uat"), ("~ environment qa: slug uat → qa",)),
+    ("environment", "name"): Edit(_environment(name="UAT"), ("~ environment qa: name UAT → Qa",)),
+    ("environment", "position"): Edit(
         _environment(position=1), ("~ environments: order qa, production → production, qa",)
     ),
-    ("folder", "name"): Hand(_folder(name="app"), ("~ folder /api in qa: name app → api",)),
-    ("folder", "description"): Hand(_folder(description="fake words")),
-    ("import", "environment"): Hand(_import(environment="production"), (_MISSING,)),
-    ("import", "path"): Hand(_import(path="/common"), (_MISSING,)),
-    ("import", "position"): Hand(
+    ("folder", "name"): Edit(_folder(name="app"), ("~ folder /api in qa: name app → api",)),
+    ("folder", "description"): Edit(_folder(description="fake words")),
+    ("import", "environment"): Edit(_import(environment="production"), (_MISSING,)),
+    ("import", "path"): Edit(_import(path="/common"), (_MISSING,)),
+    ("import", "position"): Edit(
         _import(position=1),
         ("~ imports into /api in qa: order /common/base, /shared → /shared, /common/base",),
     ),
-    ("identity", "name"): Hand(
+    ("identity", "name"): Edit(
         _identity(name="other"), ("~ identity {name}-api-qa: name other → {name}-api-qa",)
     ),
-    ("identity", "role"): Hand(
+    ("identity", "role"): Edit(
         _identity(role="member"),
         ("~ identity {name}-api-qa: role in the organization member → no-access",),
     ),
-    ("identity", "hasDeleteProtection"): Hand(
+    ("identity", "hasDeleteProtection"): Edit(
         _identity(hasDeleteProtection=True),
         ("~ identity {name}-api-qa: delete protection on → off",),
     ),
-    ("identity", "metadata"): Hand(
+    ("identity", "metadata"): Edit(
         _identity(metadata=[]),
         ("~ identity {name}-api-qa: metadata → managed by infisical-iac",),
     ),
-    ("membership", "roles"): Hand(
+    ("membership", "roles"): Edit(
         _member, ("~ project membership of {name}-api-qa: role viewer → no-access",)
     ),
-    ("person", "roles"): Hand(_person, ("~ project member {admin}: role viewer → admin",)),
-    ("privilege", "slug"): Hand(
+    ("person", "roles"): Edit(_person, ("~ project member {admin}: role viewer → admin",)),
+    ("privilege", "slug"): Edit(
         _privilege(slug="renamed"),
         (
             "- privilege renamed of {name}-api-qa",
             f"+ {_THEIRS}: /api, /shared and /common/base in qa",
         ),
     ),
-    ("privilege", "permissions"): Hand(
+    ("privilege", "permissions"): Edit(
         _privilege(permissions=_EVERYTHING),
         (f"~ {_THEIRS}: permissions → read /api, /shared and /common/base in qa only",),
     ),
-    ("privilege", "type"): Hand(
+    ("privilege", "type"): Edit(
         _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → permanent",)
     ),
     **{
-        ("universal auth", key): Hand(
+        ("universal auth", key): Edit(
             # The server accepts the longest lifetime only together with the other.
             _auth(
                 **({"accessTokenTTL": 1800} if key == "accessTokenMaxTTL" else {}), **{key: value}
@@ -294,7 +294,7 @@ HANDS: dict[tuple[str, str], Hand] = {
 }
 
 
-def expected_lines(inside: Inside, hand: Hand) -> list[str]:
+def expected_lines(inside: Inside, hand: Edit) -> list[str]:
     """Return the lines of a plan after a change, with the names of this project."""
     return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.lines]
 

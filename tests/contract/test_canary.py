@@ -76,7 +76,7 @@ def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
 
 # The fields of the canary's secret with the value that the test writes, and the lines of a plan
 # then: none where its text can still be read.
-HANDS: dict[str, tuple[object, list[str]]] = {
+EDITS: dict[str, tuple[object, list[str]]] = {
     "secretValue": ("dead", ["~ canary: secret CANARY: altered → alive"]),
     "newSecretName": ("RENAMED", ["~ canary: secret CANARY"]),
     "skipMultilineEncoding": (True, []),
@@ -94,12 +94,12 @@ HANDS: dict[str, tuple[object, list[str]]] = {
 
 def test_each_field_of_the_canarys_secret_is_repaired_or_does_not_matter(deployer: Client) -> None:
     text = (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
-    assert set(json.loads(text)["secret"]) == HANDS.keys()
+    assert set(json.loads(text)["secret"]) == EDITS.keys()
     _keep(deployer)
     project = contents.project(deployer, canary.SLUG)
     assert project is not None
     place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
-    for field, (value, lines) in HANDS.items():
+    for field, (value, lines) in EDITS.items():
         deployer.patch("/api/v4/secrets/CANARY", json={**place, field: value})
         assert [str(each) for each in _keep(deployer)] == lines, field
         assert _keep(deployer) == []

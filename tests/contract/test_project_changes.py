@@ -14,7 +14,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.memory import Memory
 
 from .items import Expected
-from .project_changes import AUTH, HANDS, Inside, expected_lines, second
+from .project_changes import AUTH, EDITS, Inside, expected_lines, second
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def project(client: Client, world: World) -> Inside:
 def test_a_written_field_is_reported_and_repaired_or_left_for_a_reason(
     project: Inside, kind: str, field: str
 ) -> None:
-    hand = HANDS[kind, field]
+    hand = EDITS[kind, field]
     hand.change(project)
     due = project.due()
     assert [str(each) for each in due] == expected_lines(project, hand)
@@ -160,9 +160,9 @@ def test_a_renamed_folder_whose_name_is_taken_is_blocked_and_nothing_else_is(
 ) -> None:
     project.rename("/api", "app")
     by_hand = project.client.post("/api/v2/folders", json={**project.place("/"), "name": "api"})
-    HANDS["identity", "name"].change(project)
+    EDITS["identity", "name"].change(project)
     due = project.due()
-    assert [str(each) for each in due] == expected_lines(project, HANDS["identity", "name"])
+    assert [str(each) for each in due] == expected_lines(project, EDITS["identity", "name"])
     assert project.plan().blocked == [Expected("!", "folder /api in qa", "/app")]
     assert project.apply() == due
     assert project.due() == []
@@ -184,7 +184,7 @@ def test_a_folder_recreated_by_hand_is_adopted(project: Inside) -> None:
 def test_imports_get_their_order_again(project: Inside) -> None:
     sources = [each["importPath"] for each in project.imports()]
     assert sources == ["/shared", "/common/base"]
-    HANDS["import", "position"].change(project)
+    EDITS["import", "position"].change(project)
     assert [each["importPath"] for each in project.imports()] == sources[::-1]
     project.apply()
     assert [each["importPath"] for each in project.imports()] == sources
@@ -231,7 +231,7 @@ def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(project: Inside)
 def test_a_project_whose_slug_is_taken_is_blocked(
     project: Inside, client: Client, world: World
 ) -> None:
-    HANDS["project", "slug"].change(project)
+    EDITS["project", "slug"].change(project)
     body = {"projectName": "Usurper", "slug": project.name, "shouldCreateDefaultEnvs": False}
     usurper = world.deployer.post("/api/v1/projects", json=body).json()["project"]["id"]
     planned = project.plan()

@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _passed_on(self, body: bytes) -> httpx.Response:
         passed = ("Authorization", "Content-Type")

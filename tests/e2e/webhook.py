@@ -31,7 +31,7 @@ def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer((address, 0), Handler) as server:
         found.url = f"http://{address}:{server.server_port}/hook/obviously-fake-token"

@@ -9,7 +9,7 @@ from tests.staging.shell import StagingError
 
 
 def main() -> int:
-    """Tell the story of both services; 0 when all went as it should."""
+    """Start both services and report each step; return 0 if all went as expected."""
     parser = argparse.ArgumentParser(prog="python -m tests.example", description=__doc__)
     parser.add_argument("--host", default="demo", help="the staging host (default: demo)")
     try:

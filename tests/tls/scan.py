@@ -42,17 +42,17 @@ def scan(
     `authority`, a PEM file, is trusted besides the public ones. Raises StagingError when
     testssl.sh can't be run.
     """
-    look = partial(_look, url, address, authority)
+    scan_one = partial(_scan, url, address, authority)
     with ThreadPoolExecutor(len(checks)) as pool:
-        findings = chain.from_iterable(pool.map(look, checks))
+        findings = chain.from_iterable(pool.map(scan_one, checks))
         return tuple(dict.fromkeys(findings))
 
 
-def _look(url: str, address: str, authority: Path, checks: Sequence[str]) -> list[Finding]:
+def _scan(url: str, address: str, authority: Path, checks: Sequence[str]) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="testssl-") as directory:
         file = Path(directory, "findings.json")
-        # It gets the address, so no name has to be looked up. Its exit status tells no
-        # failure: it is the number of complaints.
+        # It gets the address, so no name has to be resolved. Its exit status is the
+        # number of complaints, and no failure.
         done = run(
             *("testssl", "--quiet", "--color", "0", "--warnings", "batch", *checks),
             *("--ip", address, "--nodns", "none", "--add-ca", str(authority)),
@@ -61,20 +61,20 @@ def _look(url: str, address: str, authority: Path, checks: Sequence[str]) -> lis
             timeout=_MOST_SECONDS,
         )
         if not file.exists():
-            raise StagingError(f"testssl.sh did not look at {url}: {done.stderr.strip()}")
+            raise StagingError(f"testssl.sh did not scan {url}: {done.stderr.strip()}")
         found = json.loads(file.read_text())
     return [Finding(each["id"], each["severity"], each["finding"]) for each in found]
 
 
 def load_accepted(*, internal: bool) -> dict[str, str]:
-    """The findings above LOW that are accepted, by id, each with its reason.
+    """Return the findings above LOW that are accepted, by id, each with its reason.
 
-    `internal` tells whether the certificate is of Caddy's own authority.
+    `internal` is true if the certificate is of Caddy's own authority.
     """
     reasons: dict[str, dict[str, str]] = yaml.safe_load(ACCEPTED.read_text())
     return reasons["always"] | (reasons["internal"] if internal else {})
 
 
 def graver(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Those above LOW, and those that tell of a check that could not be made."""
+    """Return the findings above LOW, and those on a check that could not be made."""
     return tuple(each for each in findings if each.severity not in _GOOD)

@@ -29,4 +29,4 @@ class Noting:
         return self.note(command)
 
     def info(self, _: str) -> None:
-        """Say nothing."""
+        """Log nothing."""

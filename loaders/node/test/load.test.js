@@ -68,7 +68,7 @@ describe("a load", () => {
     assert.throws(() => delete config.PORT, TypeError);
   });
 
-  test("sets nothing anywhere unless it is told where", async () => {
+  test("sets variables only where it is asked to", async () => {
     const before = { ...process.env };
     await load();
     assert.deepEqual({ ...process.env }, before);

@@ -142,7 +142,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.deepEqual({ ...watch.config }, { A: "1" });
   });
 
-  test("tells an error of onChange as an error", async () => {
+  test("reports an error of onChange as an error", async () => {
     const broken = new Error("broken");
     const onChange = () => Promise.reject(broken);
     const answers = [listOf({ A: "1" }), listOf({ A: "2" })];

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The output of the steps.
 _SAID = {
     "rotation targets": "target local\ntarget box",
-    "redis-passwords hashes": "in-place\nbeside",
+    "redis-passwords hashes": "hash-1\nhash-2",
 }
 
 

@@ -49,7 +49,7 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}
 
 
-_ADMIT, _ONLY = "redis-passwords admit in-place beside", "redis-passwords only in-place"
+_ADMIT, _ONLY = "redis-passwords admit hash-1 hash-2", "redis-passwords only hash-1"
 
 
 @pytest.mark.parametrize("failing", ["", "gate"])
