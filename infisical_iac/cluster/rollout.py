@@ -237,8 +237,8 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
 
 
 def _try_again(found: ClusterStackState) -> None:
-    if any(service.waiting for service in found.services.values()):
-        _do("retry", doing="make Swarm retry the tasks that wait for a node")
+    if any(each.waiting or each.running < each.desired for each in found.services.values()):
+        _do("retry", doing="make Swarm retry the tasks that wait")
 
 
 def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:

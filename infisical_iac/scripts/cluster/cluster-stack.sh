@@ -17,7 +17,8 @@
 #                                     they are healthy
 #   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for that many healthy ones;
 #                                     fails, and prints how many there are, if it takes longer
-#   cluster-stack.sh retry            makes Swarm retry the tasks that wait for a node
+#   cluster-stack.sh retry            makes Swarm retry the tasks that wait for a node, or that a
+#                                     node has lost
 #   cluster-stack.sh why <service>    prints the errors of its last tasks, with such log lines
 #   cluster-stack.sh hashes           prints the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes this project's secrets and configs, and their files,
@@ -206,14 +207,19 @@ again() {
 }
 
 # Swarm retries a task that no node can run, but no longer once its service was updated, as each
-# roll-out does: the task would still wait after its node is back. Scaling down and up again makes
-# Swarm retry, and ends with the same specification.
+# roll-out does: the task would still wait after its node is back. A task that was accepted minutes ago
+# waits too: its node lost the report on it, as on a full disk. Scaling down and up again makes Swarm
+# retry, and ends with the same specification. A service on all nodes can't be scaled.
 retry() {
+    lost=$(tasks | sed -nE 's/^([^ ]+)\.[^. ]+ [^ ]+ (Assigned|Accepted) .*(minute|hour|day|week|month)s? ago$/\1/p')
     list_health | while read -r _ name running desired _ waiting; do
-        test "$waiting" -gt 0 || continue
-        docker service scale --detach "$name=$running" >/dev/null </dev/null
+        test "$waiting" -gt 0 || echo "$lost" | grep -qxF "$name" || continue
+        docker service scale --detach "$name=$running" >/dev/null 2>&1 </dev/null || {
+            docker service update --force --detach "$name" >/dev/null </dev/null
+            continue
+        }
         for attempt in $(seq 60); do
-            tasks | grep -q "^$name\.[^.]*  Pending " || break
+            tasks | grep -qE "^$name\.[^. ]+ ( Pending|[^ ]+ (Assigned|Accepted)) " || break
             sleep 0.5
         done
         docker service scale --detach "$name=$desired" >/dev/null </dev/null

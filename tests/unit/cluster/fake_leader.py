@@ -17,8 +17,8 @@ _DOCKER = """
 "node inspect"*) cat "$HOST/nodes" ;;
 "service scale"*)
     echo "$*" >>"$HOST/changes"
-    # A task that waits goes with the number that is desired.
-    sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
+    # A task that waits is removed with the desired number.
+    sed -i -E "/^${4%%=*}[.][^.]*(  Pending| Accepted| Assigned)/d" "$HOST/tasks"
     ;;
 "service rm"* | "volume rm"*) echo "$*" >>"$HOST/changes" ;;
 "service ls"*--quiet*) echo id ;;
@@ -114,6 +114,11 @@ class Leader:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         return file
+
+    def add_task(self, line: str) -> None:
+        """Add a task, as `docker stack ps` lists it."""
+        with (self.directory / "tasks").open("a") as file:
+            file.write(f"{line}\n")
 
     def program(self, name: str, body: str = "") -> None:
         """Put a program in the place of another one."""

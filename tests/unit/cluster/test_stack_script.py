@@ -118,6 +118,25 @@ def test_waiting_tasks_are_retried_and_running_ones_continue(leader: Leader) -> 
     ]
 
 
+@pytest.mark.parametrize("state", ["Accepted 13 minutes ago", "Assigned About an hour ago"])
+def test_a_task_whose_node_lost_it_on_a_full_disk_is_retried(leader: Leader, state: str) -> None:
+    leader.run_tasks(infisical=2, caddy=2)
+    leader.add_task(f"infisical_infisical.3 node3 {state}")
+    leader.write("services", "infisical_infisical 2/3\ninfisical_caddy 2/2\n")
+    assert leader.run("retry").returncode == 0
+    assert leader.changes() == [
+        "service scale --detach infisical_infisical=2",
+        "service scale --detach infisical_infisical=3",
+    ]
+
+
+def test_a_task_that_was_just_accepted_is_left_alone(leader: Leader) -> None:
+    leader.run_tasks(infisical=2, caddy=2)
+    leader.add_task("infisical_caddy.3 node3 Accepted 9 seconds ago")
+    assert leader.run("retry").returncode == 0
+    assert leader.changes() == []
+
+
 def test_a_swarm_without_services_is_unhealthy(leader: Leader) -> None:
     leader.write("services", "")
     assert "Swarm does not answer" in leader.run("wait", "0").stdout
