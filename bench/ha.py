@@ -27,7 +27,7 @@ from tests.staging.cluster import StagingCluster
 
 _NAME = "bench-ha"
 # Infisical's own image needs 1.5 GB twice for a change of version.
-_DISK_GB = 6
+_DISK_GB = 9
 _TEXT = """\
 # Results of `python -m bench.ha`
 
