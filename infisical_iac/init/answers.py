@@ -164,9 +164,16 @@ def public_key(value: str) -> str:
 
 
 def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
-    """Return a setting's value in the form of the settings. Raises SettingsError if it is wrong."""
+    """Return a setting's value in the form of the settings. Raises SettingsError if it is wrong.
+
+    The error does not name the setting, as a person was asked for something else, such as a domain.
+    """
     needed = {"admin_email": "you@example.com"}
-    checked = settings.load({**defaults, **needed, name: value})
+    try:
+        checked = settings.load({**defaults, **needed, name: value})
+    except SettingsError as error:
+        reason = str(error).removeprefix(f"setting {name!r}: ")
+        raise SettingsError(reason, code=error.code) from None
     return str(checked.value_of(name))
 
 

@@ -299,9 +299,9 @@ def test_services_are_listed_by_names_and_no_value_is_read(init: Init, clone: Pa
         ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is not a host"),
         ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is not a host"),
         ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is not a"),
-        ((*_NEEDED, "--domain", "example.com/a"), "--domain: setting 'site_url'"),
-        ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is not an"),
-        ((*_NEEDED, "--organization", "x" * 65), "--organization: setting 'organization'"),
+        ((*_NEEDED, "--domain", "example.com/a"), "--domain: 'https://example.com/a'"),
+        ((*_NEEDED, "--email", "ada"), "--email: 'ada' is not an"),
+        ((*_NEEDED, "--organization", "x" * 65), "--organization: 'xxx"),
         ((*_NEEDED, "--services", "nowhere"), "--services: .*no directory 'nowhere'"),
     ],
 )
