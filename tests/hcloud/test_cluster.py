@@ -118,7 +118,7 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
         (
             'server_network = "10.43.0.0/24"\n',
             "error.network_range",
-            "network infisical ",
+            "network infisical:",
             'set server_network to "10.42.0.0/24"',
         ),
         (
