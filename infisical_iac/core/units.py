@@ -140,6 +140,7 @@ def running(
     units: Sequence[str],
     *,
     config: Mapping[str, Sequence[str]] = {},
+    packages: Mapping[str, Sequence[str]] = {},
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
     """Enable and start units, and restart those that run with an older configuration.
@@ -149,6 +150,8 @@ def running(
 
     Args:
         config: the files that a unit reads at its start, by the unit.
+        packages: the packages that enable and start a unit when one of them is installed, by the
+            unit. While the plan installs one, the unit is not planned for.
         act: called with a command of systemctl, such as `restart`, and the unit; None for
             systemctl itself.
 
@@ -160,7 +163,12 @@ def running(
         Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
     )
     changing = [unit for unit, paths in config.items() if journal.will_change(*paths)]
-    yield from decide(units, states, changing=changing, act=act)
+    installed = [
+        unit
+        for unit, names in packages.items()
+        if journal.will_change(*(f"package {name}" for name in names))
+    ]
+    yield from decide(units, states, changing=changing, installed=installed, act=act)
 
 
 def decide(
@@ -168,10 +176,16 @@ def decide(
     states: Mapping[str, UnitState],
     *,
     changing: Collection[str] = (),
+    installed: Collection[str] = (),
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Decide what to do about units, as `bring_up` does; report if there is nothing to do."""
-    decided = bring_up(units, states, changing=changing, act=act)
+    """Decide what to do about units, as `bring_up` does; report if there is nothing to do.
+
+    Args:
+        installed: the units that a package of the plan starts.
+    """
+    own = [unit for unit in units if unit not in installed]
+    decided = bring_up(own, states, changing=changing, act=act)
     yield from or_up_to_date(decided, f"{', '.join(units)} enabled and running")
 
 

@@ -97,8 +97,11 @@ def base(known: Known) -> None:
         swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",
     )
+    started = [clock or _UNITS[0], _UNITS[1]]
     units.running(
-        units=[clock or _UNITS[0], _UNITS[1]], name="Keep clock and security updates running"
+        units=started,
+        packages={unit: [unit.removesuffix(".service")] for unit in started},
+        name="Keep clock and security updates running",
     )
 
 

@@ -91,11 +91,13 @@ def docker(known: Known) -> None:
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
         present(machine=known.machine, name="Add Docker's own apt repository")
-    apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
+    names = packages(known.machine, source)
+    apt.packages(names=names, name="Install Docker", timeout=timeout)
     known.site.rejoin_engine()
     units.running(
         units=["docker.service"],
         config={} if reloads else {"docker.service": [CONFIG]},
+        packages={"docker.service": names[:1]},
         act=known.site.engine_act,
         name="Keep Docker running",
     )
