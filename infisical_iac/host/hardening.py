@@ -182,7 +182,7 @@ def _make(file: File, options: Mapping[str, str]) -> None:
         doing="read what sshd makes of its configuration",
     )
     sshd_config.refuse_overruled(options, sshd_config.parse(printed.splitlines()))
-    run(sshd_config.RELOAD, doing="let sshd read its configuration")
+    run(sshd_config.RESTART, doing="have sshd read its configuration")
 
 
 # Only root may read what cron runs and who may become root.

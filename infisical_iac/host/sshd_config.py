@@ -20,7 +20,9 @@ READ_LINES = (
     f"grep -Hn '^[[:space:]]*[A-Za-z]' {MAIN} {DIRECTORY}/sshd_config.d/*.conf 2>/dev/null | "
     "sed 's/^/line /'"
 )
-RELOAD = "systemctl try-reload-or-restart ssh.service"
+# A reload returns before sshd has read its files: a login right after it could still be accepted by
+# the old configuration, and would prove nothing. Open sessions survive a restart.
+RESTART = "systemctl try-restart ssh.service"
 
 # By option: the kind for `ssh -Q`, and the algorithms in the order in which they are offered.
 # Without group exchange, nobody can use short moduli in /etc/ssh/moduli.
@@ -319,10 +321,12 @@ def rollback_commands(before: str | None) -> str:
 
     They restore the file's text `before`, None for no file, and have sshd read it.
     """
+    # An sshd that did not start with the new file is not running, and would be left out.
+    restart = f"! systemctl --quiet is-failed ssh.service || systemctl start ssh.service\n{RESTART}"
     if before is None:
-        return f"rm -f {DROP_IN}\n{RELOAD}\n"
+        return f"rm -f {DROP_IN}\n{restart}\n"
     restored = f"printf %s {shlex.quote(before)} > {DROP_IN}.back && mv -f {DROP_IN}.back {DROP_IN}"
-    return f"{restored}\n{RELOAD}\n"
+    return f"{restored}\n{restart}\n"
 
 
 def parse(lines: Iterable[str]) -> Sshd:

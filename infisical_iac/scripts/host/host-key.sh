@@ -35,8 +35,8 @@ use() {
         chmod 644 "$ours.pub"
         rm -f "$made.pub"
     }
-    # Established connections stay.
-    systemctl try-reload-or-restart ssh.service
+    # Established connections stay. A reload would return before sshd has read the key.
+    systemctl try-restart ssh.service
 }
 
 "$@"
