@@ -187,6 +187,8 @@ def remove(name: str | None = None) -> None:
         (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
         (("network", "ls", "--quiet"), ("network", "rm")),
     ):
-        found = docker(*listing, "--filter", chosen).split()
-        if found:
-            docker(*removal, *dict.fromkeys(found))
+        if found := docker(*listing, "--filter", chosen).split():
+            docker(*removal, *dict.fromkeys(found), check=False)
+        # A busy Docker gives up after some seconds on a container that has not ended yet.
+        if left := docker(*listing, "--filter", chosen).split():
+            docker(*removal, *dict.fromkeys(left))
