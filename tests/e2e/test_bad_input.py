@@ -72,7 +72,7 @@ def test_a_password_for_an_existing_administrator_is_neither_used_nor_printed(
     [
         ("project:", "project: [", "", "this is not YAML"),
         ("slug: staging", "slug: production", "'production'", " is listed twice"),
-        ("slug: chainalign", "slug: Chain Align", "'Chain Align'", " is not a project slug"),
+        ("slug: chainalign", "slug: Chain Align", "'Chain Align'", " is not a project"),
         ("folder: /backend", "folder: backend", "'backend'", " is not a folder"),
         ("    folder: /backend\n", "", "", "has no 'folder'"),
     ],
