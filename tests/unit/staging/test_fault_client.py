@@ -1,7 +1,7 @@
 """Test what the client of the fault tests notices, and what it counts."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -10,15 +10,9 @@ from tests.cluster.client import Client
 from tests.cluster.ledger import Attempt, Ledger, Outage, back_after, outages
 from tests.cluster.nodes import Balancer, Node
 from tests.cluster.place import Place
-from tests.unit.fake_nodes import FakeApiNode, three_nodes
+from tests.unit.fake_nodes import FakeApiNode
 
 CREDENTIALS = {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
-
-
-@pytest.fixture
-def nodes() -> Iterator[list[FakeApiNode]]:
-    with three_nodes() as nodes:
-        yield nodes
 
 
 @pytest.fixture

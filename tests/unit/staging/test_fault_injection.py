@@ -1,7 +1,5 @@
 """Test faults on a fake cluster, and their repair."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.cluster import injection, reading
@@ -12,7 +10,7 @@ from tests.cluster.nodes import Node
 from tests.cluster.place import Place
 from tests.cluster.repair import Repair, repair
 from tests.staging.shell import StagingError
-from tests.unit.fake_nodes import FakeApiNode, three_nodes
+from tests.unit.fake_nodes import FakeApiNode
 from tests.unit.faulty_cluster import FaultyCluster
 
 _DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready, no vote"
@@ -24,12 +22,6 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(injection, "_BEFORE_SECONDS", 0.5)
     monkeypatch.setattr(injection, "STEADY_SECONDS", 0.5)
     monkeypatch.setattr(injection, "_WITHIN_SECONDS", 4.0)
-
-
-@pytest.fixture
-def nodes() -> Iterator[list[FakeApiNode]]:
-    with three_nodes() as nodes:
-        yield nodes
 
 
 @pytest.fixture
