@@ -30,6 +30,7 @@ from infisical_iac.cli.output import (
 )
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.core.wording import join_first
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -221,17 +222,11 @@ def _compare_with_plan(made: "list[Change]", planned: "list[Change]") -> str:
     actual, desired = (Counter(each.what for each in changes) for changes in (made, planned))
     differences = {"unplanned": actual - desired, "no longer needed": desired - actual}
     found = [
-        f"{names.total()} {label}: {_name_some(names)}"
+        f"{names.total()} {label}: {join_first(names.elements(), 3)}"
         for label, names in differences.items()
         if names
     ]
     return f" ({'; '.join(found)})" if found else ""
-
-
-def _name_some(names: "Counter[str]") -> str:
-    some = ", ".join(list(names.elements())[:3])
-    rest = f" and {names.total() - 3} more" if names.total() > 3 else ""
-    return f"{some}{rest}"
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
