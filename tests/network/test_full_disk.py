@@ -6,12 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import yaml
-
-from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.stack_state import ClusterStackState
-from tests.unit.clusters import site
 from tests.unit.fake_programs import fake_program
+from tests.unit.rendered_stack import postgres_script
 
 # As Patroni, it releases its lock when it is asked to end and its PostgreSQL does not run.
 _PATRONI = """\
@@ -23,16 +19,7 @@ while :; do sleep 0.1; done
 _KILLED = 128 + 9
 
 
-def _script(directory: Path) -> str:
-    text = cluster_site.desired_stack(site(), ClusterStackState()).text
-    script: str = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2]
-    placed = script.replace("$$", "$").replace("/home/postgres", str(directory))
-    return placed.replace("/run/secrets", str(directory)).replace("/tmp/tls.pem", "/dev/null")
-
-
 def test_a_postgres_with_a_full_disk_is_killed_and_its_lock_is_released(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("")
-    (tmp_path / "tls.pem").write_text("")
     log, full = tmp_path / "log", tmp_path / "full"
     programs = tmp_path / "programs"
     fake_program(programs, "patroni", _PATRONI)
@@ -41,7 +28,7 @@ def test_a_postgres_with_a_full_disk_is_killed_and_its_lock_is_released(tmp_path
     env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "LOG": str(log)}
     # The script signals process 1 and all processes, which must be those of a container.
     container = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-    with subprocess.Popen([*container, "sh", "-c", _script(tmp_path)], env=env) as running:
+    with subprocess.Popen([*container, "sh", "-c", postgres_script(tmp_path)], env=env) as running:
         try:
             _wait_for(log, "started\n")
             full.touch()

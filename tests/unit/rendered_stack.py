@@ -1,6 +1,8 @@
 """stack.yaml as it is rendered, for tests."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -54,3 +56,16 @@ def render(
     text = render_stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
     rendered: dict[str, Any] = yaml.safe_load(text)
     return rendered
+
+
+def postgres_script(directory: Path) -> str:
+    """Return the start script of the first data node's PostgreSQL, with its paths in a directory.
+
+    They are made, with empty secrets.
+    """
+    for path in ("home/postgres", "run/secrets", "tmp"):
+        (directory / path).mkdir(parents=True, exist_ok=True)
+    for secret in ("env", "tls.pem"):
+        (directory / "run/secrets" / secret).touch()
+    script: str = render()["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
+    return re.sub(r"(?<=[ >])(?=/(home/postgres|run/secrets|tmp)[/ ])", str(directory), script)

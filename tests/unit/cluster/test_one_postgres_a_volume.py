@@ -7,23 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
-from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.stack_state import ClusterStackState
-from tests.unit.clusters import site
 from tests.unit.fake_programs import fake_program
+from tests.unit.rendered_stack import postgres_script
 
 
 def _start(directory: Path) -> str:
     """Return the start command of the first data node's container, for a local directory."""
-    text = cluster_site.desired_stack(site(), ClusterStackState()).text
-    script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # The loop in the background ends with its container, and would kill all that it sees.
-    without_loop = re.sub(r"(?ms)^while sleep.*?^done &\n", "", script)
+    without_loop = re.sub(r"(?ms)^while sleep.*?^done &\n", "", postgres_script(directory))
     assert "kill -" not in without_loop
-    moved = without_loop.replace("/home/postgres", str(directory))
-    return moved.replace("/run/secrets/env", f"{directory}/env")
+    return without_loop
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -34,7 +27,6 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_second_one_waits_until_the_first_has_ended(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("")
     fake_program(tmp_path, "patroni", f"echo started >>{tmp_path}/log\nexec sleep 60")
     log = tmp_path / "log"
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
