@@ -48,7 +48,8 @@ class Infisical:
         try:
             yield
         finally:
-            self.host.run(f"{compose} start infisical")
+            # The summary of the demo shows its health.
+            self.host.run(f"{compose} up --detach --no-recreate --no-deps --wait infisical")
             _wait(self.address)
 
     def _place(self, folder: str) -> dict[str, str]:
