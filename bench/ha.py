@@ -98,7 +98,7 @@ def main() -> int:
     section = _SECTION.format(
         title=title,
         results=with_kept_rows(table(results), _sections(before).get(title, "")),
-        count=f"{len(faults)}",
+        count=len(faults),
         faults=", ".join(f"`{each}`" for each in faults),
         deployed=deployed,
         all=time.monotonic() - began,
