@@ -42,5 +42,5 @@ def test_a_jail_is_at_work(watch_state: WatchState, settings: Settings, jail: st
     assert jail in watch_state.jails
 
 
-def test_who_is_banned_is_kept_out_by_nftables(watch_state: WatchState) -> None:
+def test_banned_addresses_are_kept_out_by_nftables(watch_state: WatchState) -> None:
     assert watch_state.unenforced == frozenset()

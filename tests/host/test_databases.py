@@ -131,7 +131,7 @@ def test_redis_throws_nothing_away_for_want_of_memory(redis_answers: list[str]) 
     assert redis_answers[redis_answers.index("maxmemory-policy") + 1] == "noeviction"
 
 
-def test_what_redis_writes_is_in_its_volume(
+def test_writes_of_redis_are_in_its_volume(
     host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     source = _volume(settings, inspections, "redis")["Source"]

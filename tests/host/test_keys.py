@@ -99,7 +99,7 @@ def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
 
 
 @pytest.mark.single("a Swarm has secrets of its own; tests/host/cluster looks at them")
-def test_what_compose_reads_follows_from_the_keys(
+def test_variables_of_compose_follow_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()

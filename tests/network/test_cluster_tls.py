@@ -119,7 +119,7 @@ def test_redis_and_its_sentinels_refuse_a_plain_connection(nodes: DataNodes) -> 
         assert output == "PONG"
 
 
-def test_who_asks_for_the_master_without_a_password_can_do_nothing_else(nodes: DataNodes) -> None:
+def test_a_client_without_a_password_can_only_ask_for_the_master(nodes: DataNodes) -> None:
     login = (
         f"redis-cli --tls --cacert {_CA} -h redis-1 --user haproxy --pass none --no-auth-warning"
     )

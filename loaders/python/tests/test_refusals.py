@@ -82,7 +82,7 @@ def test_a_new_credential_is_tried_at_once(
 
 
 @pytest.mark.parametrize("step", [LOCKED, FORBIDDEN])
-def test_what_may_pass_is_tried_again_by_a_restart(
+def test_temporary_errors_are_retried_by_a_restart(
     server: ScriptedServer, home: Path, step: Script
 ) -> None:
     server.scripts["login"] = [step, LOGIN]

@@ -24,7 +24,7 @@ def test_the_parsed_model_comes_back(server: ScriptedServer, home: Path) -> None
     assert settings.port == 80
 
 
-def test_what_infisical_lacks_is_taken_from_the_environment(
+def test_keys_that_infisical_lacks_come_from_the_environment(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://own")

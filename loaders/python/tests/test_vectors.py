@@ -181,7 +181,7 @@ def test_the_families_are_the_shared_ones() -> None:
     ]
 
 
-def test_what_is_generated_of_the_families_is_up_to_date() -> None:
+def test_generated_families_are_up_to_date() -> None:
     """`python loaders/generate.py` writes the families and the page again."""
     made = runpy.run_path(str(Path(__file__).parents[2] / "generate.py"))["files"]()
     assert [file for file, text in made.items() if file.read_text("utf-8") != text] == []

@@ -83,7 +83,7 @@ def test_a_config_is_named_after_its_content(manager: Node) -> None:
         assert name.endswith(hashlib.sha256(text.encode()).hexdigest()[:12]), name
 
 
-def test_what_the_swarm_shows_of_services_and_configs_holds_no_secret(
+def test_services_and_configs_in_the_swarm_hold_no_secret(
     manager: Node, secrets: dict[str, Secret]
 ) -> None:
     hidden = confidential(secrets)

@@ -53,7 +53,7 @@ def test_an_unknown_identity_is_turned_away(api: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/projects", "/api/v1/admin/user-management/users"])
-def test_who_has_no_token_learns_nothing(api: Client, path: str) -> None:
+def test_a_caller_without_a_token_learns_nothing(api: Client, path: str) -> None:
     assert status(api, path) == 401
 
 

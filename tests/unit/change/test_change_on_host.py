@@ -91,7 +91,7 @@ def test_the_edge_is_closed_from_before_the_swap_until_the_checks_have_passed(ho
         ("public", ["up", "gate", "open", "public"]),
     ],
 )
-def test_what_was_given_up_is_counted_and_named_and_the_edge_opens_on_the_old_version(
+def test_writes_that_were_given_up_are_counted_and_the_edge_opens_on_the_old_version(
     host: _Host, failing: str, steps: Iterable[str]
 ) -> None:
     host.failing = [failing]

@@ -453,7 +453,7 @@ _TOKENS = [
 
 @given(st.lists(st.sampled_from(_TOKENS)).map("".join))
 @pytest.mark.parametrize("ending", ["js", "ts", "tsx", "vue", "svelte"])
-def test_whatever_a_file_holds_is_read_without_an_exception(ending: str, code: str) -> None:
+def test_any_file_is_read_without_an_exception(ending: str, code: str) -> None:
     path = f"a.{ending}"
     reads = javascript.read({path: code})[path]
     assert all(0 < each.line <= code.count("\n") + 1 for each in reads.found)

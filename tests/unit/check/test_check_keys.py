@@ -81,7 +81,7 @@ def test_an_environment_that_may_not_be_seen_is_not_called_empty(tmp_path: Path)
     assert list(usage.missing(repository.code_by_service, names, WORKSPACE, unseen)) == []
 
 
-def test_what_a_service_imports_counts_as_its_own(tmp_path: Path) -> None:
+def test_imported_secrets_count_as_the_services_own(tmp_path: Path) -> None:
     names = _names({"/shared": ["A"]}, {"/backend": ["A"]})
     assert _missing(tmp_path, _reads("A"), names) == []
 
@@ -91,14 +91,14 @@ def test_secrets_of_another_service_do_not_count(tmp_path: Path) -> None:
     assert [each.key for each in _missing(tmp_path, _reads("A"), names)] == ["A"]
 
 
-def test_what_platform_image_and_compose_file_give_need_not_be_there(tmp_path: Path) -> None:
+def test_keys_from_platform_image_and_compose_file_may_be_missing(tmp_path: Path) -> None:
     image = "FROM node:24\nENV CACHE=/tmp \\\n    LEVEL=3\n"
     files = {"backend/Dockerfile": image, "compose.yaml": _COMPOSE}
     read = _reads("NODE_ENV", "INFISICAL_DOMAIN", "CACHE", "LEVEL", "REGION", "DATABASE_URL")
     assert [each.key for each in _missing(tmp_path, files | read, {})] == ["DATABASE_URL"]
 
 
-def test_what_code_or_tests_can_do_without_is_a_note(tmp_path: Path) -> None:
+def test_optional_keys_and_keys_of_tests_are_notes(tmp_path: Path) -> None:
     files = {
         "backend/src/app.js": "use(process.env.LEVEL ?? 3);",
         "backend/test/app.test.js": "use(process.env.TEST_URL);",
@@ -131,7 +131,7 @@ def test_a_folder_is_left_out_if_one_of_its_readers_is_not_here(tmp_path: Path) 
     assert "backend" not in note.message
 
 
-def test_what_is_in_a_folder_that_no_service_reads_is_left_over(tmp_path: Path) -> None:
+def test_secrets_in_a_folder_without_a_reader_are_left_over(tmp_path: Path) -> None:
     [finding] = _left_over(tmp_path, _reads("A"), _names({"/": ["STRAY"]}, {}))
     assert (finding.place, finding.is_note) == ("/STRAY", False)
 

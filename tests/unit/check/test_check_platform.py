@@ -6,12 +6,12 @@ from infisical_iac.check.usage import is_given
 
 
 @pytest.mark.parametrize("key", ["PORT", "GITHUB_SHA", "GITHUB_TOKEN", "INFISICAL_CLIENT_SECRET"])
-def test_what_the_platform_gives_need_not_be_in_infisical(key: str) -> None:
+def test_keys_of_the_platform_need_not_be_in_infisical(key: str) -> None:
     assert is_given(key)
 
 
 @pytest.mark.parametrize("key", ["JAVA_OPTS", "SSL_CERT_FILE", "GIT_SSH_COMMAND"])
-def test_what_the_loaders_withhold_need_not_be_in_infisical(key: str) -> None:
+def test_keys_that_the_loaders_withhold_need_not_be_in_infisical(key: str) -> None:
     assert is_given(key)
 
 

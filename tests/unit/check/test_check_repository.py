@@ -54,7 +54,7 @@ def test_a_value_that_looks_real_counts_in_a_sample_too(tmp_path: Path) -> None:
     assert locate(list_findings(repository)) == [("secret-in-file", "backend/.env.example:2")]
 
 
-def test_what_git_tracks_is_reported_even_if_nothing_in_it_is_secret(tmp_path: Path) -> None:
+def test_tracked_files_are_reported_even_without_secrets(tmp_path: Path) -> None:
     files = GOOD | {".gitignore": "", "backend/.env": "PORT=3000\n"}
     plant(tmp_path, files)
     repository = plant(tmp_path, {".gitignore": IGNORE})

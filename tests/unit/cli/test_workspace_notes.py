@@ -19,13 +19,13 @@ from infisical_iac.workspace.prune import Removal
         ),
     ],
 )
-def test_what_is_unnamed_is_counted_by_kind(whats: list[str], counts: str) -> None:
+def test_unnamed_objects_are_counted_by_kind(whats: list[str], counts: str) -> None:
     (note,) = unnamed_notes([Removal(each, ApiChange("-", each)) for each in whats])
     assert note.startswith(counts)
     assert "--prune" in note
 
 
-def test_what_is_the_same_on_several_hosts_is_one_line_and_twice_on_one_host_two() -> None:
+def test_equal_changes_of_several_hosts_are_one_line_and_of_one_host_two() -> None:
     def item(what: str, host: str) -> Change:
         return Change("+", what, host=host)
 

@@ -35,7 +35,7 @@ def node(tmp_path: Path) -> FakeHost:
     return host
 
 
-def test_what_is_deployed_is_listed(node: FakeHost) -> None:
+def test_the_deployed_stack_is_listed(node: FakeHost) -> None:
     lines = node.run("destroy-cluster", "inspect").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
 

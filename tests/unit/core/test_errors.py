@@ -150,5 +150,5 @@ _WITHOUT_PASSWORDS = [
 
 
 @pytest.mark.parametrize("sentence", _WITHOUT_PASSWORDS)
-def test_what_only_looks_like_a_password_is_shown(sentence: str) -> None:
+def test_text_that_only_resembles_a_password_is_shown(sentence: str) -> None:
     assert str(UserError(sentence)) == sentence

@@ -14,7 +14,7 @@ def test_a_host_that_prints_nothing_has_an_empty_value() -> None:
     assert NodeTasks().default() == ()
 
 
-def test_what_several_commands_print_is_taken_apart() -> None:
+def test_the_output_of_several_commands_is_split() -> None:
     command = join_commands("echo a; echo; echo b", "true", "false || echo c")
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert split_output(ran.stdout.splitlines()) == [["a", "", "b"], [], ["c"]]

@@ -85,7 +85,7 @@ def test_no_two_grammars_have_the_same_place_or_cascade() -> None:
     assert len({*cascades}) == len(cascades)
 
 
-def test_what_a_grammar_names_is_known() -> None:
+def test_a_grammar_names_only_known_cascades_and_parsers() -> None:
     for each in all_grammars():
         packages = [package for some in each.packages.values() for package in some]
         earlier = {package.earlier[1] for package in packages if package.earlier}

@@ -35,7 +35,7 @@ _BYTES = st.binary(max_size=60) | _TEXTS | st.tuples(_TEXTS, st.binary(max_size=
 @pytest.mark.parametrize("grammar", GRAMMARS)
 @settings(max_examples=150)
 @given(st.data())
-def test_what_a_grammars_writer_writes_is_read_back_the_same(
+def test_the_output_of_a_grammars_writer_is_read_back_unchanged(
     grammar: str, data: st.DataObject
 ) -> None:
     drawn = data.draw(

@@ -87,7 +87,7 @@ def test_a_shell_file_is_read_without_running_it(text: str, values: dict[str, st
         "A=x\0y", "unset A", "declare A=1", "A=$\\\nB", "\ufeffA=1", "A=${B:-$(id)}",
     ],
 )  # fmt: skip
-def test_what_a_shell_would_run_or_alone_knows_is_refused(text: str) -> None:
+def test_text_that_only_a_shell_can_resolve_is_refused(text: str) -> None:
     reading = read(text.encode(), "shell")
     assert reading.error
     assert reading.values == {}

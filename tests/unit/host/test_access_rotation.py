@@ -87,7 +87,7 @@ def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> N
     assert not former.exists()
 
 
-def test_what_is_written_is_on_a_file_system_that_can_be_full(access_log: AccessLog) -> None:
+def test_logs_are_on_a_file_system_of_limited_size(access_log: AccessLog) -> None:
     assert access_log.image.stat().st_size == 12 * _MIB
     # All blocks are allocated at once: a sparse file would grow with the log.
     assert access_log.image.stat().st_blocks * 512 >= 12 * _MIB
@@ -120,7 +120,7 @@ def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(
     assert len(access_log.list_rotated()) == 1
 
 
-def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(
+def test_logs_survive_a_reboot_and_a_change_of_size(
     access_log: AccessLog,
 ) -> None:
     access_log.log.write_bytes(b"before\n")

@@ -20,7 +20,7 @@ def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
     assert hardening.loose(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
 
 
-def test_what_is_not_there_is_not_made() -> None:
+def test_missing_files_get_no_mode() -> None:
     assert hardening.loose({}) == {}
 
 

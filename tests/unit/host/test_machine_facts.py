@@ -97,7 +97,7 @@ def test_a_machine_without_ssh_has_no_ssh_ports() -> None:
     assert (machine.ssh_client, machine.ssh_ports, machine.uplinks) == ("", (), ())
 
 
-def test_who_holds_the_ports_of_the_web_is_read_with_dockers_networks() -> None:
+def test_holders_of_web_ports_are_read_with_dockers_networks() -> None:
     output = ["web80 nginx", "web443 container dokploy-traefik", "networks bridge host"]
     machine = Machine().process(output)
     assert machine.web == {80: "nginx", 443: "container dokploy-traefik"}

@@ -82,7 +82,7 @@ def test_of_each_option_it_is_decided_whether_a_match_block_may_set_it() -> None
     assert options.keys() - refused == _A_BLOCK_MAY_SET
 
 
-def test_what_sshd_prints_of_the_same_options_is_not_a_reason_to_refuse() -> None:
+def test_equal_options_in_another_spelling_are_not_refused() -> None:
     options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=True)
     printed = {name.lower(): value for name, value in options.items()}
     sshd_config.refuse_overruled(

@@ -53,7 +53,7 @@ def test_a_volume_is_not_let_go_while_somebody_is_at_work(host: VolumeHost) -> N
     assert "(by you since noon)" in refused.stderr
 
 
-def test_who_reads_a_file_for_a_moment_does_not_keep_the_volume(host: VolumeHost) -> None:
+def test_a_short_reader_of_a_file_does_not_keep_the_volume(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(
         host.mount,

@@ -46,7 +46,7 @@ def test_a_missing_device_is_reported(host: VolumeHost) -> None:
     assert host.ok(host.command("inspect", "/dev/none")) == "absent\n"
 
 
-def test_what_was_on_the_disk_moves_and_leaves_no_second_copy(host: VolumeHost) -> None:
+def test_data_of_the_disk_move_and_leave_no_second_copy(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     said = host.ok(
         "mkdir -p $H/etc/infisical/keys; echo fake > $H/etc/infisical/keys/encryption_key",

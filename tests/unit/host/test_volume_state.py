@@ -10,7 +10,7 @@ _BLANK = VolumeState(present=True)
 _OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES))
 
 
-def test_what_the_script_prints_is_read() -> None:
+def test_the_output_of_the_script_is_parsed() -> None:
     lines = ["holds ext4", "uuid u-1", "mounted u-1", "bound /etc/infisical", "marked", "volume x"]
     found = parse(lines)
     assert found == VolumeState(True, "ext4", "u-1", "u-1", frozenset({"/etc/infisical"}), ("x",))

@@ -90,7 +90,7 @@ def test_the_compose_file_is_the_deploys(variables: dict[str, Any], settings: Se
     assert rendered == compose_file(settings, MachineState(os="debian", release="13"))
 
 
-def test_what_the_tasks_ask_of_the_settings_is_there(variables: dict[str, Any]) -> None:
+def test_settings_in_the_tasks_are_resolved(variables: dict[str, Any]) -> None:
     wait = yaml.safe_load((_PLAYBOOK / "tasks/stack.yml").read_text())[-1]
     [module] = (each for name, each in wait.items() if name.startswith("community."))
     assert _resolve(module["wait_timeout"], variables) == "300"

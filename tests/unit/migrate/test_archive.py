@@ -122,14 +122,14 @@ def test_a_private_key_given_as_a_recipient_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("text", ["age1", "age1obviouslyfake", "ssh-ed25519 AAAA"])
-def test_what_is_not_a_recipient_is_refused(text: str) -> None:
+def test_an_invalid_recipient_is_refused(text: str) -> None:
     with pytest.raises(FileError) as raised:
         archive.recipients([text])
     assert raised.value.code == "file.recipient"
 
 
 @pytest.mark.parametrize("lines", [[], ["# nothing"], ["AGE-SECRET-KEY-1OBVIOUSLYFAKE"]])
-def test_what_is_not_an_identity_is_refused(lines: list[str]) -> None:
+def test_an_invalid_identity_is_refused(lines: list[str]) -> None:
     with pytest.raises(FileError, match="age-keygen") as raised:
         archive.identities(lines)
     assert "OBVIOUSLYFAKE" not in str(raised.value)

@@ -135,7 +135,7 @@ def test_an_example_that_cant_be_written_deletes_nothing(
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
 
 
-def test_what_is_not_verified_or_has_changed_is_kept(
+def test_unverified_and_changed_files_are_kept(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     write(tmp_path, "other/.env")

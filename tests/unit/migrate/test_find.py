@@ -48,7 +48,7 @@ def test_a_sample_is_recognized_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".env", ".env.examples", ".env.local", "example.txt"])
-def test_what_is_named_otherwise_is_not_a_sample(name: str) -> None:
+def test_files_with_other_names_are_not_samples(name: str) -> None:
     assert not is_sample(name)
 
 

@@ -161,7 +161,7 @@ def test_names_of_keys_are_shown(key: str, value: str) -> None:
 
 
 @given(st.text(max_size=300), st.sampled_from(GRAMMARS))
-def test_whatever_a_file_holds_is_judged_without_its_values(text: str, grammar: str) -> None:
+def test_any_file_is_judged_without_its_values(text: str, grammar: str) -> None:
     secret = "Obviously-Fake-Secret-Value"
     data = f"{text}\nA='{secret}'\n".encode(errors="replace")
     reading = read(data, grammar)

@@ -43,7 +43,7 @@ def test_a_file_that_is_there_is_read_by_the_plans_grammar_with_all_its_keys(
     assert "fake" not in repr(known)
 
 
-def test_what_was_moved_out_of_a_file_that_is_gone_comes_from_infisical(tmp_path: Path) -> None:
+def test_values_of_deleted_files_come_from_infisical(tmp_path: Path) -> None:
     known = _read_known(tmp_path, None, _plan(PASSPHRASE="fake-phrase"))
     assert known.values == {}
     assert {label: each.name for label, each in known.moved.items()} == {_LABEL: _NAME}

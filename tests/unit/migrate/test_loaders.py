@@ -185,7 +185,7 @@ _MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py"
 
 
 @given(st.dictionaries(st.sampled_from(_MANIFESTS), st.text(max_size=100)))
-def test_whatever_the_files_hold_there_is_a_grammar(files: dict[str, str]) -> None:
+def test_any_files_have_a_grammar(files: dict[str, str]) -> None:
     assert choose(".env", files).evidence.grammar in GRAMMARS
 
 

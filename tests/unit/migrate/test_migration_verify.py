@@ -53,7 +53,7 @@ def test_another_identity_that_reads_it_is_reported(name: Name, other: str) -> N
     assert "backend-production" not in sentence
 
 
-def test_who_was_not_asked_is_not_judged() -> None:
+def test_members_that_were_not_asked_are_not_judged() -> None:
     assert list(access({_OWN: Expected("backend", "")}, _WORKSPACE, {})) == []
 
 

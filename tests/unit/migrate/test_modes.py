@@ -137,7 +137,7 @@ def test_vite_reads_with_the_parser_of_node_since_its_8(
     assert list(source.reading.values.values()) == values
 
 
-def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path) -> None:
+def test_keys_that_a_deleted_file_overrode_are_stored_again(tmp_path: Path) -> None:
     both = {".env": "HOST=fake-base\n", ".env.local": "HOST=fake-mine\n"}
     earlier = make_plan(scan(tmp_path, "vite", both))
     assert earlier.sources[0].keys["HOST"].decision == "skip"

@@ -29,7 +29,7 @@ def test_a_secret_of_a_renamed_service_is_pending_under_its_present_folder_only(
     assert not (tmp_path / PENDING_FILE).exists()
 
 
-def test_what_is_not_the_same_secret_keeps_its_folder(tmp_path: Path) -> None:
+def test_another_secret_keeps_its_folder(tmp_path: Path) -> None:
     others = [_in("/mailer", value="fake-other"), _in("/mailer", key="OTHER"), _in("/worker")]
     pending = Pending(tmp_path, _KEY)
     pending.note("project-id", others)

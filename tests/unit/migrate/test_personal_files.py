@@ -112,7 +112,7 @@ def test_the_length_is_that_of_the_value_with_what_takes_the_place_of_references
     assert of_env["A"] == {"backend/.env": len("fake-base"), "backend/.env.local": len("of-mine")}
 
 
-def test_what_a_shared_file_overrides_in_any_case_is_left_out(tmp_path: Path) -> None:
+def test_keys_that_a_shared_file_overrides_in_any_case_are_left_out(tmp_path: Path) -> None:
     files = {".env": "A=base\n", ".env.development": "A=mode\n", ".env.local": "A=mine\n"}
     sources = scan(tmp_path, "next", files)
     (finding,) = list_findings(sources, "overridden")[".env"]

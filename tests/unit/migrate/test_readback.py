@@ -54,13 +54,13 @@ def test_a_missing_or_hidden_value_is_not_verified() -> None:
     assert (hidden.plain, hidden.holds) == ("hidden", False)
 
 
-def test_who_reads_expanded_must_see_the_same_unless_it_was_decided_otherwise() -> None:
+def test_expanded_reads_are_equal_unless_decided_otherwise() -> None:
     assert not _proof(secret(value="a ${B}"), "a ${B}", "a ").holds
     literal = _proof(secret(value="a ${B}", is_literal=True), "a ${B}", "a ")
     assert (literal.holds, literal.expanded) == (True, "differs")
 
 
-def test_what_could_not_be_read_expanded_is_unknown() -> None:
+def test_secrets_that_cannot_be_read_expanded_are_unknown() -> None:
     one = secret()
     (proof,) = prove([one], {one.name: Stored(one.value)}, None)
     assert (proof.holds, proof.expanded) == (True, "unknown")

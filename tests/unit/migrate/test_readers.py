@@ -49,7 +49,7 @@ def test_a_reader_of_nothing_is_not_a_problem() -> None:
 
 
 @pytest.mark.parametrize("part", ["deployer", "administrator"])
-def test_who_must_read_everything_may(part: Part) -> None:
+def test_members_that_must_read_everything_may(part: Part) -> None:
     assert _problems(_member("any", part, role="admin")) == []
 
 

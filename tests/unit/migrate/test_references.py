@@ -100,7 +100,7 @@ def test_code_compose_files_ci_and_docs_are_searched_by_path(tmp_path: Path) -> 
         "own.yaml",
     ],
 )
-def test_what_is_not_a_reference_of_ours_is_not_searched(tmp_path: Path, path: str) -> None:
+def test_foreign_references_are_not_searched(tmp_path: Path, path: str) -> None:
     write(tmp_path, path, "backend/.env\n")
     assert search(tmp_path, _PATHS, ["own.yaml"]) == ([], False, [])
 

@@ -27,7 +27,7 @@ def test_a_moment_is_a_while_ago_or_a_date(text: str, expected: datetime) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "yesterday", "-7d", "123456d", "2026-13-01"])
-def test_what_is_not_a_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--since '{text}' ") as refusal:
         parse_since(text, _NOW)
     assert refusal.value.code == "settings.since"
@@ -41,7 +41,7 @@ def test_statuses_are_a_regular_expression(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "40x", "600", "200,", "200|.*", "2000"])
-def test_what_is_not_a_status_is_refused(text: str) -> None:
+def test_an_invalid_status_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--status {re.escape(repr(text))} ") as refusal:
         statuses(text)
     assert refusal.value.code == "settings.status"

@@ -26,7 +26,7 @@ def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixtu
     assert line.split() == [*cells, _READ.folder, "200", _READ.address]
 
 
-def test_who_was_not_checked_has_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchecked_caller_has_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
     claimed = LoggedRequest(**{**vars(_READ), "who": "somebody", "proven": False, "status": 403})
     nobody = LoggedRequest(**{**vars(_READ), "who": "", "proven": False})
     show([claimed, nobody])

@@ -55,7 +55,7 @@ def test_keys_are_complete_only_if_nothing_is_wrong() -> None:
         assert not Keys().process([line]).is_complete
 
 
-def test_what_backups_need_is_read_in_one_command() -> None:
+def test_facts_for_backups_are_read_in_one_command() -> None:
     output = [
         "600 root:root /etc/infisical/backup/bucket.env|regular file",
         "644 root:root /etc/infisical/backup/webhook|regular file",
@@ -117,7 +117,7 @@ def test_each_drift_of_a_container_is_named(
     assert fact in reason
 
 
-def test_what_is_deployed_is_read_in_one_command() -> None:
+def test_the_deployed_stack_is_read_in_one_command() -> None:
     output = [
         "600 root:root /etc/infisical/compose.yaml|regular file",
         f"{_HASH}  /etc/infisical/compose.yaml",

@@ -122,7 +122,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
         (_ENDED.certificate, None, "ended on 2026-11-25"),
     ],
 )
-def test_what_is_served_is_compared_with_what_should_be(
+def test_the_served_certificate_is_compared_with_the_desired_one(
     served: str, desired: Pair | None, fact: str
 ) -> None:
     reason = unfit(served, NAME, desired, NOW)

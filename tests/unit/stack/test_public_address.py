@@ -124,7 +124,7 @@ def _settings(url: str, **changes: Any) -> Any:
         "caddy/certificates/acme.example.com-directory/localhost/localhost.crt",
     ],
 )
-def test_what_caddys_own_authority_certified_is_trusted(
+def test_certificates_of_caddys_own_authority_are_trusted(
     url: str, authority: _Signed, volume: Path, place: str
 ) -> None:
     assert not checks.is_public(_settings(url))

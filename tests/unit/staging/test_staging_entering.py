@@ -60,7 +60,7 @@ def test_a_container_that_does_not_run_is_left_to_the_engine(engine: _Engine) ->
     assert entering.into("host") == _BY_DOCKER
 
 
-def test_who_is_not_root_has_the_engine_do_it(
+def test_without_root_the_engine_enters_the_host(
     engine: _Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

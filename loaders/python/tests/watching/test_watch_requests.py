@@ -15,7 +15,7 @@ DENIED = {"status": 403, "json": {"message": "not allowed", "error": "Permission
 UNAUTHORIZED = {"status": 401, "json": {"message": "Token missing"}}
 
 
-def test_what_has_not_changed_is_not_sent_again(
+def test_unchanged_secrets_are_not_sent_again(
     watched: Watched, vault: Vault, server: ScriptedServer
 ) -> None:
     assert eventually(lambda: len(vault.statuses) > 3)
