@@ -1,14 +1,14 @@
 """`infisical-iac init`: ask the questions of a first deploy, and write its settings."""
 
-import runpy
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from infisical_iac.cli.output import answered_by
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
@@ -145,7 +145,8 @@ def init(directory: Path, group: str, yes: bool, force: bool, **given: str | Non
         answers.group(group)
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
-    defaults = _defaults(directory)
+    _require_settings_folder(directory)
+    defaults = default_settings()
     if not force:
         _refuse_edited(directory, group)
     ask = partial(ask_question, given, yes)
@@ -212,11 +213,11 @@ def _local_text(home: Path, folder: str, site_url: str, tunnel: str) -> str:
     return local_file.text(home, known if has_address else known._replace(domain=tunnel))
 
 
-def _defaults(directory: Path) -> Mapping[str, Any]:
-    file = directory / "group_data" / "all.py"
-    if not file.is_file():
-        raise FileError(f"there is no {file}: run this in a clone of the project")
-    return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
+def _require_settings_folder(directory: Path) -> None:
+    if not (directory / "group_data").is_dir():
+        raise FileError(
+            f"there is no {directory / 'group_data'}: run this in a clone of the project"
+        )
 
 
 def _refuse_edited(directory: Path, group: str) -> None:

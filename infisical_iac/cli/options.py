@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infisical_iac.core.own_repository import INVENTORY
+
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
@@ -26,7 +28,7 @@ def name_inventory(*names: str, help: str) -> Decorator:
     return click.option(
         *("-i", "--inventory", *names, "inventory"),
         type=click.Path(),
-        default="inventory/hetzner.py",
+        default=INVENTORY,
         envvar="INFISICAL_IAC_INVENTORY",
         show_default=True,
         show_envvar=True,

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal
 
 from infisical_iac.core.change import with_names
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 10
 
 
@@ -25,7 +23,11 @@ def who() -> str:
 
 @cache
 def revision() -> str:
-    """Return the commit of this project, with `-dirty` if files differ; empty without git."""
+    """Return the commit of the user's repository; empty without git.
+
+    `-dirty` follows it if files differ. The repository is that of the working directory, from which
+    a deploy reads its inventory and its settings.
+    """
     commit = _git("rev-parse", "--short=12", "HEAD")
     return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
 
@@ -33,7 +35,7 @@ def revision() -> str:
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments],
+            ["git", *arguments],
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -70,7 +72,7 @@ class AuditEntry:
         by: the operator, as `user@machine`.
         outcome: `begun` before the first change; `done` or `failed` at the end of the run.
         run: an id that the entries of one run share.
-        revision: the commit of this project.
+        revision: the commit of the user's repository.
         changes: one line for each change, without secrets.
         reason: the reason of a failure.
 

@@ -23,6 +23,7 @@ from pyinfra_cli.inventory import make_inventory
 
 from infisical_iac.core.connection import current, without_delay
 from infisical_iac.core.errors import SettingsError, Unreachable
+from infisical_iac.core.own_repository import require_inventory
 from infisical_iac.core import lock
 from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
@@ -70,15 +71,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    if not Path("group_data/all.py").is_file():
-        raise SettingsError(
-            "this is not the directory of this project: change to that directory",
-            code="settings.inventory",
-        )
-    if "@" not in inventory and not Path(inventory).is_file():
-        raise SettingsError(
-            f"there is no inventory {inventory}: see those in inventory/", code="settings.inventory"
-        )
+    require_inventory(inventory)
     state = State(check_for_changes=False)
     config = Config()  # type: ignore[no-untyped-call]
     with ctx_state.use(state), ctx_config.use(config):

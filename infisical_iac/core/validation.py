@@ -73,7 +73,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "missing" if parent and place[-1] in parent.example:
             return f"is not set; write one such as {parent.example[place[-1]]!r}"
         case "missing":
-            return "is not set; group_data/all.py has its default"
+            return "is not set; docs/reference/settings.md has an example"
         case "extra" if parent:
             return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":

@@ -12,6 +12,7 @@ from typing import Any
 
 import paramiko
 
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.connection import HOST_REFUSES, advise_on_failures
 from infisical_iac.core.errors import UserError
 
@@ -116,10 +117,24 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
         if Path(key).suffix == ".pub":
             sys.exit(f"{where}: {key} is the public key; write the private one's file")
     user = data.setdefault("ssh_user", "root")
+    data = _connector_defaults(file) | data
     verified = _known_host_options(
         file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22)
     )
     return {**data, **verified, "_sudo": user != "root"}
+
+
+def _connector_defaults(file: Path) -> dict[str, Any]:
+    """Return the defaults of pyinfra's SSH connector, unless a file of settings has others.
+
+    pyinfra itself reads the settings of a repository only, which need not have all of them.
+    """
+    own = {**_group_data(file.with_name("all.py")), **_group_data(file)}
+    return {
+        key: own.get(key, value)
+        for key, value in default_settings().items()
+        if key.startswith("ssh_connect_")
+    }
 
 
 def read_connection(file: Path) -> dict[str, Any]:
@@ -145,7 +160,8 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
     from infisical_iac.hetzner import inventory
 
     given = _group_data(file).get("server_name")
-    default = _group_data(file.with_name("all.py")).get("server_name", "")
+    shared = _group_data(file.with_name("all.py"))
+    default = {**default_settings(), **shared}["server_name"]
     name = inventory.DeploymentName(str(given or default), bool(given))
     try:
         hosts = inventory.find_cluster(name) if is_cluster else [inventory.find_server(name)]

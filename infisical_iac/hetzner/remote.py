@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
+from infisical_iac.core.own_repository import INVENTORY
 from infisical_iac.core.rendering import script
 
 KNOWN_HOSTS = Path(".infisical-iac") / "known_hosts"
@@ -355,7 +356,7 @@ class RemoteExecutor:
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "INFISICAL_IAC_INVENTORY": "inventory/hetzner.py",
+            "INFISICAL_IAC_INVENTORY": os.environ.get("INFISICAL_IAC_INVENTORY") or INVENTORY,
             "INFISICAL_HOST": login.address,
             "INFISICAL_SSH_PORT": str(login.port),
             "INFISICAL_SSH_USER": "root",

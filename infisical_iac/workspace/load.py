@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError
+from infisical_iac.core.own_repository import SETTINGS, read_assignments
 from infisical_iac.core.validation import suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
@@ -224,9 +226,6 @@ def load_declared(settings: WorkspaceSettings) -> Workspace:
     return load(Path(settings.workspace_file), admin_email=settings.admin_email)
 
 
-_SHIPPED = "group_data/chainalign.yaml"
-
-
 def declared_file(inventory: str) -> Path:
     """Return the project file that the settings files of an inventory name.
 
@@ -234,27 +233,12 @@ def declared_file(inventory: str) -> Path:
     gives the path as a string literal.
     """
     own = Path(inventory)
-    groups = [own.stem, *_read_assignments(own)]
+    groups = [own.stem, *read_assignments(own)]
     for name in (*groups, "all"):
-        said = _read_assignments(Path("group_data") / f"{name}.py").get("workspace_file")
+        said = read_assignments(SETTINGS / f"{name}.py").get("workspace_file")
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
             return Path(said.value)
-    return Path(_SHIPPED)
-
-
-def _read_assignments(file: Path) -> dict[str, ast.expr]:
-    """Return the assignments at the top level of a Python file; none if it can't be read."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return {}
-    return {
-        to.id: each.value
-        for each in body
-        if isinstance(each, ast.Assign)
-        for to in each.targets
-        if isinstance(to, ast.Name)
-    }
+    return Path(default_settings()["workspace_file"])
 
 
 def _text(source: str | Path) -> str:

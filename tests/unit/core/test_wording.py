@@ -31,7 +31,7 @@ if TYPE_CHECKING:
             {"infisical_verison": "v1"},
             "'infisical_verison' is unknown: did you mean 'infisical_version'?",
         ),
-        ({"colour": "red"}, "'colour' is unknown: group_data/all.py lists all of them"),
+        ({"colour": "red"}, "'colour' is unknown: docs/reference/settings.md lists all of them"),
         (
             {"schema_version": 2},
             "'schema_version': 2 was written for a newer infisical-iac: upgrade it, this one "

@@ -15,6 +15,12 @@ hosts = [
 ]
 """
 
+_CONNECTOR = {
+    "ssh_connect_retries": 1,
+    "ssh_connect_retry_min_delay": 2.0,
+    "ssh_connect_retry_max_delay": 4.0,
+}
+
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -41,6 +47,7 @@ def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
                 "ssh_user": "deploy",
                 "cluster_address": "10.0.0.1",
                 "_sudo": True,
+                **_CONNECTOR,
             },
         ),
         (
@@ -51,9 +58,20 @@ def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
                 "ssh_port": 2222,
                 "data_volume": "/dev/sdb",
                 "_sudo": False,
+                **_CONNECTOR,
             },
         ),
     ]
+
+
+def test_the_settings_of_the_connector_are_those_of_the_repository(file: Path) -> None:
+    """pyinfra reads the files of the repository only, and the defaults are in the package."""
+    file.with_name("all.py").write_text("ssh_connect_retries = 2\n")
+    file.write_text(f"{file.read_text()}\nssh_connect_retry_max_delay = 9.0\n")
+    for _, data in production_hosts(file):
+        found = {key: value for key, value in data.items() if key in _CONNECTOR}
+        own = {"ssh_connect_retries": 2, "ssh_connect_retry_max_delay": 9.0}
+        assert found == _CONNECTOR | own
 
 
 def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
