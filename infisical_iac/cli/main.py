@@ -26,6 +26,7 @@ _COMMANDS = {
         "drift": "Report drift to a webhook and to Prometheus.",
         "audit": "Show who changed the host, and who read which secrets.",
         "keys": "List the host's keys, and rotate one.",
+        "eject": "Replace a template by your own.",
     },
     "Recovery": {
         "backup": "Make a backup now, and list the snapshots.",
