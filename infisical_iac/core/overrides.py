@@ -114,8 +114,14 @@ def list_overrides() -> list[Override]:
         if folder.name not in _NOT_DEPLOYED
         for file in sorted(folder.rglob(f"*{_SUFFIX}"))
     )
-    names = (str(file.relative_to(FOLDER)).removesuffix(_SUFFIX) for file in files)
-    return [Override(name, _assess(name, origins), origins.get(name)) for name in names]
+    return [
+        Override(name, _assess(name, origins), origins.get(name)) for name in map(name_of, files)
+    ]
+
+
+def name_of(file: Path) -> str:
+    """Return the name of the template in a file of the user's repository."""
+    return str(file.relative_to(FOLDER)).removesuffix(_SUFFIX)
 
 
 def _assess(name: str, origins: Mapping[str, Origin]) -> State:

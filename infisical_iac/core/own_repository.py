@@ -29,7 +29,7 @@ def require_inventory(inventory: str) -> None:
     if "@" not in inventory and not Path(inventory).is_file():
         raise SettingsError(
             f"there is no inventory {inventory} in {Path.cwd()}: change to your repository's "
-            "directory, or write a new one with `infisical-iac init`",
+            "directory, or write one with `infisical-iac init`",
             code="settings.inventory",
         )
 
@@ -38,7 +38,7 @@ def require_deploy() -> None:
     """Raise FileError if there is no `deploy.py` to plan and run."""
     if not DEPLOY.is_file():
         raise FileError(
-            f"there is no {DEPLOY} in {Path.cwd()}: change to your repository's directory, or "
+            f"there is no deploy.py in {Path.cwd()}: change to your repository's directory, or "
             "write the file with `infisical-iac init`",
             code="file.deploy",
         )

@@ -56,20 +56,23 @@ def template(name: str, **values: object) -> str:
     try:
         return environment.get_template(f"{name}.j2").render(values)
     except Exception as error:  # a template of the user's is a program, which can raise anything
-        if place := _find_own_line(error):
+        if found := _find_own_line(error):
+            file, line = found
+            own = overrides.name_of(Path(file))
             raise FileError(
-                f"{place}: {error}; compare it with the original by `infisical-iac eject --diff`",
+                f"{file}, line {line}: {error}; compare it with the original by `infisical-iac "
+                f"eject {own} --diff`",
                 code="file.template",
             ) from None
         raise
 
 
-def _find_own_line(error: Exception) -> str:
-    """Return the file and line of the user's template that raised an error; empty for no such."""
+def _find_own_line(error: Exception) -> tuple[str, int | None] | None:
+    """Return the file and line of the user's template that raised an error; None for no such."""
     frames = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, TemplateSyntaxError):
         frames.append((error.filename or "", error.lineno))
     own = (
         (file, line) for file, line in reversed(frames) if overrides.FOLDER in Path(file).parents
     )
-    return next((f"{file}, line {line}" for file, line in own), "")
+    return next(own, None)

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pyrage.x25519 import Identity
 
 from tests.unit.installed.conftest import REPOSITORY, Installed
 
@@ -24,8 +25,8 @@ _WITH_INVENTORY = (
     "drift",
     "keys list",
     "plan",
-    "recovery-kit --recipient age1x --output kit.txt",
-    "restore latest",
+    f"recovery-kit --recipient {Identity.generate().to_public()} --output kit.txt",
+    "restore",
     "rollback",
     "scale-in",
     "scale-out",
