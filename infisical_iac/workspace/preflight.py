@@ -95,7 +95,7 @@ def preflight(
         if not restoring and leads:
             report_undone_restore(machine)
         if leads:
-            report([*describe_copied_defaults(), *describe_overrides()])
+            report_own_files()
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
@@ -113,6 +113,11 @@ def report_undone_restore(machine: MachineState) -> None:
             "a new, empty instance: for the data of a backup, run `infisical-iac restore` instead"
         ]
     )
+
+
+def report_own_files() -> None:
+    """Report files of the user's repository that this version concerns, in the plan or the log."""
+    report([*describe_copied_defaults(), *describe_overrides()])
 
 
 def report(sentences: Iterable[str]) -> None:

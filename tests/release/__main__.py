@@ -138,8 +138,9 @@ def _run(command: list[str], directory: Path, epoch: int) -> None:
 
 
 def _git(*arguments: str) -> bytes:
-    done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=True)
-    return done.stdout
+    # The checkout may belong to another user, as in a container.
+    command = ["git", "-c", f"safe.directory={REPOSITORY}", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout
 
 
 def _sha256(file: Path) -> str:

@@ -188,7 +188,8 @@ def test_an_error_in_a_template_of_the_user_is_a_sentence_with_its_line(text: st
 
 def test_a_checkout_of_the_tool_has_no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(bundle.ROOT)
-    assert overrides.list_overrides() == overrides.describe_overrides() == []
+    assert overrides.list_overrides() == []
+    assert overrides.describe_overrides() == []
     with pytest.raises(Refused) as raised:
         overrides.eject(_NAME)
     assert raised.value.code == "refused.tools_own_templates"
