@@ -18,6 +18,9 @@ _IN_WHEEL = _PACKAGE / "bundle"
 # The directory that holds the files below, with the paths that they have in the repository.
 ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
 
+# Whether the tool was installed from a wheel, and is no checkout.
+IS_INSTALLED = _IN_WHEEL == ROOT
+
 SCRIPTS = _PACKAGE / "scripts"
 TEMPLATES = ROOT / "templates"
 DEFAULTS = ROOT / "group_data" / "all.py"

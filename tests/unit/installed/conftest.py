@@ -34,7 +34,7 @@ class Installed:
             input=text,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
 
