@@ -84,7 +84,7 @@ def note_exposed(key: Path) -> None:
 
 @click.command()
 @paths_argument
-@name_inventory(help="The inventory; its settings name the project file.")
+@name_inventory(help="The inventory; its settings name the project file.", connects=False)
 @workspace_file_option
 @click.option("--keys", is_flag=True, help="Also list each key.")
 @json_option

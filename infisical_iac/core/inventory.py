@@ -17,14 +17,19 @@ from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State, StateStage
+from pyinfra.api.state import BaseStateCallback, State, StateStage
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from infisical_iac.core.connection import current, without_delay
-from infisical_iac.core.errors import SettingsError, Unreachable
+from infisical_iac.core.connection import (
+    UnknownKey,
+    current,
+    verify_host_keys,
+    without_delay,
+)
+from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.core.own_repository import require_inventory
-from infisical_iac.core import lock
+from infisical_iac.core import host_keys, lock
 from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
 
@@ -51,6 +56,39 @@ class _Errors(logging.Handler):
         return found[-1].removeprefix(prefix).strip() if found else "no reason given"
 
 
+# A host may be behind jump hosts, whose keys are asked for one after the other.
+_MOST_QUESTIONS = 10
+
+
+class _HostKeyErrors(BaseStateCallback):
+    """Collect the hosts that were not connected to because of a host key.
+
+    Attributes:
+        unknown: the unknown keys, by host; a jump host's key is one of the host behind it.
+        refused: the errors about keys that can't be accepted.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: dict[Host, UnknownKey] = {}
+        self.refused: list[UserError] = []
+
+    def host_connect_error(  # type: ignore[override]
+        self, state: State, host: Host, error: Exception
+    ) -> None:
+        match error.args:
+            case [_, UnknownKey() as unknown]:
+                self.unknown[host] = unknown
+            case [_, UserError() as refused]:
+                self.refused.append(refused)
+
+    def take_unknown(self) -> dict[Host, UnknownKey]:
+        """Return the unknown keys, and forget them. Raises the first of the refused errors."""
+        if self.refused:
+            raise self.refused[0]
+        found, self.unknown = self.unknown, {}
+        return found
+
+
 @contextmanager
 def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
     """Connect to the hosts of an inventory, and make one of them current in this context.
@@ -66,8 +104,9 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
 
     pyinfra's log is not printed; its errors are in the error that is raised. Raises SettingsError
     for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
-    cluster on which nothing should be done.
+    host key that is not accepted, or for a cluster on which nothing should be done.
     """
+    verify_host_keys()
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -84,7 +123,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
             raise SettingsError(
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
-        with ctx_inventory.use(hosts), _interruptible():
+        with ctx_inventory.use(hosts):
             yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
 
 
@@ -113,21 +152,51 @@ def _connect_hosts(
         )
     try:
         state.set_stage(StateStage.Connect)
-        connect_all(state)
-        for host in hosts:
-            if host in state.active_hosts:
-                without_delay(host)
-            else:
-                echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
-        host = answering.leader(hosts, quorum=quorum)
-        with current(host):
-            try:
-                yield host
-            finally:
-                if shares and lock.is_held(host):
-                    answering.share()
+        _connect_verified(state)
+        with _interruptible():
+            for host in hosts:
+                if host in state.active_hosts:
+                    without_delay(host)
+                else:
+                    echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
+            host = answering.leader(hosts, quorum=quorum)
+            with current(host):
+                try:
+                    yield host
+                finally:
+                    if shares and lock.is_held(host):
+                        answering.share()
     except PyinfraError as error:
         failure = f"{hosts[0].name} can't be reached" if len(hosts) == 1 else "no host answers"
         raise Unreachable(errors.last or f"{failure}: {error}", code="unreachable.host") from None
     finally:
         disconnect_all(state)
+
+
+def _connect_verified(state: State) -> None:
+    """Connect to all hosts of the state; a person is asked for each unknown host key.
+
+    Nobody waits for the answer: a host with an unknown key is connected to once it is accepted.
+    Raises PyinfraError if no host is connected, and Refused for a key that is not accepted.
+    """
+    errors = _HostKeyErrors()
+    state.add_callback_handler(errors)
+    failure = None
+    try:
+        with _interruptible():
+            connect_all(state)
+    except PyinfraError as error:
+        failure = error
+    for _ in range(_MOST_QUESTIONS):
+        if not (unknown := errors.take_unknown()):
+            break
+        # Ctrl-C must interrupt the question, in which gevent's loop does not run.
+        host_keys.have_accepted(dict(unknown.values()))
+        with _interruptible():
+            for host in unknown:
+                host.connect()
+                if host.connected:
+                    state.failed_hosts.discard(host)
+                    state.activate_host(host)
+    if failure and not state.active_hosts:
+        raise failure

@@ -13,7 +13,7 @@ from typing import Any
 import paramiko
 
 from infisical_iac.core.bundle import default_settings
-from infisical_iac.core.connection import HOST_REFUSES, advise_on_failures
+from infisical_iac.core.connection import HOST_REFUSES, prepare_connections
 from infisical_iac.core.errors import UserError
 
 # The variables of the environment for the connection, by their names in pyinfra's data.
@@ -37,7 +37,7 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
     found with the token in HCLOUD_TOKEN; the host then has the server's name. Exits the program
     with a sentence if no host is named or its data can't be read.
     """
-    advise_on_failures()
+    prepare_connections()
     name, data = "", read_connection(file)
     if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
         ((name, found),) = _find_hosts(file, is_cluster=False)
@@ -65,7 +65,7 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
     settings = _group_data(file)
     if settings.get("topology") != "swarm":
         return [production_host(file)]
-    advise_on_failures()
+    prepare_connections()
     # The host name is for a single host; all other data are defaults for each host.
     data = {key: value for key, value in read_connection(file).items() if key != "ssh_hostname"}
     if os.environ.get("INFISICAL_HOST", "").strip():
@@ -191,7 +191,7 @@ def _group_data(file: Path) -> dict[str, Any]:
 
 
 def _create_known_hosts() -> None:
-    # pyinfra remembers a new host's key there, and fails if it can't.
+    # pyinfra reads the hosts' keys there, and warns of a file that is missing.
     directory = Path.home() / ".ssh"
     directory.mkdir(mode=0o700, exist_ok=True)
     (directory / "known_hosts").touch(mode=0o600)

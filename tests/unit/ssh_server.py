@@ -4,6 +4,7 @@ import itertools
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,17 +75,31 @@ def _serve(
         if number < hangs_up:
             connection.close()
             continue
-        with paramiko.Transport(connection) as transport:
-            transport.add_server_key(host_key)
-            asked = _Anybody(user_key)
-            try:
-                transport.start_server(server=asked)
-            except (paramiko.SSHException, EOFError):
-                continue
-            channel = transport.accept(_SECONDS)
-            if channel is not None and asked.asked.wait(_SECONDS):
-                _run(channel, asked.command)
-                transport.join(_SECONDS)  # the client closes once it has everything
+        # A client may have a second connection while the first one is open.
+        threading.Thread(target=_speak, args=(connection, host_key, user_key), daemon=True).start()
+
+
+def _speak(connection: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey) -> None:
+    with paramiko.Transport(connection) as transport:
+        transport.add_server_key(host_key)
+        asked = _Anybody(user_key)
+        try:
+            transport.start_server(server=asked)
+        except (paramiko.SSHException, EOFError, OSError):
+            return  # such as a client that only asks for the host key
+        channel = _wait_for_channel(transport)
+        if channel is not None and asked.asked.wait(_SECONDS):
+            _run(channel, asked.command)
+            transport.join(_SECONDS)  # the client closes once it has everything
+
+
+def _wait_for_channel(transport: paramiko.Transport) -> paramiko.Channel | None:
+    """Return the first channel; None for a client that ends without one."""
+    end = time.monotonic() + _SECONDS
+    while transport.is_active() and time.monotonic() < end:
+        if channel := transport.accept(0.05):
+            return channel
+    return None
 
 
 def _run(channel: paramiko.Channel, command: bytes) -> None:
