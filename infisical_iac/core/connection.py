@@ -145,7 +145,7 @@ def _known_hosts_of(client: paramiko.SSHClient) -> Path:
 def verify_host_keys() -> None:
     """Have pyinfra refuse host keys that are neither known nor accepted, of jump hosts too."""
     # pyinfra has no setting for it: each module has the class by its name.
-    ssh.SSHClient = ssh_client.SSHClient = _VerifyingClient  # type: ignore[misc]
+    ssh.SSHClient = ssh_client.SSHClient = _VerifyingClient  # type: ignore[attr-defined, misc]
 
 
 def with_others(host: Host) -> list[Host]:

@@ -180,7 +180,7 @@ def _connect_verified(state: State) -> None:
     Raises PyinfraError if no host is connected, and Refused for a key that is not accepted.
     """
     errors = _HostKeyErrors()
-    state.add_callback_handler(errors)
+    state.add_callback_handler(errors)  # type: ignore[no-untyped-call]
     failure = None
     try:
         with _interruptible():
