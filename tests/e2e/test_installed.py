@@ -24,6 +24,7 @@ from tests.e2e.installed import (
     WRITTEN,
     Server,
 )
+from tests.e2e.running import REPOSITORY
 from tests.staging import wheels
 from tests.staging.operator import HOME, Done, OperatorMachine
 
@@ -72,7 +73,7 @@ def _planned(machine: OperatorMachine, directory: str = REPOSITORY_TYPED) -> lis
 def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine) -> None:
     """A repository of services is checked before there is an Infisical."""
     project = f"{HOME}/checked/chainalign.yaml"
-    machine.copy(Path("group_data/chainalign.yaml"), project)
+    machine.copy(REPOSITORY / "group_data" / "chainalign.yaml", project)
     check = ("check", "--offline", "--workspace-file", project)
     _ok(installed.run_once(machine, *check, directory=f"{HOME}/checked"))
     machine.run(

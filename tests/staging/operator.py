@@ -36,7 +36,7 @@ class OperatorMachine:
         """Start the machine, without anything of an earlier one. Raises StagingError."""
         self.down()
         docker(
-            *("run", "--detach", "--init", "--name", self.container, "--hostname", "laptop"),
+            *("run", "--detach", "--name", self.container, "--hostname", "laptop"),
             *("--label", f"{LABEL}={self._name}", operator_image()),
         )
         for program in ("uv", "uvx"):

@@ -14,7 +14,7 @@ from tests.staging.shell import REPOSITORY, STATE, StagingError, alone, run
 
 _LOCK = REPOSITORY / "requirements.lock"
 _VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
-# What a build needs nothing of, or must not see.
+# Needless for a build, or no part of the sources.
 _LEFT_OUT = shutil.ignore_patterns(
     *(".*", "__pycache__", "node_modules", "bench", "docs", "examples", "*.egg-info", "unit")
 )
