@@ -123,19 +123,27 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
             raise SettingsError(
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
-        with ctx_inventory.use(hosts):
+        with ctx_inventory.use(hosts), _interruptible():
             yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C interrupt the main greenlet, and not the one that happens to run."""
+    """Have Ctrl-C interrupt the main greenlet, and not the one that happens to run.
+
+    gevent's own handlers run in its loop only, which stands still at a question.
+    """
     main = gevent.getcurrent()
-    watcher = gevent.signal_handler(signal.SIGINT, main.throw, KeyboardInterrupt)
+
+    def interrupt(*_: object) -> None:
+        if gevent.getcurrent() is main:
+            raise KeyboardInterrupt
+        gevent.get_hub().loop.run_callback(main.throw, KeyboardInterrupt)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        watcher.cancel()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -153,19 +161,18 @@ def _connect_hosts(
     try:
         state.set_stage(StateStage.Connect)
         _connect_verified(state)
-        with _interruptible():
-            for host in hosts:
-                if host in state.active_hosts:
-                    without_delay(host)
-                else:
-                    echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
-            host = answering.leader(hosts, quorum=quorum)
-            with current(host):
-                try:
-                    yield host
-                finally:
-                    if shares and lock.is_held(host):
-                        answering.share()
+        for host in hosts:
+            if host in state.active_hosts:
+                without_delay(host)
+            else:
+                echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
+        host = answering.leader(hosts, quorum=quorum)
+        with current(host):
+            try:
+                yield host
+            finally:
+                if shares and lock.is_held(host):
+                    answering.share()
     except PyinfraError as error:
         failure = f"{hosts[0].name} can't be reached" if len(hosts) == 1 else "no host answers"
         raise Unreachable(errors.last or f"{failure}: {error}", code="unreachable.host") from None
@@ -183,20 +190,17 @@ def _connect_verified(state: State) -> None:
     state.add_callback_handler(errors)  # type: ignore[no-untyped-call]
     failure = None
     try:
-        with _interruptible():
-            connect_all(state)
+        connect_all(state)
     except PyinfraError as error:
         failure = error
     for _ in range(_MOST_QUESTIONS):
         if not (unknown := errors.take_unknown()):
             break
-        # Ctrl-C must interrupt the question, in which gevent's loop does not run.
         host_keys.have_accepted(dict(unknown.values()))
-        with _interruptible():
-            for host in unknown:
-                host.connect()
-                if host.connected:
-                    state.failed_hosts.discard(host)
-                    state.activate_host(host)
+        for host in unknown:
+            host.connect()
+            if host.connected:
+                state.failed_hosts.discard(host)
+                state.activate_host(host)
     if failure and not state.active_hosts:
         raise failure
