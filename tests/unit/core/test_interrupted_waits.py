@@ -32,7 +32,6 @@ except (KeyboardInterrupt, click.Abort):
     "waiting",
     [
         "confirm('Make these changes?', yes=False)",
-        "host.run_shell_command('sleep 300')",
         "on_each([host, host], lambda each: each.run_shell_command('sleep 300'))",
         "gevent.joinall([gevent.spawn(sum, iter(lambda: gevent.sleep(0) or 1, 0))])",
     ],
