@@ -18,6 +18,7 @@ from infisical_iac.core import host_keys
 from infisical_iac.core.host_keys import ServerKey
 from tests.unit import forked
 from tests.unit.core.test_host_keys import _BASE64
+from tests.unit.on_terminal import run_on_terminal
 from tests.unit.ssh_server import ssh_server
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -222,9 +223,9 @@ def test_pyinfra_itself_refuses_an_unknown_key_with_both_ways_to_accept_it(
     assert server.key.base64 in (home / ".ssh" / "known_hosts").read_text()
 
 
-@pytest.mark.parametrize(("typed", "status"), [(b"y\n", (0,)), (b"\x03", (1, 130, -signal.SIGINT))])
+@pytest.mark.parametrize(("typed", "status"), [("y\n", (0,)), ("\x03", (1, 130, -signal.SIGINT))])
 def test_question_is_answered_on_a_real_terminal(
-    server: _Servers, typed: bytes, status: tuple[int, ...]
+    server: _Servers, typed: str, status: tuple[int, ...]
 ) -> None:
     """Ctrl-C interrupts it too, although gevent has taken the signal."""
     inventory = str(server.inventory)
@@ -232,34 +233,10 @@ def test_question_is_answered_on_a_real_terminal(
         "from infisical_iac.core.inventory import connect\n"
         f"with connect({inventory!r}): print('connected')"
     )
-    terminal, inside = os.openpty()
-    running = subprocess.Popen(
-        [_PROGRAM, "-c", code],
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        cwd=_PROJECT,
-        env={**os.environ, **server.environment},
-        start_new_session=True,
-        preexec_fn=_take_terminal,
-    )
-    os.close(inside)
-    said = b""
-    try:
-        while b"[y/N]" not in said:
-            said += os.read(terminal, 4096)
-        assert server.key.fingerprint.encode() in said
-        os.write(terminal, typed)
-        ended = running.wait(_SECONDS)
-    finally:
-        running.kill()
-        os.close(terminal)
+    with run_on_terminal(code, server.environment) as program:
+        program.read_until("[y/N]")
+        program.press(typed)
+        ended = program.wait()
+    assert server.key.fingerprint in program.shown
     assert ended in status
-    assert bool(server.known_hosts.read_text()) == (typed == b"y\n")
-
-
-def _take_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    assert bool(server.known_hosts.read_text()) == (typed == "y\n")
