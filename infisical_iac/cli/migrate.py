@@ -222,7 +222,7 @@ def _fold_findings(sources: Sequence[Source]) -> list[Source]:
 def _note_sample(project_file: Path) -> None:
     """Report a project file that `init` has not written yet."""
     # This loads all settings, which a scan has no need of.
-    from infisical_iac.init.answers import is_sample
+    from infisical_iac.init.repository import is_sample
 
     if is_sample(project_file):
         echo(

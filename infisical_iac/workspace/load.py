@@ -226,16 +226,22 @@ def load_declared(settings: WorkspaceSettings) -> Workspace:
     return load(Path(settings.workspace_file), admin_email=settings.admin_email)
 
 
-def declared_file(inventory: str) -> Path:
-    """Return the project file that the settings files of an inventory name.
+_SHIPPED = "group_data/chainalign.yaml"
+
+
+def declared_file(inventory: str, root: Path = Path()) -> Path:
+    """Return the project file that the settings files of an inventory name, as they name it.
+
+    Args:
+        root: the directory of the inventory and of `group_data/`.
 
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
     """
     own = Path(inventory)
-    groups = [own.stem, *read_assignments(own)]
+    groups = [own.stem, *read_assignments(root / own)]
     for name in (*groups, "all"):
-        said = read_assignments(SETTINGS / f"{name}.py").get("workspace_file")
+        said = read_assignments(root / "group_data" / f"{name}.py").get("workspace_file")
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
             return Path(said.value)
     return Path(default_settings()["workspace_file"])

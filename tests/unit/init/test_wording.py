@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from infisical_iac.cli.init_questions import choose_one
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers
 
@@ -38,9 +39,9 @@ from infisical_iac.init import answers
             "secrets.example.com, or `none`",
         ),
         (
-            lambda answer: str(answers.select(answer, 2)),
+            lambda answer: str(choose_one(answer, 2)),
             "3",
-            "'3' is not a choice; write numbers such as 1, all or none",
+            "'3' is not a choice; write a number from 1 to 2",
         ),
     ],
 )
