@@ -126,8 +126,14 @@ def _is_accepted(
     return agree("Is it this server's key", f"{_OPTION} {host_key.fingerprint}", default=False)
 
 
-def ask_domain(given: Mapping[str, str | None], yes: bool, defaults: Mapping[str, object]) -> str:
-    """Return the address of the domain; empty for none, which a person who typed it confirms."""
+def ask_domain(
+    given: Mapping[str, str | None], yes: bool, defaults: Mapping[str, object], current: str = ""
+) -> str:
+    """Return the address of the domain; empty for none, which a person who typed nothing confirms.
+
+    Args:
+        current: the address of before, which is the default; empty for none.
+    """
     while True:
         typed: list[str] = []
 
@@ -135,7 +141,7 @@ def ask_domain(given: Mapping[str, str | None], yes: bool, defaults: Mapping[str
             typed.append(answer)
             return answers.site_url(defaults, answer)
 
-        site_url = ask_question(given, yes, "domain", check)
+        site_url = ask_question(given, yes, "domain", check, current)
         is_asked = given.get("domain") is None and not yes
         if site_url or not is_asked or typed[-1].lower() == "none":
             return site_url

@@ -271,7 +271,7 @@ def _find_changes(
     if {"host", "ssh_port", "ssh_user"} & given.keys():
         changes, files = _find_server_changes(place, given, values)
     if "domain" in given:
-        site_url = ask_domain(given, place.yes, defaults)
+        site_url = ask_domain(given, place.yes, defaults, str(values.get("site_url", "")))
         changes["site_url"] = site_url or None
         if not site_url:
             changes["ingress"] = "none"
@@ -301,6 +301,7 @@ def _find_server_changes(
     }
     if not now["host"] and "server_ssh_keys" in values:
         now["host"] = answers.NEW
+    is_asked = None in (given.get(name, "") for name in now)
     # What is neither given nor asked for stays.
     given = {**{name: value for name, value in now.items() if value}, **given}
     host = ask_question(given, place.yes, "host", answers.host, now["host"])
@@ -310,7 +311,7 @@ def _find_server_changes(
         key = ask_question(given, place.yes, "ssh_public_key", answers.public_key)
         return {"ssh_hostname": None, "server_ssh_keys": (key,)}, {}
     desired = {"host": host, "ssh_port": given["ssh_port"], "ssh_user": given["ssh_user"]}
-    if place.yes or desired == now:
+    if place.yes or (desired == now and not is_asked):
         port = ask_question(given, place.yes, "ssh_port", answers.port)
         user = ask_question(given, place.yes, "ssh_user", answers.ssh_user)
         return {"ssh_hostname": host, "ssh_port": port, "ssh_user": user}, {}
