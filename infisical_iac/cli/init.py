@@ -162,8 +162,7 @@ def init(
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
     additions = Additions.parse(add_service, add_environment, add_person)
-    edited = _find_edited(directory, group)
-    if repository.settings_file(group) in edited and not force:
+    if _is_edited(directory, repository.settings_file(group), group) and not force:
         place = init_again.Place(directory, group, accept_host_key, yes)
         init_again.extend(place, additions, given)
         return
@@ -205,8 +204,12 @@ def _write_first(
     root = ask("services", partial(_existing, directory))
     organization = ask("organization", partial(setting, "organization"), answers.project_name(root))
     project = ask("project", answers.display_name, organization)
-    environments = ask("environments", answers.environments)
-    chosen = _choose(root, directory, yes)
+    project_file = _choose_project_file(directory, group, project)
+    kept = keeps and _is_edited(directory, project_file, group)
+    if kept:
+        echo(f"{project_file} is there already: its environments and services stay.")
+    environments = () if kept else ask("environments", answers.environments)
+    chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
     if tested and yes:  # A person's answer was tested at once.
         tested = inspect_server(tested.server, directory, accept=accept, yes=True)
@@ -224,13 +227,16 @@ def _write_first(
         group=group,
         backup=backup,
     )
-    files, stays = _render(directory, answered, root, additions, keeps=keeps)
+    files, stays = _render(directory, answered, project_file, root)
+    if kept:
+        files[project_file] = read_file(directory / project_file)
+    files[project_file] = additions.add_to(files[project_file])
     if tested and tested.host_key:
         known_hosts = str(server.KNOWN_HOSTS)
         files[known_hosts] = tested.known_hosts(read_file(directory / known_hosts))
     for path, text in files.items():
         before = read_file(directory / path)
-        if before != text and path in _find_edited(directory, group):
+        if before != text and _is_edited(directory, path, group):
             show_difference(path, before, text)
     tunnel = str(defaults["site_url"])
     local = {
@@ -239,24 +245,18 @@ def _write_first(
         )
         for service, home in chosen.homes.items()
     }
+    local |= init_again.find_local_files(directory, additions, files[project_file], site_url)
     write_files({directory / path: text for path, text in files.items()} | local)
     _report(answered, chosen, files, stays)
 
 
 def _render(
-    directory: Path, answered: Answers, root: Path, additions: Additions, *, keeps: bool
+    directory: Path, answered: Answers, project_file: str, root: Path
 ) -> tuple[dict[str, str], list[str]]:
     """Return the texts to write by their paths, and the paths of files that stay as they are."""
     is_clone = repository.is_clone(directory)
-    project_file = repository.find_project_file(directory, answered.group)
-    if not (directory / project_file).exists() and not is_clone:
-        project_file = repository.project_file(answered)
     files = repository.files(answered, project_file)
-    files[project_file] = additions.add_to(files[project_file])
     stays = []
-    if keeps and project_file in _find_edited(directory, answered.group):
-        stays.append(project_file)
-        del files[project_file]
     inventory = repository.inventory_file(answered.group)
     around = {inventory: files.pop(inventory)}
     if not is_clone:
@@ -268,6 +268,14 @@ def _render(
         elif read_file(directory / path) != text and not is_clone:
             stays.append(path)
     return files, stays
+
+
+def _choose_project_file(directory: Path, group: str, project: str) -> str:
+    """Return the path of the project file: the one that is there, or one named by the project."""
+    path = repository.find_project_file(directory, group)
+    if (directory / path).exists() or repository.is_clone(directory):
+        return path
+    return repository.project_file(project)
 
 
 def _ask_where(
@@ -286,12 +294,12 @@ def _ask_where(
     return ask_server(given, host, directory, accept=accept, yes=yes)
 
 
-def _find_edited(directory: Path, group: str) -> Sequence[str]:
-    """Return which of settings and project file are there, and not as they are shipped."""
-    paths = (repository.settings_file(group), repository.find_project_file(directory, group))
-    present = {path: directory / path for path in paths if (directory / path).exists()}
-    texts = {path: file.read_text("utf-8", errors="replace") for path, file in present.items()}
-    return repository.find_edited(texts, group)
+def _is_edited(directory: Path, path: str, group: str) -> bool:
+    """Return whether settings or a project file are there, and not as they are shipped."""
+    file = directory / path
+    if not file.exists() or path == str(server.KNOWN_HOSTS):
+        return False
+    return bool(repository.find_edited({path: file.read_text("utf-8", errors="replace")}, group))
 
 
 def _existing(directory: Path, value: str) -> Path:

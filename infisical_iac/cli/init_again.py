@@ -150,7 +150,7 @@ def _ask_service(place: Place) -> bool:
     service = prompt(
         "Its name and directory, such as web=../services/web",
         None,
-        lambda value: _existing_service(place, answers.service(value)),
+        lambda value: _existing_service(place.directory, answers.service(value)),
         "--add-service",
     )
     return _add(place, Additions(services=[service]))
@@ -202,26 +202,41 @@ def _add(place: Place, additions: Additions) -> bool:
             f"there is no {path}, which the settings name: give --force to write it again",
             code="file.missing",
         )
-    for service in additions.services:
-        _existing_service(place, service)
     files = {path: additions.add_to(before)}
-    names = load(files[path]).services
-    values = settings_file.read_values(place.read(place.settings))
-    default = str(repository.default_settings()["site_url"])
-    site_url = str(values.get("site_url", ""))
-    local = {
-        place.directory / where / local_file.NAME: local_file.text_before_deploy(
-            place.directory / where, names[name].folder, site_url, default
-        )
+    site_url = str(settings_file.read_values(place.read(place.settings)).get("site_url", ""))
+    return _write(place, files, find_local_files(place.directory, additions, files[path], site_url))
+
+
+def find_local_files(
+    directory: Path, additions: Additions, text: str, site_url: str
+) -> dict[Path, str]:
+    """Return the texts of the `.infisical.json` of added services, by their paths.
+
+    Args:
+        directory: the repository, from which their directories are named.
+        text: the text of the project file with the services.
+        site_url: the address of Infisical; empty for none.
+
+    Raises SettingsError for a directory that is not there.
+    """
+    services = load(text).services
+    tunnel = str(repository.default_settings()["site_url"])
+    homes = {
+        name: directory / _existing_service(directory, (name, where))[1]
         for name, where in additions.services
         if where
     }
-    return _write(place, files, local)
+    return {
+        home / local_file.NAME: local_file.text_before_deploy(
+            home, services[name].folder, site_url, tunnel
+        )
+        for name, home in homes.items()
+    }
 
 
-def _existing_service(place: Place, service: tuple[str, str]) -> tuple[str, str]:
+def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, str]:
     """Return a service with its directory. Raises SettingsError if that is not there."""
-    if service[1] and not (place.directory / Path(service[1]).expanduser()).is_dir():
+    if service[1] and not (directory / Path(service[1]).expanduser()).is_dir():
         raise SettingsError(
             f"there is no directory {service[1]!r}; name the one of {service[0]}, or leave out "
             f"={service[1]}",

@@ -43,9 +43,9 @@ def inventory_file(group: str) -> str:
     return f"inventory/{group}.py"
 
 
-def project_file(answers: Answers) -> str:
-    """Return the path of the project file in a repository of its own."""
-    return f"group_data/{slug(answers.project or answers.organization, fallback='project')}.yaml"
+def project_file(project: str) -> str:
+    """Return the path of a project's file in a repository of its own."""
+    return f"group_data/{slug(project, fallback='project')}.yaml"
 
 
 def default_settings() -> Mapping[str, Any]:
@@ -61,6 +61,8 @@ def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[
         workspace_file: the path of the project file.
     """
     name = answers.project or answers.organization or "ChainAlign"
+    # A project file that is kept was written for others.
+    environments = answers.environments or Answers.environments
     return {
         settings_file(answers.group): template(
             _SETTINGS_TEMPLATE,
@@ -74,7 +76,7 @@ def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[
         workspace_file: template(
             SHIPPED_PROJECT_FILE,
             project={"name": scalar(name), "slug": scalar(project_slug(name))},
-            environments=[(scalar(each.slug), scalar(each.name)) for each in answers.environments],
+            environments=[(scalar(each.slug), scalar(each.name)) for each in environments],
             services=[(scalar(each.name), each.folder) for each in answers.services],
             schema_version=compatibility.WORKSPACE.version,
         ),
