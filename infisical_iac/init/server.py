@@ -110,11 +110,11 @@ def find_login_problem(server: Server, host_key: HostKey) -> str:
     except paramiko.PasswordRequiredException:
         return "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
     except (paramiko.SSHException, EOFError, OSError) as error:
-        transport = client.get_transport()
         # After a refusal paramiko may complain that the key is of none of the other kinds.
-        is_connected = isinstance(error, paramiko.SSHException) and transport
+        transport = client.get_transport()
+        is_connected = transport is not None and transport.is_active()
         if isinstance(error, paramiko.AuthenticationException) or (
-            is_connected and transport.is_active()
+            isinstance(error, paramiko.SSHException) and is_connected
         ):
             return f"{server.address} accepts none of your SSH keys for {server.user}"
         return f"the login to {server.address} can't be tested ({error})"
