@@ -158,7 +158,7 @@ def init(
     if group is None:
         group = repository.find_group(directory)
     try:
-        answers.group(group)
+        answers.group(group, is_clone=repository.is_clone(directory))
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
     additions = Additions.parse(add_service, add_environment, add_person)

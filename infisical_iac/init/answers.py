@@ -19,8 +19,10 @@ from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment
 # The group of the shipped inventory. Other groups may have any other name.
 GROUP = "hetzner"
 
-# The names of pyinfra's own group, and of the inventories that are shipped for other uses.
-_TAKEN_GROUPS = ("all", "local", "production_hosts", "staging", "staging_cluster")
+# The names of pyinfra's own group and of what an inventory imports; and in a clone of this project
+# those of the inventories that are shipped for other uses.
+_TAKEN_GROUPS = ("all", "production_hosts")
+_TAKEN_IN_A_CLONE = (*_TAKEN_GROUPS, "local", "staging", "staging_cluster")
 
 # Given as the host: `infisical-iac server create` will make one.
 NEW = "new"
@@ -69,10 +71,13 @@ def project_slug(name: str) -> str:
     return made if len(made) >= 5 else f"{made}-project"
 
 
-def group(value: str) -> str:
+def group(value: str, *, is_clone: bool = True) -> str:
     """Return the name of a group. Raises SettingsError for one that can't be used.
 
     It is the name of two files, and of a Python variable in one of them.
+
+    Args:
+        is_clone: whether the files are for a clone of this project, which has groups of its own.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or iskeyword(value):
         raise SettingsError(
@@ -80,7 +85,7 @@ def group(value: str) -> str:
             "as office",
             code="settings.group_name",
         )
-    if value in _TAKEN_GROUPS:
+    if value in (_TAKEN_IN_A_CLONE if is_clone else _TAKEN_GROUPS):
         raise SettingsError(
             f"{value!r} is a group of this project's own; choose another name",
             code="settings.group_taken",

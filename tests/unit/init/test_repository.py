@@ -216,6 +216,13 @@ def test_another_group_is_found_again(own: Path) -> None:
     assert read_all(own) == before
 
 
+def test_a_group_may_have_a_name_that_only_a_clone_uses(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--group", "staging", "--yes"))
+    assert (own / "inventory" / "staging.py").exists()
+    ran = run_init(own, *NEEDED, "--group", "all", "--yes")
+    assert (ran.exit_code, ran.output.startswith("Error: --group: 'all'")) == (1, True)
+
+
 def test_no_file_has_a_secret(own: Path) -> None:
     check(run_init(own, *NEEDED, "--yes"))
     assert "obviously-fake-secret" not in "".join(read_all(own.parent / "infisical").values())

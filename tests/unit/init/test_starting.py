@@ -46,6 +46,11 @@ def test_files_of_others_are_not_read(tmp_path: Path) -> None:
         "myenv/pyvenv.cfg",
         "myenv/lib/requirements.txt",
         "service/.env/pyvenv.cfg",
+        "clone/infisical_iac/__init__.py",
+        "clone/pyproject.toml",
+        "other/deploy.py",
+        "other/group_data/acme.yaml",
+        "other/pyproject.toml",
     )
     plant(tmp_path, dict.fromkeys(paths, ""))
     assert find_services(tmp_path, leave_out=tmp_path / "none") == []
