@@ -106,16 +106,15 @@ def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) 
     _refuse_other_project(place, given)
     options = {name: value for name, value in given.items() if value is not None}
     corrected = [name for name in _CORRECTABLE if name in options]
-    is_done = _correct(place, options) if corrected else False
+    if corrected:
+        _correct(place, options)
     if any(additions):
-        is_done = _add(place, additions) or is_done
-    if corrected or any(additions):
-        if not is_done:
-            echo("Nothing to change: the repository has these answers.")
-    elif place.yes:
-        echo(f"Nothing to add: give {_ADDING}.")
-    else:
-        _offer(place)
+        _add(place, additions)
+    if not corrected and not any(additions):
+        if place.yes:
+            echo(f"Nothing to add: give {_ADDING}.")
+        else:
+            _offer(place)
 
 
 def _offer(place: Place) -> None:
@@ -258,6 +257,7 @@ def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
     found, files = _find_changes(place, given, values)
     changes = {name: value for name, value in found.items() if values.get(name) != value}
     if not changes and not files:
+        echo(f"Nothing to change: {place.settings} has these answers.")
         return False
     if place.yes:
         raise Refused(
@@ -369,6 +369,7 @@ def _write(place: Place, files: Mapping[str, str], local: Mapping[Path, str] | N
     for path, text in files.items():
         show_difference(path, place.read(path), text)
     if not place.yes and not agree("Write this", "--yes", default=True):
+        echo("Nothing was written.")
         return False
     write_files({place.directory / path: text for path, text in files.items()} | dict(local or {}))
     echo(f"Wrote {join_names((*files, *(local or ())))}.")

@@ -51,7 +51,9 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
 }
 
 # Settings that may hold a secret: a difference shows their names only.
-_HIDDEN = re.compile(r"^([+-]\s*[#\s]*\w*(?:webhook|password|token|secret|login)\w*\s*[:=]).*$")
+_HIDDEN = re.compile(
+    r"^([+-][#\s]*[\"']?\w*(?:webhook|password|token|secret|login)\w*[\"']?\s*[:=]).*$"
+)
 
 
 def ask_question(

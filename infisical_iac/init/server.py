@@ -66,10 +66,10 @@ def check_server(server: Server) -> HostKey:
         raise Unreachable(f"{server.address} is behind a jump host of ~/.ssh/config")
     try:
         connection = socket.create_connection((address, port), timeout=_SECONDS)
-    except OSError as error:
-        reason = "it did not answer in time" if isinstance(error, TimeoutError) else error.strerror
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it has no address, or did not answer in time"
         raise Unreachable(
-            f"{where} can't be reached ({reason or error}): check address and port, that the "
+            f"{where} can't be reached ({reason}): check address and port, that the "
             "server is up, and that its firewall lets you in"
         ) from None
     transport = paramiko.Transport(connection)

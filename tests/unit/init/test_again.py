@@ -164,6 +164,7 @@ def test_the_same_answers_again_change_nothing(own: Path) -> None:
     for yes in (("--yes",), ()):
         ran = check(run_init(own, *NEEDED, *options, "--project", "Acme Shop", *yes))
         assert "Wrote" not in ran.output
+        assert "Nothing to change" in ran.output
     check(run_init(own, "--yes"))
     assert read_all(own) == before
 
@@ -189,6 +190,7 @@ def test_nobody_who_answers_is_told_the_options(own: Path) -> None:
 def test_force_overwrites_and_shows_what_is_lost(own: Path) -> None:
     (own / "group_data" / "hetzner.py").write_text(
         'backup_webhook = "https://h.example/obviously-fake"\n'
+        'registry_login = {\n    "password": "obviously-fake",\n}\n'
     )
     ran = check(run_init(own, *NEEDED, "--force", "--yes"))
     assert "start_timeout" not in _values(own)

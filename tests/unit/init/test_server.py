@@ -62,6 +62,11 @@ def test_a_port_that_nobody_listens_on_is_unreachable() -> None:
         server.check_server(Server("127.0.0.1", port))
 
 
+def test_a_name_that_can_not_be_looked_up_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match="port 22, "):
+        server.check_server(Server(f"{'a' * 64}.example"))
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_server_of_another_protocol_is_none(answer: bytes) -> None:
     with silent_server(answer) as port, pytest.raises(Unreachable, match="check the port"):
