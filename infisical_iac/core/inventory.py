@@ -106,7 +106,22 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
     for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
     host key that is not accepted, or for a cluster on which nothing should be done.
     """
-    verify_host_keys()
+    with _open(inventory) as (state, errors), _interruptible():
+        yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
+
+
+@contextmanager
+def read_hosts(inventory: str) -> Iterator[list[Host]]:
+    """Yield the hosts of an inventory with their data, without a connection to any.
+
+    Raises SettingsError for an inventory that can't be used.
+    """
+    with _open(inventory) as (state, _):
+        yield list(state.inventory)
+
+
+@contextmanager
+def _open(inventory: str) -> Iterator[tuple[State, _Errors]]:
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -123,8 +138,8 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
             raise SettingsError(
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
-        with ctx_inventory.use(hosts), _interruptible():
-            yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
+        with ctx_inventory.use(hosts):
+            yield state, errors
 
 
 @contextmanager

@@ -1,0 +1,144 @@
+"""`outdated` prints what to set and ends with 2 for something newer, 0 for nothing or no answer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.change import changelog, package_client
+from infisical_iac.cli import outdated
+from infisical_iac.cli.main import main
+from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
+from tests.unit.settings_of import settings_of
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRegistry]:
+    """A registry that has exactly what the settings pin, and an empty working directory."""
+    tags = {
+        "infisical/infisical": ["v0.165.16"],
+        "library/postgres": ["17.11"],
+        "library/redis": ["8.2.10"],
+        "library/caddy": ["2.11.7"],
+    }
+    with fake_registry(tags=tags) as found:
+        settings = settings_of(
+            infisical_image=f"{found.host}/infisical/infisical",
+            postgres_image=f"{found.host}/library/postgres:17.11",
+            redis_image=f"{found.host}/library/redis:8.2.10@sha256:{'b' * 64}",
+            caddy_image=f"{found.host}/library/caddy:2.11.7",
+        )
+        monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+        monkeypatch.setattr("infisical_iac.change.outdated.TIME_LIMIT", 30.0)
+        monkeypatch.chdir(tmp_path)
+        yield found
+
+
+def _run(*options: str) -> Result:
+    return CliRunner().invoke(main, ["outdated", *options])
+
+
+def _data(*options: str) -> Any:
+    return json.loads(_run("--json", *options).stdout)
+
+
+@pytest.mark.usefixtures("registry")
+def test_nothing_newer_ends_with_0() -> None:
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert "group_data/" not in done.output
+    assert "17.11" in done.output
+
+
+def test_a_newer_version_is_set_by_a_line_of_the_settings(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1", "9.0.0"]
+    registry.tags["infisical/infisical"] += ["v0.166.2"]
+    done = _run()
+    assert done.exit_code == 2, done.output
+    assert f'    redis_image = "{registry.host}/library/redis:8.4.1"\n' in done.output
+    assert '    infisical_version = "v0.166.2"\n' in done.output
+    assert "9.0.0" in done.output
+
+
+def test_a_newer_major_version_alone_does_not_count(registry: FakeRegistry) -> None:
+    registry.tags["library/postgres"] += ["18.4"]
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert "18.4" in done.output
+
+
+def test_programs_get_json(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1"]
+    found = _data()
+    (redis,) = [each for each in found["versions"] if each["name"] == "redis"]
+    assert redis == {
+        "name": "redis",
+        "setting": "redis_image",
+        "image": f"{registry.host}/library/redis:8.2.10",
+        "pinned": "8.2.10",
+        "newest": "8.4.1",
+        "newer_major": "",
+        "unknown": "",
+        "notes": [],
+    }
+    assert found["changelog"] == {}
+
+
+def test_a_registry_that_fails_is_no_error(registry: FakeRegistry) -> None:
+    registry.status = 500
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("not known") == 4
+    assert "?" in done.stdout
+
+
+def test_images_are_pinned_by_the_digests_of_their_tags(registry: FakeRegistry) -> None:
+    del registry.tags["library/caddy"]
+    done = _run("--pin")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        f'infisical_digest = "{DIGEST}"',
+        f'postgres_image = "{registry.host}/library/postgres:17.11@{DIGEST}"',
+        f'redis_image = "{registry.host}/library/redis:8.2.10@{DIGEST}"',
+    ]
+    moved, missing = done.stderr.splitlines()
+    assert f"sha256:{'b' * 64}" in moved
+    assert "library/caddy" in missing
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_changelog_since_the_pinned_version_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "own"\ndependencies = ["infisical-iac==0.1.0"]\n'
+    )
+    text = "# Changelog\n\n## 0.2.0\n\n- A new thing.\n\n## 0.1.0\n\n- An old thing.\n"
+    monkeypatch.setattr(changelog, "read_changelog", lambda: text)
+    monkeypatch.setattr(package_client, "running_version", lambda: "0.2.0")
+    assert _data()["changelog"] == {"0.2.0": "- A new thing."}
+    done = _run("--since", "0.1.0")
+    assert (done.exit_code, done.output) == (0, "\n0.2.0\n\n- A new thing.\n")
+    assert _data("--since", "0.0.9")["changelog"].keys() == {"0.2.0", "0.1.0"}
+
+
+def test_a_wrong_version_is_refused() -> None:
+    done = _run("--since", "yesterday", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout.splitlines()[0])["code"] == "settings.version"
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_newer_tool_is_upgraded_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = package_client.PackageClient(
+        "uv", (), "", "uv tool upgrade infisical-iac", "uvx infisical-iac@{}"
+    )
+    monkeypatch.setattr(package_client, "detect", lambda: client)
+    monkeypatch.setattr(package_client, "ask_newest", lambda *_, **__: "9.0.0")
+    done = _run()
+    assert done.exit_code == 2, done.output
+    assert "`uv tool upgrade infisical-iac`" in done.output
+    assert "`uvx infisical-iac@9.0.0 outdated --since 0.1.0`" in done.output
