@@ -30,7 +30,7 @@ _MOST_BYTES = 16 * 1024**2
 _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
 
 
-class RegistryLogin(NamedTuple):
+class RegistryCredentials(NamedTuple):
     """The user and the password, or token, for a private registry."""
 
     user: str
@@ -47,7 +47,7 @@ class RegistryClient:
     """
 
     def __init__(
-        self, image: Reference, *, timeout: float, login: RegistryLogin | None = None
+        self, image: Reference, *, timeout: float, login: RegistryCredentials | None = None
     ) -> None:
         self.host = _HUB_API if image.registry == DOCKER_HUB else image.registry
         self._repository, self._timeout, self._login = image.repository, timeout, login

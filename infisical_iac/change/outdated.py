@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from infisical_iac.api.registry import RegistryClient
+from infisical_iac.api.registry import RegistryClient, RegistryCredentials
 from infisical_iac.change import package_client, path
 from infisical_iac.change.changelog import version_numbers
 from infisical_iac.change.newer import find_newer
@@ -15,6 +15,7 @@ from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.images import Images, Reference, parse_reference
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 from infisical_iac.stack.settings import image_name
 
 # Seconds that all answers together may take.
@@ -149,7 +150,7 @@ def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
         package_client.NAME: partial(_ask_client, timeout)
     }
     for name, image in images.items():
-        questions[name] = partial(_ask_registry, image, timeout)
+        questions[name] = partial(_ask_registry, image, settings.stack.registry_login, timeout)
     answers = ask_all(questions, timeout)
     return [
         answer
@@ -165,7 +166,11 @@ def read_digests(
     """Return each image of the settings with the digest that its tag has now, or with the error."""
     images = list_pinned(settings)
     answers = ask_all(
-        {image: partial(_ask_digest, image.parts, timeout) for image in images}, timeout
+        {
+            image: partial(_ask_digest, image, settings.stack.registry_login, timeout)
+            for image in images
+        },
+        timeout,
     )
     return [
         (
@@ -178,14 +183,22 @@ def read_digests(
     ]
 
 
-def _ask_registry(image: PinnedImage, timeout: float) -> VersionReport:
-    with RegistryClient(image.parts, timeout=timeout) as client:
+def _ask_registry(
+    image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
+) -> VersionReport:
+    with _connect(image, logins, timeout) as client:
         return assess_image(image, client.list_tags())
 
 
-def _ask_digest(image: Reference, timeout: float) -> str:
-    with RegistryClient(image, timeout=timeout) as client:
-        return client.read_digest(image.tag)
+def _ask_digest(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> str:
+    with _connect(image, logins, timeout) as client:
+        return client.read_digest(image.parts.tag)
+
+
+def _connect(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> RegistryClient:
+    login = choose_login(logins, image.parts.registry)
+    credentials = RegistryCredentials(login.user, read_password(login)) if login else None
+    return RegistryClient(image.parts, timeout=timeout, login=credentials)
 
 
 def _ask_client(timeout: float) -> VersionReport:

@@ -30,6 +30,7 @@ from infisical_iac.stack.ingress_kinds import (
     IngressKind,
     IngressName,
 )
+from infisical_iac.stack.registry_login import RegistryLogin
 
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 
@@ -157,6 +158,15 @@ class StackSettings(SettingsModel):
     images go by tags, without known digests.
 
     Change: archives are uploaded only when an image is missing on the host.
+    """
+
+    registry_login: tuple[RegistryLogin, ...]
+    """[Logins for private registries](../operate/new-versions.md#private-registries), or for Docker
+    Hub's higher limits, such as `{"registry": "registry.example.com", "user": "deploy",
+    "password_file": "~/.config/infisical-iac/registry"}`. The password is never in the settings and
+    not kept on the host.
+
+    Change: counts for the next image that is pulled.
     """
 
     keep_releases: Annotated[int, at_least(1, "leaves nothing to go back to; keep at least 1")]

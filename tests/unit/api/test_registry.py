@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_iac.api.registry import RegistryClient, RegistryLogin
+from infisical_iac.api.registry import RegistryClient, RegistryCredentials
 from infisical_iac.core.errors import Unreachable, UserError
 from infisical_iac.core.images import parse_reference
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
@@ -21,7 +21,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 
 def _client(
-    registry: FakeRegistry, *, login: RegistryLogin | None = None, timeout: float = 10
+    registry: FakeRegistry, *, login: RegistryCredentials | None = None, timeout: float = 10
 ) -> RegistryClient:
     image = parse_reference(f"{registry.host}/acme/app:1.0")
     return RegistryClient(image, timeout=timeout, login=login)
@@ -63,7 +63,7 @@ def test_everybody_gets_a_token_of_a_public_registry(registry: FakeRegistry) -> 
 
 def test_a_login_gets_the_token_of_a_private_registry(registry: FakeRegistry) -> None:
     registry.asks_for_token, registry.login = True, ("reader", "not-a-secret")
-    with _client(registry, login=RegistryLogin("reader", "not-a-secret")) as client:
+    with _client(registry, login=RegistryCredentials("reader", "not-a-secret")) as client:
         assert client.list_tags() == _TAGS
     assert registry.logins == ["reader"]
 
@@ -83,7 +83,7 @@ def test_a_login_is_sent_to_no_token_service_without_tls(
         return _Answer()
 
     monkeypatch.setattr("infisical_iac.api.registry.httpx.get", get)
-    with _client(registry, login=RegistryLogin("reader", "not-a-secret")) as client:
+    with _client(registry, login=RegistryCredentials("reader", "not-a-secret")) as client:
         assert client.list_tags() == _TAGS
     assert asked == ["http://tokens.example.com/token", None]
 

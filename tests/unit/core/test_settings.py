@@ -330,6 +330,7 @@ _GOOD: dict[str, Any] = {
     "image_archives": ("images.tar",),
     "machine_networks": ("10.0.0.0/8",),
     "recovery_recipients": (str(Identity.generate().to_public()),),
+    "registry_login": ({"registry": "r.example", "user": "u", "password_variable": "P"},),
     "server_ssh_keys": ("~/.ssh/id.pub",),
     "ssh_networks": ("203.0.113.0/24",),
     "trusted_proxy_cidrs": ("127.0.0.0/8",),
