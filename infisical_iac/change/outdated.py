@@ -16,7 +16,7 @@ from infisical_iac.core.images import Images, Reference, parse_reference
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
-from infisical_iac.stack.settings import image_name
+from infisical_iac.stack.settings import image_name, without_known_digest
 
 # Seconds that all answers together may take.
 TIME_LIMIT = 5.0
@@ -49,6 +49,7 @@ class VersionReport:
         pinned: the version that the settings name, or that runs.
         newest: the newest of the same major version, empty if nothing is newer.
         major: the newest of a newer major version, empty if there is none.
+        digest: the digest of the newest, if the settings pin the image by one of their own.
         unknown: why nothing is known about newer ones; empty if it is known.
         notes: sentences on the way to the newest, such as releases that must not be skipped.
     """
@@ -59,6 +60,7 @@ class VersionReport:
     pinned: str
     newest: str = ""
     major: str = ""
+    digest: str = ""
     unknown: str = ""
     notes: Sequence[str] = ()
 
@@ -71,6 +73,7 @@ class VersionReport:
             "pinned": self.pinned,
             "newest": self.newest,
             "newer_major": self.major,
+            "digest": self.digest,
             "unknown": self.unknown,
             "notes": list(self.notes),
         }
@@ -187,7 +190,11 @@ def _ask_registry(
     image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
 ) -> VersionReport:
     with _connect(image, logins, timeout) as client:
-        return assess_image(image, client.list_tags())
+        report = assess_image(image, client.list_tags())
+        if report.newest and "@" in without_known_digest(image.reference):
+            # Docker would take the bytes of the old digest, whatever the new tag says.
+            return replace(report, digest=client.read_digest(report.newest))
+        return report
 
 
 def _ask_digest(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> str:

@@ -103,16 +103,17 @@ def _list_steps(reports: "Sequence[VersionReport]") -> Iterator[str]:
     if newer:
         yield "\nSet in group_data/, then run `infisical-iac plan`:\n"
         for each in newer:
-            yield f"    {each.setting} = {_quote(each, each.newest)}"
+            yield f"    {_setting_line(each)}"
     for each in reports:
         for note in each.notes:
             yield f"\n{each.name}: {note}."
 
 
-def _quote(report: "VersionReport", tag: str) -> str:
+def _setting_line(report: "VersionReport") -> str:
+    version = f"{report.newest}@{report.digest}" if report.digest else report.newest
     if report.setting == "infisical_version":
-        return f'"{tag}"'
-    return f'"{report.image.removesuffix(report.pinned)}{tag}"'
+        return f'{report.setting} = "{version}"'
+    return f'{report.setting} = "{report.image.removesuffix(report.pinned)}{version}"'
 
 
 def _show_changelog(since: str, *, as_json: bool) -> None:
@@ -170,7 +171,7 @@ def _show_digests(settings: "Settings", *, as_json: bool) -> None:
 
 def _pin_line(image: "PinnedImage", digest: str) -> str:
     if image.setting == "infisical_version":
-        return f'infisical_digest = "{digest}"'
+        return f'{image.setting} = "{image.parts.tag}@{digest}"'
     name, _, _ = image.reference.partition("@")
     return f'{image.setting} = "{name}@{digest}"'
 

@@ -200,7 +200,8 @@ def _positive(value: float) -> float:
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 _MEBIBYTES = {"m": 1, "g": 1024}
 IMAGE_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
-_IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
+_IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*"
+DIGEST = r"sha256:[0-9a-f]{64}"
 
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
 _NO_CALENDAR = "is not an OnCalendar expression; write one such as *-*-* 02:30:00"
@@ -221,8 +222,18 @@ Memory = Annotated[str, Size(_check_size)]
 
 def image_with_version(example: str) -> Rule:
     """Return a validator that refuses references of images without a version."""
-    words = f"names no version; write one such as {example}"
-    return matching(_IMAGE, words, accepts="`name:version`, or `name:version@sha256:…`")
+
+    def check(value: str) -> str:
+        name, at, digest = value.partition("@")
+        if not re.fullmatch(_IMAGE, name):
+            raise ValueError(f"{value!r} names no version; write one such as {example}")
+        if at and not re.fullmatch(DIGEST, digest):
+            raise ValueError(
+                f"{value!r} has no digest after the @; write sha256: and 64 hexadecimal digits"
+            )
+        return value
+
+    return Rule(check, "`name:version`, or `name:version@sha256:…`")
 
 
 def network(text: str) -> str:

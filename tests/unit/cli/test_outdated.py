@@ -58,7 +58,7 @@ def test_a_newer_version_is_set_by_a_line_of_the_settings(registry: FakeRegistry
     registry.tags["infisical/infisical"] += ["v0.166.2"]
     done = _run()
     assert done.exit_code == 2, done.output
-    assert f'    redis_image = "{registry.host}/library/redis:8.4.1"\n' in done.output
+    assert f'    redis_image = "{registry.host}/library/redis:8.4.1@{DIGEST}"\n' in done.output
     assert '    infisical_version = "v0.166.2"\n' in done.output
     assert "9.0.0" in done.output
 
@@ -81,6 +81,7 @@ def test_programs_get_json(registry: FakeRegistry) -> None:
         "pinned": "8.2.10",
         "newest": "8.4.1",
         "newer_major": "",
+        "digest": DIGEST,
         "unknown": "",
         "notes": [],
     }
@@ -100,7 +101,7 @@ def test_images_are_pinned_by_the_digests_of_their_tags(registry: FakeRegistry) 
     done = _run("--pin")
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines() == [
-        f'infisical_digest = "{DIGEST}"',
+        f'infisical_version = "v0.165.16@{DIGEST}"',
         f'postgres_image = "{registry.host}/library/postgres:17.11@{DIGEST}"',
         f'redis_image = "{registry.host}/library/redis:8.2.10@{DIGEST}"',
     ]
