@@ -21,7 +21,7 @@ class ChangelogSection(NamedTuple):
 
 def read_changelog() -> str:
     """Return the text of CHANGELOG.md: of the wheel, or of the clone; empty if there is none."""
-    for file in (_PACKAGE / "CHANGELOG.md", _PACKAGE.parent / "CHANGELOG.md"):
+    for file in (_PACKAGE / "bundle" / "CHANGELOG.md", _PACKAGE.parent / "CHANGELOG.md"):
         if file.is_file():
             return file.read_text("utf-8")
     return ""

@@ -174,7 +174,8 @@ def test_wording_of_renamed_and_removed_keys() -> None:
 def test_wording_of_an_older_file() -> None:
     first, *_ = str(refusal(1, SCHEMA)).splitlines()
     assert first == (
-        "1 is older than 3, which this infisical-iac reads: make these changes and write 3"
+        "1 is older than 3, which this infisical-iac reads: `infisical-iac init --upgrade` makes "
+        "these changes, or make them and write 3"
     )
 
 
