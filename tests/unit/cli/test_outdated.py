@@ -1,6 +1,8 @@
 """`outdated` prints what to set and ends with 2 for something newer, 0 for nothing or no answer."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.change import changelog, package_client
-from infisical_iac.cli import outdated
+from infisical_iac.cli import outdated, status
 from infisical_iac.cli.main import main
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 from tests.unit.settings_of import settings_of
@@ -143,3 +145,49 @@ def test_a_newer_tool_is_upgraded_by_its_client(monkeypatch: pytest.MonkeyPatch)
     assert done.exit_code == 2, done.output
     assert "`uv tool upgrade infisical-iac`" in done.output
     assert "`uvx infisical-iac@9.0.0 outdated --since 0.1.0`" in done.output
+
+
+def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
+    """As a program of its own, in a repository whose host does not exist."""
+    registry.tags["library/redis"] += ["8.4.1"]
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "group_data").mkdir()
+    defaults = Path(__file__).parents[3] / "group_data" / "all.py"
+    (tmp_path / "group_data" / "all.py").write_text(defaults.read_text())
+    host = {"ssh_hostname": "127.0.0.1", "ssh_port": 9}
+    (tmp_path / "inventory" / "office.py").write_text(f"office = [('office', {host!r})]\n")
+    settings = {
+        "admin_email": "admin@example.com",
+        "ingress": "none",
+        "infisical_image": f"{registry.host}/infisical/infisical",
+        "postgres_image": f"{registry.host}/library/postgres:17.11",
+        "redis_image": f"{registry.host}/library/redis:8.2.10",
+    }
+    lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
+    (tmp_path / "group_data" / "office.py").write_text("".join(lines))
+    done = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("infisical-iac"), "outdated", "--json"),
+            *("-i", "inventory/office.py"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2, done.stderr
+    found = {each["name"]: each["newest"] for each in json.loads(done.stdout)["versions"]}
+    assert found["redis"] == "8.4.1"
+    assert "caddy" not in found
+
+
+def test_status_has_a_row_for_it(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1"]
+    (row,) = status._look_for_new_versions(outdated._read_settings(""))()
+    assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
+    assert "redis 8.4.1" in row.text
+
+
+def test_status_asks_nothing_for_a_host_with_archives(registry: FakeRegistry) -> None:
+    settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
+    assert status._look_for_new_versions(settings)() == []
+    assert registry.requests == []
