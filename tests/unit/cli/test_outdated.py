@@ -165,11 +165,9 @@ def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
     }
     lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
     (tmp_path / "group_data" / "office.py").write_text("".join(lines))
+    program = str(Path(sys.executable).with_name("infisical-iac"))
     done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("infisical-iac"), "outdated", "--json"),
-            *("-i", "inventory/office.py"),
-        ],
+        [program, "outdated", "--json", "-i", "inventory/office.py"],
         capture_output=True,
         text=True,
         timeout=300,
