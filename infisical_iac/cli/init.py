@@ -8,9 +8,24 @@ from typing import NamedTuple
 
 import click
 
+from infisical_iac.cli import init_again
+from infisical_iac.cli.init_addresses import (
+    TestedServer,
+    ask_backup,
+    ask_domain,
+    ask_server,
+    inspect_server,
+)
+from infisical_iac.cli.init_again import Additions
+from infisical_iac.cli.init_questions import (
+    ask_question,
+    prompt,
+    read_file,
+    show_difference,
+    write_files,
+)
 from infisical_iac.cli.init_upgrade import upgrade_settings
-from infisical_iac.cli.init_addresses import answered_by
-from infisical_iac.core.errors import FileError, Refused, SettingsError
+from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.init import answers, repository, server
@@ -114,18 +129,28 @@ from infisical_iac.workspace import local_file
 @click.option(
     "--upgrade",
     is_flag=True,
-    help="Rewrite these settings and these project file for this version instead: shows these "
+    help="Rewrite the settings and the project file for this version instead: shows the "
     "difference, and asks.",
 )
 def init(
-    directory: Path, group: str, yes: bool, force: bool, upgrade: bool, **given: str | None
+    directory: Path,
+    group: str | None,
+    accept_host_key: str | None,
+    add_service: tuple[str, ...],
+    add_environment: tuple[str, ...],
+    add_person: tuple[str, ...],
+    yes: bool,
+    force: bool,
+    upgrade: bool,
+    **given: str | None,
 ) -> None:
-    """Ask these questions of a first deploy, and write its settings.
+    """Ask the questions of a first deploy, and write a repository of your own with its settings.
 
-    Writes group_data/hetzner.py (these server and these address), group_data/chainalign.yaml (these
-    project file: what should be inside Infisical), and .infisical.json into each service's
-    directory (where these service finds its secrets). With --group NAME it writes group_data/NAME.py
-    and inventory/NAME.py instead of these first. Services are found by these names of files; of
+    Writes inventory/hetzner.py and group_data/hetzner.py (the server and the address; with --group
+    NAME they have that name), the project file group_data/<project>.yaml (what should be inside
+    Infisical), deploy.py, pyproject.toml with the version of infisical-iac, README.md, .gitignore
+    and CI jobs; and .infisical.json into each service's directory (where the service finds its
+    secrets). Files of these names that are there stay. Services are found by the names of files; of
     their files, only .infisical.json is opened.
 
     In a repository that it wrote before, it adds a service, an environment or a person, or corrects

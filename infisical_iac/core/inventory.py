@@ -106,6 +106,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
     for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
     host key that is not accepted, or for a cluster on which nothing should be done.
     """
+    verify_host_keys()
     with _open(inventory) as (state, errors), _interruptible():
         yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
 
