@@ -13,7 +13,7 @@ from infisical_iac.change.changelog import version_numbers
 from infisical_iac.change.newer import find_newer
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.images import Images, Reference, parse_reference
-from infisical_iac.core.item import Row
+from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 from infisical_iac.stack.settings import image_name, without_known_digest

@@ -8,7 +8,7 @@ from infisical_iac.change import changelog, package_client
 from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, SettingsError
-from infisical_iac.core.item import Item
+from infisical_iac.core.change import Change
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.init.upgrade import (
@@ -91,10 +91,10 @@ def _read(file: Path) -> str:
 
 def _differences(
     directory: Path, old: Mapping[Path, str], new: Mapping[Path, str]
-) -> Iterator[Item]:
+) -> Iterator[Change]:
     for file, text in new.items():
         lines = unified_diff(old[file].splitlines(), text.splitlines(), lineterm="", n=2)
-        yield Item("~", _name(file, directory), diff="\n".join([*lines][2:]))
+        yield Change("~", _name(file, directory), diff="\n".join([*lines][2:]))
 
 
 def _name(file: Path, directory: Path) -> str:
