@@ -2,14 +2,13 @@
 
 import re
 import tomllib
-from pathlib import Path
 from typing import NamedTuple
 
+from infisical_iac.core.bundle import CHANGELOG
 from infisical_iac.core.images import Numbers
 
 _HEADING = re.compile(r"^## \[?v?(\d+(?:\.\d+)+)\]?", re.MULTILINE)
 _ANY_HEADING = re.compile(r"^## ", re.MULTILINE)
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class ChangelogSection(NamedTuple):
@@ -20,11 +19,8 @@ class ChangelogSection(NamedTuple):
 
 
 def read_changelog() -> str:
-    """Return the text of CHANGELOG.md: of the wheel, or of the clone; empty if there is none."""
-    for file in (_PACKAGE / "bundle" / "CHANGELOG.md", _PACKAGE.parent / "CHANGELOG.md"):
-        if file.is_file():
-            return file.read_text("utf-8")
-    return ""
+    """Return the text of this version's CHANGELOG.md."""
+    return CHANGELOG.read_text("utf-8")
 
 
 def select_sections(changelog: str, *, after: str, until: str) -> list[ChangelogSection]:

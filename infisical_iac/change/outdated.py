@@ -11,9 +11,10 @@ from infisical_iac.api.registry import RegistryClient, RegistryCredentials
 from infisical_iac.change import package_client, path
 from infisical_iac.change.changelog import version_numbers
 from infisical_iac.change.newer import find_newer
+from infisical_iac.core import bundle
+from infisical_iac.core.change import Row
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.images import Images, Reference, parse_reference
-from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 from infisical_iac.stack.settings import image_name, without_known_digest
@@ -131,7 +132,7 @@ def assess_tool(newest: str, running: str, upgrade: str) -> VersionReport:
     """Return the report on this tool; `upgrade` is the command, with {} for the version."""
     is_newer = version_numbers(newest) > version_numbers(running)
     return VersionReport(
-        name=package_client.NAME,
+        name=bundle.NAME,
         setting="",
         image="",
         pinned=running,
@@ -148,9 +149,9 @@ def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
     """
     images = {image.name: image for image in list_pinned(settings)}
     unknown = {name: _unknown(image) for name, image in images.items()}
-    unknown[package_client.NAME] = assess_tool("", package_client.running_version(), "")
+    unknown[bundle.NAME] = assess_tool("", bundle.version(), "")
     questions: dict[str, Callable[[], VersionReport]] = {
-        package_client.NAME: partial(_ask_client, timeout)
+        bundle.NAME: partial(_ask_client, timeout)
     }
     for name, image in images.items():
         questions[name] = partial(_ask_registry, image, settings.stack.registry_login, timeout)
@@ -211,10 +212,10 @@ def _connect(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
 def _ask_client(timeout: float) -> VersionReport:
     client = package_client.detect()
     if client is None:
-        clone = assess_tool("", package_client.running_version(), "")
+        clone = assess_tool("", bundle.version(), "")
         return replace(clone, notes=("it runs from a clone, and `git pull` gets the newest",))
     newest = package_client.ask_newest(client, timeout=timeout)
-    return assess_tool(newest, package_client.running_version(), client.upgrade)
+    return assess_tool(newest, bundle.version(), client.upgrade)
 
 
 def _unknown(image: PinnedImage) -> VersionReport:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from infisical_iac.core import bundle
+from infisical_iac.core.bundle import NAME
 from infisical_iac.core.errors import Unreachable, UserError
-
-NAME = "infisical-iac"
 
 # An answer is needed now or not at all: no client tries again, asks a question or checks itself.
 _AT_ONCE = {
@@ -49,14 +49,6 @@ class PackageClient:
     is_silent: bool = False
 
 
-def running_version() -> str:
-    """Return the version of this tool that runs, empty if it is not installed at all."""
-    try:
-        return distribution(NAME).version
-    except PackageNotFoundError:
-        return ""
-
-
 def detect(
     prefix: Path = Path(sys.prefix), which: Callable[[str], str | None] = shutil.which
 ) -> PackageClient | None:
@@ -67,7 +59,7 @@ def detect(
 
     Raises UserError if the client's program is gone.
     """
-    if _is_clone():
+    if not bundle.IS_INSTALLED:
         return None
     uv = os.environ.get("UV") or which("uv")
     has_receipt = (prefix / "uv-receipt.toml").is_file()
@@ -184,19 +176,8 @@ def ask_newest(client: PackageClient, *, timeout: float) -> str:
         ) from None
     newest = parse_newest(client, done.stdout)
     if done.returncode == 0 and (newest or client.is_silent):
-        return newest or running_version()
+        return newest or bundle.version()
     raise Unreachable(f"no answer from {client.name}", code="unreachable.package_client")
-
-
-def _is_clone() -> bool:
-    """Return whether the package is a directory of sources, as an editable install has it."""
-    try:
-        text = distribution(NAME).read_text("direct_url.json")
-        return bool(text) and "dir_info" in json.loads(text or "{}")
-    except PackageNotFoundError:
-        return True
-    except ValueError:
-        return False
 
 
 def _installer() -> str:

@@ -25,10 +25,13 @@ from infisical_iac.cli.init_questions import (
     write_files,
 )
 from infisical_iac.cli.init_upgrade import upgrade_settings
+from infisical_iac.cli.options import accept_host_key_option
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
-from infisical_iac.init import answers, repository, server
+from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.init.services import FoundService, find_services, name_services
 from infisical_iac.workspace import local_file
@@ -40,11 +43,7 @@ from infisical_iac.workspace import local_file
     help=f"Name or address of the server; `{answers.NEW}` for one to be created at Hetzner Cloud.",
 )
 @click.option("--ssh-port", metavar="PORT", help="Port of SSH on the server. [default: 22]")
-@click.option(
-    "--accept-host-key",
-    metavar="SHA256:…",
-    help="Fingerprint of the server's host key, which is accepted without a question.",
-)
+@accept_host_key_option
 @click.option(
     "--ssh-public-key",
     metavar="FILE",
@@ -135,7 +134,6 @@ from infisical_iac.workspace import local_file
 def init(
     directory: Path,
     group: str | None,
-    accept_host_key: str | None,
     add_service: tuple[str, ...],
     add_environment: tuple[str, ...],
     add_person: tuple[str, ...],
@@ -174,12 +172,10 @@ def init(
         raise SettingsError(f"--group: {error}", code=error.code) from None
     additions = Additions.parse(add_service, add_environment, add_person)
     if _is_edited(directory, repository.settings_file(group), group) and not force:
-        place = init_again.Place(directory, group, accept_host_key, yes)
+        place = init_again.Place(directory, group, yes)
         init_again.extend(place, additions, given)
         return
-    _write_first(
-        directory, group, additions, given, accept=accept_host_key, yes=yes, keeps=not force
-    )
+    _write_first(directory, group, additions, given, yes=yes, keeps=not force)
 
 
 class _Chosen(NamedTuple):
@@ -195,20 +191,18 @@ def _write_first(
     additions: Additions,
     given: Mapping[str, str | None],
     *,
-    accept: str | None,
     yes: bool,
     keeps: bool,
 ) -> None:
     """Ask all questions, and write the files.
 
     Args:
-        accept: the fingerprint of an accepted host key.
         keeps: whether a project file that has been edited stays as it is.
     """
     ask = partial(ask_question, given, yes)
-    defaults = repository.default_settings()
+    defaults = default_settings()
     setting = partial(answers.setting, defaults)
-    tested = _ask_where(given, directory, group, accept, yes)
+    tested = _ask_where(given, directory, group, yes)
     ssh_public_key = ask("ssh_public_key", answers.public_key) if tested is None else ""
     site_url = ask_domain(given, yes, defaults)
     email = ask("email", partial(setting, "admin_email"))
@@ -223,7 +217,7 @@ def _write_first(
     chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
     if tested and yes:  # A person's answer was tested at once.
-        tested = inspect_server(tested.server, directory, accept=accept, yes=True)
+        tested = inspect_server(tested.server, directory, yes=True)
     answered = Answers(
         host=tested.server.address if tested else "",
         ssh_port=tested.server.port if tested else 22,
@@ -243,7 +237,7 @@ def _write_first(
         files[project_file] = read_file(directory / project_file)
     files[project_file] = additions.add_to(files[project_file])
     if tested and tested.host_key:
-        known_hosts = str(server.KNOWN_HOSTS)
+        known_hosts = str(KNOWN_HOSTS)
         files[known_hosts] = tested.known_hosts(read_file(directory / known_hosts))
     for path, text in files.items():
         before = read_file(directory / path)
@@ -290,7 +284,7 @@ def _choose_project_file(directory: Path, group: str, project: str) -> str:
 
 
 def _ask_where(
-    given: Mapping[str, str | None], directory: Path, group: str, accept: str | None, yes: bool
+    given: Mapping[str, str | None], directory: Path, group: str, yes: bool
 ) -> TestedServer | None:
     """Return the server with its host key; None for one to be made."""
     host = ask_question(given, yes, "host", answers.host)
@@ -302,13 +296,13 @@ def _ask_where(
                 "Hetzner Cloud"
             )
         return None
-    return ask_server(given, host, directory, accept=accept, yes=yes)
+    return ask_server(given, host, directory, yes=yes)
 
 
 def _is_edited(directory: Path, path: str, group: str) -> bool:
     """Return whether settings or a project file are there, and not as they are shipped."""
     file = directory / path
-    if not file.exists() or path == str(server.KNOWN_HOSTS):
+    if not file.exists() or path == str(KNOWN_HOSTS):
         return False
     return bool(repository.find_edited({path: file.read_text("utf-8", errors="replace")}, group))
 
@@ -355,7 +349,7 @@ def _yes_or_no(value: str) -> str:
     words = {"yes": "y", "no": "n"}
     answer = words.get(value.lower(), value.lower())
     if answer not in ("y", "n", "all", "none"):
-        raise SettingsError(f"{value!r} is no choice; write y, n, all or none")
+        raise SettingsError(f"{value!r} is not a choice; write y, n, all or none")
     return answer
 
 

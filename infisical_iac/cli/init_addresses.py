@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.init_questions import agree, ask_question
-from infisical_iac.core.errors import Refused, Unreachable
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import Unreachable
+from infisical_iac.core.host_keys import ServerKey
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers, server
-from infisical_iac.init.server import HostKey, Server
-
-_OPTION = "--accept-host-key"
+from infisical_iac.init.server import Server
 
 
 class TestedServer(NamedTuple):
     """A server as it was answered, and its host key; None if it could not be tested."""
 
     server: Server
-    host_key: HostKey | None = None
+    host_key: ServerKey | None = None
 
     def known_hosts(self, before: str) -> str:
         """Return the text of the repository's known_hosts with the server's host key."""
@@ -32,7 +32,6 @@ def ask_server(
     host: str,
     directory: Path,
     *,
-    accept: str | None,
     yes: bool,
     current: Mapping[str, str] | None = None,
 ) -> TestedServer:
@@ -40,7 +39,6 @@ def ask_server(
 
     Args:
         host: the answer to the first question. If it does not pass, all are asked again.
-        accept: the fingerprint of a host key that is accepted; None to ask for it.
         current: the answers of before, which are the defaults; None for the questions' own.
 
     Raises Refused for a host key that is not known, or not the known one.
@@ -53,7 +51,7 @@ def ask_server(
         named = Server(host, port, user, os.environ.get("INFISICAL_SSH_KEY", "").strip())
         if yes:
             return TestedServer(named)
-        tested = inspect_server(named, directory, accept=accept, yes=False)
+        tested = inspect_server(named, directory, yes=False)
         if tested is not None:
             return tested
         given = {**given, "host": None, "ssh_port": None, "ssh_user": None}
@@ -61,9 +59,7 @@ def ask_server(
         host = ask_question(given, yes, "host", answers.host, host)
 
 
-def inspect_server(
-    named: Server, directory: Path, *, accept: str | None, yes: bool
-) -> TestedServer | None:
+def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer | None:
     """Return a server that passes its test or is kept without one; None to ask again.
 
     Args:
@@ -73,7 +69,7 @@ def inspect_server(
     """
     echo(f"Testing {named.address}, port {named.port} …")
     try:
-        host_key = server.check_server(named)
+        host_key = server.read_host_key(named, directory)
     except Unreachable as error:
         if yes:
             echo(f"Note: it was not tested: {error}", err=True)
@@ -81,7 +77,7 @@ def inspect_server(
         echo(f"Error: {error}")
         is_kept = agree("Keep this address all the same", "--yes", default=False)
         return TestedServer(named) if is_kept else None
-    if not _is_accepted(named, host_key, directory, accept, yes):
+    if not _is_accepted(named, host_key, directory, yes):
         return None
     problem = server.find_login_problem(named, host_key)
     if problem:
@@ -95,35 +91,19 @@ def inspect_server(
     return TestedServer(named, host_key)
 
 
-def _is_accepted(
-    named: Server, host_key: HostKey, directory: Path, accept: str | None, yes: bool
-) -> bool:
+def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool) -> bool:
     """Return whether a host key is known, was given as accepted, or a person accepts it."""
-    files = (directory / server.KNOWN_HOSTS, Path.home() / ".ssh" / "known_hosts")
-    is_known = server.is_known(named, host_key, files)
-    shown = f"{host_key.kind} {host_key.fingerprint}"
-    if accept is not None:
-        if accept != host_key.fingerprint:
-            raise Refused(
-                f"{named.address} has the host key {host_key.fingerprint}, and {_OPTION} gives "
-                f"{accept}: compare both with the one in your provider's console",
-                code="refused.host_key",
-            )
+    if server.is_known(named, host_key, directory):
+        echo(f"Its host key is the known one: {host_key}")
         return True
-    if is_known:
-        echo(f"Its host key is the known one: {shown}")
+    accepted = host_keys.accepted_fingerprints()
+    if host_key.fingerprint in accepted:
         return True
-    if yes:
-        raise Refused(
-            f"the host key of {named.address} is not known, {host_key.fingerprint}: compare it "
-            f"with the one in your provider's console, and give {_OPTION} with it",
-            code="refused.host_key",
-        )
-    echo(
-        f"Its host key is {shown}\nCompare it with the one in your provider's console, or with "
-        "what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the server."
-    )
-    return agree("Is it this server's key", f"{_OPTION} {host_key.fingerprint}", default=False)
+    if accepted or yes:
+        raise host_keys.refuse_unknown([host_key], accepted, command="infisical-iac init")
+    echo(host_keys.describe_unknown(host_key))
+    option = f"{host_keys.OPTION} {host_key.fingerprint}"
+    return agree("Is it this server's key", option, default=False)
 
 
 def ask_domain(
@@ -162,14 +142,14 @@ def ask_backup(given: Mapping[str, str | None], yes: bool) -> BackupTarget | Non
     if given.get("backup_host_key") is None and not yes:
         address = place.partition("@")[2].partition(":")[0]
         try:
-            shown = server.check_server(Server(address, port))
+            shown = host_keys.read_key(address, port)
         except Unreachable as error:
             echo(f"Note: {error}", err=True)
         else:
             echo(
-                f"The host key of {address} is {shown.kind} {shown.fingerprint}\nCompare it with "
-                "the one that the provider publishes."
+                f"The host key of {address} is {shown}\nCompare it with the one that the provider "
+                "publishes."
             )
             if agree("Is it this server's key", "--backup-host-key", default=False):
-                return answers.backup_target(place, f"{shown.kind} {shown.text}", port)
+                return answers.backup_target(place, f"{shown.type} {shown.base64}", port)
     return ask("backup_host_key", lambda key: answers.backup_target(place, key, port))

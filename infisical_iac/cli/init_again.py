@@ -15,10 +15,12 @@ from infisical_iac.cli.init_questions import (
     show_difference,
     write_files,
 )
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import FileError, Refused, SettingsError
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
-from infisical_iac.init import answers, project_file, repository, server, settings_file
+from infisical_iac.init import answers, project_file, repository, settings_file
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Environment
@@ -74,13 +76,11 @@ class Place(NamedTuple):
     """A repository, and how its questions are answered.
 
     Attributes:
-        accept: the fingerprint of an accepted host key.
         yes: whether nothing is asked.
     """
 
     directory: Path
     group: str
-    accept: str | None
     yes: bool
 
     @property
@@ -184,7 +184,7 @@ def _ask_correction(place: Place) -> bool:
     def check(value: str) -> str:
         if value not in names:
             raise SettingsError(
-                f"{value!r} is no answer; write {', '.join(names[:-1])} or {names[-1]}"
+                f"{value!r} is not an answer; write {', '.join(names[:-1])} or {names[-1]}"
             )
         return value.replace("-", "_")
 
@@ -219,7 +219,7 @@ def find_local_files(
     Raises SettingsError for a directory that is not there.
     """
     services = load(text).services
-    tunnel = str(repository.default_settings()["site_url"])
+    tunnel = str(default_settings()["site_url"])
     homes = {
         name: directory / _existing_service(directory, (name, where))[1]
         for name, where in additions.services
@@ -280,7 +280,7 @@ def _find_changes(
         values: the settings as they are.
     """
     ask = partial(ask_question, given, place.yes)
-    defaults = repository.default_settings()
+    defaults = default_settings()
     changes: dict[str, object] = {}
     files: dict[str, str] = {}
     if {"host", "ssh_port", "ssh_user"} & given.keys():
@@ -330,8 +330,8 @@ def _find_server_changes(
         port = ask_question(given, place.yes, "ssh_port", answers.port)
         user = ask_question(given, place.yes, "ssh_user", answers.ssh_user)
         return {"ssh_hostname": host, "ssh_port": port, "ssh_user": user}, {}
-    tested = ask_server(given, host, place.directory, accept=place.accept, yes=False, current=now)
-    known_hosts = str(server.KNOWN_HOSTS)
+    tested = ask_server(given, host, place.directory, yes=False, current=now)
+    known_hosts = str(KNOWN_HOSTS)
     before = place.read(known_hosts)
     after = tested.known_hosts(before)
     named = tested.server

@@ -1,6 +1,7 @@
 """The questions of `infisical-iac init`: asked on a terminal, or answered by options."""
 
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from difflib import unified_diff
 from pathlib import Path
@@ -52,7 +53,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
 
 # Settings that may hold a secret: a difference shows their names only.
 _HIDDEN = re.compile(
-    r"^([+-][#\s]*[\"']?\w*(?:webhook|password|token|secret|login)\w*[\"']?\s*[:=]).*$"
+    r"^([+ -][#\s]*[\"']?\w*(?:webhook|password|token|secret|login)\w*[\"']?\s*[:=]).*$"
 )
 
 
@@ -118,19 +119,27 @@ def choose_one(value: str, most: int) -> int:
     """Return the number that an answer is. Raises SettingsError unless it is from 1 to `most`."""
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
         raise SettingsError(
-            f"{value!r} is no choice; write a number from 1 to {most}", code="settings.choice"
+            f"{value!r} is not a choice; write a number from 1 to {most}", code="settings.choice"
         )
     return int(value)
 
 
 def show_difference(path: str, before: str, after: str) -> None:
-    """Print which lines of a file differ; a setting that may hold a secret is named only."""
+    """Print which lines of a file differ, as `find_differences` returns them."""
+    for line in find_differences(path, before, after):
+        echo(f"  {line}")
+
+
+def find_differences(path: str, before: str, after: str, context: int = 0) -> list[str]:
+    """Return which lines of a file differ; a setting that may hold a secret is named only.
+
+    Args:
+        context: the number of lines around them.
+    """
     lines = unified_diff(
-        before.splitlines(), after.splitlines(), path, path, "now", "then", lineterm="", n=0
+        before.splitlines(), after.splitlines(), path, path, "now", "then", lineterm="", n=context
     )
-    for line in lines:
-        hidden = _HIDDEN.sub(r"\1 …", line)
-        echo(f"  {hidden}")
+    return [_HIDDEN.sub(r"\1 …", line) for line in lines]
 
 
 def write_files(files: Mapping[Path, str]) -> None:
@@ -140,6 +149,8 @@ def write_files(files: Mapping[Path, str]) -> None:
         for file, text in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             new_files[file].write_text(text, "utf-8", newline="")
+            if file.exists():
+                shutil.copymode(file, new_files[file])
         for file, new in new_files.items():
             new.replace(file)
     except OSError as error:

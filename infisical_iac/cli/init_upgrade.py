@@ -1,14 +1,14 @@
 """`infisical-iac init --upgrade`: rewrite the files of a repository for this version."""
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import unified_diff
 from pathlib import Path
 
-from infisical_iac.change import changelog, package_client
+from infisical_iac.change import changelog
+from infisical_iac.cli.init_questions import find_differences, read_file, write_files
 from infisical_iac.cli.output import confirm, print_notes, show
-from infisical_iac.core import atomic
-from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core import bundle
 from infisical_iac.core.change import Change
+from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.init.upgrade import (
@@ -45,9 +45,7 @@ def upgrade_settings(directory: Path, yes: bool) -> None:
     show(_differences(directory, {file: upgraded[file][0] for file in changed}, changed))
     print_notes(notes)
     confirm(f"Change {pluralize(len(changed), 'file')}?", yes=yes)
-    for file, text in changed.items():
-        with atomic.explain_failure(file):
-            atomic.write(file, text, mode=file.stat().st_mode & 0o777)
+    write_files(changed)
     names = join_names(_name(file, directory) for file in changed)
     echo(f"Changed {names}. Run next:\n\n    infisical-iac plan")
 
@@ -64,37 +62,30 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
         yield file, _upgrade(file, upgrade_settings_text)
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         yield file, _upgrade(file, upgrade_project_text)
-    pyproject, running = directory / "pyproject.toml", package_client.running_version()
+    pyproject, running = directory / "pyproject.toml", bundle.version()
     if pyproject.is_file():
-        text = _read(pyproject)
-        pin = changelog.find_pin(text, package_client.NAME)
+        text = read_file(pyproject)
+        pin = changelog.find_pin(text, bundle.NAME)
         if pin and changelog.version_numbers(pin) < changelog.version_numbers(running):
             notes = ("run `uv lock` after it, if you have a uv.lock",)
-            new = Upgraded(upgrade_pin(text, package_client.NAME, running), notes)
+            new = Upgraded(upgrade_pin(text, bundle.NAME, running), notes)
             yield pyproject, (text, new)
 
 
 def _upgrade(file: Path, change: Callable[[str], Upgraded]) -> tuple[str, Upgraded]:
-    text = _read(file)
+    text = read_file(file)
     try:
         return text, change(text)
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}", code=error.code) from None
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise FileError(f"{file} can't be read: make it a file in UTF-8") from None
-
-
 def _differences(
     directory: Path, old: Mapping[Path, str], new: Mapping[Path, str]
 ) -> Iterator[Change]:
     for file, text in new.items():
-        lines = unified_diff(old[file].splitlines(), text.splitlines(), lineterm="", n=2)
-        yield Change("~", _name(file, directory), diff="\n".join([*lines][2:]))
+        lines = find_differences(_name(file, directory), old[file], text, context=2)
+        yield Change("~", _name(file, directory), diff="\n".join(lines[2:]))
 
 
 def _name(file: Path, directory: Path) -> str:

@@ -8,6 +8,7 @@ import click
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import print_notes, print_table
+from infisical_iac.core import bundle
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.terminal import echo, print_data
 
@@ -70,7 +71,7 @@ def outdated(
         for line in _list_steps(reports):
             echo(line)
         _print_sections(sections)
-        tool = next(each for each in reports if each.name == package_client.NAME)
+        tool = next(each for each in reports if each.name == bundle.NAME)
         if tool.newest and (client := package_client.detect()):
             read = client.run.format(tool.newest)
             echo(f"\nTo read what {tool.newest} changes: `{read} outdated --since {tool.pinned}`")
@@ -117,13 +118,13 @@ def _setting_line(report: "VersionReport") -> str:
 
 
 def _show_changelog(since: str, *, as_json: bool) -> None:
-    from infisical_iac.change import changelog, package_client
+    from infisical_iac.change import changelog
 
     if not changelog.version_numbers(since):
         raise SettingsError(
-            f"--since: {since!r} is no version; write one such as 0.1.0", code="settings.version"
+            f"--since: {since!r} is not a version; write one such as 0.1.0", code="settings.version"
         )
-    running = package_client.running_version()
+    running = bundle.version()
     found = changelog.select_sections(changelog.read_changelog(), after=since, until=running)
     if as_json:
         print_data({"changelog": {each.version: each.text for each in found}})
@@ -135,14 +136,14 @@ def _show_changelog(since: str, *, as_json: bool) -> None:
 
 def _list_sections_since_pin() -> "list[ChangelogSection]":
     """Return the changelog from the version that this repository pins to the running one."""
-    from infisical_iac.change import changelog, package_client
+    from infisical_iac.change import changelog
 
     file = Path("pyproject.toml")
-    pin = changelog.find_pin(file.read_text("utf-8"), package_client.NAME) if file.is_file() else ""
+    pin = changelog.find_pin(file.read_text("utf-8"), bundle.NAME) if file.is_file() else ""
     if not pin:
         return []
     return changelog.select_sections(
-        changelog.read_changelog(), after=pin, until=package_client.running_version()
+        changelog.read_changelog(), after=pin, until=bundle.version()
     )
 
 

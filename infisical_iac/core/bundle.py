@@ -1,4 +1,4 @@
-"""Locate the files that ship with the package: templates, default settings, host checks, cases.
+"""Locate the files that ship with the package: templates, defaults, host checks, cases, changelog.
 
 In a checkout they are at the top of the repository. The build copies them into the wheel, under
 `infisical_iac/bundle/`, with the same paths (`pyproject.toml`, `tool.hatch.build.targets.wheel`).
@@ -18,7 +18,7 @@ _IN_WHEEL = _PACKAGE / "bundle"
 # The directory that holds the files below, with the paths that they have in the repository.
 ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
 
-# Whether the tool was installed from a wheel, and is no checkout.
+# Whether the tool was installed from a wheel, and not from a checkout.
 IS_INSTALLED = _IN_WHEEL == ROOT
 
 SCRIPTS = _PACKAGE / "scripts"
@@ -26,6 +26,10 @@ TEMPLATES = ROOT / "templates"
 DEFAULTS = ROOT / "group_data" / "all.py"
 HOST_CHECKS = ROOT / "tests" / "host"
 LOADER_CASES = ROOT / "loaders" / "vectors.json"
+CHANGELOG = ROOT / "CHANGELOG.md"
+
+# The name of the tool's package, and of its command.
+NAME = "infisical-iac"
 
 
 @cache
@@ -37,4 +41,4 @@ def default_settings() -> MappingProxyType[str, Any]:
 
 def version() -> str:
     """Return the version of the installed tool."""
-    return version_of("infisical-iac")
+    return version_of(NAME)

@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha1, sha256
@@ -135,7 +135,7 @@ def write_line(key: ServerKey, *, hashed: bool) -> str:
 def parse_fingerprints(texts: Iterable[str]) -> frozenset[str]:
     """Return the fingerprints in texts, which separate several by blanks or commas.
 
-    Raises SettingsError for a text that is no fingerprint.
+    Raises SettingsError for a text that is not a fingerprint.
     """
     words = [word.rstrip("=") for text in texts for word in re.split(r"[\s,]+", text) if word]
     for word in words:
@@ -188,8 +188,15 @@ def refuse_changed(key: ServerKey, lines: Sequence[KnownHost]) -> Refused:
     )
 
 
-def refuse_unknown(keys: Iterable[ServerKey], accepted: Iterable[str] = ()) -> Refused:
-    """Return the error about servers whose host keys nobody has accepted."""
+def refuse_unknown(
+    keys: Iterable[ServerKey], accepted: Iterable[str] = (), command: str = "infisical-iac plan"
+) -> Refused:
+    """Return the error about servers whose host keys nobody has accepted.
+
+    Args:
+        accepted: the fingerprints that were given.
+        command: asks a person for the keys.
+    """
     all_keys = list(dict.fromkeys(keys))
     are = "keys" if len(all_keys) > 1 else "key"
     shown = join_names(f"{each.name} ({each})" for each in all_keys)
@@ -197,7 +204,7 @@ def refuse_unknown(keys: Iterable[ServerKey], accepted: Iterable[str] = ()) -> R
     options = " ".join(f"{OPTION} {each.fingerprint}" for each in all_keys)
     return Refused(
         f"unknown host {are} of {shown}{known}: if `{all_keys[0].command}` shows the same on the "
-        f"host, give {options} (or set {VARIABLE}), or run `infisical-iac plan` in a terminal and "
+        f"host, give {options} (or set {VARIABLE}), or run `{command}` in a terminal and "
         "answer with yes",
         code="refused.unknown_host_key",
     )
@@ -216,7 +223,7 @@ def read_lines(files: Iterable[Path]) -> list[KnownHost]:
 def set_accepted(fingerprints: Iterable[str]) -> None:
     """Accept the host keys with these fingerprints in this process and those that it starts.
 
-    Raises SettingsError for a text that is no fingerprint.
+    Raises SettingsError for a text that is not a fingerprint.
     """
     if found := parse_fingerprints(fingerprints):
         os.environ[VARIABLE] = " ".join(sorted(found))
@@ -261,22 +268,22 @@ def have_accepted(unknown: Mapping[ServerKey, Path]) -> None:
         add(key, file)
 
 
-def verify_server(address: str, port: int = 22, *, file: Path | None = None) -> ServerKey:
-    """Have a server's host key known or accepted, and return it; nobody logs in.
+def list_types(names: Iterable[str], lines: Sequence[KnownHost]) -> set[str]:
+    """Return the types of the keys that the lines of known_hosts have for a server's names."""
+    return {each.type for name in names for each in lines if each.has(name) and not each.marker}
+
+
+def read_key(
+    address: str, port: int = 22, *, types: Collection[str] = (), seconds: float = _SECONDS
+) -> ServerKey:
+    """Ask a server for its host key.
 
     Args:
-        file: the file of known hosts; None for the user's own.
+        types: those that are known. A server with several keys shows one of them, as to a client
+            that logs in.
 
-    Raises Unreachable, Refused for a key that is not accepted, SettingsError and FileError.
+    Raises Unreachable if none answers within `seconds`.
     """
-    key, file = read_key(address, port), file or default_file()
-    if not is_accepted(key, file):
-        have_accepted({key: file})
-    return key
-
-
-def read_key(address: str, port: int = 22, *, seconds: float = _SECONDS) -> ServerKey:
-    """Ask a server for its host key. Raises Unreachable if none answers within `seconds`."""
     name = name_in_known_hosts(address, port)
     try:
         with (
@@ -284,9 +291,11 @@ def read_key(address: str, port: int = 22, *, seconds: float = _SECONDS) -> Serv
             paramiko.Transport(connection) as transport,
         ):
             transport.banner_timeout = seconds
+            _prefer(transport, types)
             transport.start_client(timeout=seconds)
             found = transport.get_remote_server_key()
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except (paramiko.SSHException, EOFError, OSError, UnicodeError) as error:
+        # A name with a part that is too long for the DNS is a UnicodeError.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Unreachable(
             f"no SSH server answers at {name} ({reason}): check the address and the port, that "
@@ -294,6 +303,14 @@ def read_key(address: str, port: int = 22, *, seconds: float = _SECONDS) -> Serv
             code="unreachable.host",
         ) from None
     return ServerKey(name, found.get_name(), found.get_base64())
+
+
+def _prefer(transport: paramiko.Transport, types: Collection[str]) -> None:
+    """Have a server show a key of these types if it has one."""
+    options = transport.get_security_options()
+    # A key of the type ssh-rsa signs by the algorithms that begin so.
+    starts = tuple(types) + (("rsa-sha2-",) if "ssh-rsa" in types else ())
+    options.key_types = sorted(options.key_types, key=lambda each: not each.startswith(starts))
 
 
 def add(key: ServerKey, file: Path) -> None:
@@ -308,12 +325,16 @@ def add(key: ServerKey, file: Path) -> None:
             stream.write(f"{start}{write_line(key, hashed=hashed)}".encode())
 
 
-def _ask(key: ServerKey, file: Path) -> bool:
-    echo(
+def describe_unknown(key: ServerKey) -> str:
+    """Return an unknown key with the command that shows it on the host, for a question below."""
+    return (
         f"The host key of {key.name} is not known:\n\n    {key}\n\nOn the host, such as in your "
-        f"provider's console, this command shows it:\n\n    {key.command}\n",
-        err=True,
+        f"provider's console, this command shows it:\n\n    {key.command}\n"
     )
+
+
+def _ask(key: ServerKey, file: Path) -> bool:
+    echo(describe_unknown(key), err=True)
     return click.confirm(f"Is it the same? Then it is added to {file}.", err=True)
 
 

@@ -86,9 +86,9 @@ def find_template(text: str) -> str:
 
     Raises SettingsError with the closest names if there is none, or with all if there are several.
     """
-    wanted = text.removeprefix(f"{FOLDER}/").removesuffix(_SUFFIX)
+    given = text.removeprefix(f"{FOLDER}/").removesuffix(_SUFFIX)
     names = list_templates()
-    found = [wanted] if wanted in names else [n for n in names if n.endswith(f"/{wanted}")]
+    found = [given] if given in names else [n for n in names if n.endswith(f"/{given}")]
     if len(found) == 1:
         return found[0]
     if found:
@@ -97,7 +97,7 @@ def find_template(text: str) -> str:
             code="settings.template",
         )
     ends = {name.rpartition("/")[2]: name for name in names}
-    close = get_close_matches(wanted, [*names, *ends], n=1)
+    close = get_close_matches(given, [*names, *ends], n=1)
     all_of_them = "`infisical-iac eject` lists all"
     hint = f"did you mean {ends.get(close[0], close[0])!r}?" if close else all_of_them
     raise SettingsError(f"there is no template {text!r}: {hint}", code="settings.template")

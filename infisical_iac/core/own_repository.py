@@ -15,6 +15,8 @@ from infisical_iac.core.errors import FileError, SettingsError
 DEPLOY = Path("deploy.py")
 INVENTORY = "inventory/hetzner.py"
 SETTINGS = Path("group_data")
+# The accepted host keys of servers. It holds nothing secret, and is committed.
+KNOWN_HOSTS = Path(".infisical-iac", "known_hosts")
 
 # Settings of all groups. Repositories of earlier releases have a copy of the defaults there.
 _FOR_ALL = SETTINGS / "all.py"

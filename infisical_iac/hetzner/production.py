@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import paramiko
-
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.connection import HOST_REFUSES, prepare_connections
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.host_keys import name_in_known_hosts, read_lines
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 
 # The variables of the environment for the connection, by their names in pyinfra's data.
 _VARIABLES = {
@@ -174,9 +174,8 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
 
 def _known_host_options(project: Path, address: str, port: int) -> dict[str, Any]:
     """Return SSH options that accept only the project's host key, if known_hosts has one."""
-    kept = project / ".infisical-iac" / "known_hosts"
-    name = address if port == 22 else f"[{address}]:{port}"
-    if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:
+    kept, name = project / KNOWN_HOSTS, name_in_known_hosts(address, port)
+    if not any(each.has(name) for each in read_lines([kept])):
         return {}
     return {"ssh_known_hosts_file": str(kept), "ssh_strict_host_key_checking": "yes"}
 

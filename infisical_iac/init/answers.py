@@ -158,7 +158,7 @@ def port(value: str) -> int:
     """Return a port. Raises SettingsError if it is none."""
     if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
         raise SettingsError(
-            f"{value!r} is no port; write a number from 1 to 65535, such as 22",
+            f"{value!r} is not a port; write a number from 1 to 65535, such as 22",
             code="settings.port",
         )
     return int(value)
@@ -222,7 +222,7 @@ def check_role(value: str) -> str:
     """Return a role. Raises SettingsError if there is no such role."""
     if value not in ROLES:
         raise SettingsError(
-            f"{value!r} is no role; write admin, developer, viewer or none, such as "
+            f"{value!r} is not a role; write admin, developer, viewer or none, such as "
             "ada@example.com=developer",
             code="settings.person",
         )
@@ -240,7 +240,7 @@ def backup_place(value: str) -> str:
     kind = kind_of(value)
     if kind is None or kind.on_host or ".." in value:
         raise SettingsError(
-            f"{value!r} is no second place for backups; write one such as "
+            f"{value!r} is not a second place for backups; write one such as "
             f"sftp:u123456@u123456.your-storagebox.de:infisical, {LATER!r}, or an address that "
             "begins with s3: or rest:",
             code="settings.backup",

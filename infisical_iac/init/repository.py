@@ -2,14 +2,11 @@
 
 import json
 import os
-import runpy
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import infisical_iac
-from infisical_iac.core import compatibility
+from infisical_iac.core import bundle, compatibility
 from infisical_iac.core.rendering import template
 from infisical_iac.init.answers import GROUP, Answers, project_slug
 from infisical_iac.init.project_file import scalar
@@ -46,12 +43,6 @@ def inventory_file(group: str) -> str:
 def project_file(project: str) -> str:
     """Return the path of a project's file in a repository of its own."""
     return f"group_data/{slug(project, fallback='project')}.yaml"
-
-
-def default_settings() -> Mapping[str, Any]:
-    """Return every setting with its default."""
-    file = Path(infisical_iac.__file__).parents[1] / "group_data" / "all.py"
-    return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
 
 
 def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[str, str]:
@@ -98,7 +89,7 @@ def files_around(answers: Answers, workspace_file: str, services: str) -> dict[s
         "is_new": bool(answers.ssh_public_key),
         "title": name,
         "package": slug(name, fallback="project"),
-        "release": version("infisical-iac"),
+        "release": bundle.version(),
         "services": services,
         "settings": settings_file(answers.group),
         "site_url": answers.site_url,
@@ -143,7 +134,7 @@ def _backup_targets(answers: Answers) -> tuple[Mapping[str, Any], ...]:
     if answers.backup is None:
         return ()
     second = answers.backup.model_dump(exclude_defaults=True)
-    return (*default_settings()["backup_targets"], second)
+    return (*bundle.default_settings()["backup_targets"], second)
 
 
 def _quote(text: str) -> str:

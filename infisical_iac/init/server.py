@@ -1,21 +1,21 @@
 """Test the server that a person named: read its host key, and try to log in.
 
-`check_server` is the only place that connects. A host key that was accepted is kept in
-`.infisical-iac/known_hosts` of the repository, so that a whole team and its CI jobs know it.
+A host key that was accepted is kept in `.infisical-iac/known_hosts` of the repository, so that a
+whole team and its CI jobs know it.
 """
 
 import base64
-import socket
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import paramiko
 
-from infisical_iac.backup.signing import fingerprint_of
-from infisical_iac.core.errors import Refused, Unreachable
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import Unreachable
+from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 
-KNOWN_HOSTS = Path(".infisical-iac", "known_hosts")
 _SECONDS = 10.0
 
 
@@ -36,7 +36,7 @@ class Server(NamedTuple):
         """Return its names in known_hosts: the given one, and the one of the SSH configuration."""
         address, port = self.target
         pairs = ((self.address, self.port), (address, port))
-        return tuple(dict.fromkeys(n if p == 22 else f"[{n}]:{p}" for n, p in pairs))
+        return tuple(dict.fromkeys(name_in_known_hosts(*each) for each in pairs))
 
     @property
     def target(self) -> tuple[str, int]:
@@ -47,53 +47,33 @@ class Server(NamedTuple):
         return str(said.get("hostname", self.address)), port
 
 
-class HostKey(NamedTuple):
-    """A server's public key: its kind, such as `ssh-ed25519`, and its bytes in base64."""
+def read_host_key(server: Server, directory: Path) -> ServerKey:
+    """Connect to a server, and return the host key that it shows, by the first of its names.
 
-    kind: str
-    text: str
-    fingerprint: str
+    Args:
+        directory: the repository, which may know a key.
 
-
-def check_server(server: Server) -> HostKey:
-    """Connect to a server, and return the host key that it shows.
-
-    Raises Unreachable with a sentence if nothing answers, or what answers is no SSH server.
+    Raises Unreachable if no SSH server answers, or if it is behind a jump host.
     """
-    address, port = server.target
-    where = f"{server.address}, port {port},"
     if {"proxyjump", "proxycommand"} & {*_configuration(server.address)}:
-        raise Unreachable(f"{server.address} is behind a jump host of ~/.ssh/config")
-    try:
-        connection = socket.create_connection((address, port), timeout=_SECONDS)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "it has no address, or did not answer in time"
         raise Unreachable(
-            f"{where} can't be reached ({reason}): check address and port, that the "
-            "server is up, and that its firewall lets you in"
-        ) from None
-    transport = paramiko.Transport(connection)
-    transport.banner_timeout = _SECONDS
-    try:
-        transport.start_client(timeout=_SECONDS)
-        key = transport.get_remote_server_key()
-    except (paramiko.SSHException, EOFError, OSError):
-        raise Unreachable(f"{where} answers, but not as an SSH server: check the port") from None
-    finally:
-        transport.close()
-    return HostKey(key.get_name(), key.get_base64(), fingerprint_of(key.asbytes()))
+            f"{server.address} is behind a jump host of ~/.ssh/config, so it can't be tested here",
+            code="unreachable.host",
+        )
+    lines = [each for lines in _read(directory) for each in lines]
+    types = host_keys.list_types(server.names, lines)
+    return replace(host_keys.read_key(*server.target, types=types), name=server.names[0])
 
 
-def find_login_problem(server: Server, host_key: HostKey) -> str:
+def find_login_problem(server: Server, key: ServerKey) -> str:
     """Return why a login fails, as the beginning of a sentence; empty if it works.
 
     It tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
     """
     address, port = server.target
     client = paramiko.SSHClient()
-    name = address if port == 22 else f"[{address}]:{port}"
-    pkey = paramiko.PKey.from_type_string(host_key.kind, base64.b64decode(host_key.text))
-    client.get_host_keys().add(name, host_key.kind, pkey)
+    public = paramiko.PKey.from_type_string(key.type, base64.b64decode(key.base64))
+    client.get_host_keys().add(name_in_known_hosts(address, port), key.type, public)
     named = [server.key] if server.key else _configuration(server.address).get("identityfile", [])
     # paramiko takes several, which its stubs do not know.
     files: Any = [str(Path(each).expanduser()) for each in named] or None
@@ -123,41 +103,39 @@ def find_login_problem(server: Server, host_key: HostKey) -> str:
     return ""
 
 
-def is_known(server: Server, host_key: HostKey, files: Iterable[Path]) -> bool:
-    """Return whether a known_hosts file has the server's host key.
+def is_known(server: Server, key: ServerKey, directory: Path) -> bool:
+    """Return whether known_hosts has the server's key: the repository's, or the user's own.
 
-    Raises Refused if one has another key of the same kind: somebody may intercept the connection.
+    Args:
+        directory: the repository, whose file counts first, as it does for a deploy.
+
+    Raises Refused if it has another key: somebody may intercept the connection.
     """
-    is_there = False
-    for file in files:
-        for name in server.names:
-            known = _read(file).lookup(name)
-            key = known.get(host_key.kind) if known else None
-            if key is None:
-                continue
-            if key.get_base64() != host_key.text:
-                raise Refused(
-                    f"{server.address} has the host key {host_key.fingerprint}, and {file} another "
-                    "one: somebody may intercept the connection; if the server was really "
-                    f"reinstalled, remove the old key by `ssh-keygen -R {name} -f {file}`",
-                    code="refused.host_key",
-                )
-            is_there = True
-    return is_there
+    named = _name_key(server, key)
+    return any(host_keys.check_key(each, lines) for lines in _read(directory) for each in named)
 
 
-def add_known(text: str, server: Server, host_key: HostKey) -> str:
-    """Return the text of a known_hosts file with a server's host key."""
-    lines = text.splitlines()
-    added = [f"{name} {host_key.kind} {host_key.text}" for name in server.names]
-    return "".join(f"{line}\n" for line in dict.fromkeys((*lines, *added)))
+def add_known(text: str, server: Server, key: ServerKey) -> str:
+    """Return the text of the repository's known_hosts with a server's key."""
+    lines = host_keys.parse_known_hosts(text, KNOWN_HOSTS)
+    end = "\n" if text and not text.endswith("\n") else ""
+    added = (
+        host_keys.write_line(each, hashed=False)
+        for each in _name_key(server, key)
+        if not host_keys.check_key(each, lines)
+    )
+    return f"{text}{end}{''.join(added)}"
 
 
-def _read(file: Path) -> paramiko.HostKeys:
-    try:
-        return paramiko.HostKeys(str(file))
-    except (OSError, paramiko.SSHException, UnicodeDecodeError):
-        return paramiko.HostKeys()
+def _read(directory: Path) -> tuple[list[KnownHost], list[KnownHost]]:
+    """Return the lines of the repository's known_hosts, and those of the user's own."""
+    own = host_keys.read_lines([directory / KNOWN_HOSTS])
+    return own, host_keys.read_lines([host_keys.default_file(), host_keys.GLOBAL_FILE])
+
+
+def _name_key(server: Server, key: ServerKey) -> list[ServerKey]:
+    """Return the key by each of the server's names."""
+    return [replace(key, name=name) for name in server.names]
 
 
 def _configuration(address: str) -> paramiko.SSHConfigDict:

@@ -10,7 +10,7 @@ from infisical_iac.core.errors import FileError
 def read_values(text: str) -> dict[str, object]:
     """Return the settings that a file gives as literals, without running it.
 
-    Raises FileError if it is no Python.
+    Raises FileError if it is not Python.
     """
     values = {}
     for name, value in _assignments(text).items():
@@ -27,7 +27,7 @@ def set_values(text: str, values: Mapping[str, object]) -> str:
     A setting that the file has keeps its place. A new one replaces its example in a comment, or is
     added at the end.
 
-    Raises FileError if the file is no Python, or computes one of the settings.
+    Raises FileError if the file is not Python, or computes one of the settings.
     """
     for name, value in values.items():
         text = _set(text, name, value)
@@ -81,7 +81,7 @@ def _assignments(text: str) -> dict[str, ast.expr]:
     except (SyntaxError, ValueError) as error:
         where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise FileError(
-            f"the settings are no Python{where}: correct them by hand", code="file.settings"
+            f"the settings are not Python{where}: correct them by hand", code="file.settings"
         ) from None
     found: dict[str, ast.expr] = {}
     for each in body:

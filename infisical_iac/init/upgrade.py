@@ -83,12 +83,12 @@ def upgrade_settings_text(
 ) -> Upgraded:
     """Return a settings file, a Python file of `group_data/`, as this version reads it.
 
-    Raises SettingsError for a file that is no Python, or that a newer version wrote.
+    Raises SettingsError for a file that is not Python, or that a newer version wrote.
     """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
-        raise SettingsError(f"it is no Python ({error}): correct it first") from None
+        raise SettingsError(f"it is not Python ({error}): correct it first") from None
     draft, places = _Draft(text), _Places(text)
     assigned = _assignments(tree)
     for moved in schema.moved:
@@ -246,13 +246,13 @@ def _write_version(
 def upgrade_project_text(text: str, schema: Schema = WORKSPACE) -> Upgraded:
     """Return a project file, in YAML, as this version reads it.
 
-    Raises SettingsError for a file that is no YAML, or that a newer version wrote.
+    Raises SettingsError for a file that is not YAML, or that a newer version wrote.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(
-            f"it is no YAML ({' '.join(str(error).split())}): correct it first"
+            f"it is not YAML ({' '.join(str(error).split())}): correct it first"
         ) from None
     draft = _Draft(text)
     if not isinstance(root, yaml.MappingNode):

@@ -26,14 +26,14 @@ class RegistryLogin(SettingsModel):
         str,
         matching(
             r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?",
-            "is no registry; write its host as in the images' names, such as registry.example.com",
+            "is not a registry; write its host as in the images' names, such as registry.example.com",
         ),
     ]
     """Host of the registry, as in the names of its images; `docker.io` for Docker Hub."""
 
     user: Annotated[
         str,
-        matching(r"[^\s:'\"-][^\s:'\"]*", "is no user; write the name without spaces or colons"),
+        matching(r"[^\s:'\"-][^\s:'\"]*", "is not a user; write the name without spaces or colons"),
     ]
     """User, or the name of a token."""
 
@@ -44,7 +44,7 @@ class RegistryLogin(SettingsModel):
         str,
         matching(
             r"([A-Za-z_][A-Za-z0-9_]*)?",
-            "is no variable; write the name of one, such as REGISTRY_PASSWORD",
+            "is not a variable; write the name of one, such as REGISTRY_PASSWORD",
         ),
     ] = ""
     """Variable of the environment with the password or token, instead of a file."""

@@ -93,8 +93,8 @@ def test_a_mirror_gives_images_by_their_official_names(
     running = host.run("docker inspect --format '{{.Config.Image}}' infisical-redis-1").stdout
     assert running.strip() == images["redis_image"]
     file = inventory(tmp_path, image_archives=(), **images)
-    settled = infisical_iac(host.name, "plan", "-i", file)
-    assert settled.returncode == 0, settled.stdout
+    planned = infisical_iac(host.name, "plan", "-i", file)
+    assert planned.returncode == 0, settled.stdout
 
 
 def test_a_tag_is_pulled_from_the_registry_that_its_name_says(

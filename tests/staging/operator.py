@@ -1,22 +1,18 @@
 """Start an operator's machine: a bare Debian in a container, without a clone of this project."""
 
-import fcntl
 import json
-import os
 import re
-import select
 import shlex
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.on_terminal import run_on_terminal
 from tests.staging import entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.host import LABEL
-from tests.staging.shell import StagingError, alone, docker, say
+from tests.staging.shell import StagingError, docker, hold_lock, say
 
 USER = "ada"
 HOME = "/home/ada"
@@ -100,49 +96,25 @@ class OperatorMachine:
 
 def answer_questions(command: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
     """Run a program on a terminal as `OperatorMachine.type` does, but on this machine."""
-    terminal, inside = os.openpty()
-    running = subprocess.Popen(
-        command,
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(inside)
-    try:
-        said = _converse(terminal, answers)
-        return running.wait(10), said
-    except subprocess.TimeoutExpired:
-        raise StagingError(f"{shlex.join(command)} did not end on the terminal") from None
-    finally:
-        running.kill()
-        os.close(terminal)
-
-
-def _converse(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
-    """Answer the questions on a terminal until its program ends; return all that it showed."""
-    said, answered, end = "", 0, time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        if not select.select([terminal], [], [], 1)[0]:
-            continue
+    answered = 0
+    with run_on_terminal(command, seconds=_SECONDS) as program:
         try:
-            said += os.read(terminal, 4096).decode(errors="replace")
-        except OSError:  # the program has ended
-            break
-        # A question ends without a new line. Its answer is echoed, and is no question.
-        question = said[answered:].rpartition("\n")[2]
-        if re.search(r"[:?] $", question):
-            matching = (answer for pattern, answer in answers if re.search(pattern, question))
-            os.write(terminal, f"{next(matching, '')}\n".encode())
-            answered = len(said)
-    return said
+            while program.read():
+                # A question ends without a new line. Its answer is echoed, and is no question.
+                question = program.shown[answered:].rpartition("\n")[2]
+                if re.search(r"[:?] $", question):
+                    matching = (text for pattern, text in answers if re.search(pattern, question))
+                    program.type(next(matching, ""))
+                    answered = len(program.shown)
+            return program.wait(), program.shown
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise StagingError(f"{shlex.join(command)} did not end on the terminal") from None
 
 
 def operator_image() -> str:
     """Return the tag of the image of an operator's machine; build it if missing or outdated."""
     tag, recipe = "infisical-iac/operator:trixie", digest(RECIPES / "operator")
-    with alone():
+    with hold_lock():
         if recipe_of(tag) != recipe:
             plain = base("trixie")
             say("Building the image of an operator's machine (about half a minute)")

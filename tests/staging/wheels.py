@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.staging.shell import REPOSITORY, STATE, StagingError, alone, run
+from tests.staging.shell import REPOSITORY, STATE, StagingError, hold_lock, run
 
 _LOCK = REPOSITORY / "requirements.lock"
 _VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
@@ -35,7 +35,7 @@ def wheelhouse(python: tuple[int, int]) -> Path:
     """
     release = ".".join(map(str, python))
     found = STATE / "wheels" / f"{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]}-{release}"
-    with alone():
+    with hold_lock():
         if not found.exists():
             new = found.with_suffix(".new")
             shutil.rmtree(new, ignore_errors=True)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,30 +42,37 @@ class _Anybody(paramiko.ServerInterface):
 
 
 @contextmanager
-def ssh_server(home: Path, *, hangs_up: int = 0) -> Iterator[int]:
+def ssh_server(
+    home: Path, *, hangs_up: int = 0, host_keys: Sequence[paramiko.PKey] = ()
+) -> Iterator[int]:
     """Serve until the end of the context, on the port that is given back.
 
     Args:
-        home: gets `ssh`, a program that speaks as the one user there is and knows the server.
+        home: gets `ssh`, a program that speaks as the one user there is and knows the server; the
+            user's private `key`, and `known_hosts`.
         hangs_up: how many connections, the first ones, are closed without a word.
+        host_keys: those of the server; none for a new one. The first is in known_hosts.
     """
-    host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    host_keys, user_key = host_keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         user_key.write_private_key_file(str(home / "key"))
-        known = f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
+        known = f"[127.0.0.1]:{port} {host_keys[0].get_name()} {host_keys[0].get_base64()}\n"
         (home / "known_hosts").write_text(known)
         options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
         fake_program(home, "ssh", f'exec /usr/bin/ssh {options} "$@"')
         serving = threading.Thread(
-            target=_serve, args=(listener, host_key, user_key, hangs_up), daemon=True
+            target=_serve, args=(listener, host_keys, user_key, hangs_up), daemon=True
         )
         serving.start()
         yield port
 
 
 def _serve(
-    listener: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey, hangs_up: int
+    listener: socket.socket,
+    host_keys: Sequence[paramiko.PKey],
+    user_key: paramiko.PKey,
+    hangs_up: int,
 ) -> None:
     for number in itertools.count():
         try:
@@ -76,12 +83,15 @@ def _serve(
             connection.close()
             continue
         # A client may have a second connection while the first one is open.
-        threading.Thread(target=_speak, args=(connection, host_key, user_key), daemon=True).start()
+        threading.Thread(target=_speak, args=(connection, host_keys, user_key), daemon=True).start()
 
 
-def _speak(connection: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey) -> None:
+def _speak(
+    connection: socket.socket, host_keys: Sequence[paramiko.PKey], user_key: paramiko.PKey
+) -> None:
     with paramiko.Transport(connection) as transport:
-        transport.add_server_key(host_key)
+        for each in host_keys:
+            transport.add_server_key(each)
         asked = _Anybody(user_key)
         try:
             transport.start_server(server=asked)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.change import outdated, package_client
+from infisical_iac.change import outdated
 from infisical_iac.change.outdated import (
     PinnedImage,
     VersionReport,
@@ -73,7 +73,7 @@ def test_all_registries_are_asked(registry: FakeRegistry) -> None:
     found = {each.name: each for each in compare(_at(registry), timeout=30)}
     newest = {name: (each.pinned, each.newest, each.major) for name, each in found.items()}
     assert newest == {
-        "infisical-iac": (package_client.running_version(), "", ""),
+        "infisical-iac": (bundle.version(), "", ""),
         "infisical": ("v0.165.16", "v0.166.2", ""),
         "postgres": ("17.11", "17.12", "18.4"),
         "redis": ("8.2.10", "", ""),

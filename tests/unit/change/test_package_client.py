@@ -8,20 +8,21 @@ import pytest
 
 from infisical_iac.change import package_client
 from infisical_iac.change.package_client import (
-    NAME,
     PackageClient,
     ask_newest,
     detect,
     index_variables,
     parse_newest,
 )
+from infisical_iac.core import bundle
+from infisical_iac.core.bundle import NAME
 from infisical_iac.core.errors import Unreachable, UserError
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the tool installed by pip, from an index."""
-    monkeypatch.setattr(package_client, "_is_clone", lambda: False)
+    monkeypatch.setattr(bundle, "IS_INSTALLED", True)
     monkeypatch.setattr(package_client, "_installer", lambda: "pip")
     monkeypatch.delenv("UV", raising=False)
 
@@ -37,7 +38,7 @@ def test_a_clone_is_asked_of_nobody(tmp_path: Path) -> None:
     assert detect(tmp_path) is None
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 def test_a_tool_of_uv_is_asked_of_uv_tool(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     client = _detect(tmp_path, uv="/usr/bin/uv")
@@ -45,7 +46,7 @@ def test_a_tool_of_uv_is_asked_of_uv_tool(tmp_path: Path) -> None:
     assert client.upgrade == "uv tool upgrade infisical-iac"
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 def test_a_project_of_uv_is_asked_of_its_indexes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +58,7 @@ def test_a_project_of_uv_is_asked_of_its_indexes(
     assert client.upgrade.format("0.2.0") == "uv add infisical-iac==0.2.0"
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 def test_a_tool_of_pipx_is_asked_of_its_indexes(tmp_path: Path) -> None:
     """An index may have a password, so it is no argument."""
     arguments = ["--index-url=https://u:fake@packages.example.com/simple", "--no-deps"]
@@ -68,19 +69,19 @@ def test_a_tool_of_pipx_is_asked_of_its_indexes(tmp_path: Path) -> None:
     assert client.environment == {"PIP_INDEX_URL": "https://u:fake@packages.example.com/simple"}
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"main_package": {"pip_args": null}}'])
 def test_unreadable_metadata_of_pipx_name_no_index(tmp_path: Path, text: str) -> None:
     (tmp_path / "pipx_metadata.json").write_text(text)
     assert _detect(tmp_path).environment == {}
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 def test_every_other_environment_is_asked_of_its_pip(tmp_path: Path) -> None:
     assert _detect(tmp_path).command[:4] == (sys.executable, "-m", "pip", "index")
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 def test_a_tool_of_uv_needs_uv(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     with pytest.raises(UserError) as error:
@@ -111,7 +112,7 @@ def _printing(
 _TOOL = rf"^{NAME} v\S+ \[latest: v?(\S+)\]"
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("_is_installed")
 @pytest.mark.parametrize(
     ("kind", "output", "expected"),
     [
@@ -141,7 +142,7 @@ def test_the_newest_version_is_found_in_the_output(
 def test_a_client_that_lists_only_newer_versions_knows_of_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(package_client, "running_version", lambda: "0.1.0")
+    monkeypatch.setattr(bundle, "version", lambda: "0.1.0")
     assert ask_newest(_printing("", _TOOL, is_silent=True), timeout=60) == "0.1.0"
 
 

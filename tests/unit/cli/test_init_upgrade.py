@@ -6,8 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.change import package_client
 from infisical_iac.cli.init_upgrade import upgrade_settings
+from infisical_iac.core import bundle
 from infisical_iac.core.errors import UserError
 
 _DIGEST = f"sha256:{'a' * 64}"
@@ -19,7 +19,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "group_data").mkdir()
     (tmp_path / "group_data" / "hetzner.py").write_text(_OLD)
     (tmp_path / "group_data" / "acme.yaml").write_text("schema_version: 1\nproject: {}\n")
-    monkeypatch.setattr(package_client, "running_version", lambda: "0.2.0")
+    monkeypatch.setattr(bundle, "version", lambda: "0.2.0")
     return tmp_path
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from infisical_iac.change import changelog, package_client
 from infisical_iac.cli import outdated, status
 from infisical_iac.cli.main import main
+from infisical_iac.core import bundle
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 from tests.unit.settings_of import settings_of
 
@@ -121,7 +122,7 @@ def test_the_changelog_since_the_pinned_version_is_shown(
     )
     text = "# Changelog\n\n## 0.2.0\n\n- A new thing.\n\n## 0.1.0\n\n- An old thing.\n"
     monkeypatch.setattr(changelog, "read_changelog", lambda: text)
-    monkeypatch.setattr(package_client, "running_version", lambda: "0.2.0")
+    monkeypatch.setattr(bundle, "version", lambda: "0.2.0")
     assert _data()["changelog"] == {"0.2.0": "- A new thing."}
     done = _run("--since", "0.1.0")
     assert (done.exit_code, done.output) == (0, "\n0.2.0\n\n- A new thing.\n")

@@ -26,7 +26,7 @@ def _other() -> str:
     return b64encode(b"another key").decode()
 
 
-def _checked(key: ServerKey, *lines: str) -> bool:
+def _check(key: ServerKey, *lines: str) -> bool:
     return host_keys.check_key(key, parse_known_hosts("\n".join(lines), _FILE))
 
 
@@ -66,7 +66,7 @@ def test_fingerprint_is_the_one_that_openssh_prints(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_is_known_by_a_line_with_its_host(hosts: str) -> None:
-    assert _checked(_key(), "# comment", "", f"{hosts} ssh-ed25519 {_BASE64} a comment")
+    assert _check(_key(), "# comment", "", f"{hosts} ssh-ed25519 {_BASE64} a comment")
 
 
 @pytest.mark.parametrize(
@@ -84,20 +84,20 @@ def test_a_key_is_known_by_a_line_with_its_host(hosts: str) -> None:
     ],
 )
 def test_a_key_without_such_a_line_is_unknown(line: str) -> None:
-    assert not _checked(_key(), line)
+    assert not _check(_key(), line)
 
 
 def test_a_port_is_part_of_the_name() -> None:
     assert host_keys.name_in_known_hosts("203.0.113.7") == "203.0.113.7"
     assert host_keys.name_in_known_hosts("2001:db8::7", 2222) == "[2001:db8::7]:2222"
     line = f"[203.0.113.7]:2222 ssh-ed25519 {_BASE64}"
-    assert _checked(_key("[203.0.113.7]:2222"), line)
-    assert not _checked(_key("[203.0.113.7]:2223"), line)
+    assert _check(_key("[203.0.113.7]:2222"), line)
+    assert not _check(_key("[203.0.113.7]:2223"), line)
 
 
 def test_one_of_several_keys_of_a_host_is_enough() -> None:
     """A host has two keys while it is given a new one."""
-    assert _checked(
+    assert _check(
         _key(), f"203.0.113.7 ssh-ed25519 {_other()}", f"203.0.113.7 ssh-ed25519 {_BASE64}"
     )
 
@@ -106,7 +106,7 @@ def test_one_of_several_keys_of_a_host_is_enough() -> None:
 def test_a_changed_key_is_refused_with_its_line(type: str) -> None:
     """A server that has another type of key only is another server, or somebody in between."""
     with pytest.raises(Refused) as refused:
-        _checked(_key(), "# first", f"203.0.113.7 {type} {_other()}")
+        _check(_key(), "# first", f"203.0.113.7 {type} {_other()}")
     assert refused.value.code == "refused.host_key"
     assert f"{_FILE}, line 2" in str(refused.value)
     assert f"ssh-keygen -f {_FILE} -R '203.0.113.7'" in str(refused.value)
@@ -121,12 +121,12 @@ def test_the_users_own_file_needs_no_name_in_the_command() -> None:
 
 def test_a_line_of_the_same_type_is_the_one_that_is_named() -> None:
     with pytest.raises(Refused, match="line 2"):
-        _checked(_key(), f"203.0.113.7 ssh-rsa {_other()}", f"203.0.113.7 ssh-ed25519 {_other()}")
+        _check(_key(), f"203.0.113.7 ssh-rsa {_other()}", f"203.0.113.7 ssh-ed25519 {_other()}")
 
 
 def test_a_revoked_key_is_refused_although_it_is_known() -> None:
     with pytest.raises(Refused, match="line 2") as refused:
-        _checked(
+        _check(
             _key(),
             f"203.0.113.7 ssh-ed25519 {_BASE64}",
             f"@revoked * ssh-ed25519 {_BASE64}",
@@ -230,16 +230,27 @@ def test_a_server_without_ssh_is_unreachable(port_is_open: bool, tmp_path: Path)
     assert failed.value.code == "unreachable.host"
 
 
-def test_a_server_is_verified_without_a_login(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "known_hosts"
-    with ssh_server(tmp_path) as port:
-        with pytest.raises(Refused) as refused:
-            host_keys.verify_server("127.0.0.1", port, file=file)
-        assert refused.value.code == "refused.unknown_host_key"
-        assert not file.exists()
-        key = host_keys.read_key("127.0.0.1", port)
-        assert f"--accept-host-key {key.fingerprint}" in str(refused.value)
-        host_keys.set_accepted([key.fingerprint])
-        assert host_keys.verify_server("127.0.0.1", port, file=file) == key
-        assert host_keys.verify_server("127.0.0.1", port, file=file) == key
-    assert file.read_text() == f"[127.0.0.1]:{port} {key.type} {key.base64}\n"
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"),
+        ("ssh-rsa", "ssh-rsa"),
+        ("ssh-ed25519", "ecdsa-sha2-nistp256"),
+    ],
+)
+def test_a_server_shows_a_key_of_the_type_that_is_known(
+    known: str, expected: str, tmp_path: Path
+) -> None:
+    """Clients ask for it first too: a server that has got a second key is still the known one."""
+    keys = [paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)]
+    with ssh_server(tmp_path, host_keys=keys) as port:
+        name = host_keys.name_in_known_hosts("127.0.0.1", port)
+        lines = parse_known_hosts(f"{name} {known} {_BASE64}", _FILE)
+        found = host_keys.read_key("127.0.0.1", port, types=host_keys.list_types([name], lines))
+    assert (found.name, found.type) == (name, expected)
+
+
+def test_a_name_that_the_dns_can_not_have_is_unreachable() -> None:
+    with pytest.raises(Unreachable) as failed:
+        host_keys.read_key(f"{'a' * 64}.example")
+    assert failed.value.code == "unreachable.host"

@@ -1,8 +1,10 @@
 """Test that Ctrl-C on a terminal interrupts whatever a command waits for while it is connected."""
 
+import sys
+
 import pytest
 
-from tests.unit.on_terminal import run_on_terminal
+from tests.on_terminal import run_on_terminal
 
 _CONNECTED = """
 import sys
@@ -30,7 +32,8 @@ except (KeyboardInterrupt, click.Abort):
     ],
 )
 def test_ctrl_c_interrupts_each_kind_of_wait(waiting: str) -> None:
-    with run_on_terminal(_CONNECTED.format(waiting=waiting)) as program:
+    command = (sys.executable, "-c", _CONNECTED.format(waiting=waiting))
+    with run_on_terminal(command) as program:
         program.read_until("waiting", "[y/N]")
         program.press("\x03")
         program.read_until("interrupted", "Traceback")

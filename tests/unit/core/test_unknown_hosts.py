@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from infisical_iac.cli.main import main
 from infisical_iac.core import host_keys
 from infisical_iac.core.host_keys import ServerKey
+from tests.on_terminal import run_on_terminal
 from tests.unit import forked
 from tests.unit.core.test_host_keys import _BASE64
-from tests.unit.on_terminal import run_on_terminal
 from tests.unit.ssh_server import ssh_server
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -233,7 +233,8 @@ def test_question_is_answered_on_a_real_terminal(
         "from infisical_iac.core.inventory import connect\n"
         f"with connect({inventory!r}): print('connected')"
     )
-    with run_on_terminal(code, server.environment) as program:
+    command, environment = (sys.executable, "-c", code), {**os.environ, **server.environment}
+    with run_on_terminal(command, environment=environment) as program:
         program.read_until("[y/N]")
         program.press(typed)
         ended = program.wait()

@@ -133,7 +133,7 @@ def test_a_file_of_a_newer_version_is_refused(upgrade: type) -> None:
     assert error.value.code == "settings.schema_version"
 
 
-# The migration of this release: a digest stands beside its version.
+# The migration of this release: a digest stands next to its version.
 def test_a_digest_of_infisical_is_joined_with_its_version() -> None:
     text = f"""\
 infisical_version = "v0.166.2"  # pinned

@@ -41,12 +41,12 @@ from infisical_iac.init import answers, project_file
         (
             lambda answer: str(answers.port(answer)),
             "ssh",
-            "'ssh' is no port; write a number from 1 to 65535, such as 22",
+            "'ssh' is not a port; write a number from 1 to 65535, such as 22",
         ),
         (
             lambda answer: str(answers.environments(answer)),
             "Dev",
-            "'Dev' is no slug; write at most 64 lower-case letters and digits, in words joined by "
+            "'Dev' is not a slug; write at most 64 lower-case letters and digits, in words joined by "
             "single hyphens",
         ),
         (
@@ -57,14 +57,14 @@ from infisical_iac.init import answers, project_file
         (
             answers.backup_place,
             "/backups",
-            "'/backups' is no second place for backups; write one such as "
+            "'/backups' is not a second place for backups; write one such as "
             "sftp:u123456@u123456.your-storagebox.de:infisical, 'later', or an address that begins "
             "with s3: or rest:",
         ),
         (
             lambda answer: answers.person(answer)[1],
             "ada@example.com",
-            "'' is no role; write admin, developer, viewer or none, such as "
+            "'' is not a role; write admin, developer, viewer or none, such as "
             "ada@example.com=developer",
         ),
         (
