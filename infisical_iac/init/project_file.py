@@ -29,10 +29,10 @@ def add_service(text: str, name: str, folder: str) -> str:
     """
     declared = load(text)
     if name in declared.services:
-        raise _known(f"the service {name!r}", "choose another name")
+        raise _refuse_known(f"the service {name!r}", "choose another name")
     for other, service in declared.services.items():
         if service.folder == folder:
-            raise _known(f"{folder}, as the folder of {other!r},", "choose another name")
+            raise _refuse_known(f"{folder}, as the folder of {other!r},", "choose another name")
     entry: dict[str, Any] = {"folder": folder}
     if "/shared" in declared.shared_folders:
         entry["imports"] = ["/shared"]
@@ -43,14 +43,14 @@ def add_environment(text: str, environment: Environment) -> str:
     """Return the text with an environment after all others. Raises as `add_service` does."""
     for each in load(text).environments:
         if each.slug == environment.slug or each.name == environment.name:
-            raise _known(f"the environment {each.slug!r}, {each.name},", "choose another one")
+            raise _refuse_known(f"the environment {each.slug!r}, {each.name},", "choose another one")
     return _add(text, "environments", [{"slug": environment.slug, "name": environment.name}])
 
 
 def add_person(text: str, email: str, role: str) -> str:
     """Return the text with a person's role in the whole project. Raises as `add_service` does."""
     if email in load(text).people:
-        raise _known(email, "change the role there")
+        raise _refuse_known(email, "change the role there")
     return _add(text, "people", {email: role})
 
 
@@ -65,7 +65,7 @@ def scalar(text: str) -> str:
     return quoted
 
 
-def _known(what: str, remedy: str) -> SettingsError:
+def _refuse_known(what: str, remedy: str) -> SettingsError:
     return SettingsError(
         f"the project file has {what} already: {remedy}", code="settings.in_project_file"
     )

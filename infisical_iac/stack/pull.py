@@ -154,7 +154,7 @@ def pull(image: str, logins: Sequence[RegistryLogin] = ()) -> None:
 def pull_command(image: str, login: RegistryLogin | None = None) -> str:
     """Return the command of the shell that pulls an image; with a login, it reads the password."""
     if not login:
-        return _limited(f"docker pull --quiet {shlex.quote(image)}")
+        return _limit(f"docker pull --quiet {shlex.quote(image)}")
     user, registry = shlex.quote(login.user), shlex.quote(login.registry)
     docker = 'docker --config "$dir"'
     return (
@@ -163,11 +163,11 @@ def pull_command(image: str, login: RegistryLogin | None = None) -> str:
         # It warns even if it succeeds.
         f"said=$({docker} login --username {user} --password-stdin {registry} 2>&1) || "
         """{ echo "$said" >&2; exit 1; }; """
-        + _limited(f"{docker} pull --quiet {shlex.quote(image)}")
+        + _limit(f"{docker} pull --quiet {shlex.quote(image)}")
     )
 
 
-def _limited(command: str) -> str:
+def _limit(command: str) -> str:
     return (
         f"timeout {_LIMIT} {command} || {{ status=$?; "
         f"test $status -ne 124 || echo {shlex.quote(_TIMED_OUT)} >&2; exit $status; }}"

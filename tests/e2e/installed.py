@@ -115,7 +115,7 @@ def find_project_file(machine: OperatorMachine, directory: str) -> str:
 def write_settings(machine: OperatorMachine, directory: str) -> None:
     """Add what a staging host needs to the settings: its images, and limits of the machine."""
     settings: dict[str, object] = {**production_settings(), "minimum_free_disk_gb": 3.0}
-    if stack.given() is None:
+    if stack.find_archive() is None:
         settings["infisical_memory_needed"] = "64m"
     given = {"admin_email", "ingress"}  # `init` has written these
     lines = [f"{name} = {value!r}" for name, value in settings.items() if name not in given]

@@ -17,7 +17,7 @@ _SECONDS = 60
 
 
 @contextmanager
-def registries(host: StagingHost) -> Iterator[None]:
+def run_all(host: StagingHost) -> Iterator[None]:
     """Run all three, with the first as Docker's mirror of Docker Hub.
 
     The first and the second are Debian's docker-registry. Afterwards nothing of them is left.
@@ -80,7 +80,7 @@ def push_large(host: StagingHost, name: str) -> None:
 
 
 @contextmanager
-def full_disk(host: StagingHost) -> Iterator[None]:
+def fill_disk(host: StagingHost) -> Iterator[None]:
     """Leave 1 MB of space where Docker keeps the layers that it downloads."""
     directory = "/var/lib/docker/tmp"
     host.run(f"mount -t tmpfs -o size=1m tmpfs {directory}")
@@ -90,7 +90,7 @@ def full_disk(host: StagingHost) -> Iterator[None]:
         host.run(f"umount {directory}")
 
 
-def requests(host: StagingHost, unit: str = "mirror") -> str:
+def read_requests(host: StagingHost, unit: str = "mirror") -> str:
     """Return the log of one of the registries."""
     return host.run(f"journalctl --unit registry-{unit} --output cat").stdout
 

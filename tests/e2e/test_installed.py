@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import every_command, installed
-from tests.e2e.conftest import FirstDeploy, copied
+from tests.e2e.conftest import FirstDeploy, copy_first_host
 from tests.e2e.inspection import reset_stack
 from tests.e2e.installed import (
     CHANGED,
@@ -37,7 +37,7 @@ _TOOL = f"{HOME}/.local/share/uv/tools/{installed.PACKAGE}/bin/python"
 def server(first: FirstDeploy) -> Iterator[Server]:
     """A server that has Docker and the images, and nothing of Infisical."""
     first.run.ok()
-    with copied("e2e-installed") as host:
+    with copy_first_host("e2e-installed") as host:
         reset_stack(host)
         yield Server.of(host)
 
@@ -53,7 +53,7 @@ def machine(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made.down()
 
 
-def _ok(done: Done, *statuses: int) -> Done:
+def _check(done: Done, *statuses: int) -> Done:
     assert done.returncode in (statuses or (0,)), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     return done
@@ -63,8 +63,8 @@ def _command(machine: OperatorMachine, *arguments: str, directory: str = REPOSIT
     return machine.run("infisical-iac", *arguments, directory=directory)
 
 
-def _planned(machine: OperatorMachine, directory: str = REPOSITORY_TYPED) -> list[str]:
-    done = _ok(_command(machine, "plan", "--json", directory=directory), 0, 2)
+def _plan(machine: OperatorMachine, directory: str = REPOSITORY_TYPED) -> list[str]:
+    done = _check(_command(machine, "plan", "--json", directory=directory), 0, 2)
     found = json.loads(done.stdout)
     assert found["blocked"] == []
     return [each["what"] for each in found["changes"]]
@@ -75,7 +75,7 @@ def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine)
     project = f"{HOME}/checked/chainalign.yaml"
     machine.copy(REPOSITORY / "group_data" / "chainalign.yaml", project)
     check = ("check", "--offline", "--workspace-file", project)
-    _ok(installed.run_once(machine, *check, directory=f"{HOME}/checked"))
+    _check(installed.run_once(machine, *check, directory=f"{HOME}/checked"))
     machine.run(
         "sh", "-c", "echo API_KEY=obviously-fake >.env", directory=f"{HOME}/checked/backend"
     )
@@ -85,8 +85,8 @@ def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine)
 
 
 def test_tool_is_installed_from_files(machine: OperatorMachine) -> None:
-    _ok(installed.install(machine, wheels.version()))
-    shown = _ok(_command(machine, "--version", directory=_EMPTY))
+    _check(installed.install(machine, wheels.version()))
+    shown = _check(_command(machine, "--version", directory=_EMPTY))
     assert wheels.version() in shown.stdout
 
 
@@ -94,7 +94,7 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
     machine: OperatorMachine,
 ) -> None:
     program = Path(every_command.__file__).read_text()
-    done = _ok(machine.run(_TOOL, "-", directory=_EMPTY, input=program))
+    done = _check(machine.run(_TOOL, "-", directory=_EMPTY, input=program))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) >= 35
     wrong = [
@@ -120,20 +120,20 @@ def test_init_is_answered_on_a_terminal(machine: OperatorMachine, server: Server
 
 def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
     assert _command(machine, "plan").returncode == 2
-    assert len(_planned(machine)) > 10
+    assert len(_plan(machine)) > 10
 
 
 def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorMachine) -> None:
-    _ok(_command(machine, "apply", "--yes"))
-    again = _ok(_command(machine, "apply", "--yes", "--json"))
+    _check(_command(machine, "apply", "--yes"))
+    again = _check(_command(machine, "apply", "--yes", "--json"))
     assert json.loads(again.stdout)["changes"] == []
     pyinfra = (_TOOL, "-m", "pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
-    results = json.loads(_ok(machine.run(*pyinfra, directory=REPOSITORY_TYPED)).stdout)["results"]
+    results = json.loads(_check(machine.run(*pyinfra, directory=REPOSITORY_TYPED)).stdout)["results"]
     assert [each["name"] for each in results["operations"] if each["success"]] == []
 
 
 def test_verify_runs_the_checks_that_the_wheel_has(machine: OperatorMachine) -> None:
-    done = _ok(_command(machine, "verify", "--json"))
+    done = _check(_command(machine, "verify", "--json"))
     counts = json.loads(done.stdout)
     assert counts["failed"] == 0
     assert counts["passed"] > 100
@@ -141,13 +141,13 @@ def test_verify_runs_the_checks_that_the_wheel_has(machine: OperatorMachine) -> 
 
 def test_env_files_are_migrated(machine: OperatorMachine) -> None:
     plan = f"{REPOSITORY_TYPED}/migration.yaml"
-    _ok(_command(machine, "migrate", "scan", SERVICES), 0, 2)
+    _check(_command(machine, "migrate", "scan", SERVICES), 0, 2)
     planning = ("migrate", "plan", SERVICES, "--output", plan, "--allow-literal-references")
-    _ok(_command(machine, *planning), 0, 2)
+    _check(_command(machine, *planning), 0, 2)
     installed.decide_to_skip(machine, plan)
-    applied = _ok(_command(machine, "migrate", "apply", plan))
+    applied = _check(_command(machine, "migrate", "apply", plan))
     assert "byte for byte" in applied.stdout
-    _ok(_command(machine, "migrate", "verify", plan))
+    _check(_command(machine, "migrate", "verify", plan))
 
 
 def test_check_compares_services_with_infisical(machine: OperatorMachine) -> None:
@@ -161,22 +161,22 @@ def test_init_by_options_writes_the_same_deployment(
     machine: OperatorMachine, server: Server
 ) -> None:
     given = ("init", *server.options())
-    _ok(_command(machine, *given, directory=REPOSITORY_GIVEN))
+    _check(_command(machine, *given, directory=REPOSITORY_GIVEN))
     installed.write_settings(machine, REPOSITORY_GIVEN)
     for path in (*WRITTEN, installed.find_project_file(machine, REPOSITORY_TYPED)):
         typed = machine.read(f"{REPOSITORY_TYPED}/{path}")
         assert machine.read(f"{REPOSITORY_GIVEN}/{path}") == typed, path
-    assert _planned(machine, REPOSITORY_GIVEN) == []
+    assert _plan(machine, REPOSITORY_GIVEN) == []
 
 
 def test_later_release_shows_and_applies_what_it_changes(machine: OperatorMachine) -> None:
-    _ok(installed.install(machine, LATER))
-    assert LATER in _ok(_command(machine, "--version")).stdout
-    assert any(CHANGED in each for each in _planned(machine))
-    _ok(_command(machine, "apply", "--yes"))
-    assert _planned(machine) == []
-    assert json.loads(_ok(_command(machine, "apply", "--yes", "--json")).stdout)["changes"] == []
-    assert json.loads(_ok(_command(machine, "verify", "--json")).stdout)["failed"] == 0
+    _check(installed.install(machine, LATER))
+    assert LATER in _check(_command(machine, "--version")).stdout
+    assert any(CHANGED in each for each in _plan(machine))
+    _check(_command(machine, "apply", "--yes"))
+    assert _plan(machine) == []
+    assert json.loads(_check(_command(machine, "apply", "--yes", "--json")).stdout)["changes"] == []
+    assert json.loads(_check(_command(machine, "verify", "--json")).stdout)["failed"] == 0
 
 
 def _pythons() -> dict[tuple[int, int], str]:

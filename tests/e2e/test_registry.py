@@ -21,12 +21,12 @@ _POSTGRES, _REDIS = "postgres:17.999", "redis:8.999"
 
 
 @pytest.fixture(scope="module")
-def host(deployed: StagingHost) -> Iterator[StagingHost]:
+def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host with its registries; the mirror has the images of the stack by official names."""
-    with registries.registries(deployed):
-        yield deployed
-    deploy(deployed.name).ok()
-    assert_converged(deployed)
+    with registries.run_all(deployed_host):
+        yield deployed_host
+    deploy(deployed_host.name).ok()
+    assert_converged(deployed_host)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_mirror_gives_images_by_their_official_names(
     }
     done = _apply(host, tmp_path, **images)
     assert done.returncode == 0, done.stderr
-    assert "/v2/infisical/infisical/manifests/" in registries.requests(host)
+    assert "/v2/infisical/infisical/manifests/" in registries.read_requests(host)
     images["postgres_image"] += f"@{digests['postgres']}"
     images["redis_image"] += f"@{digests['redis']}"
     done = _apply(host, tmp_path, **images)
@@ -94,7 +94,7 @@ def test_a_mirror_gives_images_by_their_official_names(
     assert running.strip() == images["redis_image"]
     file = inventory(tmp_path, image_archives=(), **images)
     planned = infisical_iac(host.name, "plan", "-i", file)
-    assert planned.returncode == 0, settled.stdout
+    assert planned.returncode == 0, planned.stdout
 
 
 def test_a_tag_is_pulled_from_the_registry_that_its_name_says(
@@ -163,7 +163,7 @@ def test_a_digest_that_the_registry_has_not_is_refused(
 
 def test_a_full_disk_stops_nothing(host: StagingHost, version: str, tmp_path: Path) -> None:
     registries.push_large(host, f"large/infisical:{version}")
-    with registries.full_disk(host):
+    with registries.fill_disk(host):
         image = f"127.0.0.1:{MIRROR}/large/infisical"
         error = _fails(host, tmp_path, infisical_image=image)
     assert "disk is full" in error

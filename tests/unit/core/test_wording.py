@@ -305,7 +305,7 @@ _HOST_KEY = ServerKey("203.0.113.7", "ssh-ed25519", "AAAA")
 _FINGERPRINT = "SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw"
 
 
-def _known(base64: str, *, file: str = "known_hosts", marker: str = "") -> list[KnownHost]:
+def _parse_line(base64: str, *, file: str = "known_hosts", marker: str = "") -> list[KnownHost]:
     return [KnownHost(Path(file), 3, marker, "203.0.113.7", "ssh-ed25519", base64)]
 
 
@@ -336,14 +336,14 @@ def test_wording_of_an_unknown_host_key(accepted: str, sentence: str, remedy: st
     ("lines", "sentence", "remedy"),
     [
         (
-            _known("BBBB"),
+            _parse_line("BBBB"),
             "203.0.113.7 answers with another host key than the one in known_hosts, line 3 "
             f"(ED25519 {_FINGERPRINT}), and somebody may intercept the connection",
             "if the server was really reinstalled, `ssh-keygen -f known_hosts -R '203.0.113.7'` "
             "removes the old key",
         ),
         (
-            _known("AAAA", marker="@revoked"),
+            _parse_line("AAAA", marker="@revoked"),
             "203.0.113.7 answers with a host key that known_hosts, line 3, revokes (ED25519 "
             f"{_FINGERPRINT})",
             "give the server another one",

@@ -29,7 +29,7 @@ def own(tmp_path: Path) -> Path:
     return directory
 
 
-def _declared(own: Path) -> Workspace:
+def _load(own: Path) -> Workspace:
     text = (own / "group_data" / "acme-shop.yaml").read_text()
     assert text.endswith("# by hand\n")
     return load(text)
@@ -44,7 +44,7 @@ def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
     environment = (_ENVIRONMENT, "qa=Quality", "y")
     person = (_PERSON, "zoe@example.com", "developer", "y")
     ran = check(run_init(own, typed=(*service, *environment, *person, _END)))
-    declared = _declared(own)
+    declared = _load(own)
     assert declared.services["docs"].folder == "/docs"
     assert declared.environments[-1].name == "Quality"
     assert declared.people == {"zoe@example.com": "developer"}
@@ -65,7 +65,7 @@ def test_bad_answers_of_the_menu_are_asked_again(own: Path) -> None:
     )
     for fact, sentence in zip(facts, refused, strict=True):
         assert fact in sentence
-    assert (_declared(own).people, "zoe" in str(read_all(own))) == ({}, False)
+    assert (_load(own).people, "zoe" in str(read_all(own))) == ({}, False)
 
 
 def test_options_add_without_a_question(own: Path) -> None:
@@ -73,7 +73,7 @@ def test_options_add_without_a_question(own: Path) -> None:
     additions = ("--add-service", "docs=../docs", "--add-service", "cron")
     people = ("--add-person", "zoe@example.com=viewer", "--add-environment", "qa")
     ran = check(run_init(own, *additions, *people, "--yes"))
-    declared = _declared(own)
+    declared = _load(own)
     assert [*declared.services] == ["backend", "frontend", "docs", "cron"]
     assert [each.slug for each in declared.environments][-1] == "qa"
     after = read_all(own)
@@ -207,6 +207,6 @@ def test_a_file_that_was_deleted_is_not_made_again(own: Path) -> None:
 def test_a_project_file_by_hand_stays_when_the_settings_are_written_again(own: Path) -> None:
     (own / "group_data" / "hetzner.py").unlink()
     ran = check(run_init(own, *NEEDED, "--yes", "--add-person", "zoe@example.com=none"))
-    assert _declared(own).people == {"zoe@example.com": "none"}
+    assert _load(own).people == {"zoe@example.com": "none"}
     assert _values(own)["workspace_file"] == "group_data/acme-shop.yaml"
     assert "+people:" in ran.output

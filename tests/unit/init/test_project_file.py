@@ -51,7 +51,7 @@ people: {} # nobody yet
 _BARE = "project: {name: Acme, slug: acme-shop}\nenvironments:\n  - {slug: dev, name: Dev}"
 
 
-def _changed(before: str, after: str) -> tuple[list[str], list[str]]:
+def _diff(before: str, after: str) -> tuple[list[str], list[str]]:
     """Return the lines that are gone and the lines that are new."""
     lines = [*difflib.ndiff(before.splitlines(), after.splitlines())]
     gone = [line[2:] for line in lines if line.startswith("- ")]
@@ -78,12 +78,12 @@ def test_additions_are_all_that_changes(text: str) -> None:
 
 @pytest.mark.parametrize("text", [_SHIPPED, _BY_HAND])
 def test_no_line_of_a_file_changes(text: str) -> None:
-    gone, _ = _changed(text, _add_all(text))
+    gone, _ = _diff(text, _add_all(text))
     assert gone == []
 
 
 def test_an_entry_is_written_like_those_around_it() -> None:
-    _, added = _changed(_BY_HAND, _add_all(_BY_HAND))
+    _, added = _diff(_BY_HAND, _add_all(_BY_HAND))
     assert added == [
         "",
         "- slug: qa",
@@ -104,7 +104,7 @@ def test_the_first_person_stands_below_the_example() -> None:
 
 
 def test_lines_in_braces_keep_their_comments_and_the_others_stay() -> None:
-    gone, added = _changed(_IN_BRACES, _add_all(_IN_BRACES))
+    gone, added = _diff(_IN_BRACES, _add_all(_IN_BRACES))
     assert len(gone) == 3
     assert [line.partition("#")[2] for line in added if "#" in line] == [
         " few",

@@ -228,14 +228,14 @@ def test_no_file_has_a_secret(own: Path) -> None:
     assert "obviously-fake-secret" not in "".join(read_all(own.parent / "infisical").values())
 
 
-def _rendered(**given: Any) -> dict[str, str]:
+def _render(**given: Any) -> dict[str, str]:
     answers = Answers(organization="Acme", site_url="https://secrets.example.com", **given)
     return repository.files_around(answers, "group_data/acme.yaml", "../services")
 
 
 @pytest.mark.parametrize("public_key", ["", "~/.ssh/id_ed25519.pub"])
 def test_the_github_workflow_plans_looks_for_drift_and_checks(public_key: str) -> None:
-    text = _rendered(ssh_public_key=public_key)[".github/workflows/infisical.yaml"]
+    text = _render(ssh_public_key=public_key)[".github/workflows/infisical.yaml"]
     jobs = yaml.safe_load(text)["jobs"]
     runs = {
         name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()
@@ -250,7 +250,7 @@ def test_the_github_workflow_plans_looks_for_drift_and_checks(public_key: str) -
 
 
 def test_actions_are_pinned_by_commit_with_their_tag() -> None:
-    text = _rendered()[".github/workflows/infisical.yaml"]
+    text = _render()[".github/workflows/infisical.yaml"]
     uses = re.findall(r"uses: (.*)", text)
     assert len(uses) == 7
     for each in uses:
@@ -258,7 +258,7 @@ def test_actions_are_pinned_by_commit_with_their_tag() -> None:
 
 
 def test_the_gitlab_jobs_are_the_same() -> None:
-    jobs = yaml.safe_load(_rendered()[".gitlab-ci.yml"])
+    jobs = yaml.safe_load(_render()[".gitlab-ci.yml"])
     assert {"plan", "drift", "check"} <= jobs.keys()
     script = {name: " ".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
     assert "infisical-iac plan" in script["plan"]
@@ -289,7 +289,7 @@ def test_renovate_finds_the_versions_in_the_settings(
     line: str, found: dict[str, str] | None
 ) -> None:
     """Its expressions are JavaScript's: the names of their groups are spelled otherwise."""
-    preset = json.loads(_rendered()["renovate.json"])
+    preset = json.loads(_render()["renovate.json"])
     patterns = [each for manager in preset["customManagers"] for each in manager["matchStrings"]]
     named = [each.replace("(?<", "(?P<") for each in patterns]
     matches = [re.search(each, f'"""Ours."""\n{line}\n') for each in named]
@@ -300,7 +300,7 @@ def test_renovate_finds_the_versions_in_the_settings(
 def test_the_readme_names_commands_that_exist() -> None:
     from infisical_iac.cli.main import main
 
-    text = _rendered()["README.md"]
+    text = _render()["README.md"]
     commands = {*re.findall(r"uv run infisical-iac ([a-z-]+)", text)}
     assert commands >= {"plan", "apply", "status", "verify", "init", "backup", "rollback"}
     assert commands <= {*main.list_commands(None)}  # type: ignore[arg-type]
