@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from infisical_iac.core.errors import Unreachable, UserError
-from infisical_iac.core.images import DOCKER_HUB, Reference
+from infisical_iac.core.images import DIGEST, DOCKER_HUB, Reference
 from infisical_iac.core.validation import is_confidential
 
 # The host of Docker Hub's API, which differs from the host in the names of its images.
@@ -97,7 +97,7 @@ class RegistryClient:
         digest = self._ask("HEAD", address).headers.get("Docker-Content-Digest", "")
         if not digest:
             digest = f"sha256:{hashlib.sha256(self._ask('GET', address).content).hexdigest()}"
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        if not re.fullmatch(DIGEST, digest):
             raise UserError(
                 f"{self.host} gives no digest that Docker knows for {tag}: leave it without one",
                 code="error.registry_digest",

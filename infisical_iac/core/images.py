@@ -7,7 +7,7 @@ Numbers = tuple[int, ...]
 
 # The registry of images whose name begins with no host.
 DOCKER_HUB = "docker.io"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = r"sha256:[0-9a-f]{64}"
 
 
 class Reference(NamedTuple):
@@ -59,7 +59,7 @@ def parse_reference(image: str) -> Reference:
     if registry in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
         registry = DOCKER_HUB
         repository = repository if "/" in repository else f"library/{repository}"
-    return Reference(registry, repository, tag, digest if _DIGEST.fullmatch(digest) else "")
+    return Reference(registry, repository, tag, digest if re.fullmatch(DIGEST, digest) else "")
 
 
 def tag_of(image: str) -> str:

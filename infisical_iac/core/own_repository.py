@@ -59,15 +59,21 @@ def settings_file() -> Path:
 def read_assignments(file: Path) -> dict[str, ast.expr]:
     """Return the assignments at the top level of a Python file; none if it can't be read."""
     try:
-        body = ast.parse(file.read_bytes()).body
+        tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return {}
-    found: dict[str, ast.expr] = {}
-    for each in body:
+    return {name: value for name, (_, value) in list_assignments(tree).items()}
+
+
+def list_assignments(tree: ast.Module) -> dict[str, tuple[ast.stmt, ast.expr]]:
+    """Return the last assignment to each name at the top level of a module, with its value."""
+    found: dict[str, tuple[ast.stmt, ast.expr]] = {}
+    for each in tree.body:
         if isinstance(each, ast.Assign):
-            found |= {to.id: each.value for to in each.targets if isinstance(to, ast.Name)}
+            names = (to.id for to in each.targets if isinstance(to, ast.Name))
+            found |= {name: (each, each.value) for name in names}
         elif isinstance(each, ast.AnnAssign) and each.value and isinstance(each.target, ast.Name):
-            found[each.target.id] = each.value
+            found[each.target.id] = each, each.value
     return found
 
 

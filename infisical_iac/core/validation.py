@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from infisical_iac.core.errors import mask_logins
+from infisical_iac.core.images import DIGEST
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -201,7 +202,6 @@ EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 _MEBIBYTES = {"m": 1, "g": 1024}
 IMAGE_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 _IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*"
-DIGEST = r"sha256:[0-9a-f]{64}"
 
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
 _NO_CALENDAR = "is not an OnCalendar expression; write one such as *-*-* 02:30:00"

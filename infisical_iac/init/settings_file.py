@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from infisical_iac.core.errors import FileError
+from infisical_iac.core.own_repository import list_assignments
 
 
 def read_values(text: str) -> dict[str, object]:
@@ -77,16 +78,10 @@ def _set(text: str, name: str, value: object) -> str:
 
 def _assignments(text: str) -> dict[str, ast.expr]:
     try:
-        body = ast.parse(text).body
+        tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise FileError(
             f"the settings are not Python{where}: correct them by hand", code="file.settings"
         ) from None
-    found: dict[str, ast.expr] = {}
-    for each in body:
-        if isinstance(each, ast.Assign):
-            found |= {to.id: each.value for to in each.targets if isinstance(to, ast.Name)}
-        elif isinstance(each, ast.AnnAssign) and each.value and isinstance(each.target, ast.Name):
-            found[each.target.id] = each.value
-    return found
+    return {name: value for name, (_, value) in list_assignments(tree).items()}

@@ -15,6 +15,7 @@ import yaml
 
 from infisical_iac.core.compatibility import SETTINGS, WORKSPACE, Removed, Renamed, Schema
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.own_repository import list_assignments
 
 _VERSION = "schema_version"
 
@@ -90,7 +91,12 @@ def upgrade_settings_text(
     except (SyntaxError, ValueError) as error:
         raise SettingsError(f"it is not Python ({error}): correct it first") from None
     draft, places = _Draft(text), _Places(text)
-    assigned = _assignments(tree)
+    assigned = {
+        name: (statement, value)
+        for name, (statement, value) in list_assignments(tree).items()
+        # A statement with several targets is left to the user.
+        if not (isinstance(statement, ast.Assign) and len(statement.targets) > 1)
+    }
     for moved in schema.moved:
         key, _, rest = moved.old.partition(".")
         if key not in assigned:
@@ -109,18 +115,6 @@ def upgrade_settings_text(
 
 
 _Assignment = tuple[ast.stmt, ast.expr]
-
-
-def _assignments(tree: ast.Module) -> Mapping[str, _Assignment]:
-    """Return the assignments to single names at the top of a module, by the name."""
-    found: dict[str, _Assignment] = {}
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                found[name] = node, value
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                found[name] = node, value
-    return found
 
 
 class _Places:
@@ -231,7 +225,7 @@ def _write_version(
 ) -> None:
     if assigned is None:
         # It is in the defaults, unless this file was written for an earlier version.
-        if schema.version > 1 and _assignments(tree):
+        if schema.version > 1 and list_assignments(tree):
             docstring = tree.body[0] if ast.get_docstring(tree) is not None else None
             at = places.of(docstring).end if docstring else 0
             line = f"{_VERSION} = {schema.version}"

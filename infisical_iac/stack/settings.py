@@ -6,9 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import field_validator, model_validator
 
-from infisical_iac.core.images import Images
+from infisical_iac.core.images import DIGEST, Images
 from infisical_iac.core.validation import (
-    DIGEST,
     EMAIL,
     IMAGE_NAME,
     NETWORKS,
