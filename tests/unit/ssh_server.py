@@ -8,10 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import paramiko
+import pytest
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import Unreachable
 from tests.unit.fake_programs import fake_program
 
 _SECONDS = 20
@@ -41,9 +45,18 @@ class _Anybody(paramiko.ServerInterface):
         return True
 
 
+def reach_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no server answer when its host key is read."""
+
+    def refuse(address: str, *_: object, **__: object) -> NoReturn:
+        raise Unreachable(f"no SSH server answers at {address}: it is a test")
+
+    monkeypatch.setattr(host_keys, "read_key", refuse)
+
+
 @contextmanager
 def ssh_server(
-    home: Path, *, hangs_up: int = 0, host_keys: Sequence[paramiko.PKey] = ()
+    home: Path, *, hangs_up: int = 0, keys: Sequence[paramiko.PKey] = ()
 ) -> Iterator[int]:
     """Serve until the end of the context, on the port that is given back.
 
@@ -51,18 +64,18 @@ def ssh_server(
         home: gets `ssh`, a program that speaks as the one user there is and knows the server; the
             user's private `key`, and `known_hosts`.
         hangs_up: how many connections, the first ones, are closed without a word.
-        host_keys: those of the server; none for a new one. The first is in known_hosts.
+        keys: the host keys of the server; none for a new one. The first is in known_hosts.
     """
-    host_keys, user_key = host_keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
+    keys, user_key = keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         user_key.write_private_key_file(str(home / "key"))
-        known = f"[127.0.0.1]:{port} {host_keys[0].get_name()} {host_keys[0].get_base64()}\n"
+        known = f"[127.0.0.1]:{port} {keys[0].get_name()} {keys[0].get_base64()}\n"
         (home / "known_hosts").write_text(known)
         options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
         fake_program(home, "ssh", f'exec /usr/bin/ssh {options} "$@"')
         serving = threading.Thread(
-            target=_serve, args=(listener, host_keys, user_key, hangs_up), daemon=True
+            target=_serve, args=(listener, keys, user_key, hangs_up), daemon=True
         )
         serving.start()
         yield port
@@ -70,7 +83,7 @@ def ssh_server(
 
 def _serve(
     listener: socket.socket,
-    host_keys: Sequence[paramiko.PKey],
+    keys: Sequence[paramiko.PKey],
     user_key: paramiko.PKey,
     hangs_up: int,
 ) -> None:
@@ -83,14 +96,14 @@ def _serve(
             connection.close()
             continue
         # A client may have a second connection while the first one is open.
-        threading.Thread(target=_speak, args=(connection, host_keys, user_key), daemon=True).start()
+        threading.Thread(target=_speak, args=(connection, keys, user_key), daemon=True).start()
 
 
 def _speak(
-    connection: socket.socket, host_keys: Sequence[paramiko.PKey], user_key: paramiko.PKey
+    connection: socket.socket, keys: Sequence[paramiko.PKey], user_key: paramiko.PKey
 ) -> None:
     with paramiko.Transport(connection) as transport:
-        for each in host_keys:
+        for each in keys:
             transport.add_server_key(each)
         asked = _Anybody(user_key)
         try:

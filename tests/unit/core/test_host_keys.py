@@ -243,7 +243,7 @@ def test_a_server_shows_a_key_of_the_type_that_is_known(
 ) -> None:
     """Clients ask for it first too: a server that has got a second key is still the known one."""
     keys = [paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)]
-    with ssh_server(tmp_path, host_keys=keys) as port:
+    with ssh_server(tmp_path, keys=keys) as port:
         name = host_keys.name_in_known_hosts("127.0.0.1", port)
         lines = parse_known_hosts(f"{name} {known} {_BASE64}", _FILE)
         found = host_keys.read_key("127.0.0.1", port, types=host_keys.list_types([name], lines))

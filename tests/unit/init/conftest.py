@@ -1,15 +1,14 @@
 """What the tests of `infisical-iac init` share: no server is reached unless a test says so."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from infisical_iac.core import host_keys
-from infisical_iac.core.errors import Unreachable
 from infisical_iac.core.host_keys import ServerKey, name_in_known_hosts
-from tests.unit.ssh_server import ssh_server
+from tests.unit.ssh_server import reach_no_server, ssh_server
 
 _READ_KEY = host_keys.read_key
 
@@ -29,10 +28,7 @@ class RunningServer(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(address: str, port: int = 22, *, types: Collection[str] = ()) -> ServerKey:
-        raise Unreachable(f"no SSH server answers at {address}: it is a test")
-
-    monkeypatch.setattr(host_keys, "read_key", refuse)
+    reach_no_server(monkeypatch)
     monkeypatch.setattr(host_keys, "GLOBAL_FILE", tmp_path / "ssh_known_hosts")
     monkeypatch.setenv(host_keys.VARIABLE, "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

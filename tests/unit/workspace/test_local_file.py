@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
-from infisical_iac.core.errors import FileError, Unreachable
-from infisical_iac.init import answers, repository, server
+from infisical_iac.core.errors import FileError
+from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.local_file import NAME, LocalFile, complete, parse, write
+from tests.unit.ssh_server import reach_no_server
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
@@ -49,10 +50,7 @@ def test_files_that_no_loader_could_read_are_refused(text: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
-        raise Unreachable("it can't be reached: it is a test")
-
-    monkeypatch.setattr(server, "check_server", refuse)
+    reach_no_server(monkeypatch)
 
 
 def _init(root: Path, *options: str) -> Result:
