@@ -45,8 +45,8 @@ def find_newer(pinned: str, tags: Iterable[str]) -> Newer:
 
     The same shape is the same `v` before it, the same number of numbers, and the same suffix, such
     as `-alpine`; a patch level such as `-p3` is compared as a number. So pre-releases are passed
-    over, and the final release is newer than a pinned pre-release. A tag that is not a version has no
-    newer ones.
+    over, and the final release is newer than a pinned pre-release. A tag that is not a version has
+    no newer ones.
     """
     current = _parse(pinned)
     if current is None:

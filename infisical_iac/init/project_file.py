@@ -43,7 +43,8 @@ def add_environment(text: str, environment: Environment) -> str:
     """Return the text with an environment after all others. Raises as `add_service` does."""
     for each in load(text).environments:
         if each.slug == environment.slug or each.name == environment.name:
-            raise _refuse_known(f"the environment {each.slug!r}, {each.name},", "choose another one")
+            what = f"the environment {each.slug!r}, {each.name},"
+            raise _refuse_known(what, "choose another one")
     return _add(text, "environments", [{"slug": environment.slug, "name": environment.name}])
 
 

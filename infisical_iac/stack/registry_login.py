@@ -26,7 +26,8 @@ class RegistryLogin(SettingsModel):
         str,
         matching(
             r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?",
-            "is not a registry; write its host as in the images' names, such as registry.example.com",
+            "is not a registry; write its host as in the images' names, such as "
+            "registry.example.com",
         ),
     ]
     """Host of the registry, as in the names of its images; `docker.io` for Docker Hub."""

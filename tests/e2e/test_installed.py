@@ -128,7 +128,8 @@ def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorM
     again = _check(_command(machine, "apply", "--yes", "--json"))
     assert json.loads(again.stdout)["changes"] == []
     pyinfra = (_TOOL, "-m", "pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
-    results = json.loads(_check(machine.run(*pyinfra, directory=REPOSITORY_TYPED)).stdout)["results"]
+    ran = _check(machine.run(*pyinfra, directory=REPOSITORY_TYPED))
+    results = json.loads(ran.stdout)["results"]
     assert [each["name"] for each in results["operations"] if each["success"]] == []
 
 

@@ -273,6 +273,10 @@ def test_the_gitlab_jobs_are_the_same() -> None:
     [
         ('infisical_version = "v0.165.16"', {"currentValue": "v0.165.16"}),
         ('# infisical_version = "v0.165.16"', None),
+        (
+            f'infisical_version = "v0.165.16@sha256:{"0" * 64}"',
+            {"currentValue": "v0.165.16", "currentDigest": f"sha256:{'0' * 64}"},
+        ),
         ('postgres_image = "postgres:17.11"', {"depName": "postgres", "currentValue": "17.11"}),
         (
             f'caddy_image = "ghcr.example/caddy:2.11@sha256:{"0" * 64}"',

@@ -46,8 +46,8 @@ from infisical_iac.init import answers, project_file
         (
             lambda answer: str(answers.environments(answer)),
             "Dev",
-            "'Dev' is not a slug; write at most 64 lower-case letters and digits, in words joined by "
-            "single hyphens",
+            "'Dev' is not a slug; write at most 64 lower-case letters and digits, in words joined "
+            "by single hyphens",
         ),
         (
             lambda answer: str(answers.environments(answer)),
