@@ -73,7 +73,7 @@ _QUESTIONS = {
 }
 
 
-def _typed(**given: str) -> tuple[str, ...]:
+def _answer_all(**given: str) -> tuple[str, ...]:
     """Return the lines that answer all questions after the host's, without the e-mail's."""
     return tuple("\n".join({**_QUESTIONS, **given}.values()).split("\n"))
 
@@ -131,7 +131,7 @@ def test_the_organization_is_named_as_the_directory_of_the_services(
     by_option = init(*_NEEDED, "--services", services, "--yes")
     assert by_option.exit_code == 0, by_option.output
     assert settings.load(_data(clone)).workspace.organization == "Big River Ltd"
-    asked = init(*_NEEDED, "--force", answers=_typed(services=services))
+    asked = init(*_NEEDED, "--force", answers=_answer_all(services=services))
     assert asked.exit_code == 0, asked.output
     assert "[Big River Ltd]" in asked.output
     assert settings.load(_data(clone)).workspace.organization == "Big River Ltd"
@@ -258,7 +258,7 @@ def test_none_as_the_domain_means_no_domain(init: Init, clone: Path, answer: str
     """The question offers the word, which must not become https://none."""
     for ran in (
         init(*_NEEDED, "--domain", answer, "--yes"),
-        init(*_NEEDED, "--force", answers=_typed(domain=answer if answer.strip() else "\ny")),
+        init(*_NEEDED, "--force", answers=_answer_all(domain=answer if answer.strip() else "\ny")),
     ):
         assert ran.exit_code == 0, ran.output
         checked = settings.load(_data(clone))

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from infisical_iac.core import settings
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import declared_file, load
@@ -62,7 +63,7 @@ def test_the_settings_hold_only_what_differs_from_the_defaults(own: Path) -> Non
         "organization": "Acme Shop",
         "workspace_file": "group_data/acme-shop.yaml",
     }
-    settings.load({**repository.default_settings(), **values})
+    settings.load({**default_settings(), **values})
 
 
 def test_the_deploy_is_three_lines(own: Path) -> None:
@@ -144,14 +145,14 @@ def test_backups_begin_with_a_second_place(
 ) -> None:
     ran = check(run_init(own, *NEEDED, "--backup", *options, "--yes"))
     local, second = _values(own)["backup_targets"]
-    assert (local, second) == (repository.default_settings()["backup_targets"][0], target)
-    settings.load({**repository.default_settings(), **_values(own)})
+    assert (local, second) == (default_settings()["backup_targets"][0], target)
+    settings.load({**default_settings(), **_values(own)})
     assert re.findall(r"export (INFISICAL_BACKUP\w+)=", ran.output) == variables
 
 
-def test_backups_for_later_name_the_page(own: Path) -> None:
+def test_backups_for_later_name_the_command(own: Path) -> None:
     ran = check(run_init(own, *NEEDED, "--backup", "later", "--yes"))
-    assert "docs/operate/backup.md" in ran.output
+    assert "--backup ADDRESS" in ran.output
     assert "backup_targets" not in _values(own)
 
 
