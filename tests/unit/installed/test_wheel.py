@@ -23,6 +23,7 @@ _WITH_INVENTORY = (
     "destroy",
     "drift",
     "keys list",
+    "outdated",
     "plan",
     f"recovery-kit --recipient {Identity.generate().to_public()} --output kit.txt",
     "restore",
@@ -37,12 +38,14 @@ _WITH_INVENTORY = (
 _LOOK = """
 import json
 from infisical_iac import deploy
+from infisical_iac.change.changelog import read_changelog
 from infisical_iac.core import bundle, overrides
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import load
 from infisical_iac.migrate.families import is_withheld
 print(json.dumps({
     "root": str(bundle.ROOT),
+    "changelog": read_changelog(),
     "deploy": callable(deploy.deploy),
     "templates": len(overrides.list_templates()),
     "rendered": template("infisical-drill-failed.service", script="true"),
@@ -66,7 +69,7 @@ def _files(*places: str) -> set[str]:
 def test_the_wheel_has_the_files_that_the_package_reads(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    shipped = ("group_data/all.py", "loaders/vectors.json", "tests/__init__.py")
+    shipped = ("CHANGELOG.md", "group_data/all.py", "loaders/vectors.json", "tests/__init__.py")
     bundled = {*shipped, *_files("templates", "tests/host")}
     expected = {f"infisical_iac/bundle/{each}" for each in bundled} | _files("infisical_iac")
     assert expected - names == set()
@@ -100,6 +103,7 @@ def test_the_installed_tool_finds_templates_settings_scripts_and_cases(
     assert "[Unit]" in found["rendered"]
     assert "audit" in found["script"]
     assert found["deploy"]
+    assert found["changelog"] == (REPOSITORY / "CHANGELOG.md").read_text()
     assert found["withheld"]
     assert found["redis"].startswith("redis:8.2.10@sha256:")
 
@@ -128,6 +132,7 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
         ("server plan", "group_data/hetzner.py"),
         ("migrate apply", "migration"),
         ("eject --diff", "TEMPLATE"),
+        ("init --upgrade", "group_data"),
     ],
 )
 def test_commands_without_an_inventory_name_what_they_miss(
