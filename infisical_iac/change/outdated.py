@@ -150,9 +150,7 @@ def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
     images = {image.name: image for image in list_pinned(settings)}
     unknown = {name: _unknown(image) for name, image in images.items()}
     unknown[bundle.NAME] = assess_tool("", bundle.version(), "")
-    questions: dict[str, Callable[[], VersionReport]] = {
-        bundle.NAME: partial(_ask_client, timeout)
-    }
+    questions: dict[str, Callable[[], VersionReport]] = {bundle.NAME: partial(_ask_client, timeout)}
     for name, image in images.items():
         questions[name] = partial(_ask_registry, image, settings.stack.registry_login, timeout)
     answers = ask_all(questions, timeout)

@@ -370,8 +370,8 @@ def _report(
         )
     if answered.backup is None:
         echo(
-            "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` names "
-            f"a second place in {settings}."
+            "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` "
+            f"names a second place in {settings}."
         )
     if stays:
         echo(f"Kept {join_names(stays)} as it was written by hand.")

@@ -142,9 +142,7 @@ def _list_sections_since_pin() -> "list[ChangelogSection]":
     pin = changelog.find_pin(file.read_text("utf-8"), bundle.NAME) if file.is_file() else ""
     if not pin:
         return []
-    return changelog.select_sections(
-        changelog.read_changelog(), after=pin, until=bundle.version()
-    )
+    return changelog.select_sections(changelog.read_changelog(), after=pin, until=bundle.version())
 
 
 def _print_sections(sections: "Sequence[ChangelogSection]") -> None:

@@ -71,7 +71,7 @@ def list_assignments(tree: ast.Module) -> dict[str, tuple[ast.stmt, ast.expr]]:
     for each in tree.body:
         if isinstance(each, ast.Assign):
             names = (to.id for to in each.targets if isinstance(to, ast.Name))
-            found |= {name: (each, each.value) for name in names}
+            found |= dict.fromkeys(names, (each, each.value))
         elif isinstance(each, ast.AnnAssign) and each.value and isinstance(each.target, ast.Name):
             found[each.target.id] = each, each.value
     return found

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError
-from infisical_iac.core.own_repository import SETTINGS, read_assignments
+from infisical_iac.core.own_repository import read_assignments
 from infisical_iac.core.validation import suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of

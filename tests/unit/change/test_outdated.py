@@ -19,6 +19,7 @@ from infisical_iac.change.outdated import (
     read_digests,
     row,
 )
+from infisical_iac.core import bundle
 from infisical_iac.core.settings import Settings
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 from tests.unit.settings_of import settings_of
