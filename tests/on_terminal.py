@@ -42,8 +42,8 @@ class OnTerminal:
         return bool(found)
 
     def read_until(self, *texts: str) -> None:
-        """Read what the program shows until one of the texts is there."""
-        while not any(each in self.shown for each in texts):
+        """Read what the program shows until one of the texts is there, however it is wrapped."""
+        while not any(each in " ".join(self.shown.split()) for each in texts):
             assert self.read(), f"it ended without {texts} after:\n{self.shown}"
 
     def answer(self, question: str, line: str) -> None:

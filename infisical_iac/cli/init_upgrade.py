@@ -9,6 +9,7 @@ from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core import bundle
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.own_repository import PYPROJECT
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.init.upgrade import (
@@ -62,7 +63,7 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
         yield file, _upgrade(file, upgrade_settings_text)
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         yield file, _upgrade(file, upgrade_project_text)
-    pyproject, running = directory / "pyproject.toml", bundle.version()
+    pyproject, running = directory / PYPROJECT, bundle.version()
     if pyproject.is_file():
         text = read_file(pyproject)
         pin = changelog.find_pin(text, bundle.NAME)

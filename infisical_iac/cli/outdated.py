@@ -1,7 +1,6 @@
 """`infisical-iac outdated`: show new versions of this tool and of the pinned images."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import print_notes, print_table
 from infisical_iac.core import bundle
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.own_repository import PYPROJECT
 from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def _list_sections_since_pin() -> "list[ChangelogSection]":
     """Return the changelog from the version that this repository pins to the running one."""
     from infisical_iac.change import changelog
 
-    file = Path("pyproject.toml")
-    pin = changelog.find_pin(file.read_text("utf-8"), bundle.NAME) if file.is_file() else ""
+    text = PYPROJECT.read_text("utf-8") if PYPROJECT.is_file() else ""
+    pin = changelog.find_pin(text, bundle.NAME)
     if not pin:
         return []
     return changelog.select_sections(changelog.read_changelog(), after=pin, until=bundle.version())

@@ -15,6 +15,8 @@ from infisical_iac.core.errors import FileError, SettingsError
 DEPLOY = Path("deploy.py")
 INVENTORY = "inventory/hetzner.py"
 SETTINGS = Path("group_data")
+# It pins the version of this tool that a team and its CI jobs run.
+PYPROJECT = Path("pyproject.toml")
 # The accepted host keys of servers. It holds nothing secret, and is committed.
 KNOWN_HOSTS = Path(".infisical-iac", "known_hosts")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infisical_iac.core import bundle, compatibility
+from infisical_iac.core.own_repository import PYPROJECT
 from infisical_iac.core.rendering import template
 from infisical_iac.init.answers import GROUP, Answers, project_slug
 from infisical_iac.init.project_file import scalar
@@ -21,7 +22,7 @@ _SETTINGS_TEMPLATE = "group_data/hetzner.py"
 # By path, the templates of the files around the settings, which only a repository of its own gets.
 _AROUND = {
     "deploy.py": "repository/deploy.py",
-    "pyproject.toml": "repository/pyproject.toml",
+    str(PYPROJECT): "repository/pyproject.toml",
     ".gitignore": "repository/gitignore",
     "README.md": "repository/README.md",
     ".github/workflows/infisical.yaml": "repository/github.yaml",
