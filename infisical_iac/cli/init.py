@@ -202,7 +202,7 @@ def _write_first(
     ask = partial(ask_question, given, yes)
     defaults = default_settings()
     setting = partial(answers.setting, defaults)
-    tested = _ask_where(given, directory, group, yes)
+    tested = _ask_where(given, directory, yes)
     ssh_public_key = ask("ssh_public_key", answers.public_key) if tested is None else ""
     site_url = ask_domain(given, yes, defaults)
     email = ask("email", partial(setting, "admin_email"))
@@ -283,20 +283,10 @@ def _choose_project_file(directory: Path, group: str, project: str) -> str:
     return repository.project_file(project)
 
 
-def _ask_where(
-    given: Mapping[str, str | None], directory: Path, group: str, yes: bool
-) -> TestedServer | None:
+def _ask_where(given: Mapping[str, str | None], directory: Path, yes: bool) -> TestedServer | None:
     """Return the server with its host key; None for one to be made."""
     host = ask_question(given, yes, "host", answers.host)
-    if host == answers.NEW:
-        if group != answers.GROUP:
-            raise SettingsError(
-                "--group: `infisical-iac server create` reads "
-                f"{repository.settings_file(answers.GROUP)}: leave --group out for a server at "
-                "Hetzner Cloud"
-            )
-        return None
-    return ask_server(given, host, directory, yes=yes)
+    return None if host == answers.NEW else ask_server(given, host, directory, yes=yes)
 
 
 def _is_edited(directory: Path, path: str, group: str) -> bool:
@@ -378,8 +368,8 @@ def _report(
     echo(f"Wrote {join_names(files)}. Run next:\n")
     for variable in answered.backup.variables if answered.backup else ():
         echo(f"    export {variable}=…")
-    if answered.ssh_public_key:
-        echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
     if answered.group != answers.GROUP:
         echo(f"    export INFISICAL_IAC_INVENTORY={repository.inventory_file(answered.group)}")
+    if answered.ssh_public_key:
+        echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
     echo("    infisical-iac plan\n    infisical-iac apply")

@@ -248,9 +248,18 @@ def test_a_group_that_can_not_be_is_refused(init: Init, group: str, code: str) -
     assert refused.value.code == code
 
 
-def test_a_server_to_be_made_at_hetzner_is_in_the_default_group(init: Init) -> None:
-    ran = init("--host", "new", "--email", "ada@example.com", "--group", "office", "--yes")
-    assert (ran.exit_code, ran.output.startswith("Error: --group: ")) == (1, True)
+def test_a_server_to_be_made_at_hetzner_may_have_any_group(init: Init, tmp_path: Path) -> None:
+    """`server create` reads the settings of the group that the variable names."""
+    key = tmp_path / "id.pub"
+    key.write_text("ssh-ed25519 AAAA me\n")
+    new = ("--host", "new", "--email", "ada@example.com", "--ssh-public-key", str(key))
+    ran = init(*new, "--group", "office", "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert _commands(ran)[-5:-2] == [
+        "export INFISICAL_IAC_INVENTORY=inventory/office.py",
+        "export HCLOUD_TOKEN=…",
+        "infisical-iac server create",
+    ]
 
 
 @pytest.mark.parametrize("answer", ["none", "None", "", " none "])
